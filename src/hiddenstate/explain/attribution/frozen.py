@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import Cell, MemorySplit, secant
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.ledger.cell_decomposition import borders
+from hiddenstate.explain.ledger.cell_decomposition import before_each_step, borders, row_values
 from hiddenstate.explain.subject.subject import Subject, weights_of_gates
 from hiddenstate.explain.subject.target import Readout
 from hiddenstate.nn.scoped_edits import edits_in_force
@@ -141,25 +141,21 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """Return the input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    return torch.cat([_values(trace, track, "h") for track in subject.sizes.directions_in(layer - 1)], dim=-1)
-
-
-def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:
-    return trace.values[f"{layer_direction.name}.{quantity}"][:, 0].detach().cpu().double()
+    return torch.cat(
+        [row_values(trace, Place(*track, "h")) for track in subject.sizes.directions_in(layer - 1)], dim=-1
+    )
 
 
 def frozen_layer(subject: Subject, trace: Trace, layer_direction: LayerDirection) -> FrozenLayer:
     """Convert the record of one layer and direction of a run to a common form."""
     kind = subject.sizes.kind
-    values = {q: _values(trace, layer_direction, q) for q in kind.quantities}
+    values = {q: row_values(trace, Place(*layer_direction, q)) for q in kind.quantities}
     layer, reverse = layer_direction
     number = subject.sizes.layer_directions.index(layer_direction)
-    cut = borders(subject, torch.arange(subject.T), reverse)
-    before = {}
-    for quantity, state in zip(kind.carried, kind.parts_of(subject.initial), strict=True):
-        begin = state[number].detach().cpu().double()
-        shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
-        before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
+    before = {
+        quantity: before_each_step(subject, layer_direction, values[quantity], state[number].detach().cpu().double())
+        for quantity, state in zip(kind.carried, kind.parts_of(subject.initial), strict=True)
+    }
     weights = weights_of_gates(subject, layer, reverse)
     rows = kind.rows(kind.candidate, subject.sizes.hidden_size)
     scale = kind.gate_by_name[kind.candidate].scale

@@ -95,8 +95,7 @@ def attribute(
         samples: the number of orders to draw, if Shapley values are sampled.
         seed: the seed of the draw.
         occlusion: whether to also compute occlusion, and mark where the method disagrees with it.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the row-steps done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
         options: the options of `hiddenstate.explain.subject`.
 
     Returns:

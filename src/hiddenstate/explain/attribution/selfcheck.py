@@ -143,8 +143,7 @@ def selfcheck(
             only its LSTMs. Give ``hiddenstate.plant.garden()`` to a function that also takes a GRU.
         T: the number of time steps of each input.
         inputs: the number of inputs for each plant.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the plants done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the plants done and their total.
 
     Raises:
         ArgumentTypeError: the method is neither a function nor a name, it did not return numbers, ``plants`` is not a

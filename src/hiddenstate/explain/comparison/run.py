@@ -41,8 +41,7 @@ def compare(
         data: the input of both; for models of text, a text or a list of texts. Omitted for two subjects.
         other: a different input for b, with the same number of steps.
         tolerance: outputs that differ by more than this count as different.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the inputs done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the inputs done and their total.
         options: as for `hiddenstate.explain.subject`, for both.
 
     Raises:

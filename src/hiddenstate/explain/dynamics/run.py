@@ -201,8 +201,7 @@ class Dynamics:
             starts: the number of states to start from.
             descent: the number of descent steps from each start, before Newton's method.
             seed: the seed of the random starts.
-            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
-                or a function called with the descent steps done and their total.
+            progress: True for a bar on stderr, False for none, or a function of the descent steps done and their total.
 
         Raises:
             ArgumentTypeError: the input is not a tensor, or ``progress`` is neither a function nor a bool.
@@ -229,8 +228,7 @@ class Dynamics:
 
         Args:
             row: the row to analyse.
-            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
-                or a function called with the steps done and their total.
+            progress: True for a bar on stderr, False for none, or a function of the steps done and their total.
 
         Raises:
             ArgumentTypeError: ``progress`` is neither a function nor a bool.

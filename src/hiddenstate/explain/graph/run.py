@@ -147,8 +147,7 @@ def graph(
         units: how many cell states to keep.
         edges: how many edges between kept nodes to keep.
         row: the row to explain, if there are several.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the units done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the units done and their total.
         options: as for `subject`.
 
     Raises:

@@ -13,6 +13,7 @@ from torch import Tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
@@ -67,13 +68,13 @@ def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> Cell
     cell = subject.sizes.kind
     steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
     order = torch.tensor(steps)
-    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*cell.gate_names, cell.memory)}
+    values = {q: row_values(trace, Place(layer, reverse, q))[order] for q in (*cell.gate_names, cell.memory)}
     k = subject.sizes.layer_directions.index(place.layer_direction)
     c0 = cell.parts_of(subject.initial)[-1][k, 0].detach().cpu().double()
     split = cell.split(values)
     forget = split.keep * ~borders(subject, order, reverse)[:, None]
     written = split.write * values[cell.candidate]
-    h = _row(trace, Place(layer, reverse, "h"))[t]
+    h = row_values(trace, Place(layer, reverse, "h"))[t]
     edited = _edited(subject, trace, place, order, forget, written, c0, values[cell.memory])
     kept = torch.ones_like(forget)
     kept[:-1] = forget[1:].flip(0).cumprod(0).flip(0)
@@ -89,7 +90,8 @@ def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
     return weight.detach().cpu().double().T @ vectors
 
 
-def _row(trace: Trace, place: Place) -> Tensor:
+def row_values(trace: Trace, place: Place) -> Tensor:
+    """Return the values ``[T, units]`` of a place in a run of one row, in float64 on the CPU."""
     return trace.values[str(place)][:, 0].detach().cpu().double()
 
 
@@ -101,6 +103,12 @@ def borders(subject: Subject, order: Tensor, reverse: bool) -> Tensor:
     if not reverse:
         return reset[order]
     return torch.cat([reset[1:], reset.new_zeros(1)])[order]  # nothing follows the last step
+
+
+def before_each_step(subject: Subject, track: LayerDirection, values: Tensor, initial: Tensor) -> Tensor:
+    """Return a state before each step, from its values ``[T, units]`` and the initial one ``[1, units]``."""
+    shifted = [values[1:], initial] if track.reverse else [initial, values[:-1]]
+    return torch.where(borders(subject, torch.arange(subject.T), track.reverse)[:, None], 0.0, torch.cat(shifted))
 
 
 def _edited(

@@ -1,9 +1,7 @@
 """`subject`: turns anything that can be explained into a `Subject`; calls a module to find the input of its LSTM."""
 
 import math
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +26,7 @@ from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import split_path
 from hiddenstate.structure.paths import at_path
 from hiddenstate.tracing.model_recorder import list_paths
+from hiddenstate.tracing.models import as_written
 from hiddenstate.tracing.traceable import find_recordable
 
 
@@ -196,15 +195,9 @@ def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: 
                 part.register_forward_hook(read_by, with_kwargs=True)
 
     unwatched = lasting(watch, lambda: _unwatch(model, check_size, hear, read_by))
-    with unwatched, evaluating(model), torch.no_grad(), _uncompiled():
+    with unwatched, evaluating(model), torch.no_grad(), as_written():
         run.result = model(*(x if isinstance(x, tuple) else (x,)))
     return run
-
-
-def _uncompiled() -> AbstractContextManager[object]:
-    """Return a context in which modules compiled by torch run without their compiled code, which skips hooks."""
-    can_be_compiled = "torch._dynamo" in sys.modules
-    return torch.compiler.set_stance("force_eager") if can_be_compiled else nullcontext()
 
 
 def _copied(value: Any) -> Any:

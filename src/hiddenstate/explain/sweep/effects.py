@@ -13,11 +13,10 @@ from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.reference import scan
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.ledger.cell_decomposition import borders
+from hiddenstate.explain.ledger.cell_decomposition import before_each_step, borders
 from hiddenstate.explain.subject.subject import Outputs, Subject
 from hiddenstate.explain.subject.target import BatchRunner, Target
 from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import QUANTITIES, Place
 from hiddenstate.tracing.trace import Trace
 
@@ -153,7 +152,7 @@ def slopes(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]:
         for layer in reversed(range(subject.sizes.num_layers)):
             below: list[Tensor] = []
             for k in range(layer * D, layer * D + D):
-                mine, dz = _layer(_RecordedLayer(subject, trace, weights[k], k), wanted)
+                mine, dz = _layer(subject, trace, k, weights[k], wanted)
                 by_place |= mine
                 below += [dz @ weights[k].ih] if layer else []
             if layer:
@@ -182,46 +181,16 @@ def _direct(subject: Subject, target: Target, trace: Trace) -> dict[str, Tensor]
     return dict(zip(leaves, grads, strict=True))
 
 
-@dataclass(frozen=True)
-class _RecordedLayer:
-    """One layer and direction of a run."""
-
-    subject: Subject
-    trace: Trace
-    weights: Weights
-    number: int  # index in `Sizes.layer_directions`
-
-    @property
-    def layer_direction(self) -> LayerDirection:
-        return self.subject.sizes.layer_directions[self.number]
-
-    def name(self, quantity: str) -> str:
-        return f"{self.layer_direction.name}.{quantity}"
-
-    def value(self, quantity: str) -> Tensor:
-        return self.trace.values[self.name(quantity)].detach()[:, 0]
-
-    def c_before(self) -> Tensor:
-        """The cell state before each step."""
-        c, first = self.value("c"), self.subject.initial[1][self.number]
-        before = torch.cat([c[1:], first]) if self.layer_direction.reverse else torch.cat([first, c[:-1]])
-        return torch.where(self.cut()[:, None], 0.0, before)
-
-    def cut(self) -> Tensor:
-        """Whether a step receives nothing from the step read before it: bool ``[T]``."""
-        return borders(self.subject, torch.arange(self.subject.T), self.layer_direction.reverse)
-
-    def order(self) -> list[int]:
-        """The steps, last read first."""
-        return list(reversed(self.layer_direction.order(self.subject.T)))
-
-
-def _layer(layer: _RecordedLayer, wanted: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
-    """Return the slopes with respect to one layer and direction's values, and to its pre-activations, ``[T, 4H]``."""
-    values = {q: layer.value(q) for q in QUANTITIES} | {"c_prev": layer.c_before()}
-    slopes, w = CELL.slopes(values), layer.weights
+def _layer(
+    subject: Subject, trace: Trace, k: int, w: Weights, wanted: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the slopes with respect to values of the k-th layer and direction, and to pre-activations, ``[T, 4H]``."""
+    track = subject.sizes.layer_directions[k]
+    values = {q: trace.values[f"{track.name}.{q}"].detach()[:, 0] for q in QUANTITIES}
+    values["c_prev"] = before_each_step(subject, track, values["c"], subject.initial[1][k])
+    slopes = CELL.slopes(values)
     reads = [CELL.state_read_by(gate.name) for gate in CELL.gates]
-    direct = {q: wanted[layer.name(q)] for q in QUANTITIES}
+    direct = {q: wanted[f"{track.name}.{q}"] for q in QUANTITIES}
     # Computed for all steps at once, so that the loop only computes what is carried through time.
     by_gate = torch.cat([slopes[state][gate.name] for state, gate in zip(reads, CELL.gates, strict=True)], dim=1)
     inside = torch.cat([gate.slope(values[gate.name]) for gate in CELL.gates], dim=1)
@@ -232,8 +201,8 @@ def _layer(layer: _RecordedLayer, wanted: Mapping[str, Tensor]) -> tuple[dict[st
     d = {"c": torch.empty_like(values["c"]), "h": torch.empty_like(values["c"])}  # h is the value before the projection
     dh, dz = torch.empty_like(direct["h"]), torch.empty_like(inside)
     h_on, c_on = torch.zeros_like(dh[0]), torch.zeros_like(d["c"][0])
-    cut = layer.cut().tolist()
-    for t in layer.order():
+    cut = borders(subject, torch.arange(subject.T), track.reverse).tolist()
+    for t in reversed(track.order(subject.T)):
         torch.add(direct["h"][t], h_on, out=dh[t])
         d["h"][t] = dh[t] if w.hr is None else dh[t] @ w.hr
         torch.addcmul(direct["c"][t] + c_on, d["h"][t], slopes["h"]["c"][t], out=d["c"][t])
@@ -244,7 +213,7 @@ def _layer(layer: _RecordedLayer, wanted: Mapping[str, Tensor]) -> tuple[dict[st
             h_on, c_on = dz[t] @ w.hh, d["c"][t] * slopes["c"]["c_prev"][t]
     gates = direct_gates + torch.cat([d[state] for state in reads], dim=1) * by_gate
     parts = dict(zip(CELL.gate_names, gates.chunk(len(reads), dim=1), strict=True)) | {"c": d["c"], "h": dh}
-    return {layer.name(q): value for q, value in parts.items()}, dz
+    return {f"{track.name}.{q}": value for q, value in parts.items()}, dz
 
 
 @torch.inference_mode(False)

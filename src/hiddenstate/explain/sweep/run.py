@@ -68,8 +68,7 @@ def sweep(
             patch the corrupt run from the clean one, to see what restores it.
         top: how many patches to run after an estimate.
         row: the batch row.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the row-steps done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
         options: as for `subject`: ``head=``, ``labels=``, ``hx=`` and others.
 
     Returns:
