@@ -18,6 +18,8 @@ Delta = Mapping[tuple[Any, Any], Any]  # mapping keys are invariant, so no narro
 
 ON = {"LSTM": tanh(1), "GRU": 1.0}  # the hidden state of a unit that is on, by kind of cell
 MOST_UNITS = 1024  # at this size, the weights take 34 MB in float64
+BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
+ERROR = "error"
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,10 +146,6 @@ def check_machine(delta: Delta, start: Hashable, silent: Hashable = None, cell: 
     if silent is not None and silent not in symbols:
         raise ArgumentError(f"the silent symbol {silent!r} is not one of delta's symbols: {symbols}")
     return Machine(dict(delta), start, states, symbols, silent, ON[cell])
-
-
-BRACKETS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
-ERROR = "error"
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -17,6 +17,10 @@ from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.sizes import Sizes
 
 MOST_NUMBERS = 2**26  # maximum number of values in a plant's inputs: half a gigabyte in float64
+# The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.
+SHARP = 40.0
+LEAK = 1 / (1 + math.exp(SHARP / 2))
+Wires = Mapping[str, Mapping[Any, float] | Tensor]
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -114,13 +118,6 @@ class Plant:
         address = parse_address(self.target)
         assert isinstance(address.unit, int)
         return address.place, address.unit
-
-
-# The slope of a decision. σ(SHARP) is 1 in float64, σ(±SHARP / 2) is 2e-9 from 0 or 1.
-SHARP = 40.0
-LEAK = 1 / (1 + math.exp(SHARP / 2))
-
-Wires = Mapping[str, Mapping[Any, float] | Tensor]
 
 
 def wired(sizes: tuple[int, int, int], wires: Wires, dtype: torch.dtype, cell: str = "LSTM") -> Any:

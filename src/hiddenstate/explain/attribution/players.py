@@ -16,6 +16,7 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner
 
 Baseline = str | Tensor
+Spans = Sequence[tuple[int, int]]
 
 
 def resolve_baselines(subject: Subject, baseline: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
@@ -49,9 +50,6 @@ def _baseline(subject: Subject, baseline: Baseline) -> Tensor:
     check_plain_tensor(baseline, "baseline")
     check_memory(baseline, "baseline")
     return baseline.detach().to(x).expand_as(x)
-
-
-Spans = Sequence[tuple[int, int]]
 
 
 class Player(NamedTuple):

@@ -19,6 +19,8 @@ State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
 BYTES = 2**24  # states per thread at one level: small enough for the cache, so that copies are fast
 MOST_BYTES = 2**26  # limit for the states of all threads
 COPIES = 4  # how many copies of the states a step makes
+EXACT_STEPS = 16  # maximum number of players with a prefix tree
+EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,6 @@ class PrefixTree:
                 return
             state = self._players.kind.parts_of(outputs.state)
         self._grow(level + 1, state, masks)
-
-
-EXACT_STEPS = 16  # maximum number of players with a prefix tree
-EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
 def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> MethodResult:

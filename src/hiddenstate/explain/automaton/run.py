@@ -20,6 +20,10 @@ from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.tables import table
 
 MOST_DRAWN = 30
+Output = Callable[[Tensor], Sequence[Hashable]]
+Word = tuple[Hashable, ...]
+TESTS_A_ROUND = 500  # random words on which a hypothesis is tested
+MOST_ROW_STEPS = 5_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,13 +131,6 @@ class LearnedAutomaton(Explanation):
         axes.set_ylim(-1.5, 1.5)
         axes.set_axis_off()
         return figure
-
-
-Output = Callable[[Tensor], Sequence[Hashable]]
-Word = tuple[Hashable, ...]
-
-TESTS_A_ROUND = 500  # random words on which a hypothesis is tested
-MOST_ROW_STEPS = 5_000_000
 
 
 def automaton(

@@ -20,6 +20,8 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
 
+SHOWN = 12  # steps
+
 
 def choose_measure(a: Subject, b: Subject) -> str:
     """Return the measure for two outputs: ``KL``, ``distance``, ``state distance``, or ``none``; see `Comparison`."""
@@ -67,9 +69,6 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
 def _out(subject: Subject, run: Trace) -> Tensor:
     last = subject.sizes.directions_in(subject.sizes.num_layers - 1)
     return torch.cat([run.values[f"{track.name}.h"] for track in last], dim=-1)
-
-
-SHOWN = 12  # steps
 
 
 class Difference(NamedTuple):

@@ -14,6 +14,9 @@ from hiddenstate.explain.result.terminal import number, sentence, shortened
 from hiddenstate.explain.subject.target import BatchRunner
 
 TARGET, OTHERS = "target", "all others"
+POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
+THICKEST = 4.0  # points
+BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class Node(NamedTuple):
@@ -44,10 +47,6 @@ class Edge(NamedTuple):
     kind: str
     amount: float
     flow: float
-
-
-POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
-THICKEST = 4.0  # points
 
 
 def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequence[Edge]) -> Any:
@@ -119,9 +118,6 @@ def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
         elif node.kind == "target":
             at[node.name] = (float(node.t), level)
     return at
-
-
-BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class EdgeCheck(NamedTuple):

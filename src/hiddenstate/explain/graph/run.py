@@ -18,6 +18,9 @@ from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner, Readout, TargetLike, resolve_row, resolve_target
 from hiddenstate.tracing.trace import Trace
 
+MOST_UNITS_KEPT = 2000
+LARGEST = 10  # maximum number of cell states kept only for their size; at most a third of all
+
 
 class MemoryUnit(NamedTuple):
     """One unit's memory at one step, in one layer and direction such as ``l0``."""
@@ -113,10 +116,6 @@ def prepare_inflows(subject: Subject, trace: Trace, readout: Readout) -> Inflows
     """Prepare the contributions of one run."""
     layers = {track.name: frozen_layer(subject, trace, track) for track in subject.sizes.layer_directions}
     return Inflows(subject, layers, readout)
-
-
-MOST_UNITS_KEPT = 2000
-LARGEST = 10  # maximum number of cell states kept only for their size; at most a third of all
 
 
 def graph(

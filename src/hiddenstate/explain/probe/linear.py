@@ -12,6 +12,11 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 
+SAMPLES = 1000  # bootstrap resamples
+MOST_DRAWN = 1 << 20  # sequences drawn at once
+ITERATIONS = 300
+STRENGTH = 1.0  # inverse of the penalty
+
 
 @dataclass(frozen=True, eq=False)
 class Eraser:
@@ -53,12 +58,6 @@ def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
     directions = left[:, sizes > sizes.max().clamp_min(1e-300) * 1e-9]
     # For row vectors, x @ matrix is (W⁻¹ P W x)ᵀ; W and P are symmetric.
     return Eraser(mean, whiten @ directions @ directions.T @ colour, directions.shape[1], int(kept.sum()))
-
-
-SAMPLES = 1000  # bootstrap resamples
-MOST_DRAWN = 1 << 20  # sequences drawn at once
-ITERATIONS = 300
-STRENGTH = 1.0  # inverse of the penalty
 
 
 class Accuracy(NamedTuple):

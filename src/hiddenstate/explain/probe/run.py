@@ -21,8 +21,7 @@ from hiddenstate.explain.probe.linear import (
     interval,
     repeated_share,
 )
-from hiddenstate.explain.probe.result import Probe, class_means
-from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
+from hiddenstate.explain.probe.result import Model, Probe, check_arguments, class_means, read_steps
 from hiddenstate.text.labels import label_names
 
 LEAST_SEQUENCES, MOST_LABELS = 4, 256

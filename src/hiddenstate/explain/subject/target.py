@@ -17,6 +17,9 @@ from hiddenstate.explain.subject.subject import Outputs, Subject, check_row_step
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.names import STATES, Place
 
+ROW_STEPS_AT_ONCE = 2**16
+BYTES_AT_ONCE = 2**27  # maximum size of outputs and states; gradients need several times as much
+
 
 @dataclass(frozen=True, eq=False)
 class Readout:
@@ -261,10 +264,6 @@ def _at(name: str, subject: Subject, t: int, where: str = "at") -> str:
         if subject.tokens is not None
         else f"{name} {where} step {t}"
     )
-
-
-ROW_STEPS_AT_ONCE = 2**16
-BYTES_AT_ONCE = 2**27  # maximum size of outputs and states; gradients need several times as much
 
 
 @dataclass
