@@ -1,7 +1,7 @@
 """Explains the values of a run: what wrote a memory, which word was decisive, which value makes a difference.
 
-Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call, and `result.py`
-the class that it returns:
+Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call; the class that it
+returns is there or in `result.py`:
 
 - `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures

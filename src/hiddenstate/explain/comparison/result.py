@@ -175,7 +175,7 @@ class Comparison(Explanation):
             for item, values in enumerate(self.differences)
             for t, n in torch.nonzero(values > self.tolerance).tolist()
         ]
-        return sorted(every, key=lambda one: -one.amount)[: check_int("count", count)]
+        return sorted(every, key=lambda difference: -difference.amount)[: check_int("count", count)]
 
     def edit(self, place: str, *, item: int = 0, unit: int | Sequence[int] | None = None, t: int | None = None) -> Edit:
         """Return the edit of b that sets matched units to a's values.
