@@ -30,7 +30,7 @@ from hiddenstate.corpus.index.readers import LayerReader, array_shards, reader_o
 from hiddenstate.corpus.shards.plan import plan
 from hiddenstate.corpus.shards.run import run
 from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 WORDS = 1_000_000

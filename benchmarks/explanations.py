@@ -19,7 +19,7 @@ import machine
 from contestants import Contestant, itself
 from hiddenstate.explain.subject.target import resolve_target
 from hiddenstate.explain.sweep.effects import slopes
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from measure import Pace, medians
 from report import print_figures
 

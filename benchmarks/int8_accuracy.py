@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import hiddenstate as hs
 import machine
 from contestants import Contestant, itself, without_gradient
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
 from measure import Pace, medians

@@ -16,7 +16,7 @@ import machine
 from hiddenstate.cli.tag_format import Format
 from hiddenstate.cli.tag_jobs import Job, Workers
 from hiddenstate.cli.tag_stream import Batches, Writer, feed
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 

@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
 from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 hr: Any = None  # hiddenstate_runtime, once its folder is known

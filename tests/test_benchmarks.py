@@ -19,7 +19,7 @@ import machine
 import odd_contestants as odd
 from ceilings import Ceilings, Level, Rate
 from contestants import Contestant, Entry, MissingPeerError, gap, if_it_runs, itself
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import from_words, with_tags
 from measure import FEWEST_SLOW_TURNS, FEWEST_TURNS, SLOW, LostError, Pace, medians, take_turns
 from onnx_file import int8_bytes_of

@@ -13,7 +13,7 @@ import pytest
 
 import hiddenstate as hs
 from coursebook.pages import blocks_of
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
 from support import NEEDS_INDUCTOR
 

@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from torch.nn.functional import cosine_similarity
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.training import train_tagger
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from support import assert_close
 
 DATA = Path(__file__).parent / "data" / "files"

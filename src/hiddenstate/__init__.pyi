@@ -34,10 +34,10 @@ from hiddenstate.interop.torch.conversion import convert as convert
 from hiddenstate.interop.torch.conversion import convert_back as convert_back
 from hiddenstate.interop.torch.from_torch import from_torch as from_torch
 from hiddenstate.interop.torch.report import ConversionReport as ConversionReport
-from hiddenstate.models.folder.model_folder import load as load
-from hiddenstate.models.folder.model_folder import save as save
 from hiddenstate.models.from_modules import language_model as language_model
 from hiddenstate.models.from_modules import tagger as tagger
+from hiddenstate.models.model_folder import load as load
+from hiddenstate.models.model_folder import save as save
 from hiddenstate.nn.cell import GRUCell as GRUCell
 from hiddenstate.nn.cell import LSTMCell as LSTMCell
 from hiddenstate.nn.cell import RNNCell as RNNCell

@@ -19,7 +19,7 @@ from torch import nn
 import hiddenstate as hs
 from attacks.formats import all_lstms, make_h5, make_old_h5, make_tagger, make_trace, model_of_keras
 from hiddenstate.base.files import read_tensors
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 
 
 def save_onnx(path: Path, nodes: list[Any], arrays: dict[str, Any], functions: Any = (), shapes: Any = ()) -> None:

@@ -18,20 +18,20 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.conllu import parse_conllu, read_conllu
+from hiddenstate.text.passages import read_untagged
 from hiddenstate.text.tokens import learn
-from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import METRICS, Checkpoint, Position, RunFolder
 from hiddenstate.training.plot import plot_run
-from hiddenstate.training.progress import Epoch, Score, Step
-from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.settings import RunFile, read_run_file
+from hiddenstate.training.task import Epoch, Score, Step
 
 CONLLU = "# a comment\n1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\tcat\tcat\tNOUN\tNN\tNumber=Sing\t0\troot\t_\t_\n\n"
 TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"

@@ -33,8 +33,8 @@ from hiddenstate.base.figures import Picture, save_picture
 from hiddenstate.course import models, opening
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
 from hiddenstate.models.model_file import read_layer, write_layer
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text import corpora

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
-from hiddenstate.models.folder.model_folder import load_any, load_language_model, load_tagger, shipped
+from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger, shipped
 
 TEXT = "The old man the boats."
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 
 def run(*arguments: str) -> str:

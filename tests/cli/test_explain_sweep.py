@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, ShapeError
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 TEXTS = "I saw the duck swim", "I saw the truck swim"
 

@@ -19,7 +19,7 @@ from hiddenstate.cli import app
 from hiddenstate.cli.read_numbers import View, described
 from hiddenstate.cli.read_table import make_table
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load_tagger, save, shipped
+from hiddenstate.models.model_folder import load_tagger, save, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu

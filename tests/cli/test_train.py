@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.train import app
 from hiddenstate.errors import ArgumentError, HiddenStateError
-from hiddenstate.models.folder.model_folder import CARD, load_tagger
+from hiddenstate.models.model_folder import CARD, load_tagger
 from hiddenstate.training.checkpoint import RunFolder
 
 DATA = Path(__file__).parents[1] / "data"

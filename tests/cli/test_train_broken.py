@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.cli.run_options import TrainOptions, run_file
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_tagger
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger
 from hiddenstate.models.language.scoring import score
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 
 CHARS = "abcdef \n"
 WORDS = ["the", "<unk>", "boats", "<eos>", "old", "man"]

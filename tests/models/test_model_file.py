@@ -12,7 +12,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from hiddenstate.models.folder.model_folder import load_any, load_language_model, load_tagger
+from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger
 
 
 @pytest.mark.parametrize(

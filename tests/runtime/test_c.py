@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load_tagger
 from hiddenstate.models.model_file import FORMAT
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu

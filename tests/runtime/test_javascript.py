@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load_tagger
+from hiddenstate.models.model_folder import load_tagger
 from runtime.built import NODE, ROOT, needs_node
 
 pytestmark = needs_node

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import CHROMIUM
 from studio.browsing import browser

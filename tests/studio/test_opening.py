@@ -10,7 +10,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, save, shipped
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save, shipped
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
 from hiddenstate.studio.bundles.opening import named, opened

@@ -63,7 +63,7 @@ def structure(
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
     """Describe a layer, the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.model_folder import load
     from hiddenstate.nn.rnn import Layer
 
     if sizes:

@@ -19,8 +19,8 @@ from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.models.folder.model_folder import find_folder, load
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import find_folder, load
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 

@@ -1,13 +1,10 @@
 """Text, and its conversion to numbers. Nothing here depends on a model.
 
-- `conllu.py`, `untagged.py`: sentences of CoNLL-U files and of plain text
+- `conllu.py`: sentences of CoNLL-U files; `passages.py`: sentences of any text, whole or as it arrives
 - `tokenise.py`, `tokenise.json`: the tokeniser, and its patterns, which the browser also uses
-- `tokens.py`, `vocabulary.py`: words and characters as numbers
-- `labels.py`: labels as names
-- `batches.py`: sentences of similar length in batches
-- `continuous.py`: a long text in parallel rows
+- `tokens.py`, `vocabulary.py`: words and characters as numbers; `labels.py`: labels as names
+- `batches.py`: sentences of similar length in batches, and a long text in parallel rows
 - `source.py`: text sources; `corpora.py`: corpora by name
-- `incremental.py`: splits text into sentences as it arrives
 """
 
 from hiddenstate.base.later import on_first_use

@@ -1,7 +1,9 @@
 from hiddenstate.text.batches import Batch as Batch
 from hiddenstate.text.batches import Encoded as Encoded
 from hiddenstate.text.batches import Encoder as Encoder
+from hiddenstate.text.batches import Rows as Rows
 from hiddenstate.text.batches import plan_batches as plan_batches
+from hiddenstate.text.batches import spans as spans
 from hiddenstate.text.conllu import Sentence as Sentence
 from hiddenstate.text.conllu import from_words as from_words
 from hiddenstate.text.conllu import parse_conllu as parse_conllu
@@ -9,16 +11,14 @@ from hiddenstate.text.conllu import read_conllu as read_conllu
 from hiddenstate.text.conllu import to_conllu as to_conllu
 from hiddenstate.text.conllu import with_comments as with_comments
 from hiddenstate.text.conllu import with_tags as with_tags
-from hiddenstate.text.continuous import Rows as Rows
-from hiddenstate.text.continuous import spans as spans
 from hiddenstate.text.corpora import Corpus as Corpus
 from hiddenstate.text.corpora import corpus_path as corpus_path
 from hiddenstate.text.corpora import get as get
+from hiddenstate.text.passages import read_untagged as read_untagged
 from hiddenstate.text.source import read_text as read_text
 from hiddenstate.text.tokenise import sentences as sentences
 from hiddenstate.text.tokenise import tokenise as tokenise
 from hiddenstate.text.tokens import Tokens as Tokens
 from hiddenstate.text.tokens import learn as learn
-from hiddenstate.text.untagged import read_untagged as read_untagged
 from hiddenstate.text.vocabulary import UNKNOWN as UNKNOWN
 from hiddenstate.text.vocabulary import Vocabulary as Vocabulary

@@ -1,11 +1,10 @@
 """The training loop for all tasks. Nothing here depends on a model; `models` creates the tasks.
 
-- `task.py`: `Task`, the interface of a training task
-- `loop.py`: the loop; `schedule.py`, `stop.py`, `average.py`: learning rates, when to stop, averaged weights
-- `settings.py`, `config.py`, `run_file.py`: settings, read from files and validated
+- `task.py`: `Task`, the interface of a training task, and the progress reports of a run
+- `loop.py`: the loop, with learning rates, averaged weights, and stopping on request
+- `settings.py`: settings, read from files and validated
 - `checkpoint.py`: everything that resuming needs; `lock.py`: allows one run per folder at a time
-- `machine.py`: one process or several, CPU or GPU
-- `progress.py`, `plot.py`: progress reports and curves of a run
+- `machine.py`: one process or several, CPU or GPU; `plot.py`: curves of a run
 """
 
 from hiddenstate.base.later import on_first_use

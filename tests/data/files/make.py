@@ -14,7 +14,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.models import LanguageConfig, LanguageModel, TaggerConfig
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, save
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text.tokens import learn
 

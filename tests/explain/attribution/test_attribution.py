@@ -11,7 +11,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.attribution.run import METHODS, Method
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.models.folder.model_folder import load_language_model, load_tagger, shipped
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from random_lstms import every_kind, random_lstm, subject_of
 
 

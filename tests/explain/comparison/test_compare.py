@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.comparison.result import Check
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 
 def permuted(lstm: hs.LSTM, orders: list[Tensor], signs: list[Tensor]) -> hs.LSTM:

@@ -9,8 +9,8 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError, HiddenStateError
-from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.folder.model_folder import (
+from hiddenstate.models import model_folder as folder
+from hiddenstate.models.model_folder import (
     CARD,
     CONFIG,
     FILES,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.interop.torch.conversion import convert
-from hiddenstate.models.folder.model_folder import (
+from hiddenstate.models.model_folder import (
     CONFIG,
     FILES,
     WEIGHTS,
@@ -20,7 +20,7 @@ from hiddenstate.models.folder.model_folder import (
     load_tagger,
     save,
 )
-from hiddenstate.models.folder.weights_file import WeightsFile, quantised, restored, scale_name, written
+from hiddenstate.models.weights_file import WeightsFile, quantised, restored, scale_name, written
 from language_models import make as make_language_model
 from models.folder.test_model_folder import make, said_by
 

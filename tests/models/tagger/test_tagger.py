@@ -11,10 +11,10 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import load_tagger, save, shipped
+from hiddenstate.models.model_folder import load_tagger, save, shipped
+from hiddenstate.models.tagger.accuracy import evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import evaluate
 from hiddenstate.models.tagger.tagger import Tagger, Tagging
 from hiddenstate.text.batches import TagRows
 from hiddenstate.text.conllu import parse_conllu, read_conllu

@@ -7,17 +7,16 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, load_tagger, save
+from hiddenstate.models.model_folder import CARD, load_tagger, save
+from hiddenstate.models.tagger.accuracy import distinct_words, evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
-from hiddenstate.models.tagger.lessons.teachers import taught_by
-from hiddenstate.models.tagger.lessons.variants import make_variants
+from hiddenstate.models.tagger.syllabus import make_variants, taught_by
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, TaggerTask, resume_tagger, train_tagger
 from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
-from hiddenstate.training.run_file import RunFile
+from hiddenstate.training.settings import RunFile
 from language_models import make as make_language_model
 from models.tagger.test_training import CONFIG, DEV, SHORT, TRAIN
 

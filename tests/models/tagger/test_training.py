@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, FILES, load_language_model, load_tagger, save
+from hiddenstate.models.model_folder import CARD, FILES, load_language_model, load_tagger, save
+from hiddenstate.models.tagger.accuracy import Accuracy, distinct_words, evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
-from hiddenstate.models.tagger.lessons.warm_start import SIZES
+from hiddenstate.models.tagger.syllabus import SIZES
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.training.run_file import read_run_file
+from hiddenstate.training.settings import read_run_file
 from language_models import make
 
 DATA = Path(__file__).parents[2] / "data"

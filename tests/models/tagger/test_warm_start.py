@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, load_tagger, save
-from hiddenstate.models.tagger.lessons.warm_start import started
+from hiddenstate.models.model_folder import CARD, load_tagger, save
+from hiddenstate.models.tagger.syllabus import started
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import read_conllu

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hiddenstate.models.folder.model_folder import load_tagger, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder.model_folder import load, shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import is_model_file
+from hiddenstate.models.model_folder import load, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle
