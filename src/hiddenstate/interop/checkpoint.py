@@ -24,6 +24,14 @@ from hiddenstate.errors import FileFormatError
 
 # How torch's error names a class that loading the file would have run.
 _REFUSED_CLASS = re.compile(r"GLOBAL (\S+) was not an allowed global")
+_LONGEST = 500  # maximum number of characters in a class name
+_ZIP = b"PK\x03\x04"
+# Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
+_OLD = 5
+# The kinds of values on the stack: a named class or function, an integer, the string "storage", a tuple that starts
+# with it (which identifies a storage), or anything else.
+_GLOBAL, _NUMBER, _STORAGE_TEXT, _STORAGE, _ELSE = range(5)
+_TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING", "STRING"}
 
 
 def read_checkpoint(path: str | Path) -> Mapping[Any, Any]:
@@ -62,17 +70,6 @@ def _load(path: str | Path) -> object:
             ) from error
         raise FileFormatError(f"{path} was not written by torch.save, or is damaged") from error
     return loaded
-
-
-_LONGEST = 500  # maximum number of characters in a class name
-_ZIP = b"PK\x03\x04"
-# Pickles at the start of a file in the old format: three for the format, one for the tensors, one for their keys.
-_OLD = 5
-
-# The kinds of values on the stack: a named class or function, an integer, the string "storage", a tuple that starts
-# with it (which identifies a storage), or anything else.
-_GLOBAL, _NUMBER, _STORAGE_TEXT, _STORAGE, _ELSE = range(5)
-_TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "UNICODE", "BINUNICODE8", "SHORT_BINSTRING", "BINSTRING", "STRING"}
 
 
 def check_torch_file(path: str | Path) -> None:

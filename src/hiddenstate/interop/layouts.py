@@ -30,6 +30,15 @@ from hiddenstate.errors import (
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
+# torch's gate order is ours.
+_LSTM: Any = {"gates": CELLS["LSTM"].gate_names}
+_GRU: Any = {"cell": "GRU", "gates": CELLS["GRU"].gate_names}
+_RNN: Any = {"cell": "RNN", "gates": CELLS["RNN_TANH"].gate_names}
+_ZRN: Any = {"cell": "GRU", "gates": ("z", "r", "n")}
+_FLAX: Any = {"transposed": True, "needs_bias": True, "directions": ("forward_rnn", "backward_rnn")}
+_HIDDEN = "hi/kernel hf/kernel hg/kernel ho/kernel"
+_BIASES = "hi/bias hf/bias hg/bias ho/bias"
+
 
 def to_tensor(value: object, name: str) -> Tensor:
     """Return an array of any package as a tensor of the same type; tensors are returned unchanged."""
@@ -104,13 +113,6 @@ def _names(ih: str, hh: str, b_ih: str = "", b_hh: str = "") -> Any:
     return {"ih": (*ih.split(),), "hh": (*hh.split(),), "b_ih": (*b_ih.split(),), "b_hh": (*b_hh.split(),)}
 
 
-# torch's gate order is ours.
-_LSTM: Any = {"gates": CELLS["LSTM"].gate_names}
-_GRU: Any = {"cell": "GRU", "gates": CELLS["GRU"].gate_names}
-_RNN: Any = {"cell": "RNN", "gates": CELLS["RNN_TANH"].gate_names}
-_ZRN: Any = {"cell": "GRU", "gates": ("z", "r", "n")}
-_FLAX: Any = {"transposed": True, "needs_bias": True, "directions": ("forward_rnn", "backward_rnn")}
-
 TORCH = WeightLayout(
     "torch",
     **_LSTM,
@@ -139,8 +141,6 @@ KERAS_GRU = replace(KERAS, **_ZRN, b_ih=(), joined_bias="bias", joined_rows=True
 KERAS_GRU_RESET_FIRST = replace(KERAS, framework="Keras (reset_after=False)", **_ZRN, resets_first=True)
 KERAS_RNN = replace(KERAS, **_RNN)  # SimpleRNN
 
-_HIDDEN = "hi/kernel hf/kernel hg/kernel ho/kernel"
-_BIASES = "hi/bias hf/bias hg/bias ho/bias"
 FLAX = WeightLayout(  # linen's LSTMCell and OptimizedLSTMCell
     "flax.linen", **_LSTM, **_names("ii/kernel if/kernel ig/kernel io/kernel", _HIDDEN, b_hh=_BIASES), **_FLAX
 )

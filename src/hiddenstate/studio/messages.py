@@ -28,6 +28,7 @@ _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
 Part = tuple[str, Callable[[Any], object]]  # the description and the converter of a part of the view
+KEPT = 512  # messages in a viewer's queue
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,9 +209,6 @@ def _short(value: object) -> str:
     text = repr(value)
     size = f" ({len(value)} characters)" if isinstance(value, str) else ""
     return text if len(text) <= 60 else f"{text[:60]}...{size}"
-
-
-KEPT = 512  # messages in a viewer's queue
 
 
 class Subscriber:

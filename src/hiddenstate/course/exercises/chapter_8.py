@@ -42,6 +42,12 @@ from hiddenstate.edits import edit
 from hiddenstate.errors import AnswerError
 
 BLOCKS = 20
+LEAST_SHARE, MOST_SHARE = 0.05, 0.5
+SHIFTS = 200
+SHORT = 500  # elements of the training part, for a baseline that is called many times
+FEW_STEPS = 100  # elements of the test part, for a score that is called several times
+MOST_STEPS = 400  # elements of the test part over which losses are averaged
+LIVE_STEPS = 300
 
 
 def interval(answer: object) -> str:
@@ -137,14 +143,6 @@ def _other_middle(middle: float, mean: float, base: Tensor, own: Tensor) -> Answ
     )
     why = next((sentence for value, sentence in known if math.isclose(middle, value, rel_tol=0.02, abs_tol=1e-6)), "")
     return wrong(f"It should be around baseline minus model, {mean:.4f}, but is around {middle:.4f}. {why}".rstrip())
-
-
-LEAST_SHARE, MOST_SHARE = 0.05, 0.5
-SHIFTS = 200
-SHORT = 500  # elements of the training part, for a baseline that is called many times
-FEW_STEPS = 100  # elements of the test part, for a score that is called several times
-MOST_STEPS = 400  # elements of the test part over which losses are averaged
-LIVE_STEPS = 300
 
 
 def split(answer: object) -> str:

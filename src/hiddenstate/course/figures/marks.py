@@ -19,6 +19,7 @@ from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
 from hiddenstate.studio.bundles.opening import bundle_folder
 
 _MARK = re.compile(r"<!--course-(still|answer) (\w+) (.*?)-->")
+WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 def fill(html: str) -> str:
@@ -36,9 +37,6 @@ def _part(mark: re.Match[str]) -> str:
         return STILLS[name]()
     answer = written(compute(name, argument))
     return f'<code class="docutils literal notranslate"><span class="pre">{answer}</span></code>'
-
-
-WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 def _tiny() -> Bundle:

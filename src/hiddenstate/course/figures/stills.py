@@ -19,6 +19,23 @@ from hiddenstate.models.model_folder import load_language_model, load_tagger, sh
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 
+WORDS = ["The", "keys", "that", "she", "left", "in", "the", "drawer", "of", "the", "old", "cabinet"]
+KEYS = WORDS.index("keys")
+PITCH, BAR = 76, 60  # pixels from word to word, and of a bar of 1
+WIDEST = 9  # pixels of a wire that carries 1 or more
+_NODES = ((112, 80, "×"), (224, 80, "+"), (224, 160, "×"), (352, 140, "tanh"), (352, 210, "×"))
+SENTENCE, READ = "The ship sails fell .", 3
+LINE = "To be, or not to be"
+SPEECH = (
+    "To be, or not to be: that is the question:\n"
+    "Whether 'tis nobler in the mind to suffer\n"
+    "The slings and arrows of outrageous fortune,\n"
+)
+FIRST = SPEECH.index("\n") + 1  # the part that is drawn
+UNIT = 488
+ROWS, STEPS = 4, 24
+VISIBLE = {" ": "␣", "\n": "⏎"}
+
 
 def text(x: float, y: float, words: str, kind: str = "") -> str:
     """Write text into a drawing."""
@@ -40,13 +57,6 @@ def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
         lstm = LSTM(4, 3)
         x = torch.stack([torch.randn(1, 4) for _ in range(5)])
         return lstm, x, (torch.randn(1, 1, 3), torch.randn(1, 1, 3))
-
-
-WORDS = ["The", "keys", "that", "she", "left", "in", "the", "drawer", "of", "the", "old", "cabinet"]
-KEYS = WORDS.index("keys")
-PITCH, BAR = 76, 60  # pixels from word to word, and of a bar of 1
-WIDEST = 9  # pixels of a wire that carries 1 or more
-_NODES = ((112, 80, "×"), (224, 80, "+"), (224, 160, "×"), (352, 140, "tanh"), (352, 210, "×"))
 
 
 def _number(x: float, y: float, key: str, value: float, kind: str = "", digits: int = 2) -> str:
@@ -213,19 +223,6 @@ def share() -> str:
         plain.append(total)
     inside = [curve(lstm, -16, 0, 20, "c"), curve(plain, -16, 0, 20, "g")]
     return svg(660, 90, "The fraction that is left after 1 to 100 steps: an LSTM's c, and a plain RNN", inside)
-
-
-SENTENCE, READ = "The ship sails fell .", 3
-LINE = "To be, or not to be"
-SPEECH = (
-    "To be, or not to be: that is the question:\n"
-    "Whether 'tis nobler in the mind to suffer\n"
-    "The slings and arrows of outrageous fortune,\n"
-)
-FIRST = SPEECH.index("\n") + 1  # the part that is drawn
-UNIT = 488
-ROWS, STEPS = 4, 24
-VISIBLE = {" ": "␣", "\n": "⏎"}
 
 
 @cache

@@ -39,6 +39,14 @@ _UNKNOWN_TYPE = re.compile(
     + b"]..\x10\x00\x00\x00[\x10-\x4f]...\x01\x00\x00\x00",
     re.DOTALL,
 )
+PROGRAM = Path(__file__).with_name("hdf5_process.py")
+_LONGEST_ANSWER = 1 << 26  # maximum size of a file's listing in bytes
+_MEMORY = 1 << 28  # memory limit in bytes, in addition to the arrays
+# Seconds of CPU time, one more for this many bytes of the file, and wall-clock time as a multiple of CPU time.
+_SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
+_DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
+Array = np.ndarray[Any, np.dtype[Any]]
+Ask = Callable[[Mapping[str, Any], memoryview | None], Mapping[str, Any]]
 
 
 def find_hdf5_start(content: bytes | mmap) -> int | None:
@@ -88,17 +96,6 @@ def _objects(content: bytes | mmap, at: int) -> int:
             raise FileFormatError("is damaged: a string in its string heap is longer than the heap")
         count += 1
     return count
-
-
-PROGRAM = Path(__file__).with_name("hdf5_process.py")
-_LONGEST_ANSWER = 1 << 26  # maximum size of a file's listing in bytes
-_MEMORY = 1 << 28  # memory limit in bytes, in addition to the arrays
-# Seconds of CPU time, one more for this many bytes of the file, and wall-clock time as a multiple of CPU time.
-_SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
-_DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
-
-Array = np.ndarray[Any, np.dtype[Any]]
-Ask = Callable[[Mapping[str, Any], memoryview | None], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

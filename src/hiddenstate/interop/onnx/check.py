@@ -15,6 +15,8 @@ from hiddenstate.interop.onnx.lstm import ModelValue, Signature
 
 INFINITE = float("inf")
 ERRORS_ONLY = 4  # onnxruntime's log level for fatal errors; other errors are raised anyway
+SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of a layer's calls
+GROWTH = (0, 1, 2)  # growth of a model's dynamic sizes: as given, larger, and larger again
 
 
 class ExampleCall(NamedTuple):
@@ -118,10 +120,6 @@ def _gap(got: Tensor, want: Tensor) -> tuple[float, float]:
     same = (a == b) | (a.isnan() & b.isnan())
     difference = (a - b).abs().masked_fill(same, 0).nan_to_num(nan=INFINITE, posinf=INFINITE)
     return float(difference.max()), max(1.0, float(b.abs().nan_to_num(0, 0).max()))
-
-
-SIZES = ((1, 1), (5, 3), (12, 4))  # time steps and rows of a layer's calls
-GROWTH = (0, 1, 2)  # growth of a model's dynamic sizes: as given, larger, and larger again
 
 
 def runs_of_lstm(lstm: nn.Module, signature: Signature, like: Tensor) -> Iterator[CheckedRun]:

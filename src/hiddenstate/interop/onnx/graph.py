@@ -50,6 +50,10 @@ _OPERATORS = frozenset(_WORDS.split())
 # Matrix products take time proportional to rows × columns × the summed dimension.
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 34
+_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
+_MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
+_DEEPEST = 100  # maximum depth of nested function calls
+Name = tuple[str, str, str]
 
 
 def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Mapping[str, Array]) -> Array:
@@ -123,9 +127,6 @@ def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> M
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     graph = helper.make_graph([node], "part", inputs, outputs, initializers)
     return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
-
-
-_RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,12 +249,6 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     sizes = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
     return sizes if sizes and all(sizes) else None
-
-
-_MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
-_DEEPEST = 100  # maximum depth of nested function calls
-
-Name = tuple[str, str, str]
 
 
 class _Cost(NamedTuple):

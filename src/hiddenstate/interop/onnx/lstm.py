@@ -25,6 +25,9 @@ from hiddenstate.structure.sizes import Sizes
 
 Form = Literal["sequence", "step"]
 Dim = int | str
+LEAST_OPSET = 14
+OPSET = 17  # from 2022, so that every runtime supports it
+_FIRST_STATE = 5  # the states follow X, W, R, B and sequence_lens
 
 
 class ModelValue(NamedTuple):
@@ -98,10 +101,6 @@ class Signature:
             for name, kind in zip(names, kinds, strict=True)
         ]
         return described if self.states else []
-
-
-LEAST_OPSET = 14
-OPSET = 17  # from 2022, so that every runtime supports it
 
 
 @dataclass
@@ -274,9 +273,6 @@ def _finish(graph: _OnnxGraph, signature: Signature, out: str, finals: Sequence[
                 value = graph.node("Where", [empty, initial, value], f"{name}_of_all")
             names[value] = name
     graph.rename(names)
-
-
-_FIRST_STATE = 5  # the states follow X, W, R, B and sequence_lens
 
 
 class _OperatorOutputs(NamedTuple):

@@ -40,6 +40,9 @@ _FREE = {
 }
 # Operators that repeat or move a state, but keep zeros.
 _SPREADS = ("Expand", "Tile", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Cast")
+# Time steps and rows of the random numbers passed from one node to the next, if the graph does not give sizes.
+_SIZES = ((3, 2), (2, 5))
+_MOST_SAMPLES = 1 << 26  # the maximum number of random samples
 
 
 @dataclass(frozen=True)
@@ -186,11 +189,6 @@ class RecurrentNode:
         return bool(got) and all(
             got != [name.lower() for name in names * self.directions] for names in _ACTIVATIONS[self.cell]
         )
-
-
-# Time steps and rows of the random numbers passed from one node to the next, if the graph does not give sizes.
-_SIZES = ((3, 2), (2, 5))
-_MOST_SAMPLES = 1 << 26  # the maximum number of random samples
 
 
 def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:

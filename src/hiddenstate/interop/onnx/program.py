@@ -16,6 +16,8 @@ from hiddenstate.interop.torch.conversion import conversion_report, convert
 
 # Nodes left over when the exporter reorders weights, because it folds only small ones. None of them enlarges a tensor.
 REORDERING = ("Slice", "Concat", "Unsqueeze")
+TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
+OPEN_AXES = 2  # batch and time, in either order
 
 
 def export_program(module: nn.Module, example: ExampleCall, opset: int | None) -> Any:
@@ -69,10 +71,6 @@ def _fold_weights(model: Any) -> None:
         model, output_size_limit=2**62, should_fold=lambda node: True if node.op_type in REORDERING else None
     )
     optimizer.remove_unused_nodes(model)
-
-
-TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
-OPEN_AXES = 2  # batch and time, in either order
 
 
 class Attempt(NamedTuple):

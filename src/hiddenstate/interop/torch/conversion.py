@@ -31,6 +31,8 @@ INT8 = ", int8"  # added to the class name in a report
 ROUNDED = LSTM, GRU  # those that int8 kernels compute
 _FLOAT = tuple(route.new for route in TO_OURS if route.new not in ROUNDED)
 _WHY_FLOAT = "only LSTMs and GRUs have int8 kernels"
+# Reports of converted models; they are dropped with their models.
+_reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
 
 
 class Roundings:
@@ -132,10 +134,6 @@ def from_torch(module: nn.Module) -> nn.Module:
             return rebuild(module, route.new, route.options)
     known = ", ".join(readable_name(route.old) for route in TO_OURS)
     raise ArgumentTypeError(f"from_torch takes one of {known}, got {readable_name(type(module))}")
-
-
-# Reports of converted models; they are dropped with their models.
-_reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
 
 
 def conversion_report(model: nn.Module) -> ConversionReport:

@@ -13,6 +13,15 @@ from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
 
+# A call of a recurrent operator in a graph, such as aten::lstm(, aten::rnn_tanh_cell( or, of a quantised model,
+# quantized::quantized_gru_cell_dynamic(.
+_CALL = re.compile(r"::(?:quantized_)?(lstm|gru|rnn)(?:_tanh|_relu)?(_cell)?(?:_dynamic)?\(")
+_TORCHS = "torch.nn.modules.rnn."
+_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+_QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
+# They compute in floats, by the same functions as torch's other layers.
+_IMITATIONS = "torch.ao.nn.quantized.reference"
+
 
 def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]:
     """Return every module once, with all its paths."""
@@ -82,16 +91,6 @@ def _tensors_in(model: nn.Module) -> Iterator[Tensor]:
             ahead.extend(part.values())
         elif isinstance(part, (list, tuple, set)):
             ahead.extend(part)
-
-
-# A call of a recurrent operator in a graph, such as aten::lstm(, aten::rnn_tanh_cell( or, of a quantised model,
-# quantized::quantized_gru_cell_dynamic(.
-_CALL = re.compile(r"::(?:quantized_)?(lstm|gru|rnn)(?:_tanh|_relu)?(_cell)?(?:_dynamic)?\(")
-_TORCHS = "torch.nn.modules.rnn."
-_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
-_QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
-# They compute in floats, by the same functions as torch's other layers.
-_IMITATIONS = "torch.ao.nn.quantized.reference"
 
 
 def scripted_layers(module: torch.jit.ScriptModule) -> tuple[str, ...]:

@@ -34,6 +34,11 @@ from hiddenstate.studio.live import LiveStream
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
+_SHOWN = (
+    "a model's folder or file, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of "
+    "a model, a Stream"
+)
+
 
 def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
     """Bundle a model's folder unchanged, after loading it to check that it is complete."""
@@ -70,12 +75,6 @@ def _plain(data: dict[str, Any]) -> dict[str, Any]:
     """Convert tuples and similar types to those that parsing JSON returns."""
     plain: dict[str, Any] = json.loads(json.dumps(data))
     return plain
-
-
-_SHOWN = (
-    "a model's folder or file, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of "
-    "a model, a Stream"
-)
 
 
 def named(models: Sequence[Any]) -> list[tuple[str, Any]]:

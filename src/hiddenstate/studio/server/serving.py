@@ -31,6 +31,10 @@ _REDIRECT = """<!doctype html>
 <title>hiddenstate studio</title>
 <p><a href="{url}">Open the studio</a></p>
 """
+LOCAL = "127.0.0.1"
+_MOST_REQUESTS = 512  # concurrent connections
+_PATIENCE = 3  # seconds for open requests to finish when the server stops
+_REQUEST = 10  # seconds for a request to arrive; longer than uvicorn keeps an idle connection
 
 
 def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
@@ -110,12 +114,6 @@ class Connections(MutableSet[Any]):
 def _is_idle(connection: Any) -> bool:
     """Whether a connection waits for a request. A WebSocket, which has no ``cycle``, does not."""
     return hasattr(connection, "cycle") and (connection.cycle is None or connection.cycle.response_complete)
-
-
-LOCAL = "127.0.0.1"
-_MOST_REQUESTS = 512  # concurrent connections
-_PATIENCE = 3  # seconds for open requests to finish when the server stops
-_REQUEST = 10  # seconds for a request to arrive; longer than uvicorn keeps an idle connection
 
 
 class Running:

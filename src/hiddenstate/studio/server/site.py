@@ -30,6 +30,7 @@ from hiddenstate.studio.server.guard import Guard, server_names
 MOST_PAGES = 256
 PAUSE = 1 / 30  # minimum seconds between messages to a page; screens can't show more
 _TOO_MANY, _REFUSED = 1013, 1003
+_PIECE = 256 * 1024  # bytes sent before waiting for a slow client
 
 
 class Pages:
@@ -85,9 +86,6 @@ async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> 
 def _from_any_thread(loop: asyncio.AbstractEventLoop, ready: asyncio.Event) -> None:
     with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
         loop.call_soon_threadsafe(ready.set)
-
-
-_PIECE = 256 * 1024  # bytes sent before waiting for a slow client
 
 
 @dataclass(frozen=True, eq=False)

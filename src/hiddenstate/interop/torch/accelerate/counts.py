@@ -11,6 +11,12 @@ from torch import nn
 from hiddenstate.engine.dispatch import ComputedBy
 from hiddenstate.interop.torch.module_tree import quantised_kind, scripted_layers
 
+MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
+_NO_CALLS = (
+    "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
+    "themselves.)"
+)
+
 
 def unseen_layers() -> dict[str, int]:
     """Count the recurrent layers and cells in this process that are TorchScript or quantised, by kind and reason."""
@@ -28,15 +34,6 @@ def _reasons(module: nn.Module) -> Iterator[str]:
         cure = "give the float model to hs.convert(model, weights='int8')" if rounds else "use the float model"
         package = type(module).__module__.split(".modules")[0]
         yield f"{package}.{type(module).__name__}: quantised by torch; {cure} instead"
-
-
-MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
-
-
-_NO_CALLS = (
-    "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
-    "themselves.)"
-)
 
 
 @dataclass(frozen=True)

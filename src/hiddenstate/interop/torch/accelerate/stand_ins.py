@@ -30,6 +30,11 @@ from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
+# Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
+holds: list[Callable[[], Sequence[Switch]]] = []
+S = TypeVar("S", bound="_StandIn")
+T = TypeVar("T", "_StandIn", "_StandInCell")
+
 
 class TorchArguments(NamedTuple):
     """The arguments of torch's function, by name, and the kind of cell that it computes."""
@@ -55,12 +60,6 @@ def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
         x, hx, *others = arguments
         batch_sizes = None
     return TorchArguments._make([cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others])
-
-
-# Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
-holds: list[Callable[[], Sequence[Switch]]] = []
-S = TypeVar("S", bound="_StandIn")
-T = TypeVar("T", "_StandIn", "_StandInCell")
 
 
 def _switches() -> list[Switch]:
