@@ -296,6 +296,7 @@ def crossed(doors: Mapping[str, Callable[[Any], Any]], **makers: Callable[[], An
 
 OF_ALL_CELLS = {name: (MODULE_DOORS | LSTM_DOORS)[name] for name in DOORS_OF_ALL_CELLS}
 OF_ALL_STEPS = {name: door for name, door in OF_ALL_CELLS.items() if name in MODULE_DOORS}
+TEXTS: dict[str, Callable[[Any], Any]] = {"str": str, "repr": repr}
 FREED_DOORS: dict[str, Callable[[], Any]] = {
     **crossed(MODULE_DOORS | LSTM_DOORS, lstm=lstm, int8=int8),
     **crossed(OF_ALL_CELLS, gru=gru, rnn=rnn),
@@ -304,7 +305,7 @@ FREED_DOORS: dict[str, Callable[[], Any]] = {
     **OTHER_DOORS,
     **crossed(TRACE_DOORS, trace=freed_trace),
     **{door: partial(called, door) for door in METHODS},
-    **crossed({"str": str, "repr": repr}, **{kind: partial(freed_result, kind) for kind in RESULTS}),
+    **crossed(TEXTS, **{kind: partial(freed_result, kind) for kind in RESULTS}),
     "by_step": lambda: freed_result("ReadoutLedger").by_step,
 }
 FREED = "memory was freed"
