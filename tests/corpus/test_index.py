@@ -15,8 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
-from hiddenstate.corpus.index.folder import Context
-from hiddenstate.corpus.index.items import scramble
+from hiddenstate.corpus.index.sequences import Context, scramble
 from hiddenstate.corpus.index.statistics import EVERY, Accumulator, Chunk, Statistics
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
 

@@ -1,6 +1,5 @@
 """``hiddenstate evaluate``: measures a tagger's accuracy on a CoNLL-U file."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,16 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hiddenstate.cli.outputs import JsonOption, OutOption, PlotOption, TaggerOption, check_outputs, output, save_plot
+from hiddenstate.cli.conventions import (
+    JsonOption,
+    OutOption,
+    PlotOption,
+    TaggerOption,
+    check_outputs,
+    json_text,
+    output,
+    save_plot,
+)
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
@@ -55,7 +63,8 @@ def evaluate_command(
         raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
     with output(out, exact=as_json) as stream:
         if as_json:
-            stream.write(_json(tagger, reports))
+            temperatures = tagger.temperatures
+            stream.write(json_text({column: _data(report, temperatures[column]) for column, report in reports.items()}))
         else:
             screen = console(stream)
             for column, report in reports.items():
@@ -110,16 +119,11 @@ def _confusion_table(report: "Report", most: int) -> Table:
 def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
     """Return the most frequent confusions: correct tag, predicted tag and count."""
     wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
-    return sorted(wrong, key=lambda each: (-each[1], each[0]))
+    return sorted(wrong, key=lambda item: (-item[1], item[0]))
 
 
 def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.2f}"
-
-
-def _json(tagger: "Tagger", reports: "dict[str, Report]") -> str:
-    data = {column: _data(report, tagger.temperatures[column]) for column, report in reports.items()}
-    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def _data(report: "Report", temperature: float) -> dict[str, Any]:
@@ -135,7 +139,7 @@ def _data(report: "Report", temperature: float) -> dict[str, Any]:
         "temperature": temperature,
         "calibration_error": report.calibration.error,
         "calibration_error_without_temperature": report.uncalibrated.error,
-        "confidence": [vars(each) for each in report.calibration.bins],
+        "confidence": [vars(bin_) for bin_ in report.calibration.bins],
         "tags": {
             tag.tag: {
                 "words": tag.wanted,

@@ -9,26 +9,24 @@ from typing import Annotated
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hiddenstate.cli.outputs import (
+from hiddenstate.cli.conventions import (
     STANDARD,
     LinesOption,
     OutOption,
+    Precision,
     TaggerOption,
     check_outputs,
     chosen_format,
     output,
     tell,
 )
-from hiddenstate.cli.precision import Precision
-from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
-from hiddenstate.cli.tag_format import Format
-from hiddenstate.cli.tag_jobs import Job, Workers
-from hiddenstate.cli.tag_stream import Batches, Writer, feed
+from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
+from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, Writer, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
 
-class Input(str, Enum):
+class TagInput(str, Enum):
     """The kind of input."""
 
     conllu = "conllu"
@@ -46,10 +44,8 @@ def tag(
     ],
     model: TaggerOption = None,
     format_: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", help="Output format; default: that of the input (conllu; a table for text).", show_default=False
-        ),
+        TagFormat | None,
+        typer.Option("--format", help="Output format; default: that of the input (conllu; a table for text)."),
     ] = None,
     as_json: LinesOption = False,
     top_k: Annotated[
@@ -58,7 +54,6 @@ def tag(
             min=1,
             help="Tags per word, the most probable first. Default: 3 for table (1 if the model has several columns), "
             "all for jsonl, and only the tag for conllu (if set, the probabilities go into MISC).",
-            show_default=False,
         ),
     ] = None,
     n_best: Annotated[
@@ -66,12 +61,11 @@ def tag(
     ] = 0,
     out: OutOption = None,
     input_: Annotated[
-        Input | None,
+        TagInput | None,
         typer.Option(
             "--input",
             help="Input format: conllu, tokens (one sentence per line, words separated by spaces) or text. Default: by "
             "file name (.conllu, .tokens, .tok), else by content (conllu or text).",
-            show_default=False,
         ),
     ] = None,
     jobs: Annotated[
@@ -90,19 +84,19 @@ def tag(
 
     Example: tail -f log.txt | hiddenstate tag -
     """
-    chosen = chosen_format(format_, as_json, Format.jsonl)
+    chosen = chosen_format(format_, as_json, TagFormat.jsonl)
+    kind = None if input_ is None else input_.value
     if is_sharded(files, out, shards, cluster):
         assert out is not None
-        if n_best or top_k or chosen not in (None, Format.conllu):
+        if n_best or top_k or chosen not in (None, TagFormat.conllu):
             raise ArgumentError(
                 "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
-        kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
         tag_shards(
             files,
             _model(model),
             out,
-            as_conllu=as_conllu,
+            as_conllu=chosen is TagFormat.conllu,
             kind=kind,
             column=column,
             precision=precision.value,
@@ -111,7 +105,7 @@ def tag(
         )
         return
     check_outputs(out)
-    files = _found(files)
+    paths = _paths(files)
     job = Job(_model(model), n_best, precision.value)
     with (
         Workers(job, jobs) as workers,
@@ -119,8 +113,8 @@ def tag(
         _progress(out is not None or not stream.isatty()) as show,
     ):
         batches = Batches(workers, Writer(stream, show), chosen, top_k)
-        for file in files:
-            feed(file, None if input_ is None else input_.value, batches)
+        for path in paths:
+            feed(path, kind, batches)
         batches.flush()
     if out is not None:
         tell(f"  {batches.sentences:,} sentences, {batches.words:,} words")
@@ -132,15 +126,15 @@ def _model(model: Path | None) -> str:
     return str(model or shipped())
 
 
-def _found(files: list[str]) -> list[str]:
+def _paths(files: list[str]) -> list[str]:
     """Return the files' paths, and reject unreadable ones before the first is tagged."""
     from hiddenstate.text.corpora import corpus_path
 
-    found = [file if file == STANDARD else str(corpus_path(file)) for file in files]
-    for path in found:
+    paths = [file if file == STANDARD else str(corpus_path(file)) for file in files]
+    for path in paths:
         if path != STANDARD:
             Path(path).open("rb").close()
-    return found
+    return paths
 
 
 @contextmanager

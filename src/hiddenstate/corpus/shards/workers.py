@@ -1,28 +1,23 @@
-"""Worker processes that leave Ctrl-C to their parent and end with it. Imports no torch."""
+"""Processes that leave Ctrl-C to their parent, and calls with results in order. Imports no torch."""
 
 import _thread
 import os
 import queue
 import signal
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Generic, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class WorkerProcesses(ProcessPoolExecutor):
-    """A pool of processes.
-
-    Args:
-        count: the number of processes.
-        prepare: called in each process before any work.
-        arguments: its arguments.
-    """
+    """A pool of processes, in each of which a function is called before any work."""
 
     def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
         # A forked process does not inherit torch's threads, so processes are spawned.
@@ -63,3 +58,23 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+class CallsInOrder(Generic[R]):
+    """Calls that run in a pool, with their results in the order of the calls, so that few are in memory."""
+
+    def __init__(self, pool: Executor, most: int) -> None:
+        self._pool, self._most = pool, most
+        self._running: deque[Future[R]] = deque()
+
+    def submit(self, function: Callable[..., R], *arguments: Any) -> None:
+        """Submit a call."""
+        self._running.append(self._pool.submit(function, *arguments))
+
+    def finished(self, *, wait: bool) -> Iterator[R]:
+        """Yield the results of finished calls, the oldest first.
+
+        Waits until at most ``most`` calls are left or, with ``wait``, none.
+        """
+        while self._running and (wait or self._running[0].done() or len(self._running) > self._most):
+            yield self._running.popleft().result()

@@ -1,4 +1,4 @@
-"""The conventions for the input and output of every command.
+"""What all commands share: their base classes, options, and conventions for input and output.
 
 Results go to standard output, or with ``-o/--out FILE`` to a file, which is written under a temporary name and renamed.
 ``--json`` prints them as JSON; a command with several formats also has ``--format``, and ``--json`` is short for one of
@@ -7,34 +7,62 @@ instead of a file or text means standard input or output.
 """
 
 import io
+import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, BinaryIO, TextIO, TypeVar
+from typing import Annotated, Any, BinaryIO, TextIO, TypeVar
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from hiddenstate.errors import ArgumentError
 
 STANDARD = "-"  # stands for standard input or output
+INTERRUPTED = 130  # the exit status that shells use for Ctrl-C
+
+# Newer versions of typer append the Python type to an argument's name: FILE <list[str]>.
+_TYPE = re.compile(r"^( +[A-Z][A-Z|.-]*)( <[\w\[\]]+>)", re.MULTILINE)
+
+
+class Command(TyperCommand):
+    """One command."""
+
+    def get_help(self, ctx: Any) -> str:
+        """Return the help text."""
+        return _TYPE.sub(lambda match: match[1] + " " * len(match[2]), super().get_help(ctx))
+
+
+class Commands(TyperGroup):
+    """All commands; Ctrl-C ends each of them silently, with any version of typer."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+
+
+class Precision(str, Enum):
+    """The precision of weights and of the values they multiply."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
 
 OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", "-o", help="File to write instead of standard output.", metavar="FILE", show_default=False),
+    Path | None, typer.Option("--out", "-o", help="File to write instead of standard output.", metavar="FILE")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line; short for --format jsonl.")]
-PlotOption = Annotated[
-    Path | None, typer.Option(help="Also draw the result as a PNG, SVG or PDF.", metavar="FILE", show_default=False)
-]
+PlotOption = Annotated[Path | None, typer.Option(help="Also draw the result as a PNG, SVG or PDF.", metavar="FILE")]
 
 TaggerOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL", show_default=False
-    ),
+    Path | None, typer.Option(help="Folder or name of a tagger; default: the shipped English tagger.", metavar="MODEL")
 ]
 LanguageModelOption = Annotated[
     Path | None,
@@ -47,16 +75,7 @@ F = TypeVar("F", bound=Enum)
 
 
 def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
-    """Reject files that can't be written, before anything is read or computed.
-
-    Args:
-        files: files of any kind; `STANDARD` and None are skipped.
-        plot: a picture.
-
-    Raises:
-        ArgumentError: the plot's name does not end in a picture format.
-        FileNotFoundError, IsADirectoryError, FileWriteError: a file can't be written there.
-    """
+    """Reject files and pictures that can't be written, before anything is computed; skip None and `STANDARD`."""
     from hiddenstate.base.files import check_place
 
     for path in files:
@@ -68,18 +87,13 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
         check_picture(plot)
 
 
-def chosen_format(given: F | None, as_json: bool, json: F) -> F | None:
-    """Return the format that ``--format`` or ``--json`` chooses, or None.
-
-    Raises:
-        ArgumentError: they choose different formats.
-    """
-    if as_json and given not in (None, json):
-        assert given is not None
+def chosen_format(format_: F | None, as_json: bool, json_format: F) -> F | None:
+    """Return the format that ``--format`` or ``--json`` chooses, or None; they may not choose different ones."""
+    if as_json and format_ is not None and format_ is not json_format:
         raise ArgumentError(
-            f"--json is short for --format {json.value}, but --format is {given.value}; drop one of them"
+            f"--json is short for --format {json_format.value}, but --format is {format_.value}; drop one of them"
         )
-    return json if as_json else given
+    return json_format if as_json else format_
 
 
 def standard_input() -> BinaryIO:
@@ -90,12 +104,7 @@ def standard_input() -> BinaryIO:
 
 
 def text_from(argument: str) -> str:
-    """Return a text argument; `STANDARD` reads it from standard input.
-
-    Raises:
-        ArgumentError: standard input is closed.
-        FileFormatError: it is not UTF-8.
-    """
+    """Return a text argument; `STANDARD` reads it from standard input."""
     from hiddenstate.text.source import read_text
 
     return read_text(standard_input()) if argument == STANDARD else argument
@@ -103,16 +112,7 @@ def text_from(argument: str) -> str:
 
 @contextmanager
 def output(out: Path | None, *, exact: bool) -> Iterator[TextIO]:
-    """Open standard output, or a file that appears once the block ends without an error.
-
-    Args:
-        out: the file; None or `STANDARD` for standard output.
-        exact: as for `standard_output`.
-
-    Raises:
-        ArgumentError: standard output is closed.
-        FileNotFoundError, IsADirectoryError, FileWriteError: the file can't be written.
-    """
+    """Open a file that appears once the block ends without an error, or `standard_output` for None or `STANDARD`."""
     if out is None or str(out) == STANDARD:
         yield standard_output(exact=exact)
         return
@@ -124,14 +124,7 @@ def output(out: Path | None, *, exact: bool) -> Iterator[TextIO]:
 
 
 def standard_output(*, exact: bool) -> TextIO:
-    """Return standard output.
-
-    Args:
-        exact: whether the results are for programs, so that pipes get UTF-8 in any locale, as files do.
-
-    Raises:
-        ArgumentError: it is closed.
-    """
+    """Return standard output; ``exact`` results are for programs, so pipes get UTF-8 in any locale, as files do."""
     if sys.stdout is None:
         raise ArgumentError("standard output is closed; give a file with --out, or leave it open")
     if exact and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
@@ -152,8 +145,24 @@ def wrote(path: str | Path, what: str = "") -> None:
 
 
 def save_plot(figure: object, path: Path) -> None:
-    """Write a matplotlib figure, and report it; raises the errors of `output`."""
+    """Write a matplotlib figure, and report it."""
     from hiddenstate.base.figures import save_picture  # needs matplotlib, which is optional
 
     save_picture(figure, path)  # type: ignore[arg-type]
     wrote(path)
+
+
+def json_text(data: object) -> str:
+    """Return data as JSON for people and programs: indented, and not escaped."""
+    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
+
+
+def json_line(data: object) -> str:
+    """Return data as one line of JSON."""
+    return json.dumps(data, ensure_ascii=False) + "\n"
+
+
+def quote_path(path: str | Path) -> str:
+    """Write a path relative to the current folder, if that is shorter."""
+    here, there = Path.cwd(), Path(path).resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)
