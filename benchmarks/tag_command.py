@@ -14,7 +14,7 @@ from statistics import median
 
 import machine
 from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, Writer, feed
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 
@@ -36,7 +36,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 
 def speeds(file: str, model: str, jobs: int, turns: int) -> tuple[float, float]:
     """The speed of the command over that of `Tagger.tag`, by the clock and by CPU seconds; medians of turns."""
-    tagger, texts = load(model), [sentence.forms for sentence in read_conllu(file)]
+    tagger, texts = load_tagger(model), [sentence.forms for sentence in read_conllu(file)]
     ratios = list[tuple[float, float]]()
     with Workers(Job(model, 0, "fp32"), jobs) as workers:
         command(file, workers)

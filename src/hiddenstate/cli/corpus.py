@@ -112,7 +112,7 @@ def index(
     Example: hiddenstate index tagger-en corpus.conllu -o corpus.index
     """
     from hiddenstate.corpus.opened import index as make
-    from hiddenstate.models.folder.model_folder import load_any
+    from hiddenstate.models.model_folder import load_any
 
     loaded = load_any(model)
     with connected(cluster) as client:
@@ -194,9 +194,9 @@ def tag_shards(
     from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.model_folder import load_tagger
 
-    tagger = load(model)
+    tagger = load_tagger(model)
     paths = expand(files)
     shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
     task = TagShards(tagger, not as_conllu, precision)
@@ -209,7 +209,7 @@ def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jo
     from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tasks import ScoreShards, sum_scores
-    from hiddenstate.models.folder.model_folder import load_language_model
+    from hiddenstate.models.model_folder import load_language_model
 
     loaded = load_language_model(model)
     if loaded.config.backward:

@@ -118,7 +118,7 @@ def _label(text: str) -> str:
 def read_by(model: str, text: str) -> Read:
     """Load a model by its folder or name, and run it on a text."""
     from hiddenstate.explain.subject.sources import subject
-    from hiddenstate.models.folder.model_folder import load_any
+    from hiddenstate.models.model_folder import load_any
 
     text = text_from(text).strip("\n")
     loaded = load_any(model)

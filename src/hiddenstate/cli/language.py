@@ -31,8 +31,7 @@ from hiddenstate.text.source import Source, describe_source
 
 if TYPE_CHECKING:
     from hiddenstate.models.language.language_model import LanguageModel
-    from hiddenstate.models.language.perplexity import Tally
-    from hiddenstate.models.language.scoring import Scored
+    from hiddenstate.models.language.scoring import Scored, Tally
 
 # Minimum seconds between writes to the terminal: nobody can read faster, and each write takes time.
 PAUSE = 0.02
@@ -68,8 +67,8 @@ def generate(
 
     Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
     """
-    from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.sampling import Sampling
+    from hiddenstate.models.model_folder import load_language_model, shipped
     from hiddenstate.text.source import read_text
 
     check_outputs(out)
@@ -183,9 +182,9 @@ def score(
     (file,) = files
     chosen = chosen_format(format_, as_json, ScoreFormat.jsonl) or ScoreFormat.table
     check_outputs(out)
-    from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
+    from hiddenstate.models.model_folder import load_language_model, shipped
     from hiddenstate.text.corpora import corpus_path
 
     loaded = load_language_model(model or shipped("shakespeare"))
@@ -199,7 +198,7 @@ def score(
 
 def write(parts: "Iterator[Scored]", format_: ScoreFormat, stream: TextIO) -> "Tally":
     """Write tokens as they are scored, then the totals (for CSV, to standard error)."""
-    from hiddenstate.models.language.perplexity import Tally
+    from hiddenstate.models.language.scoring import Tally
     from hiddenstate.text.tokens import UNKNOWN_ID
 
     total, line = Tally(), _LINES[format_]

@@ -60,9 +60,9 @@ def read(
     if plot is not None and len(sentences) > 1:
         raise ArgumentError(f"--plot draws one sentence, but the text has {len(sentences)}; plot them one by one")
     from hiddenstate.cli import read_words
-    from hiddenstate.models.folder.model_folder import load, shipped
+    from hiddenstate.models.model_folder import load_tagger, shipped
 
-    tagger = load(model or shipped())
+    tagger = load_tagger(model or shipped())
     view = read_words.select_view(tagger, layer, direction is Direction.reverse, unit)
     rows = read_words.described(tagger, sentences, view)
     with output(out, exact=chosen is not ReadFormat.table) as stream:

@@ -15,10 +15,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from hiddenstate.cli.conventions import INTERRUPTED, check_outputs, quote_path, save_plot, standard_output, tell
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.progress import Epoch, Step
-from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.settings import S, format_setting
+from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
+from hiddenstate.training.task import Epoch, Step
 
 V = TypeVar("V")
 C = TypeVar("C", bound=TrainConfig)
@@ -163,7 +161,7 @@ def run_file(
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
-    from hiddenstate.models.folder.model_folder import find_folder
+    from hiddenstate.models.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
     from hiddenstate.text.corpora import corpus_path
 

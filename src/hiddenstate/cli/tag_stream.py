@@ -18,7 +18,7 @@ from rich.cells import cell_len
 from hiddenstate.cli.conventions import STANDARD, json_line, standard_input
 from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses
 from hiddenstate.text.conllu import Sentence, count_words, to_conllu, with_comments, with_tags
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
 if TYPE_CHECKING:
@@ -188,9 +188,9 @@ def _work(passages: Sequence[Passage], layout: SentenceLayout) -> TaggedBatch:
 
 
 def _loaded(job: Job) -> Work:
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.model_folder import load_tagger
 
-    tagger = load(job.model)
+    tagger = load_tagger(job.model)
     tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
     only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
     gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time
@@ -203,7 +203,7 @@ def _result(
     passages: Sequence[Passage],
     layout: SentenceLayout,
 ) -> TaggedBatch:
-    from hiddenstate.models.tagger.piping import tag_parsed
+    from hiddenstate.models.tagger.tagging import tag_parsed
 
     if only_tags is None or layout.has_probabilities:
         sentences = [sentence for passage in passages for sentence in passage.sentences()]

@@ -11,8 +11,7 @@ from hiddenstate.cli.conventions import Command, quote_path
 from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, setting, train_and_tell, training
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.training.run_file import RunFile
-from hiddenstate.training.settings import read_toml
+from hiddenstate.training.settings import RunFile, read_toml
 
 if TYPE_CHECKING:
     from hiddenstate.models.language.training import LanguageTraining

@@ -19,10 +19,9 @@ from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import list_column, read_about, write_table
 from hiddenstate.engine import kernels
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.perplexity import Tally, tally
-from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches, tag_parsed
+from hiddenstate.models.language.scoring import Tally, tally
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
+from hiddenstate.models.tagger.tagging import SENTENCES_TOGETHER, OnlyTags, WordTags, in_batches, tag_parsed
 from hiddenstate.text.conllu import count_words, forms_in
 from hiddenstate.text.tokens import UNKNOWN_ID
 

@@ -11,7 +11,7 @@ from hiddenstate.base.reading import reading
 from hiddenstate.corpus.shards.plan import Shard, changed, group_ranges, hash_bytes, hash_ranges, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
 from hiddenstate.text.tokens import END_TOKEN, Ids, Tokens, split
