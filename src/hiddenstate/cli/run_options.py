@@ -7,7 +7,7 @@ from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
@@ -16,7 +16,9 @@ from hiddenstate.cli.conventions import INTERRUPTED, check_outputs, quote_path, 
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
-from hiddenstate.training.task import Epoch, Step
+
+if TYPE_CHECKING:
+    from hiddenstate.training.task import Epoch, Step
 
 V = TypeVar("V")
 C = TypeVar("C", bound=TrainConfig)
@@ -264,8 +266,10 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def show(self, progress: Step | Epoch) -> None:
+    def show(self, progress: "Step | Epoch") -> None:
         """Receive a progress report."""
+        from hiddenstate.training.task import Step
+
         if isinstance(progress, Step):
             text = f"{self._line(progress)}{self._score}  {_clock(progress.seconds_left)} left"
             self._bar.update(
@@ -276,7 +280,7 @@ class Display:
         line = f"epoch {progress.last.epoch}/{self._epochs}  {self._line(progress.last)}{self._score}"
         self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _line(self, step: Step) -> str:
+    def _line(self, step: "Step") -> str:
         return f"loss {step.loss:.4f}  {step.units_per_second:,.0f} {self._unit}/s"
 
 
