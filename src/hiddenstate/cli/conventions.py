@@ -10,11 +10,11 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from enum import Enum
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, TextIO, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TextIO, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -47,11 +47,7 @@ class Commands(TyperGroup):
             raise typer.Exit(INTERRUPTED) from None
 
 
-class Precision(str, Enum):
-    """The precision of weights and of the values they multiply."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
+Precision = Literal["fp32", "bf16"]
 
 
 OutOption = Annotated[
@@ -71,7 +67,7 @@ LanguageModelOption = Annotated[
     ),
 ]
 
-F = TypeVar("F", bound=Enum)
+F = TypeVar("F", bound=str)
 
 
 def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
@@ -89,11 +85,16 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
 
 def chosen_format(format_: F | None, as_json: bool, json_format: F) -> F | None:
     """Return the format that ``--format`` or ``--json`` chooses, or None; they may not choose different ones."""
-    if as_json and format_ is not None and format_ is not json_format:
-        raise ArgumentError(
-            f"--json is short for --format {json_format.value}, but --format is {format_.value}; drop one of them"
-        )
+    if as_json and format_ is not None and format_ != json_format:
+        raise ArgumentError(f"--json is short for --format {json_format}, but --format is {format_}; drop one of them")
     return json_format if as_json else format_
+
+
+def declare(command: Callable[..., None], parameters: Iterable[Parameter]) -> None:
+    """Give a command the parameters from which typer makes its arguments and options."""
+    keywords = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
+    vars(command)["__signature__"] = Signature(keywords)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in keywords}
 
 
 def standard_input() -> BinaryIO:

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -41,23 +40,10 @@ def explain() -> None:
     """Explain what a model does with a text: which words decided the result, and which wrote what it remembers."""
 
 
-class Method(str, Enum):
-    """The attribution method."""
-
-    shapley = "shapley"
-    integrated_gradients = "integrated_gradients"
-    frozen = "frozen"
-    cd = "cd"
-    occlusion = "occlusion"
-    gradient = "gradient"
+Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 
 
-class By(str, Enum):
-    """The units that are replaced together."""
-
-    auto = "auto"
-    step = "step"
-    word = "word"
+By = Literal["auto", "step", "word"]
 
 
 def attribute(
@@ -66,7 +52,7 @@ def attribute(
     label: LabelOption = None,
     against: AgainstOption = None,
     of: OfOption = None,
-    method: Annotated[Method, typer.Option(help="Attribution method.")] = Method.shapley,
+    method: Annotated[Method, typer.Option(help="Attribution method.")] = "shapley",
     baseline: Annotated[
         list[str] | None,
         typer.Option(
@@ -86,7 +72,7 @@ def attribute(
         typer.Option(
             help="For character models: replace single characters (step) or whole words; auto: words in long texts."
         ),
-    ] = By.auto,
+    ] = "auto",
     state: Annotated[
         bool, typer.Option("--state", help="Also treat the initial state as a player, which can be replaced.")
     ] = False,
@@ -105,7 +91,7 @@ def attribute(
 
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of names the whole target; drop --word, --label and --against")
-    linear = method in (Method.frozen, Method.cd)
+    linear = method in ("frozen", "cd")
     target: Any = of or read.target(word, label, against, linear=linear)
     if spans is not None:
         chosen: list[tuple[int, int]] | None = _read_spans(spans)
@@ -114,7 +100,7 @@ def attribute(
     return attributions.attribute(
         read.subject,
         of=target,
-        method=method.value,
+        method=method,
         baseline=baseline or None,
         spans=chosen,
         state="player" if state else "baseline",
@@ -139,7 +125,7 @@ def _in_words(read: Read, by: By) -> bool:
 
     if not isinstance(read.model, LanguageModel) or read.model.config.level != "char":
         return False
-    return by is By.word or (by is By.auto and read.subject.T > EXACT_STEPS)
+    return by == "word" or (by == "auto" and read.subject.T > EXACT_STEPS)
 
 
 def _words(read: "Subject") -> list[tuple[int, int]]:
@@ -176,13 +162,7 @@ def compare(
     return comparisons.compare(read.subject, two, None, tolerance=tolerance).checked()
 
 
-class DynamicsView(str, Enum):
-    """The view to show."""
-
-    timescales = "timescales"
-    saturation = "saturation"
-    fixed_points = "fixed-points"
-    spectrum = "spectrum"
+DynamicsView = Literal["timescales", "saturation", "fixed-points", "spectrum"]
 
 
 def dynamics(
@@ -193,7 +173,7 @@ def dynamics(
             help="How long units remember; how often gates are closed or open; states that a step without input leaves "
             "unchanged; how much small changes grow at each word."
         ),
-    ] = DynamicsView.timescales,
+    ] = "timescales",
     starts: Annotated[
         int, typer.Option(min=1, help="Number of states from which the search for fixed points starts.")
     ] = 16,
@@ -209,17 +189,17 @@ def dynamics(
 
     analysed = dynamics_of.dynamics(read.subject)
     views: dict[DynamicsView, Callable[[], Explanation]] = {
-        DynamicsView.timescales: analysed.timescales,
-        DynamicsView.saturation: analysed.saturation,
-        DynamicsView.fixed_points: partial(analysed.fixed_points, starts=starts),
-        DynamicsView.spectrum: analysed.spectrum,
+        "timescales": analysed.timescales,
+        "saturation": analysed.saturation,
+        "fixed-points": partial(analysed.fixed_points, starts=starts),
+        "spectrum": analysed.spectrum,
     }
     return views[view]()
 
 
 def default_model(options: Mapping[str, Any]) -> str:
     """Return the shipped model that is used without ``--model``, which supports this view."""
-    return "shakespeare" if options["view"] in (DynamicsView.fixed_points, DynamicsView.spectrum) else TAGGER
+    return "shakespeare" if options["view"] in ("fixed-points", "spectrum") else TAGGER
 
 
 def graph(
@@ -279,11 +259,7 @@ def ledger(
     return ledgers.ledger(read.subject, place=place)
 
 
-class SweepDirection(str, Enum):
-    """The run that is patched."""
-
-    noising = "noising"
-    denoising = "denoising"
+SweepDirection = Literal["noising", "denoising"]
 
 
 def sweep(
@@ -300,7 +276,7 @@ def sweep(
     ] = None,
     direction: Annotated[
         SweepDirection, typer.Option(help="Patch values of the other text into this one (noising), or the reverse.")
-    ] = SweepDirection.noising,
+    ] = "noising",
     top: Annotated[
         int, typer.Option(min=0, help="Estimate all patches by gradient, and run only this many; 0: run them all.")
     ] = 0,
@@ -330,7 +306,7 @@ def sweep(
         corrupt,
         of=target,
         places=places,
-        direction=direction.value,
+        direction=direction,
         mode="gradient+exact" if top else "exact",
         top=top,
     )

@@ -1,11 +1,10 @@
 """What all ``hiddenstate explain`` commands share: options, a model that has read a text, and the output of results."""
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -15,6 +14,7 @@ from hiddenstate.cli.conventions import (
     PlotOption,
     check_outputs,
     chosen_format,
+    declare,
     output,
     save_plot,
     tell,
@@ -52,12 +52,7 @@ OfOption = Annotated[
 ]
 
 
-class ResultFormat(str, Enum):
-    """The format of a result."""
-
-    text = "text"
-    json = "json"
-    csv = "csv"
+ResultFormat = Literal["text", "json", "csv"]
 
 
 class Read(NamedTuple):
@@ -165,26 +160,23 @@ def explaining(
         plot: Path | None,
         **own: Any,
     ) -> None:
-        chosen = chosen_format(format_, as_json, ResultFormat.json) or ResultFormat.text
+        chosen = chosen_format(format_, as_json, "json") or "text"
         check_outputs(out, plot=plot)
         usual = default_model(own)
         if model is None and usual != TAGGER:
             tell(f"read by {usual}; choose another model with --model")
         result = explain(read_by(model or usual, text), **own)
-        with output(out, exact=chosen is not ResultFormat.text) as stream:
+        with output(out, exact=chosen != "text") as stream:
             stream.write(_as_text(result, chosen))
         if plot is not None:
             save_plot(result.plot(), plot)
 
     text, *shared = signature(_every_command).parameters.values()
-    own = list(signature(explain).parameters.values())[1:]
-    keyword = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (*own, *shared)]
-    vars(command)["__signature__"] = Signature([text, *keyword])
-    command.__annotations__ = {parameter.name: parameter.annotation for parameter in (text, *keyword)}
+    declare(command, [text, *list(signature(explain).parameters.values())[1:], *shared])
     return command
 
 
 def _as_text(result: "Explanation", format_: ResultFormat) -> str:
-    if format_ is ResultFormat.json:
+    if format_ == "json":
         return result.to_json()
-    return result.to_csv() if format_ is ResultFormat.csv else f"{result}\n"
+    return result.to_csv() if format_ == "csv" else f"{result}\n"

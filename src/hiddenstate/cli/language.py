@@ -5,8 +5,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 from rich.cells import cell_len
@@ -58,7 +57,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
     samples: Annotated[int, typer.Option(min=1, max=10_000, help="Number of texts to write in one batch.")] = 1,
     unknown: Annotated[bool, typer.Option("--unknown", help="Allow <unk> in the text.")] = False,
-    precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = "fp32",
     out: OutOption = None,
 ) -> None:
     """Write text with a language model: the prompt and its continuation, as it is generated.
@@ -82,9 +81,9 @@ def generate(
     with output(out, exact=True) as stream:
         if samples == 1:
             stream.write(begin)
-            write_slowly(stream, loaded.generate(begin, length, sampling, precision=precision.value))
+            write_slowly(stream, loaded.generate(begin, length, sampling, precision=precision))
             return
-        texts = loaded.generate_many(begin, length, samples, sampling, precision=precision.value)
+        texts = loaded.generate_many(begin, length, samples, sampling, precision=precision)
         stream.writelines(f"--- {number}\n{begin}{text}\n" for number, text in enumerate(texts, 1))
 
 
@@ -110,13 +109,7 @@ def _warn_of_unknown(model: "LanguageModel", prompt: str) -> None:
         tell(f"unknown to the model, which reads {UNKNOWN_TOKEN}: {count} of {len(ids)} {what} of the prompt")
 
 
-class ScoreFormat(str, Enum):
-    """The output format."""
-
-    table = "table"
-    jsonl = "jsonl"
-    csv = "csv"
-    summary = "summary"
+ScoreFormat = Literal["table", "jsonl", "csv", "summary"]
 
 
 def score(
@@ -180,7 +173,7 @@ def score(
             f"only one file can be scored at a time, got {len(files)}; give --out FOLDER --shards for several"
         )
     (file,) = files
-    chosen = chosen_format(format_, as_json, ScoreFormat.jsonl) or ScoreFormat.table
+    chosen = chosen_format(format_, as_json, "jsonl") or "table"
     check_outputs(out)
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
@@ -190,7 +183,7 @@ def score(
     loaded = load_language_model(model or shipped("shakespeare"))
     source: Source = standard_input() if file == STANDARD else corpus_path(file)
     parts = scored_by(loaded, source, dynamic=Dynamic(**chosen_options) if dynamic else None)
-    with output(out, exact=chosen is not ScoreFormat.table) as stream:
+    with output(out, exact=chosen != "table") as stream:
         total = write(parts, chosen, stream)
     if not total.tokens:
         raise FileFormatError(f"{describe_source(source)}: there is no text to score")
@@ -207,9 +200,9 @@ def write(parts: "Iterator[Scored]", format_: ScoreFormat, stream: TextIO) -> "T
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()
-    if total.tokens and format_ is ScoreFormat.jsonl:
+    if total.tokens and format_ == "jsonl":
         stream.write(json_line({"summary": _sums(total)}))
-    elif total.tokens and format_ is ScoreFormat.csv:
+    elif total.tokens and format_ == "csv":
         tell(_describe(total).rstrip("\n"))
     elif total.tokens:
         stream.write(_describe(total))
@@ -233,16 +226,16 @@ def _csv_line(piece: str, nats: float, unknown: bool) -> str:
 
 
 _HEADS = {
-    ScoreFormat.table: f"{'token':{TOKEN_WIDTH}} {'nats':>9} {'bits':>9}\n",
-    ScoreFormat.jsonl: "",
-    ScoreFormat.csv: "token,nats,bits,unknown\n",
-    ScoreFormat.summary: "",
+    "table": f"{'token':{TOKEN_WIDTH}} {'nats':>9} {'bits':>9}\n",
+    "jsonl": "",
+    "csv": "token,nats,bits,unknown\n",
+    "summary": "",
 }
 _LINES: dict[ScoreFormat, Callable[[str, float, bool], str]] = {
-    ScoreFormat.table: _table_line,
-    ScoreFormat.jsonl: _json_line,
-    ScoreFormat.csv: _csv_line,
-    ScoreFormat.summary: lambda piece, nats, unknown: "",
+    "table": _table_line,
+    "jsonl": _json_line,
+    "csv": _csv_line,
+    "summary": lambda piece, nats, unknown: "",
 }
 
 

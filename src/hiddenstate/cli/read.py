@@ -1,7 +1,6 @@
 """``hiddenstate read``: shows how a trained LSTM reads a text, word by word."""
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,27 +19,17 @@ from hiddenstate.cli.conventions import (
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
-
-class Direction(str, Enum):
-    """The direction in which the layer reads."""
-
-    forward = "forward"
-    reverse = "reverse"
+Direction = Literal["forward", "reverse"]
 
 
-class ReadFormat(str, Enum):
-    """The output format."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
+ReadFormat = Literal["table", "json", "csv"]
 
 
 def read(
     text: Annotated[str, typer.Argument(help="Text to read; - reads standard input.", metavar="TEXT|-")],
     unit: Annotated[int | None, typer.Option(help="Show all values of this unit, with the equations.")] = None,
     layer: Annotated[int | None, typer.Option(help="Layer, from 0.  [default: the last]")] = None,
-    direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = Direction.forward,
+    direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = "forward",
     format_: Annotated[
         ReadFormat | None,
         typer.Option("--format", help="A table, all numbers (json), or a line per word (csv).", show_default="table"),
@@ -54,7 +43,7 @@ def read(
 
     Example: hiddenstate read "Giraffes in a field" --unit 17
     """
-    chosen = chosen_format(format_, as_json, ReadFormat.json) or ReadFormat.table
+    chosen = chosen_format(format_, as_json, "json") or "table"
     check_outputs(out, plot=plot)
     sentences = _split(text_from(text))
     if plot is not None and len(sentences) > 1:
@@ -63,12 +52,12 @@ def read(
     from hiddenstate.models.model_folder import load_tagger, shipped
 
     tagger = load_tagger(model or shipped())
-    view = read_words.select_view(tagger, layer, direction is Direction.reverse, unit)
+    view = read_words.select_view(tagger, layer, direction == "reverse", unit)
     rows = read_words.described(tagger, sentences, view)
-    with output(out, exact=chosen is not ReadFormat.table) as stream:
-        if chosen is ReadFormat.json:
+    with output(out, exact=chosen != "table") as stream:
+        if chosen == "json":
             stream.write(json_text(read_words.to_data(rows, view)))
-        elif chosen is ReadFormat.csv:
+        elif chosen == "csv":
             stream.write(read_words.to_csv(rows))
         else:
             read_words.print_tables(rows, view, tagger, console(stream))

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, signature
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from hiddenstate.cli.conventions import INTERRUPTED, check_outputs, quote_path, save_plot, standard_output, tell
+from hiddenstate.cli.conventions import (
+    INTERRUPTED,
+    check_outputs,
+    declare,
+    quote_path,
+    save_plot,
+    standard_output,
+    tell,
+)
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
@@ -90,18 +98,14 @@ def training(
         @wraps(command)
         def run(**values: Any) -> None:
             chosen = {name: values.pop(name) for name in (*options, "precision")}
-            texts = {name: str(getattr(value, "value", value)) for name, value in chosen.items() if value is not None}
+            texts = {name: str(value) for name, value in chosen.items() if value is not None}
             texts |= pairs(values.pop("settings"))
             about = {name: values.pop(name) for name in ("about_data", "licence")}
             places = {name: values.pop(name) for name in ("out", "config", "resume", "run", "plot")}
             command(TrainOptions(texts, **places, about=about), **values)
 
         files = list(signature(command).parameters.values())[1:]
-        parameters = [
-            parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (*files, *shared[:5], *own, *shared[5:])
-        ]
-        vars(run)["__signature__"] = Signature(parameters)
-        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        declare(run, (*files, *shared[:5], *own, *shared[5:]))
         return run
 
     return decorate

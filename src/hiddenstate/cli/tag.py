@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -21,17 +20,11 @@ from hiddenstate.cli.conventions import (
     tell,
 )
 from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
-from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, Writer, feed
+from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
-
-class TagInput(str, Enum):
-    """The kind of input."""
-
-    conllu = "conllu"
-    tokens = "tokens"
-    text = "text"
+TagInput = Literal["conllu", "tokens", "text"]
 
 
 def tag(
@@ -71,7 +64,7 @@ def tag(
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, each with a copy of the model.")
     ] = 1,
-    precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = "fp32",
     shards: ShardsOption = False,
     cluster: ClusterOption = None,
     column: ColumnOption = "text",
@@ -84,11 +77,11 @@ def tag(
 
     Example: tail -f log.txt | hiddenstate tag -
     """
-    chosen = chosen_format(format_, as_json, TagFormat.jsonl)
-    kind = None if input_ is None else input_.value
+    chosen = chosen_format(format_, as_json, "jsonl")
+    kind = input_
     if is_sharded(files, out, shards, cluster):
         assert out is not None
-        if n_best or top_k or chosen not in (None, TagFormat.conllu):
+        if n_best or top_k or chosen not in (None, "conllu"):
             raise ArgumentError(
                 "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
@@ -96,23 +89,23 @@ def tag(
             files,
             _model(model),
             out,
-            as_conllu=chosen is TagFormat.conllu,
+            as_conllu=chosen == "conllu",
             kind=kind,
             column=column,
-            precision=precision.value,
+            precision=precision,
             jobs=jobs,
             cluster=cluster,
         )
         return
     check_outputs(out)
     paths = _paths(files)
-    job = Job(_model(model), n_best, precision.value)
+    job = Job(_model(model), n_best, precision)
     with (
         Workers(job, jobs) as workers,
         output(out, exact=True) as stream,
         _progress(out is not None or not stream.isatty()) as show,
     ):
-        batches = Batches(workers, Writer(stream, show), chosen, top_k)
+        batches = Batches(workers, stream, show, chosen, top_k)
         for path in paths:
             feed(path, kind, batches)
         batches.flush()

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO
 
 from rich.cells import cell_len
 
@@ -36,12 +35,7 @@ WHOLE = 4096
 SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
 
 
-class TagFormat(str, Enum):
-    """The output format."""
-
-    conllu = "conllu"
-    jsonl = "jsonl"
-    table = "table"
+TagFormat = Literal["conllu", "jsonl", "table"]
 
 
 @dataclass(frozen=True)
@@ -54,18 +48,18 @@ class SentenceLayout:
     @property
     def separator(self) -> str:
         """The separator between two sentences."""
-        return "\n" if self.format is TagFormat.table else ""
+        return "\n" if self.format == "table" else ""
 
     @property
     def has_probabilities(self) -> bool:
         """Whether the output has more than the tags."""
-        return self.format is not TagFormat.conllu or self.top_k is not None
+        return self.format != "conllu" or self.top_k is not None
 
     def text(self, sentence: Sentence, tagging: "Tagging") -> str:
         """Return a tagged sentence, with its final newline."""
-        if self.format is TagFormat.conllu:
+        if self.format == "conllu":
             return to_conllu([_filled(sentence, tagging, self.top_k)])
-        if self.format is TagFormat.jsonl:
+        if self.format == "jsonl":
             return json_line(_data(tagging, self.top_k))
         return _table(tagging, self.top_k or (TABLE_TAGS if len(tagging.columns) == 1 else 1))
 
@@ -237,37 +231,29 @@ class Watched:
             return os.name != "nt"
 
 
-class Writer:
-    """Writes the sentences of finished batches, each one whole even if the process is killed."""
-
-    def __init__(self, stream: TextIO, on_progress: Callable[[int], None]) -> None:
-        self._stream, self._on_progress = stream, on_progress
-        self.sentences = 0
-
-    def write(self, texts: Sequence[str], separator: str) -> None:
-        """Write sentences, with a separator between them."""
-        pieces = [separator + text for text in texts]
-        if pieces and not self.sentences:
-            pieces[0] = texts[0]
-        for piece in _pieces(pieces):
-            self._stream.write(piece)
-            self._stream.flush()
-        self.sentences += len(texts)
-        self._on_progress(self.sentences)
-
-
 class Batches:
-    """Collects passages into batches, and writes the workers' results; ``words`` is how many have been written."""
+    """Collects passages into batches, and writes the workers' results, each sentence whole even if it is killed.
 
-    def __init__(self, workers: Workers, writer: Writer, format_: TagFormat | None, top_k: int | None) -> None:
-        self._workers, self._writer, self._format, self._top_k = workers, writer, format_, top_k
+    ``sentences`` and ``words`` are the numbers written so far.
+    """
+
+    def __init__(
+        self,
+        workers: Workers,
+        stream: TextIO,
+        on_progress: Callable[[int], None],
+        format_: TagFormat | None,
+        top_k: int | None,
+    ) -> None:
+        self._workers, self._stream, self._on_progress = workers, stream, on_progress
+        self._format, self._top_k = format_, top_k
         self._pending: list[Passage] = []
-        self._pending_words = self.words = 0
+        self._pending_words = self.sentences = self.words = 0
 
     def add(self, passages: Iterable[Passage]) -> None:
         """Take passages; the kind of the first decides the format if none was chosen."""
         for passage in passages:
-            self._format = self._format or (TagFormat.conllu if passage.kind == "conllu" else TagFormat.table)
+            self._format = self._format or ("conllu" if passage.kind == "conllu" else "table")
             self._pending.append(passage)
             self._pending_words += passage.about_words
             if self._pending_words >= WORDS_TOGETHER:
@@ -286,17 +272,19 @@ class Batches:
 
     def _write(self, *, wait: bool) -> None:
         for texts, words in self._workers.finished(wait=wait):
-            self._writer.write(texts, self._layout.separator)
+            pieces = [self._layout.separator + text for text in texts]
+            if pieces and not self.sentences:
+                pieces[0] = texts[0]
+            for piece in _pieces(pieces):
+                self._stream.write(piece)
+                self._stream.flush()
+            self.sentences += len(texts)
             self.words += words
-
-    @property
-    def sentences(self) -> int:
-        """The number of sentences written."""
-        return self._writer.sentences
+            self._on_progress(self.sentences)
 
     @property
     def _layout(self) -> SentenceLayout:
-        return SentenceLayout(self._format or TagFormat.table, self._top_k)
+        return SentenceLayout(self._format or "table", self._top_k)
 
 
 def feed(file: str, kind: str | None, batches: Batches) -> None:

@@ -1,9 +1,8 @@
 """``hiddenstate train``: trains a model from files."""
 
 from collections.abc import Iterator
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -81,11 +80,7 @@ def tagger(
     train_and_tell(run_tagger, wanted, options, score="dev accuracy", unit="words", describe=describe)
 
 
-class Level(str, Enum):
-    """The tokens that are read and predicted."""
-
-    char = "char"
-    word = "word"
+Level = Literal["char", "word"]
 
 
 def _default(name: str) -> str:
