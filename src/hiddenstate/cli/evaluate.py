@@ -91,28 +91,24 @@ def _show(screen: Console, column: str, report: "Report", temperature: float, ta
     if report.unseen:
         screen.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
     if tags:
-        screen.print(_tag_table(report, tags))
-    if confusions and _confusions(report):
-        screen.print(_confusion_table(report, confusions))
+        rows = [
+            [tag.tag, f"{tag.wanted:,}", *map(_percent, (tag.precision, tag.recall, tag.f1))]
+            for tag in report.by_tag[:tags]
+        ]
+        screen.print(_table(["tag"], ["words", "precision", "recall", "F1"], rows))
+    if confusions and (wrong := _confusions(report)):
+        rows = [[wanted, predicted, f"{count:,}"] for (wanted, predicted), count in wrong[:confusions]]
+        screen.print(_table(["wanted", "given"], ["words"], rows))
 
 
-def _tag_table(report: "Report", most: int) -> Table:
+def _table(names: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    table.add_column("tag", style="cyan")
-    for name in ("words", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
-    for tag in report.by_tag[:most]:
-        table.add_row(tag.tag, f"{tag.wanted:,}", *map(_percent, (tag.precision, tag.recall, tag.f1)))
-    return table
-
-
-def _confusion_table(report: "Report", most: int) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    for name in ("wanted", "given"):
+    for name in names:
         table.add_column(name, style="cyan")
-    table.add_column("words", justify="right")
-    for (want, got), count in _confusions(report)[:most]:
-        table.add_row(want, got, f"{count:,}")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

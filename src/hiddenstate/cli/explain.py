@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 200  # of `hiddenstate.explain.attribute`
 _SPAN = re.compile(r"(\d+)(?:-(\d+))?")
+Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
+By = Literal["auto", "step", "word"]
+DynamicsView = Literal["timescales", "saturation", "fixed-points", "spectrum"]
+SweepDirection = Literal["noising", "denoising"]
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -38,12 +42,6 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 @app.callback()
 def explain() -> None:
     """Explain what a model does with a text: which words decided the result, and which wrote what it remembers."""
-
-
-Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
-
-
-By = Literal["auto", "step", "word"]
 
 
 def attribute(
@@ -162,9 +160,6 @@ def compare(
     return comparisons.compare(read.subject, two, None, tolerance=tolerance).checked()
 
 
-DynamicsView = Literal["timescales", "saturation", "fixed-points", "spectrum"]
-
-
 def dynamics(
     read: Read,
     view: Annotated[
@@ -257,9 +252,6 @@ def ledger(
             raise ArgumentError(f"{place!r} already names a step, and so does --word {word}; drop one")
         place = f"{place}@{read.find_step(word)}"
     return ledgers.ledger(read.subject, place=place)
-
-
-SweepDirection = Literal["noising", "denoising"]
 
 
 def sweep(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.tagger.tagger import Tagger
 
 TAGGER = "tagger-en"
+ResultFormat = Literal["text", "json", "csv"]
 
 WordOption = Annotated[
     str | None,
@@ -50,9 +51,6 @@ AgainstOption = Annotated[
 OfOption = Annotated[
     str | None, typer.Option(help="State or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE")
 ]
-
-
-ResultFormat = Literal["text", "json", "csv"]
 
 
 class Read(NamedTuple):

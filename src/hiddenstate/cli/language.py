@@ -37,6 +37,7 @@ PAUSE = 0.02
 MOST_LENGTH = 10**12  # at a microsecond per token, that takes 11 days
 UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
 TOKEN_WIDTH = 16  # wider tokens are rare, and the table is written as the text arrives
+ScoreFormat = Literal["table", "jsonl", "csv", "summary"]
 
 
 def generate(
@@ -107,9 +108,6 @@ def _warn_of_unknown(model: "LanguageModel", prompt: str) -> None:
     if count:
         what = "characters" if model.config.level == "char" else "words"
         tell(f"unknown to the model, which reads {UNKNOWN_TOKEN}: {count} of {len(ids)} {what} of the prompt")
-
-
-ScoreFormat = Literal["table", "jsonl", "csv", "summary"]
 
 
 def score(

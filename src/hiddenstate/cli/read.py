@@ -20,8 +20,6 @@ from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
 Direction = Literal["forward", "reverse"]
-
-
 ReadFormat = Literal["table", "json", "csv"]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO
 from rich.cells import cell_len
 
 from hiddenstate.cli.conventions import STANDARD, json_line, standard_input
-from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses
+from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
 from hiddenstate.text.conllu import Sentence, count_words, to_conllu, with_comments, with_tags
 from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
@@ -133,7 +133,7 @@ class Workers:
     """Turns batches into text, in this process or in several, each with a copy of the model. A context manager."""
 
     def __init__(self, job: Job, processes: int) -> None:
-        work = _loaded(job)  # a broken model is reported here, in one line
+        tag_batch = _loaded(job)  # a broken model is reported here, in one line
         self._pool: Executor
         self._work: Work
         self._switch_interval = sys.getswitchinterval()
@@ -141,11 +141,11 @@ class Workers:
             # While the model computes for one thread without holding the GIL, the other thread parses and formats.
             # After each operation, the model waits for the GIL, by default for up to 5 ms.
             sys.setswitchinterval(SWITCH_INTERVAL)
-            self._pool, self._work = ThreadPoolExecutor(2), work
+            self._pool, self._work = ThreadPoolExecutor(2), tag_batch
         else:
             threads = max(1, (os.cpu_count() or 1) // processes)
-            self._pool = WorkerProcesses(processes, _start, job, threads)
-            self._work = _work
+            self._pool = WorkerProcesses(processes, _loaded_in_process, job, threads)
+            self._work = work
         self._calls = CallsInOrder[TaggedBatch](self._pool, 2 * processes)
 
     def __enter__(self) -> "Workers":
@@ -165,20 +165,11 @@ class Workers:
         return self._calls.finished(wait=wait)
 
 
-_mine: Work | None = None  # set in processes that `Workers` started
-
-
-def _start(job: Job, threads: int) -> None:
-    global _mine
+def _loaded_in_process(job: Job, threads: int) -> Work:
     import torch
 
     torch.set_num_threads(threads)
-    _mine = _loaded(job)
-
-
-def _work(passages: Sequence[Passage], layout: SentenceLayout) -> TaggedBatch:
-    assert _mine is not None
-    return _mine(passages, layout)
+    return _loaded(job)
 
 
 def _loaded(job: Job) -> Work:

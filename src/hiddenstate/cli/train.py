@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DEFAULT = TaggerConfig()
+Level = Literal["char", "word"]
 CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
 
@@ -78,9 +79,6 @@ def tagger(
                 yield f"{name:4}  {column.upper()} {report}"
 
     train_and_tell(run_tagger, wanted, options, score="dev accuracy", unit="words", describe=describe)
-
-
-Level = Literal["char", "word"]
 
 
 def _default(name: str) -> str:

@@ -8,5 +8,4 @@
 - `opened.py`: `index` and `open_index`, which return an `Index`
 - `answers.py`: an index's answers to pages of the studio
 - `tables.py`: our Parquet files
-- `fingerprint.py`: the fingerprint of a model
 """

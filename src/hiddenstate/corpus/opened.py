@@ -27,8 +27,8 @@ from hiddenstate.corpus.index.folder import (
     read_statistics,
     read_text,
 )
-from hiddenstate.corpus.index.readers import Reader, array_shards, load_reader, make_reader
-from hiddenstate.corpus.index.sequences import scramble
+from hiddenstate.corpus.index.readers import array_shards, load_reader, make_reader
+from hiddenstate.corpus.index.sequences import Reader, scramble
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
 from hiddenstate.corpus.search.find import like, search
 from hiddenstate.corpus.search.result import Matches, Nearest

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.corpus.index.readers import Reader
 from hiddenstate.corpus.index.sequences import (
     CHECKPOINT,
     MOST_LABELS,
     NO_LABEL,
     WINDOW,
     Item,
+    Reader,
     context_key,
     half_of,
     scramble,
@@ -46,21 +46,13 @@ Bytes = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class ChunkRun:
-    """Some steps of some sequences, run.
+    """Some steps of some sequences, run."""
 
-    Attributes:
-        items: the index of each row's sequence.
-        start: the first step.
-        lengths: the number of steps of each sequence in this run, starting at ``start``.
-        trace: the record.
-        state: the state after the last step, if the layer reads forward.
-    """
-
-    items: Sequence[int]
+    items: Sequence[int]  # the index of each row's sequence
     start: int
-    lengths: Sequence[int]
+    lengths: Sequence[int]  # the number of steps of each sequence, from ``start`` on
     trace: Trace
-    state: AnyState | None
+    state: AnyState | None  # after the last step, if the layer reads forward
 
     def values(self, place: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield each sequence's index, and the values ``[T, U]`` of a place at its steps."""

@@ -18,8 +18,7 @@ from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.build import ABOVE, EQUAL, run_chunks, traced, value_bounds
-from hiddenstate.corpus.index.readers import Reader
-from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, Item, context_of
+from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, Item, Reader, context_of
 from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
 from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError

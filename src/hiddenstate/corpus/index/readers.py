@@ -1,12 +1,7 @@
-"""Readers: how a tagger, a language model or a layer reads a corpus.
-
-A reader turns shards of files, or arrays, into sequences, and sequences into the layer's input. It is stored in the
-index with its model.
-"""
+"""The readers: how a tagger, a language model or a layer reads a corpus. They are stored in the index."""
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -25,8 +20,7 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.corpus.fingerprint import model_fingerprint
-from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, Item
+from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, Item, LabelFunction, Reader
 from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sentences
 from hiddenstate.corpus.shards.plan import Shard, hash_bytes
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
@@ -34,9 +28,9 @@ from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
-from hiddenstate.models.model_folder import load_any, read_kind, save
+from hiddenstate.models.model_folder import float_weights, load_any, read_kind, save
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.fingerprint import fingerprint, hash_weights, new_hash
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -52,61 +46,9 @@ ARRAYS_TOGETHER = 512  # sequences per shard of arrays
 FORMAT = "hiddenstate.layer/1"
 LAYER_FILE = "layer.safetensors"
 
-LabelFunction = Callable[[Sequence[str]], Sequence[str]]
 
-
-@dataclass(frozen=True, eq=False)
-class Reader(ABC):
-    """A model that reads the sequences of a corpus.
-
-    Attributes:
-        model: the model.
-        labels: the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for
-            arrays, which have theirs.
-        arrays: the sequences that a layer reads; empty if they come from files, or the index was reopened.
-    """
-
-    model: Any
-    labels: str | LabelFunction | None = None
-    arrays: tuple[Item, ...] = ()
-
-    kind: ClassVar[str]
-
-    @property
-    def lstm(self) -> Recurrent[Any, Any]:
-        """The layer whose units are indexed."""
-        layer: Recurrent[Any, Any] = self.model.lstm
-        return layer
-
-    @property
-    @abstractmethod
-    def head(self) -> Head | None:
-        """The head that reads the layer's outputs."""
-
-    @property
-    def common(self) -> tuple[str, ...]:
-        """The tokens whose steps are counted, the most frequent ones of the model."""
-        return ()
-
-    @abstractmethod
-    def items(self, shard: Shard) -> list[Item]:
-        """Return the sequences of a shard."""
-
-    @abstractmethod
-    def item(self, x: Any) -> Item:
-        """Return a sentence, text or array as a sequence."""
-
-    @abstractmethod
-    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
-        """Return the layer's input ``[stop - start, N, C]`` at some steps; arbitrary for sequences that have ended."""
-
-    @abstractmethod
-    def targets(self, item: Item) -> NDArray[np.int64]:
-        """Return the index of the correct output of the head at each step; -1 if unknown."""
-
-    def folded(self, token: str) -> str:
-        """Return a token in the form in which it is counted."""
-        return token
+class ModelReader(Reader):
+    """A model with its own folder."""
 
     def save(self, folder: Path) -> None:
         """Write the model, in float32 if the type in which its config stores weights would round them."""
@@ -122,7 +64,7 @@ class Reader(ABC):
         return {"model": self.kind, "weights": model_fingerprint(self.model), "labels": labels}
 
 
-class TaggerReader(Reader):
+class TaggerReader(ModelReader):
     """A tagger, which reads sentences; labels are a column of CoNLL-U."""
 
     kind = Tagger.kind
@@ -175,7 +117,7 @@ class TaggerReader(Reader):
         return _positions(item.labels, self.model.tag_names)
 
 
-class LanguageReader(Reader):
+class LanguageReader(ModelReader):
     """A language model, which reads pieces of at most 2,048 tokens, each after a newline."""
 
     kind = LanguageModel.kind
@@ -510,3 +452,21 @@ def _positions(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]
 def _hash_items(items: Sequence[Item]) -> str:
     parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
     return hash_bytes(chain.from_iterable(parts))
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """Return a hash of what a model's results depend on.
+
+    These are its weights, with their names, types and shapes; and for a tagger or a language model also the config and
+    the vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
+    in which they are stored.
+    """
+    if isinstance(model, Recurrent):
+        return fingerprint(model._named_weights())
+    if not isinstance(model, Tagger | LanguageModel):
+        return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
+    config, vocabulary = model.to_data()
+    hasher = new_hash()
+    hasher.update(json.dumps([model.kind, {**config, "weights_dtype": ""}, vocabulary], sort_keys=True).encode())
+    hash_weights(hasher, {name: value.float() for name, value in float_weights(model).items()})
+    return str(hasher.hexdigest())

@@ -1,15 +1,26 @@
-"""A sequence of a corpus, its contexts, and pseudo-random draws that depend only on positions in the corpus."""
+"""A sequence of a corpus and its contexts, and what reads it; random draws that depend only on places in the corpus."""
 
-from typing import Any, NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.nn.recurrent import Recurrent
 
 WINDOW = 64  # steps in a context
 CHECKPOINT = 256  # steps between stored states
 MOST_STEPS = 1 << 22  # maximum number of steps in a sequence
 MOST_LABELS = 128
 NO_LABEL = ""
+
+LabelFunction = Callable[[Sequence[str]], Sequence[str]]
 
 
 class Item(NamedTuple):
@@ -33,6 +44,68 @@ class Context(NamedTuple):
     sequence: int
     start: int
     stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Reader(ABC):
+    """A model that reads the sequences of a corpus.
+
+    Attributes:
+        model: the model.
+        labels: the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for
+            arrays, which have theirs.
+        arrays: the sequences that a layer reads; empty if they come from files, or the index was reopened.
+    """
+
+    model: Any
+    labels: str | LabelFunction | None = None
+    arrays: tuple[Item, ...] = ()
+
+    kind: ClassVar[str]
+
+    @property
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The layer whose units are indexed."""
+        layer: Recurrent[Any, Any] = self.model.lstm
+        return layer
+
+    @property
+    @abstractmethod
+    def head(self) -> Head | None:
+        """The head that reads the layer's outputs."""
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The tokens whose steps are counted, the most frequent ones of the model."""
+        return ()
+
+    @abstractmethod
+    def items(self, shard: Shard) -> list[Item]:
+        """Return the sequences of a shard."""
+
+    @abstractmethod
+    def item(self, x: Any) -> Item:
+        """Return a sentence, text or array as a sequence."""
+
+    @abstractmethod
+    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+        """Return the layer's input ``[stop - start, N, C]`` at some steps; arbitrary for sequences that have ended."""
+
+    @abstractmethod
+    def targets(self, item: Item) -> NDArray[np.int64]:
+        """Return the index of the correct output of the head at each step; -1 if unknown."""
+
+    def folded(self, token: str) -> str:
+        """Return a token in the form in which it is counted."""
+        return token
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder, from which it can be loaded."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Return everything that the model's values depend on, ready for JSON."""
 
 
 def context_key(shard: int, sequence: Any, window: Any) -> Any:

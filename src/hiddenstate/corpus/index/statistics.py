@@ -57,40 +57,24 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus.
+    """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus."""
 
-    Attributes:
-        count: ``[2]``, the number of steps.
-        total: ``[2, U, 2]``, the exact sums of the values.
-        square: ``[2, U, 2]``, the exact sums of their squares.
-        logarithm: ``[U, 2]``, the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a
-            GRU), where 0 counts as float32's smallest number; empty for other places.
-        histogram: ``[U, BINS]``, the number of steps in each bin.
-        labels: the K labels, sorted.
-        label_count: ``[2, K]``, the number of steps with each label.
-        label_total: ``[2, K, U]``, the sums of the values at these steps.
-        token_count: ``[V]``, the number of steps with each of the tokens that are counted.
-        token_total: ``[V, U]``, the sums of the values at these steps.
-        top: ``[U, k]``, the highest values, one in each context, float32.
-        top_key: ``[U, k]``, the contexts, as `context_key` numbers them; -1 if there are fewer.
-        bottom: ``[U, k]``, the lowest values.
-        bottom_key: ``[U, k]``.
-    """
-
-    count: Ints
-    total: Ints
-    square: Ints
+    count: Ints  # [2], the number of steps
+    total: Ints  # [2, U, 2], the exact sums of the values
+    square: Ints  # [2, U, 2], the exact sums of their squares
+    # [U, 2], the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU), where 0 counts
+    # as float32's smallest number; empty for other places
     logarithm: Ints
-    histogram: Ints
-    labels: tuple[str, ...]
-    label_count: Ints
-    label_total: Ints
-    token_count: Ints
-    token_total: Ints
-    top: NDArray[np.float32]
-    top_key: Ints
-    bottom: NDArray[np.float32]
-    bottom_key: Ints
+    histogram: Ints  # [U, BINS], the number of steps in each bin
+    labels: tuple[str, ...]  # the K labels, sorted
+    label_count: Ints  # [2, K], the number of steps with each label
+    label_total: Ints  # [2, K, U], the sums of the values at these steps
+    token_count: Ints  # [V], the number of steps with each of the tokens that are counted
+    token_total: Ints  # [V, U], the sums of the values at these steps
+    top: NDArray[np.float32]  # [U, k], the highest values, one in each context
+    top_key: Ints  # [U, k], the contexts, as `context_key` numbers them; -1 if there are fewer
+    bottom: NDArray[np.float32]  # [U, k], the lowest values
+    bottom_key: Ints  # [U, k]
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Return the combined statistics of two parts of a corpus."""
@@ -294,7 +278,8 @@ class Accumulator:
                 continue
             shift = self.shifts[half]
             if shift is None:
-                shift = torch.from_numpy(short(values[(part.start + part.stop) // 2].numpy())).float()
+                middle = values[(part.start + part.stop) // 2].double()  # a copy: memory that NumPy shares can't grow
+                shift = torch.from_numpy(short(middle.numpy())).float()
                 if self.shifts[1 - half] is None:
                     self.token_shift = shift
                 self.shifts[half] = shift
@@ -338,25 +323,16 @@ class Accumulator:
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some steps of some rows of a shard, M in all.
+    """Some steps of some rows of a shard, M in all."""
 
-    Attributes:
-        rows: ``[M]``, which of the ``T * N`` values belong to sequences; those of a group are consecutive.
-        first: how many of them are in the first half of the corpus, whose groups come first.
-        groups: the groups that have steps: the number, the first step and the step after the last.
-        sample: the steps that are counted in histograms and in sums by token.
-        tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
-        windows: the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end.
-        memory: float32, resized as needed.
-    """
-
-    rows: Tensor
-    first: int
-    groups: Sequence[tuple[int, int, int]]
-    sample: Tensor
-    tokens: Tensor
+    rows: Tensor  # [M], which of the ``T * N`` values belong to sequences; those of a group are consecutive
+    first: int  # how many of them are in the first half of the corpus, whose groups come first
+    groups: Sequence[tuple[int, int, int]]  # those with steps: the number, the first step and the step after the last
+    sample: Tensor  # the steps that are counted in histograms and in sums by token
+    tokens: Tensor  # float32 [V, len(sample)], 1 where a step has a token
+    # the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end
     windows: Sequence[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]
-    memory: Tensor
+    memory: Tensor  # float32, resized as needed
 
     def room(self, units: int) -> Tensor:
         """Return memory for two arrays ``[M, units]``; it is reused, because fresh memory costs more than the sums."""

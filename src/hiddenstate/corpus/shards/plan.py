@@ -37,26 +37,16 @@ _MAGIC = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of one file.
+    """A part of one file, or of a list of arrays."""
 
-    Attributes:
-        number: its place in the corpus, from 0.
-        path: the file.
-        kind: ``conllu``, ``tokens``, ``text`` or ``parquet``.
-        start: the first byte, or the first row group of a Parquet file.
-        stop: the byte, or row group, after the last.
-        is_part: whether the file has other shards.
-        column: the text column in a Parquet file.
-    """
-
-    number: int
+    number: int  # its place in the corpus, from 0
     path: str
-    kind: str
-    start: int
-    stop: int
-    is_part: bool = False
-    column: str = ""
-    blake2b: str = ""
+    kind: str  # "conllu", "tokens", "text", "parquet" or "arrays"
+    start: int  # the first byte, row group of a Parquet file, or array
+    stop: int  # the one after the last
+    is_part: bool = False  # whether the file has other shards
+    column: str = ""  # the text column in a Parquet file
+    blake2b: str = ""  # the hash of what it reads
 
     @property
     def name(self) -> str:

@@ -26,7 +26,7 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses
+from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, RunInUseError
 from hiddenstate.explain.subject.progress_bar import Progress, reporting
 
@@ -182,7 +182,7 @@ def map_shards(
 
 
 @types_of_the_weights()
-def process(task: ShardTask, shard: Shard, folder: Path) -> None:
+def process(task: ShardTask, folder: Path, shard: Shard) -> None:
     """Write the result of one shard, unless it exists; in one thread, so that the result is the same everywhere."""
     target = folder / task.name(shard)
     if target.exists():
@@ -209,37 +209,20 @@ def drop(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-_mine: "tuple[ShardTask, Path] | None" = None  # set in processes that `run` started
-
-
-def start(task: ShardTask, folder: Path) -> None:
-    """Prepare a process."""
-    global _mine
-    _mine = task, folder
-
-
-def process_mine(shard: Shard) -> Shard:
-    """Write the result of one shard in a process that `start` has prepared; returns the shard."""
-    assert _mine is not None
-    task, folder = _mine
-    process(task, shard, folder)
-    return shard
-
-
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:
     for shard in shards:
-        process(task, shard, folder)
+        process(task, folder, shard)
         yield shard
 
 
 def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int) -> Iterator[Shard]:
-    pool = WorkerProcesses(workers, start, task, folder)
-    calls = CallsInOrder[Shard](pool, 2 * workers)
+    pool = WorkerProcesses(workers, partial, process, task, folder)
+    calls, written = CallsInOrder[None](pool, 2 * workers), iter(shards)
     try:
         for shard in shards:
-            calls.submit(process_mine, shard)
-            yield from calls.finished(wait=False)
-        yield from calls.finished(wait=True)
+            calls.submit(work, shard)
+            yield from (next(written) for _ in calls.finished(wait=False))
+        yield from (next(written) for _ in calls.finished(wait=True))
     except BrokenProcessPool as error:
         raise RunInUseError(
             f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again, with fewer "
@@ -256,7 +239,7 @@ def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: 
     paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
     # If a worker dies, the scheduler gives its shards to other workers.
     futures = {
-        client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
+        client.submit(process, sent, folder.absolute(), replace(shard, path=paths[shard.path]), pure=False): shard
         for shard in shards
     }
     try:

@@ -17,9 +17,9 @@ R = TypeVar("R")
 
 
 class WorkerProcesses(ProcessPoolExecutor):
-    """A pool of processes, in each of which a function is called before any work."""
+    """A pool of processes, in each of which ``prepare(*arguments)`` makes the function that `work` calls."""
 
-    def __init__(self, count: int, prepare: Callable[..., None], *arguments: Any) -> None:
+    def __init__(self, count: int, prepare: Callable[..., Callable[..., Any]], *arguments: Any) -> None:
         # A forked process does not inherit torch's threads, so processes are spawned.
         super().__init__(count, get_context("spawn"), _start, (prepare, arguments))
 
@@ -47,10 +47,20 @@ def _answer(answers: "queue.SimpleQueue[Any]", submit: Callable[[], object]) -> 
         answers.put(error)
 
 
-def _start(prepare: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+def _start(prepare: Callable[..., Callable[..., Any]], arguments: tuple[Any, ...]) -> None:
+    global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    prepare(*arguments)
+    _work = prepare(*arguments)
+
+
+_work: Callable[..., Any] | None = None  # set in worker processes
+
+
+def work(*arguments: Any) -> Any:
+    """Call the function that was prepared in this process."""
+    assert _work is not None
+    return _work(*arguments)
 
 
 def _end_with_parent() -> None:

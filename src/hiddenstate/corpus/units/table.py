@@ -93,6 +93,15 @@ def units(index: IndexFolder) -> Units:
         low, high = known.saturation(edges)
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
+        numbers = {
+            "mean": known.mean,
+            "deviation": known.deviation,
+            **dict(zip(("q05", "median", "q95"), quantiles.T, strict=True)),
+            "lowest": known.bottom[:, 0],
+            "highest": known.top[:, 0],
+            "low": low,
+            "high": high,
+        }
         for k in range(known.total.shape[1]):
             r, confirmed = (chosen[best[k], k], held_out[best[k], k]) if len(known.labels) else (np.nan, np.nan)
             row = {
@@ -100,15 +109,7 @@ def units(index: IndexFolder) -> Units:
                 "label": "" if np.isnan(r) else known.labels[best[k]],
                 "chosen": known_number(r),
                 "held_out": known_number(np.nan if np.isnan(r) else confirmed),
-                "mean": float(known.mean[k]),
-                "deviation": float(known.deviation[k]),
-                "q05": float(quantiles[k, 0]),
-                "median": float(quantiles[k, 1]),
-                "q95": float(quantiles[k, 2]),
-                "lowest": float(known.bottom[k, 0]),
-                "highest": float(known.top[k, 0]),
-                "low": float(low[k]),
-                "high": float(high[k]),
+                **{title: float(values[k]) for title, values in numbers.items()},
                 "time_constant": known_number(times[k]),
                 "never_forgets": bool(np.isposinf(times[k])),
             }
