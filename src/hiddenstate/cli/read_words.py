@@ -42,7 +42,7 @@ class View:
 
 
 @dataclass(frozen=True)
-class Word:
+class ReadWord:
     """One word of a reading: its tag and the LSTM's values."""
 
     word: str
@@ -69,7 +69,7 @@ def select_view(tagger: Tagger, layer: int | None, reverse: bool, unit: int | No
     return View(layer, reverse, unit)
 
 
-def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) -> Iterator[list[Word]]:
+def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) -> Iterator[list[ReadWord]]:
     """Read sentences, and yield the words of each with the layer's values."""
     keep = [f"{view.layer_direction}.{quantity}" for quantity in (*GATES, *STATES)]
     for _, together in groupby(tagger.read_all(sentences, keep=keep), key=lambda reading: id(reading.trace)):
@@ -79,18 +79,18 @@ def described(tagger: Tagger, sentences: Iterable[Sequence[str]], view: View) ->
         yield from (_words(*pair, view) for pair in zip(readings, steps, strict=True))
 
 
-def _words(reading: Reading, steps: Sequence[StepSummary], view: View) -> list[Word]:
+def _words(reading: Reading, steps: Sequence[StepSummary], view: View) -> list[ReadWord]:
     words = []
     for word, tags, step in zip(reading.words, reading.top(2), steps, strict=True):
         (tag, probability), (runner_up, runner_up_probability) = [*tags.items(), ("", 0.0)][:2]
         moment = None
         if view.unit is not None:
             moment = reading.trace.at(step.t, view.unit, layer=view.layer, reverse=view.reverse, row=reading.row)
-        words.append(Word(word, tag, probability, runner_up, runner_up_probability, step, moment))
+        words.append(ReadWord(word, tag, probability, runner_up, runner_up_probability, step, moment))
     return words
 
 
-def to_data(rows: Iterable[Sequence[Word]], view: View) -> dict[str, Any]:
+def to_data(rows: Iterable[Sequence[ReadWord]], view: View) -> dict[str, Any]:
     """Return everything, ready for JSON."""
     return {
         "layer": view.layer,
@@ -100,7 +100,7 @@ def to_data(rows: Iterable[Sequence[Word]], view: View) -> dict[str, Any]:
     }
 
 
-def _row(word: Word) -> dict[str, Any]:
+def _row(word: ReadWord) -> dict[str, Any]:
     row: dict[str, Any] = {
         "word": word.word,
         "tag": word.tag,
@@ -117,7 +117,7 @@ def _row(word: Word) -> dict[str, Any]:
     return row
 
 
-def to_csv(rows: Iterable[Sequence[Word]]) -> str:
+def to_csv(rows: Iterable[Sequence[ReadWord]]) -> str:
     """Return a header line and a line for each word, with nested values spread over columns."""
     lines = []
     for sentence, words in enumerate(rows):
@@ -134,7 +134,7 @@ def to_csv(rows: Iterable[Sequence[Word]]) -> str:
     return buffer.getvalue()
 
 
-def print_tables(rows: Iterable[Sequence[Word]], view: View, tagger: Tagger, screen: Console) -> None:
+def print_tables(rows: Iterable[Sequence[ReadWord]], view: View, tagger: Tagger, screen: Console) -> None:
     """Print each sentence as it is read, and the legend at the end."""
     for words in map(_escaped, rows) if screen.is_terminal else rows:
         lines = make_table(words, screen.width) if view.unit is None else unit_lines(words)
@@ -145,7 +145,7 @@ def print_tables(rows: Iterable[Sequence[Word]], view: View, tagger: Tagger, scr
     screen.print(Text(_legend(view, tagger), style="dim"))
 
 
-def _escaped(words: Sequence[Word]) -> list[Word]:
+def _escaped(words: Sequence[ReadWord]) -> list[ReadWord]:
     """Escape words and tags before they are measured, so that columns stay aligned on a terminal."""
     return [
         replace(word, word=plain(word.word), tag=plain(word.tag), runner_up=plain(word.runner_up)) for word in words
@@ -191,7 +191,7 @@ DETAILS = (
 )
 
 
-def make_table(words: Sequence[Word], width: int) -> Text:
+def make_table(words: Sequence[ReadWord], width: int) -> Text:
     """Return the table of a sentence: the most detailed one that fits, or the least detailed, cut off at the right."""
     word_width = min(LONGEST_WORD, max(4, *(cell_len(word.word) for word in words)))
     room = width - word_width - len(LEFT) - len(GAP)
@@ -216,7 +216,7 @@ def _line(word: str, width: int, row: Text, style: str = "") -> Text:
     return Text.assemble(LEFT, (word + " " * (width - cell_len(word)), "bold"), GAP, row, style=style)
 
 
-def unit_lines(words: Sequence[Word]) -> Text:
+def unit_lines(words: Sequence[ReadWord]) -> Text:
     """Return the six values of a unit at every word, with the equations filled in below."""
     names = [name for name in (*GATES, *STATES, "m") if words[0].moment and name in words[0].moment]
     width = max(len("word"), *(cell_len(word.word) for word in words))
@@ -246,7 +246,7 @@ class Column:
         return [blank + text if self.right else text + blank for text, blank in zip(texts, blanks, strict=True)]
 
 
-def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
+def _rows(words: Sequence[ReadWord], detail: Detail) -> list[Text]:
     """The title and a row for each word, all of the same width, without the word."""
     columns = _columns(words, detail)
     title, *others = zip(*(column.aligned() for column in columns), strict=True)
@@ -257,7 +257,7 @@ def _rows(words: Sequence[Word], detail: Detail) -> list[Text]:
     return [Text(GAP.join(title)), *(Text(GAP.join(row), spans=list(spans)) for row in others)]
 
 
-def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
+def _columns(words: Sequence[ReadWord], detail: Detail) -> list[Column]:
     steps = [word.step for word in words]
     columns = [Column("tag", [word.tag for word in words], "cyan")]
     if detail.probability:
@@ -276,7 +276,7 @@ def _columns(words: Sequence[Word], detail: Detail) -> list[Column]:
     return columns
 
 
-def _runner_up(word: Word) -> str:
+def _runner_up(word: ReadWord) -> str:
     """The second most likely tag; empty if its probability rounds to 0.00."""
     probability = f"{word.runner_up_probability:.2f}"
     return f"{word.runner_up} {probability}" if float(probability) else ""

@@ -31,10 +31,6 @@ CHUNK = 2**16  # bytes
 # Writes to a pipe up to this size arrive whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
 WHOLE = 4096
 
-# The kind of input by file suffix; for other files, the content decides.
-SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
-
-
 TagFormat = Literal["conllu", "jsonl", "table"]
 
 
@@ -281,14 +277,13 @@ class Batches:
 def feed(file: str, kind: str | None, batches: Batches) -> None:
     """Read a file or standard input into batches; pending sentences are tagged when the input pauses.
 
-    Raises:
-        ArgumentError: standard input is closed.
-        FileFormatError: it is not UTF-8, or not CoNLL-U.
-        OSError: it can't be read.
+    If no kind is given, the file's suffix decides, and otherwise its content.
     """
+    from hiddenstate.corpus.shards.plan import KINDS
+
     with nullcontext(standard_input()) if file == STANDARD else Path(file).open("rb") as opened:
         name = describe_source(opened)
-        reader = IncrementalReader(kind or SUFFIXES.get(Path(file).suffix.lower()), name)
+        reader = IncrementalReader(kind or KINDS.get(Path(file).suffix.lower()), name)
 
         def answer() -> None:
             batches.add(reader.pause())

@@ -28,7 +28,7 @@ from hiddenstate.corpus.index.folder import (
     read_text,
 )
 from hiddenstate.corpus.index.readers import array_shards, load_reader, make_reader
-from hiddenstate.corpus.index.sequences import Reader, scramble
+from hiddenstate.corpus.index.sequences import CorpusReader, scramble
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
 from hiddenstate.corpus.search.find import like, search
 from hiddenstate.corpus.search.result import Matches, Nearest
@@ -241,7 +241,7 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     return Index(target, reader, about, *merged)
 
 
-def _plan(reader: Reader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
+def _plan(reader: CorpusReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
     if reader.arrays:
         return array_shards(reader), []
     files = expand(corpus)
@@ -249,7 +249,7 @@ def _plan(reader: Reader, corpus: Any, column: str) -> tuple[list[Shard], list[d
     return shards, describe_files(files, shards)
 
 
-def _stored(reader: Reader, folder: Path, about: Mapping[str, Any]) -> Reader:
+def _stored(reader: CorpusReader, folder: Path, about: Mapping[str, Any]) -> CorpusReader:
     """Store the model in the index, unless it is there, and return the reader with the stored model."""
     if not folder.exists():
         with folder_beside(folder) as partial:
@@ -268,7 +268,7 @@ def _check_pickled(labels: Any) -> None:
         ) from error
 
 
-def _check_labels(reader: Reader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
+def _check_labels(reader: CorpusReader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
     """Check that the label function returns the labels of existing results.
 
     What a function depends on cannot be known in general (variables it closes over, attributes, globals, files), so its
@@ -287,7 +287,7 @@ def _check_labels(reader: Reader, shards: Sequence[Shard], folder: Path, whose: 
             )
 
 
-def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
+def _chosen_places(reader: CorpusReader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the places that patterns match; by default every state."""
     places = [name for names in reader.lstm.sizes.places for name in names]
     chosen: set[str] = set()

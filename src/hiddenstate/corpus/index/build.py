@@ -21,8 +21,8 @@ from hiddenstate.corpus.index.sequences import (
     MOST_LABELS,
     NO_LABEL,
     WINDOW,
-    Item,
-    Reader,
+    CorpusItem,
+    CorpusReader,
     context_key,
     half_of,
     scramble,
@@ -61,7 +61,7 @@ class ChunkRun:
             yield k, values[:n, row]
 
 
-def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> Iterator[ChunkRun]:
+def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequence[str]) -> Iterator[ChunkRun]:
     """Run sequences from the zero state, many at once, and record some places."""
     lstm = eval_twin(reader.lstm)
     order = sorted(range(len(items)), key=lambda k: (-len(items[k].tokens), k))
@@ -104,7 +104,7 @@ def traced(
 class IndexShards:
     """The task of indexing a shard: a folder ``00000`` with statistics of places, and bits of thresholds of some."""
 
-    reader: Reader
+    reader: CorpusReader
     places: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]
 
@@ -126,7 +126,7 @@ class IndexShards:
 class _Shard:
     """The index of a shard while it is being built."""
 
-    def __init__(self, task: IndexShards, number: int, items: Sequence[Item]) -> None:
+    def __init__(self, task: IndexShards, number: int, items: Sequence[CorpusItem]) -> None:
         self.task, self.number, self.items = task, number, items
         lengths = np.array([len(item.tokens) for item in items], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

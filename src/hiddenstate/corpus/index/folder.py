@@ -18,7 +18,7 @@ from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
 from hiddenstate.corpus.index.build import ABOVE, EQUAL, run_chunks, traced, value_bounds
-from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, Item, Reader, context_of
+from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, CorpusItem, CorpusReader, context_of
 from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
 from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError
@@ -58,11 +58,11 @@ class ShardText:
         """The number of steps."""
         return len(self.codes)
 
-    def item(self, sequence: int, data: Values | None = None) -> Item:
+    def item(self, sequence: int, data: Values | None = None) -> CorpusItem:
         """Return a sequence."""
         a, b = self.starts[sequence : sequence + 2]
         tokens = tuple(self.names[k] for k in self.codes[a:b])
-        return Item(tokens, tuple(self.label_names[k] for k in self.label_codes[a:b]), data)
+        return CorpusItem(tokens, tuple(self.label_names[k] for k in self.label_codes[a:b]), data)
 
     @cached_property
     def first(self) -> NDArray[np.bool_]:
@@ -82,7 +82,7 @@ class IndexFolder:
     """An index in its folder."""
 
     folder: Path
-    reader: Reader
+    reader: CorpusReader
     about: Mapping[str, Any]  # the manifest
     statistics: Mapping[str, Statistics]  # of each place
     random: NDArray[np.int64]  # contexts drawn at random
@@ -150,7 +150,7 @@ class IndexFolder:
             self.memory["steps"] = self.memory.get("steps", 0) + text.steps
         return text
 
-    def item(self, shard: int, sequence: int) -> Item:
+    def item(self, shard: int, sequence: int) -> CorpusItem:
         """Return a sequence of a shard, with what is needed to run it."""
         text = self.text(shard)
         path = self.path(shard) / "inputs.npy"
@@ -159,7 +159,7 @@ class IndexFolder:
         a, b = text.starts[sequence : sequence + 2]
         return text.item(sequence, np.array(_mapped(path, None, None)[a:b]))
 
-    def items(self, shard: int) -> list[Item]:
+    def items(self, shard: int) -> list[CorpusItem]:
         """Return every sequence of a shard."""
         return [self.item(shard, sequence) for sequence in range(len(self.text(shard).starts) - 1)]
 
@@ -331,7 +331,7 @@ def read_row(path: Path, row: int) -> bytes:
         return file.read(width)
 
 
-def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> None:
+def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merged) -> None:
     """Check that a manifest describes an index with this model and these statistics. Call it inside `reading`."""
     shards, thresholds = about.get("shards"), about.get("thresholds")
     if not isinstance(shards, list) or [*map(type, shards)] != [dict] * len(merged.lengths):

@@ -20,7 +20,7 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, Item, LabelFunction, Reader
+from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, CorpusItem, CorpusReader, LabelFunction
 from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sentences
 from hiddenstate.corpus.shards.plan import Shard, hash_bytes
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
@@ -47,7 +47,7 @@ FORMAT = "hiddenstate.layer/1"
 LAYER_FILE = "layer.safetensors"
 
 
-class ModelReader(Reader):
+class ModelReader(CorpusReader):
     """A model with its own folder."""
 
     def save(self, folder: Path) -> None:
@@ -80,7 +80,7 @@ class TaggerReader(ModelReader):
         """The most frequent words, in the form in which they are looked up."""
         return self.model.encoder.words.tokens[:COMMON]
 
-    def items(self, shard: Shard) -> list[Item]:
+    def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the sentences of a shard; sentences of more than 2,048 words are cut."""
         items = []
         for sentence in read_sentences(shard):
@@ -90,18 +90,18 @@ class TaggerReader(ModelReader):
             else:
                 labels = tuple(label or NO_LABEL for label in sentence.tags(self.labels or ""))
             starts = range(0, len(forms), LONGEST_SENTENCE)
-            items += [Item(forms[k : k + LONGEST_SENTENCE], labels[k : k + LONGEST_SENTENCE]) for k in starts]
+            items += [CorpusItem(forms[k : k + LONGEST_SENTENCE], labels[k : k + LONGEST_SENTENCE]) for k in starts]
         return items
 
-    def item(self, x: Any) -> Item:
+    def item(self, x: Any) -> CorpusItem:
         """Return a sentence, given as text or words."""
         words = tuple(tokenise(x) if isinstance(x, str) else check_sentences([x])[0])
         if not words:
             raise ArgumentError("there is no word to read")
-        return Item(words, (NO_LABEL,) * len(words))
+        return CorpusItem(words, (NO_LABEL,) * len(words))
 
     @torch.no_grad()
-    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
         """Return word vectors."""
         encoded = self.model.encode([item.tokens for item in items])
         return eval_twin(self.model).embed(encoded.batch(range(len(items))))[start:stop]
@@ -110,7 +110,7 @@ class TaggerReader(ModelReader):
         """Return the form in which a word is looked up."""
         return self.model.encoder.looked_up(token)
 
-    def targets(self, item: Item) -> NDArray[np.int64]:
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return the index of each word's tag in the first column, if the labels are those of that column."""
         if self.labels != self.model.config.columns[0]:
             return np.full(len(item.tokens), -1)
@@ -133,40 +133,40 @@ class LanguageReader(ModelReader):
         """The most frequent tokens."""
         return self.model.tokens.tokens[:COMMON]
 
-    def items(self, shard: Shard) -> list[Item]:
+    def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the pieces of a shard's texts."""
-        return [Item(tokens, self._labels_of(tokens)) for tokens, _ in read_pieces(shard, self.model.tokens)]
+        return [CorpusItem(tokens, self._labels_of(tokens)) for tokens, _ in read_pieces(shard, self.model.tokens)]
 
     def _labels_of(self, tokens: tuple[str, ...]) -> tuple[str, ...]:
         if self.labels is None:
             return (NO_LABEL,) * len(tokens)
         return _labelled(self.labels if callable(self.labels) else character_kinds, tokens)
 
-    def item(self, x: Any) -> Item:
+    def item(self, x: Any) -> CorpusItem:
         """Return a text that is one piece."""
         if not isinstance(x, str):
             raise ArgumentTypeError(f"a language model reads a text, got {type(x).__name__}")
         pieces = cut_text(self.model.tokens, x)
         if len(pieces) != 1:
             raise ArgumentError(f"give a text of at least 1 and fewer than 2,048 tokens, got {len(pieces)} pieces")
-        return Item(pieces[0].tokens, (NO_LABEL,) * len(pieces[0].tokens))
+        return CorpusItem(pieces[0].tokens, (NO_LABEL,) * len(pieces[0].tokens))
 
     def _ids(self, tokens: Sequence[str]) -> Tensor:
         reads_characters = self.model.tokens.level == "char"
         return torch.from_numpy(self.model.tokens.ids("".join(tokens) if reads_characters else list(tokens))).long()
 
     @torch.no_grad()
-    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
         """Return token vectors."""
         return eval_twin(self.model).embed(pad_sequence([self._ids(item.tokens[start:stop]) for item in items]))
 
-    def targets(self, item: Item) -> NDArray[np.int64]:
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return the id of the token after each step."""
         return np.append(self._ids(item.tokens).numpy()[1:], -1)
 
 
 @dataclass(frozen=True, eq=False)
-class LayerReader(Reader):
+class LayerReader(CorpusReader):
     """A layer, which reads arrays.
 
     Attributes:
@@ -192,24 +192,24 @@ class LayerReader(Reader):
         """The head, if there is a linear layer."""
         return None if self.linear is None else make_head(self.linear, self.names, softmax=self.softmax)
 
-    def items(self, shard: Shard) -> list[Item]:
+    def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the sequences of a shard, if they are as they were, in memory that the caller's arrays don't share."""
         items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
         if _hash_items(items) != shard.blake2b:
             raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
         return items
 
-    def item(self, x: Any) -> Item:
+    def item(self, x: Any) -> CorpusItem:
         """Return an array."""
         return _array_items(self.lstm, [x])[0]
 
-    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
         """Return a part of the arrays."""
         like = next(iter(self.lstm.state_dict().values()))
         rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
         return pad_sequence(rows).to(like.dtype if like.is_floating_point() else torch.float32)
 
-    def targets(self, item: Item) -> NDArray[np.int64]:
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return the index of each step's label among the names."""
         return _positions(item.labels, self.names)
 
@@ -248,7 +248,7 @@ def make_reader(
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
     softmax: bool = False,
-) -> Reader:
+) -> CorpusReader:
     """Return the reader of a model; arguments and errors are those of `hiddenstate.index`."""
     if isinstance(model, Recurrent):
         return _layer_reader(model, corpus, labels, tokens, head, names, softmax)
@@ -299,7 +299,9 @@ def _layer_reader(
     return LayerReader(lstm, None, items, head, output_names, softmax)
 
 
-def _array_items(lstm: Recurrent[Any, Any], arrays: Any, labels: Any = None, tokens: Any = None) -> tuple[Item, ...]:
+def _array_items(
+    lstm: Recurrent[Any, Any], arrays: Any, labels: Any = None, tokens: Any = None
+) -> tuple[CorpusItem, ...]:
     """Check arrays, and return them as sequences; by default their tokens are the numbers of the steps."""
     if isinstance(arrays, str | Path) or not isinstance(arrays, Sequence) or not len(arrays):
         raise ArgumentTypeError("a layer reads a list of arrays [T, C], at least one")
@@ -317,7 +319,7 @@ def _array_items(lstm: Recurrent[Any, Any], arrays: Any, labels: Any = None, tok
         if len(words) != len(x) or len(step_labels) != len(x):
             lengths = f"there are {len(words)} tokens and {len(step_labels)} labels"
             raise ArgumentError(f"array {k} has {len(x)} steps, but {lengths}")
-        items.append(Item(words, step_labels, x))
+        items.append(CorpusItem(words, step_labels, x))
     return tuple(items)
 
 
@@ -346,7 +348,7 @@ def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
     return [_named(row, f"labels[{k}]") for k, row in enumerate(labels)]
 
 
-def array_shards(reader: Reader) -> list[Shard]:
+def array_shards(reader: CorpusReader) -> list[Shard]:
     """Return shards of 512 arrays each."""
     starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
     parts = [reader.arrays[start : start + ARRAYS_TOGETHER] for start in starts]
@@ -356,10 +358,10 @@ def array_shards(reader: Reader) -> list[Shard]:
     ]
 
 
-def load_reader(folder: Path, about: Mapping[str, Any]) -> Reader:
-    """Return a reader with the model that `Reader.save` wrote, if it is the one in the manifest; labels are stored."""
+def load_reader(folder: Path, about: Mapping[str, Any]) -> CorpusReader:
+    """Return a reader with the model that was saved, if it is the one in the manifest; the index has the labels."""
     if (folder / LAYER_FILE).is_file():
-        reader: Reader = _load_layer(folder / LAYER_FILE, about)
+        reader: CorpusReader = _load_layer(folder / LAYER_FILE, about)
     elif not read_kind(folder):
         raise FileFormatError(f"{folder}: the model of the index is missing")
     else:
@@ -449,7 +451,7 @@ def _positions(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]
     return np.array([positions.get(label, -1) for label in labels], dtype=np.int64)
 
 
-def _hash_items(items: Sequence[Item]) -> str:
+def _hash_items(items: Sequence[CorpusItem]) -> str:
     parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
     return hash_bytes(chain.from_iterable(parts))
 

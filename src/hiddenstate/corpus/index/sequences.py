@@ -23,7 +23,7 @@ NO_LABEL = ""
 LabelFunction = Callable[[Sequence[str]], Sequence[str]]
 
 
-class Item(NamedTuple):
+class CorpusItem(NamedTuple):
     """A sequence that is read from the zero state.
 
     Attributes:
@@ -47,7 +47,7 @@ class Context(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Reader(ABC):
+class CorpusReader(ABC):
     """A model that reads the sequences of a corpus.
 
     Attributes:
@@ -59,7 +59,7 @@ class Reader(ABC):
 
     model: Any
     labels: str | LabelFunction | None = None
-    arrays: tuple[Item, ...] = ()
+    arrays: tuple[CorpusItem, ...] = ()
 
     kind: ClassVar[str]
 
@@ -80,19 +80,19 @@ class Reader(ABC):
         return ()
 
     @abstractmethod
-    def items(self, shard: Shard) -> list[Item]:
+    def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the sequences of a shard."""
 
     @abstractmethod
-    def item(self, x: Any) -> Item:
+    def item(self, x: Any) -> CorpusItem:
         """Return a sentence, text or array as a sequence."""
 
     @abstractmethod
-    def inputs(self, items: Sequence[Item], start: int, stop: int) -> Tensor:
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
         """Return the layer's input ``[stop - start, N, C]`` at some steps; arbitrary for sequences that have ended."""
 
     @abstractmethod
-    def targets(self, item: Item) -> NDArray[np.int64]:
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return the index of the correct output of the head at each step; -1 if unknown."""
 
     def folded(self, token: str) -> str:

@@ -22,9 +22,9 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.corpus.index.build import run_chunks, to_float32
 from hiddenstate.corpus.index.folder import SEARCHED, IndexFolder, ShardText
-from hiddenstate.corpus.index.sequences import NO_LABEL, Context, Item, scramble
-from hiddenstate.corpus.search.grammar import Around, Condition, Named, Query, Value, parse_query
-from hiddenstate.corpus.search.result import Clause, Match, Matches, Nearest, words_around
+from hiddenstate.corpus.index.sequences import NO_LABEL, Context, CorpusItem, scramble
+from hiddenstate.corpus.search.grammar import Around, Condition, Named, Query, UnitCondition, parse_query
+from hiddenstate.corpus.search.result import Clause, Matches, Nearest, SearchMatch, words_around
 from hiddenstate.errors import ArgumentError, FileWriteError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
@@ -71,7 +71,7 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
     )
 
 
-def threshold_of(value: Value) -> tuple[float, bool]:
+def threshold_of(value: UnitCondition) -> tuple[float, bool]:
     """Return a threshold, and whether the condition holds above it; otherwise it holds at or below it.
 
     ``>= t`` and ``< t`` are comparisons with the largest float32 below t.
@@ -82,7 +82,7 @@ def threshold_of(value: Value) -> tuple[float, bool]:
     return float(number), value.op in (">", ">=")
 
 
-def key_of(value: Value) -> Key:
+def key_of(value: UnitCondition) -> Key:
     """Return the key of a comparison's bits, which includes everything that they depend on."""
     return value.place, value.unit, threshold_of(value)[0]
 
@@ -170,7 +170,7 @@ class ShardConditions:
 
     def holds(self, condition: Condition) -> Mask:
         """Return ``[M]``, whether a condition holds at each step."""
-        if isinstance(condition, Value):
+        if isinstance(condition, UnitCondition):
             above = self.bits[key_of(condition)]
             return above if threshold_of(condition)[1] else ~above
         if isinstance(condition, Named):
@@ -302,7 +302,7 @@ class _Tally:
 
 def _value_span(index: IndexFolder, condition: Condition) -> tuple[float, float] | None:
     """Return the lowest and the highest value of a compared unit over the corpus, if that is known."""
-    if not isinstance(condition, Value) or condition.place not in index.statistics:
+    if not isinstance(condition, UnitCondition) or condition.place not in index.statistics:
         return None
     known = index.statistics[condition.place]
     return float(known.bottom[condition.unit, 0]), float(known.top[condition.unit, 0])
@@ -316,16 +316,16 @@ def _ranked(shard: int, spans: Ints, limit: int) -> list[tuple[int, int, int, in
     return [(-int(lengths[k]), int(drawn[k]), shard, int(spans[k, 0]), int(spans[k, 1])) for k in order]
 
 
-def _match(text: ShardText, shard: int, start: int, stop: int) -> Match:
+def _match(text: ShardText, shard: int, start: int, stop: int) -> SearchMatch:
     sequence = int(np.searchsorted(text.starts, start, side="right")) - 1
     first = int(text.starts[sequence])
     context = Context(shard, sequence, start - first, stop - first)
-    return Match(context, *words_around(text, context), float(stop - start), text.separator)
+    return SearchMatch(context, *words_around(text, context), float(stop - start), text.separator)
 
 
 @torch.no_grad()
 def like(
-    index: IndexFolder, item: Item, t: int, places: list[str], k: int, progress: Progress | bool | None = None
+    index: IndexFolder, item: CorpusItem, t: int, places: list[str], k: int, progress: Progress | bool | None = None
 ) -> Nearest:
     """Find the nearest states; arguments and errors are those of `Index.like`, for a sequence that was already read."""
     count = check_int("k", k)
@@ -341,12 +341,12 @@ def like(
     matches = []
     for minus_cosine, shard, sequence, at in best:
         text, context = index.text(shard), Context(shard, sequence, at, at + 1)
-        matches.append(Match(context, *words_around(text, context), -minus_cosine, text.separator))
+        matches.append(SearchMatch(context, *words_around(text, context), -minus_cosine, text.separator))
     what = f"{shortened(item.tokens[step])} (step {step})"
     return Nearest(", ".join(places), what, tuple(matches), index.steps)
 
 
-def _states(index: IndexFolder, item: Item, places: list[str]) -> list[NDArray[np.float32]]:
+def _states(index: IndexFolder, item: CorpusItem, places: list[str]) -> list[NDArray[np.float32]]:
     runs = list(run_chunks(index.reader, [item], places))
     return [np.concatenate([values for run in runs for _, values in run.values(name)]) for name in places]
 

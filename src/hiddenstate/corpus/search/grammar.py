@@ -50,7 +50,7 @@ MOST_STEPS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Value:
+class UnitCondition:
     """A unit compared with a number."""
 
     place: str
@@ -87,7 +87,7 @@ class Formula:
         return f"({f' {self.kind} '.join(map(str, self.parts))})"
 
 
-Condition = Value | Named | Formula
+Condition = UnitCondition | Named | Formula
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,13 @@ class Query:
         """The parts of the query, in order."""
         return (*self.at, *self.around)
 
-    def values(self) -> list[Value]:
+    def values(self) -> list[UnitCondition]:
         """Return every comparison of a unit."""
         left: list[Condition] = [*self.at, *(around.condition for around in self.around)]
-        values: list[Value] = []
+        values: list[UnitCondition] = []
         while left:
             condition = left.pop(0)
-            if isinstance(condition, Value):
+            if isinstance(condition, UnitCondition):
                 values.append(condition)
             elif isinstance(condition, Formula):
                 left += condition.parts
@@ -177,7 +177,7 @@ def _query(tree: Any) -> Query:
 def _condition(tree: Any) -> Condition:
     if tree.data == "value":
         place, unit, op, number = map(str, tree.children)
-        return Value(place, int(unit), op, float(number))
+        return UnitCondition(place, int(unit), op, float(number))
     if tree.data == "named":
         kind, equal, text = tree.children
         return Named(str(kind), str(equal) == "=", _text(str(text.children[0])))

@@ -17,7 +17,7 @@ AROUND = 6  # tokens shown on each side of a match
 MOST_SHOWN = 40  # maximum number of tokens shown per match
 
 
-class Match(NamedTuple):
+class SearchMatch(NamedTuple):
     """A span of a sequence, or a step.
 
     Attributes:
@@ -85,7 +85,7 @@ class Matches(Explanation):
     steps: int
     count: int
     matched_steps: int
-    matches: tuple[Match, ...]
+    matches: tuple[SearchMatch, ...]
     clauses: tuple[Clause, ...]
     labels: Mapping[str, tuple[float, float]]
     cost: int
@@ -188,7 +188,7 @@ class Nearest(Explanation):
 
     place: str
     what: str
-    matches: tuple[Match, ...]
+    matches: tuple[SearchMatch, ...]
     cost: int
     residual: float = 0.0
 
@@ -217,7 +217,7 @@ class Nearest(Explanation):
         return figure
 
 
-def _line(match: Match, score: str) -> str:
+def _line(match: SearchMatch, score: str) -> str:
     tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
     before, inside, after = (text_of(part, match.separator) for part in (match.before, tokens, match.after))
     return f"{score:>6}  {before} [{inside}] {after}"

@@ -10,7 +10,7 @@ import numpy as np
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.corpus.index.sequences import NO_LABEL, Context, scramble
 from hiddenstate.corpus.search.result import text_of, words_around
-from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, Effect, effects_of, held_out, label_chance
+from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effects_of, held_out, label_chance
 from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
 from hiddenstate.explain.result.explanation import Explanation, Row, plain
@@ -111,9 +111,9 @@ class UnitCard(Explanation):
     p: float | None
     units: int
     cost_name: str
-    effect: Effect
-    held: Effect
-    matched: tuple[Effect, ...]
+    effect: UnitEffect
+    held: UnitEffect
+    matched: tuple[UnitEffect, ...]
     margin: float | None
     cost: int
     residual: float = 0.0
@@ -213,7 +213,7 @@ class UnitCard(Explanation):
         return f"{text}than zeroing any matched unit, by more than two standard errors each: it is used for that."
 
     @property
-    def _effects(self) -> tuple[Effect, ...]:
+    def _effects(self) -> tuple[UnitEffect, ...]:
         return (self.effect, self.held._replace(unit="held at its mean"), *self.matched)
 
     def _effects_table(self) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.corpus.index.folder import IndexFolder
-from hiddenstate.corpus.index.sequences import Context, Item, half_of, scramble
+from hiddenstate.corpus.index.sequences import Context, CorpusItem, half_of, scramble
 from hiddenstate.corpus.units.permutation import FLIPS, Chance, chance, groups_of
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.edits.edit import set as hold
@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-class Effect(NamedTuple):
+class UnitEffect(NamedTuple):
     """The average cost of zeroing a unit at the steps with a label, and at all others."""
 
     unit: str
@@ -80,18 +80,20 @@ def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
 
 def effects_of(
     index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str
-) -> tuple[str, list[Effect], float | None]:
+) -> tuple[str, list[UnitEffect], float | None]:
     """Return the name of the cost, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
     units = [unit, unit, *_matched(index, name, unit)]
     if not sample:
-        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
+        return "cost", [UnitEffect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
     held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
     edits = [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
     cost_name, lost, labels, lengths = costs(index, sample, edits)
     known = ~np.isnan(lost).any(axis=0)
     at = labels == label if label else np.zeros(len(labels), np.bool_)
     lost, at, groups = lost[:, known], at[known], groups_of(at, lengths)[known]
-    effects = [Effect(f"{name}[{k}]", _mean(cost[at]), _mean(cost[~at])) for k, cost in zip(units, lost, strict=True)]
+    effects = [
+        UnitEffect(f"{name}[{k}]", _mean(cost[at]), _mean(cost[~at])) for k, cost in zip(units, lost, strict=True)
+    ]
     return cost_name, effects, _margin(lost, at, groups)
 
 
@@ -173,8 +175,8 @@ def costs(
     return NATS if is_known else DISTANCE, np.concatenate(parts, axis=1), np.array(labels), steps
 
 
-def _cut(item: Item) -> Item:
-    return Item(
+def _cut(item: CorpusItem) -> CorpusItem:
+    return CorpusItem(
         item.tokens[:MOST_STEPS], item.labels[:MOST_STEPS], None if item.data is None else item.data[:MOST_STEPS]
     )
 
