@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hiddenstate.explain.comparison.result import Comparison
     from hiddenstate.explain.graph.result import Graph
     from hiddenstate.explain.result.explanation import Explanation
-    from hiddenstate.explain.subject.resolve_target import TargetLike
     from hiddenstate.explain.subject.subject import Subject
+    from hiddenstate.explain.subject.target import TargetLike
     from hiddenstate.explain.sweep.result import Sweep
 
 DEFAULT_SAMPLES = 200  # of `hiddenstate.explain.attribute`
@@ -308,7 +308,7 @@ def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetL
     """Return one text's prediction minus the other's, at a step; by default the first step at which they differ."""
     import torch
 
-    from hiddenstate.explain.subject.resolve_target import logit
+    from hiddenstate.explain.subject.target import logit
 
     with torch.no_grad():
         best, others = (read.run().logits[:, 0].argmax(-1).tolist() for read in (clean, corrupt))

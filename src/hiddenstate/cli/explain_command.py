@@ -23,8 +23,8 @@ from hiddenstate.cli.conventions import (
 
 if TYPE_CHECKING:
     from hiddenstate.explain.result.explanation import Explanation
-    from hiddenstate.explain.subject.resolve_target import Logit, LogProbability
     from hiddenstate.explain.subject.subject import Subject
+    from hiddenstate.explain.subject.target import Logit, LogProbability
     from hiddenstate.models.language.language_model import LanguageModel
     from hiddenstate.models.tagger.tagger import Tagger
 
@@ -88,8 +88,8 @@ class Read(NamedTuple):
         """
         import torch
 
-        from hiddenstate.explain.subject.outputs import needed_head
-        from hiddenstate.explain.subject.resolve_target import log_probability, logit
+        from hiddenstate.explain.subject.head import needed_head
+        from hiddenstate.explain.subject.target import log_probability, logit
 
         t, head = self.find_step(word), needed_head(self.subject.head)
         with torch.no_grad():

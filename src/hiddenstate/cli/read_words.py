@@ -1,7 +1,5 @@
 """The words of ``hiddenstate read``: the values of one layer at each word, as tables, JSON and CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,8 +15,9 @@ from hiddenstate.explain.result.terminal import share
 from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, MEANINGS, STATES
-from hiddenstate.tracing.summary import StepSummary, summaries_of
+from hiddenstate.structure.tables import csv_text
 from hiddenstate.tracing.unit_step import Moment
+from hiddenstate.tracing.views import StepSummary, summaries_of
 
 CHANGED = 3
 LONGEST_WORD = 24
@@ -127,11 +126,7 @@ def to_csv(rows: Iterable[Sequence[ReadWord]]) -> str:
             means = {f"mean_{'abs_' if gate == 'g' else ''}{gate}": value for gate, value in gates.items()}
             units = " ".join(str(change["unit"]) for change in changed)
             lines.append({"sentence": sentence, "step": t, **row, **means, "changed": units, **values})
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(lines[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return buffer.getvalue()
+    return csv_text(lines)
 
 
 def print_tables(rows: Iterable[Sequence[ReadWord]], view: View, tagger: Tagger, screen: Console) -> None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.corpus.index.sequences import NO_LABEL, Context, scramble
 from hiddenstate.corpus.search.result import text_of, words_around
 from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effects_of, held_out, label_chance
 from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
-from hiddenstate.explain.result.explanation import Explanation, Row, plain
-from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from hiddenstate.corpus.index.sequences import Context, CorpusItem, half_of, scr
 from hiddenstate.corpus.units.permutation import FLIPS, Chance, chance, groups_of
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.edits.edit import set as hold
-from hiddenstate.explain.subject.outputs import needed_head, needed_probabilities
+from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.nn.recurrent import Recurrent
 
 MOST_STEPS = 512  # maximum number of steps in a sequence
