@@ -38,7 +38,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.names import Layout, from_time_first, to_time_first
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("TN", (5, 2, 3)), ("NT", (2, 5, 3)), ("T", (5, 3))])

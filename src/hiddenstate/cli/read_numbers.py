@@ -11,8 +11,7 @@ from typing import Any
 from hiddenstate.cli.read_table import Word
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, STATES
+from hiddenstate.structure.names import GATES, STATES, LayerDirection
 from hiddenstate.tracing.summary import StepSummary, summaries_of
 from hiddenstate.tracing.unit_step import Moment
 

@@ -1,4 +1,4 @@
-"""The canonical description of a call, which every path computes, and its result."""
+"""The canonical description of a call, which every path computes; what to record of it; and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +10,17 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine.record import RecordSpec
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import parameter_names
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection, Place
+from hiddenstate.structure.sizes import Sizes, parameter_names
+
+
+@dataclass(frozen=True)
+class RecordSpec:
+    """The places and time steps to record of a call."""
+
+    places: Sequence[Place]
+    steps: Sequence[int]
+
 
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 

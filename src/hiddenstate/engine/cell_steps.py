@@ -23,7 +23,7 @@ from hiddenstate.engine.call import builds_graphs, wants_gradient
 from hiddenstate.engine.derivative import apply, computes_gradients, differentiable_gradients, uncompiled
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.paths import torch_path
-from hiddenstate.structure.parameters import PARAMETER_STEMS
+from hiddenstate.structure.sizes import PARAMETER_STEMS
 
 _NAMES = PARAMETER_STEMS[:4]
 # Each step leaves either the factors of the weights' gradients, which are d_z, x [N, C] and the previous h [N, H] (None

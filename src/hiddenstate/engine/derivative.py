@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradients, with_leaves, zero_state
+from hiddenstate.engine import kernels, native, reference
+from hiddenstate.engine.call import Call, RecordSpec, split_weights, tensors_needing_gradients, with_leaves, zero_state
 from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
-from hiddenstate.engine.paths import reference_path
-from hiddenstate.engine.record import RecordSpec
 from hiddenstate.structure.names import Place
 
 
@@ -221,11 +219,11 @@ def differentiable_gradients(
 def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     """Run the call on the reference; with ``shown``, also return one layer and direction's gates and cell states."""
     if not shown:
-        return _present(reference_path.run(call)[:3])
+        return _present(reference.run(call)[:3])
     kind = call.sizes.kind
     recorded = (*native.recorded_gates(kind), *kind.carried[1:])
     places = [Place(*call.layer_directions[0], quantity) for quantity in recorded]
-    done = reference_path.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
+    done = reference.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
     gates = [done.values[str(place)] for place in places]
     c = [gates.pop()] if kind.carried[1:] else []
     return (*_present(done[:3]), torch.cat(gates, dim=-1), *c)

@@ -13,15 +13,15 @@ import torch
 
 from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import cell_steps
+from hiddenstate.engine import cell_steps, reference
 from hiddenstate.engine.call import Call, Result
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
-from hiddenstate.engine.int8 import Int8Weights, PackedWeights
 from hiddenstate.engine.interception import active_transform
-from hiddenstate.engine.paths import autocast, int8_path, native_path, operator, packed, reference_path, torch_path
+from hiddenstate.engine.paths import autocast, int8_path, native_path, operator, packed, torch_path
 from hiddenstate.engine.paths.packed import StreamSteps
 from hiddenstate.engine.paths.path import Path, PathReport, choose
+from hiddenstate.engine.weights import Int8Weights, PackedWeights
 from hiddenstate.errors import ArgumentError
 
 Backend = Literal["auto", "reference"]
@@ -236,7 +236,7 @@ PATHS = (
         _run_autocast,
     ),
     Path("torch", "torch's own kernels", (*_PLAIN, torch_path.why_not), torch_path.run),
-    Path("reference", "plain torch, step by step", (), lambda call: reference_path.run(_drawn(call))),
+    Path("reference", "plain torch, step by step", (), lambda call: reference.run(_drawn(call))),
 )
 
 # The conditions for packed weights in a stream, for any number of steps.

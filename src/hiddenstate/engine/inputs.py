@@ -15,24 +15,15 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from hiddenstate.base.indexing import count
 from hiddenstate.base.messages import shorten
-from hiddenstate.base.validation import (
-    autocasts,
-    check_dense,
-    check_lengths,
-    check_memory,
-    check_state,
-    check_tensor,
-)
+from hiddenstate.base.validation import autocasts, check_dense, check_lengths, check_memory, check_state, check_tensor
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.int8 import Int8Weights
 from hiddenstate.engine.interception import own_types
 from hiddenstate.engine.paths import autocast
+from hiddenstate.engine.weights import Int8Weights
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
-from hiddenstate.structure.parameters import parameter_names, weight_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import Layout, from_time_first, to_time_first
+from hiddenstate.structure.sizes import Sizes, parameter_names, weight_shapes
 
 Lengths = Tensor | Sequence[int] | int | None
 
@@ -106,7 +97,7 @@ def read(
     _check_input(x, sizes)
     T, N = x.shape[:2]
     h0, c0 = _initial_state(given.hx, layout, N, sizes, like, x.dtype)
-    reset_h, reset_c = border_states.take(given.reset_to, given.reset, layout, (T, N), sizes, like)
+    reset_h, reset_c = _take_border_states(given.reset_to, given.reset, layout, (T, N), sizes, like)
     call = Call(
         sizes=sizes,
         weights=weights,
@@ -333,3 +324,55 @@ def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
     with own_types():
         data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+_AXES = {"TN": ("L*D", "L*D, N", "T, N, L*D"), "NT": ("L*D", "L*D, N", "N, T, L*D"), "T": ("L*D", "T, L*D")}
+
+
+def _take_border_states(
+    reset_to: Any, reset: Tensor | None, layout: Layout, shape: tuple[int, int], sizes: Sizes, like: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Check ``reset_to`` against an input of ``shape`` (T, N) and convert it to the form of `Call.reset_h`.
+
+    The second state is None if the cell has no cell state.
+
+    Raises:
+        ArgumentError: ``reset`` is missing.
+        ArgumentTypeError, RankError, ShapeError, DtypeError, DeviceError: a state does not fit.
+    """
+    if reset_to is None:
+        return None, None
+    if reset is None:
+        raise ArgumentError("reset_to= gives the states at borders, and reset= where the borders are: give both")
+    names = sizes.kind.carried
+    given = check_state(reset_to, "reset_to", len(names))
+    said = [f"{name} of reset_to" if len(names) > 1 else "reset_to" for name in names]
+    h, *more = (check_tensor(value, name, like) for name, value in zip(said, given, strict=True))
+    c = more[0] if more else None
+    if c is not None and h.dim() != c.dim():
+        raise RankError(f"h of reset_to is {h.dim()}-D and c is {c.dim()}-D: give both in the same form")
+    axes = {
+        "T": shape[0],
+        "N": shape[1],
+        "L*D": len(sizes.layer_directions),
+        "P": sizes.output_size,
+        "H": sizes.hidden_size,
+    }
+    unit = "P" if more else "H"
+    return _in_form(h, said[0], unit, layout, axes), None if c is None else _in_form(c, said[1], "H", layout, axes)
+
+
+def _in_form(value: Tensor, name: str, unit: str, layout: Layout, sizes: dict[str, int]) -> Tensor:
+    forms = {axes.count(",") + 2: axes for axes in _AXES[layout]}
+    axes = forms.get(value.dim())
+    if axes is None:
+        known = " or ".join(f"[{form}, {unit}]" for form in _AXES[layout])
+        raise RankError(f"{name} is {value.dim()}-D, expected {known}")
+    want = tuple(sizes[axis] for axis in [*axes.split(", "), unit])
+    if value.shape != want:
+        raise ShapeError(f"{name} has shape {list(value.shape)}, expected [{axes}, {unit}] = {list(want)}")
+    if axes == "L*D":
+        return value.unsqueeze(1).expand(-1, sizes["N"], -1)
+    if axes == "L*D, N":
+        return value
+    return to_time_first(value, layout).flatten(0, 1).transpose(0, 1)

@@ -16,7 +16,7 @@ from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
 from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 
 # The codes of the places in native/kernel/edits.h, by kind of cell.
 _PLACES = {

@@ -15,7 +15,7 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, resolve_edits
+from hiddenstate.edits.resolve import Span, edits_in_force, resolve_edits
 from hiddenstate.engine import dispatch, inputs
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.inputs import Arguments, Form
@@ -27,7 +27,6 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,

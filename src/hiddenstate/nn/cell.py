@@ -17,16 +17,15 @@ from hiddenstate.cells.gru import GRU
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, resolve_edits
+from hiddenstate.edits.resolve import Span, check_edit, edits_in_force, resolve_edits, scope_edits
 from hiddenstate.engine import cell_steps, dispatch, kernels
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.inputs import check_weight
-from hiddenstate.engine.observer import make_observer
 from hiddenstate.engine.paths.path import PathReport, run_first
+from hiddenstate.engine.reference import make_observer
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
 from hiddenstate.nn.rnn import rnn_mode
-from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import (
     FX_LEAF,
     TORCH_GRU_CELL_CLASS,
@@ -37,10 +36,8 @@ from hiddenstate.nn.torch_modules import (
     rebuild,
     scriptable,
 )
-from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import Layers
-from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import Layers, Layout
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, draw
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested, would_be_requested
 from hiddenstate.tracing.traceable import Traceable

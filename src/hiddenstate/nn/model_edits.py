@@ -8,12 +8,11 @@ from torch import nn
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import check_edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import check_edit
-from hiddenstate.structure.names import has_place, split_path
-from hiddenstate.structure.paths import at_path, list_places
+from hiddenstate.structure.names import at_path, has_place, list_places, split_path
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 

@@ -1,6 +1,7 @@
-"""The weights of a layer, packed once for its streams and for calls with constant weights."""
+"""The weights of a layer, packed once for its streams and its calls with constant weights; hashes of weights."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -12,10 +13,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import int8, kernels
-from hiddenstate.engine.int8 import Int8Weights
+from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.paths.packed import PackedLSTM, why_not_pack
+from hiddenstate.engine.weights import Int8Weights, int8_kernel
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
@@ -131,7 +132,7 @@ def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:
     """Return the kernel for stored weights that can be packed."""
     (dtype,) = {value.dtype for value in stored} - {torch.int8}
     is_int8 = any(value.dtype is torch.int8 for value in stored)
-    return int8.kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
+    return int8_kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
 
 
 def _version(value: Tensor) -> int | None:
@@ -213,3 +214,23 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
         named = packed.named().values() if packed is not None else ()
         stepped = [value for value in named if id(value) in written and not value.is_inference()]
         torch.autograd.graph.increment_version(stepped)
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights, with their names, types and shapes."""
+    hasher = new_hash()
+    hash_weights(hasher, weights)
+    return str(hasher.hexdigest())
+
+
+def new_hash() -> Any:
+    """Return a hash of nothing yet, of the kind that fingerprints are."""
+    return hashlib.blake2b(digest_size=16)
+
+
+def hash_weights(hasher: Any, weights: Mapping[str, Tensor]) -> None:
+    """Add weights to a hash, with their names, types and shapes."""
+    for name, value in sorted(weights.items()):
+        array = value.detach().cpu().contiguous()
+        hasher.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        hasher.update(array.flatten().view(torch.uint8).numpy())

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.int8 import Kept, dequantise, quantise
+from hiddenstate.engine.weights import Kept, dequantise, quantise
 from hiddenstate.errors import ArgumentError, DtypeError
 
 WeightType = Literal["float", "int8"]

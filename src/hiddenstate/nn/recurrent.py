@@ -13,13 +13,13 @@ from hiddenstate.base.indexing import Index
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scoped import Block
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import scope_edits
 from hiddenstate.engine.inputs import Arguments, Lengths
 from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.nn import calls
 from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.nn.streams.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable

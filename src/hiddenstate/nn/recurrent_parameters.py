@@ -15,16 +15,14 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_bool
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import flat_weights
-from hiddenstate.engine.int8 import Int8Weights, dequantise
+from hiddenstate.engine import weights as layer_weights
+from hiddenstate.engine.weights import Int8Weights, dequantise
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import quantised
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Layers
-from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection, Layers
+from hiddenstate.structure.sizes import ParameterNames, Sizes, draw, parameter_names, parameter_shapes
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
 
@@ -130,7 +128,7 @@ class RecurrentParameters(CheckedModule, Traceable):
         # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
             named = [name for names in self._parameter_names()[1] for name in names if name is not None]
-            flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+            layer_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RecurrentParameters":
         # torch moves and converts modules with this function, which scatters the weights in memory.

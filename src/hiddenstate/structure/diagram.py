@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hiddenstate.base.figures import Pen, Picture, Point, shortened, text_width
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:

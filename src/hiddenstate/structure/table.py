@@ -13,11 +13,9 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.structure.equations import equations, gate_terms, weight_name
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import AXES
+from hiddenstate.structure.names import AXES, LayerDirection
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.weights import Weight, WeightsByGate
+from hiddenstate.structure.weights import Weight, WeightsByGate, equations, gate_terms, weight_name
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _COLUMNS = ("part", "equation", "name", "shape", "count", "parameter", "rows")

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.axis_order import from_time_first
-from hiddenstate.structure.names import Place
+from hiddenstate.structure.names import Place, from_time_first
 from hiddenstate.tracing.record import Record
 
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, ascending, resolve
 from hiddenstate.cells.cell import Cell
-from hiddenstate.engine.record import RecordSpec
+from hiddenstate.engine.call import RecordSpec
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import Layers
+from hiddenstate.structure.names import Layers, Layout, from_time_first
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, resolve_places, resolve_tokens
 from hiddenstate.tracing.trace import Trace
 

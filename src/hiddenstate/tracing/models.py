@@ -10,8 +10,7 @@ from torch import nn
 
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.names import split_path
-from hiddenstate.structure.paths import at_path
+from hiddenstate.structure.names import at_path, split_path
 from hiddenstate.tracing.as_written import as_written
 from hiddenstate.tracing.join import goes_on, joined
 from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, chosen_modules, list_paths, record_specs

@@ -11,9 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.call import Call, Result, zero_state
+from hiddenstate.engine.call import Call, RecordSpec, Result, zero_state
 from hiddenstate.engine.inputs import Form
-from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -22,8 +21,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
-from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import Layers, Place, parse_place, places
+from hiddenstate.structure.names import Layers, Layout, Place, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 

@@ -32,7 +32,7 @@ from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes

@@ -6,5 +6,5 @@
   bfloat16
 - `operator.py`: the native call as one operator, for torch.compile
 - `packed.py`: single steps of all layers on packed weights, for streams
-- `torch_path.py`: torch's own kernels; `reference_path.py`: plain torch
+- `torch_path.py`: torch's own kernels
 """

@@ -17,8 +17,7 @@ from hiddenstate.engine.call import Call, split_weights, wants_gradient
 from hiddenstate.engine.interception import interception
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.native import Run, refusal_text
-from hiddenstate.structure.parameters import ParameterNames
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import ParameterNames, Sizes
 
 if TYPE_CHECKING:
     from hiddenstate.engine.paths.packed import PackedLSTM

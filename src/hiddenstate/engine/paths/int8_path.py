@@ -7,8 +7,8 @@ from torch import Tensor
 
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, wants_gradient
-from hiddenstate.engine.int8 import Int8Weights, PackedWeights, why_not_kernel
 from hiddenstate.engine.interception import interception, is_plain
+from hiddenstate.engine.weights import Int8Weights, PackedWeights, why_not_kernel
 
 NOT_PACKED = "the weights cannot be packed: one is sparse, or has another type"
 

@@ -6,14 +6,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine import derivative, kernels, native
+from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
 from hiddenstate.engine.interception import interception, is_plain, why_not_plain
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.paths import reference_path
-from hiddenstate.engine.paths.reference_path import LayerResult
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.engine.reference import LayerResult
+from hiddenstate.structure.names import LayerDirection, Place
 
 
 def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
@@ -97,7 +95,7 @@ def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
 def run_by_layer(call: Call) -> Result:
     """Compute a call layer by layer: natively, or through the reference if an edit or a record needs it."""
     out, done = through_layers(call, lambda k, x: _run_layer(call, k, x))
-    return reference_path.joined(out, done)
+    return reference.joined(out, done)
 
 
 def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
@@ -107,7 +105,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         mine = [place for place in part.record.places if place.layer_direction == layer_direction]
         part = replace(part, record=replace(part.record, places=mine) if mine else None)
     if why_not_whole(part) is not None:
-        return reference_path.run_layer(call, k, x)
+        return reference.run_layer(call, k, x)
     if part.record is None or not wants_gradient(tensors_needing_gradients(part)):
         out, h_n, c_n, values, _ = run(part)
     else:

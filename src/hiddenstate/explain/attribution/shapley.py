@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.attribution.occlusion import masked_targets
 from hiddenstate.explain.attribution.players import Players
 from hiddenstate.explain.attribution.prefix_tree import PrefixTree
 from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.nn.scoped_edits import edits_in_force
 
 EXACT_STEPS = 16  # maximum number of players with a prefix tree
 EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask

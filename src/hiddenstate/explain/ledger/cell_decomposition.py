@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.names import Place, parse_place
 from hiddenstate.tracing.trace import Trace
 

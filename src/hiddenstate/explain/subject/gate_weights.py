@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 
 
 @dataclass(frozen=True, eq=False)

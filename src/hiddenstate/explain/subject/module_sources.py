@@ -21,7 +21,7 @@ from hiddenstate.explain.subject.module_head import LinearCall, ModuleCall, find
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.structure.paths import at_path
+from hiddenstate.structure.names import at_path
 from hiddenstate.tracing.model_recorder import list_paths
 from hiddenstate.tracing.traceable import find_recordable
 

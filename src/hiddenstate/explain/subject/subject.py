@@ -11,15 +11,14 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import cell_named
+from hiddenstate.edits.resolve import edits_in_force, share_edits
 from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.module_output import ModuleOutput
 from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
-from hiddenstate.structure.names import Place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.names import Place, list_places, parse_place, split_path
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 

@@ -14,15 +14,14 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import ValueHook, Weights
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.engine.reference import scan
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import QUANTITIES
+from hiddenstate.structure.names import QUANTITIES, LayerDirection
 from hiddenstate.tracing.trace import Trace
 
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.names import Place
 from hiddenstate.tracing.trace import Trace
 

@@ -28,8 +28,7 @@ from hiddenstate.models.meta_model import made_if_it_fits
 from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
-from hiddenstate.structure.parameters import parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes, parameter_shapes
 from hiddenstate.text.tokens import Tokens
 from hiddenstate.tracing.trace import Trace
 

@@ -10,11 +10,9 @@ from torch import Tensor
 from hiddenstate.base.modes import without_autocast
 from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import ArgumentTypeError, RankError, ShapeError
-from hiddenstate.nn.streams.runner import Runner, States
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.streams.stream_rows import Rows
-from hiddenstate.nn.streams.stream_state import Moment, StreamState
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.nn.streams.stream_state import Moment, Rows, Runner, States, StreamState
+from hiddenstate.structure.names import Layout, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
 

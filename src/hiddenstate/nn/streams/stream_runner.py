@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, resolve_edits
+from hiddenstate.edits.resolve import Span, edits_in_force, resolve_edits, scoped_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call
 from hiddenstate.engine.dispatch import chosen_backends
@@ -15,11 +15,9 @@ from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.paths.packed import FastStep, StreamSteps
 from hiddenstate.engine.paths.path import PathReport, first_reason, run_first
 from hiddenstate.errors import ArgumentError
-from hiddenstate.nn.fingerprint import fingerprint
-from hiddenstate.nn.packed_weights import Packed, shared_weights, weights_for_call
+from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.scoped_edits import edits_in_force, scoped_edits
-from hiddenstate.nn.streams.runner import States
+from hiddenstate.nn.streams.stream_state import States
 
 
 class StreamRunner:

@@ -1,33 +1,143 @@
 """The state of a stream: its rows, outside access, and the lock that admits one thread at a time."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
-from hiddenstate.base.validation import check_state, check_tensor
+from hiddenstate.base.validation import check_dense, check_memory, check_state, check_tensor
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.paths.packed import SHARED, FastStep
+from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
     ConcurrentUseError,
+    DeviceError,
     DtypeError,
     FileFormatError,
+    IndexRangeError,
     ShapeError,
 )
 from hiddenstate.nn.streams import stream_file
-from hiddenstate.nn.streams.runner import Runner, States
 from hiddenstate.nn.streams.stream_arrays import check_mask
-from hiddenstate.nn.streams.stream_rows import Rows, RowsInUse, listed_rows
-from hiddenstate.structure.axis_order import Layout
+from hiddenstate.structure.names import Layout
 from hiddenstate.structure.sizes import Sizes
+
+States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, N, H]
+
+
+class Runner(Protocol):
+    """Runs the next steps of a stream: `hiddenstate.nn.streams.stream_runner.StreamRunner`."""
+
+    def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
+        """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""
+
+    def path(self, x: Tensor, state: States, start: int) -> PathReport:
+        """Report the path of these steps, and the reasons against the faster ones."""
+
+    def quick(self, state: States, now: FastStep | None, turn: dict[str, object]) -> FastStep | None:
+        """Return the quick step from a state, or None if it is not possible."""
+
+    def weights(self) -> dict[str, Tensor]:
+        """The current weights by name."""
+
+    def fingerprint(self) -> str:
+        """A hash of the weights."""
+
+    def check_again(self) -> None:
+        """Check the weights again at the next step, also for writes that torch's version counters miss."""
+
+
+Rows = Sequence[int] | Tensor | np.ndarray[Any, Any] | int | np.integer[Any]
+
+
+def listed_rows(rows: Rows, batch: int) -> list[int]:
+    """Return the rows as a list, without repetition and in 0..batch-1.
+
+    Raises:
+        ArgumentTypeError: they are not integers.
+        IndexRangeError: the stream has no such row.
+        ArgumentError: a row is named twice.
+    """
+    listed = [int(rows)] if isinstance(rows, (int, np.integer)) else [_plain(row) for row in _listed(rows)]
+    if not all(type(row) is int for row in listed):
+        kinds = sorted({type(row).__name__ for row in listed} - {"int"})
+        raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)}")
+    for row in listed:
+        if not 0 <= row < batch:
+            raise IndexRangeError(f"this stream has rows 0 to {batch - 1}, but rows names {shorten(row)}")
+    if len(set(listed)) < len(listed):
+        twice = next(row for row in listed if listed.count(row) > 1)
+        raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")
+    return listed
+
+
+def _plain(row: Any) -> Any:
+    """Convert NumPy's integers, which a list made from an array contains, to Python's."""
+    return int(row) if isinstance(row, np.integer) else row
+
+
+def _listed(rows: object) -> list[Any]:
+    if isinstance(rows, Tensor):
+        check_dense(rows, "rows")
+        if rows.is_meta:
+            raise DeviceError("rows is on the meta device, which has no values: create it on another device")
+        check_memory(rows, "rows")
+    if isinstance(rows, (Tensor, np.ndarray)):
+        kind = rows.dtype.kind if isinstance(rows, np.ndarray) else "f" if rows.is_floating_point() else "i"
+        if rows.ndim > 1 or kind not in "iu" or rows.dtype is torch.bool:
+            raise ArgumentTypeError(
+                f"rows must be one-dimensional integers, got {rows.dtype} of shape {list(rows.shape)}"
+            )
+        found = rows.tolist()
+        return found if isinstance(found, list) else [found]
+    if isinstance(rows, Iterable) and not isinstance(rows, (str, bytes)):
+        return list(rows)
+    raise ArgumentTypeError(f"rows must be a list of integers, got {type(rows).__name__}")
+
+
+class RowsInUse:
+    """Which rows of a stream are in use; rows that have left are reused, the lowest first."""
+
+    def __init__(self, free: Iterable[int] = ()) -> None:
+        self._free = sorted(free)
+
+    @property
+    def free(self) -> list[int]:
+        """The rows that are not in use, in order."""
+        return self._free
+
+    def copy(self) -> "RowsInUse":
+        """Return an independent copy."""
+        return RowsInUse(self._free)
+
+    def in_use(self, batch: int) -> tuple[int, ...]:
+        """Return the rows in use."""
+        free = set(self._free)
+        return tuple(row for row in range(batch) if row not in free)
+
+    def check(self, rows: Iterable[int]) -> None:
+        """Raise ArgumentError for rows that have left."""
+        for row in sorted(set(rows).intersection(self._free)):
+            raise ArgumentError(f"row {row} is not in use: it has already left; join() returns a free row")
+
+    def take(self, row: int) -> None:
+        """Take a row, if it is free."""
+        self._free = [free for free in self._free if free != row]
+
+    def without(self, rows: Iterable[int]) -> "RowsInUse":
+        """Return a copy in which more rows are free; raise ArgumentError if one of them has already left."""
+        gone = set(rows)
+        self.check(gone)
+        return RowsInUse([*self._free, *gone])
 
 
 class Moment:

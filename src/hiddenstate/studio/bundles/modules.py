@@ -15,9 +15,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import rnn_mode
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_names, weight_shapes
 from hiddenstate.studio.bundles.bundle import Bundle, Given, saved
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase

@@ -30,8 +30,7 @@ from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.structure.parameters import ParameterNames, parameter_names
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import ParameterNames, Sizes, parameter_names
 
 Results = tuple[Any, ...]
 
