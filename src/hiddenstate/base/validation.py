@@ -10,6 +10,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import Parameter
 
 from hiddenstate.base.messages import shorten
+from hiddenstate.base.torch_internals import is_tracing, is_transformed
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
@@ -80,9 +81,9 @@ def check_dense(value: Tensor, name: str) -> None:
 def check_memory(value: Tensor, name: str) -> None:
     """Raise DtypeError for a tensor whose storage was freed, or is too short for the tensor."""
     # Tensors of other classes, and those inside transforms and compilers, may have special storage or none.
-    if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
+    if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or is_tracing():
         return
-    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
+    if is_transformed(value) or not value.numel() or value.layout is not torch.strided:
         return
     last = value.numel() - 1  # the offset of the last element; see below for strided tensors
     if not value.is_contiguous():

@@ -4,7 +4,7 @@ Edits in force are stored here, not in the modules, so no edit can be left behin
 see them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ from hiddenstate.structure.sizes import Sizes
 
 @dataclass(frozen=True)
 class Span:
-    """The time steps of a scan, ``start .. start + T - 1``; ``open_end`` if more may follow, as in a stream."""
+    """The rows of a scan, and its time steps, ``start .. start + T - 1``; ``open_end`` if more may follow."""
 
     T: int
+    N: int
     start: int = 0
     open_end: bool = False
 
@@ -73,23 +74,15 @@ class ResolvedEdit:
         return old.index_put(self._chosen, new)
 
 
-def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) -> list[ResolvedEdit]:
-    """Resolve edits against one call of ``x [T, N, C]``, and reject those that do not fit it.
-
-    Raises:
-        NameUnknownError: this LSTM has no such place.
-        IndexRangeError: a step, row or unit does not exist.
-        ArgumentError: a value does not broadcast against the chosen block.
-        DtypeError, DeviceError: a value's memory was freed, or it is on the meta device while the input is not.
-    """
-    given = list(edits)
-    places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(e.place for e in given)}
-    values = values_of_numbers(given, torch.float64)
-    bound = []
-    for edit, number in zip(given, values, strict=True):
-        value = _tensor_value(edit, x) if number is None else number
-        bound.append(_resolve_edit(edit, places[edit.place], value, sizes, x.shape[1], span))
-    return bound
+def resolve_edits(edits: Sequence[Edit], sizes: Sizes, span: Span, device: torch.device) -> list[ResolvedEdit]:
+    """Resolve edits against one call, whose input is on a device, and reject those that do not fit it."""
+    places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(edit.place for edit in edits)}
+    values = values_of_numbers(edits, torch.float64)
+    resolved = []
+    for edit, number in zip(edits, values, strict=True):
+        value = _tensor_value(edit, device) if number is None else number
+        resolved.append(_resolve_edit(edit, places[edit.place], value, sizes, span))
+    return resolved
 
 
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
@@ -98,25 +91,25 @@ def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor 
     All are created at once, because a sweep has hundreds, and creating a tensor takes longer than computing with it.
     """
     numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
-    made = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
-    return [None if isinstance(edit.value, Tensor) else next(made) for edit in edits]
+    values = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
+    return [None if isinstance(edit.value, Tensor) else next(values) for edit in edits]
 
 
-def _tensor_value(edit: Edit, x: Tensor) -> Tensor:
+def _tensor_value(edit: Edit, device: torch.device) -> Tensor:
     value = edit.value
     assert isinstance(value, Tensor)
     check_memory(value, f"the value of the edit of {edit.place!r}")
-    if value.is_meta and not x.is_meta:
+    if value.is_meta and device.type != "meta":
         raise DeviceError(
             f"the value of the edit of {edit.place!r} is on the meta device, which has no values, but the input is on "
-            f"{x.device}: create it there"
+            f"{device}: create it there"
         )
     return value.reshape((1,) * (3 - value.dim()) + value.shape)
 
 
-def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
+def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: Span) -> ResolvedEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
-    rows = resolve(edit.row, N, "row")
+    rows = resolve(edit.row, span.N, "row")
     times = _resolve_times(edit.t, span)
     if isinstance(edit.value, Tensor):  # a plain number fits any block
         open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
@@ -168,10 +161,10 @@ def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) 
         have in (1, want) or want is None for have, want in zip(value.shape, block, strict=True)
     )
     if not fits:
-        given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
+        shape = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
         wanted = ", ".join("any" if n is None else str(n) for n in block)
         raise ArgumentError(
-            f"the value of the edit of {edit.place!r} has shape {given}, which does "
+            f"the value of the edit of {edit.place!r} has shape {shape}, which does "
             f"not broadcast against the chosen [steps, rows, units] = [{wanted}]"
         )
 

@@ -146,6 +146,26 @@ class Result(NamedTuple):
     carried: Mapping[str, Tensor] = {}
 
 
+@dataclass(frozen=True)
+class PathReport:
+    """The path that a call takes, and why no faster path can run it.
+
+    Attributes:
+        name: ``"fast"``, or the name of a path in the documentation of the engine.
+        reasons: maps each faster path to the reason why it can't run the call.
+        plan: how the native engine would divide such a call now; None if it does not compute it in one native call.
+    """
+
+    name: str
+    reasons: dict[str, str]
+    plan: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"This call runs on the path {self.name!r}."]
+        lines += [] if self.plan is None else [f"  plan: {self.plan}"]
+        return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
+
+
 STATES = 5  # the number of leaves that come before the weights
 
 

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from hiddenstate.base.torch_internals import interception, is_plain, own_types
 from hiddenstate.engine import kernels, native, reference
 from hiddenstate.engine.call import Call, RecordSpec, split_weights, tensors_needing_gradients, with_leaves, zero_state
-from hiddenstate.engine.interception import interception, is_plain, own_types
 from hiddenstate.engine.native import Gradients, Run, Saved
 from hiddenstate.structure.names import Place
 

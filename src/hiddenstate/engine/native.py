@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
+from hiddenstate.base.torch_internals import is_plain
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
-from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import LayerDirection

@@ -7,13 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.backends import cudnn
 from torch.backends.cudnn import rnn
+from torch.nn import Parameter
 
-from hiddenstate.base.validation import check_dense, check_memory
+from hiddenstate.base.torch_internals import lay_out_for_cudnn, lays_out_for_cudnn
+from hiddenstate.base.validation import autocasts, check_dense, check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeError
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes, parameter_names, weight_shapes
 
 MOST = 127  # the largest absolute value
 MOST_COLUMNS = (2**31 - 1) // MOST**2  # the number of products that fit in an int32 sum
@@ -190,11 +192,11 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     found = [value for value in weights if value is not None]
     if len(found) < len(weights) or not all(_takes(value) for value in found) or not _apart(found):
         return
-    if not torch._use_cudnn_rnn_flatten_weight():
+    if not lays_out_for_cudnn():
         return
     # no_grad, because the weights are written in place
     with torch.cuda.device_of(found[0]), torch.no_grad():
-        torch._cudnn_rnn_flatten_weight(
+        lay_out_for_cudnn(
             found,
             len(found) // len(sizes.layer_directions),
             sizes.input_size,
@@ -215,3 +217,57 @@ def _takes(value: Tensor) -> bool:
 def _apart(values: Sequence[Tensor]) -> bool:
     """Whether all weights have one type, and none is repeated."""
     return len({value.dtype for value in values}) == 1 and len({value.data_ptr() for value in values}) == len(values)
+
+
+def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
+    """Raise ShapeError, DtypeError or DeviceError if weights do not fit the sizes, or differ in type or device."""
+    if isinstance(weights, Int8Weights):
+        _check_kept(weights, sizes)
+        return
+    like = weights[0].ih
+    # Dynamo ignores caches and warns about them.
+    shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
+    for k, part in enumerate(weights):
+        shapes = shapes_of(sizes, k)
+        for j, value in enumerate(part):
+            if value is None:
+                continue
+            # torch's per-sample weights are of a special class that does not report a layout.
+            dense = type(value) not in (Tensor, Parameter) or value.layout is torch.strided
+            alike = value.dtype == like.dtype and value.device == like.device
+            if value.shape != shapes[j] or not alike or not dense:
+                names = parameter_names(sizes)
+                check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
+
+
+def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
+    """Reject int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
+    first = f"the scale of {weights.kept[0].names.ih}", weights.like
+    for k, kept in enumerate(weights.kept):
+        for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
+            if value is None or shape is None:
+                continue
+            if scale is None:
+                check_weight(value, str(name), shape, first)
+                continue
+            check_weight(scale, f"the scale of {name}", shape[:1], first)
+            if value.shape != shape:
+                check_weight(value, str(name), shape, first)
+
+
+def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
+    """Raise ShapeError, DtypeError or DeviceError if a weight has a wrong shape, type or device, or is sparse."""
+    check_dense(value, name)
+    if value.shape != tuple(shape):
+        raise ShapeError(
+            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it or a size replaced?"
+        )
+    if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
+        raise DtypeError(
+            f"{name} has dtype {value.dtype} and {first[0]} has {first[1].dtype}: was its .data replaced? Convert the "
+            f"module with .to({first[1].dtype})"
+        )
+    if value.device != first[1].device:
+        raise DeviceError(
+            f"{name} is on {value.device} and {first[0]} on {first[1].device}: move the module with .to(...)"
+        )

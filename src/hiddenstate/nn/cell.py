@@ -19,10 +19,10 @@ from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, check_edit, edits_in_force, resolve_edits, scope_edits
 from hiddenstate.engine import cell_steps, dispatch, kernels
+from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.cell_steps import CellStep
-from hiddenstate.engine.inputs import check_weight
-from hiddenstate.engine.paths.path import PathReport, run_first
 from hiddenstate.engine.reference import make_observer
+from hiddenstate.engine.weights import check_weight
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
 from hiddenstate.nn.rnn import rnn_mode
@@ -36,7 +36,7 @@ from hiddenstate.nn.torch_modules import (
     rebuild,
     scriptable,
 )
-from hiddenstate.structure.names import Layers, Layout
+from hiddenstate.structure.names import AxisOrder, Layers
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, draw
 from hiddenstate.tracing.join import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested, would_be_requested
@@ -165,7 +165,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         if input.dim() == 1:
             input, states = input[None], tuple(part[None] for part in states)  # noqa: A001
         step = CellStep(self._kind, input, states, w, (self.input_size, self.hidden_size), is_observed=is_observed)
-        return dispatch.report(dispatch.CELL_PATHS, step)
+        return PathReport(*dispatch.choose_cell(step))
 
     def _fits(self, _given: Tensor, _hx: S | None, _w: Weights) -> bool:
         """Whether it is known that all checks of the arguments would pass."""
@@ -262,25 +262,25 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
                 )
         return state
 
-    def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: Layout) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: AxisOrder) -> tuple[Tensor, ...]:
         """Compute a step ``x [N, C]`` from the states ``[N, H]``, with the edits and records in force."""
         requests, edits = requested(self), edits_in_force(self)
         if requests or edits:
             return self._observed_step(x, states, w, layout, requests, edits)
-        return _run_step(CellStep(self._kind, x, states, w, (self.input_size, self.hidden_size)))
+        return dispatch.run_cell(CellStep(self._kind, x, states, w, (self.input_size, self.hidden_size)))
 
     def _observed_step(
         self,
         x: Tensor,
         states: tuple[Tensor, ...],
         w: Weights,
-        layout: Layout,
+        layout: AxisOrder,
         requests: Sequence[Requested],
         edits: Sequence[Edit],
     ) -> tuple[Tensor, ...]:
         kind = self._kind
         wanted = [wanted_of_step(request.asked, kind, states[-1]) for request in requests]
-        resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
+        resolved = resolve_edits(edits, self.sizes, Span(1, len(x)), x.device) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
         seen: dict[str, Tensor] = {}
@@ -291,7 +291,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             seen[name] = value.clone() if name in kind.carried else value
             return value
 
-        new = _run_step(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
+        new = dispatch.run_cell(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
         for request, places in zip(requests, wanted, strict=True):
             request.recorder.receive(self, trace_of_step(places, kind, seen, states, layout))
         return new
@@ -401,12 +401,6 @@ def _of_step(edit: Edit, kind: Cell) -> Edit:
         )
     known = kind.quantities + kind.pre_activations
     return replace(edit, place=f"l0.{edit.place}") if edit.place in known else edit
-
-
-def _run_step(step: CellStep) -> tuple[Tensor, ...]:
-    """Compute a step on the first path that can, and return the new states."""
-    new: tuple[Tensor, ...] = run_first(dispatch.CELL_PATHS, step)
-    return new
 
 
 def _batch(value: Tensor) -> str:

@@ -68,7 +68,7 @@ def constant_weights(module: nn.Module) -> Block:
             f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "
             "hiddenstate.convert(model) replaces torch's"
         )
-    layers_by_id = {id(layer): _ConstantLayer(layer) for layer in layers if kernels.knows(layer.mode)}  # may raise
+    layers_by_id = {id(layer): _ConstantLayer(layer) for layer in layers if layer.mode in kernels.CELLS}  # may raise
     return Block(_blocks, (layers_by_id,), (_opening,))
 
 

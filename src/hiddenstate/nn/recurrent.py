@@ -14,8 +14,8 @@ from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scoped import Block
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import scope_edits
+from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
-from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.nn import calls
 from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded

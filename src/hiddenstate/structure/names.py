@@ -63,17 +63,17 @@ def layer_directions(num_layers: int, bidirectional: bool) -> list[LayerDirectio
     return [LayerDirection(layer, reverse) for layer in range(num_layers) for reverse in directions]
 
 
-Layout = Literal["TN", "NT", "T"]  # time first, batch first, without a batch
+AxisOrder = Literal["TN", "NT", "T"]  # time first, batch first, without a batch
 
 
-def to_time_first(value: Tensor, layout: Layout) -> Tensor:
+def to_time_first(value: Tensor, layout: AxisOrder) -> Tensor:
     """Convert a tensor from a layout to ``[T, N, ...]``."""
     if layout == "T":
         return value.unsqueeze(1)
     return value.transpose(0, 1) if layout == "NT" else value
 
 
-def from_time_first(value: Tensor, layout: Layout) -> Tensor:
+def from_time_first(value: Tensor, layout: AxisOrder) -> Tensor:
     """Convert a tensor ``[T, N, ...]`` to a layout."""
     if layout == "T":
         return value[:, 0]

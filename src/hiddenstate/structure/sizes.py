@@ -133,7 +133,7 @@ PARAMETER_STEMS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
 
 
 def parameter_shapes(sizes: Sizes, layer: int) -> dict[str, tuple[int, ...]]:
-    """Return the stems and shapes of a layer's parameters, in torch's order; `LayerDirection.suffix` completes the names.
+    """Return the stems and shapes of a layer's parameters, in torch's order; a suffix completes the names.
 
     >>> parameter_shapes(Sizes(4, 3, bias=False), 0)
     {'weight_ih': (12, 4), 'weight_hh': (12, 3)}

@@ -21,7 +21,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
-from hiddenstate.structure.names import Layers, Layout, Place, parse_place, places
+from hiddenstate.structure.names import AxisOrder, Layers, Place, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -177,7 +177,7 @@ def trace_of_all(
 ) -> Trace:
     """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
-    layout: Layout = "T" if single else "NT" if batch_first else "TN"
+    layout: AxisOrder = "T" if single else "NT" if batch_first else "TN"
     outputs = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):

@@ -30,20 +30,15 @@ _BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
 _BORDERS_RNN = "Tensor? reset_h=None"
 
 
-def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
-    """Return why the operator can't compute a call, or None.
-
-    With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
-    """
+def computes(call: Call, cast_to: torch.dtype | None) -> bool:
+    """Whether the operator can compute a call, as it is or as if autocast had cast all its tensors to a type."""
+    if call.cell not in kernels.CELLS or not kernels.serves(cast_to or call.x.dtype):
+        return False
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
-    if not kernels.knows(call.cell):
-        return kernels.why_not_known(call.cell)
-    if not kernels.serves(cast_to or call.x.dtype):
-        return "there is no native kernel for this type"
     if not all(value.device.type == "cpu" and (cast_to or value.dtype is call.x.dtype) for value in tensors):
-        return "not all tensors are on the CPU and of one type"
+        return False
     lacks_bias = any(weights.b_ih is None or weights.b_hh is None for weights in call.weights)
-    return "a bias is None" if call.sizes.bias and lacks_bias else None
+    return not (call.sizes.bias and lacks_bias)
 
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -287,7 +282,7 @@ def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Cal
         raise ShapeError(f"hiddenstate::{operator}: {listed} must have 3 axes, got {', '.join(map(str, axes))}")
     call, weights = _call(given, borders), given[len(names)]
     name, x = _name(call), call.x
-    if len(call.sizes.kind.carried) != len(call.initial) or not kernels.knows(call.sizes.cell):
+    if len(call.sizes.kind.carried) != len(call.initial) or call.sizes.cell not in kernels.CELLS:
         raise ArgumentError(f"hiddenstate::{name} runs cells without a cell state, got {call.sizes.cell}")
     if len(weights) > len(tensors_needing_gradients(call)) or len(call.given_weights) < len(weights):
         raise ArgumentError(f"hiddenstate::{name} got {len(weights)} weights, expected {len(call.given_weights)}")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.modes import without_autocast
-from hiddenstate.engine.paths.path import PathReport
+from hiddenstate.engine.call import PathReport
 from hiddenstate.errors import ArgumentTypeError, RankError, ShapeError
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.streams.stream_state import Moment, Rows, Runner, States, StreamState
-from hiddenstate.structure.names import Layout, from_time_first, to_time_first
+from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
 
@@ -43,7 +43,7 @@ class Stream(StreamState):
         )
 
     @classmethod
-    def _of(cls, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout) -> "Stream":
+    def _of(cls, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: AxisOrder) -> "Stream":
         """Create a stream; the arguments are those of `StreamState`."""
         stream = cls.__new__(cls)
         StreamState.__init__(stream, runner, sizes, batch, like, layout)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiddenstate.base.torch_internals import overlaps_itself
 from hiddenstate.base.validation import check_dense, check_memory, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, ShapeError
 
@@ -54,7 +55,7 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
         raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
     if given.is_inference() and not torch.is_inference_mode_enabled():
         raise ArgumentError("out was made in inference mode and cannot be written outside of it: create it outside")
-    if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
+    if given.requires_grad or overlaps_itself(given):
         raise ArgumentError(
             "out must be a tensor with no overlapping memory that requires no gradient, such as torch.empty(...)"
         )

@@ -9,11 +9,10 @@ from torch import Tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import Span, edits_in_force, resolve_edits, scoped_edits
 from hiddenstate.engine import dispatch
-from hiddenstate.engine.call import Call
+from hiddenstate.engine.call import Call, PathReport
 from hiddenstate.engine.dispatch import chosen_backends
-from hiddenstate.engine.inputs import check_weights
 from hiddenstate.engine.paths.packed import FastStep, StreamSteps
-from hiddenstate.engine.paths.path import PathReport, first_reason, run_first
+from hiddenstate.engine.weights import check_weights
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
@@ -42,17 +41,12 @@ class StreamRunner:
     def run(self, x: Tensor, state: States, start: int) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, whose first step is the stream's step ``start``; return ``out`` and the new state."""
         steps = self._steps(len(x), start)
-        out, h_n, c_n, *_ = run_first(dispatch.STREAM_PATHS, steps, x, state)
+        out, h_n, c_n, *_ = dispatch.run_steps(steps, x, state)
         return out, (h_n,) if c_n is None else (h_n, c_n)
 
     def path(self, x: Tensor, state: States, start: int) -> PathReport:
         """Report the path of these steps, and the reasons against the faster ones."""
-        steps = self._steps(len(x), start)
-        found = dispatch.report(dispatch.STREAM_PATHS, steps)
-        if found.name == "packed":
-            return found
-        of_call = dispatch.report(dispatch.PATHS, steps.call(x, state))
-        return PathReport(of_call.name, {**found.reasons, **of_call.reasons})
+        return dispatch.steps_report(self._steps(len(x), start), x, state)
 
     def _steps(self, count: int, start: int) -> StreamSteps:
         edits = edits_in_force(self._lstm)
@@ -68,7 +62,7 @@ class StreamRunner:
             )
         lstm, weights = self._lstm, weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
-        bound = resolve_edits(edits, lstm.sizes, x, Span(len(x), start, open_end=True))
+        bound = resolve_edits(edits, lstm.sizes, Span(*x.shape[:2], start, open_end=True), x.device)
         h, *more = state
         return Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=bound)
 
@@ -78,7 +72,7 @@ class StreamRunner:
         The current one, ``now``, is reused if it is still valid. It refuses to run while ``turn`` has a holder.
         """
         steps = self._steps(1, 0)
-        stepper = steps.packed[0] if first_reason(dispatch.PACKED, steps) is None else None
+        stepper = steps.packed[0] if dispatch.why_not_packed(steps) is None else None
         if now is not None and now.stepper is stepper and now.writes(state):
             return now
         if stepper is None or (state[0].dtype, state[-1].dtype) != (stepper.kernel.element, stepper.kernel.real):

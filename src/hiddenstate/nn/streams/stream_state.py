@@ -13,9 +13,9 @@ from torch import Tensor
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import check_dense, check_memory, check_state, check_tensor
+from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.kernels import real_type
 from hiddenstate.engine.paths.packed import SHARED, FastStep
-from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -28,7 +28,7 @@ from hiddenstate.errors import (
 )
 from hiddenstate.nn.streams import stream_file
 from hiddenstate.nn.streams.stream_arrays import check_mask
-from hiddenstate.structure.names import Layout
+from hiddenstate.structure.names import AxisOrder
 from hiddenstate.structure.sizes import Sizes
 
 States = tuple[Tensor, ...]  # h [L, N, P] and, if there is a cell state, c [L, N, H]
@@ -171,7 +171,7 @@ class StreamState:
     """
 
     def __init__(
-        self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout = "TN"
+        self, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: AxisOrder = "TN"
     ) -> None:
         """``like`` returns a weight, whose type and device inputs must have.
 
@@ -223,7 +223,7 @@ class StreamState:
         return self._sizes
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> AxisOrder:
         """The order of a chunk's axes: ``"TN"``, or ``"NT"`` if the LSTM is ``batch_first``."""
         return self._layout
 

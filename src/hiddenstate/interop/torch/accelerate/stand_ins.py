@@ -85,7 +85,7 @@ class _StandIn(Recurrent[Any, Any]):
             HiddenStateError: an edit or a record does not fit the call.
         """
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training), receive)
+        return calls.run(self, arguments, args.options, receive)
 
     def edit(self, *edits: Edit) -> Block:
         """Return a context manager with edits, like `hiddenstate.LSTM.edit`; torch's functions stay replaced in it."""
