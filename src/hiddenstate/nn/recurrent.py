@@ -21,7 +21,6 @@ from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.streams.stream import Stream
-from hiddenstate.nn.streams.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
@@ -222,7 +221,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         Raises:
             ArgumentError: the layer is bidirectional, or ``batch`` is below 1 or too large for the memory.
         """
-        return Stream._of(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
+        return Stream._of(self, batch)
 
     def quantize(self: L) -> L:
         """Return a copy whose weights are stored and multiplied as int8, for inference.

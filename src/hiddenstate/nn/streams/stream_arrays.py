@@ -50,12 +50,12 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
         )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ArgumentError("out is a read-only array: give a writable one, np.empty(...) for example")
-    given = as_tensor(out, "out", like)
-    if given.shape != shape:
+    value = as_tensor(out, "out", like)
+    if value.shape != shape:
         raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
-    if given.is_inference() and not torch.is_inference_mode_enabled():
+    if value.is_inference() and not torch.is_inference_mode_enabled():
         raise ArgumentError("out was made in inference mode and cannot be written outside of it: create it outside")
-    if given.requires_grad or overlaps_itself(given):
+    if value.requires_grad or overlaps_itself(value):
         raise ArgumentError(
             "out must be a tensor with no overlapping memory that requires no gradient, such as torch.empty(...)"
         )
