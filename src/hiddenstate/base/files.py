@@ -42,8 +42,8 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         with lasting(partial(beside.touch, 0o600, exist_ok=False), partial(beside.unlink, missing_ok=True)):
             yield beside
             if target is None:
-                with beside.open("rb") as given, path.open("wb") as taken:
-                    shutil.copyfileobj(given, taken)
+                with beside.open("rb") as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
             else:
                 beside.chmod(0o666 & ~_umask())
                 sync(beside)
@@ -90,7 +90,7 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
         if is_replaced:
             check_writable(target)
         places = target.absolute().parents if is_replaced else (target, *target.absolute().parents)
-        around = next(each for each in places if each.exists())
+        around = next(folder for folder in places if folder.exists())
         if not around.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
         _check_right(around)
@@ -108,7 +108,7 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
         try:
             save_file(copies, beside, metadata={**metadata, "format": kind})
         except SafetensorError as error:  # not an OSError, even if the disk is full
-            number = int(found[1]) if (found := re.search(r"os error (\d+)", str(error))) else errno.EIO
+            number = int(match[1]) if (match := re.search(r"os error (\d+)", str(error))) else errno.EIO
             raise OSError(number, os.strerror(number)) from error
 
 
@@ -165,7 +165,7 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
         FileWriteError: it cannot be written; nothing has changed.
     """
     beside = free_name(path, "part")
-    kept = [(each, free_name(each, "part")) for each in obsolete]
+    kept = [(old, free_name(old, "part")) for old in obsolete]
     with writing(path):
         check_writable(path)
         with lasting(partial(write_bytes, beside, content), partial(beside.unlink, missing_ok=True)):
@@ -181,15 +181,15 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
     It may be run again after an interrupt.
     """
     try:
-        for each, aside in kept:
-            if each.exists():
-                each.rename(aside)
+        for old, aside in kept:
+            if old.exists():
+                old.rename(aside)
         if beside.exists():
             beside.replace(path)
     except OSError as error:
-        for each, aside in kept:
+        for old, aside in kept:
             if aside.exists():
-                aside.rename(each)
+                aside.rename(old)
         return error
     for _, aside in kept:
         aside.unlink(missing_ok=True)
@@ -230,10 +230,10 @@ def copy_new(source: Path, target: Path) -> None:
     Raises:
         FileExistsError: the name is taken.
     """
-    with source.open("rb") as given, target.open("xb") as taken:
+    with source.open("rb") as reader, target.open("xb") as writer:
         try:
-            shutil.copyfileobj(given, taken)
-            taken.flush()
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
         except BaseException:
             target.unlink()
             raise
@@ -248,24 +248,24 @@ def folder_beside(target: Path) -> Iterator[Path]:
     Raises:
         FileWriteError: the system refused an operation, or an existing folder is read-only.
     """
-    path, made = free_name(target, "partial"), [each for each in target.parents if not each.exists()]
+    path, missing = free_name(target, "partial"), [parent for parent in target.parents if not parent.exists()]
     with writing(target):
         check_writable(target)
         begin = partial(target.parent.mkdir, parents=True, exist_ok=True)
-        with lasting(begin, partial(_drop, path, made)):
+        with lasting(begin, partial(_drop, path, missing)):
             yield path
 
 
-def _drop(path: Path, made: Iterable[Path]) -> None:
+def _drop(path: Path, folders: Iterable[Path]) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    drop_empty(made)
+    drop_empty(folders)
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
     """Delete those of the folders that exist and are empty; inner folders must come first."""
-    for each in folders:
+    for folder in folders:
         with suppress(OSError):
-            each.rmdir()
+            folder.rmdir()
 
 
 def put_folder(finished: Path, target: Path) -> None:

@@ -120,7 +120,7 @@ def resolve_one(index: object, size: int, name: str) -> int:
     4
     """
     try:
-        one = _whole(index)
+        position = _whole(index)
     except TypeError:
         raise ArgumentTypeError(f"{name} must be one int, got {shorten(index)}") from None
-    return resolve(one, size, name)[0]
+    return resolve(position, size, name)[0]

@@ -43,8 +43,8 @@ class InForce:
         self._is_open = True
         with _changing.lock:
             _set(self._home, [*_open(self._home), self])
-            for one in self._switches:
-                one.change(1)
+            for switch in self._switches:
+                switch.change(1)
 
     def close(self) -> None:
         """End the entry's block; later calls do nothing."""
@@ -52,9 +52,9 @@ class InForce:
             if not self._is_open:
                 return
             self._is_open, self.entries = False, ()
-            _set(self._home, [one for one in _open(self._home) if one is not self])
-            for one in self._switches:
-                one.change(-1)
+            _set(self._home, [other for other in _open(self._home) if other is not self])
+            for switch in self._switches:
+                switch.change(-1)
         if self._after is not None:
             _call_to_the_end(self._after)
 
@@ -113,8 +113,8 @@ class Block:
 
 
 def _open(home: Any) -> list[InForce]:
-    found = home.get() if isinstance(home, ContextVar) else home or ()
-    return [one for one in found if one._is_open]
+    blocks = home.get() if isinstance(home, ContextVar) else home or ()
+    return [block for block in blocks if block._is_open]
 
 
 def _set(home: Any, blocks: list[InForce]) -> None:

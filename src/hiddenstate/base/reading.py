@@ -42,8 +42,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and _is_of_the_system(error, path):
             raise
-        told = str(error) if len(str(error)) <= _LONGEST else f"{str(error)[:_LONGEST]} ..."
-        raise FileFormatError(f"{path} is damaged: {told} ({type(error).__name__})") from error
+        message = str(error) if len(str(error)) <= _LONGEST else f"{str(error)[:_LONGEST]} ..."
+        raise FileFormatError(f"{path} is damaged: {message} ({type(error).__name__})") from error
 
 
 def unpacked_limit(path: str | os.PathLike[str]) -> int:

@@ -28,9 +28,9 @@ def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
     Raises:
         ArgumentTypeError, DtypeError, DeviceError: the value does not fit; the message names the argument.
     """
-    found = check_plain_tensor(value, name)
-    check_alike(found, name, like)
-    return found
+    tensor = check_plain_tensor(value, name)
+    check_alike(tensor, name, like)
+    return tensor
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
@@ -51,11 +51,11 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
     """
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
-        said = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match
+        shown = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match
         of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
         cure = f"Convert {name}{of}"
         raise DtypeError(
-            f"{said} dtype ({value.dtype}) does not match weight dtype ({like.dtype}). {cure}"
+            f"{shown} dtype ({value.dtype}) does not match weight dtype ({like.dtype}). {cure}"
             + (f", or convert model: model.to({value.dtype})" if value.is_floating_point() else "")
         )
     if value.device != like.device:

@@ -53,9 +53,9 @@ def check_writable(path: Path) -> None:
         PermissionError: something is read-only.
     """
     held = [path, *(path.iterdir() if path.is_dir() else ())]
-    for each in held:
-        if each.exists() and not os.access(each, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
+    for place in held:
+        if place.exists() and not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def _is_about(error: OSError, target: Path) -> bool:
@@ -68,5 +68,5 @@ def _is_about(error: OSError, target: Path) -> bool:
 
 def _is_near(path: Path, target: Path) -> bool:
     inside = (path, *path.parents)
-    is_beside = any(each.parent == target.parent and target.name in each.name for each in inside)
+    is_beside = any(part.parent == target.parent and target.name in part.name for part in inside)
     return is_beside or target in inside or path in target.parents

@@ -165,7 +165,7 @@ class Cell:
     def meanings(self) -> dict[str, str]:
         """The meaning of each letter."""
         named: list[Gate | State | Part] = [*self.gates, *self.states, *self.parts]
-        return {each.name: each.meaning for each in named}
+        return {item.name: item.meaning for item in named}
 
     def before(self, quantity: str) -> tuple[str, ...]:
         """Return the pre-activation of a gate and its parts; empty for a state."""

@@ -213,7 +213,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
         The last layer's output, and the results of ``run``, whose first item must be the output of its layer and
         direction.
     """
-    done: list[R] = []
+    results: list[R] = []
     x = call.x
     D = call.sizes.directions
     for first in range(0, len(call.layer_directions), D):
@@ -221,8 +221,8 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
             x = x * call.masks[first // D - 1]
         sides = [run(k, x) for k in range(first, first + D)]
         x = torch.cat([side[0] for side in sides], dim=-1) if D > 1 else sides[0][0]
-        done += sides
-    return x, done
+        results += sides
+    return x, results
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:

@@ -105,10 +105,10 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
     def run(call: Call) -> Run:
         return Run(*kernel.native.forward(call, edits, list(shown), gradient))
 
-    done: Run = _ask(run, call, kernel)
+    result: Run = _ask(run, call, kernel)
     if kernel.element is kernel.real:
-        return done
-    return done if done.c_n is None or call.c0 is None else done._replace(c_n=done.c_n.to(call.c0.dtype))
+        return result
+    return result if result.c_n is None or call.c0 is None else result._replace(c_n=result.c_n.to(call.c0.dtype))
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
@@ -130,10 +130,10 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     def run(call: Call) -> list[Tensor | None]:
         return kernel.native.backward(call, edits, _contiguous_saved(saved), _in_types(grads, kernel), needed)
 
-    found = _ask_converted(run, call, kernel)
+    gradients = _ask_converted(run, call, kernel)
     types = [call.x.dtype if leaf is None else leaf.dtype for leaf in tensors_needing_gradients(call)[:STATES]]
-    states = [None if value is None else value.to(dtype) for value, dtype in zip(found, types, strict=False)]
-    return [*states, *found[STATES:]]
+    states = [None if value is None else value.to(dtype) for value, dtype in zip(gradients, types, strict=False)]
+    return [*states, *gradients[STATES:]]
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
@@ -267,7 +267,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         place, kind = _PLACES[call.cell][edit.place.quantity], _KINDS[edit.edit.kind]
         native_edit = place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
         by_layer.setdefault(edit.place.layer_direction, []).append(native_edit)
-    return [by_layer.get(each) for each in call.layer_directions]
+    return [by_layer.get(layer_direction) for layer_direction in call.layer_directions]
 
 
 def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
@@ -283,8 +283,8 @@ def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
         ShapeError: a weight's shape does not match the others.
     """
     try:
-        given = _contiguous_weights(weights, kernel)
-        return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
+        contiguous_weights = _contiguous_weights(weights, kernel)
+        return kernel.native.pack(contiguous_weights, sizes.input_size, sizes.hidden_size, sizes.directions)
     except RefusedError as error:
         refused = error.args
     return raise_refused(*refused)

@@ -192,16 +192,16 @@ class LayerResult(NamedTuple):
 
 def run(call: Call) -> Result:
     """Compute a call through the reference."""
-    out, done = through_layers(call, lambda k, x: run_layer(call, k, x))
-    return joined(out, done)
+    out, results = through_layers(call, lambda k, x: run_layer(call, k, x))
+    return joined(out, results)
 
 
-def joined(out: Tensor, done: Sequence[LayerResult]) -> Result:
+def joined(out: Tensor, results: Sequence[LayerResult]) -> Result:
     """Combine the results of all layers and directions."""
-    values = {name: value for layer in done for name, value in layer.values.items()}
-    carried = {name: value for layer in done for name, value in layer.carried.items()}
+    values = {name: value for layer in results for name, value in layer.values.items()}
+    carried = {name: value for layer in results for name, value in layer.carried.items()}
     # Copies even a single state: it may be changed in place, though the last step's tanh has saved it.
-    h, c = [layer.h for layer in done], [layer.c for layer in done if layer.c is not None]
+    h, c = [layer.h for layer in results], [layer.c for layer in results if layer.c is not None]
     return Result(out, torch.stack(h), torch.stack(c) if c else None, values, carried)
 
 

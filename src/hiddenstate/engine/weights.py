@@ -119,18 +119,18 @@ class Int8Weights(Sequence[Weights]):
     @property
     def like(self) -> Tensor:
         """A tensor with the type and device of the floats."""
-        found: Tensor = self.kept[0].scales.ih
-        return found
+        scale: Tensor = self.kept[0].scales.ih
+        return scale
 
     def reals(self) -> list[Tensor]:
         """All biases and scales, which are floating point and may require a gradient."""
-        every = [value for one in self.kept for value in (one.values.b_ih, one.values.b_hh, *one.scales)]
+        every = [value for kept in self.kept for value in (kept.values.b_ih, kept.values.b_hh, *kept.scales)]
         return [value for value in every if value is not None]
 
     def floats(self) -> list[Weights]:
         """The weights as floats."""
         if self._floats is None:
-            self._floats = [_floats(one) for one in self.kept]
+            self._floats = [_floats(kept) for kept in self.kept]
         return self._floats
 
     @overload
@@ -148,11 +148,11 @@ class Int8Weights(Sequence[Weights]):
 
 
 def _floats(kept: Kept) -> Weights:
-    found = [
+    values = [
         value if value is None or scale is None else dequantise(value, scale, str(name))
         for name, value, scale in zip(*kept, strict=True)
     ]
-    return Weights._make(found)
+    return Weights._make(values)
 
 
 def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
@@ -174,8 +174,8 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
 
 def int8_kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
     """Return the best kernel for a layer with int8 weights: the int8 one, or the one for floats."""
-    found = kernels.int8(sizes.cell)
-    return kernels.kernel(dtype, sizes.cell) if found is None or why_not_kernel(sizes, dtype) else found
+    best = kernels.int8(sizes.cell)
+    return kernels.kernel(dtype, sizes.cell) if best is None or why_not_kernel(sizes, dtype) else best
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
@@ -189,16 +189,16 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
         sizes: the LSTM's sizes.
         batch_first: the LSTM's option.
     """
-    found = [value for value in weights if value is not None]
-    if len(found) < len(weights) or not all(_takes(value) for value in found) or not _apart(found):
+    present = [value for value in weights if value is not None]
+    if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
         return
     if not lays_out_for_cudnn():
         return
     # no_grad, because the weights are written in place
-    with torch.cuda.device_of(found[0]), torch.no_grad():
+    with torch.cuda.device_of(present[0]), torch.no_grad():
         lay_out_for_cudnn(
-            found,
-            len(found) // len(sizes.layer_directions),
+            present,
+            len(present) // len(sizes.layer_directions),
             sizes.input_size,
             rnn.get_cudnn_mode(sizes.cell),
             sizes.hidden_size,

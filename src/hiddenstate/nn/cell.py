@@ -119,35 +119,35 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """
         compiling = torch.compiler.is_compiling()
         if not (scoped.any_open or compiling):
-            done = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
-            if done is not None:
-                return done  # type: ignore[no-any-return]
+            new = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
+            if new is not None:
+                return new  # type: ignore[no-any-return]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
         return self._run(input, hx)
 
-    def _run(self, given: Tensor, hx: S | None) -> S:
-        states, w = self._read(given, hx)
+    def _run(self, x: Tensor, hx: S | None) -> S:
+        states, w = self._read(x, hx)
         kind = self._kind
-        if given.dim() == 1:
-            new = self._step(given[None], tuple(part[None] for part in states), w, "T")
+        if x.dim() == 1:
+            new = self._step(x[None], tuple(part[None] for part in states), w, "T")
             return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
-        return kind.as_given(self._step(given, states, w, "TN"))  # type: ignore[no-any-return]
+        return kind.as_given(self._step(x, states, w, "TN"))  # type: ignore[no-any-return]
 
-    def _read(self, given: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
+    def _read(self, x: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
         """Check the arguments, and return the states and weights."""
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
         try:
-            fits = not compiling and self._fits(given, hx, w)
+            fits = not compiling and self._fits(x, hx, w)
         except TypeError:
             fits = False  # an invalid size was assigned
         if not fits:
-            self._check(given, hx, w)
+            self._check(x, hx, w)
         if hx is not None:
             return self._kind.parts_of(hx), w
-        zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
+        zeros = x.new_zeros((*x.shape[:-1], self.hidden_size))
         return (zeros,) * len(self._kind.carried), w
 
     def path(self, input: Tensor, hx: S | None = None) -> PathReport:  # noqa: A002
@@ -214,23 +214,23 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         # Each weight is read only once: reading a parametrized weight may change the state of its parametrization.
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
-    def _check(self, given: Tensor, hx: object, w: Weights) -> None:
+    def _check(self, x: Tensor, hx: object, w: Weights) -> None:
         """Reject invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
-        check_plain_tensor(given, "input")
-        if given.dim() not in (1, 2):
+        check_plain_tensor(x, "input")
+        if x.dim() not in (1, 2):
             raise RankError(
-                f"{self._kind.label}Cell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]"
+                f"{self._kind.label}Cell: Expected input to be 1D or 2D, got {x.dim()}D instead: give [N, C] or [C]"
             )
-        if given.shape[-1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        if x.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {x.shape[-1]} expected {self.input_size}")
         count = len(self._kind.carried)
         names = [f"hx[{k}]" for k in range(count)] if count > 1 else ["hx"]
-        state = [] if hx is None else self._checked_state(given, check_state(hx, "hx", count), names)
+        state = [] if hx is None else self._checked_state(x, check_state(hx, "hx", count), names)
         # If both the size and the type are wrong, torch reports the size.
-        check_alike(given, "input", w.ih)
+        check_alike(x, "input", w.ih)
         for k, value in enumerate(state):
             # c is not part of any matrix product, so torch accepts any type that promotes to the weights' type.
             check_alike(value, names[k], w.ih, takes_narrower=k == 1)
@@ -244,20 +244,20 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             check_weight(value, name, shape, ("weight_ih", w.ih))
             check_memory(value, name)
 
-    def _checked_state(self, given: Tensor, hx: tuple[object, ...], names: Sequence[str]) -> list[Tensor]:
-        want = (*given.shape[:-1], self.hidden_size)
+    def _checked_state(self, x: Tensor, hx: tuple[object, ...], names: Sequence[str]) -> list[Tensor]:
+        want = (*x.shape[:-1], self.hidden_size)
         state = [check_plain_tensor(part, name) for part, name in zip(hx, names, strict=True)]
         for k, (value, name) in enumerate(zip(state, names, strict=True)):
             if value.dim() not in (1, 2):
-                said = name if len(names) > 1 else "hidden"
-                raise RankError(f"{self._kind.label}Cell: Expected {said} to be 1D or 2D, got {value.dim()}D instead")
+                shown = name if len(names) > 1 else "hidden"
+                raise RankError(f"{self._kind.label}Cell: Expected {shown} to be 1D or 2D, got {value.dim()}D instead")
             if value.shape[-1] != self.hidden_size:
                 raise ShapeError(
                     f"hidden{k} has inconsistent hidden_size: got {value.shape[-1]}, expected {self.hidden_size}"
                 )
             if value.shape != want:
                 raise ShapeError(
-                    f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
+                    f"Input batch size {_batch(x)} doesn't match hidden{k} batch size {_batch(value)}: "
                     f"{name} must be {list(want)}"
                 )
         return state
@@ -319,8 +319,8 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     _torch = TORCH_LSTM_CELL_CLASS
     _kind = LSTM
 
-    def _fits(self, given: Tensor, hx: State | None, w: Weights) -> bool:
-        return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
+    def _fits(self, x: Tensor, hx: State | None, w: Weights) -> bool:
+        return kernels.cell_fits(x, hx, w, self.input_size, self.hidden_size)
 
 
 class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
@@ -387,8 +387,8 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults, in torch's format."""
-        said = super().extra_repr()
-        return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
+        text = super().extra_repr()
+        return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:

@@ -97,9 +97,9 @@ class Packed:
             before.outdated["outdated"] = True
 
     def _pack(self) -> tuple[PackedLSTM | None, str | None]:
-        request, found = self._request, [self.stored.get(name) for name in self._names]
-        known = [value for value in found if value is not None]
-        why_not = why_not_pack(self.sizes, found)
+        request, stored = self._request, [self.stored.get(name) for name in self._names]
+        known = [value for value in stored if value is not None]
+        why_not = why_not_pack(self.sizes, stored)
         if why_not is not None:
             return None, why_not
         # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
@@ -123,9 +123,9 @@ class Packed:
         return stepper
 
 
-def _are_same(one: Seen, other: Seen) -> bool:
+def _are_same(seen: Seen, other: Seen) -> bool:
     """Whether these are the same tensors, with the same versions and addresses."""
-    return len(one) == len(other) and all(a[1] is b[1] and a[2:] == b[2:] for a, b in zip(one, other, strict=True))
+    return len(seen) == len(other) and all(a[1] is b[1] and a[2:] == b[2:] for a, b in zip(seen, other, strict=True))
 
 
 def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:

@@ -57,15 +57,15 @@ def rounded(lstm: Any) -> dict[str, Tensor]:
             f"the weights of this {type(lstm).__name__} are not all parameters, so they cannot be quantised: make "
             "parametrizations, pruning or weight norm permanent first"
         )
-    made: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
     for name in names:
         value = lstm._parameters[name]
         assert value is not None
         if is_matrix(name):
-            made[name], made[name + SCALE] = quantise(value, name)
+            buffers[name], buffers[name + SCALE] = quantise(value, name)
         else:
-            made[name] = _cloned(value, name)
-    return made
+            buffers[name] = _cloned(value, name)
+    return buffers
 
 
 def _cloned(value: Tensor, name: str) -> Tensor:
@@ -76,11 +76,11 @@ def _cloned(value: Tensor, name: str) -> Tensor:
     return value.detach().clone()
 
 
-def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
+def keep(lstm: Layer, buffers: dict[str, Tensor]) -> None:
     """Replace an LSTM's parameters by the buffers that `rounded` returned."""
     for name in lstm._flat_weights_names:
         del lstm._parameters[name]
-    for name, value in made.items():
+    for name, value in buffers.items():
         lstm._buffers[name] = value
     lstm.weight_format = "int8"
 
@@ -106,11 +106,11 @@ def floats(lstm: Layer) -> dict[str, nn.Parameter]:
     return {name: nn.Parameter(_cloned(lstm._parameter(name), name)) for name in lstm._flat_weights_names}
 
 
-def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
+def keep_floats(lstm: Layer, parameters: dict[str, nn.Parameter]) -> None:
     """Replace an LSTM's int8 weights by the parameters that `floats` returned."""
     for name in list(stored_names(lstm)):
         del lstm._buffers[name]
-    for name, value in made.items():
+    for name, value in parameters.items():
         lstm._parameters[name] = value
     del lstm.weight_format
     lstm._packed_int8 = None
@@ -118,19 +118,19 @@ def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
 
 def kept_weights(lstm: Layer) -> list[Kept]:
     """Return the weights of each layer and direction as stored."""
-    found = []
+    kept = []
     for names in lstm._parameter_names()[1]:
         values = [None if name is None else _kept(lstm, name) for name in names]
         scales = [_kept(lstm, name + SCALE) if name is not None and is_matrix(name) else None for name in names]
-        found.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
-    return found
+        kept.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
+    return kept
 
 
 def _kept(lstm: Layer, name: str) -> Tensor:
-    found = lstm._buffers.get(name)
-    if found is None:
+    value = lstm._buffers.get(name)
+    if value is None:
         raise missing(name)
-    return found
+    return value
 
 
 def missing(name: str) -> ArgumentError:

@@ -96,9 +96,9 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """
         # Dynamo cannot trace a native call, so it skips this branch.
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
-            done = calls.run_fast(self, input, hx, lengths)
-            if done is not None:
-                return done
+            result = calls.run_fast(self, input, hx, lengths)
+            if result is not None:
+                return result
         return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
 
     def _eval_twin(self: L) -> L:
@@ -111,7 +111,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             # Computed once, and not by the twin's properties, because torch caches those by id, which the next twin may
             # reuse.
             with torch.no_grad():
-                twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
+                twin._parameters |= {name: parametrization() for name, parametrization in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
         return twin
 
     def path(
@@ -240,19 +240,19 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             ArgumentError: a weight is not finite, or is not a parameter of this module.
         """
         values = rounded(self) if self.weight_format == "float" else None
-        made = copy.deepcopy(self)
+        copied = copy.deepcopy(self)
         if values is not None:
-            keep(made, values)
-        return made
+            keep(copied, values)
+        return copied
 
     def dequantize(self: L) -> L:
         """Return a copy with float parameters that have the values of the int8 weights."""
         values = floats(self) if self.weight_format == "int8" else None
-        made = copy.deepcopy(self)
+        copied = copy.deepcopy(self)
         if values is not None:
-            keep_floats(made, values)
-            made.flatten_parameters()
-        return made
+            keep_floats(copied, values)
+            copied.flatten_parameters()
+        return copied
 
     def to_torch(self) -> M:
         """Return torch's layer with the same options, values, dtype, device and mode; int8 weights as floats."""

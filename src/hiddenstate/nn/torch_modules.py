@@ -87,27 +87,27 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
     _refuse_what_is_lost(module, parameters)
     check_module_memory(module)
     first = next(iter(parameters.values()))
-    made = outline(module, as_type, options, first.dtype)
-    if set(made.state_dict()) != set(module.state_dict()):
-        others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
+    rebuilt = outline(module, as_type, options, first.dtype)
+    if set(rebuilt.state_dict()) != set(module.state_dict()):
+        others = sorted(set(rebuilt.state_dict()) ^ set(module.state_dict()))
         raise ArgumentError(
             f"this {type(module).__name__} has parameters or buffers that do not match its options "
             f"({', '.join(others)}): make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or "
             "remove_weight_norm"
         )
     attributes = _own_attributes(module, options)
-    clash = sorted(name for name in attributes if hasattr(made, name))
+    clash = sorted(name for name in attributes if hasattr(rebuilt, name))
     if clash:
         raise ArgumentError(
             f"this {type(module).__name__} has attributes that {readable_name(as_type)} uses itself: {', '.join(clash)}"
         )
-    made.to_empty(device=first.device)
-    made.load_state_dict(module.state_dict())
+    rebuilt.to_empty(device=first.device)
+    rebuilt.load_state_dict(module.state_dict())
     for name, value in attributes.items():
-        setattr(made, name, value)
-    for name, parameter in made.named_parameters():
+        setattr(rebuilt, name, value)
+    for name, parameter in rebuilt.named_parameters():
         parameter.requires_grad_(parameters[name].requires_grad)
-    return made.train(module.training)
+    return rebuilt.train(module.training)
 
 
 def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
@@ -116,9 +116,9 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
     Raises:
         ArgumentError: as for `rebuild`.
     """
-    made = rebuild(module, as_type, options)
+    rebuilt = rebuild(module, as_type, options)
     for name, parameter in module.named_parameters():
-        setattr(made, name, parameter)
+        setattr(rebuilt, name, parameter)
     kind = type(module).__name__
     warnings.warn(
         f"torch.jit.script does not support hiddenstate's {kind}: it compiles torch's class instead, and leaves it in "
@@ -126,7 +126,7 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
         "with hs.convert(model, inplace=True)",
         stacklevel=3,
     )
-    return made
+    return rebuilt
 
 
 def outline(
@@ -139,9 +139,9 @@ def outline(
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about the options were issued when the module was created
-        given = {name: getattr(module, name) for name in options}
-        given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
-        return as_type(**given, device=torch.device("meta"), dtype=dtype)
+        arguments = {name: getattr(module, name) for name in options}
+        arguments |= {name: bool(arguments[name]) for name in _FLAGS if arguments.get(name) in (0, 1)}
+        return as_type(**arguments, device=torch.device("meta"), dtype=dtype)
 
 
 def _own_attributes(module: nn.Module, options: tuple[str, ...]) -> dict[str, Any]:

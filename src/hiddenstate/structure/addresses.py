@@ -85,10 +85,10 @@ def _counted(part: re.Match[str], whole: str) -> range:
     start, stop, step = (part[name] for name in ("start", "stop", "step"))
     if stop is None or int(stop) < 0 or int(start or 0) < 0 or int(step or 1) < 1:
         raise _unknown(whole)
-    found = range(int(start or 0), int(stop), int(step or 1))
-    if not 0 < len(found) <= _MOST:
+    numbers = range(int(start or 0), int(stop), int(step or 1))
+    if not 0 < len(numbers) <= _MOST:
         raise _unknown(whole)
-    return found
+    return numbers
 
 
 def _written(index: Chosen) -> str:

@@ -221,7 +221,11 @@ def _notes(pen: Pen, plan: _Plan) -> None:
 def _about_out(sizes: Sizes) -> str:
     """Explain which hidden states make up the output, and which of them are final states."""
     last = len(sizes.layer_directions) - 1
-    top = [f"{each.name}.h" for each in sizes.layer_directions if each.layer == sizes.num_layers - 1]
+    top = [
+        f"{layer_direction.name}.h"
+        for layer_direction in sizes.layer_directions
+        if layer_direction.layer == sizes.num_layers - 1
+    ]
     if not sizes.bidirectional:
         return f"out[t] is {top[0]}, so out[-1] is h_n[{last}]."
     ends = f"out[-1] begins with h_n[{last - 1}], out[0] ends with h_n[{last}]"

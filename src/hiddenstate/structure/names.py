@@ -152,7 +152,7 @@ def parse_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LS
         )
     place = Place(int(match["layer"]), bool(match["reverse"]), match["quantity"])
     if place.layer >= num_layers or (place.reverse and not bidirectional):
-        have = " ".join(each.name for each in layer_directions(num_layers, bidirectional))
+        have = " ".join(layer_direction.name for layer_direction in layer_directions(num_layers, bidirectional))
         raise NameUnknownError(f"no place {shorten(name)} in this {cell.label}: its layers and directions are {have}")
     return place
 
@@ -174,7 +174,11 @@ def has_place(name: str, num_layers: int, bidirectional: bool, cell: Cell = LSTM
 def places(num_layers: int, bidirectional: bool, quantities: Iterable[str] = QUANTITIES) -> list[Place]:
     """Return every place of these quantities, layer by layer."""
     wanted: Sequence[str] = tuple(quantities)
-    return [Place(*each, quantity) for each in layer_directions(num_layers, bidirectional) for quantity in wanted]
+    return [
+        Place(*layer_direction, quantity)
+        for layer_direction in layer_directions(num_layers, bidirectional)
+        for quantity in wanted
+    ]
 
 
 def split_path(place: str) -> tuple[str, str]:
@@ -217,7 +221,7 @@ def list_places(layers: Mapping[str, Layers], near: str = "") -> str:
 
 
 def _places_at(path: str, having: Layers) -> str:
-    names = [each.name for each in having.directions]
+    names = [layer_direction.name for layer_direction in having.directions]
     if len(names) > _MOST_LAYER_DIRECTIONS:
         names = [*names[:2], "...", names[-1]]
     layers, quantities = _grouped(names), _grouped(having.cell.quantities)

@@ -92,7 +92,10 @@ class Sizes:
     @cached_property
     def places(self) -> list[list[str]]:
         """The names of all places that a trace records, in every layer and direction."""
-        return [[str(Place(*each, quantity)) for quantity in self.kind.quantities] for each in self.layer_directions]
+        return [
+            [str(Place(*layer_direction, quantity)) for quantity in self.kind.quantities]
+            for layer_direction in self.layer_directions
+        ]
 
     @cached_property
     def state_units(self) -> tuple[int, ...]:
@@ -160,8 +163,11 @@ def parameter_names(sizes: Sizes) -> ParameterNames:
     [['weight_ih_l0', 'weight_hh_l0', None, None, None]]
     """
     return [
-        [stem + each.suffix if stem in parameter_shapes(sizes, each.layer) else None for stem in PARAMETER_STEMS]
-        for each in sizes.layer_directions
+        [
+            stem + layer_direction.suffix if stem in parameter_shapes(sizes, layer_direction.layer) else None
+            for stem in PARAMETER_STEMS
+        ]
+        for layer_direction in sizes.layer_directions
     ]
 
 

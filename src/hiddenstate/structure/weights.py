@@ -67,7 +67,7 @@ def equations(sizes: Sizes) -> tuple[str, ...]:
     states = [[state.name, state.equation("∘")] for state in cell.states if state.terms]
     if sizes.proj_size:
         states[-1][1] = f"W_hr·({states[-1][1]})"
-    return (*gates, *(" = ".join(each) for each in states))
+    return (*gates, *(" = ".join(sides) for sides in states))
 
 
 # Maps the stem of a stacked parameter's name to the name of a gate's part of it, without the gate's letter.
@@ -137,7 +137,7 @@ class WeightsByGate:
     @cached_property
     def counts(self) -> dict[str, int]:
         """The number of parameters of each layer and direction: ``{"l0": 108}``."""
-        counts = dict.fromkeys((each.name for each in self.sizes.layer_directions), 0)
+        counts = dict.fromkeys((layer_direction.name for layer_direction in self.sizes.layer_directions), 0)
         for weight in self.weights:
             counts[weight.address.partition(".")[0]] += weight.count
         return counts
@@ -181,7 +181,7 @@ class WeightsByGate:
 
 def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
     """List every weight of an LSTM of these sizes, in the order of torch's parameters."""
-    return tuple(weight for each in sizes.layer_directions for weight in _weights(sizes, each))
+    return tuple(weight for layer_direction in sizes.layer_directions for weight in _weights(sizes, layer_direction))
 
 
 def _weights(sizes: Sizes, layer_direction: LayerDirection) -> Iterator[Weight]:

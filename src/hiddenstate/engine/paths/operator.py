@@ -43,12 +43,12 @@ def computes(call: Call, cast_to: torch.dtype | None) -> bool:
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Run a whole call through its operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
-    given = call.x, *call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None
+    arguments = call.x, *call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None
     options = call.sizes.bias, call.sizes.bidirectional
     if call.c0 is None:
-        out, h_n, _ = rnn(*given, *options, call.sizes.cell, call.training, call.reset_h, call.recompute_gates)
+        out, h_n, _ = rnn(*arguments, *options, call.sizes.cell, call.training, call.reset_h, call.recompute_gates)
         return out, h_n, None
-    out, h_n, c_n, _ = lstm(*given, *options, call.training, call.reset_h, call.reset_c, call.recompute_gates)
+    out, h_n, c_n, _ = lstm(*arguments, *options, call.training, call.reset_h, call.reset_c, call.recompute_gates)
     return out, h_n, c_n
 
 
@@ -58,14 +58,14 @@ def _run(*arguments: Any) -> Any:
     With ``recompute_gates``, the list has no gates. ``weights`` has those of each layer and direction in turn, in the
     order of `parameters.PARAMETER_STEMS`.
     """
-    given, keep, borders, recompute = _forward_arguments(arguments)
-    call = replace(_checked_call(given, borders), recompute_gates=recompute)
+    described, keep, borders, recompute = _forward_arguments(arguments)
+    call = replace(_checked_call(described, borders), recompute_gates=recompute)
     with torch.no_grad():
-        done = native.forward(call, gradient=keep)
-    outputs = [value for value in done[:3] if value is not None]
+        result = native.forward(call, gradient=keep)
+    outputs = [value for value in result[:3] if value is not None]
     if not keep:
         return (*outputs, [])
-    records: list[Any] = list(done.saved()[1:])
+    records: list[Any] = list(result.saved()[1:])
     every = chain.from_iterable(records[1:] if recompute else records)
     return (*outputs, [value for value in every if value is not None])
 
@@ -89,20 +89,20 @@ rnn = _operator(
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
     """Split the arguments into the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
-    given, (keep, *options) = arguments[:_NUMBER], arguments[_NUMBER:]
-    defaults: list[Any] = [*[None] * _states(given), False]
+    described, (keep, *options) = arguments[:_NUMBER], arguments[_NUMBER:]
+    defaults: list[Any] = [*[None] * _states(described), False]
     *borders, recompute = options + defaults[len(options) :]
-    return given, keep, borders, recompute
+    return described, keep, borders, recompute
 
 
-def _states(given: Sequence[Any]) -> int:
+def _states(described: Sequence[Any]) -> int:
     """Return how many states the cell carries; if only one, the operator's last argument is the cell's name."""
-    return 1 if isinstance(given[-1], str) else 2
+    return 1 if isinstance(described[-1], str) else 2
 
 
 def _shapes(*arguments: Any) -> Any:
-    given, keep, borders, recompute = _forward_arguments(arguments)
-    call = _call(given, borders)
+    described, keep, borders, recompute = _forward_arguments(arguments)
+    call = _call(described, borders)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.layer_directions)
     real = kernels.real_type(x.dtype)
@@ -122,13 +122,13 @@ def _record(call: Call) -> int:
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
     """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`."""
-    given, out, kept, grads, needed, borders = _backward_arguments(arguments)
-    call = _checked_call(given, borders)
+    described, out, kept, grads, needed, borders = _backward_arguments(arguments)
+    call = _checked_call(described, borders)
     _check_gradients(call, out, grads, needed)
     with torch.no_grad():
         saved = _checked_saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
-        found = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
-    return [value for value in found if value is not None]
+        gradients = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
+    return [value for value in gradients if value is not None]
 
 
 lstm_backward = _operator(
@@ -146,22 +146,22 @@ rnn_backward = _operator(
 
 def _backward_arguments(arguments: Sequence[Any]) -> tuple[Any, ...]:
     """Split the arguments into the call's, ``out``, ``kept``, the gradients, ``needed`` and border states."""
-    given, (out, kept, *others) = arguments[:_NUMBER], arguments[_NUMBER:]
-    count = 1 + _states(given)
-    return given, out, kept, others[:count], others[count], others[count + 1 :]
+    described, (out, kept, *others) = arguments[:_NUMBER], arguments[_NUMBER:]
+    count = 1 + _states(described)
+    return described, out, kept, others[:count], others[count], others[count + 1 :]
 
 
 def _shapes_backward(*arguments: Any) -> list[Tensor]:
-    given, _, _, _, needed, borders = _backward_arguments(arguments)
-    first, weights = given[: 1 + _states(given)], given[1 + _states(given)]
+    described, _, _, _, needed, borders = _backward_arguments(arguments)
+    first, weights = described[: 1 + _states(described)], described[1 + _states(described)]
     leaves = (*first, *(value for value in borders if value is not None), *weights)
     return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, needed, strict=True) if need]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    given, _, borders, _ = _forward_arguments(inputs)
-    ctx.first = 1 + _states(given)
-    first, (weights, lengths, reset, masks, *ctx.options) = given[: ctx.first], given[ctx.first :]
+    described, _, borders, _ = _forward_arguments(inputs)
+    ctx.first = 1 + _states(described)
+    first, (weights, lengths, reset, masks, *ctx.options) = described[: ctx.first], described[ctx.first :]
     out, *_, kept = output
     states = [*first, *(value for value in borders if value is not None)]
     ctx.of_masks = None if masks is None else [None] * len(masks)
@@ -174,13 +174,13 @@ def _differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
     states, weights, (lengths, reset), masks, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
     first, borders, needs = states[: ctx.first], states[ctx.first :], ctx.needs_input_grad
     needed = [*needs[: ctx.first], *needs[_NUMBER + 1 : _NUMBER + 1 + len(borders)], *needs[ctx.first]]
-    given = (*first, weights, lengths, reset, masks or None, *ctx.options)
+    described = (*first, weights, lengths, reset, masks or None, *ctx.options)
     if torch.is_grad_enabled():  # create_graph=True
-        found = _differentiable(given, borders, grads[:-1], needed)
+        needed_gradients = _differentiable(described, borders, grads[:-1], needed)
     else:
-        backward = lstm_backward if _states(given) == 2 else rnn_backward
-        found = backward(*given, out, kept, *grads[:-1], needed, *borders)
-    gradients = iter(found)
+        backward = lstm_backward if _states(described) == 2 else rnn_backward
+        needed_gradients = backward(*described, out, kept, *grads[:-1], needed, *borders)
+    gradients = iter(needed_gradients)
     of_each = [next(gradients) if need else None for need in needed]
     of_borders, of_weights = of_each[ctx.first : len(states)], of_each[len(states) :]
     of_options = [None] * len(ctx.options)
@@ -189,18 +189,22 @@ def _differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
 
 
 def _differentiable(
-    given: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
+    described: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Return the needed gradients, differentiable, through the reference."""
-    first, weights, options = 1 + _states(given), given[1 + _states(given)], given[2 + _states(given) :]
+    first, weights, options = (
+        1 + _states(described),
+        described[1 + _states(described)],
+        described[2 + _states(described) :],
+    )
     count = first + len(borders)
 
     def refer(*leaves: Tensor) -> tuple[Tensor, ...]:
         return derivative.run_reference(_call((*leaves[:first], leaves[count:], *options), leaves[first:count]))
 
-    leaves = (*given[:first], *borders, *weights)
-    found = derivative.differentiable_gradients(refer, leaves, grads, needed)
-    return [value for value, need in zip(found, needed, strict=True) if need]
+    leaves = (*described[:first], *borders, *weights)
+    gradients = derivative.differentiable_gradients(refer, leaves, grads, needed)
+    return [value for value, need in zip(gradients, needed, strict=True) if need]
 
 
 for operator, operator_backward in ((lstm, lstm_backward), (rnn, rnn_backward)):
@@ -209,13 +213,13 @@ for operator, operator_backward in ((lstm, lstm_backward), (rnn, rnn_backward)):
     operator.register_autograd(_differentiate, setup_context=_setup_context)
 
 
-def _call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
+def _call(described: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
     """Return the call that an operator's arguments describe."""
-    if _states(given) == 2:
-        x, h0, c0, weights, lengths, reset, masks, bias, bidirectional = given
+    if _states(described) == 2:
+        x, h0, c0, weights, lengths, reset, masks, bias, bidirectional = described
         cell = "LSTM"
     else:
-        x, h0, weights, lengths, reset, masks, bias, bidirectional, cell = given
+        x, h0, weights, lengths, reset, masks, bias, bidirectional, cell = described
         c0 = None
     H, P, D = (h0 if c0 is None else c0).shape[2], h0.shape[2], 1 + bidirectional
     sizes = Sizes(x.shape[2], H, h0.shape[0] // D, bias, bidirectional, P if P < H else 0, cell)
@@ -272,15 +276,15 @@ def _out_shape(call: Call) -> tuple[int, ...]:
     return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
 
 
-def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
+def _checked_call(described: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
     """Return the call, checked so that native code can trust it (it checks the weights' shapes itself)."""
-    names = ("x", "h0", "c0")[: 1 + _states(given)]
-    axes = [value.dim() for value in given[: len(names)]]
+    names = ("x", "h0", "c0")[: 1 + _states(described)]
+    axes = [value.dim() for value in described[: len(names)]]
     if set(axes) != {3}:
         operator = "lstm" if len(names) == 3 else "rnn"
         listed = " and ".join([", ".join(names[:-1]), names[-1]])
         raise ShapeError(f"hiddenstate::{operator}: {listed} must have 3 axes, got {', '.join(map(str, axes))}")
-    call, weights = _call(given, borders), given[len(names)]
+    call, weights = _call(described, borders), described[len(names)]
     name, x = _name(call), call.x
     if len(call.sizes.kind.carried) != len(call.initial) or call.sizes.cell not in kernels.CELLS:
         raise ArgumentError(f"hiddenstate::{name} runs cells without a cell state, got {call.sizes.cell}")
