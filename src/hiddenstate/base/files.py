@@ -28,10 +28,6 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; after the block it is renamed to ``path``, or deleted on failure.
 
     If ``path`` is a link, its target is replaced. Devices and pipes are written to directly.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError: see `check_place`.
-        FileWriteError: the system refused the write, or the file is read-only.
     """
     path = Path(path)
     check_place(path)
@@ -52,13 +48,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def check_place(path: str | Path) -> None:
-    """Reject a path that cannot be written to, before anything is computed.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: there is a folder of this name.
-        FileWriteError: the folder is not writable, or the file is read-only.
-    """
+    """Reject a path that cannot be written to, before anything is computed."""
     path = Path(path)
     if "\0" in str(path):
         raise ArgumentError(f"cannot write {str(path)!r}: a name can't contain the null character")
@@ -82,9 +72,6 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
     Args:
         target: the folder.
         is_replaced: whether an existing folder is replaced; otherwise files are written into it.
-
-    Raises:
-        FileWriteError: it or its parent is not writable, or something that would be replaced is read-only.
     """
     with writing(target):
         if is_replaced:
@@ -97,11 +84,7 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with the file's kind (such as ``"hiddenstate.trace/1"``) and metadata.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError, FileWriteError: see `written_beside`.
-    """
+    """Write tensors with the file's kind (such as ``"hiddenstate.trace/1"``) and metadata."""
     # safetensors rejects views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as beside:
@@ -113,12 +96,7 @@ def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], me
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file that `write_tensors` wrote as this kind.
-
-    Raises:
-        FileFormatError: it is not a safetensors file, or has the wrong kind or version.
-        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
-    """
+    """Read the tensors and metadata of a file that `write_tensors` wrote as this kind."""
     with _opened(path, kind) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
 
@@ -160,9 +138,6 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
         content: its new content.
         obsolete: files that become meaningless with the new one. They are deleted with the old file, or kept with it if
             anything fails.
-
-    Raises:
-        FileWriteError: it cannot be written; nothing has changed.
     """
     beside = free_name(path, "part")
     kept = [(old, free_name(old, "part")) for old in obsolete]
@@ -197,11 +172,7 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, in full or not at all; the file is created if necessary.
-
-    Raises:
-        FileWriteError: the disk is full, the file is not writable, or it is a link.
-    """
+    """Append a line to a file, in full or not at all; the file is created if necessary."""
     refuse_link(path)
     content = (line + "\n").encode()
     with writing(path), path.open("ab", buffering=0) as file:
@@ -225,11 +196,7 @@ def refuse_link(path: Path) -> None:
 
 
 def copy_new(source: Path, target: Path) -> None:
-    """Copy a file, in full or not at all, to an unused name (a dangling link counts as used).
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
+    """Copy a file, in full or not at all, to an unused name (a dangling link counts as used)."""
     with source.open("rb") as reader, target.open("xb") as writer:
         try:
             shutil.copyfileobj(reader, writer)
@@ -244,9 +211,6 @@ def folder_beside(target: Path) -> Iterator[Path]:
     """Yield an unused name in the target's folder, so that renaming it stays on one disk; leftovers are deleted.
 
     Parent folders are created, and deleted if they remain empty.
-
-    Raises:
-        FileWriteError: the system refused an operation, or an existing folder is read-only.
     """
     path, missing = free_name(target, "partial"), [parent for parent in target.parents if not parent.exists()]
     with writing(target):
@@ -289,11 +253,7 @@ def _settle(previous: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Clean up after a process that was killed while it replaced a folder: restore the old folder, or delete it.
-
-    Raises:
-        FileWriteError: the folder cannot be restored.
-    """
+    """Clean up after a process that was killed while it replaced a folder: restore the old folder, or delete it."""
     previous = left_beside(target, "previous")
     if previous and not target.exists():
         with writing(target):

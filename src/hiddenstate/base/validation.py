@@ -23,11 +23,7 @@ def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value; reject anything but a tensor with the type and device of ``like``, a weight.
-
-    Raises:
-        ArgumentTypeError, DtypeError, DeviceError: the value does not fit; the message names the argument.
-    """
+    """Return the value; reject anything but a tensor with the type and device of ``like``, a weight."""
     tensor = check_plain_tensor(value, name)
     check_alike(tensor, name, like)
     return tensor
@@ -45,9 +41,6 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
     """Reject a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
 
     With ``takes_narrower``, a narrower floating-point type is accepted.
-
-    Raises:
-        DtypeError, DeviceError: the tensor does not fit.
     """
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
@@ -116,11 +109,7 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
 
 
 def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
-    """Return the parts of a state: both of a pair, or the only one.
-
-    Raises:
-        ArgumentTypeError: a pair is expected but not given, or one tensor is expected and a tuple or list is given.
-    """
+    """Return the parts of a state: both of a pair, or the only one."""
     if count > 1:
         return check_pair(value, name)
     if isinstance(value, (tuple, list)):
@@ -132,11 +121,7 @@ def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
 
 
 def optional_package(name: str, extra: str, purpose: str) -> Any:
-    """Import an optional package.
-
-    Raises:
-        MissingDependencyError: it is not installed; the message names the extra that installs it.
-    """
+    """Import an optional package, or raise MissingDependencyError, which names the extra that installs it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

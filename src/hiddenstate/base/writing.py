@@ -17,12 +17,9 @@ _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn system errors while writing a file or folder into one of our errors, with its name.
+    """Turn system errors about this file or folder into FileWriteError, with its name.
 
-    Raises:
-        FileWriteError: the system refused the write.
-        OSError: the error is not about this file but, for example, about one that is being read; or a pipe has no
-            reader.
+    Errors about other files, for example those that are being read, pass; so does a pipe without a reader.
     """
     try:
         yield
@@ -47,11 +44,7 @@ def refusal(path: str | os.PathLike[str], number: int) -> FileWriteError:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse to replace a read-only file or folder, or one with read-only content, even if renaming would succeed.
-
-    Raises:
-        PermissionError: something is read-only.
-    """
+    """Refuse to replace a read-only file or folder, or one with read-only content, even if renaming would succeed."""
     held = [path, *(path.iterdir() if path.is_dir() else ())]
     for place in held:
         if place.exists() and not os.access(place, os.W_OK):

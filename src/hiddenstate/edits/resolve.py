@@ -196,13 +196,7 @@ def edits_in_force(lstm: Editable) -> list[Edit]:
 
 
 def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
-    """Return a context manager in which edits apply to an LSTM or a cell, and the given switches are on.
-
-    Raises:
-        NameUnknownError: this LSTM has no such place.
-        IndexRangeError: a unit does not exist.
-        ArgumentTypeError: an argument is not an `Edit`.
-    """
+    """Return a context manager in which edits apply to an LSTM or a cell, and the given switches are on."""
     places: dict[str, Place] = {}  # a cache: many edits usually name the same few places
     for edit in edits:
         check_edit(edit)

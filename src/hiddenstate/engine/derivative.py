@@ -40,9 +40,6 @@ def run_shown(call: Call) -> Shown:
 
     With several layers, each must be its own node: in a single node, a loss on the first layer's values would give the
     layers above gradients of zero instead of None, keep their graph alive, and propagate their NaN.
-
-    Raises:
-        ShapeError, DtypeError: as for `native.forward`.
     """
     values = apply(_Lstm, call, None, True, *tensors_needing_gradients(call))
     if _has_memory_state(call):

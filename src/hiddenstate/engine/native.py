@@ -94,10 +94,6 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
         shown: for each layer and direction, whether to record its gates and cell states; empty for none.
         gradient: whether to record the values that the backward pass needs.
         kernel: the native functions; by default those for the type of ``x``.
-
-    Raises:
-        ShapeError: a weight's shape does not match the others.
-        DtypeError: native code can't read a tensor.
     """
     kernel = kernel or kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
@@ -112,11 +108,7 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
-    """Return the gradients of the call's leaves (`call.tensors_needing_gradients`), in order; None if not needed.
-
-    Raises:
-        ShapeError, DtypeError: as for `forward`; or hooks changed saved tensors.
-    """
+    """Return the gradients of the call's leaves (`call.tensors_needing_gradients`), in order; None if not needed."""
     kernel = kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
     if grads.out is None:
@@ -277,11 +269,7 @@ def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
 
 
 def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
-    """Pack the weights of all layers and directions, for single steps or repeated calls.
-
-    Raises:
-        ShapeError: a weight's shape does not match the others.
-    """
+    """Pack the weights of all layers and directions, for single steps or repeated calls."""
     try:
         contiguous_weights = _contiguous_weights(weights, kernel)
         return kernel.native.pack(contiguous_weights, sizes.input_size, sizes.hidden_size, sizes.directions)

@@ -32,10 +32,6 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
 
     Returns:
         The values, int8 ``[rows, columns]``, and the scales ``[rows]``, in the type of ``weight``.
-
-    Raises:
-        ArgumentError: a value is not finite.
-        DtypeError: the matrix is not floating point, is sparse, or its memory was freed.
     """
     check_dense(weight, name)
     check_memory(weight, name)
@@ -53,11 +49,7 @@ def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
 
 
 def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
-    """Return the float values of int8 ``values [rows, columns]`` with ``scale [rows]``.
-
-    Raises:
-        DtypeError, ShapeError, DeviceError: the arguments are not such a pair, or the memory of either was freed.
-    """
+    """Return the float values of int8 ``values [rows, columns]`` with ``scale [rows]``."""
     check_dense(values, name)
     check_dense(scale, f"the scale of {name}")
     if values.dtype is not torch.int8 or not scale.dtype.is_floating_point:

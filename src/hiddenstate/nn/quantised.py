@@ -36,21 +36,12 @@ def is_matrix(name: str) -> bool:
 
 
 def quantise_module(lstm: Layer) -> None:
-    """Quantise the matrices of an LSTM in place: its parameters become buffers.
-
-    Raises:
-        ArgumentError, DtypeError: as for `rounded`. Nothing was changed.
-    """
+    """Quantise the matrices of an LSTM in place: its parameters become buffers."""
     keep(lstm, rounded(lstm))
 
 
 def rounded(lstm: Any) -> dict[str, Tensor]:
-    """Return the buffers of a quantised LSTM, ours or torch's: int8 matrices, scales and biases by name.
-
-    Raises:
-        ArgumentError: a weight is not a parameter (a parametrization or pruning computes it), or is not finite.
-        DtypeError: a weight is not floating point, or its memory was freed.
-    """
+    """Return the buffers of a quantised LSTM, ours or torch's: int8 matrices, scales and biases by name."""
     names: list[str] = lstm._flat_weights_names
     if parametrize.is_parametrized(lstm) or any(lstm._parameters.get(name) is None for name in names):
         raise ArgumentError(
@@ -86,21 +77,12 @@ def keep(lstm: Layer, buffers: dict[str, Tensor]) -> None:
 
 
 def dequantise_module(lstm: Layer) -> None:
-    """Dequantise the matrices of an LSTM in place: its buffers become parameters.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: as for `floats`. Nothing was changed.
-    """
+    """Dequantise the matrices of an LSTM in place: its buffers become parameters."""
     keep_floats(lstm, floats(lstm))
 
 
 def floats(lstm: Layer) -> dict[str, nn.Parameter]:
-    """Return the float values of int8 weights, by name.
-
-    Raises:
-        ArgumentError: a weight is missing.
-        DtypeError, ShapeError, DeviceError: they were replaced, or their memory was freed.
-    """
+    """Return the float values of int8 weights, by name."""
     for name in stored_names(lstm):
         _kept(lstm, name)
     return {name: nn.Parameter(_cloned(lstm._parameter(name), name)) for name in lstm._flat_weights_names}
@@ -149,11 +131,7 @@ def stored_names(lstm: Layer) -> Iterator[str]:
 
 
 def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> None:
-    """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: they cannot be converted.
-    """
+    """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights."""
     for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE
         value, scale = state.get(key), state.get(key_of_scale)

@@ -77,11 +77,6 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
 
     Values are copied, and so is each parameter's ``requires_grad``. Attributes that were set on the module are kept, as
     the same objects. The random state and the module do not change.
-
-    Raises:
-        ArgumentError: the module has something that a copy would lose: parametrizations, hooks, its own forward, extra
-            parameters, buffers or submodules, parameters of several types, or attributes whose names ``as_type`` uses.
-        DtypeError: a parameter's memory was freed.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
@@ -111,11 +106,7 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
 
 
 def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
-    """Make an ``as_type`` with the options and the parameter objects of ``module``, for `torch.jit.script`, and warn.
-
-    Raises:
-        ArgumentError: as for `rebuild`.
-    """
+    """Make an ``as_type`` with the options and parameter objects of ``module``, for `torch.jit.script`, and warn."""
     rebuilt = rebuild(module, as_type, options)
     for name, parameter in module.named_parameters():
         setattr(rebuilt, name, parameter)
@@ -132,11 +123,7 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
 def outline(
     module: nn.Module, as_type: type[Module], options: tuple[str, ...], dtype: torch.dtype | None = None
 ) -> Module:
-    """Make an ``as_type`` with the options of ``module``, and parameters that have shapes but no memory.
-
-    Raises:
-        HiddenStateError, TypeError, ValueError: the type does not take these options.
-    """
+    """Make an ``as_type`` with the options of ``module``, and parameters that have shapes but no memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about the options were issued when the module was created
         arguments = {name: getattr(module, name) for name in options}

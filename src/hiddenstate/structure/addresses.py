@@ -45,9 +45,6 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """Parse an address, without checking whether an LSTM has such a place.
 
-    Raises:
-        NameUnknownError: the text is not an address.
-
     >>> parse_address("l1.c[125]@7,n=2")
     Address(place='l1.c', unit=125, t=7, row=2)
     >>> parse_address("l0r.f[3:5]").unit

@@ -101,10 +101,6 @@ def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) ->
         sizes: its sizes.
         words: one word for each step.
         ax: the axes to fill; if None, a new figure of suitable size.
-
-    Raises:
-        ArgumentError: no words.
-        ArgumentTypeError: a string was given instead of a sequence of words.
     """
     plan = _Plan(sizes, _check(words))
     if ax is None:

@@ -15,11 +15,7 @@ Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 
 def as_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value as a tensor with the type and device of ``like``; a NumPy array shares its memory with it.
-
-    Raises:
-        ArgumentTypeError, DtypeError, DeviceError, ArgumentError: it cannot be converted.
-    """
+    """Return the value as a tensor with the type and device of ``like``; a NumPy array shares its memory with it."""
     return check_tensor(_from_numpy(value, name) if isinstance(value, np.ndarray) else value, name, like)
 
 
@@ -39,11 +35,7 @@ def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
 
 
 def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> None:
-    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory.
-
-    Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: the array is rejected.
-    """
+    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory."""
     if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
         raise ArgumentTypeError(
             f"out is a {type(out).__name__} and x a {type(x).__name__}: give two tensors or two arrays"
@@ -62,11 +54,7 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
 
 
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
-    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
-
-    Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError: the mask is rejected.
-    """
+    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``."""
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
         raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
     check_dense(mask, "mask")
