@@ -30,7 +30,7 @@ from hiddenstate.corpus.index.readers import LayerReader, array_shards, reader_o
 from hiddenstate.corpus.shards.plan import plan
 from hiddenstate.corpus.shards.run import run
 from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 WORDS = 1_000_000
@@ -115,7 +115,7 @@ def memory(options: argparse.Namespace, folder: Path) -> str:
 
 def tag_speed(options: argparse.Namespace, folder: Path) -> str:
     """A corpus by shards, in one process, beside `Tagger.tag` of its sentences; both in one thread."""
-    tagger, text = load(options.model), Path(options.text)
+    tagger, text = load_tagger(options.model), Path(options.text)
     sentences, shards = [each.forms for each in read_conllu(text)], plan([text], shard_bytes=SHARD_BYTES)
     found = []
     for is_parquet in (True, False):

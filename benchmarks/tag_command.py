@@ -16,7 +16,7 @@ import machine
 from hiddenstate.cli.tag_format import Format
 from hiddenstate.cli.tag_jobs import Job, Workers
 from hiddenstate.cli.tag_stream import Batches, Writer, feed
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 
@@ -38,7 +38,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 
 def speeds(file: str, model: str, jobs: int, turns: int) -> tuple[float, float]:
     """The speed of the command over that of `Tagger.tag`, by the clock and by CPU seconds; medians of turns."""
-    tagger, texts = load(model), [sentence.forms for sentence in read_conllu(file)]
+    tagger, texts = load_tagger(model), [sentence.forms for sentence in read_conllu(file)]
     ratios = list[tuple[float, float]]()
     with Workers(Job(model, 0, "fp32"), jobs) as workers:
         command(file, workers)

@@ -36,11 +36,11 @@ def listed_in(docstring: str) -> set[str]:
 
 
 def modules_in(package: Path) -> dict[str, Path]:
-    """The files of a package by module name."""
+    """The files of a package by module name; a stub lists names that its package imports on first use."""
     found = {}
     for path in [*package.rglob("*.py"), *package.rglob("*.pyi")]:
         parts = path.relative_to(package.parent).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+        found[".".join(parts[:-1] if path.name == "__init__.py" else parts)] = path
     return found
 
 
@@ -62,7 +62,11 @@ def imports_of(source: str, modules: Mapping[str, Path]) -> Iterator[str]:
 @cache
 def graph() -> Graph:
     modules = modules_in(PACKAGE)
-    return {name: set(imports_of(path.read_text(encoding="utf-8"), modules)) - {name} for name, path in modules.items()}
+    found: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        package = name.removesuffix(".__init__")  # of a stub
+        found.setdefault(package, set()).update(imports_of(path.read_text(encoding="utf-8"), modules))
+    return {name: others - {name} for name, others in found.items()}
 
 
 def circles_in(graph: Graph) -> list[set[str]]:
@@ -203,7 +207,7 @@ def hands_on_names(node: ast.stmt, package: str) -> bool:
     if isinstance(node, ast.If):
         return ast.unparse(node.test) == "TYPE_CHECKING" and all(hands_on_names(each, package) for each in node.body)
     names = [ast.unparse(target) for target in node.targets] if isinstance(node, ast.Assign) else []
-    return names in (["__all__"], ["__getattr__"])
+    return names in (["__all__"], ["(__getattr__, __dir__)"])
 
 
 def test_imports_are_seen_wherever_they_are() -> None:

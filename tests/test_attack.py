@@ -45,7 +45,7 @@ WRITERS = {
     "course/opening.py": "course-pages",
     "explain/result/explanation.py": "explanation",
     "interop/onnx/export.py": "onnx",
-    "models/folder/model_folder.py": "tagger",
+    "models/model_folder.py": "tagger",
     "models/model_file.py": "model-file",
     "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate import explain, plant
 from hiddenstate.errors import DtypeError, HiddenStateError
-from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models import model_folder as folder
 from hiddenstate.nn.recurrent import Recurrent
 
 # Weights for so many features take more than a page of memory: a freed one can't be read by chance.

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.models.language.training import run_language_model
+from hiddenstate.models.model_folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.text import corpora
 from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, Part, Remote
 from language_models import TEXT

@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.structure.equations import equations
 from hiddenstate.structure.names import GATES
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
@@ -159,7 +160,7 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, with the tensor's shape under every name."""
     given = {"sizes": sizes, "gates": GATES}
-    expected = hs.structure.equations.equations(hs.Sizes(**arguments(sizes)))
+    expected = equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
         lines = run(script, "structure/equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]

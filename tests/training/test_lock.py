@@ -25,7 +25,7 @@ from hiddenstate.training.checkpoint import SETTINGS, RunFolder
 from hiddenstate.training.lock import HOLDER, LOCK, LOCK_FILES
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, Step
+from hiddenstate.training.task import Epoch, Step
 from tasks import CONFIG, Line
 
 TESTS = Path(__file__).parents[1]

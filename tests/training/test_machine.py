@@ -10,9 +10,9 @@ import torch
 
 from hiddenstate.errors import ArgumentError, MissingDependencyError
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import Machine, detect_machine, is_leader
+from hiddenstate.training.settings import TrainConfig
 from tasks import CONFIG, Line
 
 TESTS = Path(__file__).parents[1]

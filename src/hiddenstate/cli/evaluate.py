@@ -17,7 +17,7 @@ from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.evaluation.accuracy import Report
+    from hiddenstate.models.tagger.accuracy import Report
     from hiddenstate.models.tagger.tagger import Tagger
 
 
@@ -43,11 +43,11 @@ def evaluate_command(
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
     check_outputs(out, plot=plot)
-    from hiddenstate.models.folder.model_folder import load, shipped
-    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
+    from hiddenstate.models.model_folder import load_tagger, shipped
+    from hiddenstate.models.tagger.accuracy import distinct_words, evaluate
     from hiddenstate.text.corpora import corpus_path
 
-    sentences, tagger = read_conllu(corpus_path(file)), load(model or shipped())
+    sentences, tagger = read_conllu(corpus_path(file)), load_tagger(model or shipped())
     known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(corpus_path(train)))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
@@ -61,13 +61,13 @@ def evaluate_command(
             for column, report in reports.items():
                 _show(screen, column, report, tagger.temperatures[column], tags, confusions)
     if plot is not None:
-        from hiddenstate.models.tagger.evaluation.report_plot import plot_reports
+        from hiddenstate.models.tagger.accuracy import plot_reports
 
         save_plot(plot_reports(reports), plot)
 
 
 def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
-    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words
+    from hiddenstate.models.tagger.accuracy import distinct_words
 
     encoder = tagger.encoder
     return {form for form in distinct_words(sentences) if encoder.looked_up(form) in encoder.words}

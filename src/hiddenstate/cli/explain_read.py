@@ -9,8 +9,8 @@ from hiddenstate.explain.subject.outputs import needed_head
 from hiddenstate.explain.subject.resolve_target import Logit, LogProbability, log_probability, logit
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.models.folder.model_folder import load_any
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_any
 from hiddenstate.models.tagger.tagger import Tagger
 
 

@@ -24,7 +24,7 @@ def export(
     if out.suffix != SUFFIX:
         raise ArgumentError(f"a model file's name must end in {SUFFIX}, got {out.name}")
     check_outputs(out)
-    from hiddenstate.models.folder.model_folder import load_any, save
+    from hiddenstate.models.model_folder import load_any, save
 
     save(load_any(model), out)
     wrote(out)

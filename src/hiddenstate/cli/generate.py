@@ -45,8 +45,8 @@ def generate(
 
     Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
     """
-    from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.sampling import Sampling
+    from hiddenstate.models.model_folder import load_language_model, shipped
     from hiddenstate.text.source import read_text
 
     check_outputs(out)

@@ -40,7 +40,7 @@ def index(
     Example: hiddenstate index tagger-en corpus.conllu -o corpus.index
     """
     from hiddenstate.corpus.opened import index as make
-    from hiddenstate.models.folder.model_folder import load_any
+    from hiddenstate.models.model_folder import load_any
 
     loaded = load_any(model)
     with connected(cluster) as client:

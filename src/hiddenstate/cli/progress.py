@@ -6,7 +6,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from hiddenstate.cli.terminal import console
 from hiddenstate.training.machine import is_leader
-from hiddenstate.training.progress import Epoch, Step
+from hiddenstate.training.task import Epoch, Step
 
 
 class Display:

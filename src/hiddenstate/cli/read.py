@@ -62,9 +62,9 @@ def read(
         raise ArgumentError(f"--plot draws one sentence, but the text has {len(sentences)}; plot them one by one")
     from hiddenstate.cli import read_numbers
     from hiddenstate.cli.read_print import print_tables
-    from hiddenstate.models.folder.model_folder import load, shipped
+    from hiddenstate.models.model_folder import load_tagger, shipped
 
-    tagger = load(model or shipped())
+    tagger = load_tagger(model or shipped())
     view = read_numbers.select_view(tagger, layer, direction is Direction.reverse, unit)
     rows = read_numbers.described(tagger, sentences, view)
     with output(out, exact=chosen is not Format.table) as stream:

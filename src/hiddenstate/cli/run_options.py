@@ -13,9 +13,7 @@ import typer
 
 from hiddenstate.cli import outputs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.settings import S, format_setting
+from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
 
 V = TypeVar("V")
 C = TypeVar("C", bound=TrainConfig)
@@ -171,7 +169,7 @@ def run_file(
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
-    from hiddenstate.models.folder.model_folder import find_folder
+    from hiddenstate.models.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
     from hiddenstate.text.corpora import corpus_path
 

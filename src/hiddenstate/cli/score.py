@@ -27,8 +27,7 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source
 
 if TYPE_CHECKING:
-    from hiddenstate.models.language.perplexity import Tally
-    from hiddenstate.models.language.scoring import Scored
+    from hiddenstate.models.language.scoring import Scored, Tally
 
 UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
 # Wider tokens are rare, and the table is written as the text arrives.
@@ -108,9 +107,9 @@ def score(
     (file,) = files
     chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
     check_outputs(out)
-    from hiddenstate.models.folder.model_folder import load_language_model, shipped
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
+    from hiddenstate.models.model_folder import load_language_model, shipped
     from hiddenstate.text.corpora import corpus_path
 
     loaded = load_language_model(model or shipped("shakespeare"))
@@ -124,7 +123,7 @@ def score(
 
 def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally":
     """Write tokens as they are scored, then the totals (for CSV, to standard error)."""
-    from hiddenstate.models.language.perplexity import Tally
+    from hiddenstate.models.language.scoring import Tally
     from hiddenstate.text.tokens import UNKNOWN_ID
 
     total, line = Tally(), _LINES[format_]

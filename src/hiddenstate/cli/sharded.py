@@ -62,9 +62,9 @@ def tag_shards(
     from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.model_folder import load_tagger
 
-    tagger = load(model)
+    tagger = load_tagger(model)
     paths = expand(files)
     shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
     task = TagShards(tagger, not as_conllu, precision)
@@ -77,7 +77,7 @@ def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jo
     from hiddenstate.corpus.fingerprint import model_fingerprint
     from hiddenstate.corpus.scoring import ScoreShards, sum_scores
     from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.models.folder.model_folder import load_language_model
+    from hiddenstate.models.model_folder import load_language_model
 
     loaded = load_language_model(model)
     if loaded.config.backward:

@@ -63,12 +63,12 @@ def structure(
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
     """Describe a layer, the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
-    from hiddenstate.models.folder.model_folder import load_saved
+    from hiddenstate.models.model_folder import load
     from hiddenstate.nn.rnn import Layer
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
-    saved = load_saved(folder)
+    saved = load(folder)
     return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 

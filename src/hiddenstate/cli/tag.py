@@ -127,7 +127,7 @@ def tag(
 
 
 def _model(model: Path | None) -> str:
-    from hiddenstate.models.folder.model_folder import shipped
+    from hiddenstate.models.model_folder import shipped
 
     return str(model or shipped())
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hiddenstate.cli.tag_format import Layout
 from hiddenstate.corpus.shards.processes import WorkerProcesses
 from hiddenstate.text.conllu import count_words
-from hiddenstate.text.incremental import Passage
+from hiddenstate.text.passages import Passage
 
 if TYPE_CHECKING:
     from hiddenstate.models.tagger.tagging import OnlyTags, Tagging
@@ -107,9 +107,9 @@ def _work(passages: Sequence[Passage], layout: Layout) -> Result:
 
 
 def _loaded(job: Job) -> Work:
-    from hiddenstate.models.folder.model_folder import load
+    from hiddenstate.models.model_folder import load_tagger
 
-    tagger = load(job.model)
+    tagger = load_tagger(job.model)
     tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
     only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
     gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time
@@ -122,7 +122,7 @@ def _result(
     passages: Sequence[Passage],
     layout: Layout,
 ) -> Result:
-    from hiddenstate.models.tagger.piping import tag_parsed
+    from hiddenstate.models.tagger.tagging import tag_parsed
 
     if only_tags is None or layout.has_probabilities:
         sentences = [sentence for passage in passages for sentence in passage.sentences()]

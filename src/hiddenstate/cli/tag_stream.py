@@ -10,7 +10,7 @@ from typing import BinaryIO, TextIO
 from hiddenstate.cli.outputs import STANDARD, standard_input
 from hiddenstate.cli.tag_format import Format, Layout
 from hiddenstate.cli.tag_jobs import Workers
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
 WORDS_TOGETHER = 80_000  # approximate batch size; larger batches take more memory and are no faster

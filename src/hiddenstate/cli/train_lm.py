@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from hiddenstate.cli.run_options import TrainOptions, file, quote_path, run_file, setting, train_and_tell, training
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
-from hiddenstate.training.run_file import RunFile
-from hiddenstate.training.settings import read_toml
+from hiddenstate.training.settings import RunFile, read_toml
 
 if TYPE_CHECKING:
     from hiddenstate.models.language.training import LanguageTraining

@@ -19,8 +19,8 @@ from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
 from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.models.folder.model_folder import find_folder, load_saved
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import find_folder, load
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 
@@ -58,7 +58,7 @@ class IndexAnswers:
         """
         wanted = model_fingerprint(self.model())
         for k, model in enumerate(models):
-            candidate = load_saved(find_folder(model)) if isinstance(model, str | os.PathLike) else model
+            candidate = load(find_folder(model)) if isinstance(model, str | os.PathLike) else model
             if not isinstance(candidate, Tagger | LanguageModel | Recurrent):
                 candidate = getattr(candidate, "lstm", None)
             if isinstance(candidate, nn.Module) and model_fingerprint(candidate) == wanted:

@@ -4,8 +4,8 @@ import json
 
 from torch import Tensor, nn
 
-from hiddenstate.models.folder.model_folder import float_weights
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import float_weights
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.packed_weights import fingerprint, hash_weights, new_hash
 from hiddenstate.nn.recurrent import Recurrent

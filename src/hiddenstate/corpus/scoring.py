@@ -16,7 +16,7 @@ from hiddenstate.corpus.shards.contents import read_texts
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import read_about, write_table
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.perplexity import Tally, tally
+from hiddenstate.models.language.scoring import Tally, tally
 from hiddenstate.text.tokens import UNKNOWN_ID
 
 ROWS_TOGETHER, STEPS_TOGETHER = 64, 64

@@ -13,9 +13,8 @@ from hiddenstate.corpus.shards.contents import read_parsed
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import list_column, write_table
 from hiddenstate.engine import kernels
-from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, in_batches, tag_parsed
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import OnlyTags, WordTags
+from hiddenstate.models.tagger.tagging import SENTENCES_TOGETHER, OnlyTags, WordTags, in_batches, tag_parsed
 from hiddenstate.text.conllu import count_words, forms_in
 
 # In smaller shards, sentences of a batch differ more in length and, without native code, more words are spelled twice.

@@ -12,15 +12,9 @@
 Installation builds the pages into the folder `pages`, which git ignores; `make pages` builds them again.
 """
 
-from typing import TYPE_CHECKING
-
 from hiddenstate.base.later import on_first_use
 
-if TYPE_CHECKING:
-    from hiddenstate.course.checks import check as check
-    from hiddenstate.course.files import data as data
-
 # Lazily, so that the pages can be built before torch is installed, and opened without loading it.
-__getattr__ = on_first_use(__name__, {"check": "checks", "data": "files"})
+__getattr__, __dir__ = on_first_use(__name__, __file__)
 
 __all__ = ["check", "data"]

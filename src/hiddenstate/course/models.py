@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from hiddenstate.course.figures.first_lesson import tiny
-from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models import model_folder as folder
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.models import bundle_folder

@@ -1,15 +1,16 @@
-"""Sentences as tensors: encoded once, batched by similar length, with each distinct word spelt once per batch."""
+"""Text as tensors: sentences batched by similar length, each distinct word spelt once; a long text in parallel rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.text.tokens import Ids
 from hiddenstate.text.vocabulary import PADDING, Vocabulary
 
 # torch's cross entropy ignores targets with this value.
@@ -293,3 +294,77 @@ def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator
 def _shuffled(count: int, generator: torch.Generator) -> list[int]:
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
+
+
+# As in Merity et al. (2018), the number of steps varies a little and is sometimes halved, so that the borders move.
+_HALVED, _SPREAD, _FEWEST = 0.05, 5.0, 5
+
+
+class Span(NamedTuple):
+    """Time steps of a batch, from ``start`` to before ``stop``."""
+
+    start: int
+    stop: int
+
+
+class Rows:
+    """N parallel pieces of a text, L tokens each; the tokens after the first ``N * L`` are dropped.
+
+    Args:
+        ids: the text, M tokens.
+        rows: the number of rows, N.
+        start: the id that precedes the text.
+
+    Raises:
+        ArgumentError: there are fewer tokens than rows.
+
+    >>> import numpy as np
+    >>> rows = Rows(np.arange(1, 8, dtype=np.int32), rows=2, start=0)
+    >>> inputs, targets = rows.read(Span(0, 3))
+    >>> inputs.T.tolist(), targets.T.tolist()
+    ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
+    """
+
+    def __init__(self, ids: Ids, rows: int, start: int) -> None:
+        if rows < 1 or len(ids) < rows:
+            raise ArgumentError(
+                f"a text of {len(ids)} tokens can't be read as {rows} rows; use fewer rows, or more text"
+            )
+        text = torch.cat([torch.tensor([start], dtype=torch.int32), torch.from_numpy(ids)])
+        self.length = len(ids) // rows
+        # Views that overlap by one token: a row's last target is the next row's first input.
+        self._rows = text.unfold(0, self.length + 1, self.length)[:rows].T
+
+    def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return inputs ``[T, N]`` and, one step later, targets ``[T, N]``, as int64."""
+        given = self._rows[span.start : span.stop + 1, rows].long()
+        return given[:-1].contiguous(), given[1:].contiguous()
+
+
+def spans(length: int, steps: int, generator: torch.Generator | None = None) -> list[Span]:
+    """Split L time steps into spans of ``steps``, or of about as many with a generator.
+
+    Raises:
+        ArgumentError: ``steps`` is below 1.
+
+    >>> spans(5, 2)
+    [Span(start=0, stop=2), Span(start=2, stop=4), Span(start=4, stop=5)]
+    """
+    if steps < 1:
+        raise ArgumentError(f"a span needs at least 1 step, got {steps}")
+    borders = [0]
+    for size in _sizes(steps, generator):
+        if borders[-1] >= length:
+            break
+        borders.append(min(borders[-1] + size, length))
+    return [Span(start, stop) for start, stop in pairwise(borders)]
+
+
+def _sizes(steps: int, generator: torch.Generator | None) -> Iterator[int]:
+    while True:
+        if generator is None:
+            yield steps
+            continue
+        middle = steps / 2 if torch.rand((), generator=generator) < _HALVED else steps
+        drawn = middle + _SPREAD * float(torch.randn((), generator=generator))
+        yield max(min(_FEWEST, steps), round(drawn))

@@ -22,10 +22,10 @@ from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.config import MAY_CHANGE
 from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
 from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, Score, Step
+from hiddenstate.training.settings import MAY_CHANGE
+from hiddenstate.training.task import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
 _KIND = "hiddenstate.checkpoint/1"

@@ -6,32 +6,74 @@ interrupted at any point and resumed ends with exactly the same weights.
 
 import hashlib
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Generic
+from types import FrameType
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from hiddenstate.base.reading import reading
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.errors import ArgumentError
-from hiddenstate.training.average import Average
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
-from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step, best_epoch
-from hiddenstate.training.schedule import learning_rate
-from hiddenstate.training.stop import Stop, stopping
-from hiddenstate.training.task import Item, Task
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Item, OnProgress, Step, Task, best_epoch
 
 # The state that each optimizer keeps for a parameter.
 _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
     AdamW: ("step", "exp_avg", "exp_avg_sq"),
     SGD: ("momentum_buffer",),
 }
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds after which a second Ctrl-C counts, because torchrun forwards the first one to processes that already received
+# it.
+AGAIN = 1.0
+
+
+class Stop:
+    """Whether a run has been asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._since = 0.0
+
+    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop the run after this batch; a second Ctrl-C stops at once (losing the work since the last checkpoint)."""
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since >= AGAIN:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Return a context manager that treats Ctrl-C and the system's termination signal as a request to stop.
+
+    Only the main thread of a program receives signals; in other threads nothing changes.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    with lasting(lambda: _handle(dict.fromkeys(_SIGNALS, stop.ask)), lambda: _handle(before)):
+        yield stop
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def fit(
@@ -292,3 +334,66 @@ def _seed(seed: int, step: int, rank: int) -> int:
     """Mix three numbers into the seed of one batch."""
     digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1  # torch accepts 63 bits
+
+
+def learning_rate(config: TrainConfig, step: int, done: float, history: Sequence[Epoch]) -> float:
+    """Return the learning rate of the next batch.
+
+    Args:
+        config: the rates and the kind of schedule.
+        step: the number of batches so far.
+        done: the finished fraction of all epochs, 0 to 1.
+        history: the epochs so far.
+
+    >>> config = TrainConfig(learning_rate=1.0, warmup_steps=3)
+    >>> [learning_rate(config, step, 0.0, ()) for step in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    >>> round(learning_rate(config, 9, 0.5, ()), 6)
+    0.5
+    """
+    rate = config.learning_rate * min(1.0, (step + 1) / (config.warmup_steps + 1))
+    if config.schedule == "cosine":
+        return rate * (1 + math.cos(math.pi * done)) / 2
+    if config.schedule == "plateau":
+        return rate * config.plateau_factor ** plateaus(history, config.plateau_patience)
+    return rate
+
+
+def plateaus(history: Sequence[Epoch], patience: int) -> int:
+    """Count how often the score did not improve on its best for ``patience`` epochs, restarting the count each time."""
+    count = waited = 0
+    for epoch in history:
+        waited = 0 if epoch.is_best else waited + 1
+        if waited == patience:
+            count, waited = count + 1, 0
+    return count
+
+
+class Average:
+    """The mean, updated after each step; early steps count more, so that little remains of the initial weights."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
+        self._decay = decay
+        self.mean = {name: value.clone() for name, value in self._weights.items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Include the weights after step ``step`` (from 1)."""
+        if self.mean:
+            weight = 1 - min(self._decay, step / (step + 10))
+            torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
+
+    def used(self) -> Block:
+        """Return a context manager that temporarily replaces the weights with their mean."""
+        last = {name: self._weights[name].clone() for name in self.mean}
+        return lasting(partial(self._put, self.mean), partial(self._put, last))
+
+    def load(self, mean: Mapping[str, Tensor]) -> None:
+        """Restore a mean."""
+        for name, value in self.mean.items():
+            value.copy_(mean[name])
+
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._weights[name].copy_(value)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import HiddenStateError, MissingDependencyError
-from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import TrainConfig
 
 V = TypeVar("V")
 M = TypeVar("M", bound="Machine")

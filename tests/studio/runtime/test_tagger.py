@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger
@@ -111,14 +111,14 @@ def test_context(runtime: Runtime) -> None:
 
 
 def test_shipped_tagger_on_hundreds_of_sentences(runtime: Runtime) -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
     check(runtime, tagger, made_up(tagger, 300))
     check_exactly(runtime, tagger, made_up(tagger, 100))
 
 
 def test_shipped_tagger_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
     sentences = read_conllu(corpora / "ud_english_ewt" / "en_ewt-ud-dev.conllu")
     check(runtime, tagger, [list(sentence.forms) for sentence in sentences[::5]])
@@ -142,7 +142,7 @@ def test_files_of_a_folder(runtime: Runtime) -> None:
     found = models.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
-    reading = load(shipped()).read(words)
+    reading = load_tagger(shipped()).read(words)
     assert head_of(runtime.run(words)["heads"][0]).chosen == reading.tags
     assert runtime.tokenise(["Don't go."]) == [["Do", "n't", "go", "."]]
 

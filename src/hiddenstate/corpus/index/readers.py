@@ -28,9 +28,9 @@ from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
-from hiddenstate.models.folder.model_folder import load_any, read_kind, save
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
+from hiddenstate.models.model_folder import load_any, read_kind, save
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.recurrent import Recurrent

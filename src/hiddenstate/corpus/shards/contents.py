@@ -10,7 +10,7 @@ from hiddenstate.corpus.shards.hashes import changed, group_ranges, hash_bytes, 
 from hiddenstate.corpus.shards.plan import Shard, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from hiddenstate.course.figures.drawing import svg, text
 from hiddenstate.course.figures.first_lesson import tiny
-from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 
 SENTENCE, READ = "The ship sails fell .", 3
@@ -29,7 +29,7 @@ VISIBLE = {" ": "␣", "\n": "⏎"}
 @cache
 def tagger() -> Tagger:
     """Return the shipped tagger."""
-    return load(shipped())
+    return load_tagger(shipped())
 
 
 @cache

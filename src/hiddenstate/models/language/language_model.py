@@ -19,13 +19,12 @@ from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models.building import dropped, locked, made_if_it_fits, without_tokens
 from hiddenstate.models.cells import CELL_NAMES, VERSION_5
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.generation import generate
 from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Sampling
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
-from hiddenstate.models.meta_model import made_if_it_fits
-from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes, parameter_shapes

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.text.conllu import TAG_COLUMNS
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.settings import choice, number
+from hiddenstate.training.settings import TrainConfig, choice, number
 
 
 @dataclass(frozen=True)

@@ -17,18 +17,24 @@ from torch.nn import functional
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.building import Dropout, dropout_odds, made_if_it_fits
 from hiddenstate.models.cells import CELL_NAMES
-from hiddenstate.models.meta_model import made_if_it_fits
-from hiddenstate.models.noise import Dropout, dropout_odds
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
-from hiddenstate.models.tagger.crf import Chain
 from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
-from hiddenstate.models.tagger.decoding import best, find
-from hiddenstate.models.tagger.lessons.losses import tagging_loss
-from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
-from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, WordTags
-from hiddenstate.models.tagger.word_inputs import WordInputs
+from hiddenstate.models.tagger.decoding import Chain, best, find, tagging_loss
+from hiddenstate.models.tagger.tagging import (
+    SENTENCES_TOGETHER,
+    OnlyTags,
+    Reading,
+    Tagging,
+    Tags,
+    WordInputs,
+    WordTags,
+    check_options,
+    in_batches,
+    piped,
+)
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.models.folder.model_folder import CARD, CONFIG, VOCABULARY, WEIGHTS, find_folder, load_any, read_kind
-from hiddenstate.models.folder.weights_file import quantised, restored, scale_name
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import CARD, CONFIG, VOCABULARY, WEIGHTS, find_folder, load_any, read_kind
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import quantised, restored, scale_name
 from hiddenstate.studio.bundles.bundle import Bundle
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder.model_folder import load_saved, shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import is_model_file
+from hiddenstate.models.model_folder import load, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle
@@ -65,7 +65,7 @@ def opened(
     if x is None and (hx is not None or tokens is not None):
         raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
     if is_model_file(model):
-        model, name = load_saved(model), name or Path(model).stem
+        model, name = load(model), name or Path(model).stem
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)

@@ -1,16 +1,25 @@
-"""Measures a tagger's accuracy: on all words, on unknown words and by tag, and its calibration."""
+"""Measures a tagger: its accuracy overall, on unknown words and by tag, and its calibration; and plots both."""
 
+from __future__ import annotations
+
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.models.tagger.evaluation.calibration import Calibration, fit_temperature, measure_calibration
+from hiddenstate.base.figures import Picture, shortened
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.tagging import Tagging
 from hiddenstate.text.conllu import Sentence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -175,3 +184,149 @@ def _numbers(names: Sequence[str], tags: Sequence[str | None]) -> list[int]:
     """Return the indices of tags, -1 for unknown ones."""
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     return [numbers.get(tag, -1) for tag in tags]
+
+
+BINS = 15
+# Temperatures between 1/20 and 20 are searched.
+_SPAN = math.log(20)
+_GOLDEN = (math.sqrt(5) - 1) / 2
+_TURNS = 30
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Words whose confidence is between two bounds.
+
+    Attributes:
+        count: the number of words.
+        confidence: their mean confidence; 0 without words.
+        correct: the share of them that are right; 0 without words.
+    """
+
+    count: int
+    confidence: float
+    correct: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Confidence (the probability of the chosen tag) compared with accuracy.
+
+    Attributes:
+        bins: words by confidence, in equal intervals from 0 to 1.
+    """
+
+    bins: tuple[Bin, ...]
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean over words of |confidence - share correct| of the word's bin."""
+        words = sum(each.count for each in self.bins)
+        gaps = sum(each.count * abs(each.confidence - each.correct) for each in self.bins)
+        return gaps / words if words else float("nan")
+
+
+def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
+    """Sort words into bins.
+
+    Args:
+        confidences: ``[W]``, the confidence in each word's tag.
+        correct: ``[W]``, bool.
+
+    >>> measure_calibration(torch.full([4], 0.875), torch.tensor([True, True, True, False])).error
+    0.125
+    """
+    place = (confidences * BINS).long().clamp(0, BINS - 1)
+    counts = torch.bincount(place, minlength=BINS)
+    sums = [torch.bincount(place, each.double(), minlength=BINS) for each in (confidences, correct)]
+    means = [(each / counts.clamp_min(1)).tolist() for each in sums]
+    return Calibration(tuple(Bin(*row) for row in zip(counts.tolist(), *means, strict=True)))
+
+
+def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
+    """Return the temperature that minimises the surprise of the tags.
+
+    With few words it stays near 1, even if all predictions are right: the prior of its logarithm is a normal
+    distribution around 0.
+
+    Args:
+        log_probabilities: ``[W, K]`` for W words.
+        tags: ``[W]``, the right tags.
+    """
+    scores = log_probabilities.double()
+
+    def surprise(logarithm: float) -> float:
+        shares = (scores / math.exp(logarithm)).log_softmax(-1)
+        return logarithm**2 / 2 - float(shares.gather(1, tags[:, None]).sum())
+
+    return math.exp(_lowest(surprise, -_SPAN, _SPAN))
+
+
+def _lowest(function: Callable[[float], float], low: float, high: float) -> float:
+    """Return the minimum of a unimodal function, by golden-section search."""
+    inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
+    values = [function(inner[0]), function(inner[1])]
+    for _ in range(_TURNS):
+        if values[0] <= values[1]:
+            high, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = high - _GOLDEN * (high - low)
+            values[0] = function(inner[0])
+        else:
+            low, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = low + _GOLDEN * (high - low)
+            values[1] = function(inner[1])
+    return (low + high) / 2
+
+
+MOST_TAGS = 24
+_CALIBRATED, _RAW = "#0072b2", "#d55e00"
+
+
+def plot_reports(reports: Reports) -> Figure:
+    """Draw a row for each tag column: confusions of its most frequent tags, and confidence against accuracy."""
+    figure = Picture(figsize=(12, 5.5 * len(reports)), layout="constrained")
+    rows = figure.subplots(len(reports), 2, squeeze=False, width_ratios=(3, 2))
+    for (column, report), (left, right) in zip(reports.items(), rows, strict=True):
+        _draw_confusions(left, column, report)
+        _draw_confidence(right, column, report)
+    return figure
+
+
+def _draw_confusions(axes: Axes, column: str, report: Report) -> None:
+    """Draw, in each row, the tags assigned to words with one tag, as shares of the row; correct ones are white."""
+    names = [tag.tag for tag in report.by_tag if tag.wanted][:MOST_TAGS]
+    wanted = {tag.tag: tag.wanted for tag in report.by_tag}
+    shares = np.array([[report.confusions.get((a, b), 0) / wanted[a] for b in names] for a in names])
+    np.fill_diagonal(shares, np.nan)
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=max(1.0, 100 * float(np.nanmax([0, *shares.flat]))))
+    axes.figure.colorbar(image, ax=axes, label="% of the row's words", shrink=0.8)
+    labels = [shortened(name) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90)
+    axes.set_yticks(range(len(names)), labels)
+    axes.set_xlabel("given")
+    axes.set_ylabel("wanted")
+    axes.set_title(f"{column.upper()}: words that are given another tag")
+
+
+def _draw_confidence(axes: Axes, column: str, report: Report) -> None:
+    axes.plot((0, 1), (0, 1), color="grey", linewidth=1, label="right as often as it says")
+    for calibration, color, name in (
+        (report.uncalibrated, _RAW, "without temperature"),
+        (report.calibration, _CALIBRATED, "with"),
+    ):
+        _draw_bins(axes, calibration, color, f"{name}, error {100 * calibration.error:.2f} %")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("share correct")
+    axes.set_title(f"{column.upper()}: confidence in {BINS} parts")
+    axes.legend(loc="lower right")
+
+
+def _draw_bins(axes: Axes, calibration: Calibration, color: str, label: str) -> None:
+    bins = [each for each in calibration.bins if each.count]
+    words = sum(each.count for each in bins)
+    sizes = [8 + 200 * each.count / words for each in bins]
+    confidence, correct = [each.confidence for each in bins], [each.correct for each in bins]
+    axes.plot(confidence, correct, color=color, label=label)
+    axes.scatter(confidence, correct, sizes, color=color, alpha=0.6, clip_on=False)

@@ -22,11 +22,11 @@ from hiddenstate.base.writing import writing
 from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
-from hiddenstate.models.folder.weights_file import WeightsFile, stored, written
+from hiddenstate.models.building import make_meta_model
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.meta_model import make_meta_model
 from hiddenstate.models.tagger.data import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import WeightsFile, stored, written
 from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
 
@@ -82,7 +82,7 @@ def shipped(name: str = "tagger-en") -> Path:
     """
     if name not in SHIPPED:
         raise ArgumentError(f"hiddenstate comes with no model {name!r}; choose one of {', '.join(SHIPPED)}")
-    return Path(__file__).parents[1] / "shipped" / name
+    return Path(__file__).parent / "shipped" / name
 
 
 def find_folder(model: str | os.PathLike[str]) -> Path:
@@ -205,7 +205,7 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
     return target
 
 
-def load(folder: str | os.PathLike[str]) -> Tagger:
+def load_tagger(folder: str | os.PathLike[str]) -> Tagger:
     """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
 
     Raises:
@@ -215,7 +215,7 @@ def load(folder: str | os.PathLike[str]) -> Tagger:
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load`."""
+    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load_tagger`."""
     return load_as(LanguageModel, folder)
 
 
@@ -250,18 +250,18 @@ def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
 
 
 @overload
-def load_saved(path: Literal["tagger-en"]) -> Tagger: ...
+def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
-def load_saved(path: Literal["shakespeare"]) -> LanguageModel: ...
+def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
-def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
+def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
+def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
     """Read a model that `save` wrote, ready to use: like `load_any`, but also a layer from its file.
 
     Raises:
         FileFormatError: as for `load_any`.
 
-    >>> load_saved("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
     is_layer = model_file.is_model_file(path) and read_kind(path) == model_file.LAYER
@@ -269,7 +269,7 @@ def load_saved(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    """Read a model of this class from its folder; raises the errors of `load`."""
+    """Read a model of this class from its folder; raises the errors of `load_tagger`."""
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
