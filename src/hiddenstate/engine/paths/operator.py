@@ -22,8 +22,8 @@ from hiddenstate.structure.sizes import Sizes
 
 _OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
 _NUMBER = 9  # the number of arguments that describe a call, for either operator
-_OPERANDS_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
-_OPERANDS_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
+_OF_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
+_OF_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
 # These arguments come last and have defaults, so that models exported before they existed still run. torch omits
 # trailing arguments that equal their defaults.
 _BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
@@ -105,18 +105,18 @@ def _operator(name: str, function: Callable[..., Any], schema: str) -> Any:
 lstm = _operator(
     "lstm",
     _run,
-    f"({_OPERANDS_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
+    f"({_OF_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
     "-> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
 rnn = _operator(
     "rnn",
     _run,
-    f"({_OPERANDS_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
+    f"({_OF_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
 )
 
 
 def _forward_arguments(arguments: Sequence[Any]) -> tuple[_Operands, bool, list[Any], bool]:
-    """Split the arguments into the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
+    """Split the arguments: the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
     operands, (keep, *options) = _Operands.of(arguments), arguments[_NUMBER:]
     defaults: list[Any] = [*[None] * len(operands.states), False]
     *borders, recompute = options + defaults[len(options) :]
@@ -157,13 +157,13 @@ def _run_backward(*arguments: Any) -> list[Tensor]:
 lstm_backward = _operator(
     "lstm_backward",
     _run_backward,
-    f"({_OPERANDS_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
+    f"({_OF_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
     f"{_BORDERS_LSTM}) -> Tensor[]",
 )
 rnn_backward = _operator(
     "rnn_backward",
     _run_backward,
-    f"({_OPERANDS_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
+    f"({_OF_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
 )
 
 
