@@ -135,7 +135,7 @@ def compute(kind: Cell, x: Any, hx: Any, parameters: dict[str, Any], sizes: tupl
     if sums is None and not wants_gradient(leaves):
         return kind.as_given(result[: len(kind.carried)])
     # The nodes of the steps keep the sums alive as long as any graph needs them.
-    return _apply_step(result, kind, weights, sums, None if sums is None else sums.token, *leaves)
+    return _apply_step(result, (kind, sums, weights), None if sums is None else sums.token, *leaves)
 
 
 class _Factors(NamedTuple):
@@ -272,18 +272,10 @@ class _Step(torch.autograd.Function):
     """A step, with its derivative."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        result: Any,
-        kind: Cell,
-        weights: Sequence[Tensor | None],
-        sums: _Sums | None,
-        token: Tensor | None,
-        *leaves: Tensor | None,
-    ) -> Any:
+    def forward(ctx: Any, result: Any, shared: Any, token: Tensor | None, *leaves: Tensor | None) -> Any:
         ctx.set_materialize_grads(False)
         h, c, record = result
-        ctx.kind, ctx.sums = kind, sums
+        ctx.kind, ctx.sums, weights = shared
         # Results are not saved, so that loops may write into them, as with torch's cell.
         ctx.save_for_backward(*leaves, *weights, record)
         return h if c is None else (h, c)
@@ -293,7 +285,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         *leaves, record = ctx.saved_tensors
         x, *states, w_ih, w_hh, _, _ = leaves
-        _result, _kind, _weights, _sums, needs_weights, *needed = ctx.needs_input_grad
+        _result, _shared, needs_weights, *needed = ctx.needs_input_grad
         if all(grad is None for grad in grads):
             return (None,) * len(ctx.needs_input_grad)
         parts = ctx.sums.parts() if needs_weights else None
@@ -302,7 +294,7 @@ class _Step(torch.autograd.Function):
             gradients = differentiable_gradients(partial(_reference, ctx.kind), leaves, grads, [*needed, *wanted])
             if parts is not None:
                 parts.gradients.append(gradients[-4:])
-            return None, None, None, None, None, *gradients[:-4]
+            return None, None, None, *gradients[:-4]
         refused: tuple[Any, ...] = ()
         try:
             d_z, *gradients = kernels.cell_steps[ctx.kind.name].gradients(
@@ -317,7 +309,7 @@ class _Step(torch.autograd.Function):
         gradients = gradients[: len(needed)]
         if not needed[-1]:
             gradients[-1] = None  # it may have been None, not a tensor
-        return None, None, None, None, None, *gradients
+        return None, None, None, *gradients
 
 
 # Function.apply without its support for torch.func transforms, under which this code is never reached.
