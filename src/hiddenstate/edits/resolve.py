@@ -27,7 +27,7 @@ from hiddenstate.structure.sizes import Sizes
 
 
 @dataclass(frozen=True)
-class Span:
+class StepSpan:
     """The rows of a scan, and its time steps, ``start .. start + T - 1``; ``open_end`` if more may follow."""
 
     T: int
@@ -74,7 +74,7 @@ class ResolvedEdit:
         return old.index_put(self._chosen, new)
 
 
-def resolve_edits(edits: Sequence[Edit], sizes: Sizes, span: Span, device: torch.device) -> list[ResolvedEdit]:
+def resolve_edits(edits: Sequence[Edit], sizes: Sizes, span: StepSpan, device: torch.device) -> list[ResolvedEdit]:
     """Resolve edits against one call, whose input is on a device, and reject those that do not fit it."""
     places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(edit.place for edit in edits)}
     values = values_of_numbers(edits, torch.float64)
@@ -107,7 +107,7 @@ def _tensor_value(edit: Edit, device: torch.device) -> Tensor:
     return value.reshape((1,) * (3 - value.dim()) + value.shape)
 
 
-def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: Span) -> ResolvedEdit:
+def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: StepSpan) -> ResolvedEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, span.N, "row")
     times = _resolve_times(edit.t, span)
@@ -123,14 +123,14 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: S
     return ResolvedEdit(place, edit, value, position, rows, units)
 
 
-def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
+def _positions(times: Sequence[int], span: StepSpan) -> dict[int, int]:
     """Map the steps of the span, counted from its start, to their indices among the times."""
     if isinstance(times, range):  # the range may be far longer than the span
         return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
 
 
-def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
+def _resolve_times(t: FrozenIndex, span: StepSpan) -> Sequence[int]:
     if not span.open_end:
         return resolve(t, span.stop, "t")
     if t is None:
@@ -144,7 +144,7 @@ def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
     return chosen
 
 
-def _resolve_slice(t: slice, span: Span) -> Sequence[int]:
+def _resolve_slice(t: slice, span: StepSpan) -> Sequence[int]:
     start, step = t.start or 0, 1 if t.step is None else t.step
     stop = max(start, span.stop) if t.stop is None else t.stop
     if start < 0 or stop < 0 or step < 0:

@@ -1,6 +1,6 @@
 """Computes the calls of layers and cells on tensors. It does not depend on modules, traces or files.
 
-- `call.py`: `Call`, the canonical description of a call, what to record of it, and `Result`
+- `call.py`: `Call`, the canonical description of a call, what to record of it, and `CallResult`
 - `inputs.py`: checks the arguments of a call and converts them to one form
 - `dispatch.py`: chooses the path of a call, of a stream's steps and of a cell's step
 - `paths/`: a file for each path

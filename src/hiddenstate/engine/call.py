@@ -132,7 +132,7 @@ class Call:
         )
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
 
     ``c_n`` is None if the cell has no cell state. ``values`` maps places, and ``carried`` layers and directions, to

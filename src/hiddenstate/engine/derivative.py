@@ -11,7 +11,7 @@ from torch import Tensor
 from hiddenstate.base.torch_internals import interception, is_plain, own_types
 from hiddenstate.engine import kernels, native, reference
 from hiddenstate.engine.call import Call, RecordSpec, split_weights, tensors_needing_gradients, with_leaves, zero_state
-from hiddenstate.engine.native import Gradients, Run, Saved
+from hiddenstate.engine.native import Gradients, NativeRun, Saved
 from hiddenstate.structure.names import Place
 
 
@@ -52,7 +52,7 @@ def _has_memory_state(call: Call) -> bool:
     return "c" in call.sizes.kind.carried
 
 
-def attach(call: Call, result: Run, *, shown: bool) -> Any:
+def attach(call: Call, result: NativeRun, *, shown: bool) -> Any:
     """Attach the derivative to a finished run, and return what `run` or `run_shown` would.
 
     The call's initial states may be None, meaning zeros. Records missing from ``done`` are recomputed in the backward
@@ -81,7 +81,9 @@ class _Lstm(torch.autograd.Function):
     """A call with its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, result: Run | None, shown: bool, *leaves: Tensor | None) -> tuple[Tensor, ...]:
+    def forward(
+        ctx: Any, call: Call, result: NativeRun | None, shown: bool, *leaves: Tensor | None
+    ) -> tuple[Tensor, ...]:
         if result is None:
             result = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)

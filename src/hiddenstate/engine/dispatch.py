@@ -13,7 +13,7 @@ from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.base.torch_internals import active_transform, is_tracing
 from hiddenstate.engine import cell_steps, reference
-from hiddenstate.engine.call import Call, PathReport, Result
+from hiddenstate.engine.call import Call, CallResult, PathReport
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.paths import native_path, operator, packed, torch_path
@@ -54,7 +54,7 @@ class Path(NamedTuple):
 
 # Functions that write a call into the graph of ``torch.onnx.export``. The higher-level package `interop.onnx` adds its
 # own.
-exporters: list[Callable[[Call], Result]] = later.exporters
+exporters: list[Callable[[Call], CallResult]] = later.exporters
 
 
 def _exports_to_onnx() -> bool:
@@ -66,20 +66,20 @@ def _exports_to_onnx() -> bool:
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _run_operator(call: Call) -> Result:
+def _run_operator(call: Call) -> CallResult:
     if not native_path.casts_to_bfloat16(call):
-        return Result(*operator.run(call, draw_masks(call)))
+        return CallResult(*operator.run(call, draw_masks(call)))
     with torch.autocast("cpu", enabled=False):
         narrow = native_path.cast(call)
-        return Result(*operator.run(narrow, draw_masks(narrow)))
+        return CallResult(*operator.run(narrow, draw_masks(narrow)))
 
 
-def _run_uncompiled(call: Call) -> Result:
+def _run_uncompiled(call: Call) -> CallResult:
     """Run outside the compiled graph, because only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
-def _run_reference(call: Call) -> Result:
+def _run_reference(call: Call) -> CallResult:
     return reference.run(replace(call, masks=draw_masks(call)) if call.dropout else call)
 
 
@@ -163,14 +163,14 @@ def computed_by(call: Call | CellStep, name: str, reasons: dict[str, str]) -> Co
     return ComputedBy("torch" if name == "torch" else "reference", against)
 
 
-def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> Result:
+def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> CallResult:
     """Compute a call by the first path that can; ``receive`` is called with what computes it."""
     name, reasons = choose(call)
     if receive is not None:
         receive(computed_by(call, name, reasons))
     if isinstance(call.weights, Int8Weights) and name != "int8":
         call = replace(call, weights=call.weights.floats())
-    result: Result = PATHS[name].run(call)
+    result: CallResult = PATHS[name].run(call)
     return result
 
 
@@ -195,10 +195,10 @@ def why_not_packed(steps: StreamSteps) -> str | None:
     return "the layer has forward hooks" if any(steps.hooks) else steps.packed[1]
 
 
-def run_steps(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> Result:
+def run_steps(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> CallResult:
     """Compute a stream's next steps, whose input is ``x [T, N, C]``, by the first path that can."""
     path = STREAM_PATHS["packed" if why_not_packed(steps) is None else "call"]
-    result: Result = path.run(steps, x, state)
+    result: CallResult = path.run(steps, x, state)
     return result
 
 

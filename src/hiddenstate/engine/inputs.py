@@ -61,7 +61,7 @@ class Arguments(NamedTuple):
     reset_to: Any = None
 
 
-class Options(NamedTuple):
+class CallOptions(NamedTuple):
     """The options of a layer that its calls use; ``dropout`` is zero outside training."""
 
     batch_first: bool
@@ -70,7 +70,7 @@ class Options(NamedTuple):
     recompute_gates: bool = False
 
 
-def read(arguments: Arguments, sizes: Sizes, weights: Sequence[Weights], options: Options) -> tuple[Call, Form]:
+def read(arguments: Arguments, sizes: Sizes, weights: Sequence[Weights], options: CallOptions) -> tuple[Call, Form]:
     """Check a call's arguments and return the `Call`; everything must have the first weight's type and device."""
     check_weights(weights, sizes)
     like = weights.like if isinstance(weights, Int8Weights) else weights[0].ih

@@ -35,7 +35,7 @@ def recorded_gates(cell: Cell) -> tuple[str, ...]:
     return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
 
 
-class Run(NamedTuple):
+class NativeRun(NamedTuple):
     """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
 
     Gates and cell states have the type in which cell states are stored. Past a row's end, everything except
@@ -86,7 +86,9 @@ class Gradients(NamedTuple):
     c: Tensors | None = None
 
 
-def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None) -> Run:
+def forward(
+    call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None
+) -> NativeRun:
     """Run forward.
 
     Args:
@@ -98,10 +100,10 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
     kernel = kernel or kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
 
-    def run(call: Call) -> Run:
-        return Run(*kernel.native.forward(call, edits, list(shown), gradient))
+    def run(call: Call) -> NativeRun:
+        return NativeRun(*kernel.native.forward(call, edits, list(shown), gradient))
 
-    result: Run = _ask(run, call, kernel)
+    result: NativeRun = _ask(run, call, kernel)
     if kernel.element is kernel.real:
         return result
     return result if result.c_n is None or call.c0 is None else result._replace(c_n=result.c_n.to(call.c0.dtype))

@@ -16,7 +16,7 @@ from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine.call import Call, RecordSpec, Result, live_steps, through_layers
+from hiddenstate.engine.call import Call, CallResult, RecordSpec, live_steps, through_layers
 from hiddenstate.structure.names import Place, reading_order
 
 
@@ -190,19 +190,19 @@ class LayerResult(NamedTuple):
     carried: Mapping[str, Tensor]
 
 
-def run(call: Call) -> Result:
+def run(call: Call) -> CallResult:
     """Compute a call through the reference."""
     out, results = through_layers(call, lambda k, x: run_layer(call, k, x))
     return joined(out, results)
 
 
-def joined(out: Tensor, results: Sequence[LayerResult]) -> Result:
+def joined(out: Tensor, results: Sequence[LayerResult]) -> CallResult:
     """Combine the results of all layers and directions."""
     values = {name: value for layer in results for name, value in layer.values.items()}
     carried = {name: value for layer in results for name, value in layer.carried.items()}
     # Copies even a single state: it may be changed in place, though the last step's tanh has saved it.
     h, c = [layer.h for layer in results], [layer.c for layer in results if layer.c is not None]
-    return Result(out, torch.stack(h), torch.stack(c) if c else None, values, carried)
+    return CallResult(out, torch.stack(h), torch.stack(c) if c else None, values, carried)
 
 
 def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:

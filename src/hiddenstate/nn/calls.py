@@ -15,10 +15,10 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.torch_internals import break_graphs_at_padding, has_any_global_hook, is_plain
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, edits_in_force, resolve_edits
+from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits
 from hiddenstate.engine import dispatch, inputs
 from hiddenstate.engine.call import Call, PathReport, wants_gradient
-from hiddenstate.engine.inputs import Arguments, Form, Options
+from hiddenstate.engine.inputs import Arguments, CallOptions, Form
 from hiddenstate.engine.paths import fast, native_path
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
@@ -49,10 +49,10 @@ _DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (
 Receiver = Callable[[dispatch.ComputedBy], None]
 
 
-def options_of(lstm: RecurrentParameters) -> Options:
+def options_of(lstm: RecurrentParameters) -> CallOptions:
     """Return the options of a layer that its calls use."""
     training = lstm.training
-    return Options(lstm.batch_first, lstm.dropout if training else 0.0, training, lstm.recompute_gates)
+    return CallOptions(lstm.batch_first, lstm.dropout if training else 0.0, training, lstm.recompute_gates)
 
 
 def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, Any] | None:
@@ -66,7 +66,7 @@ def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) 
     return result[0].transpose(0, 1), result[1]
 
 
-def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: Options, record: bool) -> Any:
+def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: CallOptions, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = None
     if lstm.weight_format == "int8":
@@ -80,7 +80,7 @@ def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: Options
 
 
 def run(
-    lstm: RecurrentParameters, arguments: Arguments, options: Options | None = None, receive: Receiver | None = None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call on the general path and pass its record to the active recorders.
 
@@ -98,7 +98,7 @@ def run(
 
 
 def _run_uncompiled(
-    lstm: RecurrentParameters, arguments: Arguments, options: Options, receive: Receiver | None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call uncompiled, inside a function that torch.compile otherwise compiles."""
     if _DYNAMO_FAILS_AT_PADDING and isinstance(arguments.input, PackedSequence):
@@ -110,7 +110,7 @@ _break_at_padding = cache(break_graphs_at_padding)
 
 
 def _run(
-    lstm: RecurrentParameters, arguments: Arguments, options: Options, receive: Receiver | None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     requests = requested(lstm)
     call, form, recordings = _read(lstm, arguments, options, requests)
@@ -123,7 +123,7 @@ def _run(
 
 
 def _read(
-    lstm: RecurrentParameters, arguments: Arguments, options: Options, requests: Sequence[Requested]
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
@@ -137,7 +137,7 @@ def _read(
         call.record = union([recording.record for recording in recordings])
     if edits:
         T, N = call.x.shape[:2]
-        call.edits = resolve_edits(edits, lstm.sizes, Span(T, N), call.x.device)
+        call.edits = resolve_edits(edits, lstm.sizes, StepSpan(T, N), call.x.device)
     return call, form, recordings
 
 
@@ -162,7 +162,7 @@ def path_report(lstm: RecurrentParameters, arguments: Arguments) -> PathReport:
     return replace(report, plan=native_path.plan(call))
 
 
-def _why_not_fast(lstm: RecurrentParameters, arguments: Arguments, options: Options, call: Call) -> str | None:
+def _why_not_fast(lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, call: Call) -> str | None:
     """Return why `run_fast` would not compute a call, or None."""
     if arguments.reset is not None:
         return "reset= is given"

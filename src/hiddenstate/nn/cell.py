@@ -17,7 +17,7 @@ from hiddenstate.cells.gru import GRU
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, check_edit, edits_in_force, resolve_edits, scope_edits
+from hiddenstate.edits.resolve import StepSpan, check_edit, edits_in_force, resolve_edits, scope_edits
 from hiddenstate.engine import cell_steps, dispatch, kernels
 from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.cell_steps import CellStep
@@ -280,7 +280,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
     ) -> tuple[Tensor, ...]:
         kind = self._kind
         wanted = [wanted_of_step(request.asked, kind, states[-1]) for request in requests]
-        resolved = resolve_edits(edits, self.sizes, Span(1, len(x)), x.device) if edits else ()
+        resolved = resolve_edits(edits, self.sizes, StepSpan(1, len(x)), x.device) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
         seen: dict[str, Tensor] = {}

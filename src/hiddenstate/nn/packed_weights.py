@@ -40,7 +40,7 @@ class Packable(Protocol):
     def _weights(self) -> Sequence[Weights]: ...
 
 
-class _State(NamedTuple):
+class _PackedState(NamedTuple):
     """The stored weights when they were last packed, and their packed form."""
 
     request: object  # the request to pack that this answers
@@ -63,7 +63,7 @@ class Packed:
         self._weights = lstm._weights
         # Each is replaced as a whole, because other threads may read or pack at the same time.
         self._request = object()
-        self._state = _State(None, [], None)
+        self._state = _PackedState(None, [], None)
 
     def stepper(self) -> PackedLSTM | None:
         """Return the current packed weights, or None if the engine cannot run this layer."""
@@ -92,7 +92,7 @@ class Packed:
         """Discard the packed weights, so that the next step of every stream packs them again."""
         with _publishing.lock:
             self._request, before = object(), self._state.stepper
-            self._state = _State(None, [], None)
+            self._state = _PackedState(None, [], None)
         if before is not None:
             before.outdated["outdated"] = True
 
@@ -117,7 +117,7 @@ class Packed:
             before = self._state.stepper
             if before is not None and _are_same(self._state.seen, seen) and before.equals(stepper):
                 stepper = before
-            self._state = _State(request, seen, stepper)
+            self._state = _PackedState(request, seen, stepper)
         if before is not None and before is not stepper:
             before.outdated["outdated"] = True  # its streams change to the current ones
         return stepper

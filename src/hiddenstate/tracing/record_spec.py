@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.call import Call, RecordSpec, Result, zero_state
+from hiddenstate.engine.call import Call, CallResult, RecordSpec, zero_state
 from hiddenstate.engine.inputs import Form
 from hiddenstate.errors import (
     ArgumentError,
@@ -218,7 +218,7 @@ def build_trace(
     recorded: RecordSpec,
     call: Call,
     form: Form,
-    result: Result,
+    result: CallResult,
     out: Tensor | PackedSequence,
     state: Any,
 ) -> Trace:

@@ -15,9 +15,9 @@ from hiddenstate.base import scoped
 from hiddenstate.base.torch_internals import interception
 from hiddenstate.engine import derivative, kernels
 from hiddenstate.engine.call import Call, split_weights, wants_gradient
-from hiddenstate.engine.inputs import Options
+from hiddenstate.engine.inputs import CallOptions
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.native import Run, refusal_text
+from hiddenstate.engine.native import NativeRun, refusal_text
 from hiddenstate.structure.sizes import ParameterNames, Sizes
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 Plain = tuple[Any, Any, Any]
 
 
-def why_not_plain(cell: str, options: Options) -> str | None:
+def why_not_plain(cell: str, options: CallOptions) -> str | None:
     """Return why calls of a layer can't run on unconverted arguments, or None."""
     if scoped.any_open:
         return OPEN_BLOCK
@@ -45,7 +45,7 @@ def run(
     parameters: dict[str, Any],
     names: ParameterNames,
     sizes: Sizes,
-    options: Options,
+    options: CallOptions,
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
@@ -99,7 +99,7 @@ def why_not(
     parameters: dict[str, Any],
     names: ParameterNames,
     sizes: Sizes,
-    options: Options,
+    options: CallOptions,
     packed: "PackedLSTM | None",
 ) -> str | None:
     """Return why `run` would return None, or None if it would not."""
@@ -124,7 +124,7 @@ def run_differentiable(
     parameters: dict[str, Any],
     names: ParameterNames,
     sizes: Sizes,
-    options: Options,
+    options: CallOptions,
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
@@ -192,7 +192,7 @@ def _with_derivative(
     none = None if gates is None else [None] * len(gates)
     x, h0, c0, *_ = leaves
     call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=training)
-    values = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=record)
+    values = derivative.attach(call, NativeRun(out, h_n, c_n, gates, none, c, layer_outputs), shown=record)
     count = 1 + len(sizes.kind.carried)
     out, *states = (value.squeeze(1) for value in values[:count]) if single else values[:count]
     state = sizes.kind.as_given(states)

@@ -9,7 +9,7 @@ from hiddenstate.base.torch_internals import interception, is_plain
 from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import (
     Call,
-    Result,
+    CallResult,
     tensors_needing_gradients,
     through_layers,
     wants_gradient,
@@ -66,7 +66,7 @@ def choose(call: Call, reasons: dict[str, str], barred: str | None) -> str | Non
     return None
 
 
-def run(form: str, call: Call) -> Result:
+def run(form: str, call: Call) -> CallResult:
     """Compute a call in the form that `choose` returned."""
     if form == "native bfloat16":
         with torch.autocast("cpu", enabled=False):
@@ -167,26 +167,26 @@ def plan(call: Call) -> str:
     return f"{divided}; inputs are multiplied {'together with' if joins else 'before'} the hidden states"
 
 
-def _run_whole(call: Call) -> Result:
+def _run_whole(call: Call) -> CallResult:
     """Compute a whole call in one native forward and one native backward call.
 
     With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
     """
     if not wants_gradient(tensors_needing_gradients(call)):
         return _run_without_gradient(call)
-    return Result(*derivative.run(call)) if call.record is None else _run_by_layer(call)
+    return CallResult(*derivative.run(call)) if call.record is None else _run_by_layer(call)
 
 
-def _run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
+def _run_without_gradient(call: Call, kernel: Kernel | None = None) -> CallResult:
     shown: list[bool] = []
     if call.record is not None:
         recorded = {place.layer_direction for place in call.record.places}
         shown = [layer_direction in recorded for layer_direction in call.layer_directions]
     result = native.forward(call, shown=shown, kernel=kernel)
-    return Result(*result[:3], {} if call.record is None else _values(call, result))
+    return CallResult(*result[:3], {} if call.record is None else _values(call, result))
 
 
-def _run_by_layer(call: Call) -> Result:
+def _run_by_layer(call: Call) -> CallResult:
     """Compute a call layer by layer: natively, or through the reference if an edit or a record needs it."""
     out, results = through_layers(call, lambda k, x: _run_layer(call, k, x))
     return reference.joined(out, results)
@@ -208,7 +208,7 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     return LayerResult(out, h_n[0], None if c_n is None else c_n[0], values, {})
 
 
-def _values(call: Call, result: native.Run) -> dict[str, Tensor]:
+def _values(call: Call, result: native.NativeRun) -> dict[str, Tensor]:
     """Return the recorded values of a run, by place."""
     assert result.gates is not None
     assert result.c is not None

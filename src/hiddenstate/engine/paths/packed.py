@@ -14,7 +14,7 @@ from torch.autograd import forward_ad
 from hiddenstate.base.torch_internals import STREAM_INTERCEPTORS, interception
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.kernels import Kernel, new
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
@@ -127,9 +127,9 @@ class StreamSteps:
 FEW_STEPS = 4
 
 
-def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> Result:
+def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> CallResult:
     """Read ``x [T, N, C]`` on packed weights, and update the states in place."""
     stepper, _ = steps.packed
     assert stepper is not None
     h, *more = state
-    return Result(stepper.run(x, state), h, more[0] if more else None)
+    return CallResult(stepper.run(x, state), h, more[0] if more else None)

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from hiddenstate.base.torch_internals import PerSampleWeight, own_types
 from hiddenstate.base.validation import check_memory
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.dropout import packing_order
 
 
@@ -38,7 +38,7 @@ def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
 
-def run(call: Call) -> Result:
+def run(call: Call) -> CallResult:
     """Compute a call with torch."""
     for weight in call.given_weights:
         check_memory(weight, "a weight")
@@ -55,16 +55,16 @@ def torch_function(call: Call) -> Callable[..., tuple[Tensor, ...]]:
     return function
 
 
-def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
-    return Result(out, h_n, c_n)
+def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> CallResult:
+    return CallResult(out, h_n, c_n)
 
 
-def _run_padded(call: Call) -> Result:
+def _run_padded(call: Call) -> CallResult:
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
     return _result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
 
 
-def _run_packed(call: Call) -> Result:
+def _run_packed(call: Call) -> CallResult:
     """Run ragged rows as a packed sequence, and unpack the result."""
     assert call.lengths is not None
     order = packing_order(call)

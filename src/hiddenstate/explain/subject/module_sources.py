@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
-from hiddenstate.engine.inputs import Arguments, Options, read
+from hiddenstate.engine.inputs import Arguments, CallOptions, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.bounds import check_bytes
 from hiddenstate.explain.subject.head import Head, make_head
@@ -39,7 +39,7 @@ def lstm_subject(
         TraceTooLargeError: a run of the input would take more than 8 GiB.
     """
     _check_size(lstm, given.input)
-    call, _ = read(given, lstm.sizes, lstm._eval_twin()._weights(), Options(lstm.batch_first))
+    call, _ = read(given, lstm.sizes, lstm._eval_twin()._weights(), CallOptions(lstm.batch_first))
     if call.reset_h is not None:
         raise ArgumentError(
             "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "

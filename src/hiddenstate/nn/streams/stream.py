@@ -15,7 +15,7 @@ from hiddenstate.base.modes import without_autocast
 from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, edits_in_force, resolve_edits, scoped_edits
+from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits, scoped_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call, PathReport
 from hiddenstate.engine.kernels import real_type
@@ -318,7 +318,7 @@ class Stream:
             )
         lstm, weights = self._lstm, weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
-        resolved = resolve_edits(edits, lstm.sizes, Span(*x.shape[:2], start, open_end=True), x.device)
+        resolved = resolve_edits(edits, lstm.sizes, StepSpan(*x.shape[:2], start, open_end=True), x.device)
         h, *more = state
         return Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=resolved)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.inputs import Arguments, Options, read
+from hiddenstate.engine.inputs import Arguments, CallOptions, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
@@ -126,7 +126,7 @@ def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) ->
     number = like.new_empty(())  # reading x needs only the weights' shapes, type and device
     shapes = (weight_shapes(sizes, k) for k in range(len(sizes.layer_directions)))
     rules = [Weights._make(None if shape is None else number.expand(shape) for shape in one) for one in shapes]
-    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, Options(batch_first))
+    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, CallOptions(batch_first))
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
     tokens = None if numbers.tokens is None else _words(numbers.tokens)

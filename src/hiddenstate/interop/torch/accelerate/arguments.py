@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hiddenstate.engine.inputs import Options
+from hiddenstate.engine.inputs import CallOptions
 
 
 class TorchArguments(NamedTuple):
@@ -24,9 +24,9 @@ class TorchArguments(NamedTuple):
     batch_first: bool
 
     @property
-    def options(self) -> Options:
+    def options(self) -> CallOptions:
         """The options of the call."""
-        return Options(self.batch_first, self.dropout if self.training else 0.0, self.training)
+        return CallOptions(self.batch_first, self.dropout if self.training else 0.0, self.training)
 
 
 def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
