@@ -20,6 +20,7 @@ from hiddenstate.engine import dispatch, inputs
 from hiddenstate.engine.call import Call, PathReport, wants_gradient
 from hiddenstate.engine.inputs import Arguments, CallOptions, Form
 from hiddenstate.engine.paths import fast, native_path
+from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
@@ -68,15 +69,18 @@ def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) 
 
 def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: CallOptions, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
-    packed = None
-    if lstm.weight_format == "int8":
-        packed = packed_int8(lstm).stepper()
-        if packed is None or wants_gradient([*lstm._buffers.values()]):
-            return None
-    elif constant_weights.any_open:
-        packed = constant_weights.packed_in_block(lstm)
+    packed = _packed_weights(lstm)
+    if lstm.weight_format == "int8" and (packed is None or wants_gradient([*lstm._buffers.values()])):
+        return None
     sizes, names = lstm._parameter_names()
     return run(arguments, lstm._parameters, names, sizes, options, packed, record)
+
+
+def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
+    """Return the packed weights that calls share, or None."""
+    if lstm.weight_format == "int8":
+        return packed_int8(lstm).stepper()
+    return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
 def run(
@@ -156,30 +160,19 @@ def path_report(lstm: RecurrentParameters, arguments: Arguments) -> PathReport:
     """Report the path of a call, and the reasons against the faster ones."""
     options = options_of(lstm)
     call = _read(lstm, arguments, options, would_be_requested(lstm))[0]
-    report = dispatch.path_report(call, _why_not_fast(lstm, arguments, options, call))
-    if report.name not in ("fast", "native") or lstm.weight_format == "int8":
-        return report
-    return replace(report, plan=native_path.plan(call))
-
-
-def _why_not_fast(lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, call: Call) -> str | None:
-    """Return why `run_fast` would not compute a call, or None."""
-    if arguments.reset is not None:
-        return "reset= is given"
-    against = fast.why_not_plain(lstm.mode, options)
-    if against is not None:
-        return dispatch.OBSERVED if against is fast.OPEN_BLOCK and call.is_observed else against
-    packed = None
-    if lstm.weight_format == "int8":
-        packed = packed_int8(lstm).stepper()
-        if packed is None:
-            return native_path.NOT_PACKED
-        if wants_gradient([call.x, *call.initial, *lstm._buffers.values()]):
-            return native_path.DEQUANTISED
-    elif constant_weights.any_open:
-        packed = constant_weights.packed_in_block(lstm)
+    is_int8, packed = lstm.weight_format == "int8", _packed_weights(lstm)
     sizes, names = lstm._parameter_names()
-    return fast.why_not(arguments[:3], lstm._parameters, names, sizes, options, packed)
+    against = "reset= is given" if arguments.reset is not None else fast.why_not_plain(lstm.mode, options)
+    if against is fast.OPEN_BLOCK and call.is_observed:
+        against = dispatch.OBSERVED
+    elif against is None and is_int8 and packed is None:
+        against = native_path.NOT_PACKED
+    elif against is None and is_int8 and wants_gradient([call.x, *call.initial, *lstm._buffers.values()]):
+        against = native_path.DEQUANTISED
+    elif against is None:
+        against = fast.why_not(arguments[:3], lstm._parameters, names, sizes, options, packed)
+    report = dispatch.path_report(call, against)
+    return report if is_int8 or report.name not in ("fast", "native") else replace(report, plan=native_path.plan(call))
 
 
 def trace(lstm: RecurrentParameters, arguments: Arguments, wanted: TraceOptions, own_forward: Any) -> Trace:
