@@ -7,6 +7,7 @@ Nothing here runs a layer or stores weight values.
 - `sizes.py`: the checked sizes of an LSTM, and torch's parameters: names, order, shapes and initialisation
 - `weights.py`: every weight by gate, and the equations as text
 - `table.py`: the table of the weights, for a terminal, as text and as HTML
+- `tables.py`: any table, as text for a terminal and as CSV
 - `diagram.py`: the diagram of a network unrolled over a sentence
 - `structure.py`: the public class, `Structure`
 """
