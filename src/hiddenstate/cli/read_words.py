@@ -13,8 +13,7 @@ from hiddenstate.cli.terminal import plain
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.result.terminal import share
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, MEANINGS, STATES
+from hiddenstate.structure.names import GATES, MEANINGS, STATES, LayerDirection
 from hiddenstate.structure.tables import csv_text
 from hiddenstate.tracing.unit_step import Moment
 from hiddenstate.tracing.views import StepSummary, summaries_of

@@ -30,7 +30,7 @@ from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.model_folder import float_weights, load_any, read_kind, save
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.fingerprint import fingerprint, hash_weights, new_hash
+from hiddenstate.nn.packed_weights import fingerprint, hash_weights, new_hash
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.validation import autocasts
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.derivative import apply
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.onnx.lstm import operator_attributes, stacked
@@ -26,7 +26,7 @@ class _Outputs(NamedTuple):
     states: tuple[Tensor, ...]
 
 
-def run(call: Call) -> Result:
+def run(call: Call) -> CallResult:
     """Write a call into the graph being exported. Sizes T and N stay dynamic.
 
     Raises:
@@ -41,7 +41,7 @@ def run(call: Call) -> Result:
         x = _side_by_side(done.y, D)
         states.append(done.states)
     h_n, c_n, *_ = (*map(partial(_final, call), call.initial, zip(*states, strict=True)), None)
-    return Result(x, h_n, c_n)
+    return CallResult(x, h_n, c_n)
 
 
 def _operator(call: Call, here: slice, x: Tensor) -> _Outputs:

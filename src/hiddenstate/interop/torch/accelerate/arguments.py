@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from hiddenstate.engine.inputs import CallOptions
+
 
 class TorchArguments(NamedTuple):
     """The arguments of torch's function, by name, and the kind of cell that it computes."""
@@ -20,6 +22,11 @@ class TorchArguments(NamedTuple):
     training: bool
     bidirectional: bool
     batch_first: bool
+
+    @property
+    def options(self) -> CallOptions:
+        """The options of the call."""
+        return CallOptions(self.batch_first, self.dropout if self.training else 0.0, self.training)
 
 
 def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
