@@ -16,9 +16,8 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_shapes
 
 K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class to build
 L = TypeVar("L", bound=Recurrent[Any, Any])

@@ -12,12 +12,12 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import with_article
 from hiddenstate.cells.cell import Weights
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, layout_for, to_weights
 from hiddenstate.nn.quantised import SCALE, is_matrix
-from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
-from hiddenstate.structure.parameters import PARAMETER_STEMS
+from hiddenstate.structure.names import LayerDirection, layer_directions
+from hiddenstate.structure.sizes import PARAMETER_STEMS
 
 _KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"

@@ -12,6 +12,7 @@ from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
 from hiddenstate.interop.onnx.check import CheckedRun, ExampleCall, check_file, runs_of_lstm, runs_of_model, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, Form, Signature, build_model
@@ -21,7 +22,6 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)

@@ -17,7 +17,7 @@ from torch import Tensor
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.validation import autocasts, optional_package
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.derivative import apply
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import ONNX, from_weights, layout_for
@@ -282,7 +282,7 @@ class _OperatorOutputs(NamedTuple):
     states: tuple[Tensor, ...]
 
 
-def export_call(call: Call) -> Result:
+def export_call(call: Call) -> CallResult:
     """Write a call into the graph being exported. Sizes T and N stay dynamic."""
     _refuse(call)
     D = call.sizes.directions
@@ -293,7 +293,7 @@ def export_call(call: Call) -> Result:
         x = _side_by_side(outputs.y, D)
         states.append(outputs.states)
     h_n, c_n, *_ = (*map(partial(_final, call), call.initial, zip(*states, strict=True)), None)
-    return Result(x, h_n, c_n)
+    return CallResult(x, h_n, c_n)
 
 
 def _operator_call(call: Call, here: slice, x: Tensor) -> _OperatorOutputs:

@@ -11,14 +11,13 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.modes import evaluating
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.inputs import Arguments, read
+from hiddenstate.engine.inputs import Arguments, CallOptions, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import rnn_mode
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_names, weight_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_names, weight_shapes
 from hiddenstate.studio.bundles.bundle import Bundle, InputSteps, saved
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
@@ -109,7 +108,7 @@ def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) ->
     number = like.new_empty(())  # reading x needs only the weights' shapes, type and device
     shapes = (weight_shapes(sizes, k) for k in range(len(sizes.layer_directions)))
     rules = [Weights._make(None if shape is None else number.expand(shape) for shape in by_stem) for by_stem in shapes]
-    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, batch_first=batch_first)
+    inputs, _ = read(Arguments(x, numbers.hx), sizes, rules, CallOptions(batch_first))
     row = resolve_one(numbers.row, inputs.x.shape[1], "row")
     steps = len(inputs.x) if inputs.lengths is None else int(inputs.lengths[row])
     tokens = None if numbers.tokens is None else _words(numbers.tokens)

@@ -16,16 +16,16 @@ from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force, scope_edits
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.cell_steps import CellStep
-from hiddenstate.engine.inputs import Arguments
+from hiddenstate.engine.inputs import Arguments, CallOptions
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
-from hiddenstate.nn.scoped_edits import edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
@@ -50,6 +50,11 @@ class TorchArguments(NamedTuple):
     training: bool
     bidirectional: bool
     batch_first: bool
+
+    @property
+    def options(self) -> CallOptions:
+        """The options of the call."""
+        return CallOptions(self.batch_first, self.dropout if self.training else 0.0, self.training)
 
 
 def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
@@ -106,7 +111,7 @@ class _StandIn(Recurrent[Any, Any]):
     ) -> tuple[Tensor | PackedSequence, Any]:
         """Run a call with its active edits and records; ``receive`` is called with what computes it."""
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training), receive)
+        return calls.run(self, arguments, args.options, receive)
 
     def edit(self, *edits: Edit) -> Block:
         """Return a context manager with edits, like `hiddenstate.LSTM.edit`; torch's functions stay replaced in it."""
