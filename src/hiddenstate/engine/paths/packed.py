@@ -101,21 +101,13 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
 
 @dataclass(eq=False)
 class StreamSteps:
-    """The next ``count`` steps of a stream. Immutable.
+    """The next steps of a stream. Immutable."""
 
-    Args:
-        count: the number of steps, T.
-        hooks: the hooks of the layer, which would not run with packed weights.
-        is_observed: whether edits are in force.
-        pack: returns the packed weights, or None and the reason why they can't be packed.
-        call: makes the call that computes these steps from ``x [T, N, C]`` and a state.
-    """
-
-    count: int
-    hooks: Sequence[dict[int, Any]]
-    is_observed: bool
-    pack: Callable[[], tuple[PackedLSTM | None, str | None]]
-    call: Callable[[Tensor, tuple[Tensor, ...]], Call]
+    count: int  # T
+    hooks: Sequence[dict[int, Any]]  # the hooks of the layer, which would not run with packed weights
+    is_observed: bool  # whether edits are in force
+    pack: Callable[[], tuple[PackedLSTM | None, str | None]]  # returns packed weights, or None and the reason
+    call: Callable[[Tensor, tuple[Tensor, ...]], Call]  # makes the call that computes them from x [T, N, C] and a state
 
     @cached_property
     def packed(self) -> tuple[PackedLSTM | None, str | None]:
