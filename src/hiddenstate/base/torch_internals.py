@@ -34,6 +34,7 @@ STREAM_INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
     torch._C._len_torch_dispatch_stack,
 ]
+FORWARD_LEVEL = forward_ad, "_current_level"  # where torch keeps the open level of forward mode; -1 for none
 INTERCEPTORS = [*STREAM_INTERCEPTORS, torch._C._is_any_autocast_enabled, torch._C._is_tracing]
 
 

@@ -121,7 +121,7 @@ class CallResult(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Any  # Tensor | None
+    c_n: Any = None  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
 

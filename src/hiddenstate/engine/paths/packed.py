@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from hiddenstate.base.torch_internals import STREAM_INTERCEPTORS, interception
+from hiddenstate.base.torch_internals import FORWARD_LEVEL, STREAM_INTERCEPTORS, interception
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import Call, CallResult
@@ -63,7 +62,7 @@ class PackedLSTM:
         step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
-        step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")
+        step.guard_idle(STREAM_INTERCEPTORS, *FORWARD_LEVEL)
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
