@@ -25,10 +25,10 @@ class RecordSpec:
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Never changed, but not frozen: each call and gradient creates one, and freezing would take three times as long.
+# Never changed once it is read, but not frozen: each call and gradient creates one, and freezing would take longer.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked. Immutable; `replace` makes a new one."""
+    """One call in canonical form: time first, batched, every shape checked; once it is read, only `replace` changes it."""
 
     sizes: Sizes  # of the whole LSTM, or of one layer and direction of it
     weights: Sequence[Weights]  # of each layer and direction, in the order of ``layer_directions``

@@ -105,15 +105,11 @@ def read(arguments: Arguments, sizes: Sizes, weights: Sequence[Weights], options
         reset_h=reset_h,
         reset_c=reset_c,
         recompute_gates=options.recompute_gates,
-        order=_packed_order(packed, N) if packed is not None and options.dropout else None,
     )
+    if packed is not None and options.dropout:
+        order = packed.sorted_indices
+        call.order = torch.arange(N, device=packed.data.device) if order is None else order
     return call, Form(layout, packed, _result_types(call, packed))
-
-
-def _packed_order(packed: PackedSequence, N: int) -> Tensor:
-    """Return the order in which a packed sequence stores the batch rows."""
-    order = packed.sorted_indices
-    return torch.arange(N, device=packed.data.device) if order is None else order
 
 
 def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> AxisOrder:  # noqa: A002
@@ -208,19 +204,10 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
-    if _can_be_read(taken):
+    # Compiled code checks the values when it runs; on the meta device and inside vmap they can't be read.
+    if not (torch.compiler.is_compiling() or taken.is_meta or is_transformed(taken)):
         check_lengths(taken, T)
     return taken.to(device=device)
-
-
-def _can_be_read(lengths: Tensor) -> bool:
-    """Whether the values can be read: not on the meta device, inside vmap, or while torch compiles.
-
-    Compiled code checks them when it runs.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    return not lengths.is_meta and not is_transformed(lengths)
 
 
 def _take_reset(reset: Tensor | None, layout: AxisOrder, T: int, N: int, x: Tensor) -> Tensor | None:
