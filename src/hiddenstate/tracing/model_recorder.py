@@ -11,8 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import has_place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
 from hiddenstate.tracing.trace import Trace

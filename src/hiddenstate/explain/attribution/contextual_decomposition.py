@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.subject import GateWeights, Subject, weights_of_gates
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.structure.names import LayerDirection, Place
 
 
 class Split(NamedTuple):

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
-from hiddenstate.engine.inputs import Arguments, Lengths, read
+from hiddenstate.engine.inputs import Arguments, CallOptions, Lengths, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.module_output import LinearCall, ModuleCall, find_head, with_softmax
@@ -23,8 +23,7 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.addresses import parse_address
-from hiddenstate.structure.names import split_path
-from hiddenstate.structure.paths import at_path
+from hiddenstate.structure.names import at_path, split_path
 from hiddenstate.tracing.model_recorder import list_paths
 from hiddenstate.tracing.models import as_written
 from hiddenstate.tracing.traceable import find_recordable
@@ -41,7 +40,7 @@ def lstm_subject(
     """Return the subject of an LSTM and the arguments of one call."""
     sizes = lstm.sizes
     _check_size(lstm, arguments.input)
-    call, _ = read(arguments, sizes, lstm._eval_twin()._weights(), batch_first=lstm.batch_first)
+    call, _ = read(arguments, sizes, lstm._eval_twin()._weights(), CallOptions(lstm.batch_first))
     if call.reset_h is not None:
         raise ArgumentError(
             "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "
