@@ -27,8 +27,8 @@ from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.paths import fast
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
-from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
+from hiddenstate.interop.torch.accelerate.stand_ins import TorchArguments, name_arguments
 from hiddenstate.structure.sizes import ParameterNames, Sizes, parameter_names
 
 Results = tuple[Any, ...]
@@ -132,19 +132,15 @@ def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, ComputedBy]:
         observed = replace(step, is_observed=cell.is_asked())
         by = dispatch.computed_by(observed, *dispatch.choose_cell(observed))
         return cell.step(step), _OF_CELLS if by.name == "engine" else by
-    done = cell_steps.compute(step.kind, *step.arguments)
-    if done is None:
+    after = cell_steps.compute(step.kind, *step.arguments)
+    if after is None:
         _, reasons = dispatch.choose_cell(step)
         return None, _by_torch(reasons.get("native", "another thread changed a weight"))
-    return step.kind.parts_of(done), _OF_CELLS
+    return step.kind.parts_of(after), _OF_CELLS
 
 
 def serve(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
-    """Compute a call on the engine: return the results, or None if torch has to, and what computes it.
-
-    Raises:
-        HiddenStateError: an edit or a record that is in force does not fit the call.
-    """
+    """Compute a call on the engine: return the results, or None if torch has to, and what computes it."""
     stand_in = stand_ins.find_layer(args.flat) if scoped.any_open else None
     if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
         return None, _by_torch(f"the input is on {args.x.device.type}")
@@ -221,11 +217,11 @@ def _layout(
     bias: bool,
     bidirectional: bool,
 ) -> tuple[Sizes, ParameterNames, list[str]]:
-    stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
-    projects = weights == stacked * (each + 1)  # only a projection has a third matrix
+    stacked, per_direction = num_layers * (1 + bidirectional), 2 + 2 * bias
+    projects = weights == stacked * (per_direction + 1)  # only a projection has a third matrix
     # Checked before layers are named, because num_layers may be absurdly large.
-    if not projects and weights != stacked * each:
+    if not projects and weights != stacked * per_direction:
         raise ArgumentError(f"{weights} weights do not make {with_article(cell)} of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)
     names = parameter_names(sizes)
-    return sizes, names, [name for one in names for name in one if name is not None]
+    return sizes, names, [name for stems in names for name in stems if name is not None]
