@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import _disable_current_modes, _get_current_di
 
 _functorch = torch._C._functorch
 
-has_any_global_hook = _has_any_global_hook
+has_any_global_hook: Callable[[], bool] = _has_any_global_hook
 PerSampleWeight = ExpandedWeight
 without_modes = _disable_current_modes
 is_tracing = torch._C._is_tracing

@@ -28,7 +28,7 @@ R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and d
 # Never changed once it is read, but not frozen: each call and gradient creates one, and freezing would take longer.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, all shapes checked. Once it is read, `replace` makes new ones."""
+    """One call in canonical form: time first, batched, all shapes checked. Once read, `replace` makes new ones."""
 
     sizes: Sizes  # of the whole LSTM, or of one layer and direction of it
     weights: Sequence[Weights]  # of each layer and direction, in the order of ``layer_directions``

@@ -63,7 +63,8 @@ def _run_packed(call: Call, lengths: Tensor, function: Callable[..., tuple[Tenso
     data, *states = function(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
-    return CallResult(out.index_select(1, back), *(state.index_select(1, back) for state in states))
+    h_n, *c_n = (state.index_select(1, back) for state in states)
+    return CallResult(out.index_select(1, back), h_n, c_n[0] if c_n else None)
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:
