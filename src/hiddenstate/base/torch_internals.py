@@ -21,8 +21,6 @@ without_modes = _disable_current_modes
 is_tracing = torch._C._is_tracing
 is_transformed = _functorch.is_functorch_wrapped_tensor
 uses_onednn = torch._C._get_mkldnn_enabled
-lays_out_for_cudnn = torch._use_cudnn_rnn_flatten_weight
-lay_out_for_cudnn = torch._cudnn_rnn_flatten_weight
 # A number for the backward pass that runs now, and whether it will run a node of the graph.
 backward_pass = torch._C._current_graph_task_id
 will_run = torch._C._will_engine_execute_node
@@ -81,6 +79,12 @@ def is_batched(value: Tensor) -> bool:
 def overlaps_itself(value: Tensor) -> bool:
     """Whether two elements of a tensor share memory."""
     return bool(torch._debug_has_internal_overlap(value) == 1)
+
+
+def lay_out_for_cudnn(*arguments: Any) -> None:
+    """Copy the weights of a layer into one block of memory, in place, if torch does so for its own layers."""
+    if torch._use_cudnn_rnn_flatten_weight():
+        torch._cudnn_rnn_flatten_weight(*arguments)
 
 
 def keep_until_the_pass_ends(callback: Callable[[], None]) -> None:
