@@ -9,7 +9,7 @@ from torch.backends import cudnn
 from torch.backends.cudnn import rnn
 from torch.nn import Parameter
 
-from hiddenstate.base.torch_internals import lay_out_for_cudnn
+from hiddenstate.base.torch_internals import lay_out_for_cudnn, lays_out_for_cudnn
 from hiddenstate.base.validation import autocasts, check_dense, check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels
@@ -183,6 +183,8 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
     """
     present = [value for value in weights if value is not None]
     if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
+        return
+    if not lays_out_for_cudnn():
         return
     # no_grad, because the weights are written in place
     with torch.cuda.device_of(present[0]), torch.no_grad():
