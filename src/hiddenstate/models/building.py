@@ -23,11 +23,7 @@ def make_meta_model(make: Callable[[], T]) -> T:
 
 
 def made_if_it_fits(make: Callable[[], M]) -> M:
-    """Make a model, after checking that this machine has enough memory for its weights.
-
-    Raises:
-        ArgumentError: the machine does not have enough memory.
-    """
+    """Make a model, after checking that this machine has enough memory for its weights."""
     try:
         outline = make_meta_model(make)
     except HiddenStateError:

@@ -294,17 +294,6 @@ def find_parts(model: object, example: Any = None) -> Parts:
 
     A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
     the linear layer that reads that LSTM's unchanged outputs (all of them, or some, such as the last step's).
-
-    Args:
-        model: a module with one of each, or a tuple of the three layers.
-        example: an argument for the module's call, or a tuple of several; random ids of shape [2, 5] if None.
-
-    Raises:
-        ArgumentTypeError: ``model`` is neither.
-        DtypeError: the memory of a weight was freed.
-        ArgumentError: the module can't be called with the example, it ran no such chain of layers, or more than one, or
-            the LSTM's initial state is not zero.
-        ShapeError: the sizes of the layers do not match, or the LSTM has projections.
     """
     if isinstance(model, tuple):
         parts = _check_layers(model)

@@ -118,12 +118,7 @@ def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the index of each word of N sentences, ``[T, N]``, and whether it is beyond the sentence's end.
-
-    Args:
-        starts: ``[N]``, where the sentences begin among all words.
-        lengths: ``[N]``; beyond a sentence's end the index is 0.
-    """
+    """Return the index ``[T, N]`` of each word of N sentences that start there, 0 beyond an end; and what is beyond."""
     steps = torch.arange(int(lengths.max()))[:, None]
     beyond = steps >= lengths
     return (starts + steps).masked_fill_(beyond, 0), beyond

@@ -130,11 +130,7 @@ def _by_block(text: str, name: str, number: int) -> list[Sentence]:
 
 
 class Table:
-    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill.
-
-    Attributes:
-        forms: the words of each sentence.
-    """
+    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill."""
 
     def __init__(
         self, text: str, bounds: "NDArray[np.intp]", counts: Iterable[int], is_word: "NDArray[np.bool_]"
@@ -146,11 +142,7 @@ class Table:
         self.forms: list[tuple[str, ...]] = [tuple(islice(forms, count)) for count in counts]
 
     def text(self, columns: Mapping[str, Sequence[str]]) -> str:
-        """Return the text with a tag for each word in these columns, and with one blank line after each sentence.
-
-        Raises:
-            ArgumentError: there are not as many tags as words.
-        """
+        """Return the text with a tag for each word in these columns, and with one blank line after each sentence."""
         text = (self._filled(columns) if columns else self._text).strip("\n") + "\n\n"
         while "\n\n\n" in text:
             text = text.replace("\n\n\n", "\n\n")
@@ -316,15 +308,7 @@ def with_tags(
 
 
 def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> str:
-    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns.
-
-    Args:
-        parsed: the sentences.
-        columns: for each column, the tags of all words.
-
-    Raises:
-        ArgumentError: there are not as many tags as words.
-    """
+    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns."""
     if isinstance(parsed, Table):
         return parsed.text(columns)
     ends = [0, *accumulate(map(len, parsed))]

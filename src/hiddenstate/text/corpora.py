@@ -131,21 +131,13 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
 
 
 def cache_folder() -> Path:
-    """Return the folder of the corpora: ``$HIDDENSTATE_CACHE``, or the system's cache folder.
-
-    Raises:
-        MissingDependencyError: pooch is not installed.
-    """
+    """Return the folder of the corpora: ``$HIDDENSTATE_CACHE``, or the system's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path(_pooch().os_cache("hiddenstate"))
 
 
 def corpus(name: str) -> Corpus:
-    """Return the description of a corpus.
-
-    Raises:
-        ArgumentError: no corpus has this name.
-    """
+    """Return the description of a corpus."""
     if name not in CORPORA:
         raise ArgumentError(
             f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path also works)"

@@ -17,14 +17,7 @@ _BLANK_LINE = re.compile(r"^[^\S\n]*\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Passage:
-    """Whole sentences of a source, not parsed yet.
-
-    Attributes:
-        kind: one of `KINDS`, or ``paragraph``.
-        text: the text.
-        name: the name of the source.
-        first_line: the number of its first line in the source.
-    """
+    """Whole sentences of a source, not parsed yet; ``first_line`` is the number of their first line in it."""
 
     kind: str
     text: str
@@ -41,11 +34,7 @@ class Passage:
         return (read_table(self.text) if self.kind == "conllu" else None) or self.sentences()
 
     def sentences(self) -> list[Sentence]:
-        """Parse the sentences.
-
-        Raises:
-            FileFormatError: a line is not CoNLL-U; names the source and the line.
-        """
+        """Parse the sentences."""
         if self.kind == "conllu":
             return parse_conllu(self.text, self.name, self.first_line)
         if self.kind == "tokens":

@@ -34,11 +34,7 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for a model's checkpoints, which is beside the model.
-
-    Raises:
-        ArgumentError: the model's folder has no name, so nothing can be beside it.
-    """
+    """Return the folder for a model's checkpoints, which is beside the model."""
     if not out.name:
         raise ArgumentError(f"{out} cannot be a model's folder, since it has no name; give a folder inside it")
     return out.with_name(f"{out.name}.run")
@@ -197,11 +193,22 @@ class RunFolder:
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
         state = self._state()
         with reading(self.path / CHECKPOINT):
-            kept = _settings(state.get("settings", {}))
-            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors, kept)
-        self._check(found, ranks, fingerprint)
-        self._check_settings(found.settings, settings or {})
-        return found
+            began_with = state.get("settings", {})
+            if not isinstance(began_with, dict):
+                raise FileFormatError(f"settings must be an object, got {type(began_with).__name__}")
+            position = _position(state["position"])
+            checkpoint = Checkpoint(position, state["ranks"], state["fingerprint"], tensors, began_with)
+        if checkpoint.ranks != ranks:
+            raise ArgumentError(
+                f"the run in {self.path} was trained by {checkpoint.ranks} processes, but now there are {ranks}; start "
+                "as many as before"
+            )
+        if checkpoint.fingerprint != fingerprint:
+            raise ArgumentError(
+                f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"
+            )
+        self._check_settings(checkpoint.settings, settings or {})
+        return checkpoint
 
     def mend(self) -> None:
         """Delete a killed process's leftovers: a partial checkpoint, and metrics later than the last complete one.
@@ -210,43 +217,27 @@ class RunFolder:
             FileFormatError: the checkpoint is damaged.
             FileWriteError: the folder is read-only.
         """
+        metrics, checkpoint = self.path / METRICS, self.path / CHECKPOINT
         with writing(self.path):
-            self._mend()
-
-    def _mend(self) -> None:
-        for left in self.path.glob("*.part"):
-            left.unlink()
-        metrics = self.path / METRICS
-        refuse_link(metrics)
-        if metrics.exists():
-            length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
-            if type(length) is not int or length < 0:
-                raise FileFormatError(
-                    f"{self.path / CHECKPOINT} is damaged: metrics_bytes is not a non-negative number"
-                )
-            os.truncate(metrics, min(length, metrics.stat().st_size))
-
-    def _check(self, found: Checkpoint, ranks: int, fingerprint: str) -> None:
-        if found.ranks != ranks:
-            raise ArgumentError(
-                f"the run in {self.path} was trained by {found.ranks} processes, but now there are {ranks}; start as "
-                "many as before"
-            )
-        if found.fingerprint != fingerprint:
-            raise ArgumentError(
-                f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"
-            )
+            for left in self.path.glob("*.part"):
+                left.unlink()
+            refuse_link(metrics)
+            if metrics.exists():
+                length = self._state().get("metrics_bytes", 0) if checkpoint.exists() else 0
+                if type(length) is not int or length < 0:
+                    raise FileFormatError(f"{checkpoint} is damaged: metrics_bytes is not a non-negative number")
+                os.truncate(metrics, min(length, metrics.stat().st_size))
 
     def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         current = json.loads(json.dumps(now))  # converts tuples to lists, as in the file
         changed = [name for name in before if name in current and before[name] != current[name]]
         if changed:
-            said = ", ".join(
+            changes = ", ".join(
                 f"{name} was {shorten(before[name])} and is now {shorten(current[name])}" for name in changed
             )
             raise ArgumentError(
                 f"the checkpoint in {self.path} does not fit the settings; undo the changes made to {SETTINGS} since "
-                f"the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
+                f"the run began: {changes}. Only {', '.join(MAY_CHANGE)} may change"
             )
 
     def _state(self) -> dict[str, Any]:
@@ -274,12 +265,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _settings(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise FileFormatError(f"settings must be an object, got {type(data).__name__}")
-    return data
 
 
 def _position(data: Any) -> Position:

@@ -59,11 +59,7 @@ class Machine:
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do some work in the leading process, and return its result in all processes.
-
-        Raises:
-            Exception: the error of the work; in the other processes, a HiddenStateError with its message.
-        """
+        """Do some work in the leading process, and return its result, or raise its error, in all processes."""
         return work()
 
     def __enter__(self: M) -> M:
@@ -101,11 +97,10 @@ class _Several(Machine):
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         if self.ranks == 1:
             return
-        given = list(parameters)
-        for parameter in given:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in given if parameter.grad is not None]
+        gradients = []
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            gradients.append(parameter.grad)
         total = self._reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
         for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
@@ -126,8 +121,7 @@ class _Several(Machine):
             raise failure
         if text is not None:
             raise HiddenStateError(f"the first process failed: {text}")
-        given: V = result
-        return given
+        return result  # type: ignore[return-value]
 
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():

@@ -37,11 +37,7 @@ def choice(default: str, *others: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default.
-
-    Raises:
-        ArgumentError: a value has a wrong type, or is out of range.
-    """
+    """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default."""
 
     def __post_init__(self) -> None:
         types = get_type_hints(type(self))

@@ -50,23 +50,9 @@ def generate(
     samples: int = 1,
     precision: str = "fp32",
 ) -> Iterator[Chosen]:
-    """Yield ids that continue a prompt, each as soon as it is chosen.
+    """Yield ids that continue a prompt, each as soon as it is chosen; arrays ``[S]`` for several samples.
 
-    Args:
-        model: the model; its current weights are used.
-        prompt: the ids to read first; the model reads a newline before them.
-        length: the number of ids.
-        sampling: how to choose them.
-        samples: the number of texts S to generate in one batch. Each has its own random numbers, so it does not depend
-            on the number of others.
-        precision: ``fp32``, or ``bf16`` for bfloat16 LSTM weights, which are read faster.
-
-    Yields:
-        An id, or an array ``[S]`` for several samples.
-
-    Raises:
-        ArgumentError: an argument is out of range, or the model reads backwards.
-        DeviceError: the model is not on the CPU.
+    Each sample has its own random numbers, so it does not depend on the number of others.
     """
     if length < 0 or samples < 1:
         raise ArgumentError(f"length must be at least 0 and samples at least 1, got {length} and {samples}")

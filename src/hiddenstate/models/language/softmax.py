@@ -12,12 +12,7 @@ from torch.nn.functional import cross_entropy, embedding, linear, log_softmax
 
 
 class Softmax(nn.Module):
-    """Scores of all V tokens, from E features each.
-
-    Args:
-        features: E.
-        tokens: V.
-    """
+    """Scores of all V tokens, from E features each."""
 
     def __init__(self, features: int, tokens: int) -> None:
         super().__init__()

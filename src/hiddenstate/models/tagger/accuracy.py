@@ -195,13 +195,7 @@ _TURNS = 30
 
 @dataclass(frozen=True)
 class Bin:
-    """Words whose confidence is between two bounds.
-
-    Attributes:
-        count: the number of words.
-        confidence: their mean confidence; 0 without words.
-        correct: the share of them that are right; 0 without words.
-    """
+    """Words whose confidence is between two bounds: their mean confidence and share correct, 0 without words."""
 
     count: int
     confidence: float
@@ -227,11 +221,7 @@ class Calibration:
 
 
 def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
-    """Sort words into bins.
-
-    Args:
-        confidences: ``[W]``, the confidence in each word's tag.
-        correct: ``[W]``, bool.
+    """Sort words into bins by the confidence ``[W]`` in their tags.
 
     >>> measure_calibration(torch.full([4], 0.875), torch.tensor([True, True, True, False])).error
     0.125
@@ -244,14 +234,10 @@ def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
 
 
 def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
-    """Return the temperature that minimises the surprise of the tags.
+    """Return the temperature that minimises the surprise of the tags ``[W]``, given log-probabilities ``[W, K]``.
 
     With few words it stays near 1, even if all predictions are right: the prior of its logarithm is a normal
     distribution around 0.
-
-    Args:
-        log_probabilities: ``[W, K]`` for W words.
-        tags: ``[W]``, the right tags.
     """
     scores = log_probabilities.double()
 

@@ -116,11 +116,7 @@ def _states(model: CharacterModel, texts: Sequence[str], places: Sequence[Sequen
 
 
 def compute_vectors(context: ContextualVectors, sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Return the vectors ``[W, C']`` of all words of all sentences, as float16 to save memory.
-
-    Raises:
-        ArgumentError: a word is empty.
-    """
+    """Return the vectors ``[W, C']`` of all words of all sentences, as float16 to save memory."""
     starts = torch.tensor([0, *(len(words) for words in sentences)]).cumsum(0).tolist()
     vectors = torch.empty(starts[-1], context.size, dtype=torch.float16)
     characters = [sum(map(len, words)) + len(words) for words in sentences]

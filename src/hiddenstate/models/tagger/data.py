@@ -34,11 +34,7 @@ class TaggerData(NamedTuple):
 
     @classmethod
     def from_data(cls, config: Any, vocabulary: Any) -> "TaggerData":
-        """Parse the result of `to_data`.
-
-        Raises:
-            FileFormatError: something is missing or out of range.
-        """
+        """Parse the result of `to_data`."""
         config, vocabulary = _upgraded(config, vocabulary)
         try:
             words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
@@ -68,11 +64,7 @@ def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> 
 
 
 def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[str]) -> dict[str, float]:
-    """Return the temperatures in the columns' order.
-
-    Raises:
-        ArgumentError: a column is missing or unknown, or a temperature is not between 1e-6 and 1e6.
-    """
+    """Return the temperatures in the columns' order."""
     if set(temperatures) != set(columns):
         got = " ".join(temperatures)
         raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
@@ -84,12 +76,7 @@ def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[st
 
 
 def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
-    """Return the tags of each column.
-
-    Raises:
-        TypeError: the tags of a column are not a list of texts.
-        ArgumentError: a tag can't be written to a CoNLL-U column.
-    """
+    """Return the tags of each column."""
     for column, names in tags.items():
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
@@ -117,11 +104,7 @@ def context_data(context: ContextualVectors) -> dict[str, Any]:
 
 
 def context_from_data(data: Any) -> ContextualVectors:
-    """Make contextual vectors from the result of `context_data`, with fresh weights.
-
-    Raises:
-        FileFormatError: something is missing or out of range.
-    """
+    """Make contextual vectors from the result of `context_data`, with fresh weights."""
     try:
         parts = [data[name] for name in ("forward", "backward")]
         models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]

@@ -91,13 +91,8 @@ class Chain(nn.Module):
 def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
     """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm.
 
-    Args:
-        scores: ``[T, N, K]``.
-        lengths: ``[N]``, at least 1.
-        n: the number of sequences.
-        start: ``[K]``, added for the first tag.
-        transitions: ``[K, K]``, added for each transition.
-        end: ``[K]``, added for the last tag.
+    To the ``scores [T, N, K]`` of words, ``start`` and ``end`` ``[K]`` are added for the first and last tag, and
+    ``transitions [K, K]`` for each transition.
     """
     T, _, K = scores.shape
     scores = scores.double()
@@ -135,13 +130,7 @@ def tagging_loss(
     """Return the mean surprise of a batch's tags per word, in nats, summed over columns.
 
     If a word has teachers' probabilities, its loss is the cross-entropy with them (Hinton et al. 2015); if it also has
-    a tag, the mean of both, weighted by ``config.teacher_share``.
-
-    Args:
-        scores: ``[T, N, K]`` of each column, float32.
-        batch: the sentences, with tags.
-        config: label smoothing and the teachers' share.
-        chains: the CRF of each column that has one.
+    a tag, the mean of both, weighted by ``config.teacher_share``. ``scores`` are ``[T, N, K]``, float32.
     """
     assert batch.tags is not None
     total = torch.zeros((), device=batch.words.device)
@@ -178,12 +167,7 @@ def best(
 ) -> tuple[Tensor, Tensor]:
     """Find the tags of one column as indices ``[W]``, sentence by sentence, and the probability of each.
 
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        has_probabilities: whether to compute the probabilities; with a CRF they take time, and are 0 otherwise.
+    With a CRF, probabilities take time, and are 0 unless asked for.
     """
     _, is_word = _words(scores, lengths)
     if chain is None:
@@ -198,16 +182,7 @@ def best(
 def find(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
 ) -> list[Tags]:
-    """Find the tags of one column, for each sentence of a batch.
-
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        names: the K tags.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        n: the number of taggings of the whole sentence to find.
-    """
+    """Find the tags of one column for each sentence of a batch, and the ``n`` most probable taggings of all of it."""
     sizes, is_word = _words(scores, lengths)
     if chain is None:
         flat = _distributions(scores, is_word, temperature)

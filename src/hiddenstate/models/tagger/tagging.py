@@ -17,13 +17,9 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class WordTags:
-    """The tags of all words of several sentences, one after another, in one column.
+    """The tags of all words of several sentences, one after another, in one column: indices of its ``names``.
 
-    Attributes:
-        names: the column's tags.
-        numbers: ``[W]``, each word's tag as an index of ``names``.
-        probabilities: ``[W]``, the probability of each word's tag; 0 if a CRF chose the tags and they were not
-            requested.
+    Both tensors are ``[W]``; probabilities are 0 if a CRF chose the tags and they were not requested.
     """
 
     names: tuple[str, ...]
@@ -206,12 +202,8 @@ MOST_WORDS = 50_000  # 50 MB for the shipped tagger
 class WordInputs:
     """Caches the input vectors of words, so that a stream of sentences spells each word only once.
 
-    It may be used from several threads. The model's weights must not change meanwhile.
-
-    Args:
-        compute: returns the vectors ``[F, C]`` of F distinct words.
-        most: the maximum number of words; beyond it, the cache is cleared to bound the memory. The words of a single
-            call of `look_up` are always kept.
+    It may be used from several threads. The model's weights must not change meanwhile. Beyond ``most`` words the cache
+    is cleared to bound the memory; the words of a single call of `look_up` are always kept.
     """
 
     def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
@@ -220,11 +212,7 @@ class WordInputs:
         self._vectors: Tensor | None = None  # [F, C] or longer, of which the first F rows are in use
 
     def look_up(self, words: Iterable[str]) -> tuple[Tensor, Tensor]:
-        """Return a tensor of vectors, and the row of each word in it, ``[W]``.
-
-        Raises:
-            ArgumentError: a word is empty.
-        """
+        """Return a tensor of vectors, and the row of each word in it, ``[W]``."""
         words = list(words)
         with self._lock.lock:
             new = [word for word in dict.fromkeys(words) if word not in self._rows]
