@@ -18,8 +18,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.models.cells import cell_setting
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.data import check_tags
+from hiddenstate.models.tagger.config import TaggerConfig, check_tags
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM

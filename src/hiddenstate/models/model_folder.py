@@ -24,7 +24,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
 from hiddenstate.models.building import make_meta_model
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.tagger.data import VERSION_4
+from hiddenstate.models.tagger.config import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.weights_file import WeightsFile, as_stored, written
 from hiddenstate.nn.quantised import SCALE

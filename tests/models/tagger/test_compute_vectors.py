@@ -5,8 +5,12 @@ import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.tagger import context_vectors
-from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
-from hiddenstate.models.tagger.data import context_data, context_from_data
+from hiddenstate.models.tagger.context_vectors import (
+    ContextualVectors,
+    compute_vectors,
+    context_data,
+    context_from_data,
+)
 from language_models import make
 
 SENTENCES = [["the", "cat"], [], ["so"], ["the", "cat", "sat", "."], ["the"]]

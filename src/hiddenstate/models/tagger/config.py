@@ -1,11 +1,16 @@
-"""Every setting of a tagger and its training."""
+"""Every setting of a tagger and its training, and what else describes a tagger besides its weights."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.training.settings import TrainConfig, choice, number
+
+# Settings that format versions before 4 lacked, with the values that they implied.
+VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,45 @@ class TaggerConfig(TrainConfig):
         for column in self.columns:
             if column not in TAG_COLUMNS:
                 raise ArgumentError(f"columns must be among {known}, got {column!r}")
+
+
+def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> None:
+    """Raise ArgumentError unless exactly these columns have tags, without duplicates."""
+    if tuple(tags) != tuple(columns):
+        raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for these columns, got {' '.join(tags)}")
+    for column, names in tags.items():
+        if not names or len(set(names)) != len(names):
+            raise ArgumentError(f"column {column} needs at least one tag, without duplicates, got {list(names)}")
+
+
+def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[str]) -> dict[str, float]:
+    """Return the temperatures in the columns' order."""
+    if set(temperatures) != set(columns):
+        got = " ".join(temperatures)
+        raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
+    for column, value in temperatures.items():
+        # With much lower temperatures, the divided scores would be infinite and their differences NaN.
+        if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
+            raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
+    return {column: float(temperatures[column]) for column in columns}
+
+
+def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Return the tags of each column."""
+    for column, names in tags.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
+        for name in names:
+            if not name.strip() or any(mark in name for mark in "\t\n\r"):
+                raise ArgumentError(f"tag {name!r} of {column} is blank or contains a tab or line end")
+    return tags
+
+
+def upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
+    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
+    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
+        column = config.get("column", "upos")
+        others = {name: value for name, value in config.items() if name != "column"}
+        tags = {column: vocabulary["tags"]}
+        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
+    return config, vocabulary
