@@ -49,7 +49,7 @@ class Batch:
         """Return the batch on a device."""
         if device == self.words.device:
             return self
-        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        moved: dict[str, Any] = {n: value.to(device) for n, value in vars(self).items() if isinstance(value, Tensor)}
         for name in ("tags", "taught"):
             columns: Mapping[str, Tensor] | None = getattr(self, name)
             moved[name] = columns and {column: values.to(device) for column, values in columns.items()}
@@ -102,7 +102,7 @@ class Encoded:
             char_index=char_index,
             tags=self._tags(index, beyond),
             context=None if self.context is None else word_rows(self.context, index, beyond),
-            taught=self.taught and {column: word_rows(each, index, beyond) for column, each in self.taught.items()},
+            taught=self.taught and {column: word_rows(shares, index, beyond) for column, shares in self.taught.items()},
         )
 
     def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
@@ -332,8 +332,8 @@ class Rows:
 
     def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return inputs ``[T, N]`` and, one step later, targets ``[T, N]``, as int64."""
-        given = self._rows[span.start : span.stop + 1, rows].long()
-        return given[:-1].contiguous(), given[1:].contiguous()
+        ids = self._rows[span.start : span.stop + 1, rows].long()
+        return ids[:-1].contiguous(), ids[1:].contiguous()
 
 
 def spans(length: int, steps: int, generator: torch.Generator | None = None) -> list[Span]:

@@ -174,25 +174,25 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
 
-def corpus_path(given: StrPath) -> Path:
+def corpus_path(path: StrPath) -> Path:
     """Return a path unchanged; for a part of a corpus, such as ``wikitext-2:train``, download it and return its path.
 
     Raises:
         ArgumentError: the corpus has no such part.
         DownloadError, FileFormatError, MissingDependencyError, FileWriteError: see `get`.
     """
-    if not names_corpus(given):
-        return Path(given)
-    name, _, part = str(given).partition(":")
+    if not names_corpus(path):
+        return Path(path)
+    name, _, part = str(path).partition(":")
     if part not in CORPORA[name].parts:
-        parts = " ".join(f"{name}:{each}" for each in CORPORA[name].parts)
-        raise ArgumentError(f"{str(given)!r} is not a part of a corpus; the parts are {parts}")
+        parts = " ".join(f"{name}:{known}" for known in CORPORA[name].parts)
+        raise ArgumentError(f"{str(path)!r} is not a part of a corpus; the parts are {parts}")
     return get(name)[part]
 
 
-def names_corpus(given: StrPath) -> bool:
+def names_corpus(path: StrPath) -> bool:
     """Whether this names a corpus or a part of one, rather than an existing file."""
-    return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
+    return str(path).partition(":")[0] in CORPORA and not Path(path).exists()
 
 
 def is_cached(name: str) -> bool:

@@ -151,12 +151,12 @@ def read_untagged(source: Source) -> list[tuple[str, ...]]:
     text = read_text(source)
     with reading(describe_source(source)):
         if looks_like_conllu(text):
-            found = [sentence.forms for sentence in parse_conllu(text, describe_source(source))]
+            words = [sentence.forms for sentence in parse_conllu(text, describe_source(source))]
         else:
-            found = _split_words(text)
-        if not any(found):
+            words = _split_words(text)
+        if not any(words):
             raise FileFormatError(f"{describe_source(source)}: there is no word in it; give text to be tagged")
-        return [words for words in found if words]
+        return [*filter(None, words)]
 
 
 def _split_words(text: str) -> list[tuple[str, ...]]:

@@ -259,8 +259,10 @@ class RunFile(Generic[S]):
     ) -> "RunFile[S]":
         """Make a run file from paths relative to the current folder; None and empty ones are omitted."""
         paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
-        several = {name: tuple(str(Path(path).resolve()) for path in each) for name, each in (lists or {}).items()}
-        return cls(kind, settings, paths, about, several)
+        full_lists = {
+            name: tuple(str(Path(path).resolve()) for path in several) for name, several in (lists or {}).items()
+        }
+        return cls(kind, settings, paths, about, full_lists)
 
     def to_toml(self) -> str:
         """Write it as TOML."""

@@ -113,8 +113,8 @@ class _Reader:
 def _vectors(model: Writer, dtype: torch.dtype | None) -> torch.Tensor:
     """Return the LSTM's input for each id, ``[V, E]``."""
     ids = torch.arange(len(model.tokens))
-    found = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
-    return found.detach().to(dtype or found.dtype, copy=True)
+    vectors = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
+    return vectors.detach().to(dtype or vectors.dtype, copy=True)
 
 
 def _scores(model: Writer, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
@@ -122,7 +122,7 @@ def _scores(model: Writer, sampling: Sampling, samples: int) -> Callable[[Array]
     if isinstance(model.head, AdaptiveSoftmax):
         scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
         return _adaptive_scores(model, scale, sampling.unknown)
-    weight, bias = (each.detach().float().numpy() for each in (model.head.weight.T.contiguous(), model.head.bias))
+    weight, bias = (part.detach().float().numpy() for part in (model.head.weight.T.contiguous(), model.head.bias))
     project = None if model.project is None else model.project.weight.detach().T.numpy()
     return head_scores(weight, bias, project, sampling, samples)
 
@@ -131,10 +131,10 @@ def _adaptive_scores(model: Writer, scale: float, unknown: bool) -> Callable[[Ar
     @torch.no_grad()
     def scores(h: Array) -> Array:
         hidden = torch.from_numpy(h)
-        found = model.head.log_probabilities(model.features(hidden if h.ndim > 1 else hidden[None]))
-        given: Array = found.mul_(scale).view(*h.shape[:-1], -1).numpy()
+        logs = model.head.log_probabilities(model.features(hidden if h.ndim > 1 else hidden[None]))
+        scaled: Array = logs.mul_(scale).view(*h.shape[:-1], -1).numpy()
         if not unknown:
-            given[..., UNKNOWN_ID] = -np.inf
-        return given
+            scaled[..., UNKNOWN_ID] = -np.inf
+        return scaled
 
     return scores

@@ -140,11 +140,11 @@ class LanguageModel(CheckedModule):
             TraceTooLargeError, NameUnknownError, IndexRangeError: as for `hiddenstate.LSTM.trace`.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        if not all(isinstance(one, str) for one in texts):
+        if not all(isinstance(part, str) for part in texts):
             raise ArgumentTypeError("trace takes a text or a list of texts; ids of tokens are for read()")
         if not texts:
             raise ArgumentError("there is no text to trace")
-        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(one).tolist()]) for one in texts]
+        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(part).tolist()]) for part in texts]
         ids = pad_sequence(rows, padding_value=self.tokens.start).to(next(self.parameters()).device)
         words = [[self.tokens.tokens[k] for k in row.tolist()] for row in rows]
         lengths = torch.tensor([len(row) for row in rows])
@@ -249,5 +249,5 @@ class LanguageModel(CheckedModule):
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
         weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
-        done: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
-        return done
+        result: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
+        return result

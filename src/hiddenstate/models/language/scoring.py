@@ -100,18 +100,18 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
     """
     model.eval()
     N, start = min(rows, len(ids)), model.tokens.start
-    text, done, state = Rows(ids, N, start), Tally(), None
+    text, total, state = Rows(ids, N, start), Tally(), None
     widest = max(len(model.tokens), 4 * model.config.hidden_size)
     for span in spans(text.length, max(1, _NUMBERS_AT_ONCE // (N * widest))):
         counted, state = _measured(model, *text.read(span), state)
-        done += counted
+        total += counted
     read = N * text.length
     if read < len(ids):  # the remainder continues the last row
         last = Rows(ids[read:], 1, int(ids[read - 1]))
         assert state is not None
         end = map_state(lambda part: part[:, -1:], state)
-        done += _measured(model, *last.read(Span(0, last.length)), end)[0]
-    return replace(done, characters=len(ids) if model.config.level == "char" else 0)
+        total += _measured(model, *last.read(Span(0, last.length)), end)[0]
+    return replace(total, characters=len(ids) if model.config.level == "char" else 0)
 
 
 def _measured(
@@ -234,7 +234,7 @@ class _Scorer:
 
     def score(self, pieces: Pieces) -> Scored:
         ids = self.model.tokens.ids(pieces)
-        inputs, targets = (self._column(each) for each in (np.concatenate([[self.last], ids[:-1]]), ids))
+        inputs, targets = (self._column(part) for part in (np.concatenate([[self.last], ids[:-1]]), ids))
         nats = self.read(inputs, targets)[:, 0].float().cpu().numpy()
         self.last = int(ids[-1])
         return Scored(pieces, ids, nats, tally(ids, nats, self._characters(pieces)))

@@ -75,17 +75,17 @@ class Chain(nn.Module):
     def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """Return each tag's marginal probability at each word, ``[T, N, K]``; 0 beyond a row's end."""
         with torch.enable_grad():
-            given = scores.detach().double().requires_grad_()
+            leaf = scores.detach().double().requires_grad_()
             # The derivative of the log partition function with respect to a score is the marginal probability of that
             # tag.
-            (shares,) = torch.autograd.grad(self.log_partition(given, lengths).sum(), given)
+            (shares,) = torch.autograd.grad(self.log_partition(leaf, lengths).sum(), leaf)
         return shares.to(scores.dtype)
 
     def best(self, scores: Tensor, lengths: Tensor, n: int = 1) -> Sequences:
         """Return the ``n`` most probable sequences of scores ``[T, N, K]``."""
         chain = (self.start, self.transitions, self.end)
-        found = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
-        return Sequences(found.tags, found.scores - self.log_partition(scores.double(), lengths)[:, None])
+        likeliest = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
+        return Sequences(likeliest.tags, likeliest.scores - self.log_partition(scores.double(), lengths)[:, None])
 
 
 def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
@@ -100,7 +100,7 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     into, origins = transitions.T.contiguous(), list[Tensor]()
     for t in range(1, T):
         ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
-        highest, origin = (each.transpose(1, 2) for each in _highest(ways, n))
+        highest, origin = (part.transpose(1, 2) for part in _highest(ways, n))
         origins.append(origin)
         room = highest.shape[1] - state.shape[1]
         before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)

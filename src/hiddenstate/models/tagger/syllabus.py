@@ -49,7 +49,8 @@ class Syllabus:
         """Group sentences of similar length into batches; epochs are counted from 1."""
         generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
         taught = self._is_taught(epoch)
-        return [Lesson(each, taught) for each in plan_batches(self._read(epoch), self.config.batch_words, generator)]
+        batches = plan_batches(self._read(epoch), self.config.batch_words, generator)
+        return [Lesson(positions, taught) for positions in batches]
 
     def size(self, epoch: int) -> int:
         """Count the words read in an epoch."""
@@ -182,7 +183,7 @@ def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence
     """Return a new tagger with the weights and vocabulary of a trained one, for further training."""
     before = folder.load_tagger(path)
     for name in SIZES:
-        theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
+        theirs, ours = (format_setting(getattr(settings, name)) for settings in (before.config, config))
         if theirs != ours:
             raise ArgumentError(
                 f"training starts from {path}, which has {name}={theirs}, got {ours}; set {name}={theirs}"

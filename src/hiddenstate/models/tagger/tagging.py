@@ -163,11 +163,11 @@ def in_batches(
 def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[str]:
     """Tag groups of sentences, and return each group as CoNLL-U with a blank line after each sentence."""
     forms = [forms_in(group) for group in groups]
-    found = {column: each.tags for column, each in tag([*chain.from_iterable(forms)]).items()}
+    columns = {column: words.tags for column, words in tag([*chain.from_iterable(forms)]).items()}
     texts, at = list[str](), 0
     for group, sentences in zip(groups, forms, strict=True):
         end = at + sum(map(len, sentences))
-        texts.append(with_columns(group, {column: tags[at:end] for column, tags in found.items()}))
+        texts.append(with_columns(group, {column: tags[at:end] for column, tags in columns.items()}))
         at = end
     return texts
 
