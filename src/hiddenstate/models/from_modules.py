@@ -4,8 +4,8 @@ The weights are copied. The result can do everything that a shipped model can: r
 studio, and be saved.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -332,9 +332,22 @@ def _random_ids(module: nn.Module) -> Tensor:
 
 
 def _called(module: nn.Module, example: Any) -> list[_Call]:
-    """Call a module and return the calls of its layers."""
+    """Call a module, in eval mode, and return the calls of its layers."""
     calls: list[_Call] = []
-    with _watching(module, calls.append), torch.no_grad():
+    training = {part: part.training for part in module.modules()}
+
+    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        inputs = (*args, *kwargs.values())
+        out, state = result[0] if isinstance(result, tuple) else result, inputs[1:2]
+        hx = state[0] if state else None
+        calls.append(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
+
+    with ExitStack() as cleanup, torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
+                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
+        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
+        module.eval()
         try:
             module(*(example if isinstance(example, tuple) else (example,)))
         except Exception as error:
@@ -344,26 +357,6 @@ def _called(module: nn.Module, example: Any) -> list[_Call]:
                 "its argument as example=, or the layers themselves: (embedding, lstm, linear)"
             ) from error
     return calls
-
-
-@contextmanager
-def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None]:
-    """Report the calls of layers inside a block, in which the module is in eval mode."""
-    training = {part: part.training for part in module.modules()}
-
-    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        inputs = (*args, *kwargs.values())
-        out, state = result[0] if isinstance(result, tuple) else result, inputs[1:2]
-        hx = state[0] if state else None
-        tell(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
-
-    with ExitStack() as cleanup:
-        for part in module.modules():
-            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
-                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
-        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
-        module.eval()
-        yield
 
 
 def _rows(value: Tensor | PackedSequence) -> frozenset[bytes]:

@@ -98,12 +98,12 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-    text, number, found = _unified(text), first_line, list[Sentence]()
+    text, number, sentences = _unified(text), first_line, list[Sentence]()
     for piece in _pieces(text):
         table = read_table(piece)
-        found += table.sentences() if table else _by_block(piece, name, number)
+        sentences += table.sentences() if table else _by_block(piece, name, number)
         number += piece.count("\n")
-    return found
+    return sentences
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -116,17 +116,15 @@ def _pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def _by_block(text: str, name: str, number: int) -> list[Sentence]:
+def _by_block(text: str, name: str, number: int) -> Iterator[Sentence]:
     """Read a text, whose first line has this number, sentence by sentence."""
-    found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
         lines = block.strip("\n")
         if lines:
             leading = len(block) - len(block.lstrip("\n"))
-            found.append(_checked_sentence(lines.split("\n"), name, number + leading))
+            yield _checked_sentence(lines.split("\n"), name, number + leading)
         number += block.count("\n") + 2
-    return found
 
 
 class Table:
@@ -153,11 +151,11 @@ class Table:
         for tags in columns.values():
             if len(tags) != len(bounds):
                 raise ArgumentError(f"{len(bounds)} words need one tag each, got {len(tags)}")
-        given = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
-        first, last = min(given), max(given)
+        new = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
+        first, last = min(new), max(new)
         # All cells from the first column to the last are replaced, because the columns are mostly neighbours: so the
         # text between them is cut out once for each word.
-        cells = [given.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
+        cells = [new.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
         starts, ends = [0, *bounds[:, last + 1].tolist()], [*(bounds[:, first] + 1).tolist(), len(text)]
         pieces = [""] * (2 * len(starts) - 1)
         pieces[::2] = [text[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -166,16 +164,16 @@ class Table:
 
     def sentences(self) -> list[Sentence]:
         """Return the sentences."""
-        found, at = list[Sentence](), 0
+        sentences, at = list[Sentence](), 0
         for forms, text in zip(self.forms, self.text({})[:-2].split("\n\n"), strict=True):
             lines = tuple(text.split("\n"))
             first = next(k for k, line in enumerate(lines) if line[0] != "#")
             places: Sequence[int] = range(first, len(lines))
             if len(places) != len(forms):
                 places = _as_range((first + self._is_word[at : at + len(places)].nonzero()[0]).tolist())
-            found.append(Sentence(forms, lines, places))
+            sentences.append(Sentence(forms, lines, places))
             at += len(lines) - first
-        return found
+        return sentences
 
 
 def read_table(text: str) -> Table | None:

@@ -86,9 +86,8 @@ class Tokens:
             FileFormatError: it is empty, or not UTF-8.
             OSError: it cannot be read.
         """
-        return _joined(
-            [self.ids(pieces) for pieces in split(self.level, read_chunks(source), whole_lines=True)], source
-        )
+        pieces = split(self.level, read_chunks(source), whole_lines=True)
+        return _joined([*map(self.ids, pieces)], source)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a text, whose last line may be incomplete."""

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hiddenstate.errors import ArgumentError, DeviceError
 from hiddenstate.models.language import generation
 from hiddenstate.models.language import sampling as sampling_module
-from hiddenstate.models.language.generation import generate
-from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.language_model import LanguageModel, generate
 from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from language_models import KINDS, make
 
