@@ -92,29 +92,19 @@ class Encoded:
         lengths = self.lengths[chosen]
         index, beyond = word_index(self.starts[chosen], lengths)
         forms = self.forms[index]
-        distinct, char_index = _numbered(forms, beyond)
+        distinct, numbers = forms[~beyond].unique(return_inverse=True)
         char_lengths = self.char_lengths[distinct]
         return Batch(
             words=self.word_ids[forms].masked_fill_(beyond, PADDING),
             lengths=lengths,
             chars=self.chars[distinct, : int(char_lengths[0])].T,
             char_lengths=char_lengths,
-            char_index=char_index,
-            tags=self._tags(index, beyond),
+            char_index=torch.zeros_like(forms).masked_scatter_(~beyond, numbers),
+            tags=self.tags
+            and {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()},
             context=None if self.context is None else word_rows(self.context, index, beyond),
             taught=self.taught and {column: word_rows(shares, index, beyond) for column, shares in self.taught.items()},
         )
-
-    def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
-        if self.tags is None:
-            return None
-        return {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()}
-
-
-def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct forms within sentences, and for each word the index of its form."""
-    distinct, numbers = forms[~beyond].unique(return_inverse=True)
-    return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
 
 
 def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,9 +144,9 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
 
 def check_words(words: Collection[str]) -> None:
     """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or is empty."""
-    for odd in words if any(not issubclass(kind, str) for kind in {*map(type, words)}) else ():
-        if not isinstance(odd, str):
-            raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
+    if not all(issubclass(kind, str) for kind in {*map(type, words)}):
+        odd = next(word for word in words if not isinstance(word, str))
+        raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
     if "" in words:
         raise ArgumentError("a batch needs words of at least one character, got ''")
 

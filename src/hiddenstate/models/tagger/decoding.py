@@ -137,7 +137,10 @@ def tagging_loss(
     for column, tags in batch.tags.items():
         chain, taught = chains[column], None if batch.taught is None else batch.taught[column]
         if taught is not None:
-            surprise, count = _of_both(scores[column], tags, taught, config), int(batch.lengths.sum())
+            soft = -(taught * scores[column].log_softmax(-1)).sum(-1).flatten()
+            share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
+            hard = _of_tags(scores[column], tags, config.label_smoothing, "none")
+            surprise, count = (share * soft + (1 - share) * hard).sum(), int(batch.lengths.sum())
         else:
             count = max(1, int((tags != IGNORED_TAG).sum()))
             if chain is not None:
@@ -154,14 +157,6 @@ def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> 
     return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
-def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:
-    """Return the summed loss on tags and teachers' probabilities, or only on the latter for words without a tag."""
-    soft = -(taught * scores.log_softmax(-1)).sum(-1).flatten()
-    share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
-    both: Tensor = share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")
-    return both.sum()
-
-
 def best(
     scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, *, has_probabilities: bool
 ) -> tuple[Tensor, Tensor]:
@@ -169,29 +164,26 @@ def best(
 
     With a CRF, probabilities take time, and are 0 unless asked for.
     """
-    _, is_word = _words(scores, lengths)
     if chain is None:
-        shares, numbers = _distributions(scores, is_word, temperature).max(-1)
+        shares, numbers = _distributions(scores, lengths, None, temperature).max(-1)
         return numbers, shares
-    numbers = chain.best(scores, lengths, 1).tags[:, 0][is_word]
+    numbers = chain.best(scores, lengths, 1).tags[:, 0][_is_word(scores, lengths)]
     if not has_probabilities:
         return numbers, torch.zeros(len(numbers))
-    return numbers, _marginals(scores, lengths, is_word, chain, temperature).gather(1, numbers[:, None])[:, 0]
+    return numbers, _distributions(scores, lengths, chain, temperature).gather(1, numbers[:, None])[:, 0]
 
 
 def find(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
 ) -> list[Tags]:
     """Find the tags of one column for each sentence of a batch, and the ``n`` most probable taggings of all of it."""
-    sizes, is_word = _words(scores, lengths)
+    sizes, flat = lengths.tolist(), _distributions(scores, lengths, chain, temperature)
     if chain is None:
-        flat = _distributions(scores, is_word, temperature)
         numbers = flat.argmax(-1)
         sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
     else:
         best = chain.best(scores, lengths, max(n, 1))
-        flat = _marginals(scores, lengths, is_word, chain, temperature)
-        numbers = best.tags[:, 0][is_word]
+        numbers = best.tags[:, 0][_is_word(scores, lengths)]
         sequences = best if n else None
     chosen = map(names.__getitem__, numbers.tolist())
     guesses: Iterable[tuple[Guess, ...]] = repeat(()) if sequences is None else _guesses(sequences, names, sizes)
@@ -201,20 +193,19 @@ def find(
     ]
 
 
-def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
-    """Return each sentence's length, and a mask ``[N, T]`` of its words."""
-    return lengths.tolist(), torch.arange(len(scores), device=lengths.device) < lengths[:, None]
+def _is_word(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Return a mask ``[N, T]`` of the words."""
+    return torch.arange(len(scores), device=lengths.device) < lengths[:, None]
 
 
-def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
+def _distributions(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float) -> Tensor:
     """Return the distributions of all words, sentence by sentence, so that each sentence has a slice of them."""
-    return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
-
-
-def _marginals(scores: Tensor, lengths: Tensor, is_word: Tensor, chain: Chain, temperature: float) -> Tensor:
-    """Like `_distributions`, but with a CRF."""
-    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-    return (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
+    if chain is None:
+        logits = scores.transpose(0, 1)[_is_word(scores, lengths)]
+    else:
+        shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+        logits = shares.transpose(0, 1)[_is_word(scores, lengths)].log()
+    return (logits / temperature).softmax(-1)
 
 
 def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -134,7 +135,32 @@ def piped(
         raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(sentences, str):
         raise ArgumentTypeError("pipe takes an iterable of sentences, each a list of words; got a text")
-    return _pairs(tag, sentences, size) if as_tuples else _taggings(tag, sentences, size)
+    return _piped(tag, sentences, size, as_tuples)
+
+
+def _piped(
+    tag: Callable[[list[Any]], Sequence[Any]], items: Iterable[Any], size: int, as_tuples: bool
+) -> Iterator[Any]:
+    for batch in in_batches(map(_checked_pair, items) if as_tuples else items, size, partial(_count, as_tuples)):
+        if as_tuples:
+            words, others = zip(*batch, strict=True)
+            yield from zip(tag([*words]), others, strict=True)
+        else:
+            yield from tag(batch)
+
+
+def _count(is_pair: bool, item: Any) -> int:
+    words = item[0] if is_pair else item
+    return len(words) if hasattr(words, "__len__") else 1  # `tag` rejects anything that is not a sentence
+
+
+def _checked_pair(item: Any) -> Any:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise ArgumentTypeError(
+            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
+            "drop as_tuples to give sentences only"
+        )
+    return item
 
 
 def check_options(n_best: int, precision: str) -> None:
@@ -170,30 +196,6 @@ def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[
         texts.append(with_columns(group, {column: tags[at:end] for column, tags in columns.items()}))
         at = end
     return texts
-
-
-def _taggings(tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], size: int) -> Iterator[Any]:
-    for batch in in_batches(sentences, size, _words):
-        yield from tag(batch)
-
-
-def _pairs(tag: Callable[[list[Any]], Sequence[Any]], pairs: Iterable[Any], size: int) -> Iterator[Any]:
-    for batch in in_batches(map(_pair, pairs), size, lambda pair: _words(pair[0])):
-        words, others = zip(*batch, strict=True)
-        yield from zip(tag([*words]), others, strict=True)
-
-
-def _words(sentence: Any) -> int:
-    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` rejects anything that is not a sentence
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise ArgumentTypeError(
-            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
-            "drop as_tuples to give sentences only"
-        )
-    return item[0], item[1]
 
 
 MOST_WORDS = 50_000  # 50 MB for the shipped tagger
