@@ -169,7 +169,13 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
     for file in known.files:
         _fetch(known, file, folder)
     if out is not None:
-        folder = _copied(known, folder, Path(out))
+        cached, folder = folder, Path(out)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in known.files:
+            refuse_link(folder / file.name)
+            with written_beside(folder / file.name) as beside:
+                shutil.copyfile(cached / file.name, beside)
     _write(folder / ABOUT, _about(known))
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
@@ -212,30 +218,16 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
     by_hand = f"or get it by hand and put it into {folder}"
     try:
         with writing(folder):
-            _retrieve(pooch, url, file, folder)
+            try:
+                pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+            except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
+                raise (error.__cause__ if error.errno is None else None) or error from None
     except RequestException as error:
         raise DownloadError(
             f"{url} could not be downloaded ({error}); try again with a network connection, {by_hand}"
         ) from error
     except ValueError as error:  # raised by pooch if the hash differs
         raise FileFormatError(f"the file from {url} is not the expected one: {error}") from error
-
-
-def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
-    try:
-        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
-        raise (error.__cause__ if error.errno is None else None) or error from None
-
-
-def _copied(known: Corpus, folder: Path, out: Path) -> Path:
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    for file in known.files:
-        refuse_link(out / file.name)
-        with written_beside(out / file.name) as beside:
-            shutil.copyfile(folder / file.name, beside)
-    return out
 
 
 def _part(folder: Path, name: str, part: Part) -> Path:
@@ -258,9 +250,9 @@ def _write(path: Path, text: str) -> None:
 
 def _about(known: Corpus) -> str:
     files = "".join(f"{file.name}: {known.address}{file.path} sha256 {file.sha256}\n" for file in known.files)
-    cut = (f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n" for name, part in _cuts(known))
-    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{''.join(cut)}"
-
-
-def _cuts(known: Corpus) -> list[tuple[str, Part]]:
-    return [(name, part) for name, part in known.parts.items() if (part.start, part.stop) != (0, 1)]
+    cuts = "".join(
+        f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n"
+        for name, part in known.parts.items()
+        if (part.start, part.stop) != (0, 1)
+    )
+    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{cuts}"

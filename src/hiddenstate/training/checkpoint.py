@@ -16,7 +16,15 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import append_line, read_tensors, refuse_link, replace_bytes, sync, write_tensors
+from hiddenstate.base.files import (
+    append_line,
+    read_metadata,
+    read_tensors,
+    refuse_link,
+    replace_bytes,
+    sync,
+    write_tensors,
+)
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
@@ -42,29 +50,17 @@ def default_run(out: Path) -> Path:
 
 @dataclass
 class Position:
-    """The progress of a run.
+    """The progress of a run; the loss and rate are those of the last batch."""
 
-    Attributes:
-        epoch: the current or next epoch, from 1.
-        batch: finished batches of the epoch.
-        step: finished batches of the run.
-        units: units of the epoch seen so far.
-        loss_sum: the sum of losses over these units.
-        seconds: the time spent on them.
-        loss: the loss of the last batch.
-        rate: the learning rate of the last batch.
-        history: the finished epochs.
-    """
-
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    units: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
+    epoch: int = 1  # the current or next one
+    batch: int = 0  # finished batches of the epoch
+    step: int = 0  # finished batches of the run
+    units: int = 0  # units of the epoch seen so far
+    loss_sum: float = 0.0  # over these units
+    seconds: float = 0.0  # spent on them
     loss: float = 0.0
     rate: float = 0.0
-    history: list[Epoch] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)  # the finished epochs
 
     def next_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
@@ -241,7 +237,7 @@ class RunFolder:
             )
 
     def _state(self) -> dict[str, Any]:
-        _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
+        metadata = read_metadata(self.path / CHECKPOINT, _KIND)
         with reading(self.path / CHECKPOINT):
             try:
                 state = json.loads(metadata["state"])

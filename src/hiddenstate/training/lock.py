@@ -61,7 +61,7 @@ class Holding:
         self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
-        """Release the lock, also if `acquire` was interrupted; may be repeated. Unless kept, the folder is undone."""
+        """Release the lock, even after an interrupted `acquire`, or twice. Unless kept, the folder is as it was."""
         if self._is_inner:
             return
         if self._run_lock.holder == self._me:
