@@ -280,74 +280,53 @@ def generate(
 
 
 def _endless(model: LanguageModel, prompt: Ids, sampling: Sampling, samples: int, precision: str) -> Iterator[Chosen]:
-    reader = _Reader(model, samples, precision)
-    scores = _scores(model, sampling, samples)
-    choose = chooser(sampling, samples, len(model.tokens))
-    step = reader.step
-    chosen = choose(scores(reader.begin([model.tokens.start, *prompt.tolist()])))
+    scores, choose = _scores(model, sampling, samples), chooser(sampling, samples, len(model.tokens))
+    is_single, is_coarse = samples == 1, precision == "bf16"
+    lstm = deepcopy(model.lstm).bfloat16() if is_coarse else model.lstm
+    stream = lstm.stream(samples)
+    with torch.no_grad():
+        ids = torch.arange(len(model.tokens))
+        vectors = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
+        vectors = vectors.to(torch.bfloat16 if is_coarse else vectors.dtype, copy=True)
+    # Each step writes the hidden state into the same memory, as a tensor and as an array.
+    hidden = torch.empty((lstm.hidden_size,) if is_single else (samples, lstm.hidden_size))
+    shown: Array = hidden.numpy()
+    if is_coarse:  # NumPy does not support bfloat16
+        rows, out = list(vectors.unbind()), torch.empty_like(hidden, dtype=torch.bfloat16)
+
+        def step(chosen: Chosen) -> Array:
+            x = rows[chosen] if is_single else vectors[torch.from_numpy(chosen)]
+            hidden.copy_(stream.step(x, out=out))
+            return shown
+
+    else:
+        arrays = vectors.numpy()
+
+        def step(chosen: Chosen) -> Array:
+            return stream.step(arrays[chosen], out=shown)
+
+    read = vectors[torch.tensor([model.tokens.start, *prompt.tolist()]), None].expand(-1, samples, -1)
+    hidden.copy_(stream.feed(read)[-1].view(hidden.shape))
+    chosen = choose(scores(shown))
     while True:
         yield chosen
         chosen = choose(scores(step(chosen)))
 
 
-class _Reader:
-    """Reads ids, and returns the hidden state ``[H]`` or ``[S, H]`` after each in the same array."""
-
-    def __init__(self, model: LanguageModel, samples: int, precision: str) -> None:
-        dtype, lstm = (torch.bfloat16, deepcopy(model.lstm).bfloat16()) if precision == "bf16" else (None, model.lstm)
-        self._stream = lstm.stream(samples)
-        self._vectors = _vectors(model, dtype)
-        self._one = samples == 1
-        shape = (lstm.hidden_size,) if self._one else (samples, lstm.hidden_size)
-        self._h = torch.empty(shape)
-        self._shown: Array = self._h.numpy()
-        self._out = torch.empty(shape, dtype=dtype)
-        self._rows = list(self._vectors.unbind()) if self._one else None
-        self._arrays = self._vectors.numpy() if dtype is None else None
-        self.step: Callable[[Chosen], Array] = self._step if dtype is None else self._step_coarse
-
-    def begin(self, ids: list[int]) -> Array:
-        """Read a prompt."""
-        chunk = self._vectors[torch.tensor(ids), None].expand(-1, self._stream.batch, -1)
-        self._h.copy_(self._stream.feed(chunk)[-1].view(self._h.shape))
-        return self._shown
-
-    def _step(self, chosen: Chosen) -> Array:
-        assert self._arrays is not None
-        return self._stream.step(self._arrays[chosen], out=self._shown)
-
-    def _step_coarse(self, chosen: Chosen) -> Array:
-        """Take a step in bfloat16, which NumPy does not support."""
-        x = self._rows[chosen] if self._rows else self._vectors[torch.from_numpy(chosen)]
-        self._h.copy_(self._stream.step(x, out=self._out))
-        return self._shown
-
-
-@torch.no_grad()
-def _vectors(model: LanguageModel, dtype: torch.dtype | None) -> torch.Tensor:
-    """Return the LSTM's input for each id, ``[V, E]``."""
-    ids = torch.arange(len(model.tokens))
-    vectors = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
-    return vectors.detach().to(dtype or vectors.dtype, copy=True)
-
-
 def _scores(model: LanguageModel, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
     """Return a function from hidden state to all scores divided by the temperature, in an array it may reuse."""
-    if isinstance(model.head, AdaptiveSoftmax):
-        scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
-        return _adaptive_scores(model, scale, sampling.unknown)
-    weight, bias = (part.detach().float().numpy() for part in (model.head.weight.T.contiguous(), model.head.bias))
-    project = None if model.project is None else model.project.weight.detach().T.numpy()
-    return head_scores(weight, bias, project, sampling, samples)
+    if not isinstance(model.head, AdaptiveSoftmax):
+        weight, bias = (part.detach().float().numpy() for part in (model.head.weight.T.contiguous(), model.head.bias))
+        project = None if model.project is None else model.project.weight.detach().T.numpy()
+        return head_scores(weight, bias, project, sampling, samples)
+    scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
 
-
-def _adaptive_scores(model: LanguageModel, scale: float, unknown: bool) -> Callable[[Array], Array]:
     @torch.no_grad()
     def scores(h: Array) -> Array:
         hidden = torch.from_numpy(h)
         logs = model.head.log_probabilities(model.features(hidden if h.ndim > 1 else hidden[None]))
         scaled: Array = logs.mul_(scale).view(*h.shape[:-1], -1).numpy()
-        if not unknown:
+        if not sampling.unknown:
             scaled[..., UNKNOWN_ID] = -np.inf
         return scaled
 
