@@ -280,7 +280,18 @@ def generate(
 
 
 def _endless(model: LanguageModel, prompt: Ids, sampling: Sampling, samples: int, precision: str) -> Iterator[Chosen]:
+    begin, step = reader(model, samples, precision)
     scores, choose = _scores(model, sampling, samples), chooser(sampling, samples, len(model.tokens))
+    chosen = choose(scores(begin([model.tokens.start, *prompt.tolist()])))
+    while True:
+        yield chosen
+        chosen = choose(scores(step(chosen)))
+
+
+def reader(
+    model: LanguageModel, samples: int, precision: str
+) -> tuple[Callable[[list[int]], Array], Callable[[Chosen], Array]]:
+    """Return functions that read a prompt, and one more id, and return the hidden state in the same array."""
     is_single, is_coarse = samples == 1, precision == "bf16"
     lstm = deepcopy(model.lstm).bfloat16() if is_coarse else model.lstm
     stream = lstm.stream(samples)
@@ -288,29 +299,25 @@ def _endless(model: LanguageModel, prompt: Ids, sampling: Sampling, samples: int
         ids = torch.arange(len(model.tokens))
         vectors = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
         vectors = vectors.to(torch.bfloat16 if is_coarse else vectors.dtype, copy=True)
-    # Each step writes the hidden state into the same memory, as a tensor and as an array.
     hidden = torch.empty((lstm.hidden_size,) if is_single else (samples, lstm.hidden_size))
     shown: Array = hidden.numpy()
-    if is_coarse:  # NumPy does not support bfloat16
-        rows, out = list(vectors.unbind()), torch.empty_like(hidden, dtype=torch.bfloat16)
 
-        def step(chosen: Chosen) -> Array:
-            x = rows[chosen] if is_single else vectors[torch.from_numpy(chosen)]
-            hidden.copy_(stream.step(x, out=out))
-            return shown
+    def begin(prompt: list[int]) -> Array:
+        chunk = vectors[torch.tensor(prompt), None].expand(-1, samples, -1)
+        hidden.copy_(stream.feed(chunk)[-1].view(hidden.shape))
+        return shown
 
-    else:
+    if not is_coarse:
         arrays = vectors.numpy()
+        return begin, lambda chosen: stream.step(arrays[chosen], out=shown)
+    rows, out = vectors.unbind(), torch.empty_like(hidden, dtype=torch.bfloat16)
 
-        def step(chosen: Chosen) -> Array:
-            return stream.step(arrays[chosen], out=shown)
+    def step(chosen: Chosen) -> Array:
+        x = rows[chosen] if is_single else vectors[torch.from_numpy(chosen)]  # NumPy does not support bfloat16
+        hidden.copy_(stream.step(x, out=out))
+        return shown
 
-    read = vectors[torch.tensor([model.tokens.start, *prompt.tolist()]), None].expand(-1, samples, -1)
-    hidden.copy_(stream.feed(read)[-1].view(hidden.shape))
-    chosen = choose(scores(shown))
-    while True:
-        yield chosen
-        chosen = choose(scores(step(chosen)))
+    return begin, step
 
 
 def _scores(model: LanguageModel, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
