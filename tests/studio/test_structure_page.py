@@ -2,6 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import product
+from math import ceil
 from typing import Any
 
 import pytest
@@ -220,13 +221,18 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, which begin at (52, 40); Firefox rounds the pointer's
-    position."""
+    """A weight is one pixel in the tagger's matrices, which begin at (52, 40). Firefox rounds the position of a click
+    in the window, so it is a whole number here."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    holder = panel.locator(".st-holder")
+    holder.hover(position={"x": 52 + 200, "y": 40 + 3 * 128 + 17})  # scrolls there
+    box = holder.bounding_box()
+    assert box is not None
+    x, y = ceil(box["x"] + 52 + 200.01), ceil(box["y"] + 40 + 3 * 128 + 17.01)
+    studio.page.mouse.move(x, y)
     expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    studio.page.mouse.click(x, y)
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
     expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
 
