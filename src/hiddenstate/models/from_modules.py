@@ -270,7 +270,7 @@ _OTHERWISE = (
 )
 
 
-class Parts(NamedTuple):
+class ModelParts(NamedTuple):
     """An embedding ``[V, E]``, the LSTM that reads its vectors, and the linear layer that reads the LSTM's outputs."""
 
     embedding: nn.Embedding
@@ -287,7 +287,7 @@ class _Call(NamedTuple):
     state: Any
 
 
-def find_parts(model: object, example: Any = None) -> Parts:
+def find_parts(model: object, example: Any = None) -> ModelParts:
     """Find the three parts of a model.
 
     A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
@@ -307,13 +307,13 @@ def find_parts(model: object, example: Any = None) -> Parts:
     return _checked(_only(_chains(calls), type(model).__name__))
 
 
-def _check_layers(layers: tuple[object, ...]) -> Parts:
+def _check_layers(layers: tuple[object, ...]) -> ModelParts:
     if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
         got = ", ".join(type(layer).__name__ for layer in layers)
         raise ArgumentTypeError(
             f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM (or GRU, RNN), nn.Linear), got ({got})"
         )
-    return Parts(*layers)  # type: ignore[arg-type]
+    return ModelParts(*layers)  # type: ignore[arg-type]
 
 
 def _check_present(module: nn.Module) -> None:
@@ -379,7 +379,7 @@ def _chains(calls: list[_Call]) -> list[tuple[_Call, _Call, _Call]]:
     ]
 
 
-def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
+def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> ModelParts:
     distinct = {tuple(call.layer for call in chain): chain for chain in chains}
     if not distinct:
         raise ArgumentError(
@@ -400,7 +400,7 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     return _check_layers(layers)
 
 
-def _checked(parts: Parts) -> Parts:
+def _checked(parts: ModelParts) -> ModelParts:
     embedding, lstm, head = parts
     if lstm.proj_size:
         raise ShapeError(

@@ -37,7 +37,7 @@ class Remote(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-class Part(NamedTuple):
+class CorpusPart(NamedTuple):
     """The train, dev or test part: a file, or its characters from ``start`` to ``stop``, as fractions."""
 
     file: str
@@ -63,7 +63,7 @@ class Corpus:
     source: str
     address: str
     files: tuple[Remote, ...]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, CorpusPart]
 
     @property
     def size(self) -> int:
@@ -83,7 +83,7 @@ def _treebank(
         source=f"https://github.com/{page}",
         address=f"https://raw.githubusercontent.com/{page}/{commit}/",
         files=tuple(Remote(names[part], *known) for part, known in files.items()),
-        parts={part: Part(name) for part, name in names.items()},
+        parts={part: CorpusPart(name) for part, name in names.items()},
     )
 
 
@@ -109,9 +109,9 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
         files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
         # Other projects test on the last tenth. It continues the play before it, so that play is used for training.
         parts={
-            "train": Part("input.txt", 0.05, 0.9),
-            "dev": Part("input.txt", 0, 0.05),
-            "test": Part("input.txt", 0.9, 1),
+            "train": CorpusPart("input.txt", 0.05, 0.9),
+            "dev": CorpusPart("input.txt", 0, 0.05),
+            "test": CorpusPart("input.txt", 0.9, 1),
         },
     ),
     "wikitext-2": Corpus(
@@ -125,7 +125,7 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
             Remote("valid.txt", "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8", 1_121_681),
             Remote("test.txt", "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0", 1_256_449),
         ),
-        parts={"train": Part("train.txt"), "dev": Part("valid.txt"), "test": Part("test.txt")},
+        parts={"train": CorpusPart("train.txt"), "dev": CorpusPart("valid.txt"), "test": CorpusPart("test.txt")},
     ),
 })  # fmt: skip
 
@@ -230,7 +230,7 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
         raise FileFormatError(f"the file from {url} is not the expected one: {error}") from error
 
 
-def _part(folder: Path, name: str, part: Part) -> Path:
+def _part(folder: Path, name: str, part: CorpusPart) -> Path:
     """Return the path of a part; if it is a share of a file, that share is extracted first."""
     whole = folder / part.file
     if (part.start, part.stop) == (0, 1):

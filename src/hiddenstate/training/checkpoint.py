@@ -31,7 +31,7 @@ from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
-from hiddenstate.training.machine import Machine
+from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.settings import MAY_CHANGE
 from hiddenstate.training.task import Epoch, Score, Step
 
@@ -93,7 +93,7 @@ class RunFolder:
         self.path = Path(path)
         self._lock = RunLock(self.path)
 
-    def held(self, machine: Machine | None = None) -> Block:
+    def held(self, machine: RunMachine | None = None) -> Block:
         """Return a context manager that prevents anyone else from training in this folder.
 
         With several processes, the first one holds the folder for all. Blocks may be nested. If no run has begun in the

@@ -25,7 +25,7 @@ from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
-from hiddenstate.training.machine import Machine
+from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.settings import TrainConfig
 from hiddenstate.training.task import Epoch, Item, OnProgress, Step, Task, best_epoch
 
@@ -80,7 +80,7 @@ def fit(
     task: Task[Item],
     run: RunFolder,
     out: Path,
-    machine: Machine,
+    machine: RunMachine,
     *,
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
@@ -122,7 +122,7 @@ class _Loop(Generic[Item]):
     """The state of one run."""
 
     def __init__(
-        self, task: Task[Item], run: RunFolder, out: Path, machine: Machine, on_progress: OnProgress, stop: Stop
+        self, task: Task[Item], run: RunFolder, out: Path, machine: RunMachine, on_progress: OnProgress, stop: Stop
     ) -> None:
         self.task, self.run, self.out, self.machine = task, run, out, machine
         self.on_progress, self.stop, self.config = on_progress, stop, task.config

@@ -19,10 +19,10 @@ from hiddenstate.errors import HiddenStateError, MissingDependencyError
 from hiddenstate.training.settings import TrainConfig
 
 V = TypeVar("V")
-M = TypeVar("M", bound="Machine")
+M = TypeVar("M", bound="RunMachine")
 
 
-class Machine:
+class RunMachine:
     """One process on the CPU, without communication.
 
     After a block ``with detect_machine(config) as machine``, its process group no longer exists.
@@ -71,7 +71,7 @@ class Machine:
         """Leave the process group, if one was created."""
 
 
-class _Several(Machine):
+class _Several(RunMachine):
     """One of several processes, or one on another device, through accelerate."""
 
     def __init__(self, config: TrainConfig) -> None:
@@ -171,11 +171,11 @@ def is_leader() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def detect_machine(config: TrainConfig) -> Machine:
+def detect_machine(config: TrainConfig) -> RunMachine:
     """Return the machine of this process, according to ``torchrun`` and the config.
 
     Raises:
         MissingDependencyError: accelerate is needed and is not installed.
     """
     plain = config.device == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) == 1
-    return Machine(config) if plain else _Several(config)
+    return RunMachine(config) if plain else _Several(config)

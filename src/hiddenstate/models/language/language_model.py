@@ -38,7 +38,7 @@ T = TypeVar("T", bound="LanguageModel")
 PRECISIONS = ("fp32", "bf16")
 
 
-class Loss(NamedTuple):
+class LanguageLoss(NamedTuple):
     """The training loss, and the part of it that measures the model's quality, both in nats per token."""
 
     mean: Tensor
@@ -176,7 +176,7 @@ class LanguageModel(CheckedModule):
         out, state = self.read(ids, state)
         return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
 
-    def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[Loss, AnyState]:
+    def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[LanguageLoss, AnyState]:
         """Return the loss over targets ``[T, N]`` (mean surprise plus penalties), and the state for the next call."""
         config = self.config
         out, state = self.read(ids, state)
@@ -186,7 +186,7 @@ class LanguageModel(CheckedModule):
             mean = mean + config.activation_penalty * shown.float().square().mean()
         if config.change_penalty and len(out) > 1:
             mean = mean + config.change_penalty * out.float().diff(dim=0).square().mean()
-        return Loss(mean, surprise), state
+        return LanguageLoss(mean, surprise), state
 
     def features(self, out: Tensor) -> Tensor:
         """Return the softmax's input ``[M, E]`` (``[M, H]`` without tied weights) for hidden states ``[..., H]``."""

@@ -176,7 +176,7 @@ def _cells(config: LanguageConfig, tally: Tally) -> str:
     return f"{counts} | {tally.perplexity:.2f} | {tally.known_perplexity:.2f}"
 
 
-class Batch(NamedTuple):
+class RowSpan(NamedTuple):
     """A span of time steps, and the rows."""
 
     span: Span
@@ -214,18 +214,20 @@ class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally]):
         """Return a text in the order in which the model reads it."""
         return ids[::-1].copy() if self.config.backward else ids
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[Batch | None]:
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[RowSpan | None]:
         """Cut the time steps into spans; each process has its own rows."""
         if ranks > self.config.rows:
             raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
         generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
-        return [Batch(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)]
+        return [
+            RowSpan(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)
+        ]
 
     def size(self, epoch: int) -> int:
         """Count the tokens."""
         return self.rows.length * self.config.rows
 
-    def loss(self, item: Batch) -> Loss:
+    def loss(self, item: RowSpan) -> Loss:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
         inputs, targets = (ids.to(device) for ids in self.rows.read(*item))
