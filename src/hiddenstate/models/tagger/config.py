@@ -94,18 +94,6 @@ def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> 
             raise ArgumentError(f"column {column} needs at least one tag, without duplicates, got {list(names)}")
 
 
-def checked_temperatures(temperatures: Mapping[str, float], columns: Sequence[str]) -> dict[str, float]:
-    """Return the temperatures in the columns' order."""
-    if set(temperatures) != set(columns):
-        got = " ".join(temperatures)
-        raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
-    for column, value in temperatures.items():
-        # With much lower temperatures, the divided scores would be infinite and their differences NaN.
-        if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
-            raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
-    return {column: float(temperatures[column]) for column in columns}
-
-
 def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """Return the tags of each column."""
     for column, names in tags.items():

@@ -71,6 +71,26 @@ class ContextualVectors(nn.Module):
         """Stay in eval mode, because these vectors must not change while something else is trained on them."""
         return super().train(False)
 
+    def to_data(self) -> dict[str, Any]:
+        """Return what `from_data` needs besides the weights, ready for JSON."""
+        models = {"forward": self.forward_model, "backward": self.backward_model}
+        described = {name: model.to_data() for name, model in models.items()}
+        return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "ContextualVectors":
+        """Make contextual vectors from the result of `to_data`, with fresh weights.
+
+        Raises:
+            FileFormatError: something is missing or out of range.
+        """
+        try:
+            parts = [data[name] for name in ("forward", "backward")]
+            models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
+        except (KeyError, TypeError, IndexError) as error:
+            raise FileFormatError(f"not a description of contextual vectors: {error!r}") from error
+        return cls(models[0], models[1])
+
 
 def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield the positions of each word's first and last character in the sentence."""
@@ -103,20 +123,3 @@ def compute_vectors(context: ContextualVectors, sentences: Sequence[Sequence[str
         for row, position in enumerate(positions):
             vectors[starts[position] : starts[position + 1]] = batch[: len(sentences[position]), row]
     return vectors
-
-
-def context_data(context: ContextualVectors) -> dict[str, Any]:
-    """Return what `context_from_data` needs besides the weights, ready for JSON."""
-    models = {"forward": context.forward_model, "backward": context.backward_model}
-    described = {name: model.to_data() for name, model in models.items()}
-    return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
-
-
-def context_from_data(data: Any) -> ContextualVectors:
-    """Make contextual vectors from the result of `context_data`, with fresh weights."""
-    try:
-        parts = [data[name] for name in ("forward", "backward")]
-        models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
-    except (KeyError, TypeError, IndexError) as error:
-        raise FileFormatError(f"not a description of contextual vectors: {error!r}") from error
-    return ContextualVectors(models[0], models[1])

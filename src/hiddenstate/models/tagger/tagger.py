@@ -20,20 +20,8 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.building import Dropout, dropout_odds, made_if_it_fits
 from hiddenstate.models.cells import CELL_NAMES, VERSION_5
-from hiddenstate.models.tagger.config import (
-    VERSION_4,
-    TaggerConfig,
-    check_columns,
-    check_tags,
-    checked_temperatures,
-    upgraded,
-)
-from hiddenstate.models.tagger.context_vectors import (
-    ContextualVectors,
-    compute_vectors,
-    context_data,
-    context_from_data,
-)
+from hiddenstate.models.tagger.config import VERSION_4, TaggerConfig, check_columns, check_tags, upgraded
+from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
 from hiddenstate.models.tagger.decoding import Chain, best, find, tagging_loss
 from hiddenstate.models.tagger.tagging import (
     SENTENCES_TOGETHER,
@@ -452,7 +440,7 @@ class Tagger(CheckedModule):
         vocabulary["tags"] = {column: list(names) for column, names in encoder.tags.items()}
         vocabulary["temperatures"] = dict(self.temperatures)
         if self.context is not None:
-            vocabulary["context"] = context_data(self.context)
+            vocabulary["context"] = self.context.to_data()
         # Settings that earlier formats imply are left out.
         return {name: v for name, v in config.items() if name not in implied or v != implied[name]}, vocabulary
 
@@ -466,7 +454,7 @@ class Tagger(CheckedModule):
         config, vocabulary = upgraded(config, vocabulary)
         try:
             words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
-            context = context_from_data(vocabulary["context"]) if "context" in vocabulary else None
+            context = ContextualVectors.from_data(vocabulary["context"]) if "context" in vocabulary else None
             settings = TaggerConfig.from_data(config, "a tagger's config")
             tagger = cls(settings, words, chars, check_tags(vocabulary["tags"]), context)
             tagger.calibrate(vocabulary["temperatures"])
@@ -480,7 +468,15 @@ class Tagger(CheckedModule):
         Raises:
             ArgumentError: a column is missing or unknown, or a temperature is not between 1e-6 and 1e6.
         """
-        self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
+        columns = tuple(self.encoder.tags)
+        if set(temperatures) != set(columns):
+            got = " ".join(temperatures)
+            raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
+        for column, value in temperatures.items():
+            # With much lower temperatures, the divided scores would be infinite and their differences NaN.
+            if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
+                raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
+        self.temperatures = {column: float(temperatures[column]) for column in columns}
 
     def _word_inputs(self, words: Sequence[str]) -> Tensor:
         """Return the input vectors ``[F, C]`` of words without their context: word embedding and spelling."""
