@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 
@@ -16,10 +16,11 @@ from hiddenstate.training.checkpoint import RunFolder, default_run
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.settings import RunFile, StrPath, TrainConfig, format_setting
-from hiddenstate.training.task import Epoch, OnProgress, Result, best_epoch
+from hiddenstate.training.task import Epoch, OnProgress, Task, best_epoch
 
 C = TypeVar("C", bound=TrainConfig)
 M = TypeVar("M")  # the type of the measurements
+R = TypeVar("R", covariant=True)  # the type of the result
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,23 @@ def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any])
     return f"{text}\n\nSettings: {settings}."
 
 
-class ModelTask(Generic[C, N, M]):
-    """What the tagger's and the language model's task have in common beyond `hiddenstate.training.task.Task`."""
+class ModelTask(Generic[C, N, M, R]):
+    """What the tasks of the tagger and the language model have in common.
 
-    result: type[Result[M]]
-    card: Callable[[str, N, Origin, Outcome[M]], str]  # writes the model's card; the text is its heading
+    ``card`` writes a model's card in Markdown, below a heading; ``result`` makes the run's result of its history, its
+    best epoch, and the measurements on the dev and test data.
+    """
+
     model: N
     dev: M  # the measurements of the last evaluation
 
-    def __init__(self, wanted: RunFile[C]) -> None:
-        self.config, self.wanted = wanted.settings, wanted
+    def __init__(
+        self,
+        wanted: RunFile[C],
+        card: Callable[[str, N, Origin, Outcome[M]], str],
+        result: Callable[[tuple[Epoch, ...], Epoch, M, M | None], R],
+    ) -> None:
+        self.config, self.wanted, self._card, self._result = wanted.settings, wanted, card, result
 
     def calibrate(self, model: N) -> None:
         """Fit what depends on the dev data to the weights as they are stored."""
@@ -122,27 +130,34 @@ class ModelTask(Generic[C, N, M]):
 
     def write(self, folder: Path, model: N, outcome: Outcome[M]) -> None:
         """Write a model with its card."""
-        save(model, folder, self.card(folder.resolve().name, model, describe_origin(self.wanted), outcome))
+        save(model, folder, self._card(folder.resolve().name, model, describe_origin(self.wanted), outcome))
 
-    def finish(self, folder: Path, history: tuple[Epoch, ...]) -> Result[M]:
+    def finish(self, folder: Path, history: tuple[Epoch, ...]) -> R:
         """Measure the best model as rounded on disk, and write the result into its card."""
         best, stored = best_epoch(history), load_as(type(self.model), folder)
         self.calibrate(stored)
         dev, test = self.measure(stored, "dev"), self.measure(stored, "test")
         assert dev is not None
         self.write(folder, stored, Outcome(best.last.epoch, len(history), True, dev, test))
-        return self.result(history, best, dev, test)
+        return self._result(history, best, dev, test)
+
+
+class RunnableTask(Task[Any], Protocol[R]):
+    """A task that can finish its model."""
+
+    def finish(self, folder: Path, history: tuple[Epoch, ...]) -> R:
+        """Measure the best model in the folder, and return the run's result."""
 
 
 def run_task(
-    make: Callable[[RunFile[C]], Any],
+    make: Callable[[RunFile[C]], RunnableTask[R]],
     wanted: RunFile[C],
     run: StrPath | None = None,
     *,
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
-) -> Any:
-    """Execute a run file of any kind: ``make`` its `ModelTask`, train, and finish the best model."""
+) -> R:
+    """Execute a run file of any kind: ``make`` its task, train, and finish the best model."""
     out = Path(wanted.files["out"])
     run_folder = RunFolder(run or default_run(out))
     # The folder is locked before anything is repaired, and until the model is finished.

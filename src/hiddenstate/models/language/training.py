@@ -92,7 +92,7 @@ def train_language_model(
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
     wanted = RunFile.of(KIND, config or LanguageConfig(), files, about)
-    return run_language_model(wanted, run, on_progress=on_progress)
+    return run_task(LanguageTask, wanted, run, on_progress=on_progress)
 
 
 def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> LanguageTraining:
@@ -110,7 +110,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # the run file names every setting
-    return run_language_model(wanted, run, resume=True, on_progress=on_progress)
+    return run_task(LanguageTask, wanted, run, resume=True, on_progress=on_progress)
 
 
 _LIMITS = """\
@@ -183,15 +183,13 @@ class RowSpan(NamedTuple):
     rows: slice
 
 
-class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally]):
+class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally, LanguageTraining]):
     """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     higher_is_better = False
-    result = LanguageTraining
-    card = staticmethod(write_language_card)
 
     def __init__(self, wanted: RunFile[LanguageConfig]) -> None:
-        super().__init__(wanted)
+        super().__init__(wanted, write_language_card, LanguageTraining)
         self.unit = "characters" if self.config.level == "char" else "words"
         tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
         if len(tokens) == 1:

@@ -112,7 +112,7 @@ def train_tagger(
     about = {"command": command, "about_data": about_data, "licence": licence}
     lists = {"teacher": [find_folder(teacher) for teacher in teachers], "untagged": untagged}
     wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about, lists)
-    return run_tagger(wanted, run, on_progress=on_progress)
+    return run_task(TaggerTask, wanted, run, on_progress=on_progress)
 
 
 def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
@@ -130,7 +130,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), TAGGER_RUN)
-    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+    return run_task(TaggerTask, wanted, run, resume=True, on_progress=on_progress)
 
 
 _COLUMNS = {
@@ -250,16 +250,14 @@ def _measured(outcome: Outcome[Reports]) -> list[tuple[str, str, Report]]:
     return [(name, column, report) for name, reports in parts for column, report in reports.items()]
 
 
-class TaggerTask(ModelTask[TaggerConfig, Tagger, Reports]):
+class TaggerTask(ModelTask[TaggerConfig, Tagger, Reports, Training]):
     """A tagger with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     unit = "words"
     higher_is_better = True
-    result = Training
-    card = staticmethod(write_card)
 
     def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
-        super().__init__(wanted)
+        super().__init__(wanted, write_card, Training)
         files, columns = wanted.files, self.config.columns
         teachers, untagged = (wanted.lists.get(name, ()) for name in ("teacher", "untagged"))
         _check_teaching(self.config, teachers, untagged)
