@@ -257,8 +257,9 @@ class _Loop(Generic[Item]):
             **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
         }
         tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
-        run = self.position, self.machine.ranks, self.task.fingerprint
-        self.run.write(Checkpoint(*run, tensors, self.config.fixed()), finished=self.is_over)
+        settings = self.config.fixed()
+        checkpoint = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
+        self.run.write(checkpoint, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
