@@ -38,7 +38,7 @@ class TaggerConfig(TrainConfig):
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the maximum number of words in a batch.
         varied: share of an epoch's sentences that are replaced by a variant, a part or a change of letter case
-            (`lessons/variants.py`). Each epoch draws different sentences; a sentence's variant never changes.
+            (`syllabus.py`). Each epoch draws different sentences; a sentence's variant never changes.
         teacher_share: with teachers, the weight of their probabilities relative to a word's tag.
         tagged_epochs: with teachers, the number of final epochs that learn only from tags.
         untagged_words: the number of words of untagged text in an epoch, drawn for each; 0 for all.
