@@ -9,7 +9,7 @@ from hiddenstate.cli.explain_options import AgainstOption, LabelOption, OfOption
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
     from hiddenstate.explain.graph.result import Graph
-    from hiddenstate.explain.subject.resolve_target import TargetLike
+    from hiddenstate.explain.subject.target import TargetLike
 
 
 def graph(

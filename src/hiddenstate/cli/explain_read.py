@@ -5,10 +5,10 @@ from typing import NamedTuple
 import torch
 
 from hiddenstate.cli.outputs import text_from
-from hiddenstate.explain.subject.outputs import needed_head
-from hiddenstate.explain.subject.resolve_target import Logit, LogProbability, log_probability, logit
+from hiddenstate.explain.subject.head import needed_head
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import Logit, LogProbability, log_probability, logit
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_folder import load_any
 from hiddenstate.models.tagger.tagger import Tagger

@@ -9,8 +9,8 @@ from hiddenstate.cli.explain_options import LabelOption, OfOption, WordOption
 
 if TYPE_CHECKING:
     from hiddenstate.cli.explain_read import Read
-    from hiddenstate.explain.subject.resolve_target import TargetLike
     from hiddenstate.explain.subject.subject import Subject
+    from hiddenstate.explain.subject.target import TargetLike
     from hiddenstate.explain.sweep.result import Sweep
 
 
@@ -76,7 +76,7 @@ def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetL
     """Return one text's prediction minus the other's, at a step; by default the first step at which they differ."""
     import torch
 
-    from hiddenstate.explain.subject.resolve_target import logit
+    from hiddenstate.explain.subject.target import logit
 
     with torch.no_grad():
         best, others = (one.run().logits[:, 0].argmax(-1).tolist() for one in (clean, corrupt))

@@ -1,7 +1,5 @@
 """The numbers of ``hiddenstate read``: the values of one layer at each word, as rows, JSON and CSV."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +11,9 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import GATES, STATES
-from hiddenstate.tracing.summary import StepSummary, summaries_of
+from hiddenstate.structure.tables import csv_text
 from hiddenstate.tracing.unit_step import Moment
+from hiddenstate.tracing.views import StepSummary, summaries_of
 
 CHANGED = 3
 
@@ -114,12 +113,9 @@ def _row(word: Word) -> dict[str, Any]:
 
 def as_csv(described: Iterable[Sequence[Word]]) -> str:
     """Return a header line and a line for each word."""
-    buffer = io.StringIO()
-    rows = [_flat(sentence, t, word) for sentence, words in enumerate(described) for t, word in enumerate(words)]
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return csv_text(
+        [_flat(sentence, t, word) for sentence, words in enumerate(described) for t, word in enumerate(words)]
+    )
 
 
 def _flat(sentence: int, step: int, word: Word) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from rich.cells import cell_len, chop_cells
 from rich.text import Span, Text
 
 from hiddenstate.structure.names import GATES, STATES
-from hiddenstate.tracing.summary import StepSummary
 from hiddenstate.tracing.unit_step import Moment
+from hiddenstate.tracing.views import StepSummary
 
 LONGEST_WORD = 24
 LEFT = " "  # left margin of the table

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from hiddenstate.base.messages import plain
 from hiddenstate.corpus.fingerprint import model_fingerprint
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
@@ -17,7 +18,6 @@ from hiddenstate.corpus.search.grammar import parse_query
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
-from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_folder import find_folder, load

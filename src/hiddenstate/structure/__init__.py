@@ -12,6 +12,7 @@ messages
 - `equations.py`: the equations as text
 - `weights.py`: every weight by gate
 - `table.py`: the table of the weights, for a terminal, as text and as HTML
+- `tables.py`: any table, as text for a terminal and as CSV
 - `diagram.py`: the diagram of a network unrolled over a sentence
 - `structure.py`: the public class, `Structure`
 """

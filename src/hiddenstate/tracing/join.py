@@ -19,12 +19,7 @@ from hiddenstate.tracing.trace import Trace
 
 
 def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
-    """Return the places to record for one step of a cell with the state ``h [N, H]``: layer 0, one time step.
-
-    Raises:
-        TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError: an argument does not fit.
-    """
+    """Return the places to record for one step of a cell with the state ``h [N, H]``: layer 0, one time step."""
     with naming(asked.name):
         places = resolve_places(Layers(1, False, cell), asked.keep, asked.pre)
         if not places:
@@ -37,15 +32,7 @@ def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
 def trace_of_step(
     wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: Layout
 ) -> Trace:
-    """Build the trace of one step of a cell.
-
-    Args:
-        wanted: the places to record.
-        cell: the kind of cell.
-        seen: maps each quantity, including the states, to its value ``[N, H]``.
-        initial: the previous states, ``[N, H]`` each.
-        layout: ``"T"`` for a step without a batch.
-    """
+    """Build the trace of one step of a cell."""
     states = [from_time_first(seen[name][None], layout) for name in cell.carried]
     return Trace(
         out=states[0],
@@ -147,11 +134,7 @@ def _joined_tokens(chain: Sequence[Trace]) -> tuple[tuple[str, ...], ...] | None
 
 
 def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
-    """Return a trace reduced to the chosen steps, with a token for each; all of its steps must have been recorded.
-
-    Raises:
-        IndexRangeError, ArgumentError, ShapeError, ArgumentTypeError: an argument does not fit.
-    """
+    """Return a trace reduced to the chosen steps, with a token for each; all of its steps must have been recorded."""
     times = ascending(resolve(steps, trace.length, "steps"))
     if not times:
         raise ArgumentError(f"nothing to record: 0 of {trace.length} steps (steps=)")

@@ -30,18 +30,12 @@ class Chosen(NamedTuple):
 
 
 def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
-    """Find the modules to record: all, or those at or under one of the paths.
-
-    Raises:
-        ArgumentTypeError: the model is not a module, or the paths are not a list.
-        ArgumentError: the model contains no layer or cell of ours.
-        NameUnknownError: there is no layer or cell at or under a path.
-    """
+    """Find the modules to record: all, or those at or under one of the paths."""
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
-    found = {path: find_recordable(module) for path, module in every}
-    ours = {path: traceable for path, traceable in found.items() if traceable is not None}
+    recordable = {path: find_recordable(module) for path, module in every}
+    ours = {path: traceable for path, traceable in recordable.items() if traceable is not None}
     theirs = tuple(path for path, module in every if isinstance(module, THEIRS) and path not in ours)
     if not ours:
         raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
@@ -63,15 +57,15 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
 
 
 def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:
-    found = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
-    if not found:
+    below = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
+    if not below:
         hint = (
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
         raise NameUnknownError(
             f"no hiddenstate layer or cell at or under {path!r}{hint}: the model has {list_paths(ours)}"
         )
-    return found
+    return below
 
 
 def record_specs(
@@ -82,20 +76,14 @@ def record_specs(
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
 ) -> dict[Traceable, TraceOptions]:
-    """Return what to record of each module; modules with none of the places are omitted.
-
-    Raises:
-        NameUnknownError: no module has a place, or tokens are for an unknown path.
-        ArgumentTypeError: ``keep`` is not a list.
-        ArgumentError: there is nothing to record.
-    """
+    """Return what to record of each module; modules with none of the places are omitted."""
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:
         raise NameUnknownError(
             f"tokens are for {list_paths(unknown)}, but the recorded modules are {list_paths(chosen.modules)}"
         )
-    words = {chosen.modules[path]: given for path, given in by_path.items()}
+    words = {chosen.modules[path]: words_ for path, words_ in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
         names.setdefault(module, list_paths([path]))
@@ -116,17 +104,17 @@ def _places_by_module(
         raise ArgumentError("nothing to record: keep= is empty")
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
-        meant = [one for at, one in modules.items() if not path or at == path]
-        having = [one for one in meant if has_place(place, *one._traced_layers())]
+        meant = [module_ for at, module_ in modules.items() if not path or at == path]
+        having = [module_ for module_ in meant if has_place(place, *module_._traced_layers())]
         if not having:
             raise _unknown_place(name, path, modules)
-        for one in having:
-            kept[one][place] = None
+        for module_ in having:
+            kept[module_][place] = None
     return {module: list(names) for module, names in kept.items() if names}
 
 
 def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> NameUnknownError:
-    layers = {at: one._traced_layers() for at, one in modules.items()}
+    layers = {at: module._traced_layers() for at, module in modules.items()}
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
@@ -142,7 +130,7 @@ def list_paths(paths: Iterable[str]) -> str:
 
 
 @dataclass(eq=False)
-class Run:
+class ModelRecording:
     """Records every call of some modules and keeps the traces."""
 
     asked: Mapping[Traceable, TraceOptions]

@@ -235,10 +235,10 @@ class Record:
             first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
-        found = [self._cell_before(place, t, row) for t in real]
-        if not found:
+        states = [self._cell_before(place, t, row) for t in real]
+        if not states:
             return unknown.new_empty(0, len(unknown))
-        return torch.stack([unknown if state is None else state for state in found])
+        return torch.stack([unknown if state is None else state for state in states])
 
     def _cell_before(self, place: Place, t: int, row: int) -> Tensor | None:
         """Return the cell state ``[H]`` before a step, or None if the step read before was not recorded."""

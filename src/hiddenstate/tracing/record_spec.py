@@ -55,12 +55,7 @@ class Recording:
 
 
 def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int) -> Recording:
-    """Check the options of a trace against a call.
-
-    Raises:
-        TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: an option does not fit.
-    """
+    """Check the options of a trace against a call."""
     T, N = call.x.shape[:2]
     wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
@@ -70,11 +65,7 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
 def check_wanted(
     asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
 ) -> RecordSpec:
-    """Return what to record of a call of shape ``(T, N)``.
-
-    Raises:
-        TraceTooLargeError, NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: as for `prepare`.
-    """
+    """Return what to record of a call of shape ``(T, N)``."""
     T, N = shape
     with naming(asked.name):
         wanted = make_record_spec(sizes, T, asked.keep, asked.steps, asked.pre)
@@ -97,19 +88,15 @@ def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     """Return one specification that covers all of them; None if there are none."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
-    places = dict.fromkeys(place for one in wanted for place in one.places)
+    places = dict.fromkeys(place for spec in wanted for place in spec.places)
     steps = wanted[0].steps
-    if any(one.steps != steps for one in wanted):
-        steps = sorted({step for one in wanted for step in one.steps})
+    if any(spec.steps != steps for spec in wanted):
+        steps = sorted({step for spec in wanted for step in spec.steps})
     return RecordSpec(list(places), steps)
 
 
 def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
-    """Return the places and steps to record for a call over T steps.
-
-    Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an option does not fit.
-    """
+    """Return the places and steps to record for a call over T steps."""
     kept = resolve_places(sizes.layers, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
@@ -118,11 +105,7 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
 
 
 def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> list[Place]:
-    """Return the places to record, without repetition.
-
-    Raises:
-        NameUnknownError, ArgumentTypeError: an entry is not an existing place.
-    """
+    """Return the places to record, without repetition."""
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
     else:
@@ -133,12 +116,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places; reject anything but a list of them.
-
-    Raises:
-        ArgumentTypeError: it is not a list.
-        NameUnknownError: an entry is not a name.
-    """
+    """Return the names of places; reject anything but a list of them."""
     if isinstance(keep, str):
         raise ArgumentTypeError(
             f"keep must be a list of places, got the string {shorten(keep)}: write keep=[{shorten(keep)}]"
@@ -267,12 +245,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; the list of a short row may be as short as the row.
-
-    Raises:
-        ShapeError: there is not one word for each step, or not one list for each row.
-        ArgumentTypeError: a string was given instead of a list of words.
-    """
+    """Return the words of each row; the list of a short row may be as short as the row."""
     if tokens is None:
         return None
     if isinstance(tokens, str):

@@ -6,7 +6,6 @@ checkpoint, because they will be written again. Only one process at a time train
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -25,7 +24,7 @@ from hiddenstate.base.files import (
     sync,
     write_tensors,
 )
-from hiddenstate.base.messages import shorten
+from hiddenstate.base.messages import plain, shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
@@ -251,16 +250,8 @@ class RunFolder:
         Raises:
             FileWriteError: it cannot be written; the earlier lines are unchanged.
         """
-        line = json.dumps({"event": event, **_finite(data)}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps({"event": event, **plain(data)}, ensure_ascii=False, allow_nan=False)
         append_line(self.path / METRICS, line)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _position(data: Any) -> Position:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import Context
-from hiddenstate.explain.result.explanation import Explanation, Row, plain
-from hiddenstate.explain.result.terminal import sentence, shortened, table
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
 from hiddenstate.corpus.search.result import AROUND, text_of
@@ -16,8 +17,9 @@ from hiddenstate.corpus.units.permutation import FLIPS, LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
 from hiddenstate.edits.edit import set as hold
 from hiddenstate.edits.edit import zero
-from hiddenstate.explain.result.explanation import Explanation, Row, plain
-from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

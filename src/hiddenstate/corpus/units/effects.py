@@ -12,7 +12,7 @@ from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.corpus.index.folder import Context, IndexFolder
 from hiddenstate.corpus.index.items import Item
 from hiddenstate.edits.edit import Edit
-from hiddenstate.explain.subject.outputs import needed_head, needed_probabilities
+from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.nn.recurrent import Recurrent
 
 ROWS_TOGETHER = 64

@@ -8,7 +8,8 @@ import numpy as np
 
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, shortened, table
+from hiddenstate.explain.result.terminal import sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

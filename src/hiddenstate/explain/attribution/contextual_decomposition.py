@@ -16,8 +16,7 @@ from torch import Tensor
 from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.gate_weights import GateWeights, weights_of_gates
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import GateWeights, Subject, weights_of_gates
 from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.layer_direction import LayerDirection
 from hiddenstate.structure.names import Place
@@ -32,7 +31,7 @@ class Split:
 
 
 @dataclass
-class _State:
+class _SplitState:
     """The states passed from step to step, split: ``[S, P]`` and ``[S, H]``."""
 
     h: tuple[Tensor, Tensor]
@@ -49,37 +48,25 @@ class _Spans:
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every cell and hidden state of one row.
-
-    Args:
-        subject: a subject with one row.
-        inside: bool ``[T, S]``, the steps in each span.
-        initial: bool ``[S]``, the spans that include the initial state.
-
-    Returns:
-        The two parts of each c and h, at each step and for each span.
-
-    Raises:
-        ArgumentError: edits are in force; the decomposition does not support them.
-    """
+    """Split every c and h of one row, for S spans: ``inside [T, S]``, the steps; ``initial [S]``, the initial state."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
     T, sizes = subject.T, subject.sizes
     cut = {way: borders(subject, torch.arange(T), way).tolist() for way in (False, True)}
     spans = _Spans(inside[..., None], initial[:, None], cut)
     x = subject.x[:, :1].detach().cpu().double()
-    given = Split(torch.where(spans.inside, x, 0.0), torch.where(spans.inside, 0.0, x))
-    found: dict[Place, Split] = {}
+    inputs = Split(torch.where(spans.inside, x, 0.0), torch.where(spans.inside, 0.0, x))
+    parts: dict[Place, Split] = {}
     for layer in range(sizes.num_layers):
         sides = []
-        for each in sizes.directions_in(layer):
-            number = sizes.layer_directions.index(each)
+        for track in sizes.directions_in(layer):
+            number = sizes.layer_directions.index(track)
             state = [part[number].detach().cpu().double() for part in subject.initial]
-            h, c = _scan(given, weights_of_gates(subject, *each), spans, each, (state[0], state[1]))
-            found |= {Place(*each, "h"): h, Place(*each, "c"): c}
+            h, c = _scan(inputs, weights_of_gates(subject, *track), spans, track, (state[0], state[1]))
+            parts |= {Place(*track, "h"): h, Place(*track, "c"): c}
             sides.append(h)
-        given = Split(torch.cat([h.beta for h in sides], -1), torch.cat([h.gamma for h in sides], -1))
-    return found
+        inputs = Split(torch.cat([h.beta for h in sides], -1), torch.cat([h.gamma for h in sides], -1))
+    return parts
 
 
 def _scan(
@@ -87,13 +74,13 @@ def _scan(
 ) -> tuple[Split, Split]:
     """Run one layer and direction on split inputs; return h and c, split."""
     from_x = Split(x.beta @ weights.W.T, x.gamma @ weights.W.T)
-    state = _State(*((torch.where(spans.initial, s, 0.0), torch.where(spans.initial, 0.0, s)) for s in begin))
+    state = _SplitState(*((torch.where(spans.initial, s, 0.0), torch.where(spans.initial, 0.0, s)) for s in begin))
     h: dict[int, tuple[Tensor, Tensor]] = {}
     c: dict[int, tuple[Tensor, Tensor]] = {}
     for t in layer_direction.order(len(x.beta)):
         if spans.cut[layer_direction.reverse][t]:
             h_none, c_none = torch.zeros_like(state.h[0]), torch.zeros_like(state.c[0])
-            state = _State((h_none, h_none), (c_none, c_none))
+            state = _SplitState((h_none, h_none), (c_none, c_none))
         z = tuple(
             parts[t] + part @ weights.U.T for parts, part in zip((from_x.beta, from_x.gamma), state.h, strict=True)
         )
@@ -102,9 +89,9 @@ def _scan(
     return _stacked(h), _stacked(c)
 
 
-def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _State, inside: Tensor) -> _State:
+def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _SplitState, inside: Tensor) -> _SplitState:
     """One time step on split pre-activations ``[S, 4H]``; ``inside [S, 1]``."""
-    parts = zip(CELL.gates, *(each.chunk(len(CELL.gates), -1) for each in (*z, weights.b)), strict=True)
+    parts = zip(CELL.gates, *(tensor.chunk(len(CELL.gates), -1) for tensor in (*z, weights.b)), strict=True)
     by_gate = {gate.name: _three(beta, gamma, bias, gate) for gate, beta, gamma, bias in parts}
     i, f, g, o = by_gate["i"], by_gate["f"], by_gate["g"], by_gate["o"]
     both = i.bias * g.bias
@@ -115,7 +102,7 @@ def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _State, inside:
     new_gamma = (f.beta + f.gamma + f.bias) * c_gamma + f.gamma * c_beta + rest
     shown = (o.total * part for part in _two(new_beta, new_gamma))
     h = tuple(part if weights.projection is None else part @ weights.projection.T for part in shown)
-    return _State((h[0], h[1]), (new_beta, new_gamma))
+    return _SplitState((h[0], h[1]), (new_beta, new_gamma))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Gradient times difference, and integrated gradients."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.explain.attribution.players import Players
-from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.attribution.result import MethodResult
+from hiddenstate.explain.subject.target import BatchRunner
 
 FIRST_POINTS = 16
 MOST_POINTS = 1024
@@ -17,40 +18,18 @@ LEAST = 0.1  # smaller differences count as this large
 GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative to a plain run
 
 
-@dataclass(frozen=True, eq=False)
-class Integral:
-    """Integrated gradients: a part for each player, and the quality of the quadrature.
-
-    Attributes:
-        parts: ``[P]``, the players' parts.
-        points: the number of quadrature points.
-        missing: ``f(x) - f(baseline) - parts.sum()``.
-        converged: whether ``missing`` is small enough.
-    """
-
-    parts: Tensor
-    points: int
-    missing: float
-    converged: bool
-
-
 def gradient_parts(work: BatchRunner, players: Players) -> Tensor:
     """Return gradient times difference to the baseline for each player, ``[P]``."""
     return _along(work, players, np.array([1.0]), np.array([1.0]))
 
 
-def integrated(work: BatchRunner, players: Players, difference: float, points: int | None) -> Integral:
+def integrated(work: BatchRunner, players: Players, ends: MethodResult, points: int | None) -> MethodResult:
     """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
 
     Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
     ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
-
-    Args:
-        work: runs the subject.
-        players: the parts of the input that differ from the baseline.
-        difference: ``f(x) - f(baseline)``.
-        points: a fixed number of points, which is not doubled.
     """
+    difference = ends.whole - ends.none
     bound = SHARE * max(abs(difference), LEAST)
     count = points or FIRST_POINTS
     while True:
@@ -59,7 +38,7 @@ def integrated(work: BatchRunner, players: Players, difference: float, points: i
         missing = difference - float(parts.sum())
         converged = abs(missing) <= bound
         if converged or points is not None or count >= MOST_POINTS:
-            return Integral(parts, count, missing, converged)
+            return replace(ends, parts=parts, residual=missing, exact=converged, points=count)
         count *= 2
 
 
