@@ -219,41 +219,38 @@ def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
-        return _load(kind, folder)
+        stored_kind, described, described_by, weights = _described(folder)
+        if stored_kind != kind.kind:
+            raise FileFormatError(f"{folder} is a model of kind {stored_kind!r}, expected {kind.kind!r}")
+        file = WeightsFile(weights)
+        # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
+        if any(type(L) is int and len(file.shapes) < L for L in _values_named("num_layers", described)):
+            raise FileFormatError(f"{weights}: there are weights for fewer layers than num_layers in {described_by}")
+        # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
+        outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
+        tensors = file.read(outline, described_by)
+        with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
+            model = kind.from_data(*described)
+        model.float()  # whatever torch's default type is
+        model.load_state_dict(tensors)
+        model.eval()
+        return model
 
 
-def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    stored: Any
-    described: tuple[Any, Any]
-    if model_file.is_model_file(folder):
-        weights, described_by = Path(folder), "its metadata"
-        metadata = model_file.read_head(folder)
-        stored = metadata.get("kind", "")
-        if stored == model_file.LAYER:
-            raise FileFormatError(
-                f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
-            )
-        described = model_file.parse_description(metadata, folder)
-    else:
+def _described(folder: str | os.PathLike[str]) -> tuple[Any, tuple[Any, Any], str, Path]:
+    """Return the kind, the config and vocabulary of a model, the name of what holds these, and the weights' file."""
+    if not model_file.is_model_file(folder):
         path = find_complete_folder(folder)
         head = _head(path, str(folder))
-        weights, described_by = path / WEIGHTS, f"{CONFIG} and {VOCABULARY}"
-        stored, described = head.get("kind"), (head.get("config"), _object(path / VOCABULARY))
-    if stored != kind.kind:
-        raise FileFormatError(f"{folder} is a model of kind {stored!r}, expected {kind.kind!r}")
-    file = WeightsFile(weights)
-    # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
-    if any(type(L) is int and len(file.shapes) < L for L in _values_named("num_layers", described)):
-        raise FileFormatError(f"{weights}: there are weights for fewer layers than num_layers in {described_by}")
-    # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
-    outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
-    tensors = file.read(outline, described_by)
-    with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
-        model = kind.from_data(*described)
-    model.float()  # whatever torch's default type is
-    model.load_state_dict(tensors)
-    model.eval()
-    return model
+        described = head.get("config"), _object(path / VOCABULARY)
+        return head.get("kind"), described, f"{CONFIG} and {VOCABULARY}", path / WEIGHTS
+    metadata = model_file.read_head(folder)
+    kind = metadata.get("kind", "")
+    if kind == model_file.LAYER:
+        raise FileFormatError(
+            f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
+        )
+    return kind, model_file.parse_description(metadata, folder), "its metadata", Path(folder)
 
 
 def _values_named(name: str, data: Any) -> Iterator[Any]:
