@@ -40,7 +40,6 @@ SHIPPED = ("tagger-en", "shakespeare")
 
 Model = Tagger | LanguageModel
 M = TypeVar("M", Tagger, LanguageModel)
-KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind in (Tagger, LanguageModel)}
 
 
 def shipped(name: str = "tagger-en") -> Path:
@@ -187,7 +186,9 @@ def read_kind(folder: str | os.PathLike[str]) -> str:
 
 def load_any(folder: str | os.PathLike[str]) -> Model:
     """Read a tagger or a language model, ready to use."""
-    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, even for unknown kinds
+    if read_kind(folder) == LanguageModel.kind:
+        return load_as(LanguageModel, folder)
+    return load_as(Tagger, folder)  # raises the right error, even for unknown kinds
 
 
 @overload

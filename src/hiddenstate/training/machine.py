@@ -121,7 +121,8 @@ class _Several(RunMachine):
             raise failure
         if text is not None:
             raise HiddenStateError(f"the first process failed: {text}")
-        return result  # type: ignore[return-value]
+        shared: V = result
+        return shared
 
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():
