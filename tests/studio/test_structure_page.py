@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.structure.equations import equations
 from hiddenstate.structure.names import GATES
+from hiddenstate.structure.weights import equations
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules

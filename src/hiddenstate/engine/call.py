@@ -1,4 +1,4 @@
-"""The canonical description of a call, which every path computes, and its result."""
+"""The canonical description of a call, which every path computes; what to record of it; and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +10,17 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine.record import RecordSpec
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import parameter_names
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection, Place
+from hiddenstate.structure.sizes import Sizes, parameter_names
+
+
+@dataclass(frozen=True)
+class RecordSpec:
+    """The places and time steps to record of a call."""
+
+    places: Sequence[Place]
+    steps: Sequence[int]
+
 
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
@@ -125,7 +132,7 @@ class Call:
         )
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
 
     ``c_n`` is None if the cell has no cell state. ``values`` maps places, and ``carried`` layers and directions, to
@@ -137,6 +144,26 @@ class Result(NamedTuple):
     c_n: Any  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """The path that a call takes, and why no faster path can run it.
+
+    Attributes:
+        name: ``"fast"``, or the name of a path in the documentation of the engine.
+        reasons: maps each faster path to the reason why it can't run the call.
+        plan: how the native engine would divide such a call now; None if it does not compute it in one native call.
+    """
+
+    name: str
+    reasons: dict[str, str]
+    plan: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"This call runs on the path {self.name!r}."]
+        lines += [] if self.plan is None else [f"  plan: {self.plan}"]
+        return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
 
 
 STATES = 5  # the number of leaves that come before the weights
@@ -186,7 +213,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
         The last layer's output, and the results of ``run``, whose first item must be the output of its layer and
         direction.
     """
-    done: list[R] = []
+    results: list[R] = []
     x = call.x
     D = call.sizes.directions
     for first in range(0, len(call.layer_directions), D):
@@ -194,8 +221,8 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
             x = x * call.masks[first // D - 1]
         sides = [run(k, x) for k in range(first, first + D)]
         x = torch.cat([side[0] for side in sides], dim=-1) if D > 1 else sides[0][0]
-        done += sides
-    return x, done
+        results += sides
+    return x, results
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:

@@ -32,7 +32,7 @@ from torch import Tensor
 from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, FileFormatError
 from hiddenstate.nn.quantised import SCALE, WeightType
 from hiddenstate.nn.rnn import Layer, new_layer

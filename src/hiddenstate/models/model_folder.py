@@ -19,7 +19,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
 from hiddenstate.models.building import make_meta_model

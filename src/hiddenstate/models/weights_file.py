@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hiddenstate.base.reading import check_safetensors, reading
-from hiddenstate.engine.int8 import quantise
+from hiddenstate.engine.weights import quantise
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 _FLOATS = {"float16": torch.float16, "float32": torch.float32}

@@ -100,11 +100,11 @@ def new_layer(sizes: Sizes, **options: Any) -> Any:
         sizes: its sizes and kind of cell.
         options: the other arguments of the class, such as ``batch_first`` and ``dropout``.
     """
-    given = asdict(sizes)
-    cell = given.pop("cell")
+    arguments = asdict(sizes)
+    cell = arguments.pop("cell")
     if not sizes.proj_size:
-        del given["proj_size"]  # an option that only an LSTM has
+        del arguments["proj_size"]  # an option that only an LSTM has
     for nonlinearity, mode in MODES.items():
         if cell == mode:
-            given["nonlinearity"] = nonlinearity
-    return LAYERS[cell](**given, **options)
+            arguments["nonlinearity"] = nonlinearity
+    return LAYERS[cell](**arguments, **options)

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import FrozenIndex, ascending, resolve
 from hiddenstate.cells.cell import Cell
-from hiddenstate.engine.record import RecordSpec
+from hiddenstate.engine.call import RecordSpec
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import Layers
+from hiddenstate.structure.names import AxisOrder, Layers, from_time_first
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_limit, naming, resolve_places, resolve_tokens
 from hiddenstate.tracing.trace import Trace
 
@@ -30,7 +29,7 @@ def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
 
 
 def trace_of_step(
-    wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: Layout
+    wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: AxisOrder
 ) -> Trace:
     """Build the trace of one step of a cell."""
     states = [from_time_first(seen[name][None], layout) for name in cell.carried]

@@ -11,8 +11,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import has_place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
 from hiddenstate.tracing.join import chained, narrowed
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
 from hiddenstate.tracing.trace import Trace
@@ -83,12 +82,15 @@ def record_specs(
         raise NameUnknownError(
             f"tokens are for {list_paths(unknown)}, but the recorded modules are {list_paths(chosen.modules)}"
         )
-    words = {chosen.modules[path]: words_ for path, words_ in by_path.items()}
+    words = {chosen.modules[path]: own for path, own in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
         names.setdefault(module, list_paths([path]))
     places = _places_by_module(chosen.modules, keep)
-    return {m: TraceOptions(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
+    return {
+        module: TraceOptions(kept, steps, pre, words.get(module), limit, names[module])
+        for module, kept in places.items()
+    }
 
 
 def _places_by_module(
@@ -104,12 +106,12 @@ def _places_by_module(
         raise ArgumentError("nothing to record: keep= is empty")
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
-        meant = [module_ for at, module_ in modules.items() if not path or at == path]
-        having = [module_ for module_ in meant if has_place(place, *module_._traced_layers())]
+        meant = [layer for at, layer in modules.items() if not path or at == path]
+        having = [layer for layer in meant if has_place(place, *layer._traced_layers())]
         if not having:
             raise _unknown_place(name, path, modules)
-        for module_ in having:
-            kept[module_][place] = None
+        for layer in having:
+            kept[layer][place] = None
     return {module: list(names) for module, names in kept.items() if names}
 
 

@@ -14,8 +14,7 @@ from hiddenstate.base.indexing import Index, freeze
 from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.names import split_path
-from hiddenstate.structure.paths import at_path
+from hiddenstate.structure.names import at_path, split_path
 from hiddenstate.tracing.join import goes_on, joined
 from hiddenstate.tracing.model_recorder import MOST_PATHS, ModelRecording, chosen_modules, list_paths, record_specs
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens

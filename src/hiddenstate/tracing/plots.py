@@ -15,8 +15,7 @@ from hiddenstate.base.figures import Picture, shortened, text_width
 from hiddenstate.base.indexing import resolve
 from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.names import LayerDirection, Place, parse_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -15,8 +15,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import Layers, Place, parse_place
+from hiddenstate.structure.names import AxisOrder, Layers, Place, from_time_first, parse_place
 from hiddenstate.tracing.unit_step import Moment
 
 
@@ -57,7 +56,7 @@ class Record:
     length: int
     num_layers: int
     bidirectional: bool
-    layout: Layout
+    layout: AxisOrder
     lengths: Tensor | None = None
     reset: Tensor | None = None
     tokens: tuple[tuple[str, ...], ...] | None = None

@@ -11,9 +11,8 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.call import Call, Result, zero_state
+from hiddenstate.engine.call import Call, CallResult, RecordSpec, zero_state
 from hiddenstate.engine.inputs import Form
-from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -22,8 +21,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
-from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import Layers, Place, parse_place, places
+from hiddenstate.structure.names import AxisOrder, Layers, Place, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -157,7 +155,7 @@ def trace_of_all(
 ) -> Trace:
     """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
-    layout: Layout = "T" if single else "NT" if batch_first else "TN"
+    layout: AxisOrder = "T" if single else "NT" if batch_first else "TN"
     outputs = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
@@ -198,7 +196,7 @@ def build_trace(
     recorded: RecordSpec,
     call: Call,
     form: Form,
-    result: Result,
+    result: CallResult,
     out: Tensor | PackedSequence,
     state: Any,
 ) -> Trace:

@@ -12,8 +12,7 @@ from torch import Tensor
 from hiddenstate.base.validation import optional_package
 from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.axis_order import from_time_first
-from hiddenstate.structure.names import Place
+from hiddenstate.structure.names import Place, from_time_first
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:

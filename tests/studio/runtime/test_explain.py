@@ -19,7 +19,7 @@ from hiddenstate.explain.subject.target import resolve_target
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
+from hiddenstate.structure.names import LayerDirection, layer_directions
 from language_models import make as make_language_model
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, unpacked

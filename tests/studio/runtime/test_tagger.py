@@ -11,7 +11,7 @@ from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.studio.bundles import models
+from hiddenstate.studio.bundles import opening
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make as make_language_model
@@ -139,7 +139,7 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
     """The shipped model has format version 1 and half precision."""
-    found = models.bundle_folder(shipped())
+    found = opening.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
     reading = load_tagger(shipped()).read(words)

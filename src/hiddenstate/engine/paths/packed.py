@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from hiddenstate.base.torch_internals import STREAM_INTERCEPTORS, interception
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import Call, Result
-from hiddenstate.engine.interception import STREAM_INTERCEPTORS, interception, why_not_plain
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.kernels import Kernel, new
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
@@ -96,8 +96,7 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
     types = dict.fromkeys(value.dtype for value in known if value.dtype is not torch.int8)
     if len(types) != 1:
         return f"the weights' types are mixed: {', '.join(map(str, types))}"
-    against = (*map(why_not_plain, known), *map(kernels.why_not_served, types), kernels.why_not_known(sizes.cell))
-    return next((why for why in against if why is not None), None) or interception(autocast=True)
+    return kernels.why_not(sizes.cell, next(iter(types)), known) or interception(autocast=True)
 
 
 @dataclass(eq=False)
@@ -128,19 +127,9 @@ class StreamSteps:
 FEW_STEPS = 4
 
 
-def why_not_few(steps: StreamSteps) -> str | None:
-    """Return the reason if there are too many steps, or None."""
-    return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
-
-
-def why_not(steps: StreamSteps) -> str | None:
-    """Return why steps can't run on packed weights, or None."""
-    return "the layer has forward hooks" if any(steps.hooks) else steps.packed[1]
-
-
-def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> Result:
+def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> CallResult:
     """Read ``x [T, N, C]`` on packed weights, and update the states in place."""
     stepper, _ = steps.packed
     assert stepper is not None
     h, *more = state
-    return Result(stepper.run(x, state), h, more[0] if more else None)
+    return CallResult(stepper.run(x, state), h, more[0] if more else None)

@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.cells.cell import Cell, MemorySplit, secant
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import before_each_step, borders, row_values
 from hiddenstate.explain.subject.subject import Subject, weights_of_gates
 from hiddenstate.explain.subject.target import Readout
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.structure.names import LayerDirection, Place
 from hiddenstate.tracing.trace import Trace
 
 

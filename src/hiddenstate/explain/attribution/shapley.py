@@ -9,10 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.attribution.players import Players, masked_targets
 from hiddenstate.explain.attribution.result import MethodResult
 from hiddenstate.explain.subject.target import BatchRunner
-from hiddenstate.nn.scoped_edits import edits_in_force
 
 State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
 

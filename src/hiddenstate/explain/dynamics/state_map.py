@@ -13,9 +13,9 @@ from torch.nn.functional import linear
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import Sizes
 
 MOST_NUMBERS = 4096  # at this state size, the Jacobian takes 134 MB

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.names import LayerDirection, Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
 ROUNDINGS = 16  # an edit's change of fewer units in the last place counts as rounding

@@ -11,14 +11,12 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
+from hiddenstate.edits.resolve import edits_in_force, share_edits
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError, TraceTooLargeError
 from hiddenstate.explain.subject.head import Head, needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import ModuleOutput
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.names import LayerDirection, Place, list_places, parse_place, split_path
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 

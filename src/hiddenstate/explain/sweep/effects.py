@@ -11,12 +11,12 @@ from torch import Tensor
 from hiddenstate.cells.cell import ValueHook, Weights
 from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.engine.reference import scan
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import before_each_step, borders
 from hiddenstate.explain.subject.subject import Outputs, Subject
 from hiddenstate.explain.subject.target import BatchRunner, Target
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.names import QUANTITIES, Place
 from hiddenstate.tracing.trace import Trace
 

@@ -65,9 +65,9 @@ class ConversionReport:
 _HEAD = ("path", "was", "is now", "sizes", "parameters", "shared with")
 
 
-def _row(one: Converted) -> tuple[str, ...]:
-    shared = ", ".join([*map(named, one.paths[1:]), *one.tied])
-    return named(one.paths[0]), one.was, one.became, one.sizes, f"{one.parameters:,}", shared
+def _row(layer: Converted) -> tuple[str, ...]:
+    shared = ", ".join([*map(named, layer.paths[1:]), *layer.tied])
+    return named(layer.paths[0]), layer.was, layer.became, layer.sizes, f"{layer.parameters:,}", shared
 
 
 def named(path: str) -> str:

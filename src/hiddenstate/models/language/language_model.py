@@ -28,8 +28,7 @@ from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Array, Chosen
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
-from hiddenstate.structure.parameters import parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.sizes import Sizes, parameter_shapes
 from hiddenstate.text.tokens import UNKNOWN_ID, Ids, Tokens
 from hiddenstate.tracing.trace import Trace
 

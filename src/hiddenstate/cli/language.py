@@ -1,46 +1,113 @@
-"""``hiddenstate score``: measures how unexpected a text is to a language model."""
+"""``hiddenstate generate`` and ``score``: write text with a language model, and measure how it is surprised by one."""
 
 import csv
 import io
-import json
 import math
-from collections.abc import Callable, Iterator
-from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 from rich.cells import cell_len
 
-from hiddenstate.cli.outputs import (
+from hiddenstate.cli.conventions import (
     STANDARD,
     LanguageModelOption,
     LinesOption,
     OutOption,
+    Precision,
     check_outputs,
     chosen_format,
+    json_line,
     output,
     standard_input,
     tell,
+    text_from,
 )
-from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, score_shards
+from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, score_shards
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source
 
 if TYPE_CHECKING:
+    from hiddenstate.models.language.language_model import LanguageModel
     from hiddenstate.models.language.scoring import Scored, Tally
 
+# Minimum seconds between writes to the terminal: nobody can read faster, and each write takes time.
+PAUSE = 0.02
+MOST_LENGTH = 10**12  # at a microsecond per token, that takes 11 days
 UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
-# Wider tokens are rare, and the table is written as the text arrives.
-TOKEN_WIDTH = 16
+TOKEN_WIDTH = 16  # wider tokens are rare, and the table is written as the text arrives
+ScoreFormat = Literal["table", "jsonl", "csv", "summary"]
 
 
-class Format(str, Enum):
-    """The output format."""
+def generate(
+    model: LanguageModelOption = None,
+    prompt: Annotated[str, typer.Option(help="Text to continue; - reads standard input.", metavar="TEXT|-")] = "",
+    length: Annotated[
+        int, typer.Option(min=0, max=MOST_LENGTH, help="Number of characters, or words, to write.")
+    ] = 500,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1, likely tokens become more likely; 0: always the likeliest.")
+    ] = 1.0,
+    top_k: Annotated[
+        int, typer.Option(help="Sample from the K likeliest tokens; 0: all, 1: always the likeliest.")
+    ] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the likeliest tokens that together have this probability.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Same seed, same text.")] = 0,
+    samples: Annotated[int, typer.Option(min=1, max=10_000, help="Number of texts to write in one batch.")] = 1,
+    unknown: Annotated[bool, typer.Option("--unknown", help="Allow <unk> in the text.")] = False,
+    precision: Annotated[Precision, typer.Option(help="bf16 writes faster.")] = "fp32",
+    out: OutOption = None,
+) -> None:
+    """Write text with a language model: the prompt and its continuation, as it is generated.
 
-    table = "table"
-    jsonl = "jsonl"
-    csv = "csv"
-    summary = "summary"
+    Several texts are printed once all are complete.
+
+    Example: hiddenstate generate --prompt "ROMEO:" --temperature 0.8
+    """
+    from hiddenstate.models.language.sampling import Sampling
+    from hiddenstate.models.model_folder import load_language_model, shipped
+    from hiddenstate.text.source import read_text
+
+    check_outputs(out)
+    sampling = Sampling(temperature, top_k, top_p, seed, unknown)
+    loaded = load_language_model(model or shipped("shakespeare"))
+    # The newline at the end of standard input comes from the shell and is not part of the text.
+    begin = text_from(prompt).removesuffix("\n") if prompt == STANDARD else read_text(io.StringIO(prompt))
+    _warn_of_unknown(loaded, begin)
+    if loaded.config.level == "word":
+        begin = begin.rstrip(" ")  # each word comes with the space before it
+    with output(out, exact=True) as stream:
+        if samples == 1:
+            stream.write(begin)
+            write_slowly(stream, loaded.generate(begin, length, sampling, precision=precision))
+            return
+        texts = loaded.generate_many(begin, length, samples, sampling, precision=precision)
+        stream.writelines(f"--- {number}\n{begin}{text}\n" for number, text in enumerate(texts, 1))
+
+
+def write_slowly(stream: TextIO, pieces: Iterable[str]) -> None:
+    """Write pieces of text as they arrive, a few at a time, and a newline after the last."""
+    write, clock, due = stream.write, time.perf_counter, 0.0
+    for piece in pieces:
+        write(piece)
+        if clock() > due:
+            stream.flush()
+            due = clock() + PAUSE
+    write("\n")
+    stream.flush()
+
+
+def _warn_of_unknown(model: "LanguageModel", prompt: str) -> None:
+    from hiddenstate.text.tokens import UNKNOWN_ID
+
+    ids = model.tokens.encode(prompt)
+    count = int((ids == UNKNOWN_ID).sum())
+    if count:
+        what = "characters" if model.config.level == "char" else "words"
+        tell(f"unknown to the model, which reads {UNKNOWN_TOKEN}: {count} of {len(ids)} {what} of the prompt")
 
 
 def score(
@@ -54,7 +121,7 @@ def score(
     ],
     model: LanguageModelOption = None,
     format_: Annotated[
-        Format | None,
+        ScoreFormat | None,
         typer.Option(
             "--format", help="A line for each character or word; summary: only the totals.", show_default="table"
         ),
@@ -71,8 +138,7 @@ def score(
     decay: Annotated[
         float | None,
         typer.Option(
-            help="With --dynamic: fraction of the change that is undone after each segment.",
-            show_default="0.002",
+            help="With --dynamic: fraction of the change that is undone after each segment.", show_default="0.002"
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="With --dynamic: tokens per segment.", show_default="20")] = None,
@@ -89,10 +155,10 @@ def score(
     Example: hiddenstate score play.txt --model shakespeare
     """
     options = {"learning_rate": learning_rate, "decay": decay, "steps": steps}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if given and not dynamic:
+    chosen_options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    if chosen_options and not dynamic:
         raise ArgumentError(
-            f"--{next(iter(given)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
+            f"--{next(iter(chosen_options)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
         )
     if is_sharded(files, out, shards, cluster):
         assert out is not None
@@ -105,7 +171,7 @@ def score(
             f"only one file can be scored at a time, got {len(files)}; give --out FOLDER --shards for several"
         )
     (file,) = files
-    chosen = chosen_format(format_, as_json, Format.jsonl) or Format.table
+    chosen = chosen_format(format_, as_json, "jsonl") or "table"
     check_outputs(out)
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
@@ -114,14 +180,14 @@ def score(
 
     loaded = load_language_model(model or shipped("shakespeare"))
     source: Source = standard_input() if file == STANDARD else corpus_path(file)
-    parts = scored_by(loaded, source, dynamic=Dynamic(**given) if dynamic else None)
-    with output(out, exact=chosen is not Format.table) as stream:
+    parts = scored_by(loaded, source, dynamic=Dynamic(**chosen_options) if dynamic else None)
+    with output(out, exact=chosen != "table") as stream:
         total = write(parts, chosen, stream)
     if not total.tokens:
         raise FileFormatError(f"{describe_source(source)}: there is no text to score")
 
 
-def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally":
+def write(parts: "Iterator[Scored]", format_: ScoreFormat, stream: TextIO) -> "Tally":
     """Write tokens as they are scored, then the totals (for CSV, to standard error)."""
     from hiddenstate.models.language.scoring import Tally
     from hiddenstate.text.tokens import UNKNOWN_ID
@@ -132,9 +198,9 @@ def write(parts: "Iterator[Scored]", format_: Format, stream: TextIO) -> "Tally"
         total += part.tally
         stream.writelines(map(line, part.pieces, part.nats.tolist(), (part.ids == UNKNOWN_ID).tolist()))
         stream.flush()
-    if total.tokens and format_ is Format.jsonl:
-        stream.write(_json({"summary": _sums(total)}))
-    elif total.tokens and format_ is Format.csv:
+    if total.tokens and format_ == "jsonl":
+        stream.write(json_line({"summary": _sums(total)}))
+    elif total.tokens and format_ == "csv":
         tell(_describe(total).rstrip("\n"))
     elif total.tokens:
         stream.write(_describe(total))
@@ -148,7 +214,7 @@ def _table_line(piece: str, nats: float, unknown: bool) -> str:
 
 
 def _json_line(piece: str, nats: float, unknown: bool) -> str:
-    return _json({"token": piece, "nats": round(nats, 6), "bits": round(nats / math.log(2), 6), "unknown": unknown})
+    return json_line({"token": piece, "nats": round(nats, 6), "bits": round(nats / math.log(2), 6), "unknown": unknown})
 
 
 def _csv_line(piece: str, nats: float, unknown: bool) -> str:
@@ -158,16 +224,16 @@ def _csv_line(piece: str, nats: float, unknown: bool) -> str:
 
 
 _HEADS = {
-    Format.table: f"{'token':{TOKEN_WIDTH}} {'nats':>9} {'bits':>9}\n",
-    Format.jsonl: "",
-    Format.csv: "token,nats,bits,unknown\n",
-    Format.summary: "",
+    "table": f"{'token':{TOKEN_WIDTH}} {'nats':>9} {'bits':>9}\n",
+    "jsonl": "",
+    "csv": "token,nats,bits,unknown\n",
+    "summary": "",
 }
-_LINES: dict[Format, Callable[[str, float, bool], str]] = {
-    Format.table: _table_line,
-    Format.jsonl: _json_line,
-    Format.csv: _csv_line,
-    Format.summary: lambda piece, nats, unknown: "",
+_LINES: dict[ScoreFormat, Callable[[str, float, bool], str]] = {
+    "table": _table_line,
+    "jsonl": _json_line,
+    "csv": _csv_line,
+    "summary": lambda piece, nats, unknown: "",
 }
 
 
@@ -198,7 +264,3 @@ def _describe(total: "Tally") -> str:
     note = f" (too low: {UNKNOWN_TOKEN} does not spell out the word it replaces)" if total.unknown else ""
     lines["bits per character"] = f"{total.bits_per_character:.4f}, {total.characters:,} characters{note}"
     return "".join(f"{name:27}{text}\n" for name, text in lines.items())
-
-
-def _json(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False) + "\n"
