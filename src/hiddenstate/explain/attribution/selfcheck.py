@@ -1,7 +1,8 @@
 """`selfcheck`: scores any attribution method on networks whose true attribution is known."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -84,14 +85,8 @@ class SelfCheck(Explanation):
 
     def __str__(self) -> str:
         rows = [
-            [
-                score.plant,
-                score.verdict,
-                f"{score.agreement:.3f}",
-                share(max(score.agreement, 0.0)),
-                f"{score.amount:.3f}",
-            ]
-            for score in self.scores
+            [name, verdict, f"{agreement:.3f}", share(max(agreement, 0.0)), f"{amount:.3f}"]
+            for name, agreement, amount, verdict, *_ in map(astuple, self.scores)
         ]
         lines = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
         lines.append(
@@ -102,11 +97,8 @@ class SelfCheck(Explanation):
         )
         for score in self.scores:
             if score.expected is not None:
-                right = (
-                    "as expected"
-                    if score.expected == score.verdict
-                    else f"NOT as expected, which is {score.expected!r}"
-                )
+                is_right = score.expected == score.verdict
+                right = "as expected" if is_right else f"NOT as expected, which is {score.expected!r}"
                 lines.append(sentence(f"{score.plant}, {right}: {score.why}."))
         return "\n".join(lines)
 
@@ -170,12 +162,12 @@ def selfcheck(
     scores, cost = [], 0
     with reporting(progress) as report:
         for plant in counted(list(chosen.values()), report):
-            with _Counter(plant.lstm) as counter:
+            with _counting_row_steps(plant.lstm) as row_steps:
                 score = _score(run, plant, T, count)
             if plant.name in expected:
                 score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
             scores.append(score)
-            cost += counter.row_steps
+            cost += sum(row_steps)
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
@@ -207,23 +199,20 @@ def _ledger(lstm: Any, x: Tensor, of: str) -> Tensor:
     return entries.parts[:, 0]
 
 
-class _Counter:
-    """Counts the row-steps that an LSTM runs inside a block."""
+@contextmanager
+def _counting_row_steps(lstm: Any) -> Iterator[list[int]]:
+    """Return a context manager that collects the row-steps of each call of an LSTM."""
+    counts: list[int] = []
 
-    def __init__(self, lstm: Any) -> None:
-        self.lstm = lstm
-        self.row_steps = 0
-
-    def __enter__(self) -> "_Counter":
-        self._hook = self.lstm.register_forward_pre_hook(self._count)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hook.remove()
-
-    def _count(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+    def count(_: nn.Module, args: tuple[Any, ...]) -> None:
         if args and isinstance(args[0], Tensor):
-            self.row_steps += args[0].numel() // args[0].shape[-1]
+            counts.append(args[0].numel() // args[0].shape[-1])
+
+    hook = lstm.register_forward_pre_hook(count)
+    try:
+        yield counts
+    finally:
+        hook.remove()
 
 
 def _score(method: Method, plant: Plant, T: int, inputs: int) -> PlantScore:

@@ -258,13 +258,8 @@ class Comparison(Explanation):
             top = most[0].amount
             where = ["step"] if self._single else ["item", "row", "step"]
             lines = [
-                [
-                    *map(str, difference[3 - len(where) : 3]),
-                    shortened(difference.word),
-                    number(difference.amount),
-                    bar(difference.amount, top),
-                ]
-                for difference in most
+                [*map(str, place[3 - len(where) :]), shortened(word), number(amount), bar(amount, top)]
+                for *place, word, amount in most
             ]
             parts.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
         if self.matches:

@@ -119,7 +119,10 @@ class Explanation(ABC):
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
         """
         text = csv_text(self.rows())
-        return text if path is None else _write(path, text)
+        if path is None:
+            return text
+        _write(path, text)
+        return None
 
     def save(self, path: str | Path) -> None:
         """Write everything to a JSON file (atomically: never half-written).

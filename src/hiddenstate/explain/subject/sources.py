@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -27,6 +27,8 @@ from hiddenstate.structure.names import at_path, split_path
 from hiddenstate.tracing.model_recorder import list_paths
 from hiddenstate.tracing.models import as_written
 from hiddenstate.tracing.traceable import find_recordable
+
+LSTMCall = tuple[tuple[Any, ...], dict[str, Any], Any]  # positional arguments, keyword arguments and output
 
 
 def lstm_subject(
@@ -114,13 +116,13 @@ def module_subject(
     path, module = _module_at(model, path)
     lstm = find_recordable(module)
     assert isinstance(lstm, Recurrent)
-    run = _watched(model, module, lstm, x)
-    if not run.calls:
+    calls, linear, result = _watched(model, module, lstm, x)
+    if not calls:
         raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
-    args, kwargs, out = run.calls[0]
+    args, kwargs, out = calls[0]
     arguments = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
     plain = lstm_subject(lstm, arguments, chosen, tokens)
-    observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, run.linear, run.result)
+    observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, linear, result)
     if head is None or chosen is None:
         observed_head = find_head(observed, labels, softmax=softmax)
     else:
@@ -160,31 +162,28 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     return path or next(iter(layers)), module
 
 
-@dataclass
-class _ObservedCall:
-    """One call of a module: the LSTM's first call, those of linear layers, and what the module returned."""
+def _watched(
+    model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
+) -> tuple[list[LSTMCall], list[LinearCall], object]:
+    """Call the module without dropout; return the LSTM's first call, those of linear layers, and what it returned.
 
-    calls: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = field(default_factory=list)
-    linear: list[LinearCall] = field(default_factory=list)
-    result: Any = None
-
-
-def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any) -> _ObservedCall:
-    """Call the module without dropout. Inputs and outputs are copied, because the module may overwrite them."""
-    run = _ObservedCall()
+    Inputs and outputs are copied, because the module may overwrite them.
+    """
+    calls: list[LSTMCall] = []
+    linear: list[LinearCall] = []
     width = lstm.sizes.directions * lstm.sizes.output_size
 
     def check_size(_: nn.Module, args: Any) -> None:
         _check_size(lstm, *args[:1])
 
     def hear(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-        if not run.calls:  # only the first call is explained
-            run.calls.append((_copied(args), _copied(kwargs), _copied(result[0])))
+        if not calls:  # only the first call is explained
+            calls.append((_copied(args), _copied(kwargs), _copied(result[0])))
 
     def read_by(layer: Any, args: Any, kwargs: Any, output: Any) -> None:
         read_ = args[0] if args else kwargs.get("input")
         if layer.in_features == width and isinstance(read_, Tensor) and isinstance(output, Tensor):
-            run.linear.append(LinearCall(layer, read_.clone(), output.clone()))
+            linear.append(LinearCall(layer, read_.clone(), output.clone()))
 
     def watch() -> None:
         called.register_forward_pre_hook(check_size)
@@ -195,8 +194,8 @@ def _watched(model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: 
 
     unwatched = lasting(watch, lambda: _unwatch(model, check_size, hear, read_by))
     with unwatched, evaluating(model), torch.no_grad(), as_written():
-        run.result = model(*(x if isinstance(x, tuple) else (x,)))
-    return run
+        result = model(*(x if isinstance(x, tuple) else (x,)))
+    return calls, linear, result
 
 
 def _copied(value: Any) -> Any:

@@ -42,13 +42,13 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
 
 def _rows(text: object) -> list[list[str]]:
     if isinstance(text, str):
-        sentences_ = [words for line in sentences(text) if (words := tokenise(line))]
-        if len(sentences_) != 1:
+        rows = [words for line in sentences(text) if (words := tokenise(line))]
+        if len(rows) != 1:
             raise ArgumentError(
-                f"only one sentence can be explained at a time, got {len(sentences_)} in {text!r:.200}: give one, or "
+                f"only one sentence can be explained at a time, got {len(rows)} in {text!r:.200}: give one, or "
                 "several as lists of words"
             )
-        return sentences_
+        return rows
     if isinstance(text, Sequence) and text:
         if all(isinstance(word, str) for word in text):
             return [list(text)]

@@ -161,6 +161,7 @@ class Sweep(Explanation):
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut
+        from hiddenstate.explain.result.pictures import draw_map
 
         columns = min(2, len(self.places))
         lines = -(-len(self.places) // columns)
@@ -169,21 +170,12 @@ class Sweep(Explanation):
         bound = float(np.nanmax(np.abs(self.effect), initial=0.0)) or 1.0
         for k, place in enumerate(self.places):
             ax = figure.add_subplot(lines, columns, k + 1)
-            image = ax.imshow(
-                self.effect[k].T,
-                aspect="auto",
-                origin="lower",
-                cmap="RdBu_r",
-                vmin=-bound,
-                vmax=bound,
-                interpolation="nearest",
-            )
+            draw_map(ax, self.effect[k].T, bound, origin="lower")
             ax.set_title(place, fontsize=9)
             ax.set_ylabel("unit")
             ax.set_xticks(
                 range(len(self.steps)), [cut(w) for w in self.words], fontsize=7, rotation=90, parse_math=False
             )
-            figure.colorbar(image, ax=ax)
         return figure
 
     def _effect(self, k: int) -> Effect:

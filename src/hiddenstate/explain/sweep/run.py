@@ -199,7 +199,8 @@ def _patched(work: BatchRunner, other: Subject, plan: PatchPlan, direction: Dire
         )
     work.count(2 * base.T)
     source = {name: other_run.values[name][:, 0] for name in plan.places}
-    estimate, numbers = None, np.arange(len(plan.patches))
+    estimate: Numbers | None = None
+    numbers: NDArray[np.int64] = np.arange(len(plan.patches))
     if top is not None:
         estimate = _estimate(work, run, source, plan.patches)
         numbers = np.sort(np.argsort(-np.abs(estimate), kind="stable")[:top])
