@@ -93,7 +93,7 @@ class Run:
             self.execute(block, namespace)
             assert namespace["figure"].axes, f"{self._where(block.start)}: nothing was drawn"
         elif block.language == "output":
-            # Once a page has loaded the tagger, its output depends on the tagger; training varies, and may be cut short.
+            # Once a page has loaded the tagger, its output depends on the tagger; training varies, and may be short.
             fixed = "tagger" not in self.namespace and block.argument != VARIES and not self.trained_less
             self.printed.append(Printed(block.lines, self._output, block.start, fixed))
         elif block.language == "console":
