@@ -19,7 +19,7 @@ import machine
 import odd_contestants as odd
 from ceilings import Ceilings, Level, Rate
 from contestants import Contestant, Entry, MissingPeerError, gap, if_it_runs, itself
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import from_words, with_tags
 from measure import FEWEST_SLOW_TURNS, FEWEST_TURNS, SLOW, LostError, Pace, medians, take_turns
 from onnx_file import int8_bytes_of
@@ -186,7 +186,7 @@ def test_torch_without_dynamic_quantisation_is_left_out(monkeypatch: pytest.Monk
 
 
 def test_accuracy_of_8_bits_is_counted_over_words_that_have_a_tag(capsys: pytest.CaptureFixture[str]) -> None:
-    tagger = load("tagger-en")
+    tagger = load_tagger("tagger-en")
     forms = ("Giraffes", "in", "a", "field")
     right = tagger.tag([forms])[0].tags
     sentence = with_tags(from_words(forms), [right[0], "_", "X", right[3]])

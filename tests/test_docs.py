@@ -13,7 +13,7 @@ import pytest
 
 import hiddenstate as hs
 from coursebook.pages import blocks_of
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
 from support import NEEDS_INDUCTOR
 
@@ -83,7 +83,7 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
     states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)
     words = [word for word, *_ in states]
     assert words == ["Giraffes", "in", "a", "field"]
-    trace = load(shipped()).read(words).trace
+    trace = load_tagger(shipped()).read(words).trace
     for t, (_, *said) in enumerate(states):
         moment = trace.at(t=t, unit=17, layer=1)
         assert [float(value) for value in said] == [round(moment[name], 2) for name in ("c_prev", *"figo")]
@@ -91,7 +91,8 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
 
 def test_the_api_page_has_every_public_name() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
-    missing = [name for name in (*hs.__all__, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
+    names = hs.__all__  # type: ignore[attr-defined]
+    missing = [name for name in (*names, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
     assert missing == ["HiddenStateError", "__version__"]  # the first is a result of importing the module of the errors
     assert "automodule:: hiddenstate.errors" in text
 

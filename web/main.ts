@@ -6,6 +6,7 @@ import { header, notice } from "studio/page/header.js";
 import { mountPages } from "studio/page/pages.js";
 import { fromHash } from "studio/state/address.js";
 import { createCorpus } from "studio/state/corpus.js";
+import { createQuestion } from "studio/state/explained.js";
 import * as host from "studio/state/host.js";
 import { subscribeLive } from "studio/state/live.js";
 import { Player } from "studio/state/player.js";
@@ -22,7 +23,7 @@ export async function start(root: HTMLElement): Promise<void> {
   const store = createStore(firstView(boot, view), (now) => keepInAddress(now, unsaid(boot)));
   const session = createSession(store, host);
   const player = new Player(store, session, isCalm);
-  const app = { store, session, player, host, corpus: createCorpus(host) };
+  const app = { store, session, player, host, corpus: createCorpus(host), question: createQuestion(store, session) };
   applyTheme(store.get().theme);
   store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
   root.classList.add("studio");

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import FILES, load_language_model, save
-from hiddenstate.models.language.perplexity import measure
+from hiddenstate.models.language.scoring import measure
+from hiddenstate.models.model_folder import FILES, load_language_model, save
 from language_models import TEXT, make
 
 GIVEN = 'the cat ☃, "sat"\n\n'

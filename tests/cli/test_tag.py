@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import tag_stream
 from hiddenstate.cli.tag import tag
 from hiddenstate.errors import FileFormatError, HiddenStateError
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu

@@ -13,7 +13,8 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import int8, kernels
+from hiddenstate.engine import kernels
+from hiddenstate.engine import weights as int8
 from hiddenstate.engine.call import Call
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 

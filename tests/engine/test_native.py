@@ -20,10 +20,9 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import call as engine_call
 from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import live_steps, tensors_needing_gradients
-from hiddenstate.engine.observer import LayerObserver
+from hiddenstate.engine.reference import LayerObserver
 from hiddenstate.errors import ShapeError
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES, LayerDirection
 from hiddenstate.structure.sizes import Sizes
 from support import Call, assert_all_close, assert_close, calls, gradients, share, told
 

@@ -10,9 +10,8 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_target
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import Target
+from hiddenstate.explain.subject.target import Target, TargetLike, resolve_target
 from random_lstms import LAW, tracks_of
 from support import layer_options, pair, random_input, random_state
 

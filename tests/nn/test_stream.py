@@ -38,7 +38,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
@@ -918,10 +918,10 @@ def test_an_lstm_that_holds_its_stream_is_collected() -> None:
 def test_a_fork_leaves_the_packed_weights_alone() -> None:
     stream = hs.LSTM(4, 3).stream()
     stream.step(torch.zeros(4))
-    packed = stream._runner._packed.stepper()  # type: ignore[attr-defined]
+    packed = stream._packed.stepper()
     other = stream.fork()
     assert torch.equal(other.step(torch.zeros(4)), stream.step(torch.zeros(4)))
-    assert stream._runner._packed.stepper() is packed  # type: ignore[attr-defined]
+    assert stream._packed.stepper() is packed
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -16,7 +16,8 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from studio.browsers import chosen, launch
 
 ORIGIN = "http://studio.test"
-_MAP = json.dumps({"imports": {"studio/": "./modules/"}})
+_LIBRARIES = ("preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals")
+_MAP = json.dumps({"imports": {"studio/": "./modules/", **{name: f"./modules/npm/{name}.js" for name in _LIBRARIES}}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
 
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import CHROMIUM
 from studio.browsing import browser
@@ -29,4 +29,4 @@ def page() -> Iterator[Modules]:
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
     """The shipped tagger, in Python."""
-    return load(shipped())
+    return load_tagger(shipped())

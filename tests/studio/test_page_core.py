@@ -304,7 +304,7 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { columnsOf, exampleOf, shownRows } = await import("studio/panels/table/rows.js");
+    const { filterExample, sortedRows, tableColumns } = await import("studio/panels/table/rows.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
@@ -314,9 +314,9 @@ TABLE = """
     const run = { tokens, steps: 3, tracks: [track], heads, surprise };
     const session = { run, model: { quantities: [..."ifgoch"] } };
     const view = { track: "l0", unit: 0, pinned: [1], head: "upos", rows: "step", filter: "", ...given };
-    const columns = columnsOf(session, view);
-    const [keys, steps] = [columns.map((c) => c.key), shownRows(columns, session, view).map((r) => r.step)];
-    return { keys, steps, example: exampleOf(columns, session, view) };
+    const columns = tableColumns(session, view);
+    const [keys, steps] = [columns.map((c) => c.key), sortedRows(columns, session, view).map((r) => r.step)];
+    return { keys, steps, example: filterExample(columns, session, view) };
 """
 
 
@@ -402,10 +402,10 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { words } = await import("studio/panels/lines/axes.js");
+        const { tokenTicks } = await import("studio/panels/lines/layout.js");
         const shown = (token, steps) => {
-          const made = words({ tokens: Array(steps).fill(token), steps }, 600, 100);
-          return [made.length, made[0].getAttribute("text-anchor")];
+          const made = tokenTicks({ tokens: Array(steps).fill(token), steps }, 600);
+          return [made.length, made[0].isSlanted ? "end" : "middle"];
         };
         return [shown("word", 20), shown("word", 100), shown("\u0301a", 20), shown(" ", 20)];
     """

@@ -25,7 +25,7 @@ Sources = Mapping[str, str]
 
 def sources() -> dict[str, str]:
     """Return the text of every module of the page, by the name under which others import it."""
-    paths = [WEB / "main.ts", WEB / "types.ts", *(path for room in ROOMS for path in (WEB / room).rglob("*.ts"))]
+    paths = [WEB / "main.ts", WEB / "types.ts", *(path for room in ROOMS for path in (WEB / room).rglob("*.ts*"))]
     return {path.relative_to(WEB).with_suffix(".js").as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -142,5 +142,5 @@ def test_every_folder_is_a_room() -> None:
 
 def test_every_panel_has_an_index_and_its_own_style() -> None:
     for panel in (WEB / "panels").iterdir():
-        assert (panel / "index.ts").is_file(), panel.name
+        assert [path.stem for path in panel.glob("index.ts*")] == ["index"], panel.name
         assert [style.name for style in panel.glob("*.css")] == [f"{panel.name}.css"]

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training import stop
+from hiddenstate.training import loop as stop
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, RunFolder
-from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import detect_machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step
-from hiddenstate.training.task import Loss
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Loss, OnProgress, Step
 from tasks import CONFIG, UNITS, Line
 
 

@@ -1,36 +1,40 @@
 // The pages and their panels, which are created when a page is first opened.
 
-import { mountAttribution } from "studio/panels/attribution/index.js";
+import type { ComponentType } from "preact";
+import { AttributionPanel } from "studio/panels/attribution/index.js";
 import { mountCompare } from "studio/panels/compare/index.js";
 import { mountEdits } from "studio/panels/edits/index.js";
-import { mountExplain } from "studio/panels/explain/index.js";
-import { mountHeatmap } from "studio/panels/heatmap/index.js";
-import { mountLedger } from "studio/panels/ledger/index.js";
-import { mountLines } from "studio/panels/lines/index.js";
+import { ExplainPanel } from "studio/panels/explain/index.js";
+import { HeatmapPanel } from "studio/panels/heatmap/index.js";
+import { LedgerPanel } from "studio/panels/ledger/index.js";
+import { LinesPanel } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
-import { mountSweep } from "studio/panels/sweep/index.js";
-import { mountSearch } from "studio/panels/search/index.js";
+import { SweepPanel } from "studio/panels/sweep/index.js";
+import { SearchPanel } from "studio/panels/search/index.js";
 import { mountSentence } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
-import { mountTable } from "studio/panels/table/index.js";
+import { TablePanel } from "studio/panels/table/index.js";
 import { mountTour } from "studio/panels/tour/index.js";
 import { mountTransport } from "studio/panels/transport/index.js";
-import { mountUnits } from "studio/panels/units/index.js";
+import { UnitsPanel } from "studio/panels/units/index.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
+import { mounted } from "studio/ui/app.js";
 import { element } from "studio/ui/draw.js";
 
 type Mount = (app: App) => Node;
+
+const component = (Panel: ComponentType) => (app: App) => mounted(app, Panel);
 
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 const PANELS: Record<View["page"], Mount[]> = {
-  read: [mountDesk, mountEdits, mountTable],
+  read: [mountDesk, mountEdits, component(TablePanel)],
   compare: [mountCompare],
-  explain: [mountExplain, mountLedger, mountAttribution, mountSweep],
-  units: [mountUnits],
-  search: [mountSearch],
+  explain: [ExplainPanel, LedgerPanel, AttributionPanel, SweepPanel].map(component),
+  units: [component(UnitsPanel)],
+  search: [component(SearchPanel)],
   structure: [mountStructure],
 };
 
@@ -41,9 +45,9 @@ function mountDesk(app: App) {
   const desk = element(
     "div",
     { class: "desk" },
-    [mountSentence, mountTransport, mountHeatmap, mountMicroscope].map((mount) => mount(app)),
+    [mountSentence, mountTransport, component(HeatmapPanel), mountMicroscope].map((mount) => mount(app)),
   );
-  const lines = mountLines(app);
+  const lines = mounted(app, LinesPanel);
   const parts = new DocumentFragment();
   parts.append(desk, lines);
   const place = () => (TALL.matches ? desk.append(lines) : desk.after(lines));

@@ -1,8 +1,10 @@
 // The subject of the Explain page: the run without edits, and the number to explain.
 
+import { type ReadonlySignal, computed } from "@preact/signals";
 import { type Target, logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
 import { predictionAt } from "studio/state/predictions.js";
 import type { Session } from "studio/state/session.js";
+import type { Store } from "studio/state/store.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 import type { Model, Reader, Run, Subject, View } from "studio/types.js";
 
@@ -31,11 +33,16 @@ export function subjectFor(model: Model, run: Run): Subject {
   return subject;
 }
 
-/** @returns the target, or the reason why nothing can be explained */
-export function explainedOf(
-  session: Session,
-  view: View,
-): { explained: Explained; reason: "" } | { explained: null; reason: string } {
+/** The target, or the reason why nothing can be explained. */
+export type Question = { explained: Explained; reason: "" } | { explained: null; reason: string };
+
+/** What the page Explain explains; while that page is hidden, what it explained last. */
+export function createQuestion(store: Store, session: Session): ReadonlySignal<Question> {
+  let last: Question = { explained: null, reason: "" };
+  return computed(() => (store.view.page === "explain" ? (last = explain(session, store.view)) : last));
+}
+
+function explain(session: Session, view: View): Question {
   const { model, plain, error, live } = session;
   const nothing = (reason: string) => ({ explained: null, reason });
   if (error) return nothing(error.message);

@@ -1,5 +1,7 @@
 // The state of the page, and its listeners.
 
+import { batch } from "@preact/signals";
+import { reactive } from "studio/state/reactive.js";
 import type { View } from "studio/types.js";
 
 type Listener = (view: View, previous: View) => void;
@@ -15,9 +17,13 @@ const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
 
-/** Holds one immutable View. Listeners are notified once per batch, if a key that they subscribed to changed. */
+/**
+ * Holds one immutable View. Components read the fields of `view`, and are drawn again when those that they read change;
+ * listeners are notified once per batch, if a key that they subscribed to changed.
+ */
 export class Store {
-  view: Readonly<View>;
+  readonly view: Readonly<View>;
+  now: Readonly<View>;
   told: Readonly<View>;
   pending: boolean;
   listeners: Set<{ keys: (keyof View)[]; fn: Listener }>;
@@ -28,39 +34,44 @@ export class Store {
 
   /** @param save called now and then, and after the last change */
   constructor(initial: View, save: (view: View) => void) {
-    this.view = Object.freeze({ ...initial });
-    this.told = this.view;
+    this.now = Object.freeze({ ...initial });
+    this.view = {} as View;
+    reactive(this.view, this.now);
+    this.told = this.now;
     this.pending = false;
     this.listeners = new Set();
     this.done = [];
     this.undone = [];
     this.historians = new Set();
-    this.save = seldom(() => save(this.view));
+    this.save = seldom(() => save(this.now));
   }
 
+  /** The view as it is, which no component follows. */
   get(): View {
-    return this.view;
+    return this.now;
   }
 
   /** Merges a patch. Listeners are notified in the next microtask, or immediately by `flush`. */
   set(patch: Partial<View>) {
-    if (same(this.view, patch)) return;
-    this.view = Object.freeze({ ...this.view, ...patch });
+    if (same(this.now, patch)) return;
+    this.now = Object.freeze({ ...this.now, ...patch });
     this.save();
-    if (this.pending) return;
+    if (!this.pending) queueMicrotask(() => this.flush()); // before the components are drawn
     this.pending = true;
-    queueMicrotask(() => this.flush());
+    batch(() => Object.assign(this.view, patch));
   }
 
   /** Notifies listeners of changes since the last notification. */
   flush() {
     this.pending = false;
-    const [view, previous] = [this.view, this.told];
+    const [view, previous] = [this.now, this.told];
     if (view === previous) return;
     this.told = view;
-    for (const { keys, fn } of [...this.listeners]) {
-      if (keys.some((key) => view[key] !== previous[key])) fn(view, previous);
-    }
+    batch(() => {
+      for (const { keys, fn } of [...this.listeners]) {
+        if (keys.some((key) => view[key] !== previous[key])) fn(view, previous);
+      }
+    });
   }
 
   /** @returns unsubscribes */
@@ -76,8 +87,8 @@ export class Store {
    * @param label a description, such as "Pin unit 3"
    */
   change(patch: Partial<View>, label: string) {
-    if (same(this.view, patch)) return;
-    this.done.push({ before: picked(this.view, patch), after: patch, label });
+    if (same(this.now, patch)) return;
+    this.done.push({ before: picked(this.now, patch), after: patch, label });
     if (this.done.length > MOST_CHANGES) this.done.shift();
     this.undone = [];
     this.set(patch);

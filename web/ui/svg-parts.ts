@@ -25,6 +25,11 @@ export function pressable<T extends SVGElement>(root: T, label: string, press: (
 
 const rooms: WeakMap<SVGTextElement, number> = new WeakMap();
 
+/** Lets `fit` narrow a text that is wider than its room. */
+export function keepWithin(text: SVGTextElement | null, room: number) {
+  if (text && room < Infinity) rooms.set(text, room);
+}
+
 /**
  * Makes a line of text.
  *

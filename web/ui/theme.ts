@@ -1,5 +1,6 @@
 // The light or dark theme, as chosen by the user or set in the system.
 
+import { signal } from "@preact/signals";
 import type { View } from "studio/types.js";
 
 const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
@@ -8,8 +9,14 @@ const PROBE = document.createElement("i"); // an element used to compute colours
 PROBE.hidden = true;
 
 const listeners: Set<() => void> = new Set();
+const dark = signal(darkNow());
 
+/** Whether the theme is dark now. A component that reads it, or a colour below, is drawn again in another theme. */
 export function isDark(): boolean {
+  return dark.value;
+}
+
+function darkNow() {
   const chosen = document.documentElement.dataset.theme;
   return chosen === "dark" || (chosen !== "light" && SYSTEM.matches);
 }
@@ -37,6 +44,7 @@ export function applyTheme(theme: View["theme"]) {
 
 /** The current value, light or dark, of a colour of the page's style, such as "--ink", for use on a canvas. */
 export function resolved(variable: string): string {
+  isDark();
   if (!PROBE.isConnected) document.body.append(PROBE);
   PROBE.style.color = `var(${variable})`;
   return getComputedStyle(PROBE).color;
@@ -59,6 +67,7 @@ export function measure(font: string): (text: string) => number {
 }
 
 function tell() {
+  dark.value = darkNow();
   for (const fn of listeners) fn();
 }
 

@@ -8,14 +8,18 @@ export function whenSeen(root: HTMLElement, draw: () => void): () => void {
     stale = !seen;
     if (seen) draw();
   };
-  new IntersectionObserver(
-    ([...entries]) => {
-      seen = entries.at(-1)?.isIntersecting ?? false;
-      if (seen && stale) refresh();
-    },
-    { rootMargin: "200px" },
-  ).observe(root);
+  watchVisibility(root, (now) => {
+    seen = now;
+    if (seen && stale) refresh();
+  });
   return refresh;
+}
+
+/** Calls `fn` when an element comes onto the screen or close to it, and when it leaves. */
+export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void) {
+  new IntersectionObserver((entries) => fn(entries.at(-1)?.isIntersecting ?? false), { rootMargin: "200px" }).observe(
+    root,
+  );
 }
 
 /** Scrolls a stage sideways until an element in it is visible. */

@@ -12,7 +12,7 @@ import { readoutOf, comparisonRows, comparisonTable, comparisonVerdict } from "s
 import type { App } from "studio/state/types.js";
 import { element } from "studio/ui/draw.js";
 import { panel } from "studio/ui/panel.js";
-import { legend } from "studio/ui/scales.js";
+import { legend } from "studio/ui/legend.js";
 import { fit } from "studio/ui/svg-parts.js";
 import { onTheme } from "studio/ui/theme.js";
 

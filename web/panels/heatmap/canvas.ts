@@ -1,8 +1,7 @@
 // The heat map's static layers, which are drawn when the run or the selection changes, but never while scrubbing. The
 // tokens have their own canvas, so that they stay visible when the units are scrolled.
 
-import { type HeatLayout, SLANT } from "studio/panels/heatmap/layout.js";
-import { range } from "studio/state/ranges.js";
+import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { shortToken } from "studio/state/tokens.js";
 import { widthOf } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
@@ -13,14 +12,19 @@ import { fontOf, resolved } from "studio/ui/theme.js";
 export const LONGEST_TOKEN = 12;
 const SIZE = "11px";
 
-export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, track: Track, quantity: string) {
+/** @param ends of the scale */
+export function drawHeat(
+  context: CanvasRenderingContext2D,
+  { layout, track, quantity }: Scene,
+  ends: readonly [number, number],
+) {
   context.clearRect(0, 0, layout.width, layout.height);
   context.imageSmoothingEnabled = false;
   const wide = layout.pitch * layout.steps;
   const { pinned, order } = layout;
   if (pinned.length > 0) {
     context.drawImage(
-      image(track, quantity, pinned, layout.steps),
+      image(track, quantity, ends, pinned, layout.steps),
       layout.left,
       layout.top,
       wide,
@@ -28,7 +32,7 @@ export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, 
     );
   }
   context.drawImage(
-    image(track, quantity, order, layout.steps),
+    image(track, quantity, ends, order, layout.steps),
     layout.left,
     layout.mapTop,
     wide,
@@ -38,13 +42,19 @@ export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, 
 }
 
 /** One pixel for each value. */
-function image(track: Track, quantity: string, units: readonly number[], T: number): HTMLCanvasElement {
+function image(
+  track: Track,
+  quantity: string,
+  ends: readonly [number, number],
+  units: readonly number[],
+  T: number,
+): HTMLCanvasElement {
   const made = element("canvas", { width: Math.max(1, T), height: Math.max(1, units.length) });
   const context = made.getContext("2d") as CanvasRenderingContext2D;
   const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
   const { data } = pixels;
   const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
-  const [table, ends] = [colours(quantity), range(quantity)];
+  const table = colours(quantity);
   units.forEach((unit, row) => {
     for (let t = 0; t < T; t += 1) {
       const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];

@@ -17,7 +17,7 @@ export interface Column {
   value: (t: number) => string | number;
 }
 
-export function columnsOf({ run, model }: Session, view: View): Column[] {
+export function tableColumns({ run, model }: Session, view: View): Column[] {
   if (run === null || model === null) return [];
   return [
     column("step", "number", (t) => t, 0),
@@ -61,7 +61,7 @@ function unitColumns(run: Run, quantities: readonly string[], view: View): Colum
  *
  * @returns "NOUN, probability<0.6"
  */
-export function exampleOf(columns: Column[], { run }: Session, view: View): string {
+export function filterExample(columns: Column[], { run }: Session, view: View): string {
   if (run === null || columns.length === 0) return "";
   if (run.surprise) return "surprise>3";
   const head = headOf(run, view.head);
@@ -69,7 +69,7 @@ export function exampleOf(columns: Column[], { run }: Session, view: View): stri
   return `${head.labels.includes("NOUN") ? "NOUN" : head.labels[0]}, probability<0.6`;
 }
 
-export function shownRows(columns: Column[], { run }: Session, { rows: sort, filter }: View): Row[] {
+export function sortedRows(columns: Column[], { run }: Session, { rows: sort, filter }: View): Row[] {
   const fits = fitting(columns, filter);
   const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({
     step: t,

@@ -1,0 +1,71 @@
+// What components share: the app, hooks, and elements made of components for code that has none.
+
+import { type ReadonlySignal, computed, untracked, useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { type ComponentChild, type ComponentType, createContext, render } from "preact";
+import { useContext, useMemo, useRef } from "preact/hooks";
+import { Job, type Work } from "studio/state/job.js";
+import type { App } from "studio/state/types.js";
+import type { View } from "studio/types.js";
+import { element } from "studio/ui/draw.js";
+
+const Context = createContext<App | null>(null);
+
+/** The app. A component that reads `view.step` or `session.run` is drawn again when that changes. */
+export function useApp(): App & { view: Readonly<View> } {
+  const app = useContext(Context) as App;
+  return { ...app, view: app.store.view };
+}
+
+/** A component as an element. */
+export function mounted(app: App, Panel: ComponentType): HTMLElement {
+  const root = element("div", { class: "mounted" });
+  render(
+    <Context.Provider value={app}>
+      <Panel />
+    </Context.Provider>,
+    root,
+  );
+  return root;
+}
+
+/** The element that a component draws, by itself: for files, and for code without components. */
+export function still<E extends Element>(drawn: ComponentChild): E {
+  const holder = element("div");
+  render(drawn, holder);
+  return holder.firstElementChild as E;
+}
+
+/** A signal computed from other signals and from arguments of the component, which `useComputed` would not follow. */
+export function useDerived<T>(compute: () => T, inputs: unknown[]): ReadonlySignal<T> {
+  return useMemo(() => computed(compute), inputs);
+}
+
+/** A job that is done for each subject, while its page is shown. */
+export function useJob<S, T>(page: View["page"], subject: () => S | null, work: (subject: S) => Work<T>): Job<S, T> {
+  const { view } = useApp();
+  const job = useMemo(() => new Job(work), []);
+  const current = useComputed(subject);
+  useSignalEffect(() => {
+    const next = view.page === page ? current.value : undefined;
+    untracked(() => (next === undefined ? job.stop() : job.begin(next)));
+  });
+  return job;
+}
+
+/**
+ * The text of a box: what the user types and, once they have rested for so many milliseconds, the text that was made of
+ * it.
+ */
+export function useTyping(text: string, take: (text: string) => void, rest: () => number) {
+  const typed = useSignal<string | null>(null);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const onInput = ({ currentTarget: { value } }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
+    typed.value = value;
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      typed.value = null;
+      take(value);
+    }, rest());
+  };
+  return { value: typed.value ?? text, onInput };
+}
