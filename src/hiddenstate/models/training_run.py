@@ -115,7 +115,8 @@ class ModelTask(Generic[C, N, M, R]):
         card: Callable[[str, N, Origin, Outcome[M]], str],
         result: Callable[[tuple[Epoch, ...], Epoch, M, M | None], R],
     ) -> None:
-        self.config, self.wanted, self._card, self._result = wanted.settings, wanted, card, result
+        self.config, self.wanted, self._result = wanted.settings, wanted, result
+        self._card: Callable[[str, N, Origin, Outcome[M]], str] = card
 
     def calibrate(self, model: N) -> None:
         """Fit what depends on the dev data to the weights as they are stored."""
