@@ -2,7 +2,7 @@
 
 import type { ComponentType } from "preact";
 import { AttributionPanel } from "studio/panels/attribution/index.js";
-import { mountCompare } from "studio/panels/compare/index.js";
+import { ComparePanel } from "studio/panels/compare/index.js";
 import { mountEdits } from "studio/panels/edits/index.js";
 import { ExplainPanel } from "studio/panels/explain/index.js";
 import { HeatmapPanel } from "studio/panels/heatmap/index.js";
@@ -11,7 +11,7 @@ import { LinesPanel } from "studio/panels/lines/index.js";
 import { mountMicroscope } from "studio/panels/microscope/index.js";
 import { SweepPanel } from "studio/panels/sweep/index.js";
 import { SearchPanel } from "studio/panels/search/index.js";
-import { mountSentence } from "studio/panels/sentence/index.js";
+import { SentencePanel } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
 import { TablePanel } from "studio/panels/table/index.js";
 import { mountTour } from "studio/panels/tour/index.js";
@@ -31,7 +31,7 @@ const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 const PANELS: Record<View["page"], Mount[]> = {
   read: [mountDesk, mountEdits, component(TablePanel)],
-  compare: [mountCompare],
+  compare: [component(ComparePanel)],
   explain: [ExplainPanel, LedgerPanel, AttributionPanel, SweepPanel].map(component),
   units: [component(UnitsPanel)],
   search: [component(SearchPanel)],
@@ -45,7 +45,7 @@ function mountDesk(app: App) {
   const desk = element(
     "div",
     { class: "desk" },
-    [mountSentence, mountTransport, component(HeatmapPanel), mountMicroscope].map((mount) => mount(app)),
+    [component(SentencePanel), mountTransport, component(HeatmapPanel), mountMicroscope].map((mount) => mount(app)),
   );
   const lines = mounted(app, LinesPanel);
   const parts = new DocumentFragment();

@@ -35,6 +35,12 @@ export function still<E extends Element>(drawn: ComponentChild): E {
   return holder.firstElementChild as E;
 }
 
+/** The step at the cursor, which is in the run also while another model is being read. */
+export function useStep(): ReadonlySignal<number> {
+  const { view, session } = useApp();
+  return useComputed(() => Math.min(view.step, Math.max(0, (session.run?.steps ?? 1) - 1)));
+}
+
 /** A signal computed from other signals and from arguments of the component, which `useComputed` would not follow. */
 export function useDerived<T>(compute: () => T, inputs: unknown[]): ReadonlySignal<T> {
   return useMemo(() => computed(compute), inputs);

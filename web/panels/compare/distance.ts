@@ -38,7 +38,7 @@ export function comparable(a: Track | undefined, b: Track | undefined): boolean 
  *
  * @param distance by column
  */
-export function partingOf(distance: ArrayLike<number>, reverse: boolean): Parting {
+export function parting(distance: ArrayLike<number>, reverse: boolean): Parting {
   const columns = Array.from(distance, (_, k) => k).filter((k) => !Number.isNaN(distance[k]));
   if (reverse) columns.reverse();
   const first = columns.find((k) => distance[k] > SAME) ?? -1;

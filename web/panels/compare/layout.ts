@@ -1,6 +1,6 @@
 // The layout of the compare page's figure.
 
-import type { Scene } from "studio/panels/compare/types.js";
+import type { Scene } from "studio/panels/compare/scene.js";
 import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Head, Track } from "studio/types.js";
@@ -16,10 +16,10 @@ const MOST = 60; // characters of a word that may be drawn
 export const RIBBON = 46;
 export const RIBBON_HEAD = 22;
 
-export type Layout = ReturnType<typeof layoutOf>;
+export type Layout = ReturnType<typeof figureLayout>;
 
-/** The layout. */
-export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }: Scene) {
+/** @param width the available width */
+export function figureLayout({ pair, columns, a, b, comparable, strips, head }: Scene, width: number) {
   const widths = fonts();
   const longest = Math.max(
     ...[pair.a, pair.b].flatMap(({ run }) =>
