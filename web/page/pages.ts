@@ -15,7 +15,7 @@ import { SentencePanel } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
 import { TablePanel } from "studio/panels/table/index.js";
 import { mountTour } from "studio/panels/tour/index.js";
-import { mountTransport } from "studio/panels/transport/index.js";
+import { TransportPanel } from "studio/panels/transport/index.js";
 import { UnitsPanel } from "studio/panels/units/index.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
@@ -45,7 +45,9 @@ function mountDesk(app: App) {
   const desk = element(
     "div",
     { class: "desk" },
-    [component(SentencePanel), mountTransport, component(HeatmapPanel), mountMicroscope].map((mount) => mount(app)),
+    [component(SentencePanel), component(TransportPanel), component(HeatmapPanel), mountMicroscope].map((mount) =>
+      mount(app),
+    ),
   );
   const lines = mounted(app, LinesPanel);
   const parts = new DocumentFragment();
