@@ -43,7 +43,7 @@ async function buildPage(folder) {
   await Promise.all([
     build({
       ...bundled,
-      entryPoints: ["main.ts"],
+      entryPoints: ["main.tsx"],
       format: "esm",
       banner: { js: NOTICE },
       outfile: join(folder, "studio.js"),
@@ -83,7 +83,7 @@ async function buildModules(folder, entryPoints) {
 const BUILDS = {
   "--modules": (folder) =>
     Promise.all([
-      buildModules(folder, ["main.ts", "types.ts", ...sources(".ts", ".tsx")]),
+      buildModules(folder, ["main.tsx", "types.ts", ...sources(".ts", ".tsx")]),
       build({
         ...common,
         bundle: true,

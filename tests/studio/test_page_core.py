@@ -53,7 +53,8 @@ def test_store_undoes_and_redoes(page: Modules) -> None:
         + """
         const store = createStore(first);
         const seen = [];
-        store.onHistory(() => seen.push([store.canUndo, store.canRedo, store.undoLabel]));
+        const { effect } = await import("@preact/signals");
+        effect(() => void seen.push([store.canUndo, store.canRedo, store.undoLabel]));
         store.change({ pinned: [3] }, "pin unit 3");
         store.set({ step: 5 });
         store.change({ pinned: [3, 4] }, "pin unit 4");

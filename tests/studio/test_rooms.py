@@ -25,7 +25,7 @@ Sources = Mapping[str, str]
 
 def sources() -> dict[str, str]:
     """Return the text of every module of the page, by the name under which others import it."""
-    paths = [WEB / "main.ts", WEB / "types.ts", *(path for room in ROOMS for path in (WEB / room).rglob("*.ts*"))]
+    paths = [WEB / "main.tsx", WEB / "types.ts", *(path for room in ROOMS for path in (WEB / room).rglob("*.ts*"))]
     return {path.relative_to(WEB).with_suffix(".js").as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 

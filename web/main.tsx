@@ -1,9 +1,11 @@
-// Starts the page: reads the address, creates the state, mounts the panels, opens the model.
+// Starts the page: reads the address, creates the state, draws the pages, opens the model.
 
+import { signal } from "@preact/signals";
+import { render } from "preact";
 import { brokenNotice, keepInAddress, subscribeAddress } from "studio/page/address-bar.js";
 import { suitText } from "studio/page/first-text.js";
-import { header, notice } from "studio/page/header.js";
-import { mountPages } from "studio/page/pages.js";
+import { Header, Notices } from "studio/page/header.js";
+import { Pages } from "studio/page/pages.js";
 import { fromHash } from "studio/state/address.js";
 import { createCorpus } from "studio/state/corpus.js";
 import { createQuestion } from "studio/state/explained.js";
@@ -13,7 +15,7 @@ import { Player } from "studio/state/player.js";
 import { createSession } from "studio/state/session.js";
 import { createStore } from "studio/state/store.js";
 import { firstView, unsaid } from "studio/state/view.js";
-import { element } from "studio/ui/draw.js";
+import { AppContext } from "studio/ui/app.js";
 import { listenForKeys } from "studio/ui/keys.js";
 import { applyTheme, isCalm } from "studio/ui/theme.js";
 
@@ -26,10 +28,19 @@ export async function start(root: HTMLElement): Promise<void> {
   const app = { store, session, player, host, corpus: createCorpus(host), question: createQuestion(store, session) };
   applyTheme(store.get().theme);
   store.subscribe(["theme"], ({ theme }) => applyTheme(theme));
-  root.classList.add("studio");
-  root.replaceChildren(header(app, boot), ...mountPages(app));
-  const say = (text: string) => root.prepend(notice(text));
+  const notices = signal<string[]>([]);
+  const say = (text: string) => void (notices.value = [text, ...notices.value]);
   if (broken.length > 0) say(brokenNotice(broken));
+  root.classList.add("studio");
+  root.replaceChildren();
+  render(
+    <AppContext.Provider value={app}>
+      <Notices texts={notices} />
+      <Header />
+      <Pages />
+    </AppContext.Provider>,
+    root,
+  );
   listenForKeys(document, app);
   subscribeAddress(session, boot, say);
   suitText(app);
@@ -40,8 +51,11 @@ export async function start(root: HTMLElement): Promise<void> {
 const place = document.getElementById("studio");
 if (place) {
   start(place).catch((error) => {
-    place.replaceChildren(
-      element("p", { class: "problem", role: "alert", text: `The studio could not start: ${error.message}` }),
+    render(
+      <p class="problem" role="alert">
+        {`The studio could not start: ${error.message}`}
+      </p>,
+      place,
     );
   });
 }
