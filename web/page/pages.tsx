@@ -10,7 +10,7 @@ import { ExplainPanel } from "studio/panels/explain/index.js";
 import { HeatmapPanel } from "studio/panels/heatmap/index.js";
 import { LedgerPanel } from "studio/panels/ledger/index.js";
 import { LinesPanel } from "studio/panels/lines/index.js";
-import { mountMicroscope } from "studio/panels/microscope/index.js";
+import { MicroscopePanel } from "studio/panels/microscope/index.js";
 import { SearchPanel } from "studio/panels/search/index.js";
 import { SentencePanel } from "studio/panels/sentence/index.js";
 import { mountStructure } from "studio/panels/structure/index.js";
@@ -26,12 +26,9 @@ import { useApp } from "studio/ui/app.js";
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
-const [EditsPanel, MicroscopePanel, StructurePanel, Tour] = [
-  mountEdits,
-  mountMicroscope,
-  mountStructure,
-  mountTour,
-].map((mount) => () => <Mounted mount={mount} />);
+const [EditsPanel, StructurePanel, Tour] = [mountEdits, mountStructure, mountTour].map((mount) => () => (
+  <Mounted mount={mount} />
+));
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],

@@ -21,6 +21,7 @@ interface Content {
   tools?: ComponentChildren;
   hidden?: boolean;
   kind?: string; // further classes
+  onKeyDown?: (event: KeyboardEvent) => void;
   body?: string; // further classes of the body
   draw?: () => ComponentChildren; // draws the content, but only while the panel is on the screen
   children?: ComponentChildren; // the content that is drawn always
@@ -35,6 +36,7 @@ export function Panel({
   tools,
   hidden,
   kind = "",
+  onKeyDown,
   body = "",
   draw,
   children,
@@ -43,7 +45,7 @@ export function Panel({
   const root = useRef<HTMLElement>(null);
   const svg = picture && (() => still<SVGSVGElement>(picture(root.current?.clientWidth ?? 0)));
   return (
-    <section ref={root} id={id} class={`panel ${kind}`.trim()} aria-labelledby={`${id}-title`} hidden={hidden}>
+    <section {...{ ref: root, id, class: `panel ${kind}`.trim(), hidden, onKeyDown }} aria-labelledby={`${id}-title`}>
       <header class="panel-head">
         <h2 id={`${id}-title`} class="panel-title">
           {title}
