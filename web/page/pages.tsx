@@ -13,7 +13,7 @@ import { LinesPanel } from "studio/panels/lines/index.js";
 import { MicroscopePanel } from "studio/panels/microscope/index.js";
 import { SearchPanel } from "studio/panels/search/index.js";
 import { SentencePanel } from "studio/panels/sentence/index.js";
-import { mountStructure } from "studio/panels/structure/index.js";
+import { StructurePanel } from "studio/panels/structure/index.js";
 import { SweepPanel } from "studio/panels/sweep/index.js";
 import { TablePanel } from "studio/panels/table/index.js";
 import { mountTour } from "studio/panels/tour/index.js";
@@ -26,9 +26,7 @@ import { useApp } from "studio/ui/app.js";
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
-const [EditsPanel, StructurePanel, Tour] = [mountEdits, mountStructure, mountTour].map((mount) => () => (
-  <Mounted mount={mount} />
-));
+const [EditsPanel, Tour] = [mountEdits, mountTour].map((mount) => () => <Mounted mount={mount} />);
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],

@@ -84,6 +84,20 @@ export function Select(props: {
   );
 }
 
+const MOST_BUTTONS = 6;
+
+/** The choice of the layer and direction: buttons if there are few, otherwise a list. */
+export function TrackChoice(props: {
+  options: { value: string; text: string; title?: string }[];
+  value: string;
+  choose: (track: string) => void;
+}) {
+  const label = "Layer and direction";
+  if (props.options.length <= MOST_BUTTONS) return <Segments {...props} label={label} />;
+  const options = props.options.map(({ value, text, title }) => ({ value, text: title ?? text }));
+  return <Select {...props} label={label} kind="nameless" options={options} />;
+}
+
 /** A button with an icon, whose label is also its title unless it has one. */
 export function IconButton({
   icon,

@@ -60,9 +60,7 @@ export function Canvas({
   width: number;
   height: number;
   draw: (context: CanvasRenderingContext2D) => void;
-  class?: string;
-  style?: JSX.IntrinsicElements["canvas"]["style"];
-}) {
+} & Omit<JSX.IntrinsicElements["canvas"], "width" | "height">) {
   const root = useRef<HTMLCanvasElement>(null);
   isDark();
   useLayoutEffect(() => draw(resize(root.current as HTMLCanvasElement, width, height)));

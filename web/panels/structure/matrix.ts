@@ -1,7 +1,7 @@
 // Draws the matrices, with a point for each weight or block of weights, and the names of the gates beside their bands.
 
 import type { Figure, Matrix, Placed } from "studio/panels/structure/layout.js";
-import { inkOver, rgbOf } from "studio/panels/structure/scale.js";
+import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { fontOf, resolved } from "studio/ui/theme.js";
 
 export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
@@ -35,18 +35,18 @@ function drawPoints(
   limit: number,
 ) {
   context.imageSmoothingEnabled = false;
-  context.drawImage(pointsOf(matrix, block, limit), x, y, width, height);
+  context.drawImage(pointImage(matrix, block, limit), x, y, width, height);
   context.strokeStyle = resolved("--line-strong");
   context.lineWidth = 1;
   context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
 }
 
 /** A pixel for each weight or block of weights. */
-export function pointsOf(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
+export function pointImage(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
   const points = farthest(matrix, block, matrix.vector ? 1 : block);
   const image = new ImageData(points.columns, points.rows);
   points.values.forEach((value, k) => {
-    image.data.set([...rgbOf(value, limit), 255], 4 * k);
+    image.data.set([...weightRgb(value, limit), 255], 4 * k);
   });
   const made = document.createElement("canvas");
   [made.width, made.height] = [points.columns, points.rows];

@@ -7,9 +7,7 @@ import { PACES } from "studio/state/player.js";
 import { wordAt } from "studio/state/tokens.js";
 import { trackTitle } from "studio/state/units.js";
 import { useApp } from "studio/ui/app.js";
-import { IconButton, Segments, Select } from "studio/ui/form.js";
-
-const MOST_BUTTONS = 6;
+import { IconButton, Select, TrackChoice } from "studio/ui/form.js";
 
 export function TransportPanel() {
   const { player } = useApp();
@@ -87,14 +85,9 @@ function Tracks() {
     text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
     title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
   }));
-  const control = { label: "Layer and direction", value: view.track, choose: (track: string) => store.set({ track }) };
   return (
     <div class="transport-tracks">
-      {options.length <= MOST_BUTTONS ? (
-        <Segments {...control} options={options} />
-      ) : (
-        <Select {...control} kind="nameless" options={options.map(({ value, title }) => ({ value, text: title }))} />
-      )}
+      <TrackChoice options={options} value={view.track} choose={(track) => store.set({ track })} />
     </div>
   );
 }

@@ -1,18 +1,18 @@
 // The table of a layer's weights by gate, as hs.LSTM.structure() prints it.
 
-import { type Weight, sizesOf, weightsOf } from "studio/panels/structure/sizes.js";
+import { type Weight, gateWeights, modelSizes } from "studio/panels/structure/sizes.js";
 import { squashName } from "studio/state/moment.js";
 import type { Model, TrackInfo } from "studio/types.js";
-import { element } from "studio/ui/draw.js";
 
 const HEAD = ["part", "equation", "name", "shape", "count", "parameter", "rows"];
-const NUMERIC = new Set(["shape", "count", "rows"]);
+const KINDS: Record<string, string> = {
+  ...{ shape: "st-number", count: "st-number", rows: "st-number", equation: "st-equation" },
+};
 
 /** The rows in the order of the equations, with each gate's terms below one another. */
-export function weightsRows(model: Model, track: TrackInfo): string[][] {
+export function weightRows(model: Model, track: TrackInfo): string[][] {
   if (!model.hasWeights) return [];
-  const sizes = sizesOf(model),
-    weights = weightsOf(sizes, track, model.gates);
+  const weights = gateWeights(modelSizes(model), track, model.gates);
   const gates = model.gates.flatMap((gate) =>
     gateRows(
       weights.filter((weight) => weight.gate === gate),
@@ -22,7 +22,7 @@ export function weightsRows(model: Model, track: TrackInfo): string[][] {
   );
   const rest = weights
     .filter(({ gate }) => gate === null)
-    .map((weight) => ["projection", "h = W_hr·(o∘tanh(c))", ...factsOf(weight)]);
+    .map((weight) => ["projection", "h = W_hr·(o∘tanh(c))", ...cells(weight)]);
   return [HEAD, ...gates, ...rest];
 }
 
@@ -36,35 +36,36 @@ function gateRows([input, hidden, ...biases]: Weight[], gate: string, { cell, me
     const left = k ? "+ ".padStart(opening.length) : opening,
       right = k < ordered.length - 1 ? "" : isReset ? "))" : ")";
     const before = isReset && weight === hidden ? "r∘(" : "";
-    return [k ? "" : meanings[gate], left + before + weight.name + factor + right, ...factsOf(weight)];
+    return [k ? "" : meanings[gate], left + before + weight.name + factor + right, ...cells(weight)];
   });
 }
 
-function factsOf({ name, shape, count, parameter, rows }: Weight) {
+function cells({ name, shape, count, parameter, rows }: Weight) {
   return [name, shape.join("×"), count.toLocaleString("en"), parameter, rows.join(":")];
 }
 
-export function weightsTable(model: Model, track: TrackInfo): HTMLElement {
-  return tableOf(weightsRows(model, track));
-}
-
 /** A table whose first row is its head; numbers are right-aligned. */
-export function tableOf([head, ...rows]: string[][]): HTMLElement {
-  const kind = (k: number) => (NUMERIC.has(head[k]) ? "st-number" : head[k] === "equation" ? "st-equation" : "");
-  const line = (tag: "th" | "td", cells: string[]) =>
-    element(
-      "tr",
-      {},
-      cells.map((text, k) => element(tag, { text, class: kind(k) || undefined })),
-    );
-  return element("div", { class: "st-scroll" }, [
-    element("table", { class: "st-rows" }, [
-      element("thead", {}, [line("th", head)]),
-      element(
-        "tbody",
-        {},
-        rows.map((row) => line("td", row)),
-      ),
-    ]),
-  ]);
+export function RowTable({ rows: [head, ...rows] }: { rows: string[][] }) {
+  return (
+    <div class="st-scroll">
+      <table class="st-rows">
+        <thead>
+          <tr>
+            {head.map((text) => (
+              <th class={KINDS[text]}>{text}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr>
+              {row.map((text, k) => (
+                <td class={KINDS[head[k]]}>{text}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
 }
