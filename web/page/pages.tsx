@@ -5,7 +5,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { AttributionPanel } from "studio/panels/attribution/index.js";
 import { ComparePanel } from "studio/panels/compare/index.js";
-import { mountEdits } from "studio/panels/edits/index.js";
+import { EditsPanel } from "studio/panels/edits/index.js";
 import { ExplainPanel } from "studio/panels/explain/index.js";
 import { HeatmapPanel } from "studio/panels/heatmap/index.js";
 import { LedgerPanel } from "studio/panels/ledger/index.js";
@@ -26,7 +26,7 @@ import { useApp } from "studio/ui/app.js";
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
-const [EditsPanel, Tour] = [mountEdits, mountTour].map((mount) => () => <Mounted mount={mount} />);
+const Tour = () => <Mounted mount={mountTour} />;
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],

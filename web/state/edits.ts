@@ -5,7 +5,7 @@ import { widthOf } from "studio/state/units.js";
 import type { Edit, Model } from "studio/types.js";
 
 /** Splits a place, "l1r.f_pre", into its track and its quantity. */
-export function partsOf(place: string): { track: string; quantity: string } {
+export function placeParts(place: string): { track: string; quantity: string } {
   const dot = place.indexOf(".");
   return { track: place.slice(0, dot), quantity: place.slice(dot + 1) };
 }
@@ -21,7 +21,7 @@ function missing(chosen: readonly number[] | null, size: number): number | undef
  * @param unit what a step is called: "word"
  */
 export function restingReason(edit: Edit, model: Model, steps: number, unit: string = model.unit): string {
-  const { track, quantity } = partsOf(edit.place);
+  const { track, quantity } = placeParts(edit.place);
   const info = model.tracks.find((one) => one.name === track);
   if (!model.hasWeights) return "a recorded trace has no weights and can't be run again";
   if (!info) return `this model has no ${track}`;
