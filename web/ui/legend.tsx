@@ -2,7 +2,6 @@
 
 import { limitOf, range } from "studio/state/ranges.js";
 import type { Run } from "studio/types.js";
-import { still } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
 
@@ -36,9 +35,4 @@ export function Legend({ quantity, run = null }: { quantity: string; run?: Run |
       ))}
     </svg>
   );
-}
-
-/** The scale as an element. */
-export function legend(quantity: string, run: Run | null = null): SVGSVGElement {
-  return still(<Legend quantity={quantity} run={run} />);
 }

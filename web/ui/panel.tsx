@@ -3,9 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { App } from "studio/state/types.js";
 import { still, useApp } from "studio/ui/app.js";
-import { element } from "studio/ui/draw.js";
 import { type Exports, save } from "studio/ui/export.js";
 import { watchVisibility } from "studio/ui/visibility.js";
 
@@ -132,24 +130,8 @@ function Save({ id, title, exports }: { id: string; title: string; exports: Expo
   );
 }
 
-/** The frame of a panel without components. */
-export function panel(frame: Frame): { root: HTMLElement; body: HTMLElement; tools: HTMLElement } {
-  const root = still<HTMLElement>(<Panel {...frame} />);
-  const part = (name: string) => root.querySelector(`.panel-${name}`) as HTMLElement;
-  return { root, body: part("body"), tools: part("tools") };
-}
-
 /** The placeholder in a panel that has nothing to show. */
 export function Unread() {
   const { session } = useApp();
   return session.run === null && session.model !== null && <p class="soft">Nothing has been read yet.</p>;
-}
-
-/** The placeholder as an element. */
-export function unread(session: App["session"]): HTMLElement {
-  const line = element("p", { class: "soft", text: "Nothing has been read yet." });
-  const show = () => (line.hidden = session.run !== null || session.model === null);
-  session.on("run", show);
-  show();
-  return line;
 }
