@@ -92,8 +92,9 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
         "bias": layer.bias,
         "projSize": 0,
     }
-    expression = """[m.pythonCall(given.sizes, false), m.parameterCount(given.sizes), (await import("studio/runtime/lstm.js"))
-        .tracksOf(given.sizes).flatMap((track) => m.gateWeights(given.sizes, track, given.gates))]"""
+    expression = """[m.pythonCall(given.sizes, false), m.parameterCount(given.sizes),
+        (await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
+        .flatMap((track) => m.gateWeights(given.sizes, track, given.gates))]"""
     given = {"sizes": sizes, "kind": layer.mode, "gates": layer.sizes.kind.gate_names}
     code, count, found = run(script, "structure/sizes", expression, given)
     structure = layer.structure()

@@ -83,6 +83,6 @@ function Desk() {
 function Mounted({ mount }: { mount: (app: App) => Node }) {
   const app = useApp();
   const root = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => app.session.introduce(() => root.current?.append(mount(app))), []);
+  useLayoutEffect(() => root.current?.append(mount(app)), []);
   return <div ref={root} class="mounted" />;
 }

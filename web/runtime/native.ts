@@ -1,5 +1,6 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
+import { type Cell, useNativeScan } from "studio/runtime/cell.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
@@ -26,16 +27,6 @@ interface Engine {
   ) => void;
 }
 
-/** The parts of a cell that the engine uses. */
-interface Computed {
-  info: TrackInfo;
-  weights: TrackWeights;
-  kind: CellKind;
-  room: (T: number) => Values;
-  states: (values: Values) => Values;
-  at: (values: Values, t: number) => Values;
-}
-
 const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
 const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
@@ -55,6 +46,7 @@ export async function useEngine(bytes: BufferSource) {
   const found = instance.exports as any;
   found._initialize();
   engine = found;
+  useNativeScan(scanLayer);
 }
 
 /** A layer and direction in the engine's memory, which it owns. */
@@ -109,7 +101,7 @@ class NativeLayer {
   }
 }
 
-const layers: WeakMap<Computed, NativeLayer> = new WeakMap();
+const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 
 /**
  * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
@@ -117,12 +109,7 @@ const layers: WeakMap<Computed, NativeLayer> = new WeakMap();
  * @param x [T, C]
  * @param state before the first step read
  */
-export function nativeScan(
-  cell: Computed,
-  x: Float32Array,
-  T: number,
-  state: Values,
-): { track: Track; state: Values } | null {
+function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
   if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
