@@ -76,7 +76,7 @@ class NativeLayer {
   run(x: Float32Array, T: number, state: Values, values: Values) {
     const { native, info, kind } = this;
     const H = info.units;
-    const record = recordOf(kind);
+    const record = recordSize(kind);
     const isLstm = kind.name === "LSTM";
     const sizes = [T * info.inputSize, H, isLstm ? H : 0, T * H, T * record * H, isLstm ? T * H : 0];
     const whole = native.take(sizes.reduce((sum, size) => sum + size, 0));
@@ -112,7 +112,7 @@ const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
-  if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
+  if (T * (info.inputSize + (recordSize(kind) + 2) * info.units) > MOST) return null;
   const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
   layers.set(cell, layer);
   const values = cell.room(T);
@@ -127,7 +127,7 @@ function inOrder({ gates, activations }: CellKind) {
 }
 
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */
-function recordOf({ name, gates }: CellKind) {
+function recordSize({ name, gates }: CellKind) {
   return name === "GRU" ? 4 : gates.length;
 }
 

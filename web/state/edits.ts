@@ -1,7 +1,7 @@
 // Determines which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not
 // exist.
 
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Model } from "studio/types.js";
 
 /** Splits a place, "l1r.f_pre", into its track and its quantity. */
@@ -26,7 +26,7 @@ export function restingReason(edit: Edit, model: Model, steps: number, unit: str
   if (!model.hasWeights) return "a recorded trace has no weights and can't be run again";
   if (!info) return `this model has no ${track}`;
   if (!model.quantities.includes(quantity.replace(/_pre$/, ""))) return `this model has no ${quantity}`;
-  const width = widthOf(info, quantity);
+  const width = quantityWidth(info, quantity);
   const noUnit = missing(edit.unit, width);
   if (noUnit !== undefined) return `${edit.place} has no unit ${noUnit}, only 0 to ${width - 1}`;
   const noStep = missing(edit.t, steps);

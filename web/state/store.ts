@@ -131,15 +131,15 @@ export function createStore(initial: View, save: (view: View) => void = () => {}
 }
 
 function same(view: View, patch: Partial<View>) {
-  return keysOf(patch).every((key) => Object.is(view[key], patch[key]));
+  return viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
 }
 
 /** The values that a patch would replace. */
 function picked(view: View, patch: Partial<View>): Partial<View> {
-  return Object.fromEntries(keysOf(patch).map((key) => [key, view[key]]));
+  return Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
 }
 
-function keysOf(patch: Partial<View>): (keyof View)[] {
+function viewKeys(patch: Partial<View>): (keyof View)[] {
   return Object.keys(patch) as (keyof View)[];
 }
 

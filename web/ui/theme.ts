@@ -40,7 +40,7 @@ export function resolved(variable: string): string {
 }
 
 /** A font family of the page's style, such as "--sans", for use on a canvas. */
-export function fontOf(variable: string): string {
+export function fontFamily(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 

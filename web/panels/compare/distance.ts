@@ -2,7 +2,7 @@
 
 import type { Column } from "studio/panels/compare/align.js";
 import { SAME } from "studio/state/difference.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 
 // Two runs have converged again once their distance stays below this share of its maximum.
@@ -18,7 +18,7 @@ export interface Parting {
 
 /** The Euclidean distance between two runs' states in each column; NaN if either run has no step there. */
 export function distances(a: Track, b: Track, quantity: string, columns: Column[]): Float32Array {
-  const units = widthOf(a.info, quantity);
+  const units = quantityWidth(a.info, quantity);
   const [va, vb] = [a.values[quantity], b.values[quantity]];
   return Float32Array.from(columns, (column) => {
     if (column.a < 0 || column.b < 0) return NaN;

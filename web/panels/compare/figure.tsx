@@ -5,7 +5,7 @@ import { type Layout, figureLayout } from "studio/panels/compare/layout.js";
 import { differenceMap, paint, valueMap } from "studio/panels/compare/maps.js";
 import { RibbonTitle, Ribbons, RowLabel } from "studio/panels/compare/ribbons.js";
 import type { Scene } from "studio/panels/compare/scene.js";
-import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
+import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp } from "studio/ui/app.js";
 import { canvas } from "studio/ui/draw.js";
@@ -86,7 +86,7 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
   const { pair, columns, head } = scene;
   const opposite = side === "a" ? "b" : "a";
   const { run } = pair[side];
-  const [mine, theirs] = [headOf(run, head), headOf(pair[opposite].run, head)];
+  const [mine, theirs] = [findHead(run, head), findHead(pair[opposite].run, head)];
   return (
     <>
       {columns.map((column, k) => {

@@ -2,7 +2,7 @@
 
 import type { Column } from "studio/panels/compare/align.js";
 import { range } from "studio/state/ranges.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { colours, level } from "studio/ui/scales.js";
 import { resolved } from "studio/ui/theme.js";
@@ -18,7 +18,7 @@ interface ValueMap {
 
 /** One run's values. */
 export function valueMap(track: Track, quantity: string, columns: Column[], side: "a" | "b"): ValueMap {
-  const units = widthOf(track.info, quantity);
+  const units = quantityWidth(track.info, quantity);
   const values = track.values[quantity];
   return {
     units,

@@ -3,7 +3,7 @@
 import { MET } from "studio/panels/compare/distance.js";
 import type { Side } from "studio/panels/compare/pair.js";
 import type { Scene, Strip } from "studio/panels/compare/scene.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 
 /** The words of a column: “to” | “the”, or just “to” if they are the same. */
@@ -69,7 +69,7 @@ function sideAt(
   const quantity = side === "a" ? first : other;
   const values = quantity === null ? undefined : track?.values[quantity];
   const value = values?.[t * (values.length / run.steps) + unit];
-  const mine = headOf(run, head);
+  const mine = findHead(run, head);
   const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
   return (
     `${name}: ` +
@@ -97,7 +97,7 @@ export function comparisonRows(scene: Scene): string[][] {
 
 /** @param name of the head */
 function cells({ run }: Side, name: string, t: number): string[] {
-  const head = headOf(run, name);
+  const head = findHead(run, name);
   if (t < 0) return ["", "", "", ""];
   const chosen = head && predictionAt(head, t);
   return [String(t), run.tokens[t], chosen?.label ?? "", chosen ? String(chosen.probability) : ""];

@@ -2,7 +2,7 @@
 
 import { placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
 
 /** Where a value was clicked. */
@@ -55,7 +55,7 @@ export function editSpot(edit: Edit, run: Run): Spot {
 /** A run's value at a place; NaN if it has none. */
 export function valueInRun(run: Run, track: string, quantity: string, unit: number, t: number): number {
   const recorded = run.tracks.find(({ info }) => info.name === track);
-  return recorded?.values[quantity]?.[t * widthOf(recorded.info, quantity) + unit] ?? NaN;
+  return recorded?.values[quantity]?.[t * quantityWidth(recorded.info, quantity) + unit] ?? NaN;
 }
 
 export const SCOPES = {

@@ -6,7 +6,7 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
 import { placeBeside } from "studio/panels/edits/place.js";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
-import { differenceOf } from "studio/state/difference.js";
+import { compareRuns } from "studio/state/difference.js";
 import { placeParts } from "studio/state/edits.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
@@ -205,7 +205,7 @@ function outcomeText({ run, plain }: Session, head: string, { spot, base, index 
   const { track, quantity } = placeParts(spot.place);
   const value = valueInRun(run, track, quantity, spot.unit, spot.t);
   const others = index < base.length ? base.length > 1 : base.length > 0;
-  const words = differenceOf(plain, run, head).words.filter((word) => word.changed);
+  const words = compareRuns(plain, run, head).words.filter((word) => word.changed);
   const listed = words
     .slice(0, 3)
     .map(({ token, before, after }) => `“${shownToken(token)}” ${labelText(before)} → ${labelText(after)}`);

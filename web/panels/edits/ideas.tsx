@@ -6,7 +6,7 @@ import { type Preset, IDEAS, presetEdits, presetsFor } from "studio/panels/edits
 import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
 import { editSentence } from "studio/panels/edits/words.js";
 import { Job } from "studio/state/job.js";
-import { choiceText, headOf } from "studio/state/predictions.js";
+import { choiceText, findHead } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -81,7 +81,7 @@ export function EditSearch() {
     untracked(() => job.stop());
   });
   const { model, run } = session;
-  const head = run && headOf(run, view.head);
+  const head = run && findHead(run, view.head);
   if (!model?.hasWeights || !run || !head) return null;
   const isRunning = job.share < 1;
   const { value: word } = chosen;

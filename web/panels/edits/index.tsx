@@ -8,7 +8,7 @@ import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
 import { EditList, PythonLines } from "studio/panels/edits/list.js";
 import { DifferencePicture } from "studio/panels/edits/picture.js";
 import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
-import { type Difference, differenceOf } from "studio/state/difference.js";
+import { type Difference, compareRuns } from "studio/state/difference.js";
 import { useApp } from "studio/ui/app.js";
 import { Panel } from "studio/ui/panel.js";
 
@@ -35,7 +35,7 @@ export function EditsPanel() {
   );
   const { model, run, plain } = session;
   const { edits } = view;
-  const difference = plain && run && differenceOf(plain, run, view.head);
+  const difference = plain && run && compareRuns(plain, run, view.head);
   return (
     <Panel
       {...{ id: "edits", title: "Edits: what if?", help: HELP, body: "edits-body", tools: <History /> }}

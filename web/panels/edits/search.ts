@@ -2,8 +2,8 @@
 
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Work } from "studio/state/job.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
-import { widthOf } from "studio/state/units.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Choice, Edit, Model, Run, Track } from "studio/types.js";
 
 const OF_A_KIND = 4; // maximum number of finds per kind, so that edits of large groups leave room for small ones
@@ -19,7 +19,7 @@ function zeroed(place: string, unit: number | null, t: number | null): Edit {
 /** Zeroes the memory or the output of one unit at one step, the largest values first. */
 function moments(track: Track, steps: number, { states }: CellKind): Candidate[] {
   return states.flatMap((quantity) => {
-    const width = widthOf(track.info, quantity);
+    const width = quantityWidth(track.info, quantity);
     return Array.from({ length: steps * width }, (_, k) => ({
       edit: zeroed(`${track.info.name}.${quantity}`, k % width, Math.floor(k / width)),
       weight: Math.abs(track.values[quantity][k]),
@@ -99,7 +99,7 @@ export function searchEdits(
     for (const { edit, kind } of all) {
       const count = ofKind.get(kind) ?? 0;
       if (count >= OF_A_KIND) continue;
-      const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
+      const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => findHead(one, head));
       if (was && is && was.chosen[t] !== is.chosen[t]) {
         ofKind.set(kind, count + 1);
         finds.push({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });

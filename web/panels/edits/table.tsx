@@ -4,7 +4,7 @@
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Difference, type Distance, firstOf } from "studio/state/difference.js";
+import { type Difference, type Distance, firstDifferent } from "studio/state/difference.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -23,7 +23,7 @@ export function DifferenceTable({ difference }: { difference: Difference }) {
   useSignalEffect(() => mark(view.step));
   const scale = barBound(tracks);
   const moved = words.map((word) => word.moved);
-  const first = firstOf(moved, false);
+  const first = firstDifferent(moved, false);
   return (
     <table ref={table} class="difference" style={{ "--columns": words.length }}>
       <caption>Before and after the edits, step by step</caption>

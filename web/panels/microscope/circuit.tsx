@@ -7,7 +7,7 @@ import { circuitFor } from "studio/panels/microscope/cells.js";
 import { PIPE, Pipes, Tokens } from "studio/panels/microscope/pipes.js";
 import { usePaced, useTween } from "studio/panels/microscope/tween.js";
 import type { Layout, Scene } from "studio/panels/microscope/types.js";
-import { type Moment, memoryBefore, momentOf, reachOf } from "studio/state/moment.js";
+import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
@@ -20,9 +20,9 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   const { unit } = view;
   const step = Math.min(view.step, run.steps - 1);
   const root = useFit<SVGSVGElement>();
-  const { value: moment, pace } = usePaced(() => momentOf(model, run, info.name, unit, step), [run, info, unit]);
+  const { value: moment, pace } = usePaced(() => readMoment(model, run, info.name, unit, step), [run, info, unit]);
   const target = useMemo(() => {
-    return { ...moment.values, h: moment.values[moment.shown], largest: reachOf(moment.track, unit) };
+    return { ...moment.values, h: moment.values[moment.shown], largest: memoryReach(moment.track, unit) };
   }, [moment]);
   const numbers = useTween(target, pace);
   const circuit = circuitFor(model.cell);
@@ -128,7 +128,7 @@ function replacedText({ computed }: Moment): string {
 
 /** All steps of the unit. */
 export function unitRows({ model, run, info }: Scene, { unit }: View): string[][] {
-  const moments = run.tokens.map((_, t) => momentOf(model, run, info.name, unit, t));
+  const moments = run.tokens.map((_, t) => readMoment(model, run, info.name, unit, t));
   const names = Object.keys(moments[0].values);
   return [
     ["step", "token", ...names],

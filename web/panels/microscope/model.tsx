@@ -2,7 +2,7 @@
 
 import { type Stacked, stackedBoxes } from "studio/panels/microscope/stack.js";
 import type { Scene } from "studio/panels/microscope/types.js";
-import { headOf, likeliest } from "studio/state/predictions.js";
+import { findHead, likeliest } from "studio/state/predictions.js";
 import { shortToken, stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import type { Head, TrackInfo } from "studio/types.js";
@@ -18,7 +18,7 @@ export function ModelLevel({ scene }: { scene: Scene }) {
   const root = useFit<SVGSVGElement>();
   const { boxes, links, height } = stackedBoxes(model, run, width);
   const step = Math.min(view.step, run.steps - 1);
-  const head = headOf(run, view.head);
+  const head = findHead(run, view.head);
   return (
     <svg {...{ ref: root, class: "hs-model", width, height, role: "group" }} aria-label={`The parts of ${model.name}`}>
       {links.map(({ path, label, x, y }) => (

@@ -2,9 +2,9 @@
 // eye; if there are many, the likeliest are listed. For a model without predictions, the strongest units of the hidden
 // state are listed.
 
-import { headOf, likeliest, predictionAt } from "studio/state/predictions.js";
+import { findHead, likeliest, predictionAt } from "studio/state/predictions.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
-import { trackOf, widthOf } from "studio/state/units.js";
+import { trackOf, quantityWidth } from "studio/state/units.js";
 import type { Head, Run, Track } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { colour } from "studio/ui/scales.js";
@@ -20,7 +20,7 @@ export function Distribution() {
   const { store, session, view } = useApp();
   const { run } = session;
   if (run === null) return <div class="distribution" hidden />;
-  const head = headOf(run, view.head);
+  const head = findHead(run, view.head);
   const step = Math.min(view.step, run.steps - 1);
   const inColumns = head && run.surprise === null && head.labels.length <= MOST_COLUMNS;
   const units = () =>
@@ -65,7 +65,7 @@ function likeliestBars(head: Head, step: number): Bar[] {
 }
 
 function strongest(track: Track, t: number): { unit: number; value: number }[] {
-  const width = widthOf(track.info, "h");
+  const width = quantityWidth(track.info, "h");
   const row = track.values.h.subarray(t * width, (t + 1) * width);
   const units = Array.from(row, (value, unit) => ({ unit, value }));
   return units.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)).slice(0, MOST_ROWS);

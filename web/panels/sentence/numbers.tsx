@@ -2,7 +2,7 @@
 
 import { useRef } from "preact/hooks";
 import { MOST_CHARACTERS } from "studio/state/address.js";
-import { givenRows, NAME_END, rowsOf, signalNamed, SIGNALS } from "studio/state/input.js";
+import { givenRows, NAME_END, parseRows, signalNamed, SIGNALS } from "studio/state/input.js";
 import { hasWords } from "studio/state/tokens.js";
 import type { Model } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
@@ -79,7 +79,7 @@ function inputKind(text: string, model: Model): string {
 function ownRows(text: string, { given, tracks }: Model): string {
   const rows = text.trim() === "" ? givenRows(given) : null;
   if (!given || !rows) {
-    const read = rowsOf(text.trim() === "" ? `noise ${FIRST} 0` : text, tracks[0].inputSize);
+    const read = parseRows(text.trim() === "" ? `noise ${FIRST} 0` : text, tracks[0].inputSize);
     return read.map(asText).join("\n");
   }
   const named = hasWords(given);

@@ -2,10 +2,10 @@
 
 import { signal } from "@preact/signals";
 import { readsNumbers, SignalPicture } from "studio/panels/sentence/signal.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Run, View } from "studio/types.js";
-import { fontOf, measure } from "studio/ui/theme.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 const WIDTH = 960;
 const LINE = 46;
@@ -19,7 +19,7 @@ export function SentencePicture({ run, view }: { run: Run; view: View }) {
   const places = layOut(run);
   const width = Math.max(...places.map((place) => place.x + place.width), LINE) + 2;
   const height = ((places.at(-1)?.line ?? 0) + 1) * LINE + 8;
-  const head = headOf(run, view.head);
+  const head = findHead(run, view.head);
   return (
     <svg class="sentence-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
       {places.map(({ x, width: room, line }, t) => {
@@ -51,7 +51,7 @@ export function SentencePicture({ run, view }: { run: Run; view: View }) {
 }
 
 function layOut(run: Run): { x: number; width: number; line: number }[] {
-  const measured = measure(`16px ${fontOf("--font")}`);
+  const measured = measure(`16px ${fontFamily("--font")}`);
   let [x, line] = [8, 0];
   return run.tokens.map((token) => {
     const width = Math.max(34, measured(shownToken(token)) + 14);
@@ -78,7 +78,7 @@ function tokenColumns({ tokens, known, surprise }: Run): Column[] {
 }
 
 function headColumns(run: Run, name: string): Column[] {
-  const head = headOf(run, name);
+  const head = findHead(run, name);
   if (head === null) return [];
   const K = head.labels.length;
   const shares = K > MOST_LABELS ? [] : head.labels;

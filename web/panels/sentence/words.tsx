@@ -2,7 +2,7 @@
 
 import { useSignalEffect } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import { isFormless, shortToken, shownToken } from "studio/state/tokens.js";
 import type { Head, Run } from "studio/types.js";
 import { useApp, useDerived } from "studio/ui/app.js";
@@ -95,8 +95,8 @@ function surprised(nats: number) {
 }
 
 function tagged(run: Run, plain: Run | null, head: string, t: number) {
-  const { label, probability } = predictionAt(headOf(run, head) as Head, t);
-  const before = plain && plain !== run ? predictionAt(headOf(plain, head) as Head, t).label : label;
+  const { label, probability } = predictionAt(findHead(run, head) as Head, t);
+  const before = plain && plain !== run ? predictionAt(findHead(plain, head) as Head, t).label : label;
   return {
     kind: `${probability < 0.6 ? " doubtful" : ""}${before === label ? "" : " changed"}`,
     style: { "--share": String(probability) },

@@ -2,7 +2,7 @@
 
 import { type Matrix, type Spot, weightAt } from "studio/panels/structure/layout.js";
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
-import { fontOf, resolved } from "studio/ui/theme.js";
+import { fontFamily, resolved } from "studio/ui/theme.js";
 
 const CELL = { width: 56, height: 24 };
 const ROWS = { beside: 17, below: 9 };
@@ -70,7 +70,7 @@ function cell(pen: CanvasRenderingContext2D, value: number, x: number, y: number
   pen.fillStyle = `rgb(${weightRgb(value, limit).join(",")})`;
   pen.fillRect(x + 0.5, y + 0.5, CELL.width - 1, CELL.height - 1);
   pen.fillStyle = inkOver(value, limit);
-  pen.font = `11px ${fontOf("--mono")}`;
+  pen.font = `11px ${fontFamily("--mono")}`;
   pen.textAlign = "center";
   pen.fillText(value.toFixed(4), x + CELL.width / 2, y + CELL.height / 2);
 }
@@ -78,7 +78,7 @@ function cell(pen: CanvasRenderingContext2D, value: number, x: number, y: number
 function nameRow(pen: CanvasRenderingContext2D, matrix: Matrix, gates: readonly string[], row: number, y: number) {
   const { gate, unit } = weightAt(matrix, gates, row, 0);
   pen.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
-  pen.font = `11px ${fontOf("--mono")}`;
+  pen.font = `11px ${fontFamily("--mono")}`;
   pen.textAlign = "right";
   pen.fillText(`${matrix.short}${gate ?? ""}[${unit}]`, NAMES - 6, y);
 }
