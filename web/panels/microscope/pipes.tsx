@@ -76,24 +76,23 @@ export function Tokens({
   }, [values]);
   return (
     <g class="hs-tokens" aria-hidden="true">
-      {part.value < 1 &&
-        layout.wires.map(({ name, points }) => {
-          const [begin, end] = times[name];
-          if (part.value < begin || part.value > end) return null;
-          const { x, y } = along(points, (part.value - begin) / (end - begin));
-          const value = values[name] ?? values.m;
-          return (
-            <g class="hs-token" transform={`translate(${x} ${y})`}>
-              <rect
-                {...{ x: -LABEL.width / 2, y: -LABEL.height / 2, rx: LABEL.height / 2, ...LABEL }}
-                stroke={flowColour(name, value)}
-              />
-              <text text-anchor="middle" y={4}>
-                {value.toFixed(2)}
-              </text>
-            </g>
-          );
-        })}
+      {layout.wires.map(({ name, points }) => {
+        const [begin, end] = times[name];
+        const isAway = part.value === 1 || part.value < begin || part.value > end;
+        const { x, y } = along(points, isAway ? 0 : (part.value - begin) / (end - begin));
+        const value = values[name] ?? values.m;
+        return (
+          <g class="hs-token" display={isAway ? "none" : "inline"} transform={`translate(${x} ${y})`}>
+            <rect
+              {...{ x: -LABEL.width / 2, y: -LABEL.height / 2, rx: LABEL.height / 2, ...LABEL }}
+              stroke={flowColour(name, value)}
+            />
+            <text text-anchor="middle" y={4}>
+              {value.toFixed(2)}
+            </text>
+          </g>
+        );
+      })}
     </g>
   );
 }
