@@ -3,10 +3,9 @@
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { type Figure, type Spot, columnsText, spotAt, weightAt } from "studio/panels/structure/layout.js";
+import { type Figure, type Spot, type Weights, columnsText, spotAt, weightAt } from "studio/panels/structure/layout.js";
 import { drawLens, lensSize } from "studio/panels/structure/lens.js";
 import { drawFigure } from "studio/panels/structure/matrix.js";
-import type { Weights } from "studio/panels/structure/weights.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Canvas } from "studio/ui/stage.js";

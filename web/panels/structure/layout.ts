@@ -1,5 +1,6 @@
 // The layout of the matrices of one layer and direction: side by side, at the same scale, with gates aligned.
 
+import type { Scale } from "studio/panels/structure/scale.js";
 import type { Model, TrackInfo, TrackWeights } from "studio/types.js";
 
 export interface Matrix {
@@ -98,6 +99,15 @@ export function placeMatrices(matrices: readonly Matrix[], width: number): Figur
     pixel,
     block: Math.round(Math.max(1, 1 / pixel)),
   };
+}
+
+/** What the panel of weights shows. */
+export interface Weights {
+  model: Model;
+  track: TrackInfo;
+  matrices: Matrix[];
+  figure: Figure;
+  scale: Scale;
 }
 
 /** one weight */

@@ -1,9 +1,8 @@
 // The matrices as a vector graphic: the points as an image, everything else as lines and text.
 
-import { type Placed, columnsText } from "studio/panels/structure/layout.js";
+import { type Placed, type Weights, columnsText } from "studio/panels/structure/layout.js";
 import { pointImage, READABLE, STRIP } from "studio/panels/structure/matrix.js";
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
-import type { Weights } from "studio/panels/structure/weights.js";
 import { tick } from "studio/ui/draw.js";
 
 const HEAD = 30;

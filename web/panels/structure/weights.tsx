@@ -2,11 +2,10 @@
 
 import { useComputed } from "@preact/signals";
 import { WeightsFigure } from "studio/panels/structure/figure.js";
-import { type Figure, type Matrix, placeMatrices, stackedMatrices } from "studio/panels/structure/layout.js";
+import { type Figure, type Weights, placeMatrices, stackedMatrices } from "studio/panels/structure/layout.js";
 import { type Scale, weightScale } from "studio/panels/structure/scale.js";
 import { RowTable, weightRows } from "studio/panels/structure/table.js";
 import { ColourBar, WeightsPicture } from "studio/panels/structure/weights-picture.js";
-import type { Model, TrackInfo } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -18,15 +17,6 @@ const HELP =
   "is a projection, has a row for each element of h. Point at a " +
   "weight to read it by name; click to see what it adds at the current step.";
 const ROOM = 600; // minimum width of the matrices in pixels, even if they must scroll
-
-/** What the panel shows. */
-export interface Weights {
-  model: Model;
-  track: TrackInfo;
-  matrices: Matrix[];
-  figure: Figure;
-  scale: Scale;
-}
 
 export function WeightsPanel() {
   const { store, session, view } = useApp();
