@@ -67,6 +67,7 @@ export function Select(props: {
     <label class={`field ${props.kind ?? ""}`.trim()}>
       <span>{props.label}</span>
       <select
+        aria-label={props.label}
         value={props.value}
         onChange={({ currentTarget }) => {
           const { value } = currentTarget;
