@@ -92,6 +92,16 @@ def test_reset_of_some_rows_and_of_all() -> None:
     assert_close(stream.feed(x), lstm(x)[0].detach())
 
 
+def test_steps_and_chunks_are_counted_together() -> None:
+    lstm, x = hs.LSTM(3, 4), torch.randn(7, 2, 3)
+    stream = lstm.stream(batch=2)
+    outs = [stream.step(x[0])[None], stream.step(x[1])[None], stream.feed(x[2:5]), stream.step(x[5])[None]]
+    assert stream.t == 6
+    with lstm.edit(hs.zero("l0.h", t=6)):
+        assert not stream.step(x[6]).any()
+    assert_close(torch.cat(outs), lstm(x)[0][:6].detach())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("each", [False, True])
 def test_reset_to_a_state(dtype: torch.dtype, each: bool) -> None:

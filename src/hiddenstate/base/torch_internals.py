@@ -15,14 +15,12 @@ from torch.utils._python_dispatch import _disable_current_modes, _get_current_di
 
 _functorch = torch._C._functorch
 
-has_any_global_hook = _has_any_global_hook
+has_any_global_hook: Callable[[], bool] = _has_any_global_hook
 PerSampleWeight = ExpandedWeight
 without_modes = _disable_current_modes
 is_tracing = torch._C._is_tracing
 is_transformed = _functorch.is_functorch_wrapped_tensor
 uses_onednn = torch._C._get_mkldnn_enabled
-lays_out_for_cudnn = torch._use_cudnn_rnn_flatten_weight
-lay_out_for_cudnn = torch._cudnn_rnn_flatten_weight
 # A number for the backward pass that runs now, and whether it will run a node of the graph.
 backward_pass = torch._C._current_graph_task_id
 will_run = torch._C._will_engine_execute_node
@@ -34,6 +32,7 @@ STREAM_INTERCEPTORS: list[Callable[[], object]] = [
     torch._C._are_functorch_transforms_active,
     torch._C._len_torch_dispatch_stack,
 ]
+FORWARD_LEVEL = forward_ad, "_current_level"  # where torch keeps the open level of forward mode; -1 for none
 INTERCEPTORS = [*STREAM_INTERCEPTORS, torch._C._is_any_autocast_enabled, torch._C._is_tracing]
 
 
@@ -80,6 +79,16 @@ def is_batched(value: Tensor) -> bool:
 def overlaps_itself(value: Tensor) -> bool:
     """Whether two elements of a tensor share memory."""
     return bool(torch._debug_has_internal_overlap(value) == 1)
+
+
+def lays_out_for_cudnn() -> bool:
+    """Whether torch copies the weights of its own layers into one block of memory."""
+    return bool(torch._use_cudnn_rnn_flatten_weight())
+
+
+def lay_out_for_cudnn(*arguments: Any) -> None:
+    """Copy the weights of a layer into one block of memory, in place."""
+    torch._cudnn_rnn_flatten_weight(*arguments)
 
 
 def keep_until_the_pass_ends(callback: Callable[[], None]) -> None:

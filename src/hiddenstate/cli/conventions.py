@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, TextIO, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -48,8 +48,6 @@ class Commands(TyperGroup):
 
 
 Precision = Literal["fp32", "bf16"]
-
-
 OutOption = Annotated[
     Path | None, typer.Option("--out", "-o", help="File to write instead of standard output.", metavar="FILE")
 ]
@@ -67,8 +65,6 @@ LanguageModelOption = Annotated[
     ),
 ]
 
-F = TypeVar("F", bound=str)
-
 
 def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
     """Reject files and pictures that can't be written, before anything is computed; skip None and `STANDARD`."""
@@ -83,11 +79,10 @@ def check_outputs(*files: str | Path | None, plot: Path | None = None) -> None:
         check_picture(plot)
 
 
-def chosen_format(format_: F | None, as_json: bool, json_format: F) -> F | None:
-    """Return the format that ``--format`` or ``--json`` chooses, or None; they may not choose different ones."""
-    if as_json and format_ is not None and format_ != json_format:
+def check_format(format_: str | None, as_json: bool, json_format: str) -> None:
+    """Reject ``--json`` beside a ``--format`` that is not the one for which it is short."""
+    if as_json and format_ not in (None, json_format):
         raise ArgumentError(f"--json is short for --format {json_format}, but --format is {format_}; drop one of them")
-    return json_format if as_json else format_
 
 
 def declare(command: Callable[..., None], parameters: Iterable[Parameter]) -> None:

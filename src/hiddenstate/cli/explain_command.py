@@ -12,8 +12,8 @@ from hiddenstate.cli.conventions import (
     JsonOption,
     OutOption,
     PlotOption,
+    check_format,
     check_outputs,
-    chosen_format,
     declare,
     output,
     save_plot,
@@ -158,7 +158,8 @@ def explaining(
         plot: Path | None,
         **own: Any,
     ) -> None:
-        chosen = chosen_format(format_, as_json, "json") or "text"
+        check_format(format_, as_json, "json")
+        chosen: ResultFormat = "json" if as_json else format_ or "text"
         check_outputs(out, plot=plot)
         usual = default_model(own)
         if model is None and usual != TAGGER:

@@ -16,8 +16,8 @@ from hiddenstate.cli.conventions import (
     LinesOption,
     OutOption,
     Precision,
+    check_format,
     check_outputs,
-    chosen_format,
     json_line,
     output,
     standard_input,
@@ -171,7 +171,8 @@ def score(
             f"only one file can be scored at a time, got {len(files)}; give --out FOLDER --shards for several"
         )
     (file,) = files
-    chosen = chosen_format(format_, as_json, "jsonl") or "table"
+    check_format(format_, as_json, "jsonl")
+    chosen: ScoreFormat = "jsonl" if as_json else format_ or "table"
     check_outputs(out)
     from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by

@@ -9,8 +9,8 @@ from hiddenstate.cli.conventions import (
     OutOption,
     PlotOption,
     TaggerOption,
+    check_format,
     check_outputs,
-    chosen_format,
     json_text,
     output,
     save_plot,
@@ -41,7 +41,8 @@ def read(
 
     Example: hiddenstate read "Giraffes in a field" --unit 17
     """
-    chosen = chosen_format(format_, as_json, "json") or "table"
+    check_format(format_, as_json, "json")
+    chosen: ReadFormat = "json" if as_json else format_ or "table"
     check_outputs(out, plot=plot)
     sentences = _split(text_from(text))
     if plot is not None and len(sentences) > 1:

@@ -14,8 +14,8 @@ from hiddenstate.cli.conventions import (
     OutOption,
     Precision,
     TaggerOption,
+    check_format,
     check_outputs,
-    chosen_format,
     output,
     tell,
 )
@@ -77,7 +77,8 @@ def tag(
 
     Example: tail -f log.txt | hiddenstate tag -
     """
-    chosen = chosen_format(format_, as_json, "jsonl")
+    check_format(format_, as_json, "jsonl")
+    chosen: TagFormat | None = "jsonl" if as_json else format_
     kind = input_
     if is_sharded(files, out, shards, cluster):
         assert out is not None

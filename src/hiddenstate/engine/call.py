@@ -25,56 +25,36 @@ class RecordSpec:
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Never changed, but not frozen: each call and gradient creates one, and freezing would take three times as long.
+# Never changed once it is read, but not frozen: each call and gradient creates one, and freezing would take longer.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked. Immutable; `replace` makes a new one.
+    """One call in canonical form: time first, batched, all shapes checked. Once read, `replace` makes new ones."""
 
-    Args:
-        sizes: sizes and kind of cell of the whole LSTM, or of one layer and direction of it.
-        weights: weights of each layer and direction, in the order of ``layer_directions``.
-        x: input, ``[T, N, C]``.
-        h0: initial hidden states, ``[L*D, N, P]``.
-        c0: initial cell states, ``[L*D, N, H]``, in the type of ``x`` or in the type in which cell states are stored;
-            ``c_n`` has the same type. None if the cell has no cell state.
-        lengths: int64 ``[N]``, or None: every row has T steps.
-        reset: bool ``[T, N]``, or None.
-        dropout: the probability of zeroing an output between layers; zero outside training.
-        masks: for each layer except the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty if
-            none was drawn.
-        training: whether a backward pass is likely. If not, nothing is saved for it, and it needs a second forward run.
-        edits: edits, resolved against this call.
-        record: what to record, or None.
-        part: the layer and direction to run, if only one of an LSTM's; None for all of them.
-        packed_steps: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
-        reset_h: hidden states after borders, ``[L*D, N, P]`` (the same for all borders of a row) or ``[L*D, T*N, P]``
-            (index t*N + n for the border before step t of row n); None for zeros.
-        reset_c: the cell states after borders, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, in a type that ``c0`` may have; or
-            None.
-        packed_weights: packed weights that native code reads instead of ``weights``; or None.
-        order: int64 ``[N]``, the order (longest first) in which torch packs the rows and draws dropout; None for the
-            order of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
-        recompute_gates: whether the backward pass recomputes the gates instead of reading saved ones.
-    """
-
-    sizes: Sizes
-    weights: Sequence[Weights]
-    x: Tensor
-    h0: Tensor
+    sizes: Sizes  # of the whole LSTM, or of one layer and direction of it
+    weights: Sequence[Weights]  # of each layer and direction, in the order of ``layer_directions``
+    x: Tensor  # [T, N, C]
+    h0: Tensor  # [L*D, N, P]
+    # [L*D, N, H], in the type of x or in that in which cell states are stored; c_n has the same type. None if the cell
+    # has no cell state.
     c0: Tensor | None
-    lengths: Tensor | None = None
-    reset: Tensor | None = None
-    dropout: float = 0.0
-    masks: Sequence[Tensor] = ()
+    lengths: Tensor | None = None  # int64 [N]; None: every row has T steps
+    reset: Tensor | None = None  # bool [T, N]
+    dropout: float = 0.0  # the probability of zeroing an output between layers; zero outside training
+    masks: Sequence[Tensor] = ()  # the dropout mask of each layer's output [T, N, D*P] except the last's, if drawn
+    # Whether a backward pass is likely. If not, nothing is saved for it, and it needs a second forward run.
     training: bool = False
     edits: Sequence[ResolvedEdit] = ()
     record: RecordSpec | None = None
-    part: LayerDirection | None = None
-    packed_steps: Any = None
+    part: LayerDirection | None = None  # the layer and direction to run, if only one of an LSTM's
+    packed_steps: Any = None  # weights packed for single steps, which update h0 and c0 in place
+    # The states after borders: [L*D, N, units], the same for all borders of a row, or [L*D, T*N, units], index t*N + n
+    # for the border before step t of row n; None for zeros. The types are those of h0 and c0.
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
-    recompute_gates: bool = False
-    packed_weights: Any = None
+    recompute_gates: bool = False  # whether the backward pass recomputes the gates instead of reading saved ones
+    packed_weights: Any = None  # packed weights that native code reads instead of ``weights``
+    # int64 [N], the order (longest first) in which torch packs the rows and draws dropout; None for the order of
+    # `torch.nn.utils.rnn.pack_padded_sequence` with enforce_sorted=False.
     order: Tensor | None = None
 
     @property
@@ -141,7 +121,7 @@ class CallResult(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Any  # Tensor | None
+    c_n: Any = None  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
 

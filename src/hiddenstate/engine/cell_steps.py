@@ -34,25 +34,15 @@ _NAMES = PARAMETER_STEMS[:4]
 
 @dataclass(eq=False)
 class CellStep:
-    """A step of a cell, in canonical form: batched, every shape checked. Immutable.
-
-    Args:
-        kind: the kind of cell.
-        x: the input ``[N, C]``.
-        states: the previous states, ``[N, H]``, in the order of ``carried``.
-        weights: the weights, without a projection.
-        sizes: C and H.
-        see: called with each value; its return value is used instead.
-        is_observed: whether ``see`` edits or records.
-    """
+    """A step of a cell, in canonical form: batched, every shape checked. Immutable."""
 
     kind: Cell
-    x: Tensor
-    states: tuple[Tensor, ...]
-    weights: Weights
-    sizes: tuple[int, int]
-    see: ValueHook = ignore
-    is_observed: bool = False
+    x: Tensor  # [N, C]
+    states: tuple[Tensor, ...]  # the previous states, [N, H], in the order of ``carried``
+    weights: Weights  # without a projection
+    sizes: tuple[int, int]  # C and H
+    see: ValueHook = ignore  # called with each value; its return value is used instead
+    is_observed: bool = False  # whether ``see`` edits or records
 
     @property
     def arguments(self) -> tuple[Any, Any, dict[str, Any], tuple[int, int]]:

@@ -51,7 +51,8 @@ def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
 
     If other threads draw from torch's generator at the same time, the same numbers may be drawn twice.
     """
-    if torch.compiler.is_compiling() or not _serves(like, p):
+    as_torch = torch.compiler.is_compiling() or not (is_plain(like) and 0 < p < 1)
+    if as_torch or interception(autocast=True) is not None or not _draws_as_torch(like.dtype):
         return dropout(like.new_ones(shape), p)
     mask = kernels.new(like.dtype, *shape)
     if mask.numel() < _WORTH_IT:
@@ -60,10 +61,6 @@ def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
     kernels.draw_mask(state, mask.view(-1), 1 - p, _kept(like.dtype, p))
     torch.set_rng_state(state.view(torch.uint8))
     return mask
-
-
-def _serves(like: Tensor, p: float) -> bool:
-    return is_plain(like) and 0 < p < 1 and interception(autocast=True) is None and _draws_as_torch(like.dtype)
 
 
 def _kept(dtype: torch.dtype, p: float) -> float:

@@ -105,15 +105,11 @@ def read(arguments: Arguments, sizes: Sizes, weights: Sequence[Weights], options
         reset_h=reset_h,
         reset_c=reset_c,
         recompute_gates=options.recompute_gates,
-        order=_packed_order(packed, N) if packed is not None and options.dropout else None,
     )
+    if packed is not None and options.dropout:
+        order = packed.sorted_indices
+        call.order = torch.arange(N, device=packed.data.device) if order is None else order
     return call, Form(layout, packed, _result_types(call, packed))
-
-
-def _packed_order(packed: PackedSequence, N: int) -> Tensor:
-    """Return the order in which a packed sequence stores the batch rows."""
-    order = packed.sorted_indices
-    return torch.arange(N, device=packed.data.device) if order is None else order
 
 
 def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> AxisOrder:  # noqa: A002
@@ -159,45 +155,32 @@ def _check_input(x: Tensor, sizes: Sizes) -> None:
 def _initial_state(
     hx: Any, layout: AxisOrder, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    stacked = len(sizes.layer_directions)
+    kinds, stacked = sizes.kind.carried, len(sizes.layer_directions)
     if hx is None:
-        h0, *more = (
-            torch.zeros(stacked, N, sizes.units(name), dtype=dtype, device=like.device) for name in sizes.kind.carried
-        )
+        h0, *more = (torch.zeros(stacked, N, sizes.units(name), dtype=dtype, device=like.device) for name in kinds)
         return h0, more[0] if more else None
-    if len(sizes.kind.carried) == 1:
-        return _initial_hidden_state(hx, layout, N, sizes, like), None
-    pair = check_state(hx, "hx", 2)
-    h0, c0 = check_tensor(pair[0], "h0", like), check_tensor(pair[1], "c0", like)
+    is_pair = len(kinds) > 1
+    names = ("h0", "c0") if is_pair else ("hx",)
+    states = [
+        check_tensor(part, name, like) for part, name in zip(check_state(hx, "hx", len(kinds)), names, strict=True)
+    ]
     rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
-    if h0.dim() != rank or c0.dim() != rank:
-        raise RankError(
-            f"For {form} input, hx and cx should also be {rank}-D but got ({h0.dim()}-D, {c0.dim()}-D) tensors"
-        )
+    if any(state.dim() != rank for state in states):
+        got = ", ".join(f"{state.dim()}-D" for state in states)
+        got = f"({got}) tensors" if is_pair else f"{got} tensor"
+        raise RankError(f"For {form} input, hx {'and cx ' if is_pair else ''}should also be {rank}-D but got {got}")
     if layout == "T":
-        h0, c0 = h0.unsqueeze(1), c0.unsqueeze(1)
-    for k, (value, units) in enumerate(((h0, sizes.output_size), (c0, sizes.hidden_size))):
-        if value.shape != (stacked, N, units):
+        states = [state.unsqueeze(1) for state in states]
+    for k, (state, name) in enumerate(zip(states, kinds, strict=True)):
+        want = stacked, N, sizes.units(name)
+        if state.shape != want:
+            units = "units of the hidden state" if is_pair and k == 0 else "hidden_size"
             raise ShapeError(
-                f"Expected hidden[{k}] size {(stacked, N, units)}, got {list(value.shape)}: it is "
-                f"(layers * directions, batch, {'units of the hidden state' if k == 0 else 'hidden_size'})"
+                f"Expected hidden{f'[{k}]' if is_pair else ''} size {want}, got {list(state.shape)}: it is "
+                f"(layers * directions, batch, {units})"
             )
-    return h0, c0
-
-
-def _initial_hidden_state(hx: Any, layout: AxisOrder, N: int, sizes: Sizes, like: Tensor) -> Tensor:
-    """The initial state of a cell without a cell state."""
-    h0 = check_tensor(check_state(hx, "hx", 1)[0], "hx", like)
-    rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
-    if h0.dim() != rank:
-        raise RankError(f"For {form} input, hx should also be {rank}-D but got {h0.dim()}-D tensor")
-    h0 = h0.unsqueeze(1) if layout == "T" else h0
-    want = len(sizes.layer_directions), N, sizes.hidden_size
-    if h0.shape != want:
-        raise ShapeError(
-            f"Expected hidden size {want}, got {list(h0.shape)}: it is (layers * directions, batch, hidden_size)"
-        )
-    return h0
+    h0, *more = states
+    return h0, more[0] if more else None
 
 
 def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:
@@ -221,19 +204,10 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
-    if _can_be_read(taken):
+    # Compiled code checks the values when it runs; on the meta device and inside vmap they can't be read.
+    if not (torch.compiler.is_compiling() or taken.is_meta or is_transformed(taken)):
         check_lengths(taken, T)
     return taken.to(device=device)
-
-
-def _can_be_read(lengths: Tensor) -> bool:
-    """Whether the values can be read: not on the meta device, inside vmap, or while torch compiles.
-
-    Compiled code checks them when it runs.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    return not lengths.is_meta and not is_transformed(lengths)
 
 
 def _take_reset(reset: Tensor | None, layout: AxisOrder, T: int, N: int, x: Tensor) -> Tensor | None:

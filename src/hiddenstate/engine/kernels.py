@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from hiddenstate.base import forks
 from hiddenstate.base.native_module import _native
 from hiddenstate.base.native_module import absence as absence
-from hiddenstate.base.torch_internals import INTERCEPTORS
+from hiddenstate.base.torch_internals import FORWARD_LEVEL, INTERCEPTORS
 from hiddenstate.errors import ArgumentError
 
 NOT_LOADED = f"the native module {absence}"  # the reason if there is none
@@ -37,7 +36,7 @@ if _native is not None:
             "UntypedStorage": torch.UntypedStorage,
             "cpu": torch.device("cpu"),
             "interceptors": INTERCEPTORS,
-            "forward_derivatives": vars(forward_ad),
+            "forward_derivatives": vars(FORWARD_LEVEL[0]),
             **{name: getattr(torch, name) for name in _TORCH},
             # If it was loaded before a fork, native code detects that itself: see native/threads/fork_guard.h.
             **({"get_num_threads": _one_thread} if forks.lacks_torchs_threads else {}),

@@ -221,7 +221,7 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         reverse=layer_direction.reverse,
         live=live,
         reset=call.reset,
-        reset_to=_border_states(call, k, x.dtype),
+        reset_to=None if call.reset_to is None else tuple(part[k].to(x.dtype) for part in call.reset_to),
         observer=observer,
     )
     c = more[0] if more else None
@@ -234,14 +234,6 @@ def run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
     handed_on = observer.handed_on
     carried = {layer_direction.name: _stack(handed_on, steps, live)} if handed_on else {}
     return LayerResult(out, h, c, values, carried)
-
-
-def _border_states(call: Call, k: int, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
-    """Return the states of the k-th layer and direction after borders; None means zeros."""
-    if call.reset_to is None:
-        return None
-    h, *more = call.reset_to
-    return h[k], *(c[k].to(dtype) for c in more)
 
 
 def _stack(by_step: Mapping[int, Tensor], steps: Sequence[int], live: Tensor | None) -> Tensor:

@@ -89,11 +89,7 @@ def _not_packed() -> None:
 
 
 class Int8Weights(Sequence[Weights]):
-    """The int8 weights of each layer and direction. Items are floats, which are computed on first use.
-
-    Args:
-        kept: the stored weights of each layer and direction.
-    """
+    """The int8 weights of each layer and direction. Items are floats, which are computed on first use."""
 
     def __init__(self, kept: Sequence[Kept]) -> None:
         self.kept = kept
@@ -175,11 +171,6 @@ def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -
 
     Otherwise torch copies them at each call, and warns. Does nothing if cuDNN cannot run them: on other devices, for
     unsupported or mixed types, or if a weight is missing or repeated.
-
-    Args:
-        weights: the weights in torch's order: layer by layer, direction by direction, each in the order of `Weights`.
-        sizes: the LSTM's sizes.
-        batch_first: the LSTM's option.
     """
     present = [value for value in weights if value is not None]
     if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):

@@ -86,13 +86,9 @@ def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
 def run(
     lstm: RecurrentParameters, arguments: Arguments, options: CallOptions | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
-    """Run a call on the general path and pass its record to the active recorders.
+    """Run a call on the general path, by default with the layer's options; recorders get its record.
 
-    Args:
-        lstm: the layer.
-        arguments: the arguments.
-        options: the layer's, by default those of the module.
-        receive: called with what computes the call.
+    ``receive`` is called with what computes the call.
     """
     # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
     # and padding, because its shape depends on values.

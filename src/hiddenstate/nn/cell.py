@@ -38,7 +38,7 @@ from hiddenstate.nn.torch_modules import (
 )
 from hiddenstate.structure.names import AxisOrder, Layers
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, draw
-from hiddenstate.tracing.join import trace_of_step, wanted_of_step
+from hiddenstate.tracing.record_spec import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested, would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 

@@ -96,9 +96,7 @@ LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODE
 def new_layer(sizes: Sizes, **options: Any) -> Any:
     """Make an `LSTM`, a `GRU` or an `RNN` with these sizes.
 
-    Args:
-        sizes: its sizes and kind of cell.
-        options: the other arguments of the class, such as ``batch_first`` and ``dropout``.
+    The options are the other arguments of the class, such as ``batch_first`` and ``dropout``.
     """
     arguments = asdict(sizes)
     cell = arguments.pop("cell")

@@ -95,13 +95,7 @@ class _DiagramPlan:
 
 
 def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) -> Figure:
-    """Draw a network of these sizes unrolled over these words.
-
-    Args:
-        sizes: its sizes.
-        words: one word for each step.
-        ax: the axes to fill; if None, a new figure of suitable size.
-    """
+    """Draw a network of these sizes unrolled over words, one for each step, on axes or a new figure."""
     plan = _DiagramPlan(sizes, _check(words))
     if ax is None:
         figure: Figure = Picture(figsize=(plan.width, plan.height))

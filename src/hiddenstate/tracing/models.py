@@ -15,8 +15,15 @@ from hiddenstate.base.native_module import InForce, Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.names import at_path, split_path
-from hiddenstate.tracing.join import goes_on, joined
-from hiddenstate.tracing.model_recorder import MOST_PATHS, ModelRecording, chosen_modules, list_paths, record_specs
+from hiddenstate.tracing.model_recorder import (
+    MOST_PATHS,
+    ModelRecording,
+    chosen_modules,
+    goes_on,
+    joined,
+    list_paths,
+    record_specs,
+)
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
 from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace

@@ -1,6 +1,6 @@
 """Checks the options of a trace against a call, and builds the trace from the call's record."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
+from hiddenstate.cells.cell import Cell
 from hiddenstate.edits.edit import Edit
 from hiddenstate.engine.call import Call, CallResult, RecordSpec, zero_state
 from hiddenstate.engine.inputs import Form
@@ -21,7 +22,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
-from hiddenstate.structure.names import AxisOrder, Layers, Place, parse_place, places
+from hiddenstate.structure.names import AxisOrder, Layers, Place, from_time_first, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -219,6 +220,37 @@ def build_trace(
         reset=None if call.reset is None else call.reset.clone(),
         tokens=recording.words,
         reset_to=None if call.reset_to is None else cell.as_given([part.clone() for part in call.reset_to]),
+        cell=cell.name,
+    )
+
+
+def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
+    """Return the places to record for one step of a cell with the state ``h [N, H]``: layer 0, one time step."""
+    with naming(asked.name):
+        places = resolve_places(Layers(1, False, cell), asked.keep, asked.pre)
+        if not places:
+            raise ArgumentError("nothing to record: 0 places (keep=)")
+        wanted = RecordSpec(places, [0])
+        check_limit(len(places) * h.nbytes, asked, wanted)
+        return wanted
+
+
+def trace_of_step(
+    wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: AxisOrder
+) -> Trace:
+    """Build the trace of one step of a cell."""
+    states = [from_time_first(seen[name][None], layout) for name in cell.carried]
+    return Trace(
+        out=states[0],
+        state=cell.as_given(states),
+        initial=cell.as_given([part[None].clone() for part in initial]),
+        values={str(place): seen[place.quantity][None] for place in wanted.places},
+        carried={},
+        steps=(0,),
+        length=1,
+        num_layers=1,
+        bidirectional=False,
+        layout=layout,
         cell=cell.name,
     )
 

@@ -15,10 +15,10 @@ from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.graph.run import MemoryUnit, prepare_inflows
 from hiddenstate.explain.subject.target import resolve_target
-from support import layer_options, pair, random_input, random_state
+from support import draws, layer_options, pair, random_input, random_state
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(layer_options(), st.data(), st.booleans())
 def test_what_flows_into_a_node_sums_to_its_value(options: dict[str, Any], data: st.DataObject, resets: bool) -> None:
     lstm, _ = pair({**options, "dtype": torch.float64}, 0)

@@ -110,13 +110,15 @@ def test_context(runtime: Runtime) -> None:
     assert ((given - wanted).abs() < ATOL).float().mean() > 0.99
 
 
-def test_shipped_tagger_on_hundreds_of_sentences(runtime: Runtime) -> None:
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_shipped_tagger_on_many_sentences(runtime: Runtime, count: int) -> None:
     tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
-    check(runtime, tagger, made_up(tagger, 300))
-    check_exactly(runtime, tagger, made_up(tagger, 100))
+    check(runtime, tagger, made_up(tagger, count))
+    check_exactly(runtime, tagger, made_up(tagger, count // 3))
 
 
+@pytest.mark.slow
 def test_shipped_tagger_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
     tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))

@@ -187,6 +187,7 @@ class Nearest(Explanation):
     """
 
     kind: ClassVar[str] = "nearest"
+    _saved = "place what matches=rows residual cost"
 
     place: str
     what: str
@@ -197,11 +198,6 @@ class Nearest(Explanation):
     def rows(self) -> Sequence[Row]:
         """Return one row per step."""
         return [match.row() for match in self.matches]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        rest = {"residual": self.residual, "cost": self.cost}
-        return {"place": self.place, "what": self.what, "matches": list(self.rows()), **rest}
 
     def __str__(self) -> str:
         lines = [f"States of {self.place} nearest to {self.what}, by cosine:"]

@@ -7,7 +7,7 @@ on.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
@@ -182,7 +182,7 @@ def map_shards(
 
 
 @types_of_the_weights()
-def process(task: ShardTask, folder: Path, shard: Shard) -> None:
+def process(task: ShardTask, shard: Shard, folder: Path) -> None:
     """Write the result of one shard, unless it exists; in one thread, so that the result is the same everywhere."""
     target = folder / task.name(shard)
     if target.exists():
@@ -211,12 +211,16 @@ def drop(path: Path) -> None:
 
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:
     for shard in shards:
-        process(task, folder, shard)
+        process(task, shard, folder)
         yield shard
 
 
+def _processing(task: ShardTask, folder: Path) -> Callable[[Shard], None]:
+    return partial(process, task, folder=folder)
+
+
 def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int) -> Iterator[Shard]:
-    pool = WorkerProcesses(workers, partial, process, task, folder)
+    pool = WorkerProcesses(workers, _processing, task, folder)
     calls, written = CallsInOrder[None](pool, 2 * workers), iter(shards)
     try:
         for shard in shards:
@@ -239,7 +243,7 @@ def _on_cluster(task: ShardTask, shards: Sequence[Shard], folder: Path, client: 
     paths = {shard.path: str(Path(shard.path).absolute()) if shard.path else "" for shard in shards}
     # If a worker dies, the scheduler gives its shards to other workers.
     futures = {
-        client.submit(process, sent, folder.absolute(), replace(shard, path=paths[shard.path]), pure=False): shard
+        client.submit(process, sent, replace(shard, path=paths[shard.path]), folder.absolute(), pure=False): shard
         for shard in shards
     }
     try:

@@ -35,6 +35,7 @@ class Units(Explanation):
     """
 
     kind: ClassVar[str] = "units"
+    _saved = "units=rows steps residual cost"
 
     table: tuple[Row, ...]
     steps: int
@@ -43,11 +44,7 @@ class Units(Explanation):
 
     def rows(self) -> Sequence[Row]:
         """Return one row per unit, the largest held-out correlation first."""
-        return self.table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {"units": [dict(row) for row in self.table], "steps": self.steps, "residual": self.residual, "cost": 0}
+        return list(self.table)
 
     def __str__(self) -> str:
         head = ["unit", "label", "r chosen", "r held out", "mean", "deviation", "5 %", "95 %", "low", "high", "time"]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from hiddenstate.base.torch_internals import STREAM_INTERCEPTORS, interception
+from hiddenstate.base.torch_internals import FORWARD_LEVEL, STREAM_INTERCEPTORS, interception
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels, native
 from hiddenstate.engine.call import Call, CallResult
@@ -63,7 +62,7 @@ class PackedLSTM:
         step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
-        step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")
+        step.guard_idle(STREAM_INTERCEPTORS, *FORWARD_LEVEL)
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
@@ -101,21 +100,13 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
 
 @dataclass(eq=False)
 class StreamSteps:
-    """The next ``count`` steps of a stream. Immutable.
+    """The next steps of a stream. Immutable."""
 
-    Args:
-        count: the number of steps, T.
-        hooks: the hooks of the layer, which would not run with packed weights.
-        is_observed: whether edits are in force.
-        pack: returns the packed weights, or None and the reason why they can't be packed.
-        call: makes the call that computes these steps from ``x [T, N, C]`` and a state.
-    """
-
-    count: int
-    hooks: Sequence[dict[int, Any]]
-    is_observed: bool
-    pack: Callable[[], tuple[PackedLSTM | None, str | None]]
-    call: Callable[[Tensor, tuple[Tensor, ...]], Call]
+    count: int  # T
+    hooks: Sequence[dict[int, Any]]  # the hooks of the layer, which would not run with packed weights
+    is_observed: bool  # whether edits are in force
+    pack: Callable[[], tuple[PackedLSTM | None, str | None]]  # returns packed weights, or None and the reason
+    call: Callable[[Tensor, tuple[Tensor, ...]], Call]  # makes the call that computes them from x [T, N, C] and a state
 
     @cached_property
     def packed(self) -> tuple[PackedLSTM | None, str | None]:

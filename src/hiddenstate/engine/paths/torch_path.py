@@ -46,36 +46,25 @@ def run(call: Call) -> CallResult:
     if per_sample and torch.is_grad_enabled() and not call.x.requires_grad:
         # For per-sample weights, torch's decomposition looks only at the input to decide whether a gradient is needed.
         call = replace(call, x=call.x.detach().requires_grad_())
-    return _run_padded(call) if call.lengths is None else _run_packed(call)
-
-
-def torch_function(call: Call) -> Callable[..., tuple[Tensor, ...]]:
-    """Return torch's function for the call's kind of cell."""
-    function: Callable[..., tuple[Tensor, ...]] = getattr(torch, call.sizes.cell.lower())
-    return function
-
-
-def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> CallResult:
-    return CallResult(out, h_n, c_n)
-
-
-def _run_padded(call: Call) -> CallResult:
+    function = getattr(torch, call.cell.lower())
+    if call.lengths is not None:
+        return _run_packed(call, call.lengths, function)
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
-    return _result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
+    return CallResult(*function(call.x, state, call.given_weights, *_options(call), False))
 
 
-def _run_packed(call: Call) -> CallResult:
+def _run_packed(call: Call, lengths: Tensor, function: Callable[..., tuple[Tensor, ...]]) -> CallResult:
     """Run ragged rows as a packed sequence, and unpack the result."""
-    assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
     with own_types():  # otherwise packing would cast
-        packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
+        packed = pack_padded_sequence(call.x.index_select(1, order), lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
-    data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
+    data, *states = function(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
-    return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
+    h_n, *c_n = (state.index_select(1, back) for state in states)
+    return CallResult(out.index_select(1, back), h_n, c_n[0] if c_n else None)
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:

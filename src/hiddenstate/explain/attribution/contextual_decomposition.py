@@ -18,7 +18,10 @@ from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
 from hiddenstate.explain.subject.subject import GateWeights, Subject, weights_of_gates
+from hiddenstate.explain.subject.target import BatchRunner, Readout
 from hiddenstate.structure.names import LayerDirection, Place
+
+AT_ONCE = 2**20  # maximum number of units × steps × spans decomposed together
 
 
 class Split(NamedTuple):
@@ -26,6 +29,33 @@ class Split(NamedTuple):
 
     beta: Tensor
     gamma: Tensor
+
+
+def split_readout(work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Split a linear target by every span, in blocks of spans.
+
+    Returns:
+        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
+    """
+    subject = work.subject
+    with torch.no_grad():
+        real = subject.run(keep=[str(place) for place in readout.vectors]).values
+    work.count(subject.T)
+    at_once = max(1, AT_ONCE // (subject.T * subject.sizes.hidden_size))
+    betas, gammas, gap = [], [], 0.0
+    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
+        split = decomposed(subject, within, begins)
+        work.count(subject.T * len(begins))
+        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
+        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
+        for place in readout.vectors:
+            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
+            gap = max(gap, float(missed.abs().max()))
+    return torch.cat(betas), torch.cat(gammas), gap
+
+
+def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
+    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:

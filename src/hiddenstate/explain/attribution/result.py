@@ -11,7 +11,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.players import Player
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, definite, number, sentence
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, sum_line
 from hiddenstate.structure.tables import table
 
 # A part and its occlusion, each relative to the largest, disagree if both exceed this with opposite signs ...
@@ -280,8 +280,7 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "frozen":
         biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
         others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
-        terms = "".join(f", {name} {number(part)}" for name, part in ({OF_BIASES: biases} | others).items())
-        return sentence(f"parts {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}.")
+        return sum_line({"parts": total, OF_BIASES: biases, **others}, value, result.residual)
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(

@@ -1,18 +1,19 @@
-"""`attribute`: how much each word contributes to a target."""
+"""`attribute`: how much each word contributes to a target, by any method."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution.contextual_decomposition import decomposed
+from hiddenstate.explain.attribution.contextual_decomposition import split_readout
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.attribution.gradients import gradient_parts, integrated
 from hiddenstate.explain.attribution.players import (
     Baseline,
     Players,
@@ -26,13 +27,16 @@ from hiddenstate.explain.attribution.shapley import shapley
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import check_cell, check_row_steps
-from hiddenstate.explain.subject.target import BatchRunner, Readout, TargetLike, resolve_row, resolve_target
-from hiddenstate.structure.names import Place
+from hiddenstate.explain.subject.target import BatchRunner, TargetLike, resolve_row, resolve_target
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
+FIRST_POINTS = 16
+MOST_POINTS = 1024
+SHARE = 1e-3  # maximum error of the sum, as a share of the difference
+LEAST = 0.1  # smaller differences count as this large
+GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative to a plain run
 MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
-CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at once
 
 
 class AttributionOptions(NamedTuple):
@@ -178,13 +182,61 @@ def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -
 
 
 def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    return integrated(work, players, _ends(work, players, options), options.points)
+    """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
+
+    Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
+    ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
+    """
+    ends = _ends(work, players, options)
+    difference = ends.whole - ends.none
+    bound = SHARE * max(abs(difference), LEAST)
+    count = options.points or FIRST_POINTS
+    while True:
+        nodes, weights = np.polynomial.legendre.leggauss(count)
+        parts = _along(work, players, (nodes + 1) / 2, weights / 2)
+        missing = difference - float(parts.sum())
+        converged = abs(missing) <= bound
+        if converged or options.points is not None or count >= MOST_POINTS:
+            return replace(ends, parts=parts, residual=missing, exact=converged, points=count)
+        count *= 2
 
 
 def _gradient(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     ends = _ends(work, players, options)
-    parts = gradient_parts(work, players)
+    parts = _along(work, players, np.array([1.0]), np.array([1.0]))
     return replace(ends, parts=parts, residual=ends.whole - ends.none - float(parts.sum()))
+
+
+@torch.inference_mode(False)
+def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
+    """Sum the weighted gradients at points along the line, times the difference; float64 ``[P]``."""
+    x, base = players.x, players.base
+    work.expect(len(alphas) * work.subject.T)
+    total = torch.zeros(x.shape, dtype=torch.float64)
+    of_state = 0.0
+    at_once = max(1, work.rows_at_once // GRADIENT_COST)
+    for k in range(0, len(alphas), at_once):
+        alpha = torch.as_tensor(alphas[k : k + at_once]).to(x)
+        weight = torch.as_tensor(weights[k : k + at_once]).to(x.device, torch.float64)
+        rows = (base[:, None] + alpha[:, None] * (x - base)[:, None]).detach().requires_grad_()
+        state = _state_along(players, alpha)
+        with torch.enable_grad():
+            value = work.values(rows, players.as_given(state)).sum()
+            slopes = torch.autograd.grad(value, (rows, *state), allow_unused=True, materialize_grads=True)
+        total += torch.einsum("r,trc->tc", weight, slopes[0].double()).cpu()
+        for slope, part, zero in zip(slopes[1:], players.state, players.zero, strict=True):
+            of_state += float(torch.einsum("r,lru,lu->", weight, slope.double(), (part - zero)[:, 0].double()))
+    by_step = (total * (x - base).double().cpu()).sum(-1)
+    return players.sums(by_step, of_state)
+
+
+def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
+    """The initial states of the rows: scaled up from zero if the initial state is a player."""
+    R = len(alpha)
+    if not players.has_state:
+        return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
+    pairs = zip(players.state, players.zero, strict=True)
+    return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
 
 
 def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
@@ -251,42 +303,13 @@ def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> Met
     members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
     inside = torch.tensor([[owner in group for group in members] for owner in players.owner])
     initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
-    beta, gamma, residual = _split_readout(work, readout, inside, initial)
+    beta, gamma, residual = split_readout(work, readout, inside, initial)
     interaction = torch.zeros(P, P, dtype=torch.float64)
     for k, (p, q) in enumerate(pairs):
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
     together = interaction if options.pairs else None
     return replace(ends, parts=beta[:P], residual=residual, rest=rest, gamma=gamma[:P], interaction=together)
-
-
-def _split_readout(
-    work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor
-) -> tuple[Tensor, Tensor, float]:
-    """Split a linear target by every span, in blocks of spans.
-
-    Returns:
-        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
-    """
-    subject = work.subject
-    with torch.no_grad():
-        real = subject.run(keep=[str(place) for place in readout.vectors]).values
-    work.count(subject.T)
-    at_once = max(1, CD_NUMBERS // (subject.T * subject.sizes.hidden_size))
-    betas, gammas, gap = [], [], 0.0
-    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
-        split = decomposed(subject, within, begins)
-        work.count(subject.T * len(begins))
-        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
-        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
-        for place in readout.vectors:
-            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
-            gap = max(gap, float(missed.abs().max()))
-    return torch.cat(betas), torch.cat(gammas), gap
-
-
-def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
-    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
 
 
 METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodResult]] = {

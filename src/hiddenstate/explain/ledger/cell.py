@@ -11,7 +11,7 @@ from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import CellDecomposition, erased_most, projected
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, sum_line
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import Place
@@ -231,14 +231,9 @@ def _one_unit(ledger: Ledger) -> str:
 
 
 def _sum_of_one(ledger: Ledger) -> str:
-    terms = [f"parts {number(float(ledger.parts.sum()))}"]
-    if ledger.edited.abs().max() > 0:
-        terms.append(f"edits {number(float(ledger.edited.sum()))}")
-    terms.append(f"initial state {number(float(ledger.initial[0]))}")
-    total = number(float(ledger.value[0]))
-    return sentence(
-        f"{', '.join(terms)} make {ledger.place.quantity} = {total}; rounding leaves {ledger.residual:.0e}."
-    )
+    edits = {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
+    terms = {"parts": float(ledger.parts.sum()), **edits, "initial state": float(ledger.initial[0])}
+    return sum_line(terms, f"{ledger.place.quantity} = {number(float(ledger.value[0]))}", ledger.residual)
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:

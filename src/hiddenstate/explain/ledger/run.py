@@ -13,7 +13,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell import Ledger, cell_ledger
 from hiddenstate.explain.ledger.cell_decomposition import decompose_cell, h_is_edited, projected
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened, sum_line
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import Target, TargetLike, resolve_place, resolve_row, resolve_target
@@ -153,11 +153,9 @@ def _text(ledger: ReadoutLedger) -> str:
     for t, word in enumerate(ledger.words):
         parts = [number(float(part)) for part in by_step[:, t]] if several else []
         rows.append([str(t), shortened(word), *parts, number(float(total[t])), bar(float(total[t]), largest)])
-    terms = [f"words {number(float(total.sum()))}"]
-    if ledger.edited.abs().max() > 0:
-        terms.append(f"edits {number(float(ledger.edited.sum()))}")
-    terms += [f"initial state {number(float(ledger.initial.sum()))}", f"bias {number(ledger.bias)}"]
-    summed = f"{', '.join(terms)} make {number(ledger.value)}; rounding leaves {abs(ledger.residual):.0e}."
+    terms = {"words": float(total.sum())}
+    terms |= {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
+    terms |= {"initial state": float(ledger.initial.sum()), "bias": ledger.bias}
     note = (
         "A part is what was written at that step into the cells that are read, and is still there. It includes what "
         "the layer below carried there from other steps; an attribution traces that to the words that each step reads."
@@ -167,7 +165,7 @@ def _text(ledger: ReadoutLedger) -> str:
         "",
         table(names, rows, "rl"),
         "",
-        sentence(summed),
+        sum_line(terms, number(ledger.value), ledger.residual),
         sentence(note),
     ]
     return "\n".join(lines)

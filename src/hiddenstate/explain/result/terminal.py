@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Mapping
 
 from rich.cells import cell_len
 
@@ -61,6 +62,12 @@ def number(value: float) -> str:
     if 0.0005 <= abs(value) < 1e5:
         return f"{value:+.3f}"
     return f"{value:+.2e}" if abs(value) >= 1e5 else f"{value:+.0e}"
+
+
+def sum_line(terms: Mapping[str, float], total: str, residual: float) -> str:
+    """Return a sentence that says which terms make a total, and what rounding leaves."""
+    summed = ", ".join(f"{name} {number(value)}" for name, value in terms.items())
+    return sentence(f"{summed} make {total}; rounding leaves {abs(residual):.0e}.")
 
 
 def shortened(word: str) -> str:

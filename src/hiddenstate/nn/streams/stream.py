@@ -318,7 +318,7 @@ class Stream:
             )
         lstm, weights = self._lstm, weights_for_call(self._lstm)
         check_weights(weights, lstm.sizes)
-        resolved = resolve_edits(edits, lstm.sizes, StepSpan(*x.shape[:2], start, open_end=True), x.device)
+        resolved = resolve_edits(edits, lstm.sizes, StepSpan(len(x), x.shape[1], start, open_end=True), x.device)
         h, *more = state
         return Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=resolved)
 

@@ -17,19 +17,12 @@ _ASSIGN = "To use it nevertheless, read it with safetensors.torch.load_file and 
 
 
 class SavedStream(NamedTuple):
-    """The contents of a file.
+    """The contents of a file."""
 
-    Attributes:
-        state: the states by name.
-        t: the number of time steps taken.
-        cell: the kind of cell that computed them.
-        weights: the fingerprint of the weights with which they were computed.
-    """
-
-    state: Mapping[str, Tensor]
-    t: int
-    cell: str
-    weights: str
+    state: Mapping[str, Tensor]  # by name
+    t: int  # the number of time steps taken
+    cell: str  # the kind of cell that computed them
+    weights: str  # the fingerprint of the weights with which they were computed
 
 
 def save(path: str | Path, saved: SavedStream) -> None:

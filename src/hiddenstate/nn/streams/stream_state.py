@@ -68,7 +68,8 @@ class StreamState:
 
 def list_rows(rows: Rows, batch: int) -> list[int]:
     """Return the rows as a list; reject repeated ones, and those that are not integers in 0..batch-1."""
-    listed = [int(rows)] if isinstance(rows, (int, np.integer)) else [_plain(row) for row in _listed(rows)]
+    listed = [int(rows)] if isinstance(rows, (int, np.integer)) else _listed(rows)
+    listed = [int(row) if isinstance(row, np.integer) else row for row in listed]  # a list made from an array
     if not all(type(row) is int for row in listed):
         kinds = sorted({type(row).__name__ for row in listed} - {"int"})
         raise ArgumentTypeError(f"rows must be integers, got {', '.join(kinds)}")
@@ -79,11 +80,6 @@ def list_rows(rows: Rows, batch: int) -> list[int]:
         twice = next(row for row in listed if listed.count(row) > 1)
         raise ArgumentError(f"rows names row {twice} twice: each row takes one step at a time")
     return listed
-
-
-def _plain(row: Any) -> Any:
-    """Convert NumPy's integers, which a list made from an array contains, to Python's."""
-    return int(row) if isinstance(row, np.integer) else row
 
 
 def _listed(rows: object) -> list[Any]:
