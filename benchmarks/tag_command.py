@@ -13,9 +13,7 @@ from collections.abc import Callable
 from statistics import median
 
 import machine
-from hiddenstate.cli.tag_format import Format
-from hiddenstate.cli.tag_jobs import Job, Workers
-from hiddenstate.cli.tag_stream import Batches, Writer, feed
+from hiddenstate.cli.tag_stream import Batches, Job, Workers, feed
 from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
@@ -23,7 +21,7 @@ from hiddenstate.text.conllu import read_conllu
 def command(file: str, workers: Workers) -> str:
     """Return the output of the command."""
     written = io.StringIO()
-    batches = Batches(workers, Writer(written, lambda count: None), Format.conllu, None)
+    batches = Batches(workers, written, lambda count: None, "conllu", None)
     feed(file, None, batches)
     batches.flush()
     return written.getvalue()

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 import hiddenstate as hs
-from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.language_model import generate
 from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.text.conllu import read_conllu

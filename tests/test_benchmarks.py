@@ -67,6 +67,7 @@ def test_weights_of_8_bits_are_what_is_measured() -> None:
     assert case.ours_int8.weight_format == "int8"
 
 
+@pytest.mark.slow
 def test_each_contestant_has_a_process_of_its_own_and_only_good_ones_take_turns() -> None:
     entries = (layers.ours, odd.other_numbers, odd.missing, odd.dies_at_once, odd.breaks_off, odd.dies_later)
     with entered(Regime("sequence", SMALL, (*entries, layers.torch_no_grad)), PATIENCE) as found:
@@ -96,6 +97,7 @@ def test_a_worker_that_hangs_is_given_up() -> None:
             worker.turn(QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("ends", ["interrupted", "killed"])
 def test_no_worker_outlives_who_started_it(ends: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import hiddenstate as hs
+from course.test_subjects import NUMBERS
 from coursebook.pages import blocks_of
 from hiddenstate.models.model_folder import load_tagger, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
@@ -26,12 +27,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+MARKS = dict.fromkeys(("cells", "line_unit"), pytest.mark.slow) | {"compile": [NEEDS_INDUCTOR, pytest.mark.slow]}
+# Pages that train; those of course.test_subjects are run there in full.
+TRAIN = [
+    page
+    for page in PAGES
+    if page.stem[:2] not in NUMBERS and re.search(r"\bif FULL\b", page.read_text(encoding="utf-8"))
+]
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.stem, marks=NEEDS_INDUCTOR if page.stem == "compile" else ()) for page in PAGES]
+    ("page", "full"),
+    [
+        *(pytest.param(page, False, id=page.stem, marks=MARKS.get(page.stem, ())) for page in PAGES),
+        *(pytest.param(page, True, id=f"{page.stem}, in full", marks=pytest.mark.slow) for page in TRAIN),
+    ],
 )
-def test_the_page_runs_and_prints_what_it_says(page: Path) -> None:
-    run = Run(page)
+def test_the_page_runs_and_prints_what_it_says(page: Path, full: bool) -> None:
+    run = Run(page, full=full or REFRESH)
     for block in blocks_of(page):
         run.run(block)
     if REFRESH:

@@ -32,7 +32,7 @@ from hiddenstate.interop.torch.accelerate.counts import AccelerationReport as Ac
 from hiddenstate.interop.torch.conversion import conversion_report as conversion_report
 from hiddenstate.interop.torch.conversion import convert as convert
 from hiddenstate.interop.torch.conversion import convert_back as convert_back
-from hiddenstate.interop.torch.from_torch import from_torch as from_torch
+from hiddenstate.interop.torch.conversion import from_torch as from_torch
 from hiddenstate.interop.torch.report import ConversionReport as ConversionReport
 from hiddenstate.models.from_modules import language_model as language_model
 from hiddenstate.models.from_modules import tagger as tagger

@@ -45,7 +45,7 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
     from hiddenstate.interop.keras.config import recurrent_layers
-    from hiddenstate.interop.keras.texts import check_texts
+    from hiddenstate.interop.keras.hdf5 import check_texts
     from hiddenstate.interop.state_dict import in_state_dict
     from hiddenstate.models.building import make_meta_model
     from hiddenstate.models.language.language_model import LanguageModel

@@ -30,7 +30,8 @@ from attacks.formats import (
 )
 from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
 from hiddenstate.base.figures import Picture, save_picture
-from hiddenstate.course import models, opening
+from hiddenstate.course import opening
+from hiddenstate.course.figures import marks
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
 from hiddenstate.models.model_file import read_layer, write_layer
@@ -87,9 +88,9 @@ def picture(path: Path) -> None:
 
 def course_pages(path: Path) -> None:
     """The pages of the course, as after an update; notebooks replace pages, which a checkout may lack."""
-    first, unit = Path("00-before.ipynb"), {"unit": models.MODELS["unit"]}
+    first, unit = Path("00-before.ipynb"), {"unit": marks.MODELS["unit"]}
     changed: dict[str, Any] = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
-    with mock.patch.multiple(opening, **changed), mock.patch.object(models, "MODELS", unit):
+    with mock.patch.multiple(opening, **changed), mock.patch.object(marks, "MODELS", unit):
         opening.first_page(path)
 
 

@@ -141,7 +141,7 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
     def refuse(*_: object) -> None:
         pytest.fail("the model was loaded")
 
-    monkeypatch.setattr("hiddenstate.cli.explain_read.load_any", refuse)
+    monkeypatch.setattr("hiddenstate.models.model_folder.load_any", refuse)
     other = ("--other", TEXT) if command in ("compare", "sweep") else ()
     with pytest.raises((OSError, ArgumentError), match="there is no folder"):
         run(command, TEXT, *other, option, str(tmp_path / "nowhere" / "out.png"))

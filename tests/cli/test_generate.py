@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
-from hiddenstate.cli.generate import PAUSE, write_slowly
+from hiddenstate.cli.language import PAUSE, write_slowly
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.model_folder import load_language_model, save

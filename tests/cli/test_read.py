@@ -16,8 +16,7 @@ from typer.testing import CliRunner
 
 from cli.commands import status_of
 from hiddenstate.cli import app
-from hiddenstate.cli.read_numbers import View, described
-from hiddenstate.cli.read_table import make_table
+from hiddenstate.cli.read_words import View, described, make_table
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.model_folder import load_tagger, save, shipped
 from hiddenstate.models.tagger.config import TaggerConfig

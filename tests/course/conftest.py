@@ -1,6 +1,6 @@
 """The course's site, built once for all of its tests, and the browser in which a test file opens it."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,15 @@ import pytest
 from course.site import build
 from studio.browsers import CHROMIUM
 from studio.browsing import browser
+from studio.chromium import close_unless_needed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    try:
+        return (yield)
+    finally:
+        close_unless_needed(nextitem)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls, gradients
+from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls, draws, gradients
 
 # The compilers warn of their own internals.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -46,7 +46,7 @@ def operands(
     return x, h0, c0, weights, *options, lstm.bias, lstm.bidirectional, keep
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(calls())
 def test_it_gives_what_the_reference_does(call: Call) -> None:
     dtype = torch.float32

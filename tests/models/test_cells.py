@@ -17,7 +17,7 @@ from hiddenstate.models.language.scoring import measure
 from hiddenstate.models.model_folder import CARD, CONFIG, load_language_model
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.studio.bundles.models import bundle_folder
+from hiddenstate.studio.bundles.opening import bundle_folder
 from hiddenstate.text.conllu import read_conllu
 from language_models import TEXT, make
 

@@ -13,7 +13,7 @@ import torch
 
 import hiddenstate as hs
 import language_models
-from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.language_model import generate
 from hiddenstate.models.language.sampling import Sampling
 from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig

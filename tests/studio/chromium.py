@@ -66,7 +66,7 @@ class Modules:
 
 
 class _Shared:
-    """One browser for all open pages: Playwright can't be started twice in a thread."""
+    """One browser for all open pages: Playwright can't be started twice in a thread, and starting takes a second."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -83,12 +83,21 @@ class _Shared:
 
     def leave(self) -> None:
         self.users -= 1
+
+    def close_if_idle(self) -> None:
         if self.users == 0:
             self.browser = None
             self.stack.close()
 
 
 _SHARED = _Shared()
+
+
+def close_unless_needed(following: pytest.Item | None) -> None:
+    """Close a browser that nobody uses, unless the following test opens one: its event loop would break other tests."""
+    names: list[str] = getattr(following, "fixturenames", [])
+    if not {"chromium", "running"}.intersection(names):
+        _SHARED.close_if_idle()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from playwright.sync_api import Browser
@@ -7,12 +7,20 @@ from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import CHROMIUM
 from studio.browsing import browser
-from studio.chromium import Modules, modules
+from studio.chromium import Modules, close_unless_needed, modules
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    try:
+        return (yield)
+    finally:
+        close_unless_needed(nextitem)
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser per file: while it is open, its thread has a running event loop, which would break other tests."""
+    """The browser that consecutive tests share."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     with browser() as opened:
@@ -20,7 +28,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Modules]:
+def page(chromium: Browser) -> Iterator[Modules]:
     """A blank page that can import the studio's modules."""
     with modules() as page:
         yield page

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 import hiddenstate as hs
 from hiddenstate import explain
 from hiddenstate.explain.ledger.cell import Ledger
-from hiddenstate.explain.ledger.readout import ReadoutLedger
+from hiddenstate.explain.ledger.run import ReadoutLedger
 from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE, watched

@@ -12,8 +12,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
 from hiddenstate.models.model_folder import load_language_model, load_tagger, save, shipped
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
-from hiddenstate.studio.bundles.opening import named, opened
+from hiddenstate.studio.bundles.opening import bundle_folder, bundle_model, named, opened
 from hiddenstate.studio.live import LiveStream
 from language_models import make
 

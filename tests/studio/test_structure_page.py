@@ -2,6 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import product
+from math import floor
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.structure.equations import equations
 from hiddenstate.structure.names import GATES
+from hiddenstate.structure.weights import equations
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
@@ -221,15 +222,24 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, which begin at (52, 40); Firefox rounds the pointer's
-    position."""
+    """A weight is one pixel in the tagger's matrices, which begin at (52, 40). Firefox rounds the position of a click
+    in the window, so it is a whole number here."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
-    expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    holder = panel.locator(".st-holder")
+    holder.hover(position={"x": 52 + 200, "y": 40 + 3 * 128 + 17})  # scrolls there
+    expect(panel.locator(".st-said")).to_contain_text("W_io[")
+    left, top = holder.evaluate("element => { const box = element.getBoundingClientRect(); return [box.x, box.y]; }")
+    x, y = round(left + 52 + 200.5), round(top + 40 + 3 * 128 + 17.5)
+    column, unit = floor(x - left) - 52, floor(y - top) - 40 - 3 * 128
+    assert abs(column - 200) <= 1
+    assert abs(unit - 17) <= 1
+    studio.page.mouse.move(x, y)
+    weight = tagger.lstm.weight("l1.W_io")[unit, column]
+    expect(panel.locator(".st-said")).to_contain_text(f"W_io[{unit}, {column}] = {weight:.4f}")
+    studio.page.mouse.click(x, y)
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
-    expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
+    expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text(f"unit {unit}")
 
 
 def test_colours_are_those_of_the_weights(studio: Shown, tagger: Tagger) -> None:

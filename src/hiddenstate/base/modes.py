@@ -16,11 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a context manager in which a module is in eval mode; afterwards each submodule's mode is restored.
-
-    Raises:
-        DtypeError: a weight's memory was freed.
-    """
+    """Return a context manager in which a module is in eval mode; afterwards each submodule's mode is restored."""
     check_module_memory(module)
     modes = {part: part.training for part in module.modules()}
     return lasting(module.eval, partial(_put_back, modes))

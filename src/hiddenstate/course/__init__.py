@@ -5,7 +5,7 @@
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data
 - `opening.py`: prepares the pages for a browser
-- `figures/`: the computed parts of the pages; `models.py`: the models of the live figures, as scripts
+- `figures/`: the computed parts of the pages, and the models of the live figures
 - `data/`: a text written for the course: tagged sentences, stories
 - `notebooks/`: the notebooks, made from `docs/course` by `make course`
 

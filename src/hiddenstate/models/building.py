@@ -23,11 +23,7 @@ def make_meta_model(make: Callable[[], T]) -> T:
 
 
 def made_if_it_fits(make: Callable[[], M]) -> M:
-    """Make a model, after checking that this machine has enough memory for its weights.
-
-    Raises:
-        ArgumentError: the machine does not have enough memory.
-    """
+    """Make a model, after checking that this machine has enough memory for its weights."""
     try:
         outline = make_meta_model(make)
     except HiddenStateError:
@@ -55,8 +51,8 @@ class _Undrawn(TorchFunctionMode):
     """Skips normal initialisation in the block, because torch's first draw on the meta device takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        return given["tensor"] if func is nn.init.normal_ else func(*args, **given)
+        options = kwargs or {}
+        return options["tensor"] if func is nn.init.normal_ else func(*args, **options)
 
 
 def dropped(x: Tensor, p: float) -> Tensor:

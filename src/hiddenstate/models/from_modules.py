@@ -4,8 +4,8 @@ The weights are copied. The result can do everything that a shipped model can: r
 studio, and be saved.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -18,8 +18,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.models.cells import cell_setting
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.data import check_tags
+from hiddenstate.models.tagger.config import TaggerConfig, check_tags
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
@@ -169,24 +168,23 @@ def tagger(
         "head.bias": _bias(parts.head),
     }
     vocabulary = Vocabulary(tuple(str(rows[k]) for k in known), (1,) * len(known))
-    made = Tagger(config, vocabulary, Vocabulary((), ()), check_tags({column: labels}))
-    return _filled(made, stored, parts.lstm)
+    return _filled(Tagger(config, vocabulary, Vocabulary((), ()), check_tags({column: labels})), stored, parts.lstm)
 
 
-def _names(given: object, count: int, what: str, layer: str) -> list[str | None]:
+def _names(names_or_ids: object, count: int, what: str, layer: str) -> list[str | None]:
     """Return the name of each of ``count`` ids; None for ids that are not in a dict."""
-    if isinstance(given, Mapping):
+    if isinstance(names_or_ids, Mapping):
         names: list[str | None] = [None] * count
-        for name, k in given.items():
+        for name, k in names_or_ids.items():
             if type(k) is not int or not 0 <= k < count or names[k] is not None:
                 raise ArgumentError(f"{what}[{name!r}] must be a unique id from 0 to {count - 1}, got {k!r}")
             names[k] = name
-    elif isinstance(given, Sequence):
-        names = list(given)
+    elif isinstance(names_or_ids, Sequence):
+        names = list(names_or_ids)
         _check_count(names, count, what, layer)
     else:
         raise ArgumentTypeError(
-            f"{what} must be a list of strings or a dict from string to id, got {type(given).__name__}"
+            f"{what} must be a list of strings or a dict from string to id, got {type(names_or_ids).__name__}"
         )
     odd = [name for name in names if not isinstance(name, str | None)]
     if odd:
@@ -250,17 +248,17 @@ def _bias(layer: nn.Linear) -> Tensor:
     return torch.zeros(layer.out_features) if layer.bias is None else _float(layer.bias)
 
 
-def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
+def _filled(model: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
     """Load weights into a new model; biases that the layer lacks are zero."""
     theirs = dict((lstm.to_torch() if isinstance(lstm, Recurrent) else lstm).named_parameters())
-    empty = made.state_dict()
+    empty = model.state_dict()
     weights = {
         name: _float(theirs[name[5:]]) if name[5:] in theirs else torch.zeros_like(empty[name])
         for name in empty
         if name.startswith("lstm.")
     }
-    made.load_state_dict({**stored, **weights})
-    return made.eval()
+    model.load_state_dict({**stored, **weights})
+    return model.eval()
 
 
 _KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, LSTM, GRU, RNN), (nn.Linear,))
@@ -272,7 +270,7 @@ _OTHERWISE = (
 )
 
 
-class Parts(NamedTuple):
+class ModelParts(NamedTuple):
     """An embedding ``[V, E]``, the LSTM that reads its vectors, and the linear layer that reads the LSTM's outputs."""
 
     embedding: nn.Embedding
@@ -285,26 +283,15 @@ class _Call(NamedTuple):
 
     layer: nn.Module
     read: frozenset[bytes]
-    given: frozenset[bytes]
+    gives: frozenset[bytes]
     state: Any
 
 
-def find_parts(model: object, example: Any = None) -> Parts:
+def find_parts(model: object, example: Any = None) -> ModelParts:
     """Find the three parts of a model.
 
     A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
     the linear layer that reads that LSTM's unchanged outputs (all of them, or some, such as the last step's).
-
-    Args:
-        model: a module with one of each, or a tuple of the three layers.
-        example: an argument for the module's call, or a tuple of several; random ids of shape [2, 5] if None.
-
-    Raises:
-        ArgumentTypeError: ``model`` is neither.
-        DtypeError: the memory of a weight was freed.
-        ArgumentError: the module can't be called with the example, it ran no such chain of layers, or more than one, or
-            the LSTM's initial state is not zero.
-        ShapeError: the sizes of the layers do not match, or the LSTM has projections.
     """
     if isinstance(model, tuple):
         parts = _check_layers(model)
@@ -320,13 +307,13 @@ def find_parts(model: object, example: Any = None) -> Parts:
     return _checked(_only(_chains(calls), type(model).__name__))
 
 
-def _check_layers(layers: tuple[object, ...]) -> Parts:
+def _check_layers(layers: tuple[object, ...]) -> ModelParts:
     if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
         got = ", ".join(type(layer).__name__ for layer in layers)
         raise ArgumentTypeError(
             f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM (or GRU, RNN), nn.Linear), got ({got})"
         )
-    return Parts(*layers)  # type: ignore[arg-type]
+    return ModelParts(*layers)  # type: ignore[arg-type]
 
 
 def _check_present(module: nn.Module) -> None:
@@ -345,9 +332,22 @@ def _random_ids(module: nn.Module) -> Tensor:
 
 
 def _called(module: nn.Module, example: Any) -> list[_Call]:
-    """Call a module and return the calls of its layers."""
+    """Call a module, in eval mode, and return the calls of its layers."""
     calls: list[_Call] = []
-    with _watching(module, calls.append), torch.no_grad():
+    training = {part: part.training for part in module.modules()}
+
+    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        inputs = (*args, *kwargs.values())
+        out, state = result[0] if isinstance(result, tuple) else result, inputs[1:2]
+        hx = state[0] if state else None
+        calls.append(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
+
+    with ExitStack() as cleanup, torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
+                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
+        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
+        module.eval()
         try:
             module(*(example if isinstance(example, tuple) else (example,)))
         except Exception as error:
@@ -357,26 +357,6 @@ def _called(module: nn.Module, example: Any) -> list[_Call]:
                 "its argument as example=, or the layers themselves: (embedding, lstm, linear)"
             ) from error
     return calls
-
-
-@contextmanager
-def _watching(module: nn.Module, tell: Callable[[_Call], None]) -> Iterator[None]:
-    """Report the calls of layers inside a block, in which the module is in eval mode."""
-    training = {part: part.training for part in module.modules()}
-
-    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], given: Any) -> None:
-        inputs = (*args, *kwargs.values())
-        out, state = given[0] if isinstance(given, tuple) else given, inputs[1:2]
-        hx = state[0] if state else None
-        tell(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
-
-    with ExitStack() as cleanup:
-        for part in module.modules():
-            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
-                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
-        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
-        module.eval()
-        yield
 
 
 def _rows(value: Tensor | PackedSequence) -> frozenset[bytes]:
@@ -393,26 +373,26 @@ def _chains(calls: list[_Call]) -> list[tuple[_Call, _Call, _Call]]:
         (vectors, lstm, head)
         for lstm in of_kind[1]
         for vectors in of_kind[0]
-        if lstm.read <= vectors.given
+        if lstm.read <= vectors.gives
         for head in of_kind[2]
-        if head.read <= lstm.given
+        if head.read <= lstm.gives
     ]
 
 
-def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
-    found = {tuple(call.layer for call in chain): chain for chain in chains}
-    if not found:
+def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> ModelParts:
+    distinct = {tuple(call.layer for call in chain): chain for chain in chains}
+    if not distinct:
         raise ArgumentError(
             f"no LSTM, GRU or RNN in this {kind} reads an embedding's vectors unchanged and passes its outputs "
             "unchanged to a linear layer. A model folder can't store anything between or beside these layers, such as "
             f"character features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
         )
-    if len(found) > 1:
+    if len(distinct) > 1:
         raise ArgumentError(
-            f"this {kind} runs {len(found)} chains of an embedding, an LSTM and a linear layer; give the layers of "
+            f"this {kind} runs {len(distinct)} chains of an embedding, an LSTM and a linear layer; give the layers of "
             "one as a tuple: (embedding, lstm, linear)"
         )
-    ((layers, (_, lstm, _)),) = found.items()
+    ((layers, (_, lstm, _)),) = distinct.items()
     if lstm.state is not None and any(bool(part.any()) for part in lstm.state):
         raise ArgumentError(
             f"the LSTM of this {kind} starts from a nonzero state, which a model folder can't store. {_OTHERWISE}"
@@ -420,7 +400,7 @@ def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> Parts:
     return _check_layers(layers)
 
 
-def _checked(parts: Parts) -> Parts:
+def _checked(parts: ModelParts) -> ModelParts:
     embedding, lstm, head = parts
     if lstm.proj_size:
         raise ShapeError(

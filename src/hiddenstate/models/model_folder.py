@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -19,14 +19,14 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
 from hiddenstate.models.building import make_meta_model
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.tagger.data import VERSION_4
+from hiddenstate.models.tagger.config import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.weights_file import WeightsFile, stored, written
+from hiddenstate.models.weights_file import WeightsFile, as_stored, written
 from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
 
@@ -35,40 +35,11 @@ FORMAT = "hiddenstate-model"
 # 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs.
 VERSION = 5
 
-CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = (
-    "config.json",
-    "vocabulary.json",
-    "weights.safetensors",
-    "MODEL_CARD.md",
-)
+CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
 SHIPPED = ("tagger-en", "shakespeare")
 
-M = TypeVar("M", bound="FolderModel")
-
-
-class FolderModel(Protocol):
-    """The methods that a model class needs to be stored in a folder; `torch.nn.Module` has the last four."""
-
-    kind: ClassVar[str]
-
-    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the config and the vocabulary, ready for JSON."""
-
-    @classmethod
-    def from_data(cls: type[M], config: Any, vocabulary: Any) -> M:
-        """Make a model with fresh weights, or raise FileFormatError."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the weights by name."""
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> object:
-        """Load weights by name."""
-
-    def eval(self) -> object:
-        """Switch dropout off."""
-
-    def float(self) -> object:
-        """Convert the weights to float32."""
+Model = Tagger | LanguageModel
+M = TypeVar("M", Tagger, LanguageModel)
 
 
 def shipped(name: str = "tagger-en") -> Path:
@@ -95,11 +66,7 @@ def find_folder(model: str | os.PathLike[str]) -> Path:
 
 
 def find_complete_folder(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model, as `find_folder` does, after checking that it has all of a model's files.
-
-    Raises:
-        FileFormatError: there is no such folder, or a file is missing.
-    """
+    """Return the folder of a model, as `find_folder` does, after checking that it has all of a model's files."""
     path = find_folder(model)
     if not path.is_dir():
         raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
@@ -109,7 +76,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(model: Model | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
@@ -134,29 +101,25 @@ def save(model: FolderModel | Layer, folder: str | os.PathLike[str], card: str =
             "save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
         )
-    if model_file.is_model_file(folder):
-        _save_file(model, folder)
-    elif isinstance(model, Layer):
-        raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
+    is_file = model_file.is_model_file(folder)
+    if isinstance(model, Layer):
+        if not is_file:
+            raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
+        model_file.write_layer(model, folder)
+    elif is_file:
+        config, vocabulary = model.to_data()
+        weights = as_stored(float_weights(model), config["weights_dtype"])
+        model_file.write_model(model.kind, weights, config, vocabulary, folder)
     else:
         _save_folder(model, folder, card)
 
 
-def _save_file(model: FolderModel | Layer, path: str | os.PathLike[str]) -> None:
-    if isinstance(model, Layer):
-        model_file.write_layer(model, path)
-        return
-    config, vocabulary = model.to_data()
-    kept = stored(float_weights(model), config.get("weights_dtype", "float32"))
-    model_file.write_model(model.kind, kept, config, vocabulary, path)
-
-
-def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) -> None:
+def _save_folder(model: Model, folder: str | os.PathLike[str], card: str) -> None:
     with writing(folder):
         target = check_target(folder)
     config, vocabulary = model.to_data()
     head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
-    weights = written(float_weights(model), config.get("weights_dtype", "float32"))
+    weights = written(float_weights(model), config["weights_dtype"])
     with folder_beside(target) as partial:
         partial.mkdir()
         write_bytes(partial / CONFIG, _json(head, indent=2))
@@ -168,7 +131,7 @@ def _save_folder(model: FolderModel, folder: str | os.PathLike[str], card: str) 
         sync(target.parent)
 
 
-def float_weights(model: FolderModel) -> dict[str, Tensor]:
+def float_weights(model: Model) -> dict[str, Tensor]:
     """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
@@ -187,11 +150,7 @@ def _earliest_version(config: Mapping[str, Any]) -> int:
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
-    """Return the full path of a folder that `save` may write, which is absent, empty, or contains only a model.
-
-    Raises:
-        ArgumentError: the folder has other files, which saving would delete.
-    """
+    """Return the full path of a folder that `save` may write, which is absent, empty, or contains only a model."""
     target = Path(folder).resolve()
     if not target.exists():
         return target
@@ -206,20 +165,13 @@ def check_target(folder: str | os.PathLike[str]) -> Path:
 
 
 def load_tagger(folder: str | os.PathLike[str]) -> Tagger:
-    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32).
-
-    Raises:
-        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
-    """
+    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32)."""
     return load_as(Tagger, folder)
 
 
 def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
-    """Read a language model from its folder, or by the name of a shipped one, ready to use; raises as `load_tagger`."""
+    """Read a language model in the same way."""
     return load_as(LanguageModel, folder)
-
-
-KINDS: dict[str, type[Tagger] | type[LanguageModel]] = {kind.kind: kind for kind in (Tagger, LanguageModel)}
 
 
 def read_kind(folder: str | os.PathLike[str]) -> str:
@@ -232,21 +184,11 @@ def read_kind(folder: str | os.PathLike[str]) -> str:
         return ""
 
 
-def load_any(folder: str | os.PathLike[str]) -> Tagger | LanguageModel:
-    """Read a model, a tagger or a language model, ready to use (dropout off, weights float32).
-
-    Args:
-        folder: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
-            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
-            precedence.)
-
-    Raises:
-        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
-
-    >>> load_any("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
-    ('NOUN', 'ADP', 'DET', 'NOUN')
-    """
-    return load_as(KINDS.get(read_kind(folder), Tagger), folder)  # raises the right error, even for unknown kinds
+def load_any(folder: str | os.PathLike[str]) -> Model:
+    """Read a tagger or a language model, ready to use."""
+    if read_kind(folder) == LanguageModel.kind:
+        return load_as(LanguageModel, folder)
+    return load_as(Tagger, folder)  # raises the right error, even for unknown kinds
 
 
 @overload
@@ -254,12 +196,17 @@ def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
 def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
-def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer: ...
-def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
-    """Read a model that `save` wrote, ready to use: like `load_any`, but also a layer from its file.
+def load(path: str | os.PathLike[str]) -> Model | Layer: ...
+def load(path: str | os.PathLike[str]) -> Model | Layer:
+    """Read a model that `save` wrote, ready to use (dropout off, a model's weights float32).
+
+    Args:
+        path: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
+            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
+            precedence.)
 
     Raises:
-        FileFormatError: as for `load_any`.
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
 
     >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
@@ -269,61 +216,54 @@ def load(path: str | os.PathLike[str]) -> Tagger | LanguageModel | Layer:
 
 
 def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    """Read a model of this class from its folder; raises the errors of `load_tagger`."""
+    """Read a model of this class from its folder or file."""
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
     with reading(folder):
-        return _load(kind, folder)
+        stored_kind, described, described_by, weights = _described(folder)
+        if stored_kind != kind.kind:
+            raise FileFormatError(f"{folder} is a model of kind {stored_kind!r}, expected {kind.kind!r}")
+        file = WeightsFile(weights)
+        # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
+        if any(type(L) is int and len(file.shapes) < L for L in _values_named("num_layers", described)):
+            raise FileFormatError(f"{weights}: there are weights for fewer layers than num_layers in {described_by}")
+        # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
+        outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
+        tensors = file.read(outline, described_by)
+        with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
+            model = kind.from_data(*described)
+        model.float()  # whatever torch's default type is
+        model.load_state_dict(tensors)
+        model.eval()
+        return model
 
 
-def _load(kind: type[M], folder: str | os.PathLike[str]) -> M:
-    stored: Any
-    described: tuple[Any, Any]
-    if model_file.is_model_file(folder):
-        weights, described_by = Path(folder), "its metadata"
-        metadata = model_file.read_head(folder)
-        stored = metadata.get("kind", "")
-        if stored == model_file.LAYER:
-            raise FileFormatError(
-                f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
-            )
-        described = model_file.parse_description(metadata, folder)
-    else:
+def _described(folder: str | os.PathLike[str]) -> tuple[Any, tuple[Any, Any], str, Path]:
+    """Return the kind, the config and vocabulary of a model, the name of what holds these, and the weights' file."""
+    if not model_file.is_model_file(folder):
         path = find_complete_folder(folder)
         head = _head(path, str(folder))
-        weights, described_by = path / WEIGHTS, f"{CONFIG} and {VOCABULARY}"
-        stored, described = head.get("kind"), (head.get("config"), _object(path / VOCABULARY))
-    if stored != kind.kind:
-        raise FileFormatError(f"{folder} is a model of kind {stored!r}, expected {kind.kind!r}")
-    return _made(kind, described, WeightsFile(weights), described_by)
-
-
-def _made(kind: type[M], described: tuple[Any, Any], stored: WeightsFile, described_by: str) -> M:
-    """Make the model for a config and a vocabulary, with stored weights."""
-    # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
-    if any(type(L) is int and len(stored.shapes) < L for L in _values_named("num_layers", described)):
-        raise FileFormatError(f"{stored.path}: there are weights for fewer layers than num_layers in {described_by}")
-    # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
-    outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
-    weights = stored.read(outline, described_by)
-    with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
-        model = kind.from_data(*described)
-    model.float()  # whatever torch's default type is
-    model.load_state_dict(weights)
-    model.eval()
-    return model
+        described = head.get("config"), _object(path / VOCABULARY)
+        return head.get("kind"), described, f"{CONFIG} and {VOCABULARY}", path / WEIGHTS
+    metadata = model_file.read_head(folder)
+    kind = metadata.get("kind", "")
+    if kind == model_file.LAYER:
+        raise FileFormatError(
+            f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
+        )
+    return kind, model_file.parse_description(metadata, folder), "its metadata", Path(folder)
 
 
 def _values_named(name: str, data: Any) -> Iterator[Any]:
     """Yield the values with this name in JSON objects, nested ones included."""
     left = [data]
     while left:
-        each = left.pop()
-        if isinstance(each, dict):
-            left += each.values()
-            yield from [each[name]] if name in each else []
-        elif isinstance(each, tuple):
-            left += each
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+            yield from [value[name]] if name in value else []
+        elif isinstance(value, tuple):
+            left += value
 
 
 def _head(path: Path, name: str) -> dict[str, Any]:

@@ -15,30 +15,26 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from hiddenstate.base.reading import check_safetensors, reading
-from hiddenstate.engine.int8 import quantise
+from hiddenstate.engine.weights import quantise
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 _FLOATS = {"float16": torch.float16, "float32": torch.float32}
 
 
-def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
-    """Return the bytes of a file that holds these weights; same arguments and errors as `stored`."""
-    return safetensors.torch.save(stored(weights, dtype))
-
-
-def stored(weights: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
-    """Return weights as a file stores them, as ``float16``, ``float32`` or ``int8``.
-
-    Raises:
-        ArgumentError: a weight is too large for the type.
-    """
-    found: dict[str, Tensor] = {}
+def as_stored(weights: Mapping[str, Tensor], dtype: str) -> dict[str, Tensor]:
+    """Return weights as a file stores them, as ``float16``, ``float32`` or ``int8``."""
+    tensors: dict[str, Tensor] = {}
     for name, value in weights.items():
         if dtype == "int8" and value.ndim > 1:
-            found[name], found[scale_name(name)] = quantised(_finite(name, value, "float32"))
+            tensors[name], tensors[scale_name(name)] = quantised(_finite(name, value, "float32"))
         else:
-            found[name] = _finite(name, value, "float32" if dtype == "int8" else dtype)
-    return found
+            tensors[name] = _finite(name, value, "float32" if dtype == "int8" else dtype)
+    return tensors
+
+
+def written(weights: Mapping[str, Tensor], dtype: str) -> bytes:
+    """Return the bytes of a file that holds these weights."""
+    return safetensors.torch.save(as_stored(weights, dtype))
 
 
 def _finite(name: str, value: Tensor, dtype: str) -> Tensor:
@@ -61,14 +57,9 @@ def scale_name(name: str) -> str:
 
 
 def quantised(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Round each row of a matrix to integers times a scale, as `hiddenstate.LSTM.quantize` does.
+    """Round each row of a finite float32 matrix to int8 integers times a float32 scale, as `LSTM.quantize` does.
 
-    Args:
-        matrix: ``[rows, ...]``, float32 and finite.
-
-    Returns:
-        The integers, int8 of the same shape, and the scales ``[rows]``, float32. A row of zeros (or of numbers below
-        1.5e-36) has scale 1. Quantising the result of `restored` gives the same integers and scales again.
+    A row of zeros (or of numbers below 1.5e-36) has scale 1. Quantising the result of `restored` gives the same again.
 
     >>> whole, scale = quantised(torch.tensor([[0.5, -1.0, 0.25]]))
     >>> whole.tolist()
@@ -87,17 +78,7 @@ def restored(whole: Tensor, scale: Tensor) -> Tensor:
 
 
 class WeightsFile:
-    """A file of weights from an untrusted source; everything is checked before use.
-
-    Args:
-        path: the file.
-
-    Attributes:
-        shapes: the shape of each tensor, from the header.
-
-    Raises:
-        FileFormatError: the file is not a safetensors file.
-    """
+    """A file of weights from an untrusted source; everything is checked before use, the shapes first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -107,16 +88,7 @@ class WeightsFile:
             self._whole = {name for name, part in parts.items() if part.get_dtype() == "I8"}
 
     def read(self, expected: Mapping[str, Tensor], described_by: str) -> dict[str, Tensor]:
-        """Return the weights, in the precision of the expected ones.
-
-        Args:
-            expected: tensors with the required names and shapes; they may be on the meta device.
-            described_by: the files that require them, for messages.
-
-        Raises:
-            FileFormatError: a weight or scale is missing, unexpected, not finite, or of the wrong shape or type, or a
-                scale is not positive.
-        """
+        """Return the weights, in the precision of the expected ones."""
         self._check_shapes(expected, described_by)
         with self._opened() as file:
             return {name: self._weight(file, name).to(value.dtype) for name, value in expected.items()}

@@ -49,7 +49,7 @@ class Batch:
         """Return the batch on a device."""
         if device == self.words.device:
             return self
-        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        moved: dict[str, Any] = {n: value.to(device) for n, value in vars(self).items() if isinstance(value, Tensor)}
         for name in ("tags", "taught"):
             columns: Mapping[str, Tensor] | None = getattr(self, name)
             moved[name] = columns and {column: values.to(device) for column, values in columns.items()}
@@ -92,38 +92,23 @@ class Encoded:
         lengths = self.lengths[chosen]
         index, beyond = word_index(self.starts[chosen], lengths)
         forms = self.forms[index]
-        distinct, char_index = _numbered(forms, beyond)
+        distinct, numbers = forms[~beyond].unique(return_inverse=True)
         char_lengths = self.char_lengths[distinct]
         return Batch(
             words=self.word_ids[forms].masked_fill_(beyond, PADDING),
             lengths=lengths,
             chars=self.chars[distinct, : int(char_lengths[0])].T,
             char_lengths=char_lengths,
-            char_index=char_index,
-            tags=self._tags(index, beyond),
+            char_index=torch.zeros_like(forms).masked_scatter_(~beyond, numbers),
+            tags=self.tags
+            and {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()},
             context=None if self.context is None else word_rows(self.context, index, beyond),
-            taught=self.taught and {column: word_rows(each, index, beyond) for column, each in self.taught.items()},
+            taught=self.taught and {column: word_rows(shares, index, beyond) for column, shares in self.taught.items()},
         )
-
-    def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
-        if self.tags is None:
-            return None
-        return {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()}
-
-
-def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct forms within sentences, and for each word the index of its form."""
-    distinct, numbers = forms[~beyond].unique(return_inverse=True)
-    return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
 
 
 def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the index of each word of N sentences, ``[T, N]``, and whether it is beyond the sentence's end.
-
-    Args:
-        starts: ``[N]``, where the sentences begin among all words.
-        lengths: ``[N]``; beyond a sentence's end the index is 0.
-    """
+    """Return the index ``[T, N]`` of each word of N sentences that start there, 0 beyond an end; and what is beyond."""
     steps = torch.arange(int(lengths.max()))[:, None]
     beyond = steps >= lengths
     return (starts + steps).masked_fill_(beyond, 0), beyond
@@ -159,9 +144,9 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
 
 def check_words(words: Collection[str]) -> None:
     """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or is empty."""
-    for odd in words if any(not issubclass(kind, str) for kind in {*map(type, words)}) else ():
-        if not isinstance(odd, str):
-            raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
+    if not all(issubclass(kind, str) for kind in {*map(type, words)}):
+        odd = next(word for word in words if not isinstance(word, str))
+        raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
     if "" in words:
         raise ArgumentError("a batch needs words of at least one character, got ''")
 
@@ -337,8 +322,8 @@ class Rows:
 
     def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Return inputs ``[T, N]`` and, one step later, targets ``[T, N]``, as int64."""
-        given = self._rows[span.start : span.stop + 1, rows].long()
-        return given[:-1].contiguous(), given[1:].contiguous()
+        ids = self._rows[span.start : span.stop + 1, rows].long()
+        return ids[:-1].contiguous(), ids[1:].contiguous()
 
 
 def spans(length: int, steps: int, generator: torch.Generator | None = None) -> list[Span]:

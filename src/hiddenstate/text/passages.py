@@ -17,14 +17,7 @@ _BLANK_LINE = re.compile(r"^[^\S\n]*\n", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Passage:
-    """Whole sentences of a source, not parsed yet.
-
-    Attributes:
-        kind: one of `KINDS`, or ``paragraph``.
-        text: the text.
-        name: the name of the source.
-        first_line: the number of its first line in the source.
-    """
+    """Whole sentences of a source, not parsed yet; ``first_line`` is the number of their first line in it."""
 
     kind: str
     text: str
@@ -41,11 +34,7 @@ class Passage:
         return (read_table(self.text) if self.kind == "conllu" else None) or self.sentences()
 
     def sentences(self) -> list[Sentence]:
-        """Parse the sentences.
-
-        Raises:
-            FileFormatError: a line is not CoNLL-U; names the source and the line.
-        """
+        """Parse the sentences."""
         if self.kind == "conllu":
             return parse_conllu(self.text, self.name, self.first_line)
         if self.kind == "tokens":
@@ -162,12 +151,12 @@ def read_untagged(source: Source) -> list[tuple[str, ...]]:
     text = read_text(source)
     with reading(describe_source(source)):
         if looks_like_conllu(text):
-            found = [sentence.forms for sentence in parse_conllu(text, describe_source(source))]
+            words = [sentence.forms for sentence in parse_conllu(text, describe_source(source))]
         else:
-            found = _split_words(text)
-        if not any(found):
+            words = _split_words(text)
+        if not any(words):
             raise FileFormatError(f"{describe_source(source)}: there is no word in it; give text to be tagged")
-        return [words for words in found if words]
+        return [*filter(None, words)]
 
 
 def _split_words(text: str) -> list[tuple[str, ...]]:

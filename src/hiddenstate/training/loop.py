@@ -25,7 +25,7 @@ from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
-from hiddenstate.training.machine import Machine
+from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.settings import TrainConfig
 from hiddenstate.training.task import Epoch, Item, OnProgress, Step, Task, best_epoch
 
@@ -80,7 +80,7 @@ def fit(
     task: Task[Item],
     run: RunFolder,
     out: Path,
-    machine: Machine,
+    machine: RunMachine,
     *,
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
@@ -122,7 +122,7 @@ class _Loop(Generic[Item]):
     """The state of one run."""
 
     def __init__(
-        self, task: Task[Item], run: RunFolder, out: Path, machine: Machine, on_progress: OnProgress, stop: Stop
+        self, task: Task[Item], run: RunFolder, out: Path, machine: RunMachine, on_progress: OnProgress, stop: Stop
     ) -> None:
         self.task, self.run, self.out, self.machine = task, run, out, machine
         self.on_progress, self.stop, self.config = on_progress, stop, task.config
@@ -157,8 +157,8 @@ class _Loop(Generic[Item]):
     def step(self, item: Item | None, batches: int) -> None:
         """Learn from one batch."""
         start, position = time.perf_counter(), self.position
-        done = (position.epoch - 1 + position.batch / batches) / self.config.epochs
-        position.rate = learning_rate(self.config, position.step, done, position.history)
+        finished = (position.epoch - 1 + position.batch / batches) / self.config.epochs
+        position.rate = learning_rate(self.config, position.step, finished, position.history)
         torch.manual_seed(_seed(self.config.seed, position.step, self.machine.rank))
         position.loss, count = self.learn(item)
         position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
@@ -181,18 +181,13 @@ class _Loop(Generic[Item]):
         self.optimizer.zero_grad()
         if loss is not None:
             torch.autograd.backward(loss.mean if machine.ranks == 1 else loss.mean * (count / total))
-        self.move()
-        return loss_sum / max(total, 1), int(total)
-
-    def move(self) -> None:
-        """Update the weights with their gradients."""
-        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self.machine.sum_gradients(parameters)
+        (group,) = self.optimizer.param_groups
+        machine.sum_gradients(group["params"])
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.position.rate
+            nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
+        group["lr"] = self.position.rate
         self.optimizer.step()
+        return loss_sum / max(total, 1), int(total)
 
     @property
     def last(self) -> Step:
@@ -217,19 +212,14 @@ class _Loop(Generic[Item]):
         last, history = self.last, self.position.history
         with self.average.used():
             score = self.machine.once(self.task.evaluate)
-            history.append(Epoch(last, score, self.is_better(score.value)))
+            best = best_epoch(history).score.value if history else math.nan
+            is_better = not history or (score.value > best if self.task.higher_is_better else score.value < best)
+            history.append(Epoch(last, score, is_better))
             if history[-1].is_best:
                 self.machine.once(lambda: self.task.save_model(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
-
-    def is_better(self, value: float) -> bool:
-        """Whether a score is better than all before; the first always is."""
-        if not self.position.history:
-            return True
-        best = best_epoch(self.position.history).score.value
-        return value > best if self.task.higher_is_better else value < best
 
     def tell(self, progress: Step | Epoch) -> None:
         """Write metrics, and call the user's function."""
@@ -246,24 +236,17 @@ class _Loop(Generic[Item]):
 
     def save_or_stop(self, *, due: bool = False) -> None:
         """Write a checkpoint when it is due or the run should stop, at the same step in all processes."""
-        due = due or (self.machine.leads and self.is_due())
-        wanted = self.machine.sum([due, self.stop.asked])
-        if any(wanted):
-            self.save()
-        if wanted[1]:
+        if self.machine.leads:
+            steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
+            due = due or bool(steps and self.position.step % steps == 0)
+            due = due or bool(minutes and (time.perf_counter() - self.saved) / 60 >= minutes)
+        is_due, is_stopped = self.machine.sum([due, self.stop.asked])
+        if is_due or is_stopped:
+            carried = self.machine.gather(dict(self.task.state()))
+            self.machine.once(lambda: self.write(carried))
+            self.saved = time.perf_counter()
+        if is_stopped:
             raise KeyboardInterrupt(f"training was stopped; its last checkpoint is in {self.run.path}")
-
-    def is_due(self) -> bool:
-        """Whether it is time for a checkpoint inside an epoch."""
-        steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
-        waited = (time.perf_counter() - self.saved) / 60
-        return bool((steps and self.position.step % steps == 0) or (minutes and waited >= minutes))
-
-    def save(self) -> None:
-        """Write a checkpoint; all processes wait until it is written."""
-        carried = self.machine.gather(dict(self.task.state()))
-        self.machine.once(lambda: self.write(carried))
-        self.saved = time.perf_counter()
 
     def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
         """Write a checkpoint with the task state of each process."""
@@ -275,37 +258,37 @@ class _Loop(Generic[Item]):
         }
         tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
         settings = self.config.fixed()
-        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
-        self.run.write(found, finished=self.is_over)
+        checkpoint = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
+        self.run.write(checkpoint, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
-        found = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
-        if found is not None:
+        checkpoint = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
+        if checkpoint is not None:
             with reading(self.run.path / CHECKPOINT):
-                self.take(found)
+                self.take(checkpoint)
         if len(set(self.machine.gather(self.position.step))) > 1:
             raise ArgumentError(
                 f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
             )
 
-    def take(self, found: Checkpoint) -> None:
+    def take(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
         try:
-            self.task.model.load_state_dict(found.part("model"))
-            _load_tensors(self.optimizer, found.part("optimizer"))
-            self.average.load(found.part("average"))
+            self.task.model.load_state_dict(checkpoint.part("model"))
+            _load_tensors(self.optimizer, checkpoint.part("optimizer"))
+            self.average.load(checkpoint.part("average"))
         except (KeyError, RuntimeError, ValueError) as error:
             raise ArgumentError(
                 f"the checkpoint in {self.run.path} does not fit the settings; undo the changes made to {SETTINGS} "
                 "since the run began, except those of epochs and patience"
             ) from error
-        self.task.load_state(found.part(f"carried{self.machine.rank}"))
-        self.position = found.position
+        self.task.load_state(checkpoint.part(f"carried{self.machine.rank}"))
+        self.position = checkpoint.position
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    parameters = [each for each in model.parameters() if each.requires_grad]
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return SGD(parameters, rate, momentum=config.momentum, weight_decay=decay, fused=True)
@@ -336,14 +319,8 @@ def _seed(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(digest, "little") >> 1  # torch accepts 63 bits
 
 
-def learning_rate(config: TrainConfig, step: int, done: float, history: Sequence[Epoch]) -> float:
-    """Return the learning rate of the next batch.
-
-    Args:
-        config: the rates and the kind of schedule.
-        step: the number of batches so far.
-        done: the finished fraction of all epochs, 0 to 1.
-        history: the epochs so far.
+def learning_rate(config: TrainConfig, step: int, finished: float, history: Sequence[Epoch]) -> float:
+    """Return the learning rate of the next batch, when ``step`` batches and this share of all epochs are finished.
 
     >>> config = TrainConfig(learning_rate=1.0, warmup_steps=3)
     >>> [learning_rate(config, step, 0.0, ()) for step in range(5)]
@@ -353,7 +330,7 @@ def learning_rate(config: TrainConfig, step: int, done: float, history: Sequence
     """
     rate = config.learning_rate * min(1.0, (step + 1) / (config.warmup_steps + 1))
     if config.schedule == "cosine":
-        return rate * (1 + math.cos(math.pi * done)) / 2
+        return rate * (1 + math.cos(math.pi * finished)) / 2
     if config.schedule == "plateau":
         return rate * config.plateau_factor ** plateaus(history, config.plateau_patience)
     return rate
@@ -373,7 +350,7 @@ class Average:
     """The mean, updated after each step; early steps count more, so that little remains of the initial weights."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self._weights = {name: each.detach() for name, each in model.named_parameters() if each.requires_grad}
+        self._weights = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
         self._decay = decay
         self.mean = {name: value.clone() for name, value in self._weights.items()} if decay else {}
 

@@ -37,11 +37,7 @@ def choice(default: str, *others: str) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default.
-
-    Raises:
-        ArgumentError: a value has a wrong type, or is out of range.
-    """
+    """Base of a model's settings. A field is an int, float, bool, str, or tuple of str or int, and has a default."""
 
     def __post_init__(self) -> None:
         types = get_type_hints(type(self))
@@ -259,12 +255,12 @@ class RunFile(Generic[S]):
         settings: S,
         files: Mapping[str, StrPath | None],
         about: Mapping[str, str],
-        lists: Mapping[str, Iterable[StrPath]] | None = None,
+        lists: Mapping[str, Iterable[StrPath]] = {},
     ) -> "RunFile[S]":
         """Make a run file from paths relative to the current folder; None and empty ones are omitted."""
-        paths = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
-        several = {name: tuple(str(Path(path).resolve()) for path in each) for name, each in (lists or {}).items()}
-        return cls(kind, settings, paths, about, several)
+        full = {name: str(Path(path).resolve()) if path else "" for name, path in files.items()}
+        full_lists = {name: tuple(str(Path(path).resolve()) for path in lists[name]) for name in lists}
+        return cls(kind, settings, full, about, full_lists)
 
     def to_toml(self) -> str:
         """Write it as TOML."""
@@ -290,31 +286,25 @@ def read_run_file(path: str | Path, defaults: RunFile[S]) -> RunFile[S]:
     """
     data = read_toml(path)
     with reading(path):
-        return _run_file(path, data, defaults)
-
-
-def _run_file(path: str | Path, data: dict[str, Any], defaults: RunFile[S]) -> RunFile[S]:
-    kind = data.pop("kind", defaults.kind)
-    if kind != defaults.kind:
-        raise FileFormatError(f"{path} is for training a {kind!r}, expected {defaults.kind!r}")
-    unknown = sorted(set(data) - {"files", "about", "settings"})
-    if unknown:
-        raise FileFormatError(f"{path}: unknown {unknown[0]!r}; a run file has kind, [files], [about] and [settings]")
-    files = data.get("files", {})
-    lists = {name: files.pop(name) for name in defaults.lists if name in files} if isinstance(files, dict) else {}
-    return RunFile(
-        kind,
-        defaults.settings.with_data(data.get("settings", {}), f"[settings] of {path}"),
-        {**defaults.files, **_texts(files, {**defaults.files, **defaults.lists}, f"[files] of {path}")},
-        {**defaults.about, **_texts(data.get("about", {}), defaults.about, f"[about] of {path}")},
-        {**defaults.lists, **{name: _several(paths, f"{name} in [files] of {path}") for name, paths in lists.items()}},
-    )
-
-
-def _several(data: Any, where: str) -> tuple[str, ...]:
-    if not isinstance(data, list) or not all(isinstance(path, str) and path for path in data):
-        raise FileFormatError(f"{where} must be a list of paths, got {data!r:.60}")
-    return tuple(data)
+        kind = data.pop("kind", defaults.kind)
+        if kind != defaults.kind:
+            raise FileFormatError(f"{path} is for training a {kind!r}, expected {defaults.kind!r}")
+        unknown = sorted(set(data) - {"files", "about", "settings"})
+        if unknown:
+            message = f"{path}: unknown {unknown[0]!r}; a run file has kind, [files], [about] and [settings]"
+            raise FileFormatError(message)
+        files = data.get("files", {})
+        lists = {name: files.pop(name) for name in defaults.lists if name in files} if isinstance(files, dict) else {}
+        settings = defaults.settings.with_data(data.get("settings", {}), f"[settings] of {path}")
+        texts = _texts(files, {**defaults.files, **defaults.lists}, f"[files] of {path}")
+        about = _texts(data.get("about", {}), defaults.about, f"[about] of {path}")
+        for name, paths in lists.items():
+            if not isinstance(paths, list) or not all(isinstance(path, str) and path for path in paths):
+                raise FileFormatError(f"{name} in [files] of {path} must be a list of paths, got {paths!r:.60}")
+            lists[name] = tuple(paths)
+        return RunFile(
+            kind, settings, {**defaults.files, **texts}, {**defaults.about, **about}, {**defaults.lists, **lists}
+        )
 
 
 def _texts(data: Any, known: Mapping[str, object], where: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiddenstate.models.language import perplexity as surprise
+from hiddenstate.models.language import scoring as surprise
 from hiddenstate.models.language.scoring import Tally, measure, tally
 from language_models import KINDS, TEXT, make
 

@@ -11,7 +11,7 @@ from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.studio.bundles import models
+from hiddenstate.studio.bundles import opening
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make as make_language_model
@@ -110,13 +110,15 @@ def test_context(runtime: Runtime) -> None:
     assert ((given - wanted).abs() < ATOL).float().mean() > 0.99
 
 
-def test_shipped_tagger_on_hundreds_of_sentences(runtime: Runtime) -> None:
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_shipped_tagger_on_many_sentences(runtime: Runtime, count: int) -> None:
     tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
-    check(runtime, tagger, made_up(tagger, 300))
-    check_exactly(runtime, tagger, made_up(tagger, 100))
+    check(runtime, tagger, made_up(tagger, count))
+    check_exactly(runtime, tagger, made_up(tagger, count // 3))
 
 
+@pytest.mark.slow
 def test_shipped_tagger_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
     tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
@@ -139,7 +141,7 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
     """The shipped model has format version 1 and half precision."""
-    found = models.bundle_folder(shipped())
+    found = opening.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
     reading = load_tagger(shipped()).read(words)

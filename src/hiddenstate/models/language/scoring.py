@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,10 @@ from torch import Tensor
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError
+from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.text.batches import Rows, Span, spans
 from hiddenstate.text.source import Source, read_chunks
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_ID, Ids, Pieces, split
-
-if TYPE_CHECKING:
-    from hiddenstate.models.language.language_model import LanguageModel
 
 _NUMBERS_AT_ONCE = 2**24
 
@@ -89,7 +87,7 @@ def tally(ids: NDArray[np.integer[Any]], nats: NDArray[np.float32], characters: 
 
 
 @torch.no_grad()
-def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
+def measure(model: LanguageModel, ids: Ids, rows: int = 1) -> Tally:
     """Measure the surprise of every token of a text, each given all previous ones.
 
     Args:
@@ -100,23 +98,21 @@ def measure(model: "LanguageModel", ids: Ids, rows: int = 1) -> Tally:
     """
     model.eval()
     N, start = min(rows, len(ids)), model.tokens.start
-    text, done, state = Rows(ids, N, start), Tally(), None
+    text, total, state = Rows(ids, N, start), Tally(), None
     widest = max(len(model.tokens), 4 * model.config.hidden_size)
     for span in spans(text.length, max(1, _NUMBERS_AT_ONCE // (N * widest))):
         counted, state = _measured(model, *text.read(span), state)
-        done += counted
+        total += counted
     read = N * text.length
     if read < len(ids):  # the remainder continues the last row
         last = Rows(ids[read:], 1, int(ids[read - 1]))
         assert state is not None
         end = map_state(lambda part: part[:, -1:], state)
-        done += _measured(model, *last.read(Span(0, last.length)), end)[0]
-    return replace(done, characters=len(ids) if model.config.level == "char" else 0)
+        total += _measured(model, *last.read(Span(0, last.length)), end)[0]
+    return replace(total, characters=len(ids) if model.config.level == "char" else 0)
 
 
-def _measured(
-    model: "LanguageModel", inputs: Tensor, targets: Tensor, state: AnyState | None
-) -> tuple[Tally, AnyState]:
+def _measured(model: LanguageModel, inputs: Tensor, targets: Tensor, state: AnyState | None) -> tuple[Tally, AnyState]:
     device = next(model.parameters()).device
     nats, state = model.surprise(inputs.to(device), targets.to(device), state)
     return tally(targets.flatten().numpy(), nats.flatten().float().cpu().numpy()), state
@@ -176,7 +172,7 @@ class Scored:
 
 
 def score(
-    model: "LanguageModel", source: Source, *, steps: int = STEPS, dynamic: Dynamic | None = None
+    model: LanguageModel, source: Source, *, steps: int = STEPS, dynamic: Dynamic | None = None
 ) -> Iterator[Scored]:
     """Score a text from beginning to end; before it, the model reads only a newline.
 
@@ -197,12 +193,8 @@ def score(
     if model.config.backward:
         raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a stream")
     scorer = _Scorer(model) if dynamic is None else _Learner(model, dynamic)
-    return _scored(scorer, model.config.level, source, steps if dynamic is None else dynamic.steps)
-
-
-def _scored(scorer: "_Scorer", level: str, source: Source, steps: int) -> Iterator[Scored]:
-    for pieces in regrouped(split(level, read_chunks(source), whole_lines=True), steps):
-        yield scorer.score(pieces)
+    pieces = split(model.config.level, read_chunks(source), whole_lines=True)
+    return (scorer.score(group) for group in regrouped(pieces, steps if dynamic is None else dynamic.steps))
 
 
 def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
@@ -226,7 +218,7 @@ def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
 class _Scorer:
     """Scores one piece of a text after another."""
 
-    def __init__(self, model: "LanguageModel") -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.last = model.tokens.start
         self.state: AnyState | None = None
@@ -234,7 +226,7 @@ class _Scorer:
 
     def score(self, pieces: Pieces) -> Scored:
         ids = self.model.tokens.ids(pieces)
-        inputs, targets = (self._column(each) for each in (np.concatenate([[self.last], ids[:-1]]), ids))
+        inputs, targets = (self._column(part) for part in (np.concatenate([[self.last], ids[:-1]]), ids))
         nats = self.read(inputs, targets)[:, 0].float().cpu().numpy()
         self.last = int(ids[-1])
         return Scored(pieces, ids, nats, tally(ids, nats, self._characters(pieces)))
@@ -266,7 +258,7 @@ class _Learner(_Scorer):
     which is not available here.
     """
 
-    def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
+    def __init__(self, model: LanguageModel, dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())
         self.model.lstm.train()  # saves the values that the gradient needs; the module has no dropout
         self.dynamic = dynamic

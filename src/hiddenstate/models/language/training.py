@@ -5,9 +5,8 @@ batch.
 """
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,26 +14,24 @@ from torch import Tensor
 
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models import model_folder as folder
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.scoring import Tally, measure
 from hiddenstate.models.training_run import (
+    ModelTask,
     Origin,
     Outcome,
     data_section,
-    describe_origin,
     page,
     run_task,
+    table,
     training_section,
 )
 from hiddenstate.text.batches import Rows, Span, spans
-from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
+from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, learn
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.settings import RunFile, read_run_file
-from hiddenstate.training.task import Epoch, Loss, OnProgress, Result, Score, best_epoch
-
-StrPath = str | os.PathLike[str]
+from hiddenstate.training.settings import RunFile, StrPath, read_run_file
+from hiddenstate.training.task import Loss, OnProgress, Result, Score
 
 KIND = "lm"
 # The files and settings allowed in a language model's run file, by level.
@@ -95,7 +92,7 @@ def train_language_model(
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
     wanted = RunFile.of(KIND, config or LanguageConfig(), files, about)
-    return run_language_model(wanted, run, on_progress=on_progress)
+    return run_task(LanguageTask, wanted, run, on_progress=on_progress)
 
 
 def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> LanguageTraining:
@@ -113,120 +110,7 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # the run file names every setting
-    return run_language_model(wanted, run, resume=True, on_progress=on_progress)
-
-
-def run_language_model(
-    wanted: RunFile[LanguageConfig],
-    run: StrPath | None = None,
-    *,
-    resume: bool = False,
-    on_progress: OnProgress = lambda progress: None,
-) -> LanguageTraining:
-    """Execute a run file; same arguments and errors as the two functions above."""
-    return run_task(LanguageTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
-
-
-class Batch(NamedTuple):
-    """A span of time steps, and the rows."""
-
-    span: Span
-    rows: slice
-
-
-class LanguageTask:
-    """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
-
-    higher_is_better = False
-
-    def __init__(self, wanted: RunFile[LanguageConfig]) -> None:
-        self.config, self.wanted = wanted.settings, wanted
-        self.unit = "characters" if self.config.level == "char" else "words"
-        tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
-        if len(tokens) == 1:
-            raise ArgumentError(
-                f"{wanted.files['train']}: all {self.unit} would be {UNKNOWN_TOKEN}; lower minimum, or raise "
-                "vocabulary_size (0: any number)"
-            )
-        self.ids = {name: self._read(tokens, name) for name in ("dev", "test") if wanted.files[name]}
-        texts = ids, *self.ids.values()
-        self.fingerprint = hashlib.sha256(b"".join(each.tobytes() for each in texts)).hexdigest()
-        self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
-        self.model = LanguageModel.build(self.config, tokens)
-        self.hx: AnyState | None = None
-        self.dev: Tally | None = None
-
-    def _read(self, tokens: Tokens, name: str) -> Ids:
-        ids = tokens.read(self.wanted.files[name])
-        return ids[::-1].copy() if self.config.backward else ids
-
-    def _side_by_side(self, ids: Ids, tokens: Tokens) -> Rows:
-        try:
-            return Rows(ids, self.config.rows, tokens.start)
-        except ArgumentError as error:
-            raise ArgumentError(f"{self.wanted.files['train']}: {error}") from error
-
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[Batch | None]:
-        """Cut the time steps into spans; each process has its own rows."""
-        if ranks > self.config.rows:
-            raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
-        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
-        return [Batch(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)]
-
-    def size(self, epoch: int) -> int:
-        """Count the tokens."""
-        return self.rows.length * self.config.rows
-
-    def loss(self, item: Batch) -> Loss:
-        """Compute the surprise in nats per token, starting from the state of the previous batch."""
-        device = next(self.model.parameters()).device
-        inputs, targets = (each.to(device) for each in self.rows.read(*item))
-        loss, state = self.model.loss(inputs, targets, self.hx)
-        self.hx = map_state(Tensor.detach, state)
-        return Loss(loss.mean, targets.numel(), loss.surprise.detach())
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return the state."""
-        kind = self.model.lstm.sizes.kind
-        return {} if self.hx is None else dict(zip(kind.carried, kind.parts_of(self.hx), strict=True))
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state, which is empty at the beginning of the text."""
-        device = next(self.model.parameters()).device
-        kind = self.model.lstm.sizes.kind
-        self.hx = kind.as_given([state[name].to(device) for name in kind.carried]) if state else None
-
-    def evaluate(self) -> Score:
-        """Measure the surprise of the dev text."""
-        self.dev = measure(self.model, self.ids["dev"], self.config.dev_rows)
-        details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
-        return Score(self.dev.mean, describe_tally(self.dev, self.config.level), details)
-
-    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
-        """Write the model just measured."""
-        assert self.dev is not None
-        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
-
-    def write(self, out: Path, model: LanguageModel, outcome: Outcome[Tally]) -> None:
-        """Write a model with its card."""
-        folder.save(model, out, write_language_card(out.resolve().name, model, describe_origin(self.wanted), outcome))
-
-
-def describe_tally(done: Tally, level: str) -> str:
-    """Describe how well a text was predicted, in the usual measure for characters or words."""
-    if level == "char":
-        text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
-        return f"{text}, {100 * done.unknown_share:.2f} % unknown" if done.unknown else text
-    return f"perplexity {done.perplexity:.2f}, {100 * done.unknown_share:.1f} % unknown"
-
-
-def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
-    """Measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_epoch(history), folder.load_language_model(out)
-    measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
-    outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))
-    task.write(out, stored, outcome)
-    return LanguageTraining(history, best, outcome.dev, outcome.test)
+    return run_task(LanguageTask, wanted, run, resume=True, on_progress=on_progress)
 
 
 _LIMITS = """\
@@ -278,18 +162,106 @@ def _results(config: LanguageConfig, outcome: Outcome[Tally]) -> str:
         if config.level == "char"
         else "words | unknown | perplexity | perplexity of the known words"
     )
-    return "\n".join([
+    text = (
         f"Measured on all tokens of each text, cut into {config.dev_rows} pieces that are read in parallel, with the "
-        f"weights {how}.",
-        "",
-        f"| data | {head} |",
-        "|---|---|---|---|---|",
-        *rows,
-    ])  # fmt: skip
+        f"weights {how}."
+    )
+    return table(text, f"| data | {head} |", rows)
 
 
-def _cells(config: LanguageConfig, done: Tally) -> str:
-    counts = f"{done.tokens:,} | {100 * done.unknown_share:.2f} %"
+def _cells(config: LanguageConfig, tally: Tally) -> str:
+    counts = f"{tally.tokens:,} | {100 * tally.unknown_share:.2f} %"
     if config.level == "char":
-        return f"{counts} | {done.mean:.4f} | {done.bits_per_character:.4f}"
-    return f"{counts} | {done.perplexity:.2f} | {done.known_perplexity:.2f}"
+        return f"{counts} | {tally.mean:.4f} | {tally.bits_per_character:.4f}"
+    return f"{counts} | {tally.perplexity:.2f} | {tally.known_perplexity:.2f}"
+
+
+class RowSpan(NamedTuple):
+    """A span of time steps, and the rows."""
+
+    span: Span
+    rows: slice
+
+
+class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally, LanguageTraining]):
+    """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
+
+    higher_is_better = False
+
+    def __init__(self, wanted: RunFile[LanguageConfig]) -> None:
+        super().__init__(wanted, write_language_card, LanguageTraining)
+        self.unit = "characters" if self.config.level == "char" else "words"
+        tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
+        if len(tokens) == 1:
+            raise ArgumentError(
+                f"{wanted.files['train']}: all {self.unit} would be {UNKNOWN_TOKEN}; lower minimum, or raise "
+                "vocabulary_size (0: any number)"
+            )
+        parts = {part: wanted.files[part] for part in ("dev", "test") if wanted.files[part]}
+        self.ids = {part: self._turned(tokens.read(path)) for part, path in parts.items()}
+        texts = ids, *self.ids.values()
+        self.fingerprint = hashlib.sha256(b"".join(text.tobytes() for text in texts)).hexdigest()
+        try:
+            self.rows = Rows(self._turned(ids), self.config.rows, tokens.start)
+        except ArgumentError as error:
+            raise ArgumentError(f"{wanted.files['train']}: {error}") from error
+        self.model = LanguageModel.build(self.config, tokens)
+        self.hx: AnyState | None = None
+
+    def _turned(self, ids: Ids) -> Ids:
+        """Return a text in the order in which the model reads it."""
+        return ids[::-1].copy() if self.config.backward else ids
+
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[RowSpan | None]:
+        """Cut the time steps into spans; each process has its own rows."""
+        if ranks > self.config.rows:
+            raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
+        generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
+        return [
+            RowSpan(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)
+        ]
+
+    def size(self, epoch: int) -> int:
+        """Count the tokens."""
+        return self.rows.length * self.config.rows
+
+    def loss(self, item: RowSpan) -> Loss:
+        """Compute the surprise in nats per token, starting from the state of the previous batch."""
+        device = next(self.model.parameters()).device
+        inputs, targets = (ids.to(device) for ids in self.rows.read(*item))
+        loss, state = self.model.loss(inputs, targets, self.hx)
+        self.hx = map_state(Tensor.detach, state)
+        return Loss(loss.mean, targets.numel(), loss.surprise.detach())
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the state."""
+        kind = self.model.lstm.sizes.kind
+        return {} if self.hx is None else dict(zip(kind.carried, kind.parts_of(self.hx), strict=True))
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore a state, which is empty at the beginning of the text."""
+        device = next(self.model.parameters()).device
+        kind = self.model.lstm.sizes.kind
+        self.hx = kind.as_given([state[name].to(device) for name in kind.carried]) if state else None
+
+    def evaluate(self) -> Score:
+        """Measure the surprise of the dev text."""
+        self.dev = measure(self.model, self.ids["dev"], self.config.dev_rows)
+        details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
+        return Score(self.dev.mean, describe_tally(self.dev, self.config.level), details)
+
+    def measure(self, model: LanguageModel, part: str) -> Tally | None:
+        """Measure the surprise of a text."""
+        return measure(model, self.ids[part], self.config.dev_rows) if part in self.ids else None
+
+
+# Executes a run file: the run's folder, if it is not the default one, and whether to resume, may be given.
+run_language_model = partial(run_task, LanguageTask)
+
+
+def describe_tally(tally: Tally, level: str) -> str:
+    """Describe how well a text was predicted, in the usual measure for characters or words."""
+    if level == "char":
+        text = f"{tally.mean:.4f} nats, {tally.bits_per_character:.4f} bits a character"
+        return f"{text}, {100 * tally.unknown_share:.2f} % unknown" if tally.unknown else text
+    return f"perplexity {tally.perplexity:.2f}, {100 * tally.unknown_share:.1f} % unknown"

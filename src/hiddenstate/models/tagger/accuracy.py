@@ -106,12 +106,12 @@ class Report:
     @property
     def by_tag(self) -> list[TagAccuracy]:
         """Each tag that is in the data or was assigned, in order of frequency in the data."""
-        wanted, given = Counter[str](), Counter[str]()
+        wanted, assigned = Counter[str](), Counter[str]()
         for (want, got), count in self.confusions.items():
             wanted[want] += count
-            given[got] += count
-        names = sorted({*wanted, *given}, key=lambda name: (-wanted[name], name))
-        return [TagAccuracy(name, wanted[name], given[name], self.confusions.get((name, name), 0)) for name in names]
+            assigned[got] += count
+        names = sorted({*wanted, *assigned}, key=lambda name: (-wanted[name], name))
+        return [TagAccuracy(name, wanted[name], assigned[name], self.confusions.get((name, name), 0)) for name in names]
 
     def __str__(self) -> str:
         return str(self.accuracy)
@@ -146,32 +146,32 @@ def _report(
     names = tagger.columns[column]
     forms = [form for sentence in sentences for form in sentence.forms]
     wanted = [tag for sentence in sentences for tag in sentence.tags(column)]
-    given = [tag for tagging in taggings for tag in tagging.columns[column].tags]
-    rows = zip(forms, wanted, given, strict=True)
+    assigned = [tag for tagging in taggings for tag in tagging.columns[column].tags]
+    rows = zip(forms, wanted, assigned, strict=True)
     marks = [(want == got, form not in known) for form, want, got in rows if want is not None]
     unknown = [right for right, is_unknown in marks if is_unknown]
     correct = [right for right, _ in marks]
     tagged = torch.tensor([want is not None for want in wanted], dtype=torch.bool)
-    shares, chosen = _shares(column, names, taggings), torch.tensor(_numbers(names, given), dtype=torch.int64)
+    shares, chosen = _shares(column, names, taggings), torch.tensor(_numbers(names, assigned), dtype=torch.int64)
     raw = (shares.log() * tagger.temperatures[column]).softmax(-1)
-    confidences = [each.gather(1, chosen[:, None])[tagged, 0] for each in (shares, raw)]
+    confidences = [part.gather(1, chosen[:, None])[tagged, 0] for part in (shares, raw)]
     return Report(
         Accuracy(len(correct), sum(correct), len(unknown), sum(unknown)),
-        Counter((want, got) for want, got in zip(wanted, given, strict=True) if want is not None),
+        Counter((want, got) for want, got in zip(wanted, assigned, strict=True) if want is not None),
         sum(want is not None and want not in names for want in wanted),
-        *(measure_calibration(each, torch.tensor(correct)) for each in confidences),
+        *(measure_calibration(confidence, torch.tensor(correct)) for confidence in confidences),
     )
 
 
 def fitted_temperatures(tagger: Tagger, sentences: Sequence[Sentence]) -> dict[str, float]:
     """Return the temperatures that minimise the surprise of the sentences' tags; see `Tagger.calibrate`."""
     taggings = tagger.tag(sentence.forms for sentence in sentences)
-    found = {}
+    temperatures = {}
     for column, names in tagger.columns.items():
         wanted = torch.tensor(_numbers(names, [tag for s in sentences for tag in s.tags(column)]), dtype=torch.int64)
         scores = _shares(column, names, taggings).log() * tagger.temperatures[column]
-        found[column] = fit_temperature(scores[wanted >= 0], wanted[wanted >= 0])
-    return found
+        temperatures[column] = fit_temperature(scores[wanted >= 0], wanted[wanted >= 0])
+    return temperatures
 
 
 def _shares(column: str, names: Sequence[str], taggings: Sequence[Tagging]) -> Tensor:
@@ -195,13 +195,7 @@ _TURNS = 30
 
 @dataclass(frozen=True)
 class Bin:
-    """Words whose confidence is between two bounds.
-
-    Attributes:
-        count: the number of words.
-        confidence: their mean confidence; 0 without words.
-        correct: the share of them that are right; 0 without words.
-    """
+    """Words whose confidence is between two bounds: their mean confidence and share correct, 0 without words."""
 
     count: int
     confidence: float
@@ -221,37 +215,29 @@ class Calibration:
     @property
     def error(self) -> float:
         """The expected calibration error: the mean over words of |confidence - share correct| of the word's bin."""
-        words = sum(each.count for each in self.bins)
-        gaps = sum(each.count * abs(each.confidence - each.correct) for each in self.bins)
+        words = sum(part.count for part in self.bins)
+        gaps = sum(part.count * abs(part.confidence - part.correct) for part in self.bins)
         return gaps / words if words else float("nan")
 
 
 def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
-    """Sort words into bins.
-
-    Args:
-        confidences: ``[W]``, the confidence in each word's tag.
-        correct: ``[W]``, bool.
+    """Sort words into bins by the confidence ``[W]`` in their tags.
 
     >>> measure_calibration(torch.full([4], 0.875), torch.tensor([True, True, True, False])).error
     0.125
     """
     place = (confidences * BINS).long().clamp(0, BINS - 1)
     counts = torch.bincount(place, minlength=BINS)
-    sums = [torch.bincount(place, each.double(), minlength=BINS) for each in (confidences, correct)]
-    means = [(each / counts.clamp_min(1)).tolist() for each in sums]
+    sums = [torch.bincount(place, values.double(), minlength=BINS) for values in (confidences, correct)]
+    means = [(total / counts.clamp_min(1)).tolist() for total in sums]
     return Calibration(tuple(Bin(*row) for row in zip(counts.tolist(), *means, strict=True)))
 
 
 def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
-    """Return the temperature that minimises the surprise of the tags.
+    """Return the temperature that minimises the surprise of the tags ``[W]``, given log-probabilities ``[W, K]``.
 
     With few words it stays near 1, even if all predictions are right: the prior of its logarithm is a normal
     distribution around 0.
-
-    Args:
-        log_probabilities: ``[W, K]`` for W words.
-        tags: ``[W]``, the right tags.
     """
     scores = log_probabilities.double()
 
@@ -303,30 +289,19 @@ def _draw_confusions(axes: Axes, column: str, report: Report) -> None:
     labels = [shortened(name) for name in names]
     axes.set_xticks(range(len(names)), labels, rotation=90)
     axes.set_yticks(range(len(names)), labels)
-    axes.set_xlabel("given")
-    axes.set_ylabel("wanted")
-    axes.set_title(f"{column.upper()}: words that are given another tag")
+    axes.set(xlabel="given", ylabel="wanted", title=f"{column.upper()}: words that are given another tag")
 
 
 def _draw_confidence(axes: Axes, column: str, report: Report) -> None:
     axes.plot((0, 1), (0, 1), color="grey", linewidth=1, label="right as often as it says")
-    for calibration, color, name in (
-        (report.uncalibrated, _RAW, "without temperature"),
-        (report.calibration, _CALIBRATED, "with"),
-    ):
-        _draw_bins(axes, calibration, color, f"{name}, error {100 * calibration.error:.2f} %")
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    axes.set_xlabel("confidence")
-    axes.set_ylabel("share correct")
-    axes.set_title(f"{column.upper()}: confidence in {BINS} parts")
+    curves = (report.uncalibrated, _RAW, "without temperature"), (report.calibration, _CALIBRATED, "with")
+    for calibration, color, name in curves:
+        bins = [part for part in calibration.bins if part.count]
+        words = sum(part.count for part in bins)
+        sizes = [8 + 200 * part.count / words for part in bins]
+        confidence, correct = [part.confidence for part in bins], [part.correct for part in bins]
+        axes.plot(confidence, correct, color=color, label=f"{name}, error {100 * calibration.error:.2f} %")
+        axes.scatter(confidence, correct, sizes, color=color, alpha=0.6, clip_on=False)
+    title = f"{column.upper()}: confidence in {BINS} parts"
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share correct", title=title)
     axes.legend(loc="lower right")
-
-
-def _draw_bins(axes: Axes, calibration: Calibration, color: str, label: str) -> None:
-    bins = [each for each in calibration.bins if each.count]
-    words = sum(each.count for each in bins)
-    sizes = [8 + 200 * each.count / words for each in bins]
-    confidence, correct = [each.confidence for each in bins], [each.correct for each in bins]
-    axes.plot(confidence, correct, color=color, label=label)
-    axes.scatter(confidence, correct, sizes, color=color, alpha=0.6, clip_on=False)

@@ -75,29 +75,24 @@ class Chain(nn.Module):
     def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
         """Return each tag's marginal probability at each word, ``[T, N, K]``; 0 beyond a row's end."""
         with torch.enable_grad():
-            given = scores.detach().double().requires_grad_()
+            leaf = scores.detach().double().requires_grad_()
             # The derivative of the log partition function with respect to a score is the marginal probability of that
             # tag.
-            (shares,) = torch.autograd.grad(self.log_partition(given, lengths).sum(), given)
+            (shares,) = torch.autograd.grad(self.log_partition(leaf, lengths).sum(), leaf)
         return shares.to(scores.dtype)
 
     def best(self, scores: Tensor, lengths: Tensor, n: int = 1) -> Sequences:
         """Return the ``n`` most probable sequences of scores ``[T, N, K]``."""
         chain = (self.start, self.transitions, self.end)
-        found = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
-        return Sequences(found.tags, found.scores - self.log_partition(scores.double(), lengths)[:, None])
+        likeliest = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
+        return Sequences(likeliest.tags, likeliest.scores - self.log_partition(scores.double(), lengths)[:, None])
 
 
 def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
     """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm.
 
-    Args:
-        scores: ``[T, N, K]``.
-        lengths: ``[N]``, at least 1.
-        n: the number of sequences.
-        start: ``[K]``, added for the first tag.
-        transitions: ``[K, K]``, added for each transition.
-        end: ``[K]``, added for the last tag.
+    To the ``scores [T, N, K]`` of words, ``start`` and ``end`` ``[K]`` are added for the first and last tag, and
+    ``transitions [K, K]`` for each transition.
     """
     T, _, K = scores.shape
     scores = scores.double()
@@ -105,7 +100,7 @@ def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: 
     into, origins = transitions.T.contiguous(), list[Tensor]()
     for t in range(1, T):
         ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
-        highest, origin = (each.transpose(1, 2) for each in _highest(ways, n))
+        highest, origin = (part.transpose(1, 2) for part in _highest(ways, n))
         origins.append(origin)
         room = highest.shape[1] - state.shape[1]
         before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)
@@ -135,20 +130,17 @@ def tagging_loss(
     """Return the mean surprise of a batch's tags per word, in nats, summed over columns.
 
     If a word has teachers' probabilities, its loss is the cross-entropy with them (Hinton et al. 2015); if it also has
-    a tag, the mean of both, weighted by ``config.teacher_share``.
-
-    Args:
-        scores: ``[T, N, K]`` of each column, float32.
-        batch: the sentences, with tags.
-        config: label smoothing and the teachers' share.
-        chains: the CRF of each column that has one.
+    a tag, the mean of both, weighted by ``config.teacher_share``. ``scores`` are ``[T, N, K]``, float32.
     """
     assert batch.tags is not None
     total = torch.zeros((), device=batch.words.device)
     for column, tags in batch.tags.items():
         chain, taught = chains[column], None if batch.taught is None else batch.taught[column]
         if taught is not None:
-            surprise, count = _of_both(scores[column], tags, taught, config), int(batch.lengths.sum())
+            soft = -(taught * scores[column].log_softmax(-1)).sum(-1).flatten()
+            share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
+            hard = _of_tags(scores[column], tags, config.label_smoothing, "none")
+            surprise, count = (share * soft + (1 - share) * hard).sum(), int(batch.lengths.sum())
         else:
             count = max(1, int((tags != IGNORED_TAG).sum()))
             if chain is not None:
@@ -165,58 +157,33 @@ def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> 
     return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
-def _of_both(scores: Tensor, tags: Tensor, taught: Tensor, config: TaggerConfig) -> Tensor:
-    """Return the summed loss on tags and teachers' probabilities, or only on the latter for words without a tag."""
-    soft = -(taught * scores.log_softmax(-1)).sum(-1).flatten()
-    share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
-    both: Tensor = share * soft + (1 - share) * _of_tags(scores, tags, config.label_smoothing, "none")
-    return both.sum()
-
-
 def best(
     scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, *, has_probabilities: bool
 ) -> tuple[Tensor, Tensor]:
     """Find the tags of one column as indices ``[W]``, sentence by sentence, and the probability of each.
 
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        has_probabilities: whether to compute the probabilities; with a CRF they take time, and are 0 otherwise.
+    With a CRF, probabilities take time, and are 0 unless asked for.
     """
-    _, is_word = _words(scores, lengths)
     if chain is None:
-        shares, numbers = _distributions(scores, is_word, temperature).max(-1)
+        shares, numbers = _distributions(scores, lengths, None, temperature).max(-1)
         return numbers, shares
-    numbers = chain.best(scores, lengths, 1).tags[:, 0][is_word]
+    numbers = chain.best(scores, lengths, 1).tags[:, 0][_is_word(scores, lengths)]
     if not has_probabilities:
         return numbers, torch.zeros(len(numbers))
-    return numbers, _marginals(scores, lengths, is_word, chain, temperature).gather(1, numbers[:, None])[:, 0]
+    return numbers, _distributions(scores, lengths, chain, temperature).gather(1, numbers[:, None])[:, 0]
 
 
 def find(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
 ) -> list[Tags]:
-    """Find the tags of one column, for each sentence of a batch.
-
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        names: the K tags.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        n: the number of taggings of the whole sentence to find.
-    """
-    sizes, is_word = _words(scores, lengths)
+    """Find the tags of one column for each sentence of a batch, and the ``n`` most probable taggings of all of it."""
+    sizes, flat = lengths.tolist(), _distributions(scores, lengths, chain, temperature)
     if chain is None:
-        flat = _distributions(scores, is_word, temperature)
         numbers = flat.argmax(-1)
         sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
     else:
         best = chain.best(scores, lengths, max(n, 1))
-        flat = _marginals(scores, lengths, is_word, chain, temperature)
-        numbers = best.tags[:, 0][is_word]
+        numbers = best.tags[:, 0][_is_word(scores, lengths)]
         sequences = best if n else None
     chosen = map(names.__getitem__, numbers.tolist())
     guesses: Iterable[tuple[Guess, ...]] = repeat(()) if sequences is None else _guesses(sequences, names, sizes)
@@ -226,20 +193,19 @@ def find(
     ]
 
 
-def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
-    """Return each sentence's length, and a mask ``[N, T]`` of its words."""
-    return lengths.tolist(), torch.arange(len(scores), device=lengths.device) < lengths[:, None]
+def _is_word(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Return a mask ``[N, T]`` of the words."""
+    return torch.arange(len(scores), device=lengths.device) < lengths[:, None]
 
 
-def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
+def _distributions(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float) -> Tensor:
     """Return the distributions of all words, sentence by sentence, so that each sentence has a slice of them."""
-    return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
-
-
-def _marginals(scores: Tensor, lengths: Tensor, is_word: Tensor, chain: Chain, temperature: float) -> Tensor:
-    """Like `_distributions`, but with a CRF."""
-    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-    return (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
+    if chain is None:
+        logits = scores.transpose(0, 1)[_is_word(scores, lengths)]
+    else:
+        shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+        logits = shares.transpose(0, 1)[_is_word(scores, lengths)].log()
+    return (logits / temperature).softmax(-1)
 
 
 def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:

@@ -31,13 +31,6 @@ class Syllabus:
     total. The last ``config.tagged_epochs`` epochs read only tagged sentences, without teachers. A share
     ``config.varied`` of an epoch's sentences is replaced by variants. Everything is determined by the seed and the
     epoch.
-
-    Args:
-        config: the settings.
-        tagged: the number of words in each tagged sentence.
-        untagged: the number of words in each untagged sentence.
-        taught: whether there are teachers.
-        variants: the number of words in each sentence's variant, tagged or not; empty for no variants.
     """
 
     def __init__(
@@ -56,7 +49,8 @@ class Syllabus:
         """Group sentences of similar length into batches; epochs are counted from 1."""
         generator = torch.Generator().manual_seed(1_000_003 * self.config.seed + epoch)
         taught = self._is_taught(epoch)
-        return [Lesson(each, taught) for each in plan_batches(self._read(epoch), self.config.batch_words, generator)]
+        batches = plan_batches(self._read(epoch), self.config.batch_words, generator)
+        return [Lesson(positions, taught) for positions in batches]
 
     def size(self, epoch: int) -> int:
         """Count the words read in an epoch."""
@@ -110,10 +104,6 @@ def make_variants(sentences: Sequence[Words], seed: int) -> list[Variant]:
 
     Half of the time it is a span of at least two words of the sentence, with a capital first letter; otherwise it is
     the whole sentence in lower case, upper case or title case, with equal probability.
-
-    Args:
-        sentences: the words of each; a sentence may be empty.
-        seed: the same seed gives the same variants.
     """
     draw = random.Random(seed)
     return [_variant(words, draw) for words in sentences]
@@ -151,18 +141,7 @@ def taught_by(
     tags: Mapping[str, Sequence[str]],
     precision: str = "fp32",
 ) -> dict[str, Tensor]:
-    """Return the taggers' mean probabilities for each word of all sentences: ``[W, K]`` for each column, float16.
-
-    Args:
-        teachers: their folders, at least one.
-        sentences: the words of each.
-        tags: the student's tags of each column; a teacher may have further columns.
-        precision: the precision of the teachers' matrix products, as for `Tagger.tag`.
-
-    Raises:
-        ArgumentError: a teacher lacks a column, or has different tags.
-        FileFormatError: a folder is not a tagger.
-    """
+    """Return the taggers' mean probabilities for each word of all sentences: ``[W, K]`` for each column, float16."""
     words = sum(map(len, sentences))
     total = {column: torch.zeros(words, len(names)) for column, names in tags.items()}
     for path in teachers:
@@ -201,20 +180,10 @@ SIZES = (
 
 
 def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence]) -> Tagger:
-    """Return a new tagger with the weights and vocabulary of a trained one, for further training.
-
-    Args:
-        path: the folder of the trained tagger. Its language models, if any, are included.
-        config: the settings; the sizes must match the trained tagger.
-        sentences: the training data.
-
-    Raises:
-        ArgumentError: the sizes differ, or a sentence has a tag that the trained tagger lacks.
-        FileFormatError: the folder is not a tagger.
-    """
+    """Return a new tagger with the weights and vocabulary of a trained one, for further training."""
     before = folder.load_tagger(path)
     for name in SIZES:
-        theirs, ours = (format_setting(getattr(each, name)) for each in (before.config, config))
+        theirs, ours = (format_setting(getattr(settings, name)) for settings in (before.config, config))
         if theirs != ours:
             raise ArgumentError(
                 f"training starts from {path}, which has {name}={theirs}, got {ours}; set {name}={theirs}"

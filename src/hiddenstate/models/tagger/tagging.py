@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -17,13 +18,9 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class WordTags:
-    """The tags of all words of several sentences, one after another, in one column.
+    """The tags of all words of several sentences, one after another, in one column: indices of its ``names``.
 
-    Attributes:
-        names: the column's tags.
-        numbers: ``[W]``, each word's tag as an index of ``names``.
-        probabilities: ``[W]``, the probability of each word's tag; 0 if a CRF chose the tags and they were not
-            requested.
+    Both tensors are ``[W]``; probabilities are 0 if a CRF chose the tags and they were not requested.
     """
 
     names: tuple[str, ...]
@@ -138,7 +135,32 @@ def piped(
         raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
     if isinstance(sentences, str):
         raise ArgumentTypeError("pipe takes an iterable of sentences, each a list of words; got a text")
-    return _pairs(tag, sentences, size) if as_tuples else _taggings(tag, sentences, size)
+    return _piped(tag, sentences, size, as_tuples)
+
+
+def _piped(
+    tag: Callable[[list[Any]], Sequence[Any]], items: Iterable[Any], size: int, as_tuples: bool
+) -> Iterator[Any]:
+    for batch in in_batches(map(_checked_pair, items) if as_tuples else items, size, partial(_count, as_tuples)):
+        if as_tuples:
+            words, others = zip(*batch, strict=True)
+            yield from zip(tag([*words]), others, strict=True)
+        else:
+            yield from tag(batch)
+
+
+def _count(is_pair: bool, item: Any) -> int:
+    words = item[0] if is_pair else item
+    return len(words) if hasattr(words, "__len__") else 1  # `tag` rejects anything that is not a sentence
+
+
+def _checked_pair(item: Any) -> Any:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise ArgumentTypeError(
+            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
+            "drop as_tuples to give sentences only"
+        )
+    return item
 
 
 def check_options(n_best: int, precision: str) -> None:
@@ -167,37 +189,13 @@ def in_batches(
 def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[str]:
     """Tag groups of sentences, and return each group as CoNLL-U with a blank line after each sentence."""
     forms = [forms_in(group) for group in groups]
-    found = {column: each.tags for column, each in tag([*chain.from_iterable(forms)]).items()}
+    columns = {column: words.tags for column, words in tag([*chain.from_iterable(forms)]).items()}
     texts, at = list[str](), 0
     for group, sentences in zip(groups, forms, strict=True):
         end = at + sum(map(len, sentences))
-        texts.append(with_columns(group, {column: tags[at:end] for column, tags in found.items()}))
+        texts.append(with_columns(group, {column: tags[at:end] for column, tags in columns.items()}))
         at = end
     return texts
-
-
-def _taggings(tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], size: int) -> Iterator[Any]:
-    for batch in in_batches(sentences, size, _words):
-        yield from tag(batch)
-
-
-def _pairs(tag: Callable[[list[Any]], Sequence[Any]], pairs: Iterable[Any], size: int) -> Iterator[Any]:
-    for batch in in_batches(map(_pair, pairs), size, lambda pair: _words(pair[0])):
-        words, others = zip(*batch, strict=True)
-        yield from zip(tag([*words]), others, strict=True)
-
-
-def _words(sentence: Any) -> int:
-    return len(sentence) if hasattr(sentence, "__len__") else 1  # `tag` rejects anything that is not a sentence
-
-
-def _pair(item: Any) -> tuple[Any, Any]:
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise ArgumentTypeError(
-            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
-            "drop as_tuples to give sentences only"
-        )
-    return item[0], item[1]
 
 
 MOST_WORDS = 50_000  # 50 MB for the shipped tagger
@@ -206,12 +204,8 @@ MOST_WORDS = 50_000  # 50 MB for the shipped tagger
 class WordInputs:
     """Caches the input vectors of words, so that a stream of sentences spells each word only once.
 
-    It may be used from several threads. The model's weights must not change meanwhile.
-
-    Args:
-        compute: returns the vectors ``[F, C]`` of F distinct words.
-        most: the maximum number of words; beyond it, the cache is cleared to bound the memory. The words of a single
-            call of `look_up` are always kept.
+    It may be used from several threads. The model's weights must not change meanwhile. Beyond ``most`` words the cache
+    is cleared to bound the memory; the words of a single call of `look_up` are always kept.
     """
 
     def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
@@ -220,11 +214,7 @@ class WordInputs:
         self._vectors: Tensor | None = None  # [F, C] or longer, of which the first F rows are in use
 
     def look_up(self, words: Iterable[str]) -> tuple[Tensor, Tensor]:
-        """Return a tensor of vectors, and the row of each word in it, ``[W]``.
-
-        Raises:
-            ArgumentError: a word is empty.
-        """
+        """Return a tensor of vectors, and the row of each word in it, ``[W]``."""
         words = list(words)
         with self._lock.lock:
             new = [word for word in dict.fromkeys(words) if word not in self._rows]
