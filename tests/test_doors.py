@@ -190,6 +190,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "selfcheck, the scores": lambda: explain.selfcheck(lambda _, x, of: freed(len(x))),
     "convert_back, of int8": lambda: hs.convert_back(nn.Sequential(int8())),
     "export_onnx": lambda: hs.export_onnx(lstm(), "never.onnx"),
+    "save": lambda: hs.save(lstm(), "never.safetensors"),
     "Machine.decode": lambda: plant.flip_flop().machine.decode(freed(5, 1, 400)),
     "Subject.only": lambda: explain.subject(whole(), freed(5, 1, 64)).only(),
     "Subject.run": lambda: freed_subject().run(),

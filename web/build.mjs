@@ -38,12 +38,22 @@ const NOTICE =
 
 const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
 
+// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names.
+const { compilerOptions } = JSON.parse(await readFile(join(HERE, "tsconfig.json"), "utf8"));
+const SHORT_JSX = {
+  inject: [join(HERE, "hosts/jsx.ts")],
+  tsconfigRaw: {
+    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" },
+  },
+};
+
 async function buildPage(folder) {
   const bundled = { ...common, bundle: true };
   await Promise.all([
     build({
       ...bundled,
-      entryPoints: ["main.ts"],
+      entryPoints: ["main.tsx"],
+      ...SHORT_JSX,
       format: "esm",
       banner: { js: NOTICE },
       outfile: join(folder, "studio.js"),
@@ -83,7 +93,7 @@ async function buildModules(folder, entryPoints) {
 const BUILDS = {
   "--modules": (folder) =>
     Promise.all([
-      buildModules(folder, ["main.ts", "types.ts", ...sources(".ts", ".tsx")]),
+      buildModules(folder, ["main.tsx", "types.ts", ...sources(".ts", ".tsx")]),
       build({
         ...common,
         bundle: true,

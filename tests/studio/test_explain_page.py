@@ -253,7 +253,7 @@ def edit(unit: int, place: str = "l0.c", t: int = 1, kind: str = "set") -> dict[
     ],
 )
 def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, Any]], bundles: list[int]) -> None:
-    script = 'async (edits) => (await import("studio/panels/edits/list.js")).bundlesOf(edits)'
+    script = 'async (edits) => (await import("studio/panels/edits/list.js")).bundles(edits)'
     found = page.run(script, edits)
     assert [each["count"] for each in found] == bundles
     assert [each["from"] for each in found] == [sum(bundles[:k]) for k in range(len(bundles))]

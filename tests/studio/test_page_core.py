@@ -53,7 +53,8 @@ def test_store_undoes_and_redoes(page: Modules) -> None:
         + """
         const store = createStore(first);
         const seen = [];
-        store.onHistory(() => seen.push([store.canUndo, store.canRedo, store.undoLabel]));
+        const { effect } = await import("@preact/signals");
+        effect(() => void seen.push([store.canUndo, store.canRedo, store.undoLabel]));
         store.change({ pinned: [3] }, "pin unit 3");
         store.set({ step: 5 });
         store.change({ pinned: [3, 4] }, "pin unit 4");
@@ -158,11 +159,11 @@ def test_address_fails(page: Modules, broken: str) -> None:
     assert len(found["broken"]) == 2
 
 
-INPUT = 'const { rowsOf } = await import("studio/state/input.js");'
+INPUT = 'const { parseRows } = await import("studio/state/input.js");'
 
 
 def test_signals(page: Modules) -> None:
-    body = INPUT + "return given.map((text) => rowsOf(text, 2).map((row) => [...row]));"
+    body = INPUT + "return given.map((text) => parseRows(text, 2).map((row) => [...row]));"
     impulse, step, noise, again, other, rows = run(
         page, body, ["impulse 4", "step 4", "noise 9 7", "noise 9 7", "noise 9 8", " 1, -2.5\n3;4e1 \n"]
     )
@@ -186,7 +187,7 @@ def test_signals(page: Modules) -> None:
     ids=str.split,
 )
 def test_signals_fail(page: Modules, text: str, complaint: str) -> None:
-    assert complaint in run(page, INPUT + "try { rowsOf(given, 2) } catch (error) { return error.message }", text)
+    assert complaint in run(page, INPUT + "try { parseRows(given, 2) } catch (error) { return error.message }", text)
 
 
 SCALES = (

@@ -64,9 +64,9 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
   const step = Math.min(view.step, run.steps - 1);
   const t = step + subject.lead;
   const common = { model, run, subject };
-  const reader = readerOf(subject, view.head);
+  const reader = findReader(subject, view.head);
   if (reader === null) return { ...common, ...stateAimed(run, subject, view, t) };
-  const label = labelOf(run, reader, view.label, step);
+  const label = targetLabel(run, reader, view.label, step);
   const logit = logitTarget(reader, label, t);
   const chance = probabilityTarget(reader, label, t);
   const suits = model.kind === "language-model" ? "probability" : "logit";
@@ -87,7 +87,7 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
 }
 
 /** @returns the one with that name, else the first */
-export function readerOf({ readers }: Subject, head: string): Reader | null {
+export function findReader({ readers }: Subject, head: string): Reader | null {
   return readers.find(({ name }) => name === head) ?? readers[0] ?? null;
 }
 
@@ -106,7 +106,7 @@ function stateAimed(run: Run, subject: Subject, view: View, t: number) {
 /**
  * The label to explain: the chosen one, or else a language model's actual next token, or else the model's prediction.
  */
-function labelOf(run: Run, reader: Reader, asked: string, step: number): number {
+function targetLabel(run: Run, reader: Reader, asked: string, step: number): number {
   const found = asked === "" ? -1 : reader.labels.indexOf(asked);
   return found >= 0 ? found : ownLabel(run, reader, step);
 }

@@ -52,7 +52,7 @@ export function range(quantity: string): [number, number] {
 }
 
 /** How far a quantity's scale reaches from zero in a run. */
-export function limitOf(quantity: string, run: Run | null): number {
+export function scaleLimit(quantity: string, run: Run | null): number {
   const reach = stateRanges[quantity] ?? 1;
   return run === null || !(quantity in stateRanges) ? reach : Math.max(reach, largest(run, quantity));
 }

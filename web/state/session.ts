@@ -10,7 +10,7 @@ import type { Store } from "studio/state/store.js";
 import { fitted } from "studio/state/view.js";
 import type { Model, Run, View } from "studio/types.js";
 
-type Event = "model" | "run" | "other" | "error";
+type Event = "model" | "run";
 
 /** The loaded models, the runs for the current view, and their listeners. Components follow the fields that they read. */
 export class Session {
@@ -102,18 +102,6 @@ export class Session {
     });
   }
 
-  /** Creates a listener, and notifies only this listener of everything that is already known. */
-  introduce<T>(make: () => T): T {
-    const before = new Set([...this.listeners.values()].flatMap((all) => [...all]));
-    const made = make();
-    const known = { model: this.model, run: this.run, other: this.other, error: this.error ?? this.otherError };
-    for (const [event, what] of Object.entries(known)) {
-      const all = this.listeners.get(event as Event) ?? [];
-      if (what !== null) for (const fn of [...all]) if (!before.has(fn)) fn();
-    }
-    return made;
-  }
-
   #read() {
     void this.#safely("error", () => this.#compute());
     if (this.store.get().otherText === "") void this.#readOther();
@@ -141,7 +129,6 @@ export class Session {
     fitStates([this.run, this.plain, this.other?.run ?? null]);
     if (this.model !== null && this.run !== null) this.store.set(fitted(this.store.get(), this.model, this.run));
     this.#tell("run");
-    this.#tell("error");
   }
 
   async #readOther() {
@@ -160,7 +147,6 @@ export class Session {
           const run = readInput(other, otherText || text);
           if (run !== null) this.other = { model: other, run };
           fitStates([this.run, this.plain, run]);
-          this.#tell("other");
         });
       },
       wanted,
@@ -186,7 +172,6 @@ export class Session {
     } catch (error) {
       if (!wanted()) return;
       this[kept] = error instanceof Error ? error : new Error(String(error));
-      this.#tell("error");
     }
   }
 

@@ -27,9 +27,8 @@ export class Store {
   told: Readonly<View>;
   pending: boolean;
   listeners: Set<{ keys: (keyof View)[]; fn: Listener }>;
-  done: Change[];
-  undone: Change[];
-  historians: Set<() => void>;
+  done!: readonly Change[]; // the steps that `undo` reverts
+  undone!: readonly Change[];
   save: () => void;
 
   /** @param save called now and then, and after the last change */
@@ -40,9 +39,7 @@ export class Store {
     this.told = this.now;
     this.pending = false;
     this.listeners = new Set();
-    this.done = [];
-    this.undone = [];
-    this.historians = new Set();
+    reactive<Store, "done" | "undone">(this, { done: [], undone: [] });
     this.save = seldom(() => save(this.now));
   }
 
@@ -88,40 +85,30 @@ export class Store {
    */
   change(patch: Partial<View>, label: string) {
     if (same(this.now, patch)) return;
-    this.done.push({ before: picked(this.now, patch), after: patch, label });
-    if (this.done.length > MOST_CHANGES) this.done.shift();
-    this.undone = [];
+    const change = { before: picked(this.now, patch), after: patch, label };
     this.set(patch);
-    this.#remember();
+    batch(() => {
+      this.done = [...this.done, change].slice(-MOST_CHANGES);
+      this.undone = [];
+    });
   }
 
   undo() {
-    this.#move(this.done, this.undone, "before");
+    this.#move("done", "undone", "before");
   }
 
   redo() {
-    this.#move(this.undone, this.done, "after");
+    this.#move("undone", "done", "after");
   }
 
-  #move(from: Change[], to: Change[], side: "before" | "after") {
-    const change = from.pop();
+  #move(from: "done" | "undone", to: "done" | "undone", side: "before" | "after") {
+    const change = this[from].at(-1);
     if (change === undefined) return;
-    to.push(change);
     this.set(change[side]);
-    this.#remember();
-  }
-
-  /**
-   * @param fn called when the steps to undo or redo change
-   * @returns unsubscribes
-   */
-  onHistory(fn: () => void): () => void {
-    this.historians.add(fn);
-    return () => this.historians.delete(fn);
-  }
-
-  #remember() {
-    for (const fn of this.historians) fn();
+    batch(() => {
+      this[from] = this[from].slice(0, -1);
+      this[to] = [...this[to], change];
+    });
   }
 
   get canUndo() {
@@ -144,15 +131,15 @@ export function createStore(initial: View, save: (view: View) => void = () => {}
 }
 
 function same(view: View, patch: Partial<View>) {
-  return keysOf(patch).every((key) => Object.is(view[key], patch[key]));
+  return viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
 }
 
 /** The values that a patch would replace. */
 function picked(view: View, patch: Partial<View>): Partial<View> {
-  return Object.fromEntries(keysOf(patch).map((key) => [key, view[key]]));
+  return Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
 }
 
-function keysOf(patch: Partial<View>): (keyof View)[] {
+function viewKeys(patch: Partial<View>): (keyof View)[] {
   return Object.keys(patch) as (keyof View)[];
 }
 

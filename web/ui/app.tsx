@@ -1,31 +1,19 @@
 // What components share: the app, hooks, and elements made of components for code that has none.
 
 import { type ReadonlySignal, computed, untracked, useComputed, useSignal, useSignalEffect } from "@preact/signals";
-import { type ComponentChild, type ComponentType, createContext, render } from "preact";
+import { type ComponentChild, createContext, render } from "preact";
 import { useContext, useMemo, useRef } from "preact/hooks";
 import { Job, type Work } from "studio/state/job.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 
-const Context = createContext<App | null>(null);
+export const AppContext = createContext<App | null>(null);
 
 /** The app. A component that reads `view.step` or `session.run` is drawn again when that changes. */
 export function useApp(): App & { view: Readonly<View> } {
-  const app = useContext(Context) as App;
+  const app = useContext(AppContext) as App;
   return { ...app, view: app.store.view };
-}
-
-/** A component as an element. */
-export function mounted(app: App, Panel: ComponentType): HTMLElement {
-  const root = element("div", { class: "mounted" });
-  render(
-    <Context.Provider value={app}>
-      <Panel />
-    </Context.Provider>,
-    root,
-  );
-  return root;
 }
 
 /** The element that a component draws, by itself: for files, and for code without components. */
@@ -33,6 +21,12 @@ export function still<E extends Element>(drawn: ComponentChild): E {
   const holder = element("div");
   render(drawn, holder);
   return holder.firstElementChild as E;
+}
+
+/** The step at the cursor, which is in the run also while another model is being read. */
+export function useStep(): ReadonlySignal<number> {
+  const { view, session } = useApp();
+  return useComputed(() => Math.min(view.step, Math.max(0, (session.run?.steps ?? 1) - 1)));
 }
 
 /** A signal computed from other signals and from arguments of the component, which `useComputed` would not follow. */

@@ -1,6 +1,7 @@
 // Controls as components: choices, boxes, progress, tables.
 
 import type { ComponentChild, JSX } from "preact";
+import { useId } from "preact/hooks";
 import { type Icon, ICONS } from "studio/ui/icons.js";
 
 /** A choice between a few options, as a group of joined buttons. */
@@ -27,6 +28,30 @@ export function Segments<T extends string>(props: {
   );
 }
 
+/** A choice between a few options, as radio buttons that look like one bar. */
+export function Choice<K extends string>(props: {
+  label: string;
+  options: Record<K, string>;
+  value: K;
+  choose: (value: K) => void;
+}) {
+  const name = useId();
+  return (
+    <fieldset class="choice">
+      <legend>{props.label}</legend>
+      {(Object.keys(props.options) as K[]).map((key) => (
+        <label>
+          <input
+            {...{ type: "radio", name, value: key, checked: key === props.value }}
+            onChange={() => props.choose(key)}
+          />
+          <span>{props.options[key]}</span>
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
 export type Option = { value: string; text: string; group?: string };
 
 /** A labelled drop-down list. Options of a group follow one another. */
@@ -35,12 +60,21 @@ export function Select(props: {
   options: readonly Option[];
   value: string;
   choose: (value: string) => void;
+  kind?: string; // further classes
 }) {
   const groups = [...new Set(props.options.map(({ group }) => group))];
   return (
-    <label class="field">
+    <label class={`field ${props.kind ?? ""}`.trim()}>
       <span>{props.label}</span>
-      <select value={props.value} onChange={({ currentTarget }) => props.choose(currentTarget.value)}>
+      <select
+        aria-label={props.label}
+        value={props.value}
+        onChange={({ currentTarget }) => {
+          const { value } = currentTarget;
+          currentTarget.value = props.value; // until it is drawn with another
+          props.choose(value);
+        }}
+      >
         {groups.map((name) => {
           const options = props.options.filter(({ group }) => group === name);
           const entries = options.map(({ value, text }) => <option value={value}>{text}</option>);
@@ -49,6 +83,20 @@ export function Select(props: {
       </select>
     </label>
   );
+}
+
+const MOST_BUTTONS = 6;
+
+/** The choice of the layer and direction: buttons if there are few, otherwise a list. */
+export function TrackChoice(props: {
+  options: { value: string; text: string; title?: string }[];
+  value: string;
+  choose: (track: string) => void;
+}) {
+  const label = "Layer and direction";
+  if (props.options.length <= MOST_BUTTONS) return <Segments {...props} label={label} />;
+  const options = props.options.map(({ value, text, title }) => ({ value, text: title ?? text }));
+  return <Select {...props} label={label} kind="nameless" options={options} />;
 }
 
 /** A button with an icon, whose label is also its title unless it has one. */

@@ -1,7 +1,5 @@
 // The icons on buttons, drawn on a 16 by 16 grid in the text colour.
 
-import { svg } from "studio/ui/draw.js";
-
 export const ICONS = Object.freeze({
   play: "M4.5 2.5v11l9-5.5z",
   pause: "M4 2.5h3v11H4zM9 2.5h3v11H9z",
@@ -19,8 +17,3 @@ export const ICONS = Object.freeze({
 });
 
 export type Icon = keyof typeof ICONS;
-
-export function icon(name: Icon): SVGSVGElement {
-  const path = svg("path", { d: ICONS[name], fill: "currentColor" });
-  return svg("svg", { class: "icon", width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" }, [path]);
-}

@@ -1,8 +1,7 @@
 // The scale of a quantity's colours.
 
-import { limitOf, range } from "studio/state/ranges.js";
+import { scaleLimit, range } from "studio/state/ranges.js";
 import type { Run } from "studio/types.js";
-import { still } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
 
@@ -16,7 +15,7 @@ const STEPS = 64;
  * @param props.run whose scale to show; the current scale if absent
  */
 export function Legend({ quantity, run = null }: { quantity: string; run?: Run | null }) {
-  const high = limitOf(quantity, run);
+  const high = scaleLimit(quantity, run);
   const low = range(quantity)[0] === 0 ? 0 : -high;
   return (
     <svg
@@ -36,9 +35,4 @@ export function Legend({ quantity, run = null }: { quantity: string; run?: Run |
       ))}
     </svg>
   );
-}
-
-/** The scale as an element. */
-export function legend(quantity: string, run: Run | null = null): SVGSVGElement {
-  return still(<Legend quantity={quantity} run={run} />);
 }

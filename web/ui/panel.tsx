@@ -3,9 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import type { App } from "studio/state/types.js";
 import { still, useApp } from "studio/ui/app.js";
-import { element } from "studio/ui/draw.js";
 import { type Exports, save } from "studio/ui/export.js";
 import { watchVisibility } from "studio/ui/visibility.js";
 
@@ -21,6 +19,7 @@ interface Content {
   tools?: ComponentChildren;
   hidden?: boolean;
   kind?: string; // further classes
+  onKeyDown?: (event: KeyboardEvent) => void;
   body?: string; // further classes of the body
   draw?: () => ComponentChildren; // draws the content, but only while the panel is on the screen
   children?: ComponentChildren; // the content that is drawn always
@@ -35,6 +34,7 @@ export function Panel({
   tools,
   hidden,
   kind = "",
+  onKeyDown,
   body = "",
   draw,
   children,
@@ -43,7 +43,7 @@ export function Panel({
   const root = useRef<HTMLElement>(null);
   const svg = picture && (() => still<SVGSVGElement>(picture(root.current?.clientWidth ?? 0)));
   return (
-    <section ref={root} id={id} class={`panel ${kind}`.trim()} aria-labelledby={`${id}-title`} hidden={hidden}>
+    <section {...{ ref: root, id, class: `panel ${kind}`.trim(), hidden, onKeyDown }} aria-labelledby={`${id}-title`}>
       <header class="panel-head">
         <h2 id={`${id}-title`} class="panel-title">
           {title}
@@ -130,24 +130,8 @@ function Save({ id, title, exports }: { id: string; title: string; exports: Expo
   );
 }
 
-/** The frame of a panel without components. */
-export function panel(frame: Frame): { root: HTMLElement; body: HTMLElement; tools: HTMLElement } {
-  const root = still<HTMLElement>(<Panel {...frame} />);
-  const part = (name: string) => root.querySelector(`.panel-${name}`) as HTMLElement;
-  return { root, body: part("body"), tools: part("tools") };
-}
-
 /** The placeholder in a panel that has nothing to show. */
 export function Unread() {
   const { session } = useApp();
   return session.run === null && session.model !== null && <p class="soft">Nothing has been read yet.</p>;
-}
-
-/** The placeholder as an element. */
-export function unread(session: App["session"]): HTMLElement {
-  const line = element("p", { class: "soft", text: "Nothing has been read yet." });
-  const show = () => (line.hidden = session.run !== null || session.model === null);
-  session.on("run", show);
-  show();
-  return line;
 }

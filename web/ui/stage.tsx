@@ -60,13 +60,41 @@ export function Canvas({
   width: number;
   height: number;
   draw: (context: CanvasRenderingContext2D) => void;
-  class?: string;
-  style?: JSX.IntrinsicElements["canvas"]["style"];
-}) {
+} & Omit<JSX.IntrinsicElements["canvas"], "width" | "height">) {
   const root = useRef<HTMLCanvasElement>(null);
   isDark();
   useLayoutEffect(() => draw(resize(root.current as HTMLCanvasElement, width, height)));
   return <canvas ref={root} aria-hidden="true" {...rest} />;
+}
+
+/** A picture whose texts are made to fit whenever its component is drawn: its ref. */
+export function useFit<E extends Element>() {
+  const root = useRef<E>(null);
+  useLayoutEffect(() => fit(root.current as E));
+  return root;
+}
+
+/** A part of a picture that is a button: reached by Tab, pressed by a click, Enter or Space. */
+export function Press(props: {
+  label: string;
+  press: (element: Element) => void;
+  kind?: string;
+  children: ComponentChildren;
+}) {
+  const press = (event: Event & { currentTarget: Element }) => {
+    event.preventDefault();
+    event.stopPropagation();
+    props.press(event.currentTarget);
+  };
+  return (
+    <g
+      {...{ class: `${props.kind ?? ""} hs-press`.trim(), role: "button", tabindex: 0, "aria-label": props.label }}
+      onClick={press}
+      onKeyDown={(event) => (event.key === "Enter" || event.key === " ") && press(event)}
+    >
+      {props.children}
+    </g>
+  );
 }
 
 /** A line of text in a picture, narrowed if it is wider than its room. */

@@ -8,7 +8,6 @@ const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
 const PROBE = document.createElement("i"); // an element used to compute colours
 PROBE.hidden = true;
 
-const listeners: Set<() => void> = new Set();
 const dark = signal(darkNow());
 
 /** Whether the theme is dark now. A component that reads it, or a colour below, is drawn again in another theme. */
@@ -26,16 +25,6 @@ export function isCalm(): boolean {
   return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 }
 
-/**
- * Calls `fn` when the user or the system changes the theme, so that canvases are redrawn.
- *
- * @returns unsubscribes
- */
-export function onTheme(fn: () => void): () => void {
-  listeners.add(fn);
-  return () => listeners.delete(fn);
-}
-
 export function applyTheme(theme: View["theme"]) {
   if (document.documentElement.dataset.theme === theme) return;
   document.documentElement.dataset.theme = theme;
@@ -51,7 +40,7 @@ export function resolved(variable: string): string {
 }
 
 /** A font family of the page's style, such as "--sans", for use on a canvas. */
-export function fontOf(variable: string): string {
+export function fontFamily(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
@@ -68,7 +57,6 @@ export function measure(font: string): (text: string) => number {
 
 function tell() {
   dark.value = darkNow();
-  for (const fn of listeners) fn();
 }
 
 SYSTEM.addEventListener("change", tell);

@@ -1,20 +1,5 @@
 // Draws only panels that are on the screen; a panel further down is drawn when the user scrolls to it.
 
-/** @returns call it whenever the drawing is out of date */
-export function whenSeen(root: HTMLElement, draw: () => void): () => void {
-  let seen = false;
-  let stale = false;
-  const refresh = () => {
-    stale = !seen;
-    if (seen) draw();
-  };
-  watchVisibility(root, (now) => {
-    seen = now;
-    if (seen && stale) refresh();
-  });
-  return refresh;
-}
-
 /** Calls `fn` when an element comes onto the screen or close to it, and when it leaves. */
 export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void) {
   new IntersectionObserver((entries) => fn(entries.at(-1)?.isIntersecting ?? false), { rootMargin: "200px" }).observe(

@@ -53,11 +53,11 @@ async (given) => {
   })();
   const plain = (value) => JSON.parse(JSON.stringify(value, (_, each) =>
     ArrayBuffer.isView(each) ? Array.from(each, (x) => (Number.isNaN(x) ? "nan" : x)) : each));
-  const all = (spans) => players.playersOf(subject, spans.map(([start, stop]) => ({ start, stop })));
+  const all = (spans) => players.createPlayers(subject, spans.map(([start, stop]) => ({ start, stop })));
   const doings = {
     value: () => target.of(targets.outputAt(subject, target.t)),
     ledger: () => {
-      const one = ledgers.ledgerOf(subject, given.k, given.unit, given.t, target?.readout ?? null);
+      const one = ledgers.memoryLedger(subject, given.k, given.unit, given.t, target?.readout ?? null);
       return { ...one, erased: one.steps.map((_, s) => ledgers.erasedMostAt(one, s)) };
     },
     readout: () => ledgers.targetLedger(subject, target.t, target.readout),

@@ -2,7 +2,7 @@
 // target.
 
 import { type Occlusion, occlusion, occlusionCost } from "studio/runtime/explain/occlusion.js";
-import { playersOf } from "studio/runtime/explain/players.js";
+import { createPlayers } from "studio/runtime/explain/players.js";
 import { type Shapley, MOST_PLAYERS, shapley, shapleyCost } from "studio/runtime/explain/shapley.js";
 import { type Explained, type NamedPlayer, nearest, playersIn } from "studio/state/explained.js";
 import type { Job, Work } from "studio/state/job.js";
@@ -29,13 +29,13 @@ export function setupFor(explained: Explained, view: View): Setup {
 }
 
 export function occlusionWork({ explained: { subject, target }, players }: Setup): Work<Occlusion> {
-  const all = playersOf(subject, players);
+  const all = createPlayers(subject, players);
   return { steps: occlusion(all, target), cost: occlusionCost(all, target) };
 }
 
 /** Follows the occlusion of the same players. */
 export function shapleyWork({ subject: setup }: NonNullable<OcclusionJob["result"]>): Work<Shapley> {
   const { subject, target } = setup.explained;
-  const few = playersOf(subject, setup.few);
+  const few = createPlayers(subject, setup.few);
   return { steps: shapley(few, target), cost: shapleyCost(few, target) };
 }

@@ -2,7 +2,7 @@
 
 import { Questions } from "studio/panels/explain/questions.js";
 import { outputAt } from "studio/runtime/explain/target.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
 import { useApp, useTyping } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
@@ -62,7 +62,7 @@ export function ExplainPanel() {
 function Words() {
   const { store, session, view } = useApp();
   const { plain: run } = session;
-  const head = run === null ? null : headOf(run, view.head);
+  const head = run === null ? null : findHead(run, view.head);
   return (
     <Grid
       {...{ as: "div", label: "Word to explain", current: view.step, eager: true }}

@@ -1,7 +1,7 @@
 // Chooses the number to explain: the head, the label, and its logit or probability.
 
-import { type Explained, ownLabel, readerOf } from "studio/state/explained.js";
-import { headOf, likeliest } from "studio/state/predictions.js";
+import { type Explained, ownLabel, findReader } from "studio/state/explained.js";
+import { findHead, likeliest } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -16,7 +16,7 @@ const MOST_LABELS = 60;
 export function Questions({ explained }: { explained: Explained }) {
   const { store, view } = useApp();
   const { readers } = explained.subject;
-  const reader = readerOf(explained.subject, view.head);
+  const reader = findReader(explained.subject, view.head);
   if (reader === null) return null;
   return (
     <div class="explain-asks">
@@ -48,8 +48,8 @@ export function Questions({ explained }: { explained: Explained }) {
 
 /** Lists the model's prediction or the actual next token first, then the likeliest labels. */
 function labelOptions({ model, run, subject, label }: Explained, view: View): { value: string; text: string }[] {
-  const reader = readerOf(subject, view.head);
-  const head = headOf(run, view.head);
+  const reader = findReader(subject, view.head);
+  const head = findHead(run, view.head);
   if (!reader || !head) return [];
   const step = Math.min(view.step, run.steps - 1);
   const own = shownToken(reader.labels[ownLabel(run, reader, step)]);

@@ -3,11 +3,11 @@
 
 import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { shortToken } from "studio/state/tokens.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
-import { fontOf, resolved } from "studio/ui/theme.js";
+import { fontFamily, resolved } from "studio/ui/theme.js";
 
 export const LONGEST_TOKEN = 12;
 const SIZE = "11px";
@@ -53,7 +53,7 @@ function image(
   const context = made.getContext("2d") as CanvasRenderingContext2D;
   const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
   const { data } = pixels;
-  const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
+  const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
   const table = colours(quantity);
   units.forEach((unit, row) => {
     for (let t = 0; t < T; t += 1) {
@@ -70,7 +70,7 @@ function image(
 
 export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout, tokens: readonly string[]) {
   context.clearRect(0, 0, layout.width, layout.top);
-  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.font = `${SIZE} ${fontFamily("--sans")}`;
   context.fillStyle = resolved("--ink");
   tokens.forEach((token, t) => {
     if (t % layout.every !== 0) return;
@@ -84,7 +84,7 @@ export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout
 }
 
 function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
-  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.font = `${SIZE} ${fontFamily("--sans")}`;
   context.textAlign = "right";
   context.fillStyle = resolved("--ink");
   layout.pinned.forEach((unit, k) =>
@@ -100,6 +100,6 @@ function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
 /** @returns the width of the longest in pixels */
 export function longestToken(tokens: readonly string[]): number {
   const context = element("canvas").getContext("2d") as CanvasRenderingContext2D;
-  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.font = `${SIZE} ${fontFamily("--sans")}`;
   return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
 }

@@ -83,7 +83,7 @@ export function Readout({
   const heard = useRef(""); // the cell that the arrow keys moved to
   const { value: shown } = scene;
   const { unit, step } = pointed.value ?? view;
-  if (shown === null) return <p class="heat-readout" />;
+  if (shown === null) return <p class="heat-readout" hidden />;
   const where = `unit ${unit}, step ${step} ${wordAt(shown.run, step, 14)}`.trimEnd();
   const what = `${shown.quantity} = ${format(valueAt(shown.track, shown.quantity, unit, step))}`;
   if (document.activeElement === map.current && pointed.value === null) heard.current = `${where}: ${what}`;

@@ -4,7 +4,7 @@ import { LONGEST_TOKEN } from "studio/panels/heatmap/canvas.js";
 import { type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";
 import { shortToken } from "studio/state/tokens.js";
-import { trackOf, trackTitle, valueAt, widthOf } from "studio/state/units.js";
+import { trackOf, trackTitle, valueAt, quantityWidth } from "studio/state/units.js";
 import type { Model, Run, View } from "studio/types.js";
 import { Legend } from "studio/ui/legend.js";
 import { colours, level } from "studio/ui/scales.js";
@@ -99,7 +99,7 @@ function short(value: number) {
 export function heatRows(run: Run, { track: name, quantity }: View): string[][] {
   const track = trackOf(run, name);
   const heading = [`${name}.${quantity} unit`, ...run.tokens.map((token, t) => `${t} ${token}`)];
-  const rows = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => [
+  const rows = Array.from({ length: quantityWidth(track.info, quantity) }, (_, unit) => [
     String(unit),
     ...run.tokens.map((__, t) => String(valueAt(track, quantity, unit, t))),
   ]);

@@ -1,6 +1,6 @@
 // The heat map's controls: the value to show, the sort order, and the pin.
 
-import { headOf } from "studio/state/predictions.js";
+import { findHead } from "studio/state/predictions.js";
 import { togglePin } from "studio/state/units.js";
 import type { Run, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -48,7 +48,7 @@ function Pin() {
 }
 
 function sortOptions(run: Run | null, { head: name, sort }: View): Option[] {
-  const head = run && headOf(run, name);
+  const head = run && findHead(run, name);
   const tags =
     head && head.labels.length < MOST_TAGS ? [...new Set(Array.from(head.chosen, (k) => head.labels[k]))].sort() : [];
   if (sort.startsWith("tag:") && !tags.includes(sort.slice(4))) tags.push(sort.slice(4));

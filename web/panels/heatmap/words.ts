@@ -2,13 +2,13 @@
 
 import { changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { stepName } from "studio/state/tokens.js";
-import { trackOf, widthOf } from "studio/state/units.js";
+import { trackOf, quantityWidth } from "studio/state/units.js";
 import type { Run } from "studio/types.js";
 
 export function summary(run: Run, name: string, quantity: string): string {
   const track = trackOf(run, name);
   const values = track.values[quantity];
-  const width = widthOf(track.info, quantity);
+  const width = quantityWidth(track.info, quantity);
   const [low, high] = [extreme(values, -1), extreme(values, 1)];
   const restless = largest(changes(unitSeries(track, quantity, run.steps)), 3);
   const at = (k: number) => {

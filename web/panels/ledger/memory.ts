@@ -1,6 +1,12 @@
 // The ledger's memory: the most telling one for the target, or the chosen one.
 
-import { type Ledger, type TargetLedger, ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledger.js";
+import {
+  type Ledger,
+  type TargetLedger,
+  memoryLedger,
+  mostTelling,
+  targetLedger,
+} from "studio/runtime/explain/ledger.js";
 import type { Explained } from "studio/state/explained.js";
 import type { View } from "studio/types.js";
 
@@ -25,7 +31,7 @@ export function sceneFor(explained: Explained, view: View): Scene {
   const chosen = chosenMemory(explained, view.memory);
   const telling = chosen ?? (readout && mostTelling(subject, target.t, readout)) ?? viewed(explained, view);
   const { info } = subject.tracks[telling.k];
-  const ledger = ledgerOf(subject, telling.k, telling.unit, target.t, readout);
+  const ledger = memoryLedger(subject, telling.k, telling.unit, target.t, readout);
   return {
     ...{
       explained,

@@ -13,7 +13,7 @@ import {
   valueY,
 } from "studio/panels/lines/layout.js";
 import { stepName } from "studio/state/tokens.js";
-import { valueAt, widthOf } from "studio/state/units.js";
+import { valueAt, quantityWidth } from "studio/state/units.js";
 import type { Model, Run, Track } from "studio/types.js";
 import { useDerived } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
@@ -102,7 +102,7 @@ function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Ba
       <line x1={x} x2={x} y1={TOP} y2={bottom(all)} class="cursor" />
       {values.map(
         ({ name, band, value }) =>
-          unit < widthOf(track.info, name) && (
+          unit < quantityWidth(track.info, name) && (
             <circle cx={x} cy={valueY(value, band)} r={3.2} class="lines-dot" fill={quantityColour(name)} />
           ),
       )}
@@ -124,7 +124,7 @@ function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Ba
 }
 
 function points({ run, track, unit, width }: ChartProps, band: Band, name: string) {
-  if (unit >= widthOf(track.info, name)) return "";
+  if (unit >= quantityWidth(track.info, name)) return "";
   return run.tokens
     .map((_, t) => `${stepX(t, width, run.steps).toFixed(1)},${valueY(valueAt(track, name, unit, t), band).toFixed(1)}`)
     .join(" ");

@@ -1,12 +1,11 @@
 // Charts the six values of the pinned units over the sentence, with the gates above and the memory below.
 
-import { useComputed } from "@preact/signals";
 import { chartHeight, type ChartProps, UnitChart } from "studio/panels/lines/chart.js";
 import { chartReach, stepAt } from "studio/panels/lines/layout.js";
 import type { App } from "studio/state/types.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { View } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { useApp, useStep } from "studio/ui/app.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 
@@ -17,7 +16,7 @@ const HELP =
 
 export function LinesPanel() {
   const { store, session, view, player } = useApp();
-  const step = useComputed(() => Math.min(view.step, (session.run?.steps ?? 1) - 1));
+  const step = useStep();
 
   const charts = (width: number): ChartProps[] => {
     const { run, model } = session;

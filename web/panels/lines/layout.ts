@@ -2,7 +2,7 @@
 
 import { isSequential, roundedUp } from "studio/state/ranges.js";
 import { shortToken } from "studio/state/tokens.js";
-import { memoryOf, valueAt } from "studio/state/units.js";
+import { memoryState, valueAt } from "studio/state/units.js";
 import type { Model, Run, Track } from "studio/types.js";
 
 export type Band = { names: string[]; low: number; high: number; top: number; height: number };
@@ -19,7 +19,7 @@ const LOOSE = 18; // minimum pixels between tokens, if some steps have none
 
 /** The common scale of the charts of several units: the largest memory to show. */
 export function chartReach(run: Run, track: Track, units: readonly number[]): number {
-  const memory = memoryOf(track);
+  const memory = memoryState(track);
   const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, memory, unit, t))));
   return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
 }

@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { Distribution, Effects } from "studio/panels/units/pictures.js";
+import { Effects, Histogram } from "studio/panels/units/pictures.js";
 import { type UnitCard, type UnitTable, unitAddress, widened } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp } from "studio/ui/app.js";
@@ -74,7 +74,7 @@ export function Card({ table }: { table: UnitTable }) {
               </button>
             </div>
             <p class="soft">{numbersText(card)}</p>
-            <Distribution card={card} />
+            <Histogram card={card} />
             <Contexts card={card} />
             <section class="unit-part">
               {card.label !== "" && <Tested card={card} />}

@@ -6,7 +6,7 @@ import { quantityColour } from "studio/ui/scales.js";
 
 const SIZE = { width: 360, height: 96, foot: 16 };
 
-export function Distribution({ card: { unit, histogram, edges, quantiles, mean } }: { card: UnitCard }) {
+export function Histogram({ card: { unit, histogram, edges, quantiles, mean } }: { card: UnitCard }) {
   const { width, height, foot } = SIZE;
   const most = Math.max(...histogram, 1);
   const total = histogram.reduce((sum, count) => sum + count, 0);
