@@ -33,6 +33,7 @@ def test_other_views() -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_view_can_be_shown_without_naming_a_model() -> None:
     shown = run("To", "--view", "fixed-points", "--starts", "2", "--json")
     assert json.loads(shown)["kind"] == "fixed points"

@@ -309,6 +309,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("sharded", [False, True])
 def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Path, sharded: bool) -> None:

@@ -92,6 +92,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(
     assert_same_run(out, unbroken)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_model(tmp_path: Path) -> None:
     # Each process writes to its own file, because older versions of Gloo print in the middle of another's line.
     files = [f"--log-dir={tmp_path / 'told'}", "--redirects=1"]

@@ -249,6 +249,7 @@ def test_later_chunks_may_be_larger(tmp_path: Path) -> None:
     np.testing.assert_allclose(index.statistics["l0r.h"].mean, values.mean(0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_processes_and_clusters_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     text = tmp_path / "text.txt"

@@ -415,6 +415,7 @@ def test_a_block_in_another_thread_breaks_the_graph_but_changes_no_result() -> N
     assert_close(whole(lstm)(x)[0], lstm(x)[0])
 
 
+@pytest.mark.slow
 @NEEDS_INDUCTOR
 def test_a_program_compiled_ahead_of_time_runs(tmp_path: Path) -> None:
     model, x = Tagger(num_layers=2).eval(), torch.randn(3, 5, 4)
@@ -505,6 +506,7 @@ def test_compiled_autograd_of_what_is_not_compiled(traces: bool) -> None:
     assert_all_close([torch.empty(0) if value.grad is None else value.grad for value in lstm.parameters()], want)
 
 
+@pytest.mark.slow
 def test_transformations_compile_whole() -> None:
     lstm, x = hs.LSTM(4, 5, 2), torch.randn(4, 3, 4)
     parameters: dict[str, Tensor] = dict(lstm.named_parameters())

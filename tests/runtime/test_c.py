@@ -104,7 +104,13 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
     assert (done.returncode, done.stderr) == (3, b"malloc\n")
 
 
-@pytest.mark.parametrize("options", [("-O2",), ("-O1", "-g", "-fsanitize=thread")], ids=["plain", "ThreadSanitizer"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("-O2",), id="plain"),
+        pytest.param(("-O1", "-g", "-fsanitize=thread"), id="ThreadSanitizer", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("module", [hs.LSTM(8, 24, num_layers=3), hs.LSTM(8, 24, proj_size=5)], ids=["", "projection"])
 def test_threads_on_one_stream_are_refused(module: hs.LSTM, options: tuple[str, ...], tmp_path: Path) -> None:
     hs.save(module, tmp_path / "m.safetensors")

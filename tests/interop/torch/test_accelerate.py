@@ -610,6 +610,7 @@ def test_a_script_that_is_none_is_refused_in_a_line(
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = run_script(tmp_path, "--report", *torchrun, "job.py", "0", "--x")
