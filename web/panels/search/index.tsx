@@ -62,9 +62,9 @@ function Search() {
     if (query !== "") void run(query);
   });
   const search = (query: string) => {
-    text.value = query;
-    if (store.get().query === query) void run(query);
-    else store.set({ query });
+    last.current = text.value = query; // so that the effect, which runs later, leaves what is typed by then alone
+    store.set({ query });
+    void run(query);
   };
   return (
     <>
