@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hiddenstate.base.later import on_first_use
+from hiddenstate.base.later import homes_in_stub, on_first_use
 
 
 @pytest.fixture
@@ -46,3 +46,8 @@ def test_names_are_listed_before_they_are_imported(package: types.ModuleType) ->
 def test_a_name_that_is_not_there_fails(package: types.ModuleType) -> None:
     with pytest.raises(AttributeError, match="module 'slow_package' has no attribute 'other'"):
         package.other  # noqa: B018
+
+
+def test_the_stub_is_found_where_only_compiled_files_are_installed(tmp_path: Path) -> None:
+    (tmp_path / "__init__.pyi").write_text("from package.part import other as name\n")
+    assert homes_in_stub(str(tmp_path / "__init__.pyc")) == {"name": ("package.part", "other")}
