@@ -303,6 +303,19 @@ def test_search(studio: Shown, tagger: Tagger) -> None:
     assert names["reading"].tags[1] == "VERB"
 
 
+def test_the_word_to_search_for_is_kept_until_the_cursor_moves(studio: Shown) -> None:
+    studio.look(step=0)
+    edits = studio.panel("edits")
+    word = edits.get_by_label("Word whose prediction should change")
+    word.select_option("2")
+    edits.get_by_role("button", name="Forget nothing").click()
+    expect(edits.locator(".edit-list")).to_be_visible()
+    expect(word).to_have_value("2")
+    for step in ("1", "0"):
+        studio.panel("sentence").locator(".word").nth(int(step)).click()
+        expect(word).to_have_value(step)
+
+
 def test_search_is_stopped(studio: Shown) -> None:
     studio.look(step=0)  # "I" is a pronoun whichever single unit is silenced
     edits = studio.panel("edits")
