@@ -1,7 +1,7 @@
 // Things to try: whole gates, context-dependent sentences, and a search for an edit that changes a word's label.
 
 import { untracked, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { type Preset, IDEAS, presetEdits, presetsFor } from "studio/panels/edits/presets.js";
 import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
 import { editSentence } from "studio/panels/edits/words.js";
@@ -76,9 +76,10 @@ export function EditSearch() {
     };
     return new Job((question: Parameters<typeof searchEdits>[0]) => searchEdits(question, report));
   }, []);
+  const searched = useRef<Run | null>(null);
   useSignalEffect(() => {
-    void session.run;
-    untracked(() => job.stop());
+    const { run } = session;
+    if (run !== searched.current) untracked(() => job.stop()); // it may have begun before this effect, which runs later
   });
   useEffect(() => store.subscribe(["step"], () => void (job.share === 1 && (chosen.value = null))), []);
   const { model, run } = session;
@@ -89,6 +90,7 @@ export function EditSearch() {
   const begin = () => {
     chosen.value = t;
     finds.value = [];
+    searched.current = run;
     job.begin({ model, run, head: view.head, t });
   };
   return (
