@@ -115,6 +115,19 @@ def test_words_are_followed_by_pointer_and_keys(studio: Shown) -> None:
     expect(hit.nth(2)).to_have_attribute("aria-pressed", "true")
 
 
+def test_a_unit_that_is_typed_stays_while_words_are_pointed_at(studio: Shown) -> None:
+    look(studio, memory="l1.c[125]", step=4)
+    ledger = studio.panel("ledger")
+    unit = ledger.get_by_label("Unit of the memory")
+    unit.press("Control+a")
+    unit.press_sequentially("12")
+    ledger.locator(".word-chart-hit").nth(1).hover()
+    expect(ledger.locator(".ledger-says")).to_contain_text("At “old”")
+    expect(unit).to_have_value("12")
+    unit.press("Enter")
+    expect(ledger.locator(".ledger-says")).to_contain_text("l1.c[12]")
+
+
 @pytest.mark.parametrize("measure", ["logit", "probability"])
 def test_attributions(studio: Shown, tagger: Tagger, measure: str) -> None:
     look(studio, method="shapley", of=measure)

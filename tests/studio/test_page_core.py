@@ -279,6 +279,21 @@ def test_svg_stands_alone(page: Modules) -> None:
     assert "class=" not in text
 
 
+def test_a_picture_for_a_file_follows_nothing_afterwards(page: Modules) -> None:
+    body = """
+        const { still } = await import("studio/ui/app.js");
+        const { jsx } = await import("preact/jsx-runtime");
+        const { signal } = await import("@preact/signals");
+        const [shown, drawn] = [signal(1), []];
+        const Picture = () => (drawn.push(shown.value), jsx("svg", { children: jsx("text", { children: shown }) }));
+        const picture = still(jsx(Picture, {}));
+        shown.value = 2;
+        await new Promise((done) => setTimeout(done, 100));
+        return [picture.outerHTML, drawn, still(null)];
+    """
+    assert run(page, body) == ["<svg><text>1</text></svg>", [1], None]
+
+
 def test_orders(page: Modules) -> None:
     body = """
         const { byLikeness, changes, correlations } = await import("studio/panels/heatmap/order.js");

@@ -20,7 +20,9 @@ export function useApp(): App & { view: Readonly<View> } {
 export function still<E extends Element>(drawn: ComponentChild): E {
   const holder = element("div");
   render(drawn, holder);
-  return holder.firstElementChild as E;
+  const { firstElementChild } = holder;
+  render(null, holder); // so that it follows no signals, which would keep it in memory
+  return firstElementChild as E;
 }
 
 /** The step at the cursor, which is in the run also while another model is being read. */

@@ -1,7 +1,7 @@
 // Things to try: whole gates, context-dependent sentences, and a search for an edit that changes a word's label.
 
 import { untracked, useSignal, useSignalEffect } from "@preact/signals";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import { type Preset, IDEAS, presetEdits, presetsFor } from "studio/panels/edits/presets.js";
 import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
 import { editSentence } from "studio/panels/edits/words.js";
@@ -63,10 +63,10 @@ export function IdeaCards({ model }: { model: Model }) {
 
 /** The search, which starts from the current run, including its edits, and stops when that run changes. */
 export function EditSearch() {
-  const { session, view } = useApp();
+  const { store, session, view } = useApp();
   const finds = useSignal<Find[]>([]);
   const tried = useSignal<{ count: number; of: number } | null>(null);
-  const chosen = useSignal<{ run: Run; step: number; t: number } | null>(null); // a word, until the step changes
+  const chosen = useSignal<number | null>(null); // the step of a word, until the cursor moves
   const job = useMemo(() => {
     const report = (count: number, of: number, found: Find[]) => {
       tried.value = { count, of };
@@ -76,19 +76,21 @@ export function EditSearch() {
     };
     return new Job((question: Parameters<typeof searchEdits>[0]) => searchEdits(question, report));
   }, []);
+  const searched = useRef<Run | null>(null);
   useSignalEffect(() => {
-    void session.run;
-    untracked(() => job.stop());
+    const { run } = session;
+    if (run !== searched.current) untracked(() => job.stop()); // it may have begun before this effect, which runs later
   });
+  useEffect(() => store.subscribe(["step"], () => void (job.share === 1 && (chosen.value = null))), []);
   const { model, run } = session;
   const head = run && findHead(run, view.head);
   if (!model?.hasWeights || !run || !head) return null;
   const isRunning = job.share < 1;
-  const { value: word } = chosen;
-  const t = word?.run === run && (word.step === view.step || isRunning) ? word.t : view.step;
+  const t = chosen.value !== null && chosen.value < run.steps ? chosen.value : view.step;
   const begin = () => {
-    chosen.value = { run, step: view.step, t };
+    chosen.value = t;
     finds.value = [];
+    searched.current = run;
     job.begin({ model, run, head: view.head, t });
   };
   return (
@@ -97,7 +99,7 @@ export function EditSearch() {
       <div class="row">
         <select
           {...{ "aria-label": "Word whose prediction should change", value: String(t) }}
-          onChange={({ currentTarget }) => (chosen.value = { run, step: view.step, t: Number(currentTarget.value) })}
+          onChange={({ currentTarget }) => (chosen.value = Number(currentTarget.value))}
         >
           {run.tokens.map((token, k) => (
             <option value={String(k)}>{`${shownToken(token)}: ${shownToken(head.labels[head.chosen[k]])}`}</option>

@@ -2,13 +2,15 @@
 
 import { useComputed } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { UnitLevel, unitRows } from "studio/panels/microscope/circuit.js";
 import { GateLevel, gateRows } from "studio/panels/microscope/gate.js";
 import { LayerLevel, layerRows } from "studio/panels/microscope/layer.js";
 import { ModelLevel, modelRows } from "studio/panels/microscope/model.js";
 import type { Scene } from "studio/panels/microscope/types.js";
 import { neighbours } from "studio/state/moment.js";
+import type { Session } from "studio/state/session.js";
+import type { Store } from "studio/state/store.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import type { TrackInfo, View } from "studio/types.js";
@@ -41,23 +43,8 @@ export function MicroscopePanel() {
   const { store, session, view } = useApp();
   const stage = useRef<HTMLDivElement>(null);
   const box = useBox(stage);
-  const go = (patch: Partial<View>) => {
-    store.set(patch);
-    stage.current?.focus({ preventScroll: true });
-  };
-  const scene = useComputed((): Scene | null => {
-    const { model, run } = session;
-    const info = model?.tracks.find(({ name }) => name === view.track);
-    if (!model || !run || !info) return null;
-    const edit = (quantity: string, from: Element) => {
-      const { unit, step } = store.get();
-      const value = trackOf(run, info.name).values[quantity][step * info.units + unit];
-      const detail = { place: `${info.name}.${quantity}`, unit, t: step, value };
-      from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
-    };
-    const width = Math.floor(box.value.width);
-    return { model, run, info, track: trackOf(run, info.name), width, go, edit: model.hasWeights ? edit : null };
-  });
+  const go = useMemo(() => goer(store, stage), []);
+  const scene = useComputed(() => createScene(session, view, Math.floor(box.value.width), go));
   const shown = scene.value;
   const { zoom } = view;
   const key = [view.track, zoom, zoom === "gate" ? view.gate : ""].join();
@@ -89,6 +76,27 @@ export function MicroscopePanel() {
       </div>
     </Panel>
   );
+}
+
+/** Changes the view, and leaves the focus in the microscope. */
+function goer(store: Store, stage: { current: HTMLElement | null }) {
+  return (patch: Partial<View>) => {
+    store.set(patch);
+    stage.current?.focus({ preventScroll: true });
+  };
+}
+
+// Not in the component: a scene with functions made there would keep the component's last scene, and so all before it.
+function createScene({ model, run }: Session, view: View, width: number, go: Scene["go"]): Scene | null {
+  const info = model?.tracks.find(({ name }) => name === view.track);
+  if (!model || !run || !info) return null;
+  const edit = (quantity: string, from: Element) => {
+    const { unit, step } = view;
+    const value = trackOf(run, info.name).values[quantity][step * info.units + unit];
+    const detail = { place: `${info.name}.${quantity}`, unit, t: step, value };
+    from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
+  };
+  return { model, run, info, track: trackOf(run, info.name), width, go, edit: model.hasWeights ? edit : null };
 }
 
 /** Animates zooming in or out. */

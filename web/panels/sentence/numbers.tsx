@@ -35,7 +35,7 @@ export function NumbersInput({ model }: { model: Model }) {
       <input
         {...{ type: "number", min, max, step: 1, class: "counter", value: counts.current[name] }}
         onInput={({ currentTarget }) => {
-          if (!currentTarget.checkValidity()) return;
+          if (!currentTarget.checkValidity() || currentTarget.value === "") return;
           counts.current = { ...counts.current, [name]: currentTarget.value };
           choose(kind);
         }}
