@@ -493,6 +493,7 @@ def test_comparison_of_numbers(studio: Shown) -> None:
 def test_focus_is_seen_in_the_microscope(studio: Shown, theme: str, zoom: str) -> None:
     studio.look(model="numbers", text="step 12", theme=theme, zoom=zoom)
     studio.page.keyboard.press("Tab")  # the rest is about the keyboard
+    expect(studio.page.locator("#microscope .hs-press").first).to_be_attached()
     marks = studio.page.locator("#microscope .hs-press").evaluate_all("""(all) => {
       const probe = document.createElement("i");
       probe.style.color = "var(--focus)";
