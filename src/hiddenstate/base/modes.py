@@ -63,6 +63,7 @@ def types_of_the_weights() -> Iterator[None]:
 
     Neither autocast nor torch's default device affects them.
     """
-    is_elsewhere = torch.get_default_device().type != "cpu"
+    # Not torch.get_default_device(), which in torch 2.8 fails after set_default_device(None).
+    is_elsewhere = torch.empty(0).device.type != "cpu"
     with without_autocast("cpu"), torch.device("cpu") if is_elsewhere else nullcontext():
         yield
