@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.torch_internals import backward_pass, interception, keep_until_the_pass_ends, will_run
 from hiddenstate.cells.cell import Cell, ValueHook, Weights, ignore
 from hiddenstate.engine import kernels, native
@@ -183,21 +184,31 @@ class _Sums:
 _MOST_SUMS = 64  # maximum number of entries before stale ones are removed
 # Keyed by the weight's id.
 _sums: "dict[int, weakref.ref[_Sums]]" = {}
+_registering = ForkSafeLock()
 
 
 def _shared_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums:
     """Return the sums of these weights with this ``key``: the type, the sizes, and which weights need gradients."""
-    which = id(weights[1])
-    reference = _sums.get(which)
-    known = None if reference is None else reference()
-    if known is not None and known.fit(weights, key):
+    known = _known_sums(weights, key)
+    if known is not None:
         return known
-    sums = _Sums(weights, key)
-    if len(_sums) >= _MOST_SUMS:  # not removed in weakref callbacks, where Python would swallow a Ctrl-C
-        for stale in [kept for kept, entry in [*_sums.items()] if entry() is None]:
-            _sums.pop(stale, None)
-    _sums[which] = weakref.ref(sums)
-    return sums
+    # If two threads made their own, a loop's steps could be split between them, and their products rounded otherwise.
+    with _registering.lock:
+        known = _known_sums(weights, key)
+        if known is not None:
+            return known
+        sums = _Sums(weights, key)
+        if len(_sums) >= _MOST_SUMS:  # not removed in weakref callbacks, where Python would swallow a Ctrl-C
+            for stale in [kept for kept, entry in [*_sums.items()] if entry() is None]:
+                _sums.pop(stale, None)
+        _sums[id(weights[1])] = weakref.ref(sums)
+        return sums
+
+
+def _known_sums(weights: Sequence[Tensor | None], key: Any) -> _Sums | None:
+    reference = _sums.get(id(weights[1]))
+    known = None if reference is None else reference()
+    return known if known is not None and known.fit(weights, key) else None
 
 
 def _origins(weights: Sequence[Tensor | None]) -> list[Any]:
