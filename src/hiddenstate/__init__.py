@@ -35,8 +35,8 @@ def __getattr__(name: str) -> object:
 
         return version(__name__)
     if not name.startswith("_"):  # otherwise a module that is being imported, or what Python looks up in every module
-        for other, (home, _) in _homes.items():
-            if not home.startswith(_SLOW):
+        for other, (home, there) in _homes.items():
+            if not f"{home}.{there}".startswith(_SLOW):  # explain is itself a package
                 _load(other)
     return globals()[name] if name in globals() else _load(name)
 
