@@ -14,10 +14,10 @@ from hiddenstate.base import forks as _forks  # noqa: F401 (notices forks from h
 from hiddenstate.base import later as _later
 
 _homes = _later.homes_in_stub(__file__)
-# All names are loaded together, so that no import happens in the middle of a call; only names of these rooms, which
+# All names are loaded together, so that no import happens in the middle of a call; only names of these packages, which
 # take the longest, are loaded one by one.
 _SLOW = ("hiddenstate.corpus", "hiddenstate.explain", "hiddenstate.models")
-_load, _ = _later.on_first_use(__name__, __file__)
+_load = _later.loader(__name__, _homes)
 
 
 class _Package(_ModuleType):
@@ -35,8 +35,8 @@ def __getattr__(name: str) -> object:
 
         return version(__name__)
     if not name.startswith("_"):  # otherwise a module that is being imported, or what Python looks up in every module
-        for other, (home, _) in _homes.items():
-            if not home.startswith(_SLOW):
+        for other, (home, there) in _homes.items():
+            if not f"{home}.{there}".startswith(_SLOW):  # explain is itself a package
                 _load(other)
     return globals()[name] if name in globals() else _load(name)
 

@@ -26,6 +26,11 @@ def on_first_use(package: str, file: str) -> "tuple[Callable[[str], Any], Callab
     Each name is imported on first use, and kept.
     """
     homes = homes_in_stub(file)
+    return loader(package, homes), lambda: sorted({*vars(sys.modules[package]), *homes})
+
+
+def loader(package: str, homes: "Mapping[str, tuple[str, str]]") -> "Callable[[str], Any]":
+    """Return a function that imports one of these names, and keeps it in the package."""
 
     def load(name: str) -> "Any":
         if name not in homes:
@@ -35,7 +40,7 @@ def on_first_use(package: str, file: str) -> "tuple[Callable[[str], Any], Callab
         setattr(sys.modules[package], name, value)
         return value
 
-    return load, lambda: sorted({*vars(sys.modules[package]), *homes})
+    return load
 
 
 def called_later(where: str) -> "Callable[..., Any]":

@@ -63,7 +63,7 @@ def is_plain(value: Tensor) -> bool:
 
 
 def own_types() -> AbstractContextManager[Any]:
-    """Disable autocast in the backward pass, which uses the types of the forward pass."""
+    """Return a context manager in which autocast on the CPU is off, so that tensors keep their own types."""
     return torch.autocast("cpu", enabled=False) if torch.is_autocast_enabled("cpu") else nullcontext()
 
 

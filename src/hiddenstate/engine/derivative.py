@@ -55,7 +55,7 @@ def _has_memory_state(call: Call) -> bool:
 def attach(call: Call, result: NativeRun, *, shown: bool) -> Any:
     """Attach the derivative to a finished run, and return what `run` or `run_shown` would.
 
-    The call's initial states may be None, meaning zeros. Records missing from ``done`` are recomputed in the backward
+    The call's initial states may be None, meaning zeros. Records missing from ``result`` are recomputed in the backward
     pass.
     """
     return apply(_Lstm, call, result, shown, *tensors_needing_gradients(call))

@@ -211,29 +211,36 @@ def steps_report(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> Pa
     return PathReport(name, {"packed": against, **reasons})
 
 
+def _is_compiled(step: CellStep) -> bool:
+    """Whether a compiler or exporter is tracing, and can trace torch's function for a cell's step."""
+    return torch.compiler.is_compiling() and not step.is_observed and step.has_torchs_function
+
+
+def _why_not_torchs_cell(step: CellStep) -> str | None:
+    """Return why torch's function can't compute a cell's step, or None."""
+    return _why_only_reference(step) or (None if step.has_torchs_function else f"torch has no {step.kind.label}")
+
+
 def choose_cell(step: CellStep) -> tuple[str, dict[str, str]]:
     """Return the name of the first path that can compute a cell's step, and the reasons against the faster ones."""
-    if torch.compiler.is_compiling() and not step.is_observed and step.has_torchs_function:
+    if _is_compiled(step):
         return "compiled", {}
     barred = _REFERENCE if uses_reference() else OBSERVED if step.is_observed else None
     against = barred or cell_steps.why_not(step)
     if against is None:
         return "native", {}
     reasons = {"native": against}
-    against = _why_only_reference(step)
-    if against is None and step.has_torchs_function:
-        return "torch", reasons
-    return "reference", {**reasons, "torch": against or f"torch has no {step.kind.label}"}
+    against = _why_not_torchs_cell(step)
+    return ("torch", reasons) if against is None else ("reference", {**reasons, "torch": against})
 
 
 def run_cell(step: CellStep) -> tuple[Tensor, ...]:
     """Compute a cell's step by the first path that can, and return the new states."""
     new: tuple[Tensor, ...] | None = None
-    if torch.compiler.is_compiling() and not step.is_observed and step.has_torchs_function:
+    if _is_compiled(step):
         new = CELL_PATHS["compiled"].run(step)
     elif not step.is_observed and not uses_reference():
         new = CELL_PATHS["native"].run(step)  # checks the arguments as it reads them
     if new is None:
-        by_torch = step.has_torchs_function and _why_only_reference(step) is None
-        new = CELL_PATHS["torch" if by_torch else "reference"].run(step)
+        new = CELL_PATHS["torch" if _why_not_torchs_cell(step) is None else "reference"].run(step)
     return new

@@ -129,8 +129,8 @@ def _check_packed(packed: PackedSequence) -> None:
     sizes, rows = packed.batch_sizes, len(packed.data)
     source = "torch.nn.utils.rnn.pack_padded_sequence makes them"
     if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:
-        is_one = isinstance(sizes, Tensor)
-        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_one else type(sizes).__name__
+        is_tensor = isinstance(sizes, Tensor)
+        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_tensor else type(sizes).__name__
         raise ArgumentTypeError(f"a PackedSequence's batch_sizes must be int64 [T] on the CPU, got {got}: {source}")
     check_dense(sizes, "batch_sizes")
     check_memory(sizes, "batch_sizes")

@@ -127,8 +127,8 @@ class RecurrentParameters(CheckedModule, Traceable):
         """
         # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
-            named = [name for names in self._parameter_names()[1] for name in names if name is not None]
-            layer_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+            weights = [getattr(self, name, None) for name in self._flat_weights_names]
+            layer_weights.flatten(weights, self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RecurrentParameters":
         # torch moves and converts modules with this function, which scatters the weights in memory.

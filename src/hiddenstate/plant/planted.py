@@ -143,7 +143,6 @@ def forget_bias(time_constant: float) -> float:
 
     It is ``-log(exp(1 / T) - 1)``, since ``σ(b) = 1 / (1 + exp(-b))`` is then ``exp(-1 / T)``.
 
-
     >>> round(1 / (1 + math.exp(-forget_bias(50))), 6) == round(math.exp(-1 / 50), 6)
     True
     """

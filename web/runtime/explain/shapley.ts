@@ -79,7 +79,7 @@ function* oneByOne(players: Players, target: Target): Generator<number, Float64A
   return values;
 }
 
-/** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.prefix_tree. */
+/** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.shapley. */
 function* byTree(players: Players, target: Target): Generator<number, Float64Array, void> {
   const values = new Float64Array(2 ** players.every.length);
   const segments = playerSegments(players, target.t);

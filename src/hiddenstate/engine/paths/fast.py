@@ -67,7 +67,7 @@ def run(
     """
     if interception() is not None:
         return None
-    return _run(arguments, parameters, names, sizes, options.batch_first, options.training, packed, record)
+    return _run(arguments, parameters, names, sizes, options, packed, record)
 
 
 def _run(
@@ -75,23 +75,27 @@ def _run(
     parameters: dict[str, Any],
     names: ParameterNames,
     sizes: Sizes,
-    batch_first: bool,
-    training: bool,
+    options: CallOptions,
     packed: "PackedLSTM | None",
     record: bool,
 ) -> Any:
-    if packed is None:
-        kernel, weights = kernels.plain_kernel(arguments[0], sizes.cell), parameters
-    else:
-        kernel, weights = _kernel_of(packed), packed.packed
+    kernel, weights = _kernel_and_weights(arguments[0], parameters, sizes.cell, packed)
     if kernel is None:
         return None
-    return _fast_call(kernel).run(arguments, weights, names, sizes.axes, (batch_first, training, record))
+    flags = options.batch_first, options.training, record
+    return _fast_call(kernel).run(arguments, weights, names, sizes.axes, flags)
 
 
-def _kernel_of(packed: "PackedLSTM") -> Kernel | None:
-    """Return the kernel for which weights were packed, if cell states are stored in the same type."""
-    return packed.kernel if packed.kernel.real is packed.kernel.element else None
+def _kernel_and_weights(
+    x: object, parameters: dict[str, Any], cell: str, packed: "PackedLSTM | None"
+) -> tuple[Kernel | None, Any]:
+    """Return the kernel for packed weights or, without them, for the input, and the weights that it reads.
+
+    The kernel is None if it stores cell states in another type.
+    """
+    if packed is None:
+        return kernels.plain_kernel(x, cell), parameters
+    return packed.kernel if packed.kernel.real is packed.kernel.element else None, packed.packed
 
 
 def why_not(
@@ -107,13 +111,12 @@ def why_not(
     if against is not None:
         return against
     x = arguments[0]
-    kernel = kernels.plain_kernel(x, sizes.cell) if packed is None else _kernel_of(packed)
+    kernel, weights = _kernel_and_weights(x, parameters, sizes.cell, packed)
     if kernel is None and kernels.version() is None:
         return kernels.NOT_LOADED
     if kernel is None:
         kind, dtype = type(x).__name__, getattr(x, "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
-    weights = parameters if packed is None else packed.packed
     flags = options.batch_first, options.training, False
     refused = _fast_call(kernel).why_not(arguments, weights, names, sizes.axes, flags)
     return None if refused is None else refusal_text(*refused)
@@ -140,7 +143,7 @@ def run_differentiable(
     if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
-        return _run(arguments, parameters, names, sizes, options.batch_first, options.training, packed, record)
+        return _run(arguments, parameters, names, sizes, options, packed, record)
     if record and len(sizes.layer_directions) > 1:
         return None
     axes = {value.dim() for value in tensors}
@@ -159,7 +162,8 @@ def run_differentiable(
     x, *states = tensors
     h0, c0, *_ = *states, None, None
     arguments = x, sizes.kind.as_given(states) if states else None, lengths
-    result = _run(arguments, parameters, names, sizes, False, options.training, None, options.training or record)
+    time_first = CallOptions(batch_first=False, training=options.training)
+    result = _run(arguments, parameters, names, sizes, time_first, None, options.training or record)
     if result is None:
         return None
     leaves = (x, h0, c0, None, None, *weights)

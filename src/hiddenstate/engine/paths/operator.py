@@ -144,7 +144,7 @@ def _record(call: Call) -> int:
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    """Return the ``needed`` gradients of x, the operands states and the weights: `native.backward`."""
+    """Return the ``needed`` gradients of x, the states and the weights: `native.backward`."""
     operands, out, kept, grads, needed, borders = _backward_arguments(arguments)
     call = _checked_call(operands, borders)
     _check_gradients(call, out, grads, needed)

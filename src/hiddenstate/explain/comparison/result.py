@@ -16,7 +16,7 @@ from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened
 from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import SOFTMAX
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Subject, real_steps
 from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
 
@@ -62,8 +62,7 @@ def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure
         if measure == "distance":
             outs = [needed_head(subject.head).logits(out) for subject, out in zip((a, b), outs, strict=True)]
         differences = (outs[0].double() - outs[1].double()).norm(dim=-1)
-    ended = torch.tensor([[t >= a.row_length(n) for n in range(a.N)] for t in range(a.T)])
-    return differences.cpu().masked_fill(ended, torch.nan)
+    return differences.cpu().masked_fill(~real_steps(a), torch.nan)
 
 
 def _out(subject: Subject, run: Trace) -> Tensor:

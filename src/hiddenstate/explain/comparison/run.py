@@ -12,6 +12,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.comparison.result import Comparison, Match, Pair, choose_measure, step_differences
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import real_steps
 
 
 def compare(
@@ -112,7 +113,7 @@ def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
     """Return the hidden states of each layer and direction at all real steps, ``[S, P]``, of the first in each pair."""
     states: dict[str, list[Tensor]] = {track.name: [] for track in pairs[0].a.sizes.layer_directions}
     for pair in pairs:
-        real = torch.tensor([[t < pair.a.row_length(n) for n in range(pair.a.N)] for t in range(pair.a.T)])
+        real = real_steps(pair.a)
         for name, parts in states.items():
             parts.append(pair.run_a.values[f"{name}.h"].detach().cpu().double()[real])
     return {name: torch.cat(parts) for name, parts in states.items()}

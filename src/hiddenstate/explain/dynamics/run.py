@@ -18,7 +18,7 @@ from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, shortened
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject, check_cell, check_row_steps
+from hiddenstate.explain.subject.subject import Subject, check_cell, check_row_steps, real_steps
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.tables import table
 
@@ -249,7 +249,7 @@ class Dynamics:
         names = [f"{track.name}.{kind}" for track in subject.sizes.layer_directions for kind in kinds]
         with torch.no_grad():
             values = subject.run(keep=names).values
-        real = torch.tensor([[t < subject.row_length(n) for n in range(subject.N)] for t in range(subject.T)])
+        real = real_steps(subject)
         if not bool(real.any()):
             raise ShapeError("the data have no steps, so there is nothing to analyse")
         return {name: values[name].cpu()[real] for name in names}, subject.T * subject.N

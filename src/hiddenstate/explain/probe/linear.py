@@ -77,11 +77,11 @@ def held_out_sequences(sequence: Tensor, seed: int) -> NDArray[np.bool_]:
 
 def fit(
     states: Tensor, classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
-) -> tuple[Accuracy, Any, Tensor]:
+) -> tuple[Accuracy, Tensor]:
     """Train a probe, and score it.
 
     Returns:
-        Its accuracy, the classifier, and the directions of its classes ``[K, U]`` in the space of the states.
+        Its accuracy, and the directions of its classes ``[K, U]`` in the space of the states.
     """
     linear = optional_package("sklearn.linear_model", "probe", "a probe")
     train = ~is_held_out
@@ -90,13 +90,13 @@ def fit(
     scaled = (x - mean) / deviation
     if len(np.unique(classes[train])) < 2:
         right = classes[is_held_out] == classes[train][0]
-        return interval(right, sequence.numpy()[is_held_out], seed), None, torch.zeros(1, x.shape[1])
+        return interval(right, sequence.numpy()[is_held_out], seed), torch.zeros(1, x.shape[1])
     model = linear.LogisticRegression(C=STRENGTH, max_iter=ITERATIONS)
     with warnings.catch_warnings():  # the optimiser may stop early; the held-out score shows how well it did
         warnings.simplefilter("ignore")
         model.fit(scaled[train], classes[train])
     right = model.predict(scaled[is_held_out]) == classes[is_held_out]
-    return interval(right, sequence.numpy()[is_held_out], seed), model, torch.tensor(model.coef_ / deviation)
+    return interval(right, sequence.numpy()[is_held_out], seed), torch.tensor(model.coef_ / deviation)
 
 
 def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Accuracy:

@@ -123,8 +123,6 @@ def padded(data: Sequence[Any]) -> tuple[Tensor, Tensor]:
     return x, torch.tensor([len(sequence) for sequence in data])
 
 
-Score = Accuracy
-
 NAMES = {
     "probe": "probe",
     "control": "control task: random labels of words",
@@ -167,7 +165,7 @@ class Probe(Explanation):
 
     place: str
     labels: tuple[str, ...]
-    scores: Mapping[str, Score]
+    scores: Mapping[str, Accuracy]
     void: Mapping[str, str]
     repeated: float
     steps: int

@@ -73,7 +73,7 @@ def probe(
     shared = (is_held_out, sequence, seed)
     untrained = read_steps(_untrained(model, seed), data, labels, place, names)
     eraser = fit_eraser(steps.states[~is_held_out], steps.classes[~is_held_out], len(names))
-    reading, _, directions = fit(steps.states, classes, *shared)
+    reading, directions = fit(steps.states, classes, *shared)
     repeated, control = repeated_share(steps.words, is_held_out), control_labels(steps.words, classes, seed)
     void = _void(repeated, control, eraser)
     scores = {"probe": reading}

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from hiddenstate.base.figures import Picture, shortened
+from hiddenstate.explain.result.terminal import readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,5 +52,5 @@ def draw_map(axes: Any, values: "NDArray[Any]", bound: float, **options: Any) ->
 def _name(axes: object, words: Sequence[str]) -> None:
     every = max(1, -(-len(words) // MOST_NAMED))
     at = range(0, len(words), every)
-    labels = [shortened(words[k] if words[k].isprintable() and words[k].strip() else repr(words[k])) for k in at]
+    labels = [shortened(readable(words[k])) for k in at]
     axes.set_xticks(list(at), labels, rotation=60, ha="right", fontsize=8, parse_math=False)  # type: ignore[attr-defined]

@@ -70,9 +70,14 @@ def sum_line(terms: Mapping[str, float], total: str, residual: float) -> str:
     return sentence(f"{summed} make {total}; rounding leaves {abs(residual):.0e}.")
 
 
+def readable(text: str) -> str:
+    """Return a label or token in readable form: quoted if it is blank or a control character."""
+    return text if text.isprintable() and text.strip() else repr(text)
+
+
 def shortened(word: str) -> str:
     """Return a token in readable form, truncated if it is too long."""
-    visible = word if word.isprintable() and word.strip() else repr(word)
+    visible = readable(word)
     return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
 
 

@@ -12,6 +12,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.resolve import edits_in_force, share_edits
+from hiddenstate.engine.call import live_steps
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError, TraceTooLargeError
 from hiddenstate.explain.subject.head import Head, needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import ModuleOutput
@@ -323,6 +324,12 @@ class Subject:
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
+
+
+def real_steps(subject: Subject) -> Tensor:
+    """Return bool ``[T, N]`` on the CPU: True before each row's end."""
+    lengths = torch.full((subject.N,), subject.T, device="cpu") if subject.lengths is None else subject.lengths.cpu()
+    return live_steps(lengths, subject.T)
 
 
 def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> None:

@@ -10,6 +10,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import AnyState
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.explain.result.terminal import readable
 from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import SOFTMAX
 from hiddenstate.explain.subject.progress_bar import Progress
@@ -177,7 +178,7 @@ def _place(name: str, subject: Subject) -> Target:
         if subject.head is None or name not in subject.head.labels:
             raise
         raise NameUnknownError(
-            f"{quote_label(name)} is a label, not a place; its logit is the target hiddenstate.explain.logit({name!r})"
+            f"{readable(name)} is a label, not a place; its logit is the target hiddenstate.explain.logit({name!r})"
         ) from error
 
 
@@ -199,7 +200,7 @@ def _log_probability(of: LogProbability, subject: Subject) -> Target:
     def value(outputs: Outputs) -> Tensor:
         return log_probabilities(outputs.out_at(t))[:, k]
 
-    name = f"log-probability of {quote_label(head.labels[k])}"
+    name = f"log-probability of {readable(head.labels[k])}"
     return Target(_add_place(name, subject, t, ("", *SOFTMAX)), value, t)
 
 
@@ -238,15 +239,10 @@ def resolve_row(of: object, row: int | None) -> int:
     return named if named is not None else row or 0
 
 
-def quote_label(text: str) -> str:
-    """Return a label or token in readable form: quoted if it is blank or a control character."""
-    return text if text.isprintable() and text.strip() else repr(text)
-
-
 def _name_of_output(subject: Subject, k: int, *, is_second: bool = False) -> str:
     label = needed_head(subject.head).labels[k]
     if subject.has_logits:
-        return f"{'that' if is_second else 'logit'} of {quote_label(label)}"
+        return f"{'that' if is_second else 'logit'} of {readable(label)}"
     return f"output {label if label.isdigit() else repr(label)}"
 
 
@@ -260,9 +256,7 @@ def _add_place(name: str, subject: Subject, t: int, explained: Sequence[str]) ->
 def _at(name: str, subject: Subject, t: int, where: str = "at") -> str:
     words = subject.words()
     return (
-        f"{name} {where} {quote_label(words[t])} (step {t})"
-        if subject.tokens is not None
-        else f"{name} {where} step {t}"
+        f"{name} {where} {readable(words[t])} (step {t})" if subject.tokens is not None else f"{name} {where} step {t}"
     )
 
 
