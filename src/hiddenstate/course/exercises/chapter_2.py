@@ -104,16 +104,12 @@ def _other_rows(result: Tensor, rows: Tensor, quarters: Mapping[str, Tensor]) ->
     if sorted(result.flatten().tolist()) != sorted(rows.flatten().tolist()):
         return wrong("The numbers themselves have changed, or some are missing: only move whole rows.")
     error = explained(result, rows, typical)
-    first = next(k for k, gate in enumerate(order) if gate == "?")
+    if error.misconception or "differ" not in str(error):
+        return error
+    first = order.index("?")
     begins = [int(row) // columns for row in result.chunk(4)[first][:, 0]]
-    return (
-        error
-        if error.misconception or "differ" not in str(error)
-        else wrong(
-            f"Rows {first * units} to {(first + 1) * units - 1} of the result are rows {begins} of the input: not a "
-            "quarter."
-        )
-    )
+    last = (first + 1) * units - 1
+    return wrong(f"Rows {first * units} to {last} of the result are rows {begins} of the input: not a quarter.")
 
 
 def forget_bias(answer: object) -> str:
