@@ -24,7 +24,7 @@ studio: $(VENV)/installed-studio $(PAGE)
 # the dearest files first.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-## test: the suite without its slow tests, with docstring examples: some fifteen minutes of two cores
+## test: the suite without its slow tests, with docstring examples: some fifteen minutes on two cores
 test: $(VENV)/installed-test $(PAGE)
 	$(PYTEST) -m "not slow" --hypothesis-profile quick
 

@@ -147,17 +147,15 @@ LSTM_DOORS: dict[str, Callable[[Any], Any]] = {
 }
 # The doors above that take other cells as well.
 DOORS_OF_ALL_CELLS = (
-    *(
-        "forward",
-        "to_torch",
-        "reset_parameters",
-        "deepcopy",
-        "pickle",
-        "load_state_dict",
-        "trace",
-        "stream",
-        "hs.trace",
-    ),
+    "forward",
+    "to_torch",
+    "reset_parameters",
+    "deepcopy",
+    "pickle",
+    "load_state_dict",
+    "trace",
+    "stream",
+    "hs.trace",
     "deepcopy, of a model",
 )
 OTHER_DOORS: dict[str, Callable[[], Any]] = {

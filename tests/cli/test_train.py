@@ -126,10 +126,10 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*, exact: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hiddenstate.cli.train.quote_path", interrupt)
+    monkeypatch.setattr("hiddenstate.cli.run_options.standard_output", interrupt)
     result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
     assert f"resume with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 import studio_page
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from studio.browsers import chosen, launch
+from studio.browsers import CHROMIUM, chosen, launch
 
 ORIGIN = "http://studio.test"
 _LIBRARIES = ("preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals")
@@ -93,11 +93,23 @@ class _Shared:
 _SHARED = _Shared()
 
 
-def close_unless_needed(following: pytest.Item | None) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
     """Close a browser that nobody uses, unless the following test opens one: its event loop would break other tests."""
-    names: list[str] = getattr(following, "fixturenames", [])
-    if not {"chromium", "running"}.intersection(names):
-        _SHARED.close_if_idle()
+    try:
+        return (yield)
+    finally:
+        if "chromium" not in getattr(nextitem, "fixturenames", []):
+            _SHARED.close_if_idle()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser that consecutive tests share: starting one takes longer than most tests."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with browser() as opened:
+        yield opened
 
 
 @contextmanager

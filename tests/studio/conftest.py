@@ -1,30 +1,13 @@
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
 from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
-from studio.browsers import CHROMIUM
-from studio.browsing import browser
-from studio.chromium import Modules, close_unless_needed, modules
+from studio.chromium import Modules, chromium, modules, pytest_runtest_teardown
 
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
-    try:
-        return (yield)
-    finally:
-        close_unless_needed(nextitem)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """The browser that consecutive tests share."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with browser() as opened:
-        yield opened
+__all__ = ["chromium", "page", "pytest_runtest_teardown", "tagger"]
 
 
 @pytest.fixture(scope="module")

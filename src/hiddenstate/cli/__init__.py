@@ -1,4 +1,4 @@
-"""The command line. Most commands have a file of the same name, which calls the library and formats the result.
+"""The command line. Commands are in files by topic; each calls the library and formats the result.
 
 A command imports torch, and whatever needs it, only when it runs, so help and completion don't load it.
 

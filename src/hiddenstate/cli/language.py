@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # Minimum seconds between writes to the terminal: nobody can read faster, and each write takes time.
 PAUSE = 0.02
 MOST_LENGTH = 10**12  # at a microsecond per token, that takes 11 days
-UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads torch
+UNKNOWN_TOKEN = "<unk>"  # as in `text.tokens`, which loads NumPy
 TOKEN_WIDTH = 16  # wider tokens are rare, and the table is written as the text arrives
 ScoreFormat = Literal["table", "jsonl", "csv", "summary"]
 

@@ -26,9 +26,9 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
 
 if TYPE_CHECKING:
-    from hiddenstate.training.task import Epoch, Step
+    from hiddenstate.training.task import Epoch, Result, Step
 
-V = TypeVar("V")
+R = TypeVar("R", bound="Result[Any]")
 C = TypeVar("C", bound=TrainConfig)
 
 ConfigOption = Annotated[
@@ -203,18 +203,18 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
 
 
 def train_and_tell(
-    train: Callable[..., V],
+    train: Callable[..., R],
     wanted: RunFile[C],
     options: TrainOptions,
     *,
     score: str,
     unit: str,
-    describe: Callable[[V], Iterable[str]],
+    describe: Callable[[R], Iterable[str]],
 ) -> None:
     """Train according to a run file, show the progress, and report the result; on Ctrl-C, print how to resume.
 
-    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot and
-    ``unit`` what is counted.
+    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot,
+    ``unit`` what is counted, and ``describe`` returns the lines that report a result's measurements.
     """
     from hiddenstate.training.checkpoint import SETTINGS, default_run
     from hiddenstate.training.machine import is_leader
@@ -229,7 +229,8 @@ def train_and_tell(
         with Display(wanted.settings.epochs, unit) as display:
             result = train(wanted, place, resume=options.resume is not None, on_progress=display.show)
         if is_leader():
-            for line in describe(result):
+            kept = f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
+            for line in (kept, *describe(result)):
                 standard_output(exact=False).write(f"{line}\n")
             if options.plot is not None:
                 save_plot(plot_run(place, score), options.plot)

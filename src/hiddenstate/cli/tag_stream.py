@@ -219,7 +219,7 @@ class Watched:
 
 
 class Batches:
-    """Collects passages into batches, and writes the workers' results, each sentence whole even if it is killed.
+    """Collects passages into batches, and writes the results: each sentence whole, even if the process is killed.
 
     ``sentences`` and ``words`` are the numbers written so far.
     """

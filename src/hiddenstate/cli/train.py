@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hiddenstate.cli.conventions import Command, quote_path
+from hiddenstate.cli.conventions import Command
 from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, setting, train_and_tell, training
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -73,7 +73,6 @@ def tagger(
     wanted = run_file(TAGGER_RUN, files, options, lists={"teacher": teacher, "untagged": untagged})
 
     def describe(result: "Training") -> Iterator[str]:
-        yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
         for name, reports in (("dev", result.dev), ("test", result.test or {})):
             for column, report in reports.items():
                 yield f"{name:4}  {column.upper()} {report}"
@@ -121,7 +120,6 @@ def lm(
     reads = wanted.settings.level
 
     def describe(result: "LanguageTraining") -> Iterator[str]:
-        yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
         yield f"dev   {describe_tally(result.dev, reads)}"
         if result.test:
             yield f"test  {describe_tally(result.test, reads)}"

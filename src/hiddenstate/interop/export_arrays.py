@@ -26,7 +26,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from hiddenstate.interop.layouts import Array
 
 _FLAX_KINDS = {"linen": FLAX, "nnx": NNX, "nnx_optimized": NNX_STACKED}
 

@@ -1,6 +1,6 @@
 """Cuts the files of a corpus into shards at sentence ends, and hashes what each shard reads.
 
-By the hashes, a corpus that changes during a run, or before it is resumed, is noticed.
+The hashes show whether a corpus has changed during a run, or before it is resumed.
 """
 
 import glob

@@ -104,16 +104,12 @@ def _other_rows(result: Tensor, rows: Tensor, quarters: Mapping[str, Tensor]) ->
     if sorted(result.flatten().tolist()) != sorted(rows.flatten().tolist()):
         return wrong("The numbers themselves have changed, or some are missing: only move whole rows.")
     error = explained(result, rows, typical)
-    first = next(k for k, gate in enumerate(order) if gate == "?")
+    if error.misconception or "differ" not in str(error):
+        return error
+    first = order.index("?")
     begins = [int(row) // columns for row in result.chunk(4)[first][:, 0]]
-    return (
-        error
-        if error.misconception or "differ" not in str(error)
-        else wrong(
-            f"Rows {first * units} to {(first + 1) * units - 1} of the result are rows {begins} of the input: not a "
-            f"quarter."
-        )
-    )
+    last = (first + 1) * units - 1
+    return wrong(f"Rows {first * units} to {last} of the result are rows {begins} of the input: not a quarter.")
 
 
 def forget_bias(answer: object) -> str:
@@ -169,7 +165,7 @@ def _other_bias(sums: list[Tensor], late: list[int], after: Mapping[str, Tensor]
     if exchanged and any(name[-1] in exchanged for name in others) and not near(total, 2 * ones):
         return wrong(
             f"The bias of {exchanged[0]} is now {float(by_gate[exchanged[0]][0]):.0f}, and f's is not: f has the "
-            f"second quarter, H:2H."
+            "second quarter, H:2H."
         )
     if near(total, 2 * ones):
         value = 1 / (1 + math.exp(-2))
@@ -254,7 +250,7 @@ def _lost(kept: dict[str, Tensor], at_flag: Mapping[str, float], sign: Tensor, a
     if again and at_flag["f"] > 0.2:
         return wrong(
             f"It keeps the first value, but after a second flag h is wrong: f is {at_flag['f']:.2f} at the flag, so "
-            f"the new value is added to the old one. Close f there."
+            "the new value is added to the old one. Close f there."
         )
     if bool((kept["h"] * sign).max() < 0):
         return wrong("It keeps the opposite sign: g has the sign of its weight times the value.")

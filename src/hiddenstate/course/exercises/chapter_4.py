@@ -277,7 +277,7 @@ def own_bits(answer: object) -> str:
         if abs(two - 1) > 0.01:
             raise wrong(
                 f"A model with two equal chances at each step costs itself 1 bit; this is {two:.1f}. Is the text whose "
-                f"characters are scored the one that the model has read? Call `generate` once."
+                "characters are scored the one that the model has read? Call `generate` once."
             )
     return f"Two bits for four equal chances, {right:.2f} for unequal ones, 0 for a model that is always sure."
 
@@ -327,7 +327,7 @@ def _other_certain(result: float) -> AnswerError:
         return wrong(f"{begins} Nearly all of it is one character: is the first, predicted after the prompt, scored?")
     return wrong(
         f"{begins} What the model predicts depends on the prompt: read prompt and text together, from one state, and "
-        f"hold the scores at one character against the next character."
+        "hold the scores at one character against the next character."
     )
 
 

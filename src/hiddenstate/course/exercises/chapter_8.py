@@ -222,7 +222,7 @@ def model(answer: object) -> str:
     if mean > 0.98 * trivial:
         raise wrong(
             f"{mean:.3f} a step is no better than {trivial_name(whole, 'the held-out')}, {trivial:.3f}. Is the model "
-            f"that `score` uses the one that was trained, and has it seen enough batches?"
+            "that `score` uses the one that was trained, and has it seen enough batches?"
         )
     if torch.allclose(losses_of(score, few), losses_of(score, few, edit.zero("l0.h")), atol=CLOSE_LOSS):
         inside = "Call the LSTM inside `with lstm.edit(*edits):`."
@@ -248,7 +248,7 @@ def ablation(answer: object) -> str:
         if float(size[label].min()) > float(size[~label].max()):
             raise wrong(
                 f"The {name} is higher at every labelled step than at any other: the label was made from the cost. "
-                f"Make it from the data, before you look."
+                "Make it from the data, before you look."
             )
     if float(cost.min()) > 0:
         subtract = "Subtract the loss without the edit from the loss with it."
@@ -292,7 +292,7 @@ def stream(answer: object) -> str:
     if late is not None:
         raise wrong(
             f"Loss {late} comes only when {read[late]} elements have been read, and should come after {late + 2}: "
-            f"yield each loss as soon as its element is there."
+            "yield each loss as soon as its element is there."
         )
     streamed = torch.tensor(losses, dtype=torch.double)
     if len(streamed) == len(whole) and torch.allclose(streamed, whole, atol=CLOSE_LOSS):

@@ -41,7 +41,7 @@ def refuse_infinite(losses: Tensor, train: Tensor, x: Tensor) -> None:
     if bool(((train[:-1] == x[place]) & (train[1:] == x[place + 1])).any()):
         raise wrong(
             f"Loss {place} is infinite, though its pair occurs in training: its probability came out as 0. Divide "
-            f"counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent."
+            "counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent."
         )
     raise wrong(
         "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
@@ -98,7 +98,7 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
         if len(losses) > 1 and bool(torch.allclose(losses, losses[:1])):
             raise wrong(
                 f"The loss of character {place} stays {losses[0]:.2f} whatever that character is: compare each "
-                f"prediction with the next element, x[1:]."
+                "prediction with the next element, x[1:]."
             )
         if bool((losses < 0).any()):
             raise wrong("Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
@@ -116,7 +116,7 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
         if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
             raise wrong(
                 f"{adds}, but those of all characters before it do: the table is normalised over the wrong axis, or "
-                f"its two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True)."
+                "its two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True)."
             )
         sums = (
             ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
@@ -144,7 +144,7 @@ def _refuse_other_errors(score: Score, x: Tensor) -> None:
     if abs(bend(*losses) - 0.5) <= 0.01:
         raise wrong("The losses are half of the squared errors.")
     raise wrong(
-        f"The loss is not the squared error of a forecast made without the true value: if that value changes, the loss "
+        "The loss is not the squared error of a forecast made without the true value: if that value changes, the loss "
         f"changes {bend(*losses):.2f} times as much as it should."
     )
 

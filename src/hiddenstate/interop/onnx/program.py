@@ -85,8 +85,8 @@ def write_first(
 ) -> None:
     """Write the best form of a model that can be exported.
 
-    The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``given`` specifies
-    sizes. If that fails, the model is exported unchanged, with only the dynamic sizes that ``given`` names.
+    The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``example`` specifies
+    sizes. If that fails, the model is exported unchanged, with only the dynamic sizes that ``example`` names.
     """
     converted, left = _converted(module)
     is_open = example.dynamic_shapes is None

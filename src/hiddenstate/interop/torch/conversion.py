@@ -198,6 +198,7 @@ def convert(
     """
     if weights not in ("float", "int8"):
         raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
+    _check_module("convert", model)
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 
@@ -234,7 +235,6 @@ def _check_module(function: str, model: object) -> None:
 def _convert(
     model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool, verbose: bool, weights: WeightType = "float"
 ) -> nn.Module:
-    _check_module("convert", model)
     model = model if inplace else _copy(model, routes)
     recasts, left = _sort(model, routes)
     roundings = Roundings()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models import model_folder as folder
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.batches import plan_batches
@@ -145,7 +145,7 @@ def taught_by(
     words = sum(map(len, sentences))
     total = {column: torch.zeros(words, len(names)) for column, names in tags.items()}
     for path in teachers:
-        teacher = folder.load_tagger(path)
+        teacher = load_tagger(path)
         order = {column: _order(path, teacher, column, names) for column, names in tags.items()}
         start = 0
         for k in range(0, len(sentences), _AT_ONCE):
@@ -181,7 +181,7 @@ SIZES = (
 
 def started(path: str | Path, config: TaggerConfig, sentences: Sequence[Sentence]) -> Tagger:
     """Return a new tagger with the weights and vocabulary of a trained one, for further training."""
-    before = folder.load_tagger(path)
+    before = load_tagger(path)
     for name in SIZES:
         theirs, ours = (format_setting(getattr(settings, name)) for settings in (before.config, config))
         if theirs != ours:
