@@ -17,7 +17,7 @@ import type { TrackInfo, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { initialState, readingWay } from "studio/ui/moment-words.js";
 import { Panel, Unread } from "studio/ui/panel.js";
-import { useBox } from "studio/ui/stage.js";
+import { useWidth } from "studio/ui/stage.js";
 import { isCalm } from "studio/ui/theme.js";
 
 /** The zoom levels, from the outside in, each with the rows of its table. */
@@ -42,9 +42,9 @@ const HELP =
 export function MicroscopePanel() {
   const { store, session, view } = useApp();
   const stage = useRef<HTMLDivElement>(null);
-  const box = useBox(stage);
+  const width = useWidth(stage);
   const go = useMemo(() => goer(store, stage), []);
-  const scene = useComputed(() => createScene(session, view, Math.floor(box.value.width), go));
+  const scene = useComputed(() => createScene(session, view, width.value, go));
   const shown = scene.value;
   const { zoom } = view;
   const key = [view.track, zoom, zoom === "gate" ? view.gate : ""].join();
