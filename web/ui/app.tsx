@@ -48,6 +48,16 @@ export function useJob<S, T>(page: View["page"], subject: () => S | null, work: 
   return job;
 }
 
+/** A box that follows a value, but not while the user types in it. */
+export function useDraft(value: string | number, take: (text: string) => void = () => {}) {
+  const typed = useSignal<string | null>(null);
+  const onInput = ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
+    typed.value = currentTarget.value;
+    take(currentTarget.value);
+  };
+  return { value: typed.value ?? value, onInput, onBlur: () => (typed.value = null) };
+}
+
 /**
  * The text of a box: what the user types and, once they have rested for so many milliseconds, the text that was made of
  * it.

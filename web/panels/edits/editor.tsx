@@ -1,6 +1,6 @@
 // The small editor that opens at a value. It shows the change, its extent, and an immediate preview of its effect.
 
-import { batch, type ReadonlySignal, type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
@@ -11,7 +11,7 @@ import { placeParts } from "studio/state/edits.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice as Prediction, Edit } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { useApp, useDraft } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Choice } from "studio/ui/form.js";
 
@@ -178,21 +178,13 @@ function Value({
   value: number;
   change: (value: number) => void;
 }) {
-  const typed = useSignal<string | null>(null);
-  const take = (input: HTMLInputElement, text: string | null) => {
-    typed.value = text;
-    if (Number.isFinite(input.valueAsNumber)) change(input.valueAsNumber);
-  };
+  const typing = useDraft(value, (text) => text !== "" && change(Number(text)));
   return (
     <div class="edit-value">
-      <input
-        {...{ type: "number", step: "any", "aria-label": "value", value: typed.value ?? value }}
-        onInput={({ currentTarget }) => take(currentTarget, currentTarget.value)}
-        onBlur={() => (typed.value = null)}
-      />
+      <input {...{ type: "number", step: "any", "aria-label": "value", ...typing }} />
       <input
         {...{ type: "range", min: low, max: high, step: 0.01, "aria-label": "value, slider", value }}
-        onInput={({ currentTarget }) => take(currentTarget, null)}
+        onInput={({ currentTarget }) => change(currentTarget.valueAsNumber)}
       />
     </div>
   );
