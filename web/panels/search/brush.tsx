@@ -4,7 +4,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { spanQuery } from "studio/panels/search/query.js";
 import { BRUSH_HELP } from "studio/panels/search/text.js";
-import { unitAddress } from "studio/state/corpus.js";
+import { storedThresholds, unitAddress } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";
 import { useApp } from "studio/ui/app.js";
@@ -51,7 +51,7 @@ export function Brush({ search }: { search: (query: string) => void }) {
     const k = table?.columns.unit.indexOf(address) ?? -1;
     if (chosen === null || table === null || k < 0) return "";
     const values = shown.value.slice(low, high + 1).map(({ value }) => value);
-    return spanQuery(address, values, table.columns.median[k], table.thresholds[address.replace(/\[.*/, "")] ?? []);
+    return spanQuery(address, values, table.columns.median[k], storedThresholds(table, address));
   };
   const made = query();
 
