@@ -14,7 +14,7 @@ import type { Store } from "studio/state/store.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import type { TrackInfo, View } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { openEditor, useApp } from "studio/ui/app.js";
 import { initialState, readingWay } from "studio/ui/moment-words.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { useWidth } from "studio/ui/stage.js";
@@ -90,13 +90,11 @@ function goer(store: Store, stage: { current: HTMLElement | null }) {
 function createScene({ model, run }: Session, view: View, width: number, go: Scene["go"]): Scene | null {
   const info = model?.tracks.find(({ name }) => name === view.track);
   if (!model || !run || !info) return null;
+  const track = trackOf(run, info.name);
   const edit = (quantity: string, from: Element) => {
-    const { unit, step } = view;
-    const value = trackOf(run, info.name).values[quantity][step * info.units + unit];
-    const detail = { place: `${info.name}.${quantity}`, unit, t: step, value };
-    from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
+    openEditor(from, track, quantity, view.unit, view.step);
   };
-  return { model, run, info, track: trackOf(run, info.name), width, go, edit: model.hasWeights ? edit : null };
+  return { model, run, info, track, width, go, edit: model.hasWeights ? edit : null };
 }
 
 /** Animates zooming in or out. */
