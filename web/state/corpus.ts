@@ -1,7 +1,7 @@
 // Data about a corpus that comes from Python: its units, their cards, searches, and passages with a unit's values.
 
 import { reactive } from "studio/state/reactive.js";
-import type { Boot, View } from "studio/types.js";
+import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
@@ -103,6 +103,11 @@ export function parseAddress(address: string): { track: string; quantity: string
   return { track, quantity, unit: Number(unit) };
 }
 
+/** The thresholds of a unit whose bits are stored, from low to high. */
+export function storedThresholds({ thresholds }: UnitTable, address: string): number[] {
+  return thresholds[address.replace(/\[.*/, "")] ?? [];
+}
+
 /**
  * The first unit of a query.
  *
@@ -195,8 +200,9 @@ export class Corpus {
   }
 }
 
-/** Extends a span by some steps on either side, as far as a passage may reach. */
-export function widened([shard, sequence, start, stop]: Span, around: number): Span {
+/** Extends a span by some steps on either side, more if they are characters, as far as a passage may reach. */
+export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"] | undefined): Span {
+  const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
   return [shard, sequence, first, Math.min(stop + around, first + MOST_STEPS)];
 }

@@ -4,7 +4,7 @@ import { reactive } from "studio/state/reactive.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
 
-/** Milliseconds per step. @type {Readonly<Record<string, number>>} */
+/** Milliseconds per step. */
 export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
 /** Plays the steps of a run once, to the end. Components follow whether it is playing. */
@@ -13,7 +13,7 @@ export class Player {
   session: Session;
   isCalm: () => boolean;
   playing!: boolean;
-  pace: number;
+  pace: number; // milliseconds per step
   timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param isCalm whether the user prefers reduced motion */
@@ -22,7 +22,6 @@ export class Player {
     this.session = session;
     this.isCalm = isCalm;
     reactive<Player, "playing">(this, { playing: false });
-    /** Milliseconds per step. */
     this.pace = PACES.steady;
     this.timer = undefined;
     session.on("model", () => this.pause());

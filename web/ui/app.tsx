@@ -5,7 +5,8 @@ import { type ComponentChild, createContext, render } from "preact";
 import { useContext, useMemo, useRef } from "preact/hooks";
 import { Job, type Work } from "studio/state/job.js";
 import type { App } from "studio/state/types.js";
-import type { View } from "studio/types.js";
+import { valueAt } from "studio/state/units.js";
+import type { Track, View } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 
 export const AppContext = createContext<App | null>(null);
@@ -23,6 +24,12 @@ export function still<E extends Element>(drawn: ComponentChild): E {
   const { firstElementChild } = holder;
   render(null, holder); // so that it follows no signals, which would keep it in memory
   return firstElementChild as E;
+}
+
+/** Opens the editor of a value beside an element, by an event that the panel of edits hears. */
+export function openEditor(from: Element, track: Track, quantity: string, unit: number, t: number) {
+  const detail = { place: `${track.info.name}.${quantity}`, unit, t, value: valueAt(track, quantity, unit, t) };
+  from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
 }
 
 /** The step at the cursor, which is in the run also while another model is being read. */
@@ -46,6 +53,16 @@ export function useJob<S, T>(page: View["page"], subject: () => S | null, work: 
     untracked(() => (next === undefined ? job.stop() : job.begin(next)));
   });
   return job;
+}
+
+/** A box that follows a value, but not while the user types in it. */
+export function useDraft(value: string | number, take: (text: string) => void = () => {}) {
+  const typed = useSignal<string | null>(null);
+  const onInput = ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
+    typed.value = currentTarget.value;
+    take(currentTarget.value);
+  };
+  return { value: typed.value ?? value, onInput, onBlur: () => (typed.value = null) };
 }
 
 /**

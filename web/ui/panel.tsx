@@ -7,14 +7,11 @@ import { still, useApp } from "studio/ui/app.js";
 import { type Exports, save } from "studio/ui/export.js";
 import { watchVisibility } from "studio/ui/visibility.js";
 
-interface Frame {
+interface PanelProps {
   id: string;
   title: string;
   help: string;
   exports?: Exports;
-}
-
-interface Content {
   picture?: (width: number) => ComponentChild; // of about this width; saved as SVG and PNG
   tools?: ComponentChildren;
   hidden?: boolean;
@@ -38,7 +35,7 @@ export function Panel({
   body = "",
   draw,
   children,
-}: Frame & Content) {
+}: PanelProps) {
   const helped = useSignal(false);
   const root = useRef<HTMLElement>(null);
   const svg = picture && (() => still<SVGSVGElement>(picture(root.current?.clientWidth ?? 0)));

@@ -18,15 +18,16 @@ export function level(value: number, [low, high]: readonly [number, number]): nu
   return at > 0 ? Math.min(at, LEVELS - 1) : 0;
 }
 
-export function rgb(quantity: string, value: number): Rgb {
-  const at = level(value, range(quantity)) * 3;
+/** @param ends of the scale, if it isn't that of the quantity */
+export function rgb(quantity: string, value: number, ends: readonly [number, number] = range(quantity)): Rgb {
+  const at = level(value, ends) * 3;
   const all = colours(quantity);
   return [all[at], all[at + 1], all[at + 2]];
 }
 
 /** @returns for CSS */
-export function colour(quantity: string, value: number): string {
-  return `rgb(${rgb(quantity, value).join(", ")})`;
+export function colour(...value: Parameters<typeof rgb>): string {
+  return `rgb(${rgb(...value).join(", ")})`;
 }
 
 /**

@@ -1,6 +1,6 @@
 // The places of pictures: a box that knows its width, cells that arrow keys move through, and text that fits.
 
-import { type ReadonlySignal, useSignal } from "@preact/signals";
+import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { resize, set } from "studio/ui/draw.js";
@@ -23,7 +23,7 @@ export function Stage(
 ) {
   const { reveal, when, children, ...rest } = props;
   const root = useRef<HTMLDivElement>(null);
-  const { width } = useBox(root).value;
+  const { value: width } = useWidth(root);
   useLayoutEffect(() => keepNames(root.current as HTMLDivElement), []);
   useLayoutEffect(() => fit(root.current as HTMLDivElement));
   useLayoutEffect(() => {
@@ -43,11 +43,21 @@ export function useBox(root: { current: HTMLElement | null }): ReadonlySignal<{ 
   useLayoutEffect(() => {
     const { current } = root;
     if (!current) return;
-    const measure = () => (box.value = { width: current.clientWidth, height: current.clientHeight });
+    const measure = () => {
+      const { clientWidth: width, clientHeight: height } = current;
+      const { value: before } = box;
+      if (width !== before.width || height !== before.height) box.value = { width, height };
+    };
     measure();
     onResize(current, measure);
   }, []);
   return box;
+}
+
+/** The width alone, for a picture that sets the height itself. */
+export function useWidth(root: { current: HTMLElement | null }): ReadonlySignal<number> {
+  const box = useBox(root);
+  return useComputed(() => box.value.width);
 }
 
 /** A canvas at screen resolution, which is drawn again with its component and in another theme. */

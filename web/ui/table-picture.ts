@@ -1,7 +1,7 @@
 // A table as a picture, for use in documents.
 
-import { element, svg } from "studio/ui/draw.js";
-import { fontFamily } from "studio/ui/theme.js";
+import { svg } from "studio/ui/draw.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 const ROW = 20;
 const GAP = 18;
@@ -25,11 +25,10 @@ export function tablePicture(rows: string[][]): SVGSVGElement {
 type TableColumn = { left: number; width: number; number: boolean };
 
 function pictureColumns(rows: string[][]): TableColumn[] {
-  const context = element("canvas").getContext("2d");
-  if (context) context.font = `600 ${SIZE}px ${fontFamily("--sans")}`;
+  const measured = measure(`600 ${SIZE}px ${fontFamily("--sans")}`);
   let left = GAP;
   return (rows[0] ?? []).map((_, c) => {
-    const width = Math.ceil(Math.max(...rows.map((row) => context?.measureText(row[c]).width ?? 0)));
+    const width = Math.ceil(Math.max(...rows.map((row) => measured(row[c]))));
     const number = rows.length > 1 && rows.slice(1).every((row) => row[c] !== "" && !Number.isNaN(Number(row[c])));
     const column = { left, width, number };
     left += width + GAP;

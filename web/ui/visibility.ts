@@ -29,13 +29,7 @@ export function keepNames(stage: HTMLElement) {
   new MutationObserver(move).observe(stage, { childList: true });
 }
 
-/** Calls `fn` with an element's new size when it changes. */
-export function onResize(root: HTMLElement, fn: (width: number, height: number) => void) {
-  let known = "";
-  new ResizeObserver(([entry]) => {
-    const { width, height } = entry.contentRect;
-    if (`${width} ${height}` === known || width === 0) return;
-    known = `${width} ${height}`;
-    fn(width, height);
-  }).observe(root);
+/** Calls `fn` when an element's size changes, but not when the element is hidden. */
+export function onResize(root: HTMLElement, fn: () => void) {
+  new ResizeObserver(([entry]) => entry.contentRect.width > 0 && fn()).observe(root);
 }

@@ -1,13 +1,12 @@
 // The controls of the comparison: its kind, texts, models and suggested pairs, and the track, quantity and alignment to
 // show.
 
-import { useSignal } from "@preact/signals";
 import { PAIRS } from "studio/panels/compare/presets.js";
 import { withoutFirstWord } from "studio/panels/compare/second.js";
 import { numberCount } from "studio/state/input.js";
 import { trackTitle } from "studio/state/units.js";
 import type { View } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { useApp, useDraft } from "studio/ui/app.js";
 import { Choice, Select } from "studio/ui/form.js";
 
 const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
@@ -69,10 +68,11 @@ function Side({ name, models }: { name: "A" | "B"; models: { id: string; name: s
   );
 }
 
-/** A text box that follows the view, except while the user types. */
 function SideText({ name }: { name: "A" | "B" }) {
   const { store, session, view } = useApp();
-  const draft = useSignal<string | null>(null);
+  const typing = useDraft(name === "A" ? view.text : view.otherText || view.text, (text) =>
+    store.set({ [name === "A" ? "text" : "otherText"]: text }),
+  );
   const { model } = session;
   const isNumbers = model?.kind === "layer";
   const given = model?.given && name === "A" ? "As given. " : "";
@@ -87,12 +87,7 @@ function SideText({ name }: { name: "A" | "B" }) {
         "aria-label": `${isNumbers ? "Input" : "Sentence"} ${name}`,
       }}
       placeholder={isNumbers ? numbers : ""}
-      value={draft.value ?? (name === "A" ? view.text : view.otherText || view.text)}
-      onInput={({ currentTarget: { value } }) => {
-        draft.value = value;
-        store.set({ [name === "A" ? "text" : "otherText"]: value });
-      }}
-      onBlur={() => (draft.value = null)}
+      {...typing}
     />
   );
 }

@@ -1,17 +1,17 @@
 // The small editor that opens at a value. It shows the change, its extent, and an immediate preview of its effect.
 
-import { batch, type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
 import { placeBeside } from "studio/panels/edits/place.js";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
-import { compareRuns } from "studio/state/difference.js";
+import type { Difference } from "studio/state/difference.js";
 import { placeParts } from "studio/state/edits.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice as Prediction, Edit } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { useApp, useDraft } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Choice } from "studio/ui/form.js";
 
@@ -74,7 +74,15 @@ export function useEditor(work: Signal<Work | null>) {
   };
 }
 
-export function Editor({ work, editor }: { work: Signal<Work | null>; editor: ReturnType<typeof useEditor> }) {
+export function Editor({
+  work,
+  editor,
+  difference,
+}: {
+  work: Signal<Work | null>;
+  editor: ReturnType<typeof useEditor>;
+  difference: ReadonlySignal<Difference | null>;
+}) {
   const { view, session } = useApp();
   const root = useRef<HTMLDivElement>(null);
   const { value: now } = work;
@@ -143,7 +151,7 @@ export function Editor({ work, editor }: { work: Signal<Work | null>; editor: Re
         <p class="edit-scope">{SCOPES[draft.scope]}</p>
       </div>
       <p class="edit-outcome" aria-live="polite">
-        {outcomeText(session, view.head, now)}
+        {outcomeText(session, difference.value, now)}
       </p>
       <div class="edit-actions">
         <button type="button" class="primary" onClick={editor.apply}>
@@ -170,21 +178,13 @@ function Value({
   value: number;
   change: (value: number) => void;
 }) {
-  const typed = useSignal<string | null>(null);
-  const take = (input: HTMLInputElement, text: string | null) => {
-    typed.value = text;
-    if (Number.isFinite(input.valueAsNumber)) change(input.valueAsNumber);
-  };
+  const typing = useDraft(value, (text) => text !== "" && change(Number(text)));
   return (
     <div class="edit-value">
-      <input
-        {...{ type: "number", step: "any", "aria-label": "value", value: typed.value ?? value }}
-        onInput={({ currentTarget }) => take(currentTarget, currentTarget.value)}
-        onBlur={() => (typed.value = null)}
-      />
+      <input {...{ type: "number", step: "any", "aria-label": "value", ...typing }} />
       <input
         {...{ type: "range", min: low, max: high, step: 0.01, "aria-label": "value, slider", value }}
-        onInput={({ currentTarget }) => take(currentTarget, null)}
+        onInput={({ currentTarget }) => change(currentTarget.valueAsNumber)}
       />
     </div>
   );
@@ -200,12 +200,12 @@ function isSame(a: readonly Edit[], b: readonly Edit[]) {
 }
 
 /** Describes the effect of the edit in one line. */
-function outcomeText({ run, plain }: Session, head: string, { spot, base, index }: Work): string {
-  if (!run || !plain || run.steps !== plain.steps) return "";
+function outcomeText({ run, plain }: Session, difference: Difference | null, { spot, base, index }: Work): string {
+  if (!run || !plain || !difference || run.steps !== plain.steps) return "";
   const { track, quantity } = placeParts(spot.place);
   const value = valueInRun(run, track, quantity, spot.unit, spot.t);
   const others = index < base.length ? base.length > 1 : base.length > 0;
-  const words = compareRuns(plain, run, head).words.filter((word) => word.changed);
+  const words = difference.words.filter((word) => word.changed);
   const listed = words
     .slice(0, 3)
     .map(({ token, before, after }) => `“${shownToken(token)}” ${labelText(before)} → ${labelText(after)}`);

@@ -1,6 +1,6 @@
 // The Edits panel: the edits, their effect on the run, and things to try.
 
-import { useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { type Spot, draftAt } from "studio/panels/edits/draft.js";
 import { type Work, Editor, useEditor } from "studio/panels/edits/editor.js";
@@ -33,14 +33,17 @@ export function EditsPanel() {
       }),
     [],
   );
-  const { model, run, plain } = session;
+  const { model, run } = session;
   const { edits } = view;
-  const difference = plain && run && compareRuns(plain, run, view.head);
+  const difference = useComputed(() => {
+    const { run: edited, plain } = session;
+    return plain && edited && compareRuns(plain, edited, view.head);
+  });
   return (
     <Panel
       {...{ id: "edits", title: "Edits: what if?", help: HELP, body: "edits-body", tools: <History /> }}
-      picture={() => difference && <DifferencePicture difference={difference} />}
-      exports={{ csv: () => (difference ? differenceRows(difference) : []) }}
+      picture={() => difference.value && <DifferencePicture difference={difference.value} />}
+      exports={{ csv: () => (difference.value ? differenceRows(difference.value) : []) }}
     >
       <div class="edits-side">
         <div class="edits-list">
@@ -60,9 +63,9 @@ export function EditsPanel() {
           <IdeaCards model={model} />
         </div>
       ) : (
-        <div class="edits-result">{difference && <Effect difference={difference} />}</div>
+        <div class="edits-result">{difference.value && <Effect difference={difference.value} />}</div>
       )}
-      <Editor {...{ work, editor }} />
+      <Editor {...{ work, editor, difference }} />
     </Panel>
   );
 }

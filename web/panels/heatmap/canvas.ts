@@ -7,7 +7,7 @@ import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
-import { fontFamily, resolved } from "studio/ui/theme.js";
+import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
 export const LONGEST_TOKEN = 12;
 const SIZE = "11px";
@@ -99,7 +99,6 @@ function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
 
 /** @returns the width of the longest in pixels */
 export function longestToken(tokens: readonly string[]): number {
-  const context = element("canvas").getContext("2d") as CanvasRenderingContext2D;
-  context.font = `${SIZE} ${fontFamily("--sans")}`;
-  return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
+  const measured = measure(`${SIZE} ${fontFamily("--sans")}`);
+  return tokens.reduce((most, token) => Math.max(most, measured(shortToken(token, LONGEST_TOKEN))), 8);
 }

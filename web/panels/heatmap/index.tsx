@@ -10,8 +10,8 @@ import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
 import { HeatTools } from "studio/panels/heatmap/tools.js";
 import { summary } from "studio/panels/heatmap/words.js";
 import { range } from "studio/state/ranges.js";
-import { togglePin, trackOf, valueAt } from "studio/state/units.js";
-import { useApp } from "studio/ui/app.js";
+import { togglePin, trackOf } from "studio/state/units.js";
+import { openEditor, useApp } from "studio/ui/app.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { Canvas, useBox } from "studio/ui/stage.js";
@@ -40,10 +40,7 @@ export function HeatmapPanel() {
   const edit = () => {
     const { run, model } = session;
     const { step, unit, track, quantity } = store.get();
-    if (run === null || !model?.hasWeights) return;
-    const value = valueAt(trackOf(run, track), quantity, unit, step);
-    const detail = { place: `${track}.${quantity}`, unit, t: step, value };
-    map.current?.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
+    if (run && model?.hasWeights && map.current) openEditor(map.current, trackOf(run, track), quantity, unit, step);
   };
   return (
     <Panel

@@ -1,9 +1,8 @@
 // The controls that choose the memory: the most telling one, or a layer, direction and unit.
 
-import { useSignal } from "@preact/signals";
 import type { Scene } from "studio/panels/ledger/memory.js";
 import { trackTitle } from "studio/state/units.js";
-import { useApp } from "studio/ui/app.js";
+import { useApp, useDraft } from "studio/ui/app.js";
 import { Select } from "studio/ui/form.js";
 
 const TELLING =
@@ -12,7 +11,7 @@ const TELLING =
 
 export function MemoryControls({ scene }: { scene: Scene }) {
   const { store } = useApp();
-  const typed = useSignal<string | null>(null); // until it is chosen: pointing at words draws this again
+  const typing = useDraft(scene.unit); // pointing at words draws this again
   const { tracks, cell } = scene.explained.subject;
   const infos = tracks.map(({ info }) => info);
   const twoWays = infos.some(({ reverse }) => reverse);
@@ -32,10 +31,8 @@ export function MemoryControls({ scene }: { scene: Scene }) {
         <span>unit</span>
         <input
           {...{ type: "number", class: "ledger-unit", min: 0, max: infos[0].units - 1, step: 1 }}
-          {...{ "aria-label": "Unit of the memory", value: typed.value ?? scene.unit }}
-          onInput={({ currentTarget }) => (typed.value = currentTarget.value)}
+          {...{ "aria-label": "Unit of the memory", ...typing }}
           onChange={({ currentTarget }) => take(currentTarget.valueAsNumber)}
-          onBlur={() => (typed.value = null)}
         />
       </label>
       {scene.whole !== null && (

@@ -14,10 +14,10 @@ import type { Store } from "studio/state/store.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import type { TrackInfo, View } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { openEditor, useApp } from "studio/ui/app.js";
 import { initialState, readingWay } from "studio/ui/moment-words.js";
 import { Panel, Unread } from "studio/ui/panel.js";
-import { useBox } from "studio/ui/stage.js";
+import { useWidth } from "studio/ui/stage.js";
 import { isCalm } from "studio/ui/theme.js";
 
 /** The zoom levels, from the outside in, each with the rows of its table. */
@@ -42,9 +42,9 @@ const HELP =
 export function MicroscopePanel() {
   const { store, session, view } = useApp();
   const stage = useRef<HTMLDivElement>(null);
-  const box = useBox(stage);
+  const width = useWidth(stage);
   const go = useMemo(() => goer(store, stage), []);
-  const scene = useComputed(() => createScene(session, view, Math.floor(box.value.width), go));
+  const scene = useComputed(() => createScene(session, view, width.value, go));
   const shown = scene.value;
   const { zoom } = view;
   const key = [view.track, zoom, zoom === "gate" ? view.gate : ""].join();
@@ -90,13 +90,11 @@ function goer(store: Store, stage: { current: HTMLElement | null }) {
 function createScene({ model, run }: Session, view: View, width: number, go: Scene["go"]): Scene | null {
   const info = model?.tracks.find(({ name }) => name === view.track);
   if (!model || !run || !info) return null;
+  const track = trackOf(run, info.name);
   const edit = (quantity: string, from: Element) => {
-    const { unit, step } = view;
-    const value = trackOf(run, info.name).values[quantity][step * info.units + unit];
-    const detail = { place: `${info.name}.${quantity}`, unit, t: step, value };
-    from.dispatchEvent(new CustomEvent("hs-edit", { bubbles: true, detail }));
+    openEditor(from, track, quantity, view.unit, view.step);
   };
-  return { model, run, info, track: trackOf(run, info.name), width, go, edit: model.hasWeights ? edit : null };
+  return { model, run, info, track, width, go, edit: model.hasWeights ? edit : null };
 }
 
 /** Animates zooming in or out. */

@@ -4,7 +4,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
-import { animate } from "studio/panels/microscope/tween.js";
+import { animate, eased, SWIFT } from "studio/panels/microscope/tween.js";
 import type { Pace } from "studio/panels/microscope/types.js";
 import { isCalm } from "studio/ui/theme.js";
 
@@ -24,7 +24,6 @@ const MOST = { width: 120, height: 80 };
 const LEAST = 13;
 const NAMED = 30; // minimum width for a tile to show its number
 const NUMBER = 11; // height of its number
-const SWIFT = 240; // milliseconds
 
 /** @param props.change the units before and now; they are animated, unless at once */
 export function Tiles(props: {
@@ -88,8 +87,7 @@ function Fills({ change: { from, to }, pace, largest, tiling }: Parameters<typeo
     part.value = 1;
     return from === null || pace === "jump" || isCalm() ? undefined : animate(SWIFT, (now) => (part.value = now));
   }, [to]);
-  const eased = part.value * part.value * (3 - 2 * part.value);
-  const paths = fillPaths(from === null || eased >= 1 ? to : mixed(from, to, eased), tiling, largest);
+  const paths = fillPaths(from === null || part.value === 1 ? to : mixed(from, to, eased(part.value)), tiling, largest);
   return (
     <>
       {Object.entries(paths).map(([name, parts]) => (

@@ -6,7 +6,7 @@ import type { Numbers, Pace } from "studio/panels/microscope/types.js";
 import { useApp } from "studio/ui/app.js";
 import { isCalm } from "studio/ui/theme.js";
 
-const SWIFT = 240; // milliseconds
+export const SWIFT = 240; // milliseconds
 const SINGLE_STEP = 280; // milliseconds since the last step; after a longer pause, the user is watching, not scrubbing
 const QUICK_STEP = 90;
 
@@ -53,12 +53,17 @@ export function animate(milliseconds: number, draw: (part: number) => void): () 
   return () => cancelAnimationFrame(frame);
 }
 
+/** Slow at the beginning and at the end. */
+export function eased(part: number): number {
+  return part * part * (3 - 2 * part);
+}
+
 /** Interpolates numbers; new ones and NaN take their values at once. */
 function between(from: Numbers, to: Numbers, part: number): Numbers {
-  const eased = part * part * (3 - 2 * part);
+  const share = eased(part);
   return Object.fromEntries(
     Object.entries(to).map(([name, end]) => {
-      const value = from[name] + (end - from[name]) * eased;
+      const value = from[name] + (end - from[name]) * share;
       return [name, part < 1 && Number.isFinite(value) ? value : end];
     }),
   );

@@ -1,10 +1,10 @@
 // The sentence that was read, in the colours of the selected unit. Dragging over steps makes a query.
 
-import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { spanQuery } from "studio/panels/search/query.js";
 import { BRUSH_HELP } from "studio/panels/search/text.js";
-import { unitAddress } from "studio/state/corpus.js";
+import { storedThresholds, unitAddress } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";
 import { useApp } from "studio/ui/app.js";
@@ -15,15 +15,16 @@ import { tokenColours } from "studio/ui/passage.js";
 
 const MOST_STEPS = 600;
 
-/** The chosen steps, from where the choice began to where it is now. */
+/** The chosen steps, from where the choice began to where it is now. It ends with another sentence or unit. */
 interface Choice {
+  of: object;
   anchor: number;
   focus: number;
 }
 
 export function Brush({ search }: { search: (query: string) => void }) {
   const { session, corpus, view } = useApp();
-  const choice = useSignal<Choice | null>(null);
+  const last = useSignal<Choice | null>(null);
   const isDown = useRef(false);
   useEffect(() => corpus.readUnits(), []);
   const shown = useComputed(() => {
@@ -34,10 +35,7 @@ export function Brush({ search }: { search: (query: string) => void }) {
       .slice(0, MOST_STEPS)
       .map((token, t) => ({ token, value: valueAt(track, view.quantity, view.unit, t) }));
   });
-  useSignalEffect(() => {
-    void shown.value; // a choice ends with another sentence or unit
-    choice.value = null;
-  });
+  const choice = useComputed(() => (last.value?.of === shown.value ? last.value : null));
   const address = unitAddress(view);
   const reason =
     view.model !== corpus.about?.model
@@ -46,20 +44,20 @@ export function Brush({ search }: { search: (query: string) => void }) {
         ? "Nothing has been read yet."
         : "";
 
-  const chosen = choice.value;
+  const { value: chosen } = choice;
   const [low, high] = chosen ? [Math.min(chosen.anchor, chosen.focus), Math.max(chosen.anchor, chosen.focus)] : [0, -1];
   const query = () => {
     const { table } = corpus;
     const k = table?.columns.unit.indexOf(address) ?? -1;
     if (chosen === null || table === null || k < 0) return "";
     const values = shown.value.slice(low, high + 1).map(({ value }) => value);
-    return spanQuery(address, values, table.columns.median[k], table.thresholds[address.replace(/\[.*/, "")] ?? []);
+    return spanQuery(address, values, table.columns.median[k], storedThresholds(table, address));
   };
   const made = query();
 
   const choose = (t: number, isMore: boolean) => {
     const { anchor } = choice.value ?? { anchor: t };
-    choice.value = { anchor: isMore ? anchor : t, focus: t };
+    last.value = { of: shown.value, anchor: isMore ? anchor : t, focus: t };
   };
   const under = ({ clientX, clientY }: PointerEvent) =>
     Number(document.elementFromPoint(clientX, clientY)?.closest<HTMLElement>("[data-step]")?.dataset.step ?? -1);

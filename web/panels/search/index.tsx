@@ -129,7 +129,7 @@ function Spans({ of: matches, fail }: { of: Found; fail: (message: string) => vo
   const unit = firstUnit(matches.query) || unitAddress(view);
   const list = useMemo(() => ({}), [matches, unit]);
   if (unit === "") return null;
-  const wide = (k: number) => widened(matches.spans[k], session.model?.unit === "character" ? 40 : 10);
+  const wide = (k: number) => widened(matches.spans[k], session.model?.unit);
   return (
     <VirtualList
       {...{ id: "search-list", label: "Spans that match", of: list, count: matches.spans.length, height: ROW }}

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { readsNumbers, SignalPicture } from "studio/panels/sentence/signal.js";
+import { MOST_NATS } from "studio/panels/sentence/words.js";
 import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Run, View } from "studio/types.js";
@@ -26,7 +27,7 @@ export function SentencePicture({ run, view }: { run: Run; view: View }) {
         const [middle, y] = [x + (room - 6) / 2, line * LINE];
         const prediction = head && !run.surprise ? predictionAt(head, t) : null;
         const below = run.surprise ? run.surprise[t].toFixed(1) : prediction?.label;
-        const share = run.surprise ? Math.min(1, run.surprise[t] / 8) : (prediction?.probability ?? 0);
+        const share = run.surprise ? Math.min(1, run.surprise[t] / MOST_NATS) : (prediction?.probability ?? 0);
         return (
           <>
             <text x={middle} y={y + 20} class="picture-token" text-anchor="middle">

@@ -10,7 +10,7 @@ import { percent } from "studio/ui/draw.js";
 import { useBox } from "studio/ui/stage.js";
 
 const LONGEST = 32; // maximum number of characters in a token
-const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
+export const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
 
 export function Words() {
   const { session, view } = useApp();

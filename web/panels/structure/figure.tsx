@@ -5,13 +5,12 @@ import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { type Figure, type Spot, type Weights, columnsText, spotAt, weightAt } from "studio/panels/structure/layout.js";
 import { drawLens, lensSize } from "studio/panels/structure/lens.js";
-import { drawFigure } from "studio/panels/structure/matrix.js";
+import { drawFigure, READABLE } from "studio/panels/structure/matrix.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Canvas } from "studio/ui/stage.js";
 
 const BESIDE = 330; // minimum free pixels beside the matrices for the lens to fit there
-const BIG = 34; // minimum pixels of a weight for its number to fit inside; no lens is needed then
 
 export function WeightsFigure({ weights, width }: { weights: Weights; width: number }) {
   const { store } = useApp();
@@ -62,7 +61,7 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
       </div>
       <div class="st-side">
         <Pointed spot={spot} gates={model.gates} />
-        {figure.pixel < BIG && (
+        {figure.pixel < READABLE && (
           <Lens {...{ spot, gates: model.gates, limit: scale.limit, isWide, width: isWide ? beside : width }} />
         )}
       </div>

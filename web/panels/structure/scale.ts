@@ -1,7 +1,7 @@
 // The colour scale of the weights, one per layer and direction, with the number of weights outside it.
 
 import { nextRound } from "studio/state/ranges.js";
-import { colours, level } from "studio/ui/scales.js";
+import { rgb } from "studio/ui/scales.js";
 
 /** colours range from -limit to limit */
 export type Scale = { limit: number; beyond: number; count: number };
@@ -23,10 +23,8 @@ function firstAbove(sorted: Float32Array, limit: number): number {
   return at < 0 ? sorted.length : at;
 }
 
-export function weightRgb(value: number, limit: number): [number, number, number] {
-  const all = colours("g"),
-    at = 3 * level(value, [-limit, limit]);
-  return [all[at], all[at + 1], all[at + 2]];
+export function weightRgb(value: number, limit: number) {
+  return rgb("g", value, [-limit, limit]);
 }
 
 export function inkOver(value: number, limit: number) {

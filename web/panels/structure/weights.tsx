@@ -20,22 +20,21 @@ const ROOM = 600; // minimum width of the matrices in pixels, even if they must 
 
 export function WeightsPanel() {
   const { store, session, view } = useApp();
-  const track = useComputed(() => {
+  const chosen = useComputed(() => {
     const { model } = session;
     return model?.tracks.find(({ name }) => name === view.track) ?? model?.tracks[0];
-  }).value;
-  const scale = useComputed(() => {
+  });
+  const matrices = useComputed(() => {
     const { model } = session;
-    const info = model?.tracks.find(({ name }) => name === view.track) ?? model?.tracks[0];
-    return model?.hasWeights && info
-      ? weightScale(stackedMatrices(info, model.weights(info.name)).map(({ values }) => values))
-      : null;
-  }).value;
+    return model?.hasWeights && chosen.value ? stackedMatrices(chosen.value, model.weights(chosen.value.name)) : null;
+  });
+  const scale = useComputed(() => matrices.value && weightScale(matrices.value.map(({ values }) => values))).value;
   const { model } = session;
+  const { value: track } = chosen;
   const shown = (width: number): Weights | null => {
-    if (!model || !track || !scale) return null;
-    const matrices = stackedMatrices(track, model.weights(track.name));
-    return { model, track, matrices, scale, figure: placeMatrices(matrices, Math.max(ROOM, width)) };
+    if (!model || !track || !matrices.value || !scale) return null;
+    const figure = placeMatrices(matrices.value, Math.max(ROOM, width));
+    return { model, track, matrices: matrices.value, scale, figure };
   };
   return (
     <Panel

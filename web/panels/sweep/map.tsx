@@ -3,7 +3,7 @@
 import { type Pair, type Sweep, differing } from "studio/panels/sweep/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import { exactly } from "studio/ui/draw.js";
-import { colours, level } from "studio/ui/scales.js";
+import { colour } from "studio/ui/scales.js";
 import { Grid, Text } from "studio/ui/stage.js";
 import { columnWidth } from "studio/ui/word-chart.js";
 
@@ -30,6 +30,7 @@ export function PatchMap({
   const rows = places.length / T;
   const [total, height] = [Math.max(LEFT + T * column + 2, 260), WORDS + rows * ROW + LEGEND];
   const most = effects.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
+  const ends = [-most || -1, most || 1] as const;
   const changed = new Set(differing(subject, pair.other));
   const kind = (t: number) => `word${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
   return (
@@ -43,7 +44,7 @@ export function PatchMap({
         {places.map((_, n) => (
           <rect
             {...{ x: LEFT + (n % T) * column, y: WORDS + Math.floor(n / T) * ROW, width: column, height: ROW }}
-            {...{ class: "cell", role: "button", "data-cell": n, fill: colour(effects[n], most) }}
+            {...{ class: "cell", role: "button", "data-cell": n, fill: colour("h", effects[n], ends) }}
             aria-label={cellName(pair, places[n], effects[n])}
           />
         ))}
@@ -70,10 +71,4 @@ export function strongest(effects: Float64Array): number {
 function cellName({ explained }: Pair, { track, quantity, t }: Sweep["places"][number], effect: number): string {
   const { tracks, tokens } = explained.subject;
   return `${quantity} of ${tracks[track].info.name} at ${shortToken(tokens[t], 24)}, step ${t}: ${exactly(effect)}`;
-}
-
-function colour(effect: number, most: number): string {
-  const table = colours("h");
-  const at = level(effect, [-most || -1, most || 1]) * 3;
-  return `rgb(${table[at]}, ${table[at + 1]}, ${table[at + 2]})`;
 }

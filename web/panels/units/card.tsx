@@ -3,7 +3,7 @@
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Effects, Histogram } from "studio/panels/units/pictures.js";
-import { type UnitCard, type UnitTable, unitAddress, widened } from "studio/state/corpus.js";
+import { storedThresholds, type UnitCard, type UnitTable, unitAddress, widened } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent } from "studio/ui/draw.js";
@@ -93,7 +93,7 @@ export function Card({ table }: { table: UnitTable }) {
 /** A query that finds where a unit is high: above a stored threshold, if there is one that it sometimes exceeds. */
 function highQuery({ unit, quantiles }: UnitCard, table: UnitTable): string {
   const high = Object.fromEntries(quantiles)[0.95] ?? 0;
-  const stored = (table.thresholds[unit.replace(/\[.*/, "")] ?? []).filter((threshold) => threshold < high);
+  const stored = storedThresholds(table, unit).filter((threshold) => threshold < high);
   return `${unit} > ${stored.at(-1) ?? Number(high.toFixed(2))}`;
 }
 
@@ -142,13 +142,13 @@ function Contexts({ card }: { card: UnitCard }) {
   const { corpus, session } = useApp();
   const kind = useSignal<Kind>("top");
   const problem = useSignal("");
-  const around = session.model?.unit === "character" ? 40 : 10;
+  const step = session.model?.unit;
   const contexts = card.contexts.filter((context) => context.kind === kind.value);
-  const spans = contexts.map(({ shard, sequence, step }) => widened([shard, sequence, step, step + 1], around));
+  const spans = contexts.map(({ shard, sequence, step: t }) => widened([shard, sequence, t, t + 1], step));
   useEffect(() => {
     problem.value = "";
     corpus.fetchPassages(card.unit, spans).catch((error) => (problem.value = error.message));
-  }, [card, kind.value, around]);
+  }, [card, kind.value, step]);
   return (
     <section class="unit-part">
       <Segments label="Contexts" options={KINDS} value={kind.value} choose={(value) => (kind.value = value)} />
