@@ -38,12 +38,13 @@ const NOTICE =
 
 const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
 
-// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names.
+// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names. The names of hosts/jsx.ts
+// are such that no variable hides them.
 const { compilerOptions } = JSON.parse(await readFile(join(HERE, "tsconfig.json"), "utf8"));
 const SHORT_JSX = {
   inject: [join(HERE, "hosts/jsx.ts")],
   tsconfigRaw: {
-    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" },
+    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "jsxElement", jsxFragmentFactory: "JsxFragment" },
   },
 };
 

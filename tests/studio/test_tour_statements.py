@@ -246,6 +246,6 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 def test_the_equations_name_the_state_before() -> None:
     """c is never on both sides: c_prev is what is kept, as in the concepts."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (WEB / "panels" / "tour").glob("*.ts")}
-    assert "c = f·c_prev + i·g" in texts["steps-cell.ts"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (WEB / "panels" / "tour").glob("*.ts*")}
+    assert "c = f·c_prev + i·g" in texts["steps-cell.tsx"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []
