@@ -203,6 +203,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
     "tagger": lambda: hs.tagger(nn.Sequential(*freed_layers()), "abcde", "ABCDE"),
     "language_model": lambda: hs.language_model(freed_layers(), "abcde"),
+    "series_model": lambda: hs.series_model(lstm(), [str(k) for k in range(64)], [str(k) for k in range(64)]),
+    "series_model, a series": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).prepare(freed(5000, 1)),
+    "series_model, x": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).forecast(freed(5000, 1, 1)),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
