@@ -51,7 +51,7 @@ class Dates:
             return tuple(f"{value:g}" for value in self.values)
         if self.values.dtype.kind == "m":
             return tuple(map(_of_difference, self.values))
-        local = self._wall()
+        local = self.wall()
         times = local[~np.isnat(local)].astype("M8[ns]").astype(np.int64)
         unit: Any = next((unit for unit, size in _UNITS.items() if not (times % size).any()), "us")
         return tuple(str(time).replace("T", " ") for time in local.astype(f"M8[{unit}]"))
@@ -62,7 +62,7 @@ class Dates:
         index = pandas.Index(self.values)
         return index if self.zone is None else index.tz_localize("UTC").tz_convert(self.zone)
 
-    def _wall(self) -> Array:
+    def wall(self) -> Array:
         """Return the times of a clock on the wall."""
         return self.values if self.zone is None else np.asarray(self.index().tz_localize(None), "M8[ns]")
 
@@ -79,7 +79,7 @@ class Dates:
         """The constant step between dates, or None, and whether it is one of the clock on the wall, not of UTC."""
         rhythm = find_rhythm(self.values)
         is_walls = rhythm is None and self.zone is not None
-        return (find_rhythm(self._wall()) if is_walls else rhythm), is_walls
+        return (find_rhythm(self.wall()) if is_walls else rhythm), is_walls
 
     @property
     def rhythm(self) -> "Rhythm | None":
@@ -93,14 +93,14 @@ class Dates:
             unknown: Any = math.nan if self.values.dtype.kind == "f" else np.array("NaT", self.values.dtype)
             return np.full(count, unknown, dtype=self.values.dtype)
         if is_walls:
-            return self._of_wall(rhythm.after(self._wall()[-1], count))
+            return self._of_wall(rhythm.after(self.wall()[-1], count))
         result: Array = rhythm.after(self.values[-1], count)
         return result
 
     def filled(self) -> Array:
         """Return the dates with the missing ones inserted, at multiples of the usual step."""
         for is_walls in (False, True)[: 1 + (self.zone is not None)]:
-            values = self._wall() if is_walls else self.values
+            values = self.wall() if is_walls else self.values
             usual, steps = _usual_step(values), np.diff(values)
             count = (values[-1] - values[0]) / usual + 1
             if count > MOST_INSERTED:

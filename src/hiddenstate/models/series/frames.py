@@ -26,6 +26,35 @@ class Columns:
     rows: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesInput:
+    """What a module reads of a frame. Created by `SeriesModel.prepare`.
+
+    Attributes:
+        x: ``[T, N, C]``, scaled, time first whatever the module's own order is; of its type, on its device.
+        rows: the name of each row, such as a station.
+        timeline: the dates with their time zone, or None if the frame has none.
+        truth: the targets' columns, float64 ``[T, N, K]`` in the units of the data, NaN where a value is missing; None
+            if the frame lacks one of them.
+        filled: bool ``[T, N, C]``, where a value was missing and was filled; None if none was.
+    """
+
+    x: Tensor
+    rows: tuple[str, ...]
+    timeline: Dates | None
+    truth: Tensor | None
+    filled: Tensor | None
+
+    @property
+    def dates(self) -> Array | None:
+        """The date of each step: datetime64 (in UTC, if the frame has a time zone), timedelta64, or numbers."""
+        return None if self.timeline is None else self.timeline.values
+
+    def step_names(self) -> tuple[str, ...]:
+        """Return the date of each step as text, or its number."""
+        return tuple(map(str, range(len(self.x)))) if self.timeline is None else self.timeline.names
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is read from a frame.

@@ -158,7 +158,9 @@ def _form(
     if not window and not steps and outs[3].shape != out.shape:
         return f"it gives {list(out.shape)} for {T} steps and {list(outs[3].shape)} for {T + 1}, expected one for each"
     form = _classified(list(out.shape), rows, steps, K, horizon, time_first=time_first)
-    if isinstance(form, ModuleForm) and not _same(form.arranged(again)[..., 1:, :], form.arranged(out)[..., 1:, :], x):
+    if isinstance(form, ModuleForm) and not is_same(
+        form.arranged(again)[..., 1:, :], form.arranged(out)[..., 1:, :], x
+    ):
         return (
             "a change of one row's input changes the forecasts of other rows: axes of rows and steps are exchanged (a "
             "view or reshape where a transpose is meant mixes them), or it mixes rows in another way"
@@ -204,7 +206,7 @@ def _classified(
     return ModuleForm(time_first, "horizon", (others[0], *rows, *others[1:]), shape[others[0]])
 
 
-def _same(a: Tensor, b: Tensor, like: Tensor) -> bool:
+def is_same(a: Tensor, b: Tensor, like: Tensor) -> bool:
     """Whether values of a module are equal up to rounding in the type of its weights."""
     largest = max(1.0, float(b.abs().max())) if b.numel() else 1.0
     return a.shape == b.shape and bool(((a - b).abs() <= _ROUNDING * torch.finfo(like.dtype).eps * largest).all())
@@ -224,4 +226,4 @@ def _carries_state(module: nn.Module, C: int, form: ModuleForm) -> bool:
     except Exception:  # the second argument is something else, or the module reads windows of one length
         return False
     want = form.arranged(whole)
-    return _same(form.arranged(rest).double(), (want[cut:] if form.gives == "step" else want).double(), x)
+    return is_same(form.arranged(rest).double(), (want[cut:] if form.gives == "step" else want).double(), x)

@@ -1,7 +1,8 @@
 """`hs.series_model`: a trained module that reads numbers, with the names, units and scaling of its columns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,41 +14,17 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
-from hiddenstate.models.series.dates import Array, Dates
-from hiddenstate.models.series.frames import Wanted, read_columns
-from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, weight_of
+from hiddenstate.models.series.dates import Array
+from hiddenstate.models.series.forecasts import SeriesReading
+from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
+from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.tracing.models import ModelTrace, trace
+from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.traceable import torchs_layers_recordable
 
 Fill = float | str
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesInput:
-    """What a module reads of a frame. Created by `SeriesModel.prepare`.
-
-    Attributes:
-        x: ``[T, N, C]``, scaled, time first whatever the module's own order is; of its type, on its device.
-        rows: the name of each row, such as a station.
-        timeline: the dates with their time zone, or None if the frame has none.
-        truth: the targets' columns, float64 ``[T, N, K]`` in the units of the data, NaN where a value is missing; None
-            if the frame lacks one of them.
-        filled: bool ``[T, N, C]``, where a value was missing and was filled; None if none was.
-    """
-
-    x: Tensor
-    rows: tuple[str, ...]
-    timeline: Dates | None
-    truth: Tensor | None
-    filled: Tensor | None
-
-    @property
-    def dates(self) -> Array | None:
-        """The date of each step: datetime64 (in UTC, if the frame has a time zone), timedelta64, or numbers."""
-        return None if self.timeline is None else self.timeline.values
-
-    def step_names(self) -> tuple[str, ...]:
-        """Return the date of each step as text, or its number."""
-        return tuple(map(str, range(len(self.x)))) if self.timeline is None else self.timeline.names
+ROW_STEPS_AT_ONCE = 2**18  # of windows, so that memory stays bounded
 
 
 class SeriesModel:
@@ -151,6 +128,90 @@ class SeriesModel:
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
         return SeriesInput(x, columns.rows, columns.dates, truth, filled)
 
+    def read(
+        self,
+        frame: Any,
+        *,
+        dates: Any = None,
+        rows: Any = None,
+        gaps: str | None = None,
+        missing: Fill | Mapping[str, Fill] | None = None,
+        every: int = 1,
+    ) -> SeriesReading:
+        """Return the module's forecasts for a frame, with their dates, in the units of the data.
+
+        A module that gives one forecast a step makes one at each step of the frame; a module with a ``window`` one
+        after each window of its length; any other one after the whole frame.
+
+        Args:
+            frame: as for `prepare`, like the next four arguments. Columns of the targets, if there are any, are what
+                `SeriesReading.skill` compares with.
+            dates: the dates, or what holds them.
+            rows: the names of the rows, or what holds them.
+            gaps: what to do where dates are missing.
+            missing: what stands for a missing value.
+            every: make a forecast only after every so many steps.
+
+        Raises:
+            ArgumentError: the frame is shorter than the model's window.
+            HiddenStateError: as for `prepare`.
+        """
+        series = self.prepare(frame, dates=dates, rows=rows, gaps=gaps, missing=missing)
+        return self.read_input(series, every=every)
+
+    def read_input(self, series: SeriesInput, *, every: int = 1) -> SeriesReading:
+        """Return the forecasts for what `prepare` returned, as `read` does."""
+        origins = self._origins(len(series.x), _at_least("every", every, 1))
+        with torch.no_grad():
+            values = self._values(series.x, origins).double().cpu()
+        is_horizon = self.gives == "horizon"
+        ahead = range(1, self.horizon + 1) if is_horizon else range(self.horizon, self.horizon + 1)
+        record = partial(self._record, series, origins[-1], values[-1])
+        kind = type(self.module).__name__
+        return SeriesReading(series, values, origins, ahead, self.targets, self.units, kind, record)
+
+    def _origins(self, T: int, every: int) -> range:
+        """Return the steps after which forecasts are made."""
+        if self.window is not None and self.window > T:
+            raise ArgumentError(
+                f"the frame has {T} steps, but the model reads windows of {self.window}: give at least as many"
+            )
+        if self.window is None and self.gives != "step":
+            return range(T - 1, T)
+        first = (self.window or 1) - 1
+        return range(T - 1 - (T - 1 - first) // every * every, T, every)
+
+    def _values(self, x: Tensor, origins: range) -> Tensor:
+        """Return the forecasts ``[O, A, N, K]`` after each origin."""
+        if self.window is None:
+            out = self.forecast(x)
+            return out[list(origins), None] if self.gives == "step" else out.reshape(1, -1, *out.shape[-2:])
+        T, N, K = self.window, x.shape[1], len(self.targets)
+        parts = []
+        for few in _in_parts(origins, max(1, ROW_STEPS_AT_ONCE // (T * N))):
+            windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
+            out = self.forecast(windows.flatten(1, 2))
+            out = out[-1] if self.gives == "step" else out
+            parts.append(out.reshape(-1, len(few), N, K).transpose(0, 1))
+        return torch.cat(parts)
+
+    def _record(self, series: SeriesInput, origin: int, values: Tensor) -> ModelTrace:
+        """Return the run that gives these forecasts ``[A, N, K]`` after an origin, with the dates of its steps."""
+        begin = 0 if self.window is None else origin + 1 - self.window
+        x, names = series.x[begin : origin + 1], series.step_names()[begin : origin + 1]
+        with torchs_layers_recordable(), torch.no_grad():
+            run = trace(self.module, x, call=lambda part: self.run(part)[0])
+        last = run.out[-1:] if self.gives == "step" else run.out.reshape(-1, *run.out.shape[-2:])
+        if not is_same(last.double().cpu(), values, x):
+            gap = float((last.double().cpu() - values).abs().max())
+            raise ArgumentError(
+                f"the recorded run of this {type(self.module).__name__} gives forecasts that differ by up to "
+                f"{gap:.3g}: it does not give the same twice, or its layers do not run on the engine as torch runs them"
+            )
+        rows = (names,) * x.shape[1]
+        by_path = {path: tuple(_dated(call, rows) for call in calls) for path, calls in run.by_path.items()}
+        return replace(run, by_path=by_path)
+
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
 
@@ -181,6 +242,16 @@ class SeriesModel:
             raise ArgumentError(f"this {type(self.module).__name__} carries no state: call it without state=")
         out, after = call_module(self.module, value, state, time_first=self.time_first)
         return self._target_scale.in_units(self._form.arranged(out)), after if self.carries_state else None
+
+
+def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
+    """Return the trace with the dates of the series' steps, if it has as many."""
+    fits = call.length == len(rows[0]) and call.batch == len(rows)
+    return replace(call, tokens=rows) if fits else call
+
+
+def _in_parts(origins: range, count: int) -> list[range]:
+    return [origins[k : k + count] for k in range(0, len(origins), count)]
 
 
 def _fill(
