@@ -233,8 +233,8 @@ def test_a_linear_recurrence_has_a_closed_form(method: str) -> None:
             self.rnn, self.head = rnn, head
 
         def forward(self, x: Tensor) -> Any:
-            inside: Any = self
-            return inside.head(inside.rnn(x)[0][-1])
+            parts: Any = self
+            return parts.head(parts.rnn(x)[0][-1])
 
     x, base = torch.rand(9, 3).double(), torch.rand(9, 3).double()
     result = hs.explain.attribute(
