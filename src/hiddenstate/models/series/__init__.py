@@ -5,4 +5,5 @@
 - `frames.py`: frames, datasets and arrays as columns of numbers with dates; `dates.py`: dates, their gaps and names
 - `scale.py`: the scaling of columns
 - `module_form.py`: what a module takes and gives, found by calling it
+- `network.py`: the simple shape: layers before and after one recurrent stack; found in a module, and a module itself
 """

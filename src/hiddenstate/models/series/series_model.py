@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from hiddenstate.models.series.dates import Array
 from hiddenstate.models.series.forecasts import SeriesReading
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
+from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -70,6 +71,30 @@ class SeriesModel:
     def carries_state(self) -> bool:
         """Whether the module takes and returns a state, with which a series in pieces gives what the whole gives."""
         return self._form.carries_state
+
+    @cached_property
+    def network(self) -> SeriesNetwork | None:
+        """A network of the simple shape that gives what the module gives, with copies of its weights; or None.
+
+        The simple shape is linear layers and activations before and after one stack of recurrent layers. It is found
+        in the module by calling it; what was found is recomputed on random numbers, and compared with what the module
+        gives. A module of another shape is taken as it is: `understood` says why.
+        """
+        return None if isinstance(self._network_or_reason, str) else self._network_or_reason
+
+    @property
+    def understood(self) -> str:
+        """The layers of the module, if it has the simple shape, or why it is taken as it is; as text."""
+        return (
+            f"taken as it is: {self._network_or_reason}"
+            if isinstance(self._network_or_reason, str)
+            else str(self._network_or_reason.shape)
+        )
+
+    @cached_property
+    def _network_or_reason(self) -> SeriesNetwork | str:
+        check_module_memory(self.module)
+        return find_network(self.module, self._form, len(self.features), self.window)
 
     def __repr__(self) -> str:
         ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
