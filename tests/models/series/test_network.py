@@ -38,7 +38,8 @@ class Chain(nn.Module):
             out = out[:, -1]
         elif self.how == "flat":
             N, T, H = out.shape
-            return self.after(torch.tanh(out).reshape(N * T, H)).view(N, T, -1)
+            flat: Tensor = self.after(torch.tanh(out).reshape(N * T, H))
+            return flat.view(N, T, -1)
         result: Tensor = self.after(out)
         return result[:, -1] if self.how == "last output" else result
 

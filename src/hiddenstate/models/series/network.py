@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hiddenstate.models.series.module_form import CELLS, LAYERS, ModuleForm, call_module, is_same, random_numbers
+from hiddenstate.models.series.module_form import CELLS, LAYERS, Kind, ModuleForm, call_module, is_same, random_numbers
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
@@ -100,7 +100,7 @@ class SeriesNetwork(nn.Module):
     @property
     def form(self) -> ModuleForm:
         """What it takes and gives, as if it forecast the next step."""
-        gives = "horizon" if self.shape.horizon else "row" if self.shape.last else "step"
+        gives: Kind = "horizon" if self.shape.horizon else "row" if self.shape.last else "step"
         axes = (0, 1) if gives == "row" else (0, 1, 2)
         return ModuleForm(True, gives, axes, self.shape.horizon or 1, not self.shape.sizes.bidirectional)
 
@@ -142,10 +142,10 @@ def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call]
     names = {part: name or type(part).__name__ for name, part in module.named_modules()}
 
     def hear(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        read, gave = [*args, *kwargs.values()][0], result[0] if isinstance(result, tuple) else result
-        calls.append(
-            _Call(names[layer], layer, getattr(read, "data", read).clone(), getattr(gave, "data", gave).clone())
-        )
+        read: Any = next(iter([*args, *kwargs.values()]))
+        gave: Any = result[0] if isinstance(result, tuple) else result
+        plain = (part if isinstance(part, Tensor) else part.data for part in (read, gave))  # of packed sequences
+        calls.append(_Call(names[layer], layer, *(part.clone() for part in plain)))
 
     with ExitStack() as hooks:
         for part in module.modules():
@@ -171,10 +171,12 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
         thens.append(then)
     wanted = out.movedim(0, -2).flatten(-2) if form.gives == "horizon" else out
     gave = {"as it is": value, "its last step": value[-1]} if value.dim() == 3 else {"as it is": value}
-    ends = [(then, how) for then in ACTIVATIONS for how, end in gave.items() if _equal(ACTIVATIONS[then](end), wanted)]
-    if not ends:
+    last_links = [
+        (then, how) for then in ACTIVATIONS for how, end in gave.items() if _equal(ACTIVATIONS[then](end), wanted)
+    ]
+    if not last_links:
         return f"its forecasts are not what {before} gives, nor an activation of it"
-    thens.append(ends[0][0])
+    thens.append(last_links[0][0])
     dense = [
         None
         if call in stacks
@@ -194,7 +196,7 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
         stack.mode,
     )
     horizon = form.horizon if form.gives == "horizon" else 0
-    is_last = is_last or ends[0][1] != "as it is"
+    is_last = is_last or last_links[0][1] != "as it is"
     layers = [layer for layer in dense if layer is not None]
     return NetworkShape(tuple(layers[:at]), sizes, thens[at + 1], is_last, tuple(layers[at:]), horizon)
 
