@@ -178,6 +178,10 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
+    "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
+    "attribute, a baseline of features": lambda: explain.attribute(
+        whole(), X, of=OF, features=True, baseline=freed(64)
+    ),
     "attribute, the head": lambda: explain.attribute(
         whole(), X, of=explain.logit(0), head=freed_weight(nn.Linear(64, 3))
     ),
@@ -221,6 +225,7 @@ TRACE_DOORS: dict[str, Callable[[hs.Trace], Any]] = {
 }
 RESULTS: dict[str, Callable[[], Any]] = {
     "Attribution": lambda: explain.attribute(whole(), X, of=OF),
+    "FeatureAttribution": lambda: explain.attribute(whole(), X, of=OF, features=True, spans=5, method="occlusion"),
     "Ledger": lambda: explain.ledger(whole(), X, place="l0.c[0]@4"),
     "Comparison": lambda: hs.compare(whole(), whole(), X),
     "Timescales": lambda: explain.dynamics(whole(), X).timescales(),
@@ -234,6 +239,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "at": (0, 0),
+    "player": (0, 0),
     "between": (0, 1),
     "erased_at": (0,),
     "edits": (0,),
@@ -246,6 +252,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "state": (0,),
     "steer": (1.0,),
     "Comparison.edit": ("l0.c",),
+    "FeatureAttribution.between": ((0, 0), (0, 0)),
     "Ledger.edit": (0,),
     "Sweep.edit": ("l0.c", 0, 0),
 }
@@ -342,6 +349,7 @@ LONG = torch.zeros(1, 1, 4).expand(20_000, 1, 4)
 FIVE = torch.zeros(5, 1, 4)
 HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "attribute": lambda x: explain.attribute(small(), x, of=OF),
+    "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),

@@ -94,7 +94,7 @@ async function buildModules(folder, entryPoints) {
 const BUILDS = {
   "--modules": (folder) =>
     Promise.all([
-      buildModules(folder, ["main.tsx", "types.ts", ...sources(".ts", ".tsx")]),
+      buildModules(folder, ["main.tsx", "facts.ts", "types.ts", ...sources(".ts", ".tsx")]),
       build({
         ...common,
         bundle: true,
@@ -107,9 +107,12 @@ const BUILDS = {
   "--package": (folder) =>
     buildModules(
       folder,
-      ["../runtime/js/index.ts", "types.ts", ...sources(".ts").filter((name) => name.startsWith("runtime"))].map(
-        (name) => ({ in: name, out: name.replace(/^\.\.\/runtime\/js\//, "").replace(/\.ts$/, "") }),
-      ),
+      [
+        "../runtime/js/index.ts",
+        "facts.ts",
+        "types.ts",
+        ...sources(".ts").filter((name) => name.startsWith("runtime")),
+      ].map((name) => ({ in: name, out: name.replace(/^\.\.\/runtime\/js\//, "").replace(/\.ts$/, "") })),
     ),
 };
 const [option, folder] = process.argv.length > 3 ? process.argv.slice(2) : [undefined, process.argv[2]];
