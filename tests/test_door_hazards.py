@@ -64,7 +64,7 @@ DOORS: dict[tuple[str, str], str] = {
     ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
-    ("reader", ""): "tagger language_model series_model",
+    ("reader", ""): "tagger language_model series_model what_if",
     ("copy", "it copies arrays by the function that from_keras is tested with"): "from_equinox from_flax",
     ("copy", "it only moves parameters between classes, and reads none"): "LSTM.flatten_parameters",
     ("copy", ""): """

@@ -211,6 +211,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "series_model": lambda: hs.series_model(lstm(), [str(k) for k in range(64)], [str(k) for k in range(64)]),
     "series_model, a series": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).prepare(freed(5000, 1)),
     "series_model, x": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).forecast(freed(5000, 1, 1)),
+    "what_if": lambda: hs.what_if(hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]), freed(5000, 1), hs.zero("l0.f")),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
