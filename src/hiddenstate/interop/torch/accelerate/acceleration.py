@@ -131,7 +131,7 @@ def accelerate(*, report: bool = False) -> Acceleration:
     While it is active, `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and
     `hiddenstate.edit` edits them.
 
-    The functions beneath Keras 3's recurrent layers on its torch backend are replaced too, as soon as Keras is imported,
+    The functions beneath Keras 3's recurrent layers on its torch backend are replaced too, once Keras is imported,
     which this function does not do. Calls that the engine does not support run Keras' own code.
 
     It applies to all threads of the process and to forked processes, but not to spawned ones. Calls nest: torch's

@@ -106,7 +106,7 @@ def _read_whole(
     if mask is not None or getattr(x, "is_meta", False):
         return None
     activations = options.get("activation"), options.get("recurrent_activation")
-    if getattr(x, "is_cuda", False) and sys.modules[_TORCHS_RNN].cudnn_ok(  # type: ignore[attr-defined]
+    if getattr(x, "is_cuda", False) and sys.modules[_TORCHS_RNN].cudnn_ok(
         *activations, options.get("unroll", False), use_bias=arrays[2] is not None
     ):
         return None
@@ -256,7 +256,7 @@ def _last_and_all(call: KerasCall, out: Tensor, h: Tensor, mask: Tensor) -> tupl
 
 def _tensor(variable: Any) -> Tensor:
     """Return a variable of Keras' as its tensor, in the type in which the layer computes."""
-    tensor: Tensor = sys.modules[_TORCHS_RNN].convert_to_tensor(variable)  # type: ignore[attr-defined]
+    tensor: Tensor = sys.modules[_TORCHS_RNN].convert_to_tensor(variable)
     return tensor
 
 
@@ -264,10 +264,11 @@ def flat_weights(kind: str, arrays: Sequence[Any]) -> list[Tensor]:
     """Return a layer's weights in torch's form; gradients flow to Keras' variables."""
     name = "RNN" if kind not in ("LSTM", "GRU") else kind
     order = [layout_for(KERAS, name).gates.index(gate) for gate in CELLS[kind].gate_names]
-    *matrices, bias = (None if array is None else _tensor(array) for array in arrays)
-    matrices = [_ordered(matrix.T, order) for matrix in matrices if matrix is not None]
+    kernel, recurrent_kernel, bias = arrays
+    matrices = [_ordered(_tensor(matrix).T, order) for matrix in (kernel, recurrent_kernel)]
     if bias is None:
         return matrices
+    bias = _tensor(bias)
     biases = bias if bias.dim() == 2 else (bias, torch.zeros_like(bias))
     return [*matrices, *(_ordered(row, order) for row in biases)]
 

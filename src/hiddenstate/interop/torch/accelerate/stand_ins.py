@@ -65,7 +65,8 @@ def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
     else:
         x, hx, *others = arguments
         batch_sizes = None
-    return TorchArguments(cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others)
+    named: list[Any] = [cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others]
+    return TorchArguments(*named)
 
 
 def _switches() -> list[Switch]:
