@@ -72,7 +72,10 @@ def results_of(layer: Any, x: Tensor, states: Any = None, **options: Any) -> lis
 
 
 def assert_same(layer: Any, x: Tensor, states: Any = None, served: bool = True, **options: Any) -> str:
-    """A call gives what it gives without the engine; returns the report."""
+    """A call gives what it gives without the engine; returns the report.
+
+    Gradients are sums over steps and rows, in another order, so that they may differ by more of the last bits.
+    """
     tolerance = {torch.float64: 1e-12, torch.bfloat16: 0.1}.get(x.dtype, 1e-6)
     is_stateful = getattr(layer, "stateful", False)
     if is_stateful:
@@ -83,11 +86,12 @@ def assert_same(layer: Any, x: Tensor, states: Any = None, served: bool = True, 
         layer.reset_state()
     with hs.accelerate() as acceleration:
         got = results_of(layer, x, states, **options)
-    for a, b in zip(got, want, strict=True):
+    outputs = len(want) - len(layer.trainable_weights) - 1 - len(states or ())
+    for k, (a, b) in enumerate(zip(got, want, strict=True)):
         assert a.dtype == b.dtype
         assert a.shape == b.shape
         scale = max(1.0, float(b.abs().max())) if b.numel() else 1.0
-        assert a.numel() == 0 or float((a - b).abs().max()) <= tolerance * scale
+        assert a.numel() == 0 or float((a - b).abs().max()) <= (tolerance if k < outputs else 5 * tolerance) * scale
     report = acceleration.report()
     assert report.share == float(served), report
     return str(report)
