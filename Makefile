@@ -180,12 +180,13 @@ $(VENV)/pip:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	touch $@
 
-# The one place that builds the native module. The extras below only add packages to it.
+# The one place that builds the native module and, from the same scans, that of hiddenstate_runtime, which only the tests need.
+# The extras below only add packages to it.
 $(VENV)/installed: $(BUILT_FROM) | $(VENV)/pip
 	@echo "Installing torch and the other packages that hiddenstate needs, then compiling its native module. That takes about two"
 	@echo "minutes of two cores, and the time of the downloads: on Linux pip's torch has gigabytes of CUDA. docs/start.md says how"
 	@echo "to get the CPU-only one."
-	$(BIN)/pip install --editable .
+	$(BIN)/pip install --editable . "-Cbuild.targets=_native;runtime"
 	@$(BIN)/python -c "from hiddenstate.engine import kernels; print('The native module is built.' if kernels.isa() else \
 		'The native module could not be built (it needs GCC 12 or later, or Clang): everything runs in plain torch, slower.')"
 	touch $@

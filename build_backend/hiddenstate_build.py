@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import studio_page
-from scikit_build_core import build as native
 
 Settings = dict[str, Any] | None
 FIRST_PAGE = Path("src/hiddenstate/course/pages/course/00-before.html")
@@ -25,6 +24,23 @@ BOOK = Path("docs/_ext/coursebook/book.py")
 PAGES_NEED = ["furo>=2024.8", "myst-parser>=3", "sphinx>=7.4"]  # as in the extra "docs"
 # Elsewhere there is no Node on PyPI, and so no page.
 NODE_MACHINES = ("x86_64", "AMD64", "aarch64", "arm64", "ARM64")
+
+
+@contextlib.contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(here)
+
+
+# When it is imported, scikit-build-core looks at the project: as a build that failed is tried again without CMake, it
+# would offer no metadata ahead of the wheel, and pip would compile everything to have them,
+# which are the same either way.
+with tempfile.TemporaryDirectory() as _no_project, _working_in(_no_project):
+    from scikit_build_core import build as native
 
 
 def get_requires_for_build_wheel(config_settings: Settings = None) -> list[str]:
@@ -42,12 +58,24 @@ def get_requires_for_build_sdist(config_settings: Settings = None) -> list[str]:
     return [*native.get_requires_for_build_sdist(config_settings), *_pages_need()]
 
 
+def prepare_metadata_for_build_wheel(metadata_directory: str, config_settings: Settings = None) -> str:
+    """Write the metadata of a wheel, without building anything."""
+    return native.prepare_metadata_for_build_wheel(metadata_directory, config_settings)
+
+
+def prepare_metadata_for_build_editable(metadata_directory: str, config_settings: Settings = None) -> str:
+    """Write the metadata of an editable installation, without building anything."""
+    return native.prepare_metadata_for_build_editable(metadata_directory, config_settings)
+
+
+# scikit-build-core would compare a wheel with the metadata written before, whose tag differs if nothing could be
+# compiled: it is given none.
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """Build the pages and a wheel."""
     target = os.path.abspath(wheel_directory)  # noqa: PTH100 (resolve() would follow links)
     with _writable_source():
         _build_pages()
-        return native.build_wheel(target, config_settings, metadata_directory)
+        return native.build_wheel(target, config_settings)
 
 
 def build_editable(
@@ -55,7 +83,7 @@ def build_editable(
 ) -> str:
     """Build the pages and the wheel of an editable installation."""
     _build_pages()
-    return native.build_editable(wheel_directory, config_settings, metadata_directory)
+    return native.build_editable(wheel_directory, config_settings)
 
 
 def build_sdist(sdist_directory: str, config_settings: Settings = None) -> str:
@@ -108,12 +136,8 @@ def _writable_source() -> Iterator[None]:
     if os.access(os.curdir, os.W_OK):
         yield
         return
-    here = Path.cwd()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder, native.build_sdist(folder))
         shutil.unpack_archive(archive, folder)
-        os.chdir(archive.with_name(archive.name.removesuffix(".tar.gz")))
-        try:
+        with _working_in(str(archive.with_name(archive.name.removesuffix(".tar.gz")))):
             yield
-        finally:
-            os.chdir(here)

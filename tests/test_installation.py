@@ -137,6 +137,21 @@ def test_where_the_native_module_is_required_its_absence_is_an_error(copy: Path)
     assert not list(copy.glob("dist/*.whl"))
 
 
+@NEEDS_CMAKE
+def test_metadata_are_written_without_building_anything(copy: Path) -> None:
+    pytest.importorskip("scikit_build_core")
+    required = {"HIDDENSTATE_REQUIRE_NATIVE": "1", "HIDDENSTATE_REQUIRE_PAGES": "1"}
+    for kind in ("wheel", "editable"):
+        write = f"{HOOKS}; print(hooks.prepare_metadata_for_build_{kind}({kind!r}))"
+        done = run(write, at=copy, **NO_COMPILER, **required)
+        assert done.returncode == 0, done.stderr
+        written = copy / kind / done.stdout.split()[-1]
+        assert "Name: hiddenstate\n" in (written / "METADATA").read_text(encoding="utf-8")
+    assert not (copy / "build").exists()
+    built = run(f"{HOOKS}; hooks.build_editable('dist', None, {str(written)!r})", at=copy, **NO_COMPILER)
+    assert built.returncode == 0, built.stderr
+
+
 OPEN = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['course', '--no-browser']; main()"
 PAGE = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['page', 'A field', '-o', 'page.html']; main()"
 
