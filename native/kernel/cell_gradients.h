@@ -39,10 +39,11 @@ struct UnpackedTile {
 
     void run(Height tall, std::int64_t first) const {
         Sums acc[kRows];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < kColumns; ++v) acc[r][v] = adds ? load(to + (first + r) * columns + v * kLanes, kLanes) : vf{};
+        for (int r = 0; adds && r < tall.count; ++r) {
+            for (int v = 0; v < kColumns; ++v) acc[r][v] = load(to + (first + r) * columns + v * kLanes, kLanes);
         }
-        multiply(tall, kColumns, {gradients + first, K, reinterpret_cast<const packed*>(w), 1, columns}, acc);
+        const Factors factors[] = {{gradients + first, K, reinterpret_cast<const packed*>(w), 1, columns}};
+        multiply(tall, kColumns, factors, adds ? from_sums(acc) : kFromZero, acc);
         for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < kColumns; ++v) store(to + (first + r) * columns + v * kLanes, acc[r][v], kLanes);
         }

@@ -44,8 +44,7 @@ struct InputTile {
     real* to;  // [rows, kTile]
 
     void run(Height tall, std::int64_t first) const {
-        const auto start = [&](int, int g) { return load(bias + g * kLanes); };
-        multiply_rows(tall, kColumns, {{x + first, C, w}}, start, [&](int r, const Sums& z) {
+        multiply_rows(tall, kColumns, {{x + first, C, w}}, {bias, 0}, [&](int r, const Sums& z) {
             for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
         });
     }
@@ -74,8 +73,7 @@ struct StepTile {
             multiply_both(tall, {inputs.x + first, inputs.C, inputs.w}, recurrent, inputs.bias, cell);
             return cells.store_hidden();
         }
-        const auto from = [&](int r, int g) { return load(inputs.to + (first + r) * kTile + g * kLanes); };
-        multiply_recurrent(tall, recurrent, from, inputs.bias, cell);
+        multiply_recurrent(tall, recurrent, {inputs.to + first * kTile, kTile}, inputs.bias, cell);
         cells.store_hidden();
     }
 
@@ -151,7 +149,7 @@ struct ProjectionTile {
 
     void run(Height tall, std::int64_t first) const {
         const int V = vectors_of(left);
-        multiply_rows(tall, V, {{m + first, job.H, w}}, [](int, int) { return vf{}; }, [&](int r, const Sums& h) {
+        multiply_rows(tall, V, {{m + first, job.H, w}}, kFromZero, [&](int r, const Sums& h) {
             for (int v = 0; v < V; ++v) save(first + r, u + v * kLanes, left - v * kLanes, h[v]);
         });
     }

@@ -44,10 +44,10 @@ struct InputGradientTile {
     void run(Height tall, std::int64_t first) const {
         const int V = vectors_of(left);
         Sums acc[kRows];
-        for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) acc[r][v] = adds ? load(row(first + r, v), left - v * kLanes) : vf{};
+        for (int r = 0; adds && r < tall.count; ++r) {
+            for (int v = 0; v < V; ++v) acc[r][v] = load(row(first + r, v), left - v * kLanes);
         }
-        multiply(tall, V, {gradients + first, K, w, 1, kTile, ahead ? ahead->take(K) : nullptr}, acc);
+        multiply(tall, V, {{gradients + first, K, w, 1, kTile, ahead ? ahead->take(K) : nullptr}}, adds ? from_sums(acc) : kFromZero, acc);
         for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) store(row(first + r, v), acc[r][v], left - v * kLanes);
         }

@@ -165,7 +165,7 @@ inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
 // acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves: each addition to a sum waits for the previous
 // one, and there would be too few sums to hide that latency.
 template <int R, int V>
-void product(const Factors& factors, Sums* acc) {
+inline void add_product(const Factors& factors, Start start, Sums* acc) {
     const element* const* const a = factors.a;
     const packed* const w = factors.w;
     constexpr int kParts = R == 1 ? 2 : 1;
@@ -191,19 +191,23 @@ void product(const Factors& factors, Sums* acc) {
         for (int v = 0; v < V; ++v) {
             vi all = sum[0][r][v];
             for (int part = 1; part < kParts; ++part) all += sum[part][r][v];
-            acc[r][v] = fused(__builtin_convertvector(all, vf), scale.at[v] * splat(*a[r]), acc[r][v]);
+            acc[r][v] = fused(__builtin_convertvector(all, vf), scale.at[v] * splat(*a[r]), start.of(r, v));
         }
     }
 }
 
+template <int R, int V>
+void product(const Factors* products, int count, Start start, Sums* acc) {
+    for (int p = 0; p < count; ++p, start = from_sums(acc)) add_product<R, V>(products[p], start, acc);
+}
 #ifdef HIDDENSTATE_ADD_PRODUCT
 // Version of multiply_rows for matrix registers. Sums are complete in memory before they are multiplied by their scales, so nothing else
 // need be stored there.
-template <std::size_t Products, class Start, class Use>
-inline void multiply_rows_evenly(int rows, int V, const Factors (&products)[Products], const Start& start, const Use& use) {
+template <int Products, class Use>
+inline void multiply_rows_evenly(int rows, int V, const Factors (&products)[Products], Start start, const Use& use) {
     vi sums[Products][kRows][kColumns];
     vf scales[Products][kColumns];
-    for (std::size_t p = 0; p < Products; ++p) {
+    for (int p = 0; p < Products; ++p) {
         const Factors& of = products[p];
         const std::int64_t bytes = lanes_of_row(of.K) * std::int64_t{sizeof(element)};  // the rows are consecutive in memory
         multiply_evenly(V, rows, RowsRead{reinterpret_cast<const char*>(of.a[0] + kRowHead), bytes}, blocks(filled(of.K), kLanes),
@@ -212,8 +216,8 @@ inline void multiply_rows_evenly(int rows, int V, const Factors (&products)[Prod
     }
     for (int r = 0; r < rows; ++r) {
         Sums z;
-        for (int v = 0; v < V; ++v) z[v] = start(r, v);
-        for (std::size_t p = 0; p < Products; ++p) {
+        for (int v = 0; v < V; ++v) z[v] = start.of(r, v);
+        for (int p = 0; p < Products; ++p) {
             const vf scale = splat(*products[p].a[r]);
             for (int v = 0; v < V; ++v) z[v] = fused(__builtin_convertvector(sums[p][r][v], vf), scales[p][v] * scale, z[v]);
         }

@@ -146,29 +146,47 @@ struct Factors {
     const char* next = nullptr;  // memory that is read after the product, to be prefetched during it: kFetched bytes for each k
 };
 
+// Where the sums of a tile start: those of row r at `at` + r * step.
+struct Start {
+    const real* at;
+    std::int64_t step;
+
+    vf of(int r, int v) const { return load(at + r * step + v * kLanes); }
+};
+
+alignas(64) constexpr real kZeros[kTile] = {};
+constexpr Start kFromZero{kZeros, 0};
+
+inline Start from_sums(const Sums* sums) { return {reinterpret_cast<const real*>(sums), kColumns * kLanes}; }
+
 constexpr std::int64_t kFetched = 16;  // with 96 columns or more, the tiles of a step prefetch all of the memory
 
 #ifndef HIDDENSTATE_INT8
-// acc[r] += sum_k a[r][k] w[k], for R rows and the first V vectors of a block. Each row is summed in the order of k, whatever the number of
-// rows in the tile, so results do not depend on how rows are divided among threads and tiles.
+// acc[r] = start of row r + sum_k a[r][k] w[k] of each product, for R rows and the first V vectors of a block. Each row is summed in the
+// order of k, whatever the number of rows in the tile, so results do not depend on how rows are divided among threads and tiles.
 template <int R, int V>
-void product(const Factors& factors, Sums* acc) {
-    vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
-    const element* a[R];
-    for (int r = 0; r < R; ++r) std::memcpy(sum[r], acc[r], sizeof sum[r]), a[r] = factors.a[r];
-    const packed* w = factors.w;
-    const char* const next = factors.next;
-    const std::int64_t K = factors.K, a_step = factors.a_step, w_step = factors.w_step;
-    [[maybe_unused]] element last[R][2];
-    for (std::int64_t k = 0, n = kPairs ? K / 2 : K;;) {
-        for (std::int64_t at = 0; k < n; ++k, at += a_step, w += w_step) {
-            const Row<V> row(w);
-            for (int r = 0; r < R; ++r) multiply(spread_at(a[r], at), row, sum[r]);
-            if (next) __builtin_prefetch(next + kFetched * k, 0, 2);
+void product(const Factors* products, int count, Start start, Sums* acc) {
+    vf sum[R][V];  // nothing else can point to it, so the compiler keeps it in registers
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[r][v] = start.of(r, v);
+    }
+    for (const Factors* factors = products; factors < products + count; ++factors) {
+        const element* a[R];
+        for (int r = 0; r < R; ++r) a[r] = factors->a[r];
+        const packed* w = factors->w;
+        const char* const next = factors->next;
+        const std::int64_t K = factors->K, a_step = factors->a_step, w_step = factors->w_step;
+        [[maybe_unused]] element last[R][2];
+        for (std::int64_t k = 0, n = kPairs ? K / 2 : K;;) {
+            for (std::int64_t at = 0; k < n; ++k, at += a_step, w += w_step) {
+                const Row<V> row(w);
+                for (int r = 0; r < R; ++r) multiply(spread_at(a[r], at), row, sum[r]);
+                if (next) __builtin_prefetch(next + kFetched * k, 0, 2);
+            }
+            if (!kPairs || n == filled(K)) break;
+            n = filled(K);  // the last of an odd number of bfloat16 values, paired with zero
+            for (int r = 0; r < R; ++r) last[r][0] = a[r][K - 1], last[r][1] = element{}, a[r] = last[r];
         }
-        if (!kPairs || n == filled(K)) break;
-        n = filled(K);  // the last of an odd number of bfloat16 values, paired with zero
-        for (int r = 0; r < R; ++r) last[r][0] = a[r][K - 1], last[r][1] = element{}, a[r] = last[r];
     }
     for (int r = 0; r < R; ++r) std::memcpy(acc[r], sum[r], sizeof sum[r]);
 }
@@ -201,7 +219,7 @@ inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&
 namespace hiddenstate {
 namespace {
 
-using Product = void (*)(const Factors& factors, Sums* acc);
+using Product = void (*)(const Factors* products, int count, Start start, Sums* acc);
 
 // The products of each number of rows and vectors.
 template <int... K>
@@ -209,28 +227,30 @@ constexpr std::array<Product, sizeof...(K)> products(std::integer_sequence<int, 
     return {product<K / kColumns + 1, K % kColumns + 1>...};
 }
 
-// acc[r] += sum_k a[r][k] w[k], for the rows of a tile and the first V vectors of a block.
-inline void multiply(Height tall, int V, const Factors& factors, Sums* acc) {
+// acc[r] = start of row r + sum_k a[r][k] w[k] of each product, for the rows of a tile and the first V vectors of a block.
+template <int Count>
+inline void multiply(Height tall, int V, const Factors (&factors)[Count], Start start, Sums* acc) {
 #if defined(HIDDENSTATE_ADD_PRODUCT) && !defined(HIDDENSTATE_INT8)
-    multiply_pairs<kTile>(V, tall.count, factors.a, factors.K, factors.w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+    for (int r = 0; r < tall.count; ++r) {
+        for (int v = 0; v < V; ++v) acc[r][v] = start.of(r, v);
+    }
+    for (const Factors& one : factors) {
+        multiply_pairs<kTile>(V, tall.count, one.a, one.K, one.w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+    }
 #else
     static constexpr auto all = products(std::make_integer_sequence<int, kVectorRows * kColumns>{});
-    all[static_cast<std::size_t>((tall.count - 1) * kColumns + V - 1)](factors, acc);
+    all[static_cast<std::size_t>((tall.count - 1) * kColumns + V - 1)](factors, Count, start, acc);
 #endif
 }
 
-// Calls use(r, sums of row r) for each row of a tile: sums[v] starts at start(r, v), for the first V vectors, and each product is added.
-template <std::size_t Products, class Start, class Use>
-[[gnu::always_inline]] inline void multiply_rows(Height tall, int V, const Factors (&products)[Products], const Start& start,
-                                                 const Use& use) {
+// Calls use(r, sums of row r) for each row of a tile.
+template <int Count, class Use>
+[[gnu::always_inline]] inline void multiply_rows(Height tall, int V, const Factors (&products)[Count], Start start, const Use& use) {
 #if defined(HIDDENSTATE_ADD_PRODUCT) && defined(HIDDENSTATE_INT8)
     if (tall.matrices) return multiply_rows_evenly(tall.count, V, products, start, use);
 #endif
     Sums acc[kRows];
-    for (int r = 0; r < tall.count; ++r) {
-        for (int v = 0; v < V; ++v) acc[r][v] = start(r, v);
-    }
-    for (const Factors& one : products) multiply(tall, V, one, acc);
+    multiply(tall, V, products, start, acc);
     for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
 }
 

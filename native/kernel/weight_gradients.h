@@ -25,7 +25,6 @@ struct WeightTile {
         real* at = sums + first * sums_step;
         for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) {
-                acc[r][v] = vf{};
                 // Prefetches the sums of the next tile: all sums together are as large as the weights, which seldom fit in a core's cache.
                 __builtin_prefetch(at + (tall.count + r) * sums_step + v * kLanes, 1);
             }
@@ -33,7 +32,7 @@ struct WeightTile {
             // Tiles are passed rows of numbers, and multiply them as pairs.
             rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * (kMatrices ? gradients_step : 1));
         }
-        multiply(tall, V, {rows, kPerLane * depth, inputs, kMatrices ? 1 : gradients_step}, acc);
+        multiply(tall, V, {{rows, kPerLane * depth, inputs, kMatrices ? 1 : gradients_step}}, kFromZero, acc);
         // Each chunk is summed separately: a single chain over all rows would round thousands of times.
         for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) {
