@@ -71,7 +71,7 @@ template <class Use>
             for (int g = 0; g < kGates; ++g) begin[r][g] = g < kGates - 1 ? from.of(r, g) : load(bias + kGates * kLanes);
         }
         multiply_rows(tall, kGates, {recurrent}, from_sums(begin), [&](int r, const Sums& z) {
-            vf sums[kSums];
+            vf sums[kBlockSums];
             with_apart(z, from.of(r, kGates - 1), sums);
             use(r, sums);
         });
