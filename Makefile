@@ -9,7 +9,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 
-.PHONY: demo studio test test-browsers lint page format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
+.PHONY: demo studio test test-all test-browsers lint page format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -20,15 +20,23 @@ demo: $(VENV)/installed
 studio: $(VENV)/installed-studio $(PAGE)
 	$(BIN)/hiddenstate studio --text "Giraffes in a field"
 
-## test: the whole suite, docstring examples and the example notebook included
+# A file's tests share what they build and the browser that they open, so each file stays in one process. tests/conftest.py puts
+# the dearest files first.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+## test: the suite without its slow tests, with docstring examples: some fifteen minutes on two cores
 test: $(VENV)/installed-test $(PAGE)
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(PYTEST) -m "not slow" --hypothesis-profile quick
+
+## test-all: the same, and then the slow tests, and all draws of random ones
+test-all: test
+	$(PYTEST) -m "slow or hypothesis" tests
 
 ## test-browsers: the studio's tests that run in Chromium, in Firefox (needs Firefox)
 test-browsers: $(VENV)/installed-test
 	$(BIN)/pip install --quiet --upgrade --target build/playwright "$(PLAYWRIGHT)"
 	$(IN_FIREFOX) $(BIN)/python tests/studio/browsers.py
-	$(IN_FIREFOX) $(BIN)/python -m pytest --numprocesses auto --dist loadfile \
+	$(IN_FIREFOX) $(PYTEST) \
 		$$(grep -lr "NEEDS_CHROMIUM\|Runtime" --include="test_*.py" tests/studio)
 
 # From 1.65 on Playwright asks Firefox for what the ESR of 2026, 153, does not have yet. With a later Firefox: playwright.

@@ -24,13 +24,12 @@ import torch
 
 import hiddenstate as hs
 import machine
-from hiddenstate.corpus.index.bits import ABOVE
-from hiddenstate.corpus.index.build import ROWS_TOGETHER, IndexShards
-from hiddenstate.corpus.index.readers import LayerReader, array_shards, reader_of
+from hiddenstate.corpus.index.build import ABOVE, ROWS_TOGETHER, IndexShards
+from hiddenstate.corpus.index.readers import array_shards, make_reader
 from hiddenstate.corpus.shards.plan import plan
 from hiddenstate.corpus.shards.run import run
-from hiddenstate.corpus.tagging import SHARD_BYTES, TagShards
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 WORDS = 1_000_000
@@ -74,10 +73,9 @@ def index_speed(_: argparse.Namespace, folder: Path) -> str:
     lstm, rng = hs.LSTM(256, 256, 2).eval(), np.random.default_rng(0)
     lengths = sorted(rng.integers(5, 60, 512).tolist(), reverse=True)
     xs = [torch.randn(n, 256) for n in lengths]
-    reader = reader_of(lstm, xs, labels=[["ABCDEFGHIJKLMNOPQ"[k % 17] for k in range(n)] for n in lengths])
+    reader = make_reader(lstm, xs, labels=[["ABCDEFGHIJKLMNOPQ"[k % 17] for k in range(n)] for n in lengths])
     places = tuple(name for names in lstm.sizes.places for name in names)
     task = IndexShards(reader, places, {place: (-0.5, 0.5) for place in places if place.endswith("h")})
-    assert isinstance(reader, LayerReader)
     (shard,) = array_shards(reader)
     items = reader.items(shard)
 
@@ -115,7 +113,7 @@ def memory(options: argparse.Namespace, folder: Path) -> str:
 
 def tag_speed(options: argparse.Namespace, folder: Path) -> str:
     """A corpus by shards, in one process, beside `Tagger.tag` of its sentences; both in one thread."""
-    tagger, text = load(options.model), Path(options.text)
+    tagger, text = load_tagger(options.model), Path(options.text)
     sentences, shards = [each.forms for each in read_conllu(text)], plan([text], shard_bytes=SHARD_BYTES)
     found = []
     for is_parquet in (True, False):

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 import hiddenstate as hs
 import machine
 from contestants import Contestant, itself
-from hiddenstate.explain.subject.resolve_target import resolve_target
-from hiddenstate.explain.sweep.adjoint import slopes
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.explain.subject.target import resolve_target
+from hiddenstate.explain.sweep.effects import slopes
+from hiddenstate.models.model_folder import load_tagger, shipped
 from measure import Pace, medians
 from report import print_figures
 
@@ -31,7 +31,7 @@ LONG, SHORT = Pace(turn=1.0, pause=0.05), Pace()
 
 def sentence(seconds: float) -> None:
     """Milliseconds for a sentence of 20 words, read by the shipped tagger; the text is read again each time."""
-    tagger, words = load(shipped()), SENTENCE.split()
+    tagger, words = load_tagger(shipped()), SENTENCE.split()
     assert len(words) == 20
     verb = hs.explain.logit("VERB", word="left", against="NOUN")
     attribute = partial(hs.explain.attribute, tagger, words, of=verb)

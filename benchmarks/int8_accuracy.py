@@ -18,8 +18,8 @@ from torch import Tensor, nn
 import hiddenstate as hs
 import machine
 from contestants import Contestant, itself, without_gradient
-from hiddenstate.models.folder.model_folder import load, load_language_model
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
 from measure import Pace, medians
@@ -32,7 +32,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def tagging(sentences: Sequence[Sentence], seconds: float) -> None:
     """UPOS of the shipped tagger, in per cent of the words that have one, and words a second."""
-    models = in_both(load("tagger-en"))
+    models = in_both(load_tagger("tagger-en"))
     shares = {name: 100 * accuracy(model, sentences) for name, model in models.items()}
     print_figures("words whose UPOS is right, %", shares, decimals=4)
     texts, words = [sentence.forms for sentence in sentences], sum(map(len, sentences))

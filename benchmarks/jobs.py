@@ -20,16 +20,15 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import machine
 from contestants import Contestant, MissingPeerError, if_it_runs, itself
-from hiddenstate.models.folder.model_folder import load
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
-from hiddenstate.text.batches import plan_batches
+from hiddenstate.text.batches import Rows, plan_batches, spans
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.text.continuous import Rows, spans
 from hiddenstate.text.tokens import learn
 from measure import Pace, medians
 from report import print_figures
@@ -190,7 +189,7 @@ def main() -> None:
     watch, sentences = machine.Watch(), read_conllu(options.train)
     train_tagger(sentences, options.seconds)
     train_language(sentences, options.seconds)
-    tagger = load(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
+    tagger = load_tagger(options.model) if options.model else Tagger.build(CONFIG, sentences).eval()
     tagging(tagger, [sentence.forms for sentence in read_conllu(options.text)], options.seconds)
     writing(options.units, options.seconds)
     if warning := watch.warning():

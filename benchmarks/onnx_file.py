@@ -8,8 +8,7 @@ from typing import Any
 
 from contestants import MissingPeerError
 from hiddenstate.cells.cell import Weights
-from hiddenstate.interop.onnx.lstm import OPSET, build_model
-from hiddenstate.interop.onnx.signature import Signature
+from hiddenstate.interop.onnx.lstm import OPSET, Signature, build_model
 from shapes import Case
 
 

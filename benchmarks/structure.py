@@ -144,7 +144,7 @@ _EXPORT = re.compile(r"^export (?:async )?(?:function\*?|const|let|class|type|in
 def scripts(checkout: Path) -> tuple[int, int, int]:
     """The most modules in one folder of the page, imports between panels, and exported names with two homes."""
     web = checkout / "web"
-    files = [path for path in web.rglob("*.ts") if _is_ours(path)]
+    files = [path for path in web.rglob("*.ts*") if _is_ours(path)]
     folders = [path.parent for path in files]
     homes: dict[str, set[Path]] = {}
     between = 0

@@ -13,17 +13,15 @@ from collections.abc import Callable
 from statistics import median
 
 import machine
-from hiddenstate.cli.tag_format import Format
-from hiddenstate.cli.tag_jobs import Job, Workers
-from hiddenstate.cli.tag_stream import Batches, Writer, feed
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.cli.tag_stream import Batches, Job, Workers, feed
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 
 def command(file: str, workers: Workers) -> str:
     """Return the output of the command."""
     written = io.StringIO()
-    batches = Batches(workers, Writer(written, lambda count: None), Format.conllu, None)
+    batches = Batches(workers, written, lambda count: None, "conllu", None)
     feed(file, None, batches)
     batches.flush()
     return written.getvalue()
@@ -38,7 +36,7 @@ def timed(run: Callable[[], object]) -> tuple[float, float]:
 
 def speeds(file: str, model: str, jobs: int, turns: int) -> tuple[float, float]:
     """The speed of the command over that of `Tagger.tag`, by the clock and by CPU seconds; medians of turns."""
-    tagger, texts = load(model), [sentence.forms for sentence in read_conllu(file)]
+    tagger, texts = load_tagger(model), [sentence.forms for sentence in read_conllu(file)]
     ratios = list[tuple[float, float]]()
     with Workers(Job(model, 0, "fp32"), jobs) as workers:
         command(file, workers)

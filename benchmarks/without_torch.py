@@ -26,9 +26,9 @@ import numpy as np
 import torch
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load, load_language_model
-from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.language_model import generate
 from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.text.conllu import read_conllu
 
 hr: Any = None  # hiddenstate_runtime, once its folder is known
@@ -72,7 +72,7 @@ def compared(
 
 def tagging(path: Path, folder: Path, turns: int) -> None:
     """All sentences of a treebank."""
-    hs.save(load("tagger-en"), folder / "model.safetensors")
+    hs.save(load_tagger("tagger-en"), folder / "model.safetensors")
     ours: Any = hs.load(folder / "model.safetensors")
     theirs = hr.load(folder / "model.safetensors")
     rows = [sentence.forms for sentence in read_conllu(path)]

@@ -36,9 +36,9 @@ def _working_in(folder: str) -> Iterator[None]:
         os.chdir(here)
 
 
-# When it is imported, scikit-build-core looks at the project: as a build that failed is tried again without CMake, it
-# would offer no metadata ahead of the wheel, and pip would compile everything to have them,
-# which are the same either way.
+# scikit-build-core reads the project's settings when it is imported. Since a failed build is repeated without CMake, it
+# would not offer to write the metadata before the wheel is built, and pip would compile everything just to read them.
+# They are the same with and without CMake, so it is imported where it finds no project.
 with tempfile.TemporaryDirectory() as _no_project, _working_in(_no_project):
     from scikit_build_core import build as native
 
@@ -68,8 +68,8 @@ def prepare_metadata_for_build_editable(metadata_directory: str, config_settings
     return native.prepare_metadata_for_build_editable(metadata_directory, config_settings)
 
 
-# scikit-build-core would compare a wheel with the metadata written before, whose tag differs if nothing could be
-# compiled: it is given none.
+# metadata_directory is not passed on: scikit-build-core would compare the wheel with the metadata there, but the tag
+# differs if nothing could be compiled.
 def build_wheel(wheel_directory: str, config_settings: Settings = None, metadata_directory: str | None = None) -> str:
     """Build the pages and a wheel."""
     target = os.path.abspath(wheel_directory)  # noqa: PTH100 (resolve() would follow links)

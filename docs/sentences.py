@@ -117,7 +117,7 @@ KINDS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def _page_sources() -> list[Path]:
-    return [path for path in (ROOT / "web").rglob("*.ts") if "node_modules" not in path.parts]
+    return [path for path in (ROOT / "web").rglob("*.ts*") if "node_modules" not in path.parts]
 
 
 def _trees() -> Iterator[ast.Module]:

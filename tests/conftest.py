@@ -19,10 +19,32 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # Shared machines are slow at times; a slow example is not a failure, and failures must be reproducible.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("ci"), max_examples=15)  # for `make test`
 hypothesis.settings.load_profile("ci")
 
 # The tensors are small, and threads that wait for each other on a busy machine take twenty times as long.
 torch.set_num_threads(1)
+
+TESTS = Path(__file__).parent
+# The files that take longest. If one of them began last, one process would be busy with it and the others idle.
+DEAREST = (
+    "course/test_subjects.py",
+    "course/test_mutants.py",
+    "test_docs.py",
+    "test_attack.py",
+    "course/test_site.py",
+    "course/test_notebooks.py",
+    "test_installation.py",
+    "test_gradients.py",
+    "test_torch_module_db.py",
+    "test_benchmarks.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the dearest files first, in which order they are given to the processes."""
+    places = {TESTS / name: place for place, name in enumerate(DEAREST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.hookimpl(wrapper=True)

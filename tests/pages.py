@@ -42,8 +42,6 @@ FIXED = ("hiddenstate structure --",)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 # The contents of a course page besides its cells, for the tests of the course.
 DIRECTIVES = ("predict", "review")
-# Whether training cells run all their steps.
-FULL = not os.environ.get("COURSE_QUICK")
 DIGITS = 2e-4  # printed numbers have four digits, the last of which machines may round differently
 
 
@@ -74,25 +72,29 @@ class Printed:
 class Run:
     """One page, run from top to bottom in the current folder."""
 
-    def __init__(self, page: Path) -> None:
+    def __init__(self, page: Path, *, full: bool) -> None:
+        """If it is not run in ``full``, cells of the course that train take fewer steps."""
         self.page = page
+        self.full = full
         self.proved: list[str] = []
         self.namespace: dict[str, Any] = {"__name__": page.stem}
         if page.parent.name == "course":
-            self.namespace |= {"proves": self.proved.append, "FULL": FULL}
+            self.namespace |= {"proves": self.proved.append, "FULL": full}
+        self.trained_less = False
         self.printed: list[Printed] = []
         self._output = ""
 
     def run(self, block: Block) -> None:
         if block.language == "python":
             self._output = self.execute(block, self.namespace)
+            self.trained_less = self.trained_less or ("FULL" in block.text and not self.full)
         elif block.language == "drawing":
             namespace: dict[str, Any] = {}
             self.execute(block, namespace)
             assert namespace["figure"].axes, f"{self._where(block.start)}: nothing was drawn"
         elif block.language == "output":
-            # Once a page has loaded the tagger, its output depends on the tagger; training also varies.
-            fixed = "tagger" not in self.namespace and block.argument != VARIES
+            # Once a page has loaded the tagger, its output depends on the tagger; training varies, and may be short.
+            fixed = "tagger" not in self.namespace and block.argument != VARIES and not self.trained_less
             self.printed.append(Printed(block.lines, self._output, block.start, fixed))
         elif block.language == "console":
             self._console(block)

@@ -16,7 +16,7 @@ from hiddenstate.errors import HiddenStateError
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import detect_machine
-from hiddenstate.training.progress import Epoch, Step
+from hiddenstate.training.task import Epoch, Step
 from tasks import CONFIG, Line
 
 STOP_AFTER = 4

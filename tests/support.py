@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -18,6 +19,17 @@ TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 
 # torch's default compiler passes its own path to a C++ compiler unquoted, so a blank in it ends the path.
 NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
+
+
+def draws(count: int) -> int:
+    """The number of random examples: ``count`` where the default is 40, and as large a share of it in `make test`."""
+    return max(5, count * settings().max_examples // 40)
+
+
+def seeds(count: int, *, quick: int) -> list[Any]:
+    """Numbers of random cases: the first ``quick`` are tried by `make test`, the rest by `make test-all`."""
+    return [pytest.param(seed, marks=pytest.mark.slow) if seed >= quick else seed for seed in range(count)]
+
 
 # Sizes with remainders: one, a few, one more than a vector register, one more than several.
 SIZES = st.sampled_from([1, 2, 3, 5, 17, 65])

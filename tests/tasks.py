@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.progress import Epoch, Score
-from hiddenstate.training.task import Loss, split
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Loss, Score, split
 
 UNITS = 40
 CONFIG = TrainConfig(epochs=3, learning_rate=0.05, warmup_steps=2, log_steps=4, checkpoint_minutes=0, patience=9)

@@ -25,27 +25,28 @@ from hiddenstate.engine import kernels
 from hiddenstate.interop.build import build_cell
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
+from support import seeds
 
 KINDS = ("LSTM", "GRU")  # a pair of states, and one
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", seeds(120, quick=40))
 def test_a_random_call_is_that_of_the_reference_and_of_torch(seed: int) -> None:
     check_call(seed)
 
 
 @pytest.mark.skipif(kernels.version() is None, reason="the promises are the engine's")
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30, quick=10))
 def test_results_are_equal_bit_for_bit_wherever_that_is_promised(seed: int) -> None:
     check_bits(seed)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20, quick=8))
 def test_calls_and_streams_read_weights_as_they_are_after_any_write(seed: int) -> None:
     check_writes(seed)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20, quick=8))
 def test_a_gradient_after_a_write_is_right_or_refused(seed: int) -> None:
     check_writes_before_gradients(seed)
 

@@ -19,7 +19,7 @@ import machine
 import odd_contestants as odd
 from ceilings import Ceilings, Level, Rate
 from contestants import Contestant, Entry, MissingPeerError, gap, if_it_runs, itself
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import from_words, with_tags
 from measure import FEWEST_SLOW_TURNS, FEWEST_TURNS, SLOW, LostError, Pace, medians, take_turns
 from onnx_file import int8_bytes_of
@@ -67,6 +67,7 @@ def test_weights_of_8_bits_are_what_is_measured() -> None:
     assert case.ours_int8.weight_format == "int8"
 
 
+@pytest.mark.slow
 def test_each_contestant_has_a_process_of_its_own_and_only_good_ones_take_turns() -> None:
     entries = (layers.ours, odd.other_numbers, odd.missing, odd.dies_at_once, odd.breaks_off, odd.dies_later)
     with entered(Regime("sequence", SMALL, (*entries, layers.torch_no_grad)), PATIENCE) as found:
@@ -96,6 +97,7 @@ def test_a_worker_that_hangs_is_given_up() -> None:
             worker.turn(QUICK)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 @pytest.mark.parametrize("ends", ["interrupted", "killed"])
 def test_no_worker_outlives_who_started_it(ends: str) -> None:
@@ -186,7 +188,7 @@ def test_torch_without_dynamic_quantisation_is_left_out(monkeypatch: pytest.Monk
 
 
 def test_accuracy_of_8_bits_is_counted_over_words_that_have_a_tag(capsys: pytest.CaptureFixture[str]) -> None:
-    tagger = load("tagger-en")
+    tagger = load_tagger("tagger-en")
     forms = ("Giraffes", "in", "a", "field")
     right = tagger.tag([forms])[0].tags
     sentence = with_tags(from_words(forms), [right[0], "_", "X", right[3]])

@@ -33,7 +33,7 @@ CONFIG = TaggerConfig(
 )
 INTERRUPTS = 20
 # Reading words and computing a network leave nothing behind.
-ROOMS = ("training", "base/files.py", "models/training_run.py", "models/folder")
+ROOMS = ("training", "base/files.py", "models/training_run.py", "models/model_folder.py")
 INSIDE = tuple(str(Path(PACKAGE, room)) for room in ROOMS)
 
 

@@ -44,6 +44,7 @@ def alone(way: Way) -> dict[str, Tensor]:
     return parameters_of(model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 def test_two_processes_are_as_one(name: str, trained: tuple[list[Trained], bool]) -> None:
     if name.startswith("fully_shard") and not trained[1]:

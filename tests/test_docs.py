@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 import hiddenstate as hs
+from course.test_subjects import NUMBERS
 from coursebook.pages import blocks_of
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from pages import CUT, DOCS, PAGES, REFRESH, Printed, Run, prepare, refresh
 from support import NEEDS_INDUCTOR
 
@@ -26,12 +27,25 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+MARKS = dict.fromkeys(("cells", "line_unit"), pytest.mark.slow) | {"compile": [NEEDS_INDUCTOR, pytest.mark.slow]}
+# Pages that train; those of course.test_subjects are run there in full.
+TRAIN = [
+    page
+    for page in PAGES
+    if page.stem[:2] not in NUMBERS and re.search(r"\bif FULL\b", page.read_text(encoding="utf-8"))
+]
+
+
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, id=page.stem, marks=NEEDS_INDUCTOR if page.stem == "compile" else ()) for page in PAGES]
+    ("page", "full"),
+    [
+        *(pytest.param(page, False, id=page.stem, marks=MARKS.get(page.stem, ())) for page in PAGES),
+        *(pytest.param(page, True, id=f"{page.stem}, in full", marks=pytest.mark.slow) for page in TRAIN),
+    ],
 )
-def test_the_page_runs_and_prints_what_it_says(page: Path) -> None:
-    run = Run(page)
+def test_the_page_runs_and_prints_what_it_says(page: Path, full: bool) -> None:
+    run = Run(page, full=full or REFRESH)
     for block in blocks_of(page):
         run.run(block)
     if REFRESH:
@@ -83,7 +97,7 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
     states = re.findall(r"\{show\}`(\w+) <cell c_prev=(\S+) f=(\S+) i=(\S+) g=(\S+) o=(\S+)>`", text)
     words = [word for word, *_ in states]
     assert words == ["Giraffes", "in", "a", "field"]
-    trace = load(shipped()).read(words).trace
+    trace = load_tagger(shipped()).read(words).trace
     for t, (_, *said) in enumerate(states):
         moment = trace.at(t=t, unit=17, layer=1)
         assert [float(value) for value in said] == [round(moment[name], 2) for name in ("c_prev", *"figo")]
@@ -91,7 +105,8 @@ def test_the_cell_on_the_home_page_is_a_unit_of_the_tagger() -> None:
 
 def test_the_api_page_has_every_public_name() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "api").glob("*.md"))
-    missing = [name for name in (*hs.__all__, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
+    names = hs.__all__  # type: ignore[attr-defined]
+    missing = [name for name in (*names, "set") if not re.search(rf":: hiddenstate\.{name}\b", text)]
     assert missing == ["HiddenStateError", "__version__"]  # the first is a result of importing the module of the errors
     assert "automodule:: hiddenstate.errors" in text
 

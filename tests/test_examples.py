@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 from torch.nn.functional import cosine_similarity
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.training import train_tagger
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -116,13 +116,13 @@ def test_a_start_from_neighbours_knows_which_words_are_alike(tmp_path: Path) -> 
     start = tmp_path / "start"
     given = ("--config", config, "--untagged", tmp_path / "more.txt", "--contexts", "50", "--spread", "0.2")
     run_example("start_from_neighbours.py", *given, "--out", start)
-    tagger = load(start)
+    tagger = load_tagger(start)
     vectors = tagger.word_embedding.weight.detach()
     torch.testing.assert_close(vectors[2:].square().mean(dim=1).sqrt(), torch.full([len(vectors) - 2], 0.2))
     noun, verb = (vectors[tagger.encoder.words.ids(words)] for words in (nouns, verbs))
     assert cosine_similarity(noun[:, None], noun, dim=-1).min() > 0.9 > cosine_similarity(noun[:, None], verb, -1).max()
     train_tagger(TRAIN, TRAIN, tmp_path / "out", tagger.config, start=start)
-    assert load(tmp_path / "out").encoder.words == tagger.encoder.words
+    assert load_tagger(tmp_path / "out").encoder.words == tagger.encoder.words
 
 
 @pytest.mark.skipif(

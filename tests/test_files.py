@@ -9,7 +9,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
-from hiddenstate.models.folder import load, load_language_model
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from support import assert_close
 
 DATA = Path(__file__).parent / "data" / "files"
@@ -19,7 +19,7 @@ TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"
 
 
 def test_model_folders() -> None:
-    assert_close(load(DATA / "tagger").tag([WORDS])[0].probabilities, NUMBERS["tagger"])
+    assert_close(load_tagger(DATA / "tagger").tag([WORDS])[0].probabilities, NUMBERS["tagger"])
     model = load_language_model(DATA / "language")
     with torch.no_grad():
         assert_close(model(torch.from_numpy(model.tokens.encode(TEXT)).long()[:, None])[0], NUMBERS["language"])

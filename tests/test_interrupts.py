@@ -22,7 +22,7 @@ import hiddenstate as hs
 from hiddenstate.base import scoped
 from hiddenstate.base.modes import evaluating
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
-from hiddenstate.models.folder import model_folder as folder
+from hiddenstate.models import model_folder as folder
 from hiddenstate.nn import constant_weights
 from interrupts import interrupted_by_a_timer, interrupted_everywhere
 from language_models import make

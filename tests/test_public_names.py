@@ -73,7 +73,7 @@ def is_private(name: str) -> bool:
         ("import hiddenstate as hs\nhs.load('x'), hs.explain.ledger, hiddenstate.text.tokenise('a'), hs.set", []),
         ("from hiddenstate.models import Tagger, LanguageModel\n>>> from hiddenstate import errors", []),
         ("native/runtime/hiddenstate.h, hiddenstate.js, python -m hiddenstate.run", []),
-        ("from hiddenstate.models.folder.model_folder import load", ["hiddenstate.models.folder.model_folder.load"]),
+        ("from hiddenstate.models.model_folder import load", ["hiddenstate.models.model_folder.load"]),
         (">>> from hiddenstate.text.conllu import read_conllu", ["hiddenstate.text.conllu.read_conllu"]),
         ("from hiddenstate.engine import kernels, native", ["hiddenstate.engine.kernels", "hiddenstate.engine.native"]),
         (

@@ -132,6 +132,15 @@ def run_in_threads(rounds: int, seed: int = 0) -> int:
     return sum(counts)
 
 
+def test_threads_that_start_loops_on_the_same_cells_at_once_get_the_bits_of_one_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sys.setswitchinterval(1e-6)
+    monkeypatch.setattr(sys.modules[__name__], "WORK", {steps_of_cells: 9})
+    for seed in range(20):
+        run_in_threads(20, seed)
+
+
 def test_blocks_that_other_threads_close_leave_nothing_in_force() -> None:
     """Each block is opened in one thread and closed in the next, by a generator that is passed on."""
     want, errors = LSTM(X)[0], []

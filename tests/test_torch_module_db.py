@@ -231,7 +231,11 @@ def test_to_empty(cases: Cases) -> None:
     [
         *(pytest.param(gradcheck, cases, id=f"{cases}-test_grad") for cases in DOUBLE),
         # Modes do not affect derivatives, and these tests are slow.
-        *(pytest.param(gradgradcheck, cases, id=f"{cases}-test_gradgrad") for cases in DOUBLE if cases.training),
+        *(
+            pytest.param(gradgradcheck, cases, id=f"{cases}-test_gradgrad", marks=pytest.mark.slow)
+            for cases in DOUBLE
+            if cases.training
+        ),
     ],
 )
 def test_grad_and_gradgrad(check: Any, cases: Cases) -> None:

@@ -18,21 +18,46 @@ const FIGURES = `
   export { StudioError } from "studio/runtime/errors.js";
 `;
 
-/** The files of the rooms whose names end with this; those nearer to the root come first. */
-function sources(suffix) {
+// The libraries that modules import; a page that loads modules one by one finds them in npm/.
+const LIBRARIES = ["preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals"];
+
+/** The files of the rooms whose names end with one of these; those nearer to the root come first. */
+function sources(...suffixes) {
   const names = ROOMS.flatMap((room) =>
     readdirSync(join(HERE, room), { recursive: true }).map((name) => join(room, name)),
   );
   const depth = (name) => name.split(sep).length;
-  return names.filter((name) => name.endsWith(suffix)).sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
+  return names
+    .filter((name) => suffixes.some((suffix) => name.endsWith(suffix)))
+    .sort((a, b) => depth(a) - depth(b) || (a < b ? -1 : 1));
 }
 
+// The licences of the libraries that are part of the page.
+const NOTICE =
+  "/*! Contains Preact (c) 2015-present Jason Miller and Preact Signals (c) 2022-present Preact Team, MIT License: see LICENSES.txt */";
+
 const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
+
+// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names.
+const { compilerOptions } = JSON.parse(await readFile(join(HERE, "tsconfig.json"), "utf8"));
+const SHORT_JSX = {
+  inject: [join(HERE, "hosts/jsx.ts")],
+  tsconfigRaw: {
+    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" },
+  },
+};
 
 async function buildPage(folder) {
   const bundled = { ...common, bundle: true };
   await Promise.all([
-    build({ ...bundled, entryPoints: ["main.ts"], format: "esm", outfile: join(folder, "studio.js") }),
+    build({
+      ...bundled,
+      entryPoints: ["main.tsx"],
+      ...SHORT_JSX,
+      format: "esm",
+      banner: { js: NOTICE },
+      outfile: join(folder, "studio.js"),
+    }),
     build({ ...bundled, entryPoints: ["hosts/loader.ts"], outfile: join(folder, "loader.js") }),
     build({ ...bundled, entryPoints: ["hosts/widget.ts"], format: "esm", outfile: join(folder, "widget.js") }),
     build({
@@ -43,8 +68,15 @@ async function buildPage(folder) {
       outfile: join(folder, "figures.js"),
     }),
     copyFile(join(HERE, "index.html"), join(folder, "index.html")),
+    writeLicenses(join(folder, "LICENSES.txt")),
     buildStyles(join(folder, "studio.css")),
   ]);
+}
+
+async function writeLicenses(outfile) {
+  const names = ["preact", "@preact/signals"];
+  const texts = await Promise.all(names.map((name) => readFile(join(HERE, "node_modules", name, "LICENSE"), "utf8")));
+  await writeFile(outfile, names.map((name, k) => `${name}\n\n${texts[k]}`).join("\n\n"));
 }
 
 /** Joins the styles: the page's own come first, since those of the panels build on them. */
@@ -59,7 +91,18 @@ async function buildModules(folder, entryPoints) {
 }
 
 const BUILDS = {
-  "--modules": (folder) => buildModules(folder, ["main.ts", "types.ts", ...sources(".ts")]),
+  "--modules": (folder) =>
+    Promise.all([
+      buildModules(folder, ["main.tsx", "types.ts", ...sources(".ts", ".tsx")]),
+      build({
+        ...common,
+        bundle: true,
+        splitting: true,
+        format: "esm",
+        entryPoints: Object.fromEntries(LIBRARIES.map((name) => [name, name])),
+        outdir: join(folder, "npm"),
+      }),
+    ]),
   "--package": (folder) =>
     buildModules(
       folder,

@@ -63,7 +63,7 @@ const Torch& torch_api();
 bool has_tensor_table();
 
 // Whether one of torch's modes, tracers or transforms must see each operation of a call; a native call would hide the operations from it.
-// engine/interception.py names the reasons.
+// base/torch_internals.py names the reasons.
 bool is_intercepted();
 
 // Returns false if the numbers can't be read in place: the tensor is on another device, has torch's negative bit set, or has more than

@@ -18,7 +18,7 @@ namespace {
 // Sizes are those of models/model_file.py.
 constexpr std::int64_t kLargestSize = 1 << 24, kMostLayers = 1 << 12, kMostRows = 1 << 24;
 
-// Limits for int8 weights, as in engine/int8.py: with fewer units, float32 is as fast; with more columns, an int32 sum could overflow.
+// Limits for int8 weights, as in engine/weights.py: with fewer units, float32 is as fast; with more columns, an int32 sum could overflow.
 constexpr std::int64_t kFewestInt8Units = 32, kMostInt8Columns = std::numeric_limits<std::int32_t>::max() / (127 * 127);
 
 void convert(const float* from, std::int64_t count, float* to) {

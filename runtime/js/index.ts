@@ -35,7 +35,7 @@ export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model 
   if (metadata.format !== FORMAT) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, FORMAT);
   if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
   const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
-  return loadModel(headOf(metadata, name, size), whole);
+  return loadModel(findHead(metadata, name, size), whole);
 }
 
 /**
@@ -59,7 +59,7 @@ function checkTypes(types: Map<string, string>) {
  *
  * @param size of the tensors, in bytes
  */
-function headOf(metadata: Record<string, string>, name: string, size: number): BundleHead {
+function findHead(metadata: Record<string, string>, name: string, size: number): BundleHead {
   const isLayer = metadata.kind === "layer";
   const parsed = (entry: string) => parsedWithin(size, metadata, entry);
   const config = isLayer ? sizesOf(metadata) : parsed("config");

@@ -19,7 +19,7 @@ from torch import nn
 import hiddenstate as hs
 from attacks.formats import all_lstms, make_h5, make_old_h5, make_tagger, make_trace, model_of_keras
 from hiddenstate.base.files import read_tensors
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 
 
 def save_onnx(path: Path, nodes: list[Any], arrays: dict[str, Any], functions: Any = (), shapes: Any = ()) -> None:
@@ -187,8 +187,10 @@ BOMBS = {
     "type.h5": Bomb(a_text_of_no_type, all_lstms, "the type of a string is invalid"),
     "config.keras": Bomb(a_vast_config, all_lstms, "its configuration has"),
     "packed.keras": Bomb(a_way_of_packing_without_bounds, all_lstms, "only deflate is supported"),
-    "layers": Bomb(lambda path: config_of(path, num_layers=100_000), load, "there are weights for fewer layers"),
-    "fewer-layers": Bomb(lambda path: config_of(path, num_layers=1000), load, "there are weights for fewer layers"),
+    "layers": Bomb(lambda path: config_of(path, num_layers=100_000), load_tagger, "there are weights for fewer layers"),
+    "fewer-layers": Bomb(
+        lambda path: config_of(path, num_layers=1000), load_tagger, "there are weights for fewer layers"
+    ),
     "views.pt": Bomb(views_of_one_number, all_lstms, "more than this file can hold"),
     "dicts.pt": Bomb(dicts_that_double, all_lstms, "dicts are nested more than 100 deep"),
     "circle.pt": Bomb(a_dict_in_itself, all_lstms, "dicts are nested more than 100 deep"),

@@ -18,20 +18,20 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.models.folder.model_folder import load, load_language_model, save
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.text.conllu import parse_conllu, read_conllu
+from hiddenstate.text.passages import read_untagged
 from hiddenstate.text.tokens import learn
-from hiddenstate.text.untagged import read_untagged
 from hiddenstate.training.checkpoint import METRICS, Checkpoint, Position, RunFolder
 from hiddenstate.training.plot import plot_run
-from hiddenstate.training.progress import Epoch, Score, Step
-from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.settings import RunFile, read_run_file
+from hiddenstate.training.task import Epoch, Score, Step
 
 CONLLU = "# a comment\n1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\tcat\tcat\tNOUN\tNN\tNumber=Sing\t0\troot\t_\t_\n\n"
 TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"
@@ -262,8 +262,8 @@ FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
     "trace": of_each_cell(make_trace, read_trace),
     "layer": of_each_cell(make_layer, lambda path, _: hs.load(f"{path}.safetensors"), ".safetensors"),
-    "tagger": Format(make_tagger, load, MODEL),
-    "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load, MODEL),
+    "tagger": Format(make_tagger, load_tagger, MODEL),
+    "int8-tagger": Format(lambda path: make_tagger(path, "int8", "gru"), load_tagger, MODEL),
     "language-model": Format(lambda path: make_language_model(path, "rnn"), load_language_model, MODEL),
     "model.onnx": Format(make_onnx, all_layers),
     "model.keras": Format(make_keras, all_layers),

@@ -45,21 +45,21 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
     from hiddenstate.interop.keras.config import recurrent_layers
-    from hiddenstate.interop.keras.texts import check_texts
+    from hiddenstate.interop.keras.hdf5 import check_texts
     from hiddenstate.interop.state_dict import in_state_dict
-    from hiddenstate.models.folder.weights_file import WeightsFile
+    from hiddenstate.models.building import make_meta_model
     from hiddenstate.models.language.language_model import LanguageModel
-    from hiddenstate.models.meta_model import make_meta_model
     from hiddenstate.models.tagger.tagger import Tagger
+    from hiddenstate.models.weights_file import WeightsFile
     from hiddenstate.nn.streams import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode
     from hiddenstate.text.conllu import parse_conllu, to_conllu
+    from hiddenstate.text.passages import read_untagged
     from hiddenstate.text.tokenise import sentences, tokenise
     from hiddenstate.text.tokens import learn
-    from hiddenstate.text.untagged import read_untagged
     from hiddenstate.tracing import files as trace_files
-    from hiddenstate.training.run_file import read_run_file
+    from hiddenstate.training.settings import read_run_file
 
 SECONDS = 10  # CPU seconds for one input
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))

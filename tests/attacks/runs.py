@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from hiddenstate.models.folder.model_folder import load, load_language_model
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.training import resume_language_model, train_language_model
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 
@@ -52,7 +52,7 @@ def language_model(out: Path) -> None:
 
 
 KINDS = {
-    "tagger": Kind(tagger, resume_tagger, load),
+    "tagger": Kind(tagger, resume_tagger, load_tagger),
     "language-model": Kind(language_model, resume_language_model, load_language_model),
 }
 

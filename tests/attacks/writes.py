@@ -30,11 +30,12 @@ from attacks.formats import (
 )
 from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
 from hiddenstate.base.figures import Picture, save_picture
-from hiddenstate.course import models, opening
+from hiddenstate.course import opening
+from hiddenstate.course.figures import marks
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.folder.model_folder import load, load_language_model
 from hiddenstate.models.model_file import read_layer, write_layer
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text import corpora
@@ -87,9 +88,9 @@ def picture(path: Path) -> None:
 
 def course_pages(path: Path) -> None:
     """The pages of the course, as after an update; notebooks replace pages, which a checkout may lack."""
-    first, unit = Path("00-before.ipynb"), {"unit": models.MODELS["unit"]}
+    first, unit = Path("00-before.ipynb"), {"unit": marks.MODELS["unit"]}
     changed: dict[str, Any] = {"PAGES": NOTEBOOKS, "FIRST": first, "_stamp": lambda: str(random.random())}
-    with mock.patch.multiple(opening, **changed), mock.patch.object(models, "MODELS", unit):
+    with mock.patch.multiple(opening, **changed), mock.patch.object(marks, "MODELS", unit):
         opening.first_page(path)
 
 
@@ -156,9 +157,9 @@ def read_run(path: Path) -> None:
 THINGS = {
     "stream": Thing(make_stream, make_stream, read_stream),
     "trace": Thing(make_trace, make_trace, hs.Trace.load),
-    "tagger": Thing(make_tagger, make_tagger, load),
+    "tagger": Thing(make_tagger, make_tagger, load_tagger),
     "model-file": Thing(model_file, model_file, read_layer),
-    "new-tagger": Thing(nothing, lambda path: make_tagger(path / "deeper"), lambda path: load(path / "deeper")),
+    "new-tagger": Thing(nothing, lambda path: make_tagger(path / "deeper"), lambda path: load_tagger(path / "deeper")),
     "language-model": Thing(make_language_model, make_language_model, load_language_model),
     "onnx": Thing(exported, exported, hs.from_onnx),
     "explanation": Thing(explanation, explanation, Path.read_text),
@@ -182,7 +183,7 @@ MORE_THINGS = {
         lambda path: fetched(path.with_name("cache"), path),
         lambda path: None,
     ),
-    "train": Thing(tagger_and_words, train, load),
+    "train": Thing(tagger_and_words, train, load_tagger),
     "train-after-a-kill": Thing(half_replaced, train, lambda path: None),
 }
 

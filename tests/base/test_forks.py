@@ -53,7 +53,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
     assert found == {
         "base/forks.py: self.lock = threading.RLock()",
         # Only threads of the parent wait for it, which a child does not have.
-        "studio/notebook.py: self._opened, self._ready = threading.Event(), threading.Event()",
+        "studio/view.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system releases with the process.
         "corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5):",
         "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
@@ -78,7 +78,7 @@ import torch._dynamo.eval_frame
 import hiddenstate as hs
 from hiddenstate.base import forks
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
-from hiddenstate.studio.audience import Audience, Subscriber
+from hiddenstate.studio.messages import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage
 from torch import nn
 
@@ -125,6 +125,7 @@ print(len(locks))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_child_forked_beside_any_held_lock_goes_on() -> None:
     done = subprocess.run([sys.executable, "-c", IN_THE_CHILD], capture_output=True, text=True, timeout=500)

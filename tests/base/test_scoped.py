@@ -6,15 +6,19 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from contextvars import ContextVar, copy_context
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hiddenstate.base import native_module, plain_blocks, scoped
+from hiddenstate.base import native_module, scoped
+from hiddenstate.base.native_module import PlainBlock, PlainSwitch
 from hiddenstate.base.scoped import Scoped, in_force, lasting, scope, to_the_end
 
 VARIABLE: Scoped[str] = ContextVar("test", default=())
 ANYTHING: Scoped[Any] = ContextVar("anything", default=())
+
+PLAIN = SimpleNamespace(Block=PlainBlock, Switch=PlainSwitch)
 
 
 def test_blocks_nest() -> None:
@@ -172,7 +176,7 @@ def test_an_exception_that_leaves_a_block_stays_itself() -> None:
     assert in_force(VARIABLE) == []
 
 
-@pytest.mark.parametrize("module", [native_module, plain_blocks])
+@pytest.mark.parametrize("module", [native_module, PLAIN])
 def test_a_switch_holds_its_value_while_blocks_are_open(module: Any) -> None:
     names: dict[str, int] = {"a": 1}
     switches = module.Switch(names, "a", 2), module.Switch(names, "b", 3)
@@ -187,7 +191,7 @@ def test_a_switch_holds_its_value_while_blocks_are_open(module: Any) -> None:
     assert switches[0].count == 0
 
 
-@pytest.mark.parametrize("module", [native_module, plain_blocks])
+@pytest.mark.parametrize("module", [native_module, PLAIN])
 @pytest.mark.parametrize("home", ["variable", "list"])
 def test_blocks_in_both_languages(module: Any, home: str) -> None:
     variable: Any = ContextVar("blocks", default=()) if home == "variable" else []
@@ -210,7 +214,7 @@ def test_blocks_in_both_languages(module: Any, home: str) -> None:
     assert entries() == []
 
 
-@pytest.mark.parametrize("module", [native_module, plain_blocks])
+@pytest.mark.parametrize("module", [native_module, PLAIN])
 def test_a_block_that_is_open_for_good_needs_no_one_to_hold_it(module: Any) -> None:
     names: dict[str, int] = {}
     switch = module.Switch(names, "a", 1)
@@ -219,7 +223,7 @@ def test_a_block_that_is_open_for_good_needs_no_one_to_hold_it(module: Any) -> N
     assert names == {"a": 1}
 
 
-@pytest.mark.parametrize("module", [native_module, plain_blocks])
+@pytest.mark.parametrize("module", [native_module, PLAIN])
 def test_functions_around_a_block_in_both_languages(module: Any) -> None:
     calls: list[int] = []
     with pytest.raises(KeyboardInterrupt), module.Block(after=interrupted(1, calls)):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError
 from hiddenstate.text import corpora
-from hiddenstate.text.corpora import CACHE_VARIABLE, CORPORA, Corpus, Part, Remote
+from hiddenstate.text.corpora import CACHE_VARIABLE, CORPORA, Corpus, CorpusPart, Remote
 
 EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -30,7 +30,7 @@ def test_list() -> None:
 
 def test_get_shows_the_licence_and_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = Corpus("Nothing", "no terms", "https://example.org", "http://127.0.0.1:9/", (Remote("a.txt", EMPTY, 0),), {
-        "train": Part("a.txt")
+        "train": CorpusPart("a.txt")
     })  # fmt: skip
     monkeypatch.setitem(vars(corpora), "CORPORA", {"nothing": known})
     (tmp_path / "cache" / "nothing").mkdir(parents=True)
@@ -50,7 +50,9 @@ def test_get_fails() -> None:
 def test_tag_and_evaluate_take_parts_of_corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = (Path(__file__).parents[1] / "data" / "tiny-dev.conllu").read_bytes()
     file = Remote("all.conllu", hashlib.sha256(content).hexdigest(), len(content))
-    known = Corpus("Toys", "none", "https://example.org", "http://127.0.0.1:9/", (file,), {"dev": Part("all.conllu")})
+    known = Corpus(
+        "Toys", "none", "https://example.org", "http://127.0.0.1:9/", (file,), {"dev": CorpusPart("all.conllu")}
+    )
     monkeypatch.setitem(vars(corpora), "CORPORA", {"toys": known})
     path = tmp_path / "cache" / "toys" / "all.conllu"
     path.parent.mkdir(parents=True)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu

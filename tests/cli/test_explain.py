@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
-from hiddenstate.models.folder.model_folder import load, load_any, load_language_model, shipped
+from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger, shipped
 
 TEXT = "The old man the boats."
 
@@ -32,7 +32,7 @@ def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
     assert lines[0].startswith("What makes the logit of NOUN minus that of VERB at man (step 2) +6.4")
     rows = [line for line in lines if "│" in line]
     assert [row.split()[1] for row in rows] == ["The", "old", "man", "the", "boats", "."]
-    want = hs.explain.attribute(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man", against="VERB"))
+    want = hs.explain.attribute(load_tagger(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man", against="VERB"))
     assert want.occlusion is not None
     for column, values in ((2, want.occlusion[0]), (3, want.scores)):
         assert [float(row.split()[column]) for row in rows] == pytest.approx(values.tolist(), abs=6e-4)
@@ -44,14 +44,14 @@ def test_attribute_says_why_this_tag_and_not_the_next_best() -> None:
 def test_json_has_the_numbers_of_the_library() -> None:
     found = data("attribute", TEXT, "--word", "man", "--label", "NOUN", "--method", "frozen")
     of = hs.explain.logit("NOUN", word="man")
-    want = hs.explain.attribute(load(shipped()), TEXT, of=of, method="frozen")
+    want = hs.explain.attribute(load_tagger(shipped()), TEXT, of=of, method="frozen")
     assert found["parts"] == want.parts.tolist()
     assert found["words"] == ["The", "old", "man", "the", "boats", "."]
     assert (found["format"], found["method"]) == ("hiddenstate.explanation/1", "frozen")
 
 
 def test_without_a_word_the_one_that_is_least_sure_is_explained() -> None:
-    probabilities = load(shipped()).tag([["They", "can", "fish", "."]])[0].top(2)
+    probabilities = load_tagger(shipped()).tag([["They", "can", "fish", "."]])[0].top(2)
     margins = [best / second for best, second in (list(shares.values()) for shares in probabilities)]
     assert f"(step {margins.index(min(margins))})" in run("attribute", "They can fish.").splitlines()[0]
 
@@ -141,7 +141,7 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
     def refuse(*_: object) -> None:
         pytest.fail("the model was loaded")
 
-    monkeypatch.setattr("hiddenstate.cli.explain_read.load_any", refuse)
+    monkeypatch.setattr("hiddenstate.models.model_folder.load_any", refuse)
     other = ("--other", TEXT) if command in ("compare", "sweep") else ()
     with pytest.raises((OSError, ArgumentError), match="there is no folder"):
         run(command, TEXT, *other, option, str(tmp_path / "nowhere" / "out.png"))
@@ -151,7 +151,7 @@ def test_files_that_cannot_be_written_are_refused_before_anything_is_read(
 
 
 def test_any_model_is_loaded_by_its_folder() -> None:
-    assert type(load_any(shipped())) is type(load(shipped()))
+    assert type(load_any(shipped())) is type(load_tagger(shipped()))
     assert type(load_any(shipped("shakespeare"))) is type(load_language_model(shipped("shakespeare")))
     with pytest.raises(FileFormatError, match="there is no such folder"):
         load_any("nowhere")

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 
 def run(*arguments: str) -> str:
@@ -19,7 +19,7 @@ def run(*arguments: str) -> str:
 
 def test_two_texts() -> None:
     data = json.loads(run("I can fish", "--other", "I eat fish", "--json"))
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     want = hs.compare(tagger, tagger, "I can fish", "I eat fish")
     assert data["first"]["t"] == want.first.t if want.first else None
     assert data["mean"] == pytest.approx(want.mean, rel=1e-3)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 
 def run(*arguments: str) -> str:
@@ -21,7 +21,7 @@ def run(*arguments: str) -> str:
 def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
     picture = tmp_path / "view.png"
     data = json.loads(run("The old man the boats .", "--json", "--plot", str(picture)))
-    want = hs.explain.dynamics(load(shipped()), "The old man the boats .").timescales()
+    want = hs.explain.dynamics(load_tagger(shipped()), "The old man the boats .").timescales()
     assert data["constants"]["l1r"] == pytest.approx(want.constants["l1r"].tolist(), rel=1e-4)
     assert picture.stat().st_size > 1000
 
@@ -33,6 +33,7 @@ def test_other_views() -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_view_can_be_shown_without_naming_a_model() -> None:
     shown = run("To", "--view", "fixed-points", "--starts", "2", "--json")
     assert json.loads(shown)["kind"] == "fixed points"

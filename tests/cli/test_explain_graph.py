@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 TEXT = "The old man the boats ."
 
@@ -23,7 +23,7 @@ def run(*arguments: str) -> str:
 def test_it_prints_what_the_library_finds(tmp_path: Path) -> None:
     picture = tmp_path / "graph.png"
     data = json.loads(run(TEXT, "--word", "man", "--label", "NOUN", "--json", "--plot", str(picture)))
-    want = hs.explain.graph(load(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man"))
+    want = hs.explain.graph(load_tagger(shipped()), TEXT, of=hs.explain.logit("NOUN", word="man"))
     assert data["value"] == pytest.approx(want.value, abs=1e-5)
     assert [node["name"] for node in data["nodes"]][:5] == [node.name for node in want.nodes][:5]
     assert picture.stat().st_size > 1000

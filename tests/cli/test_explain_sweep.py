@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, ShapeError
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 TEXTS = "I saw the duck swim", "I saw the truck swim"
 
@@ -24,7 +24,7 @@ def test_it_prints_what_the_library_finds() -> None:
     data = json.loads(
         run(TEXTS[0], "--other", TEXTS[1], "--word", "swim", "--label", "NOUN", "--places", "l1.h", "--json")
     )
-    want = hs.explain.sweep(load(shipped()), *TEXTS, of=hs.explain.logit("NOUN", word=4), places="l1.h")
+    want = hs.explain.sweep(load_tagger(shipped()), *TEXTS, of=hs.explain.logit("NOUN", word=4), places="l1.h")
     assert data["effect"][0][3][7] == pytest.approx(want.effect[0, 3, 7], abs=1e-6)
     assert data["words"] == TEXTS[0].split()
 

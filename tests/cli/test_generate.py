@@ -7,10 +7,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
-from hiddenstate.cli.generate import PAUSE, write_slowly
+from hiddenstate.cli.language import PAUSE, write_slowly
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import load_language_model, save
 from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.model_folder import load_language_model, save
 from language_models import make
 
 

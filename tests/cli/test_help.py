@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 import hiddenstate as hs
 from hiddenstate.cli import app
-from hiddenstate.cli.explain_attribute import DEFAULT_SAMPLES
+from hiddenstate.cli.explain import DEFAULT_SAMPLES
 from hiddenstate.explain.attribution import run as attributions
-from hiddenstate.models.folder.model_folder import SHIPPED
 from hiddenstate.models.language.scoring import Dynamic
+from hiddenstate.models.model_folder import SHIPPED
 
 COMMANDS = [
     *([name] for name in ("course", "evaluate", "generate", "page", "read", "score", "structure", "studio", "tag")),

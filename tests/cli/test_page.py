@@ -6,9 +6,9 @@ import typer
 from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app as whole
-from hiddenstate.cli.page import page
+from hiddenstate.cli.studio import page
 from hiddenstate.errors import FileFormatError
-from hiddenstate.models.folder.model_folder import save, shipped
+from hiddenstate.models.model_folder import save, shipped
 from hiddenstate.nn.gru import GRU
 from language_models import make
 from studio.test_html import EVIL, Elements

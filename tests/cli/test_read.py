@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 
 from cli.commands import status_of
 from hiddenstate.cli import app
-from hiddenstate.cli.read_numbers import View, described
-from hiddenstate.cli.read_table import make_table
+from hiddenstate.cli.read_words import View, described, make_table
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.folder.model_folder import load, save, shipped
+from hiddenstate.models.model_folder import load_tagger, save, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
@@ -50,7 +49,7 @@ def test_a_row_a_word() -> None:
 
 @pytest.mark.parametrize("columns", [60, 72, 80, 90, 100, 120])
 def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
-    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
+    (words,) = described(load_tagger(shipped()), [tokenise(TEXT)], View(1, False, None))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
     console.print(make_table(words, columns), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
@@ -65,9 +64,9 @@ def test_on_a_terminal_of_any_width_each_word_has_a_line(columns: int) -> None:
     ("columns", "head"), [(46, "word tag p ‖c‖ ‖h‖"), (40, "word tag p ‖c‖ ‖h‖"), (24, "word tag p")]
 )
 def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, head: str) -> None:
-    reading = load(shipped()).read(tokenise(TEXT))
+    reading = load_tagger(shipped()).read(tokenise(TEXT))
     console = Console(width=columns, force_terminal=True, color_system=None, file=io.StringIO())
-    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
+    (words,) = described(load_tagger(shipped()), [tokenise(TEXT)], View(1, False, None))
     console.print(make_table(words, columns), soft_wrap=True)
     assert isinstance(console.file, io.StringIO)
     lines = [line.strip() for line in console.file.getvalue().splitlines() if line.strip()]
@@ -86,7 +85,7 @@ def test_a_terminal_that_knows_few_characters() -> None:
 
 
 def test_numbers_are_the_librarys() -> None:
-    reading = load(shipped()).read(tokenise(TEXT))
+    reading = load_tagger(shipped()).read(tokenise(TEXT))
     described = data("--layer", "0", "--direction", "reverse")
     assert (described["layer"], described["direction"], described["unit"]) == (0, "reverse", None)
     for t, (word, tag) in enumerate(zip(described["sentences"][0], reading.tags, strict=True)):
@@ -100,7 +99,7 @@ def test_numbers_are_the_librarys() -> None:
 
 
 def test_one_unit() -> None:
-    reading = load(shipped()).read(tokenise(TEXT))
+    reading = load_tagger(shipped()).read(tokenise(TEXT))
     lines = run(TEXT, "--unit", "17").splitlines()
     moment = reading.trace.at(3, 17, layer=1)
     k = next(k for k, line in enumerate(lines) if line.startswith("field"))
@@ -166,7 +165,7 @@ def test_a_reader_that_leaves_is_no_crash() -> None:
 
 
 def test_many_sentences_are_read_in_few_runs_and_each_as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    tagger, runs = load(shipped()), list[int]()
+    tagger, runs = load_tagger(shipped()), list[int]()
     texts = [f"{first} saw the {second} ." for first in ("She", "Anna", "Nobody") for second in ("saw", "dog")] * 50
     sentences = [text.split()[: 2 + k % 4] for k, text in enumerate(texts)]
     trace = tagger.lstm.trace
@@ -189,14 +188,14 @@ def test_many_sentences_are_read_in_few_runs_and_each_as_if_alone(monkeypatch: p
 
 
 def test_on_a_narrow_terminal_the_words_stay() -> None:
-    (words,) = described(load(shipped()), [tokenise(TEXT)], View(1, False, None))
+    (words,) = described(load_tagger(shipped()), [tokenise(TEXT)], View(1, False, None))
     lines = make_table(words, 40).plain.splitlines()
     assert [line.split()[0] for line in lines[3:7]] == TEXT.split()
     assert all(len(line) <= 42 for line in lines)
 
 
 def test_a_long_word_is_folded() -> None:
-    (words,) = described(load(shipped()), [["a" * 60, "b"]], View(1, False, None))
+    (words,) = described(load_tagger(shipped()), [["a" * 60, "b"]], View(1, False, None))
     lines = make_table(words, 100).plain.splitlines()
     assert [line.split()[0] for line in lines[3:]] == ["a" * 24, "a" * 24, "a" * 12, "b"]
 

@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import FILES, load_language_model, save
-from hiddenstate.models.language.perplexity import measure
+from hiddenstate.models.language.scoring import measure
+from hiddenstate.models.model_folder import FILES, load_language_model, save
 from language_models import TEXT, make
 
 GIVEN = 'the cat ☃, "sat"\n\n'
@@ -67,6 +68,10 @@ def test_table(models: Path) -> None:
     assert [line.split()[0] for line in lines[1:6]] == ["a", "'", "戦", "☃", r"'\n'"]
     assert [line.endswith("<unk>") for line in lines[1:6]] == [False, False, False, True, False]
     assert "5, 1 of them <unk> (20.00 %)" in lines[6]
+    nats = [float(re.findall(r"\d+\.\d{4}", line)[0]) for line in lines[1:6]]
+    all_of_them, known = (math.exp(sum(some) / len(some)) for some in (nats, [*nats[:3], *nats[4:]]))
+    given = [float(line.split()[-1]) for line in lines if line.startswith("perplexity")]
+    assert given == pytest.approx([all_of_them, known], rel=1e-3)
     assert lines[-1].endswith("(too low: <unk> does not spell out the word it replaces)")
 
 

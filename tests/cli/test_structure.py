@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.structure import structure
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.sizes import Sizes
@@ -83,7 +83,7 @@ def test_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class FakeTagger:
         lstm = LSTM(5, 2, bidirectional=True)
 
-    monkeypatch.setattr("hiddenstate.models.folder.model_folder.load_any", lambda folder: FakeTagger)
+    monkeypatch.setattr("hiddenstate.models.model_folder.load_any", lambda folder: FakeTagger)
     assert said("model") == f"{structure_of(Sizes(5, 2, bidirectional=True))}\n"
 
 

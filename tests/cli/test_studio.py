@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import app as whole
 from hiddenstate.cli.studio import studio
 from hiddenstate.errors import FileFormatError, MissingDependencyError
-from hiddenstate.models.folder.model_folder import shipped
+from hiddenstate.models.model_folder import shipped
 from hiddenstate.studio.view import Studio
 
 

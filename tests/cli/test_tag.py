@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import tag_stream
 from hiddenstate.cli.tag import tag
 from hiddenstate.errors import FileFormatError, HiddenStateError
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
@@ -309,6 +309,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize("sharded", [False, True])
 def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Path, sharded: bool) -> None:

@@ -19,7 +19,7 @@ import typer
 from cli.commands import status_of
 from hiddenstate.cli import app
 from hiddenstate.cli.terminal import PlainStream, console, plain
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import from_words, to_conllu, with_tags

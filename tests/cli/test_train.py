@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli.train import app
 from hiddenstate.errors import ArgumentError, HiddenStateError
-from hiddenstate.models.folder.model_folder import CARD, load
+from hiddenstate.models.model_folder import CARD, load_tagger
 from hiddenstate.training.checkpoint import RunFolder
 
 DATA = Path(__file__).parents[1] / "data"
@@ -29,7 +29,7 @@ def test_tagger(tmp_path: Path) -> None:
     assert lines[2].startswith("kept epoch ")
     assert lines[3].startswith("dev   ")
     assert lines[4].startswith("test  ")
-    config = load(out).config
+    config = load_tagger(out).config
     assert (config.seed, config.hidden_size, config.num_layers, config.word_size) == (3, 6, 1, 5)
     assert (config.char_hidden_size, config.epochs, config.batch_words) == (4, 2, 99)
 
@@ -126,10 +126,10 @@ def test_interruption_says_what_is_left(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(_: object) -> None:
+    def interrupt(*, exact: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hiddenstate.cli.train.quote_path", interrupt)
+    monkeypatch.setattr("hiddenstate.cli.run_options.standard_output", interrupt)
     result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
     assert f"resume with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr
@@ -159,7 +159,7 @@ def test_a_config_file_and_what_is_given_beside_it(tmp_path: Path) -> None:
     )
     result = run("--config", str(config), "--epochs", "1", "--out", str(tmp_path / "model"), "--precision", "bf16")
     assert result.exception is None, result.output
-    stored = load(tmp_path / "model").config
+    stored = load_tagger(tmp_path / "model").config
     assert (stored.epochs, stored.hidden_size, stored.columns, stored.precision) == (1, 5, ("xpos",), "bf16")
     assert not (tmp_path / "not-here").exists()
     assert "\n## Licence\n\nCC0\n" in (tmp_path / "model" / CARD).read_text(encoding="utf-8")

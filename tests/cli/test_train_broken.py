@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.cli.run_options import TrainOptions, run_file
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_tagger
 
 ROOT = Path(__file__).parents[2]
@@ -92,6 +92,7 @@ def test_a_broken_run_ends_as_an_unbroken_one(
     assert_same_run(out, unbroken)
 
 
+@pytest.mark.slow
 def test_two_processes_make_one_model(tmp_path: Path) -> None:
     # Each process writes to its own file, because older versions of Gloo print in the middle of another's line.
     files = [f"--log-dir={tmp_path / 'told'}", "--redirects=1"]
@@ -106,7 +107,7 @@ def test_two_processes_make_one_model(tmp_path: Path) -> None:
     assert second == []
     assert [line.split("  ")[0] for line in first[:6]] == [f"epoch {k}/6" for k in range(1, 7)]
     assert [line.split(" ")[0] for line in first[6:]] == ["kept", "dev"]
-    assert len(load(tmp_path / "model").tag([["The", "dog", "sees", "Anna", "."]])[0].tags) == 5
+    assert len(load_tagger(tmp_path / "model").tag([["The", "dog", "sees", "Anna", "."]])[0].tags) == 5
     assert len(Path(f"{tmp_path}/model.run/metrics.jsonl").read_text().splitlines()) == 6 + 6 * 18
 
 

@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.models.language.training import run_language_model
+from hiddenstate.models.model_folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.text import corpora
-from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, Part, Remote
+from hiddenstate.text.corpora import CACHE_VARIABLE, Corpus, CorpusPart, Remote
 from language_models import TEXT
 
 SMALL = ("--hidden-size", "6", "--embedding-size", "5", "--rows", "3", "--steps", "7", "--epochs", "2")
@@ -124,6 +124,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
     # Without noise, which each process draws for itself.
     quiet = (
@@ -149,7 +150,7 @@ def test_a_corpus_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (tmp_path / "cache" / "toys").mkdir(parents=True)
     (tmp_path / "cache" / "toys" / "all.txt").write_text(TEXT, encoding="utf-8")
     file = Remote("all.txt", hashlib.sha256(TEXT.encode()).hexdigest(), len(TEXT))
-    parts = {"train": Part("all.txt", 0, 0.8), "dev": Part("all.txt", 0.8, 1)}
+    parts = {"train": CorpusPart("all.txt", 0, 0.8), "dev": CorpusPart("all.txt", 0.8, 1)}
     known = Corpus("Toys", "none", "https://example.org", "http://127.0.0.1:9/", (file,), parts)
     monkeypatch.setitem(vars(corpora), "CORPORA", {"toys": known})
     result = run("--train", "toys:train", "--dev", "toys:dev", *SMALL, "--out", "model")

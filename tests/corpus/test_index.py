@@ -15,8 +15,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
-from hiddenstate.corpus.index.folder import Context
-from hiddenstate.corpus.index.items import scramble
+from hiddenstate.corpus.index.sequences import Context, scramble
 from hiddenstate.corpus.index.statistics import EVERY, Accumulator, Chunk, Statistics
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
 
@@ -242,6 +241,15 @@ def test_saturated_units_keep_their_earliest_contexts(tmp_path: Path) -> None:
     assert [index.context(int(key)).sequence for key in keys[0]] == list(range(8))
 
 
+def test_later_chunks_may_be_larger(tmp_path: Path) -> None:
+    lstm, lengths = lstm_of(bidirectional=True), [300, *[60] * 100]
+    xs = [torch.full((length, 3), 0.01 * k) for k, length in enumerate(lengths)]
+    index = make(tmp_path / "index", lstm, xs)
+    values = np.concatenate(plain_values(lstm, xs, "l0r.h"))
+    np.testing.assert_allclose(index.statistics["l0r.h"].mean, values.mean(0), atol=1e-5)
+
+
+@pytest.mark.slow
 def test_processes_and_clusters_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     distributed = pytest.importorskip("distributed")
     text = tmp_path / "text.txt"

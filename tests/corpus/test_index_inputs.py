@@ -1,5 +1,6 @@
 """An index depends on its model, corpus and labels as they were when it was made, and on nothing else."""
 
+import errno
 import functools
 import io
 import json
@@ -21,7 +22,7 @@ import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
 from hiddenstate.cli import app
 from hiddenstate.corpus import opened
-from hiddenstate.corpus.search import conditions
+from hiddenstate.corpus.search import find
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, FileWriteError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
@@ -133,7 +134,7 @@ def test_an_index_is_that_of_the_model_it_stores(tmp_path: Path, change: str) ->
     query = "l0.h[1] > .0123"
     assert index.search(query).summary()["count"] == again.search(query).summary()["count"] > 0
     weight = tagger.state_dict()["head.weight"]
-    np.testing.assert_allclose(again.reader.tagger.head.weight.detach(), weight, rtol=1e-7)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(again.reader.model.head.weight.detach(), weight, rtol=1e-7)
     hs.studio(tagger, index=again)
     hs.index(tagger, DATA, tmp_path / "index")
 
@@ -175,10 +176,18 @@ def in_float64() -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
+@contextmanager
+def no_default_device() -> Iterator[None]:
+    """In torch 2.8 get_default_device() fails after this."""
+    torch.set_default_device("cpu")
+    torch.set_default_device(None)
+    yield
+
+
 @pytest.mark.parametrize(
     "around",
-    [lambda: torch.autocast("cpu", torch.bfloat16), in_float64, lambda: torch.device("meta")],
-    ids=["autocast", "float64", "device"],
+    [lambda: torch.autocast("cpu", torch.bfloat16), in_float64, lambda: torch.device("meta"), no_default_device],
+    ids=["autocast", "float64", "device", "no device"],
 )
 @pytest.mark.parametrize("kind", ["LSTM", "GRU", "tagger", "language model"])
 def test_an_index_does_not_depend_on_the_types_in_force(tmp_path: Path, kind: str, around: Callable[[], Any]) -> None:
@@ -368,9 +377,9 @@ def test_arrays_that_change_while_they_are_indexed_are_refused(tmp_path: Path, m
 def test_a_corpus_that_changes_while_it_is_tagged_or_scored_is_refused(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    from hiddenstate.corpus.shards import run, worker
+    from hiddenstate.corpus.shards import run
 
-    process = worker.process
+    process = run.process
 
     def process_and_change(*arguments: Any) -> None:
         process(*arguments)
@@ -380,7 +389,7 @@ def test_a_corpus_that_changes_while_it_is_tagged_or_scored_is_refused(
     second = tmp_path / "second.txt"
     shutil.copyfile(text, second)
     monkeypatch.setattr("hiddenstate.corpus.shards.plan.SHARD_BYTES", 300)
-    monkeypatch.setattr("hiddenstate.corpus.tagging.SHARD_BYTES", 300)
+    monkeypatch.setattr("hiddenstate.corpus.tasks.SHARD_BYTES", 300)
     arguments = [command, str(second), str(text), "-o", str(tmp_path / "out"), "--shards"]
     with pytest.raises(FileFormatError, match=r"text\.txt changed"):
         CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -451,10 +460,40 @@ def test_stored_bits_do_not_follow_a_link(tmp_path: Path) -> None:
     assert not list(elsewhere.iterdir())
 
 
+def test_a_read_only_index_answers_without_storing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lstm, xs = lstm_of(), arrays(20, 1)
+    values = np.concatenate(plain_values(lstm, xs, "l0.h"))[:, 1]
+    index = make(tmp_path / "index", lstm, xs)
+
+    def refuse(number: int) -> None:
+        def mkdir(path: Path, **_: Any) -> None:
+            raise OSError(number, os.strerror(number), str(path))
+
+        monkeypatch.setattr(Path, "mkdir", mkdir)
+
+    refuse(errno.EROFS)
+    result = index.search("l0.h[1] > .123")
+    assert result.matched_steps == int((values > np.float32(0.123)).sum()) > 0
+    assert result.cost == index.steps
+    assert not (index.folder / "searched").exists()
+    refuse(errno.ENOSPC)
+    with pytest.raises(FileWriteError, match="make room"):
+        index.search("l0.h[1] > .123")
+
+
+def test_single_letters_among_words_stay_apart(tmp_path: Path) -> None:
+    lines = [["I", "a", "b", "x", "c", "d"], ["longer", "words", "x", "too"]]
+    index = make(tmp_path / "words", lstm_of(), [torch.ones(len(line), 3) for line in lines], tokens=lines)
+    assert "I a b [x] c d" in str(index.search("token = x"))
+    assert index.search("token = x").rows()[1]["before"] in ("I a b", "longer words")
+    letters = make(tmp_path / "letters", lstm_of(), [torch.ones(6, 3)], tokens=[list("Iabxcd")])
+    assert "Iab [x] cd" in str(letters.search("token = x"))
+
+
 def test_stored_bits_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lstm, xs = lstm_of(), arrays(20, 1)
     values = np.concatenate(plain_values(lstm, xs, "l0.h"))
-    monkeypatch.setattr(conditions, "MOST_SEARCHED", 10 * 4096)
+    monkeypatch.setattr(find, "MOST_SEARCHED", 10 * 4096)
     index, searched = make(tmp_path / "index", lstm, xs), tmp_path / "index" / "searched"
     for k in range(1, 60):
         unit, limit = k % 5, np.float32(k / 200)
@@ -470,9 +509,9 @@ def test_bits_that_another_search_forgets_are_made_again(tmp_path: Path, monkeyp
     lstm, xs = lstm_of(), arrays(20, 1)
     values = np.concatenate(plain_values(lstm, xs, "l0.h"))[:, 1]
     index = make(tmp_path / "index", lstm, xs)
-    stored = conditions.make_bits
+    stored = find.make_bits
 
-    def make_and_forget(*arguments: Any) -> int:
+    def make_and_forget(*arguments: Any) -> Any:
         steps = stored(*arguments)
         shutil.rmtree(index.folder / "searched")
         return steps

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import hiddenstate as hs
 from corpus.corpora import WORDS, arrays, lstm_of, make, plain_values, words_of
-from hiddenstate.corpus.search.grammar import Formula, Named, Query, Value, parse_query
+from hiddenstate.corpus.search.grammar import Formula, Named, Query, UnitCondition, parse_query
 from hiddenstate.errors import ArgumentError, NameUnknownError
 
 pytest.importorskip("pyarrow")
@@ -38,7 +38,7 @@ def gru_index(tmp_path_factory: pytest.TempPathFactory) -> hs.Index:
 
 
 def holds(condition: Any, sequence: int, t: int) -> bool:
-    if isinstance(condition, Value):
+    if isinstance(condition, UnitCondition):
         value, number = (PLAIN | PLAIN_GRU)[condition.place][sequence][t, condition.unit], np.float32(condition.number)
         compared = {">": value > number, ">=": value >= number, "<": value < number, "<=": value <= number}
         return bool(compared[condition.op])

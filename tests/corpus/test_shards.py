@@ -254,6 +254,7 @@ with distributed.Client(address) as client:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_dask_goes_on_without_a_worker_and_after_its_client(tmp_path: Path, text: Path) -> None:
     distributed = pytest.importorskip("distributed")

@@ -11,7 +11,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.corpus.shards.plan import Shard, plan
-from hiddenstate.corpus.tagging import TagShards
+from hiddenstate.corpus.tasks import TagShards
 from hiddenstate.engine import kernels
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import hiddenstate as hs
-from hiddenstate.course.figures.first_lesson import tiny
+from hiddenstate.course.figures.stills import tiny
 
 State = Mapping[str, Any]
 

@@ -7,8 +7,7 @@ from urllib.parse import unquote
 import torch
 
 import hiddenstate as hs
-from hiddenstate.course.figures.first_lesson import tiny
-from hiddenstate.course.figures.model_stills import (
+from hiddenstate.course.figures.stills import (
     LINE,
     SENTENCE,
     SPEECH,
@@ -17,6 +16,7 @@ from hiddenstate.course.figures.model_stills import (
     rows_read,
     shakespeare,
     tagger,
+    tiny,
 )
 
 State = Mapping[str, Any]

@@ -76,7 +76,7 @@ class _Folds(HTMLParser):
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("chromium")
 @each_page
 def test_a_question_can_be_answered_before_its_cell_is_seen(site: Path, page: Path) -> None:
     with opened(site, page.stem) as watch:
@@ -89,7 +89,7 @@ def test_a_question_can_be_answered_before_its_cell_is_seen(site: Path, page: Pa
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("chromium")
 def test_a_fold_can_be_opened_before_and_shut_after_and_stays_answered(site: Path) -> None:
     with opened(site, FIRST) as watch:
         page, fold = watch.page, watch.page.locator('.course-after[data-after="why-different"]')
@@ -108,7 +108,7 @@ def test_a_fold_can_be_opened_before_and_shut_after_and_stays_answered(site: Pat
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("chromium")
 def test_a_link_to_a_proof_opens_the_fold_that_it_stands_in(site: Path) -> None:
     with opened(site, FIRST) as watch:
         fold = watch.page.locator('.course-after[data-after="exchanged"]')
@@ -119,7 +119,7 @@ def test_a_link_to_a_proof_opens_the_fold_that_it_stands_in(site: Path) -> None:
 
 
 @NEEDS_CHROMIUM
-@pytest.mark.usefixtures("running")
+@pytest.mark.usefixtures("chromium")
 @each_page
 def test_a_fold_opens_without_a_script(site: Path, page: Path) -> None:
     with opened(site, page.stem, java_script_enabled=False) as watch:

@@ -44,6 +44,7 @@ def kernel() -> Iterator[NotebookClient]:
 
 
 # ipykernel and its event loop warn of their own internals.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @each_page
 def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: NotebookClient) -> None:
@@ -55,6 +56,7 @@ def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: Notebook
     assert printed.count(": right. ") == checked
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: NotebookClient) -> None:
     cells = [

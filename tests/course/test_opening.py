@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from hiddenstate import errors
 from hiddenstate.cli import app
 from hiddenstate.course import opening
-from hiddenstate.course.models import MODELS
+from hiddenstate.course.figures.marks import MODELS
 
 HTML = b"<h1>0</h1>"
 

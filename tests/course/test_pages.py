@@ -8,9 +8,9 @@ import pytest
 from course.chapters import ACTIONS, PAGES, abouts, choices, directives, pieces, roles
 from coursebook.build import JS
 from hiddenstate.course.checks import EXERCISES
-from hiddenstate.course.figures.marks import STILLS
+from hiddenstate.course.figures.marks import MODELS
+from hiddenstate.course.figures.stills import STILLS
 from hiddenstate.course.misconceptions import MISCONCEPTIONS
-from hiddenstate.course.models import MODELS
 
 MOST_WORDS = 1300
 MOST_MINUTES = 220  # of the chapters; the capstone is a separate project

@@ -20,7 +20,7 @@ from studio.browsing import NEEDS_CHROMIUM
 pytest.importorskip("sphinx")
 pytest.importorskip("furo")
 pytest.importorskip("myst_parser")
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.usefixtures("running")]
+pytestmark = [NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
 FIGURES = FIRST_FIGURES | FRAMES
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"

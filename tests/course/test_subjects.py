@@ -18,6 +18,7 @@ from course.test_claims import proofs_of, statements
 from course.test_mutants import holds
 
 Names = dict[str, Any]
+pytestmark = pytest.mark.slow  # runs whole pages with their training
 NUMBERS = ("03", "04", "05", "06", "08")
 
 

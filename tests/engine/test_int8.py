@@ -13,9 +13,11 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import int8, kernels
+from hiddenstate.engine import kernels
+from hiddenstate.engine import weights as int8
 from hiddenstate.engine.call import Call
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
+from support import draws
 
 SIZES = st.sampled_from([1, 3, 17, 33, 65])
 STEP = 1 / 127  # for a hidden state
@@ -110,7 +112,7 @@ def case(seed: int, T: int, N: int, C: int, H: int, L: int, D: int) -> tuple[hs.
 
 @needs_int8
 @pytest.mark.usefixtures("isa", "any_size")
-@settings(max_examples=25)
+@settings(max_examples=draws(25))
 @given(seed=st.integers(0, 2**20), N=st.integers(1, 19), C=SIZES, H=SIZES)
 def test_a_step_is_that_of_the_reference(seed: int, N: int, C: int, H: int) -> None:
     lstm, x, h0, c0 = case(seed, 1, N, C, H, 1, 1)
@@ -210,7 +212,7 @@ def everything(lstm: hs.LSTM, x: Tensor, seed: int) -> list[Tensor]:
 
 
 @pytest.mark.skipif("amx" not in kernels.isas_int8(), reason="this processor has no such registers for 8 bits")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 @given(shape=MATRIX_SHAPES, seed=st.integers(0, 2**20), directions=st.integers(1, 2), threads=st.integers(1, 2))
 def test_matrix_registers_give_the_numbers_of_vectors(
     shape: tuple[int, int, int, int], seed: int, directions: int, threads: int

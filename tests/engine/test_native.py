@@ -20,12 +20,11 @@ from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import call as engine_call
 from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import live_steps, tensors_needing_gradients
-from hiddenstate.engine.observer import LayerObserver
+from hiddenstate.engine.reference import LayerObserver
 from hiddenstate.errors import ShapeError
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES
+from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES, LayerDirection
 from hiddenstate.structure.sizes import Sizes
-from support import Call, assert_all_close, assert_close, calls, gradients, share, told
+from support import Call, assert_all_close, assert_close, calls, draws, gradients, share, told
 
 # The set that every CPU of the architecture supports.
 BASELINE = "neon" if kernels.machine() in ("aarch64", "arm64") else "generic"
@@ -246,7 +245,7 @@ def assert_shares(got: Sequence[Tensor], want: Sequence[Tensor], most: float, wh
     assert max(gaps) <= most, f"{what} differ by {gaps}"
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(calls())
 def test_bfloat16_differs_from_float64_by_its_rounding(call: Call) -> None:
     got, want = told(call, torch.bfloat16), told(call, torch.float64)
@@ -255,7 +254,7 @@ def test_bfloat16_differs_from_float64_by_its_rounding(call: Call) -> None:
     assert_shares(got.gradients, want.gradients, BFLOAT16_GRADIENTS, "gradients")
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(calls())
 def test_instruction_sets_agree(call: Call) -> None:
     """In bfloat16 to about the last place: differences are smaller than its rounding, but sometimes cross a rounding
@@ -269,7 +268,7 @@ def test_instruction_sets_agree(call: Call) -> None:
         assert_shares(got.gradients, want.gradients, 2 * most, "gradients")
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(calls(most_layers=2))
 def test_float64_is_the_references_to_the_last_digits(call: Call) -> None:
     got = told(call, torch.float64)
@@ -297,7 +296,7 @@ def test_whole_calls_give_what_recorded_ones_do(dtype: torch.dtype, call: Call) 
         assert_shares(other, (recorded.out, *recorded.state), most, "values")  # type: ignore[arg-type]
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(calls(most_layers=2), st.sampled_from(DTYPES), st.booleans())
 def test_gradients_outside_training_are_the_same(call: Call, dtype: torch.dtype, edited: bool) -> None:
     """Little is saved there, and what a gradient needs is recomputed on demand, bit for bit."""
@@ -484,7 +483,7 @@ def edits(draw: st.DrawFn, call: Call, dtype: torch.dtype, scope: Any = "write")
     return [one() for _ in range(draw(st.integers(1, 4)))]
 
 
-@settings(max_examples=50)
+@settings(max_examples=draws(50))
 @given(calls(most_layers=2), st.sampled_from([torch.float32, torch.float64]), st.booleans(), st.data())
 def test_edits_are_the_references(call: Call, dtype: torch.dtype, training: bool, data: st.DataObject) -> None:
     """Outputs, states, trace and all gradients."""

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls, gradients
+from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls, draws, gradients
 
 # The compilers warn of their own internals.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -46,7 +46,7 @@ def operands(
     return x, h0, c0, weights, *options, lstm.bias, lstm.bidirectional, keep
 
 
-@settings(max_examples=30)
+@settings(max_examples=draws(30))
 @given(calls())
 def test_it_gives_what_the_reference_does(call: Call) -> None:
     dtype = torch.float32
@@ -415,6 +415,7 @@ def test_a_block_in_another_thread_breaks_the_graph_but_changes_no_result() -> N
     assert_close(whole(lstm)(x)[0], lstm(x)[0])
 
 
+@pytest.mark.slow
 @NEEDS_INDUCTOR
 def test_a_program_compiled_ahead_of_time_runs(tmp_path: Path) -> None:
     model, x = Tagger(num_layers=2).eval(), torch.randn(3, 5, 4)
@@ -505,6 +506,7 @@ def test_compiled_autograd_of_what_is_not_compiled(traces: bool) -> None:
     assert_all_close([torch.empty(0) if value.grad is None else value.grad for value in lstm.parameters()], want)
 
 
+@pytest.mark.slow
 def test_transformations_compile_whole() -> None:
     lstm, x = hs.LSTM(4, 5, 2), torch.randn(4, 3, 4)
     parameters: dict[str, Tensor] = dict(lstm.named_parameters())

@@ -4,7 +4,6 @@ import pathlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from torch.nn.utils import parametrize
 
 import hiddenstate as hs
 from hiddenstate.engine import cell_steps, dispatch, kernels, native
-from hiddenstate.engine.dispatch import CELL_PATHS, PATHS, STREAM_PATHS
-from hiddenstate.engine.paths import autocast, fast
-from hiddenstate.engine.paths.path import Condition, Path, PathReport
+from hiddenstate.engine.call import PathReport
+from hiddenstate.engine.dispatch import CELL_PATHS, PATHS, STREAM_PATHS, Path
+from hiddenstate.engine.paths import fast, native_path, torch_path
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs" / "paths.md"
@@ -31,7 +30,9 @@ def test_the_documentation_lists_the_paths() -> None:
     rows = [line.split("|")[1:3] for line in DOCS.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     listed = [(name.strip().strip("`"), what.strip()) for name, what in rows]
     assert listed[0][0] == "fast"
-    assert listed[1:] == [(path.name, path.what) for path in (*PATHS, *STREAM_PATHS, *CELL_PATHS)]
+    assert listed[1:] == [(path.name, path.what) for path in (PATHS | STREAM_PATHS).values()] + [
+        (path.name, path.what) for path in CELL_PATHS.values()
+    ]
 
 
 @contextmanager
@@ -123,7 +124,7 @@ def test_a_call_takes_the_path_that_is_said(name: str, monkeypatch: pytest.Monke
         return done
 
     found = fast.run_differentiable
-    monkeypatch.setattr(dispatch, "PATHS", tuple(watched(one, taken) for one in PATHS))
+    monkeypatch.setattr(dispatch, "PATHS", {one.name: watched(one, taken) for one in PATHS.values()})
     monkeypatch.setattr(fast, "run_differentiable", run_fast)
     with scope(lstm):
         report = lstm.path(x, **given)
@@ -175,18 +176,29 @@ def test_a_path_that_is_asked_for_inside_a_trace_leaves_the_trace_alone() -> Non
 @pytest.mark.parametrize("name", CASES)
 def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     options, scope, given, _, _ = CASES[name]
-    asked: list[Condition] = []
+    asked: list[object] = []
 
-    @cache  # paths that share a condition still do
-    def counted(condition: Condition) -> Condition:
-        def ask(call: Any) -> str | None:
-            asked.append(condition)
-            return condition(call)
+    def counted(room: Any, condition: str) -> None:
+        ask = getattr(room, condition)
 
-        return ask
+        def asking(*given: Any, **cast: Any) -> str | None:
+            asked.append((room, condition, *cast.values()))
+            answer: str | None = ask(*given, **cast)
+            return answer
 
-    rows = tuple(path._replace(conditions=tuple(map(counted, path.conditions))) for path in PATHS)
-    monkeypatch.setattr(dispatch, "PATHS", rows)
+        monkeypatch.setattr(room, condition, asking)
+
+    for room, condition in (
+        (fast, "why_not_plain"),
+        (fast, "why_not"),
+        (native_path, "why_not_whole"),
+        (native_path, "why_not"),
+        (native_path, "casts_to_bfloat16"),
+        (torch_path, "why_not"),
+        (dispatch, "_why_only_reference"),
+        (dispatch, "_traced_path"),
+    ):
+        counted(room, condition)
     lstm = hs.LSTM(4, 3, **options)
     with scope(lstm):
         lstm.path(torch.randn(5, 2, 4).to(options.get("dtype")), **given)
@@ -196,13 +208,13 @@ def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch
 
 def test_nothing_is_cast_to_ask_for_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     casts: list[Any] = []
-    cast = autocast.cast
+    cast = native_path.cast
 
     def counted(call: Any) -> Any:
         casts.append(call)
         return cast(call)
 
-    monkeypatch.setattr(autocast, "cast", counted)
+    monkeypatch.setattr(native_path, "cast", counted)
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert lstm.path(x).name == "native bfloat16"
@@ -270,7 +282,8 @@ def test_a_stream_takes_the_path_that_is_said(name: str, monkeypatch: pytest.Mon
     stream, x = lstm.stream(2), torch.randn(count, 2, 4).to(options.get("dtype"))
     taken: list[str] = []
     for table in ("PATHS", "STREAM_PATHS"):
-        monkeypatch.setattr(dispatch, table, tuple(watched(one, taken) for one in getattr(dispatch, table)))
+        paths = getattr(dispatch, table).values()
+        monkeypatch.setattr(dispatch, table, {one.name: watched(one, taken) for one in paths})
     with scope(lstm):
         before = stream.path(x)
         assert (taken, stream.t) == ([], 0), "nothing is computed"
@@ -367,7 +380,7 @@ def test_a_cell_takes_the_path_that_is_said(name: str, kind: Any, grad: bool, mo
 
     computed = cell_steps.compute
     monkeypatch.setattr(cell_steps, "compute", compute)
-    rows = tuple(one if one.name == "native" else watched(one, taken) for one in CELL_PATHS)
+    rows = {one.name: one if one.name == "native" else watched(one, taken) for one in CELL_PATHS.values()}
     monkeypatch.setattr(dispatch, "CELL_PATHS", rows)
     edited = "f" if kind is hs.LSTMCell else "z"
     with torch.set_grad_enabled(grad), cell.edit(hs.zero(edited)) if name == "edit" else scope(cell):

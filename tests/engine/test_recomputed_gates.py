@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError
-from support import NEEDS_INDUCTOR, Call, assert_all_close, calls, gradients
+from support import NEEDS_INDUCTOR, Call, assert_all_close, calls, draws, gradients
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 EDITS = [
@@ -46,7 +46,7 @@ def assert_alike(call: Call, dtype: torch.dtype, **options: Any) -> None:
         assert torch.equal(a, b)
 
 
-@settings(max_examples=60)
+@settings(max_examples=draws(60))
 @given(
     calls(),
     st.sampled_from(DTYPES),

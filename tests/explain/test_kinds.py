@@ -10,8 +10,8 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.dynamics.state_map import make_state_map
-from hiddenstate.explain.subject.resolve_target import resolve_target
-from hiddenstate.explain.sweep import adjoint
+from hiddenstate.explain.subject.target import resolve_target
+from hiddenstate.explain.sweep import effects
 
 T = 5
 KINDS: dict[str, Any] = {
@@ -122,7 +122,7 @@ def test_slopes_are_those_of_edits(kind: str, bidirectional: bool) -> None:
     reset = torch.tensor([[False], [False], [True], [False], [False]])
     one = hs.explain.subject(layer, x, head=head, labels="ab", reset=reset)
     target = resolve_target(OF, one)
-    slopes = adjoint.slopes(one, target, one.trace())
+    slopes = effects.slopes(one, target, one.trace())
     assert set(slopes) == {str(place) for place in one.trace()}
     eps = 1e-6
     for k, (place, slope) in enumerate(slopes.items()):

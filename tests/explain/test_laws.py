@@ -10,11 +10,10 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_target
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import Target
+from hiddenstate.explain.subject.target import Target, TargetLike, resolve_target
 from random_lstms import LAW, tracks_of
-from support import layer_options, pair, random_input, random_state
+from support import draws, layer_options, pair, random_input, random_state
 
 
 @st.composite
@@ -42,7 +41,7 @@ def run(target: Target, subject: Subject, x: Any = None) -> float:
         return float(target.of(subject.run(x, keep=target.keep, steps=target.steps)))
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(subjects())
 def test_parts_add_up(drawn: tuple[Subject, int, TargetLike]) -> None:
     subject, row, of = drawn
@@ -75,7 +74,7 @@ def test_parts_add_up(drawn: tuple[Subject, int, TargetLike]) -> None:
         assert sum(edge.amount for edge in edges) == pytest.approx(node.value, abs=100 * law * largest)
 
 
-@settings(max_examples=40)
+@settings(max_examples=draws(40))
 @given(subjects(), st.booleans(), st.integers(0, 99))
 def test_each_effect_is_what_happens(drawn: tuple[Subject, int, TargetLike], denoising: bool, seed: int) -> None:
     subject, row, of = drawn

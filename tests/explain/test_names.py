@@ -30,9 +30,10 @@ def test_no_file_hides_a_name() -> None:
 def test_nothing_is_loaded_until_it_is_used() -> None:
     code = (
         "import sys, hiddenstate\n"
+        "hiddenstate.LSTM\n"
         "assert not [name for name in sys.modules if name.startswith('hiddenstate.explain.')]\n"
         "hiddenstate.explain.logit\n"
-        "assert 'hiddenstate.explain.subject.resolve_target' in sys.modules"
+        "assert 'hiddenstate.explain.subject.target' in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

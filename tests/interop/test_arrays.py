@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentTypeError, MissingDependencyError
-from hiddenstate.interop.arrays import to_array, to_tensor
+from hiddenstate.interop.layouts import to_array, to_tensor
 
 TYPES = ["float16", "float32", "float64", "int32", "bfloat16"]
 

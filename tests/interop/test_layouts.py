@@ -25,7 +25,7 @@ from hiddenstate.interop.layouts import (
     ONNX_GRU,
     ONNX_GRU_RESET_FIRST,
     TORCH,
-    Layout,
+    WeightLayout,
     from_weights,
     layout_for,
     to_weights,
@@ -44,7 +44,7 @@ def random_weights(
     return Weights(ih, hh, b_ih, b_hh, hr)
 
 
-def fitting(layout: Layout, C: int = 5, H: int = 3, **options: Any) -> Weights:
+def fitting(layout: WeightLayout, C: int = 5, H: int = 3, **options: Any) -> Weights:
     """Random weights that a layout stores without adding or losing anything."""
     weights = random_weights(C, H, gates=len(layout.gates), **options)
     if layout.joined_bias or weights.b_ih is None or weights.b_hh is None:
@@ -67,7 +67,7 @@ def assert_same(got: Weights, want: Weights) -> None:
 
 
 @layouts
-def test_every_layout_names_each_gate_once(layout: Layout) -> None:
+def test_every_layout_names_each_gate_once(layout: WeightLayout) -> None:
     assert sorted(layout.gates) == sorted(layout.kind.gate_names)
     assert all(len(group) in (1, len(layout.gates)) for group in (layout.ih, layout.hh))
     assert len(set(layout.names)) == len(layout.names)
@@ -75,7 +75,7 @@ def test_every_layout_names_each_gate_once(layout: Layout) -> None:
 
 @given(st.integers(1, 6), st.integers(1, 6), st.sampled_from([torch.float32, torch.float64, torch.bfloat16]))
 @layouts
-def test_there_and_back_is_exact(layout: Layout, C: int, H: int, dtype: torch.dtype) -> None:
+def test_there_and_back_is_exact(layout: WeightLayout, C: int, H: int, dtype: torch.dtype) -> None:
     if layout.resets_first:
         return  # read-only: see below
     weights = fitting(layout, C, H, dtype=dtype)
@@ -85,7 +85,7 @@ def test_there_and_back_is_exact(layout: Layout, C: int, H: int, dtype: torch.dt
 
 
 @layouts
-def test_without_a_bias(layout: Layout) -> None:
+def test_without_a_bias(layout: WeightLayout) -> None:
     if layout.resets_first:
         return
     weights = random_weights(bias=False, gates=len(layout.gates))
@@ -135,7 +135,7 @@ def test_values_are_copied() -> None:
 
 
 @layouts
-def test_arrays_that_do_not_fit_fail(layout: Layout) -> None:
+def test_arrays_that_do_not_fit_fail(layout: WeightLayout) -> None:
     if layout.resets_first:
         return
     arrays = from_weights(fitting(layout), layout)
@@ -183,7 +183,7 @@ def test_where_each_gate_of_a_gru_is() -> None:
 
 
 @pytest.mark.parametrize("layout", [ONNX_GRU_RESET_FIRST, KERAS_GRU_RESET_FIRST], ids=lambda layout: layout.framework)
-def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: Layout) -> None:
+def test_a_gru_that_resets_first_is_read_if_its_matrix_is_diagonal(layout: WeightLayout) -> None:
     """Compared with the equation n = tanh(W x + b + R (r∘h)), in which biases are not reset."""
     w = random_weights(C=2, gates=3)
     diagonal = w._replace(hh=torch.cat([w.hh[:6], w.hh[6:].diag().diag()]))

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.models.cells import CELL_NAMES
-from hiddenstate.models.folder.model_folder import CARD, CONFIG, load_language_model
-from hiddenstate.models.language.perplexity import measure
+from hiddenstate.models.language.scoring import measure
+from hiddenstate.models.model_folder import CARD, CONFIG, load_language_model
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.studio.bundles.models import bundle_folder
+from hiddenstate.studio.bundles.opening import bundle_folder
 from hiddenstate.text.conllu import read_conllu
 from language_models import TEXT, make
 

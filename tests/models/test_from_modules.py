@@ -9,8 +9,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.folder.model_folder import load, load_language_model
 from hiddenstate.models.language.scoring import score
+from hiddenstate.models.model_folder import load_language_model, load_tagger
 
 CHARS = "abcdef \n"
 WORDS = ["the", "<unk>", "boats", "<eos>", "old", "man"]
@@ -125,7 +125,7 @@ def test_a_model_of_ones_own_does_what_shipped_ones_do(tmp_path: Path) -> None:
     net = Net(len(WORDS), len(TAGS), bidirectional=True)
     tagger = hs.tagger(net, {word: k for k, word in enumerate(WORDS)}, {tag: k for k, tag in enumerate(TAGS)})
     hs.save(tagger, tmp_path / "tagger")
-    again = load(tmp_path / "tagger")
+    again = load_tagger(tmp_path / "tagger")
     sentence = ["the", "old", "man"]
     assert torch.equal(again.read(sentence).probabilities, tagger.read(sentence).probabilities)
     found = hs.explain.attribute(again, sentence, of=hs.explain.logit("DET", word=0), method="shapley")

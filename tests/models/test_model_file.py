@@ -12,7 +12,7 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
-from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
+from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_metadata_that_do_not_fit_are_refused(name: str, value: str, tmp_path: P
 def test_a_layer_is_not_a_damaged_model(tmp_path: Path) -> None:
     path = tmp_path / "gru.safetensors"
     hs.save(hs.GRU(2, 3), path)
-    for read in (load, load_any, load_language_model):
+    for read in (load_tagger, load_any, load_language_model):
         with pytest.raises(FileFormatError, match="is a layer, which reads numbers, not text: expected a tagger or a"):
             read(path)
 

@@ -1,6 +1,6 @@
 import torch
 
-from hiddenstate.models.noise import locked, without_tokens
+from hiddenstate.models.building import locked, without_tokens
 
 
 def test_locked_is_the_same_at_every_step() -> None:

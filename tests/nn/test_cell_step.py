@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
+from hiddenstate.base.torch_internals import interception
 from hiddenstate.engine import kernels
-from hiddenstate.engine.interception import interception
 
 
 def _mode(name: str) -> AbstractContextManager[Any]:

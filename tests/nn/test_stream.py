@@ -38,7 +38,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.nn.fingerprint import fingerprint
+from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.streams.stream_file import KIND
 from support import assert_all_close, assert_close, layer_options, random_state, share
@@ -90,6 +90,16 @@ def test_reset_of_some_rows_and_of_all() -> None:
     stream.reset()
     assert stream.t == 0
     assert_close(stream.feed(x), lstm(x)[0].detach())
+
+
+def test_steps_and_chunks_are_counted_together() -> None:
+    lstm, x = hs.LSTM(3, 4), torch.randn(7, 2, 3)
+    stream = lstm.stream(batch=2)
+    outs = [stream.step(x[0])[None], stream.step(x[1])[None], stream.feed(x[2:5]), stream.step(x[5])[None]]
+    assert stream.t == 6
+    with lstm.edit(hs.zero("l0.h", t=6)):
+        assert not stream.step(x[6]).any()
+    assert_close(torch.cat(outs), lstm(x)[0][:6].detach())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -918,10 +928,10 @@ def test_an_lstm_that_holds_its_stream_is_collected() -> None:
 def test_a_fork_leaves_the_packed_weights_alone() -> None:
     stream = hs.LSTM(4, 3).stream()
     stream.step(torch.zeros(4))
-    packed = stream._runner._packed.stepper()  # type: ignore[attr-defined]
+    packed = stream._packed.stepper()
     other = stream.fork()
     assert torch.equal(other.step(torch.zeros(4)), stream.step(torch.zeros(4)))
-    assert stream._runner._packed.stepper() is packed  # type: ignore[attr-defined]
+    assert stream._packed.stepper() is packed
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -268,6 +268,6 @@ def test_rows_of_every_form_go_the_quick_way(form: Callable[[Any], Any], monkeyp
 
 def test_a_step_of_no_rows_runs_nothing() -> None:
     stream = hs.LSTM(4, 3).stream(batch=3)
-    with mock.patch.object(stream._runner, "run", side_effect=ZeroDivisionError):
+    with mock.patch.object(stream, "_compute", side_effect=ZeroDivisionError):
         assert stream.step(torch.zeros(0, 4), rows=[]).shape == (0, 3)
     assert stream.t == 1

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load
 from hiddenstate.models.model_file import FORMAT
+from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
@@ -104,7 +104,13 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
     assert (done.returncode, done.stderr) == (3, b"malloc\n")
 
 
-@pytest.mark.parametrize("options", [("-O2",), ("-O1", "-g", "-fsanitize=thread")], ids=["plain", "ThreadSanitizer"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("-O2",), id="plain"),
+        pytest.param(("-O1", "-g", "-fsanitize=thread"), id="ThreadSanitizer", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("module", [hs.LSTM(8, 24, num_layers=3), hs.LSTM(8, 24, proj_size=5)], ids=["", "projection"])
 def test_threads_on_one_stream_are_refused(module: hs.LSTM, options: tuple[str, ...], tmp_path: Path) -> None:
     hs.save(module, tmp_path / "m.safetensors")
@@ -122,7 +128,7 @@ def tags_of(program: Path, model: Path, rows: list[list[str]]) -> list[list[str]
 
 
 def test_the_shipped_tagger_gives_the_same_tags(programs: dict[str, Path], tmp_path: Path) -> None:
-    tagger, rows = load("tagger-en"), SENTENCES + ODD
+    tagger, rows = load_tagger("tagger-en"), SENTENCES + ODD
     hs.save(tagger, tmp_path / "t.safetensors")
     got = tags_of(programs["tag"], tmp_path / "t.safetensors", rows)
     assert got == [list(one.tags) for one in tagger.tag(rows)]
@@ -165,7 +171,7 @@ def test_words_in_lower_case(programs: dict[str, Path]) -> None:
     "word", [b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\x80", b"\xc3("]
 )
 def test_words_that_are_not_utf8_are_refused(word: bytes, programs: dict[str, Path], tmp_path: Path) -> None:
-    hs.save(load("tagger-en"), tmp_path / "t.safetensors")
+    hs.save(load_tagger("tagger-en"), tmp_path / "t.safetensors")
     done = subprocess.run(
         [programs["tag"], tmp_path / "t.safetensors"], input=b"a " + word, capture_output=True, check=False
     )
@@ -174,7 +180,7 @@ def test_words_that_are_not_utf8_are_refused(word: bytes, programs: dict[str, Pa
 
 
 def test_files_of_another_kind_are_refused(programs: dict[str, Path], tmp_path: Path) -> None:
-    hs.save(load("tagger-en"), tmp_path / "t.safetensors")
+    hs.save(load_tagger("tagger-en"), tmp_path / "t.safetensors")
     hs.save(hs.LSTM(2, 3), tmp_path / "l.safetensors")
     for reader, path, message in (
         ("numbers", "t", "holds a tagger, expected a layer"),

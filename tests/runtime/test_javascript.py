@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import load
+from hiddenstate.models.model_folder import load_tagger
 from runtime.built import NODE, ROOT, needs_node
 
 pytestmark = needs_node
@@ -96,7 +96,7 @@ def test_the_native_engine_computes(program: Path, tmp_path: Path) -> None:
 
 
 def test_a_tagger(program: Path, tmp_path: Path) -> None:
-    tagger = load("tagger-en")
+    tagger = load_tagger("tagger-en")
     hs.save(tagger, tmp_path / "t.safetensors")
     found = run(program, tmp_path / "t.safetensors", "She can't know what he'd do, or why.")
     (wanted,) = tagger.tag([found["tokens"]])

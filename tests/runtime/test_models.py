@@ -13,9 +13,9 @@ import torch
 
 import hiddenstate as hs
 import language_models
-from hiddenstate.models.folder.model_folder import load, load_any, load_language_model
-from hiddenstate.models.language.generation import generate
+from hiddenstate.models.language.language_model import generate
 from hiddenstate.models.language.sampling import Sampling
+from hiddenstate.models.model_folder import load_any, load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
@@ -42,7 +42,7 @@ except ImportError:
 
 
 def test_taggings_are_the_same(tmp_path: Path) -> None:
-    tagger = load("tagger-en")
+    tagger = load_tagger("tagger-en")
     hs.save(tagger, tmp_path / "t.safetensors")
     ours = hr.load(tmp_path / "t.safetensors")
     rows = [ours.tag(text).words for text in SENTENCES]
@@ -116,7 +116,7 @@ def test_surprise_is_the_same(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     path = tmp_path_factory.mktemp("whole") / "t.safetensors"
-    hs.save(load("tagger-en"), path)
+    hs.save(load_tagger("tagger-en"), path)
     return path.read_bytes()
 
 
@@ -151,7 +151,7 @@ def test_the_code_on_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     code = page.partition("```{code-block} python\n")[2].partition("\n```")[0]
     lstm = hs.LSTM(10, 64)
     hs.save(lstm, tmp_path / "lstm.safetensors")
-    hs.save(load("tagger-en"), tmp_path / "tagger.safetensors")
+    hs.save(load_tagger("tagger-en"), tmp_path / "tagger.safetensors")
     monkeypatch.chdir(tmp_path)
     x = np.random.default_rng(0).standard_normal((5, 10), np.float32)
     names: dict[str, Any] = {"x": x, "result": np.empty(64, np.float32)}

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 
 
 @pytest.mark.parametrize(("layout", "shape"), [("TN", (5, 2, 3)), ("NT", (2, 5, 3)), ("T", (5, 3))])
-def test_there_and_back(layout: Layout, shape: tuple[int, ...]) -> None:
+def test_there_and_back(layout: AxisOrder, shape: tuple[int, ...]) -> None:
     value = torch.randn(shape)
     first = to_time_first(value, layout)
     assert first.shape[0] == 5
@@ -14,5 +14,5 @@ def test_there_and_back(layout: Layout, shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("layout", ["TN", "NT"])
-def test_without_rows(layout: Layout) -> None:
+def test_without_rows(layout: AxisOrder) -> None:
     assert from_time_first(torch.zeros(5, 0, 3), layout).numel() == 0

@@ -3,7 +3,7 @@
 import pytest
 from torch import nn
 
-from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
+from hiddenstate.structure.names import LayerDirection, layer_directions
 from hiddenstate.structure.sizes import Sizes
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.structure import names
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 
 
 def test_places() -> None:

@@ -2,8 +2,7 @@
 
 import pytest
 
-from hiddenstate.structure.names import Layers, split_path
-from hiddenstate.structure.paths import at_path, list_places
+from hiddenstate.structure.names import Layers, at_path, list_places, split_path
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.studio.bundles import bundle, models, modules, traces
+from hiddenstate.studio.bundles import bundle, modules, opening
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ def bundle_of(model: Any, given: Mapping[str, Tensor] | None = None) -> Bundle:
 
 def _found(model: Any, given: Mapping[str, Tensor]) -> bundle.Bundle:
     if isinstance(model, hs.Trace):
-        return traces.bundle_trace(model)
+        return bundle.bundle_trace(model)
     if isinstance(model, Recurrent):
         states = tuple(given[f"{name}0"] for name in model.sizes.kind.carried if f"{name}0" in given)
         state = model.sizes.kind.as_given(states) if states else None
         return modules.bundle_layer(model, numbers=modules.Numbers(given["input"], state) if given else None)
-    return models.bundle_model(model)
+    return opening.bundle_model(model)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -13,10 +13,11 @@ import pytest
 import studio_page
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from studio.browsers import chosen, launch
+from studio.browsers import CHROMIUM, chosen, launch
 
 ORIGIN = "http://studio.test"
-_MAP = json.dumps({"imports": {"studio/": "./modules/"}})
+_LIBRARIES = ("preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals")
+_MAP = json.dumps({"imports": {"studio/": "./modules/", **{name: f"./modules/npm/{name}.js" for name in _LIBRARIES}}})
 _PAGE = f'<!doctype html><meta charset="utf-8"><script type="importmap">{_MAP}</script>'
 
 
@@ -65,7 +66,7 @@ class Modules:
 
 
 class _Shared:
-    """One browser for all open pages: Playwright can't be started twice in a thread."""
+    """One browser for all open pages: Playwright can't be started twice in a thread, and starting takes a second."""
 
     def __init__(self) -> None:
         self.users = 0
@@ -82,12 +83,33 @@ class _Shared:
 
     def leave(self) -> None:
         self.users -= 1
+
+    def close_if_idle(self) -> None:
         if self.users == 0:
             self.browser = None
             self.stack.close()
 
 
 _SHARED = _Shared()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, None, None]:
+    """Close a browser that nobody uses, unless the following test opens one: its event loop would break other tests."""
+    try:
+        return (yield)
+    finally:
+        if "chromium" not in getattr(nextitem, "fixturenames", []):
+            _SHARED.close_if_idle()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The browser that consecutive tests share: starting one takes longer than most tests."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with browser() as opened:
+        yield opened
 
 
 @contextmanager

@@ -3,24 +3,15 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.tagger import Tagger
-from studio.browsers import CHROMIUM
-from studio.browsing import browser
-from studio.chromium import Modules, modules
+from studio.chromium import Modules, chromium, modules, pytest_runtest_teardown
+
+__all__ = ["chromium", "page", "pytest_runtest_teardown", "tagger"]
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """One browser per file: while it is open, its thread has a running event loop, which would break other tests."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with browser() as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def page() -> Iterator[Modules]:
+def page(chromium: Browser) -> Iterator[Modules]:
     """A blank page that can import the studio's modules."""
     with modules() as page:
         yield page
@@ -29,4 +20,4 @@ def page() -> Iterator[Modules]:
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
     """The shipped tagger, in Python."""
-    return load(shipped())
+    return load_tagger(shipped())

@@ -3,17 +3,16 @@ import pickle
 
 import numpy as np
 
-from hiddenstate.studio.audience import KEPT, Audience, Subscriber
-from hiddenstate.studio.messages import Begin, Message, Step, ViewMessage
+from hiddenstate.studio.messages import KEPT, Audience, BeginMessage, Message, StepMessage, Subscriber, ViewMessage
 
 
-def step(t: int) -> Step:
+def step(t: int) -> StepMessage:
     number = np.full((1, 1), t, dtype=np.float32)
-    return Step(t, None, number[0], number, number)
+    return StepMessage(t, None, number[0], number, number)
 
 
 def times(messages: list[Message]) -> list[int]:
-    return [message.t for message in messages if isinstance(message, Begin | Step)]
+    return [message.t for message in messages if isinstance(message, BeginMessage | StepMessage)]
 
 
 def test_what_waits_is_taken_in_order_and_wakes_once() -> None:
@@ -30,13 +29,13 @@ def test_what_waits_is_taken_in_order_and_wakes_once() -> None:
 
 def test_too_many_leave_the_latest_and_a_beginning() -> None:
     looker, states = Subscriber(lambda: None), 3 * KEPT + 5
-    looker.put(Begin(0, np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)))
+    looker.put(BeginMessage(0, np.zeros((1, 1), np.float32), np.zeros((1, 1), np.float32)))
     for t in range(states):
         looker.put(step(t))
     taken = looker.take()
     assert KEPT // 2 <= len(taken) <= KEPT + 1
     first, *rest = taken
-    assert isinstance(first, Begin)
+    assert isinstance(first, BeginMessage)
     assert times(rest) == list(range(first.t, states))  # no gap after the beginning
     assert first.h.item() == first.t - 1  # the state after the last step that was dropped
     assert times(rest)[-1] == states - 1
@@ -74,7 +73,7 @@ def test_what_is_looked_at_is_told_though_many_steps_follow() -> None:
     taken = looker.take()
     (told,) = (message.view for message in taken if isinstance(message, ViewMessage))
     assert told == {"step": 3, "unit": 5}
-    assert isinstance(taken[0], Begin)
+    assert isinstance(taken[0], BeginMessage)
     assert len(taken) <= KEPT + 1
 
 

@@ -3,7 +3,7 @@
 from playwright.sync_api import Browser, expect
 
 import hiddenstate as hs
-from hiddenstate.studio.server.browser import redirect
+from hiddenstate.studio.server.serving import redirect
 from studio.browsing import NEEDS_CHROMIUM, watched
 
 

@@ -1,11 +1,11 @@
 import json
 
 from hiddenstate.cells.gru import GRU
-from hiddenstate.studio.bundles.bundle import Bundle, Given, assign_ids
+from hiddenstate.studio.bundles.bundle import Bundle, InputSteps, assign_ids
 
 
 def test_head() -> None:
-    bundle = Bundle("layer", "ours", {"input_size": 4}, b"weights", given=Given(2, ["a", "é"]), cell=GRU)
+    bundle = Bundle("layer", "ours", {"input_size": 4}, b"weights", given=InputSteps(2, ["a", "é"]), cell=GRU)
     head = json.loads(bundle.head_bytes())
     assert head["cell"] == "GRU"
     assert head["cells"]["GRU"] == {"gates": ["r", "z", "n"], "states": ["h"]}

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.studio.bundles.captured_inputs import capture_input
+from hiddenstate.studio.bundles.modules import capture_input
 
 
 class Model(nn.Module):

@@ -72,7 +72,7 @@ def test_alignment_by_position(page: Modules) -> None:
 
 def parting(page: Modules, distance: list[float | None], reverse: bool = False) -> dict[str, int]:
     script = """async ([distance, reverse]) => (await import("studio/panels/compare/distance.js"))
-      .partingOf(distance.map((size) => size ?? NaN), reverse)"""
+      .parting(distance.map((size) => size ?? NaN), reverse)"""
     return page.run(script, [distance, reverse])  # type: ignore[no-any-return]
 
 

@@ -239,7 +239,7 @@ def test_a_search_and_its_passages(studio: Shown, index: hs.Index) -> None:
 @NEEDS_CHROMIUM
 def test_a_query_from_the_sentence(studio: Shown, index: hs.Index) -> None:
     page = look(studio, ".brush-words .passage-token", page="search", unit=4)
-    values = index.reader.tagger.read(TEXT.split())  # type: ignore[attr-defined]
+    values = index.reader.model.read(TEXT.split())
     assert len(values.words) == page.locator(".brush-words .passage-token").count()
     boxes = [page.locator(".brush-words .passage-token").nth(k).bounding_box() for k in (1, 2)]
     assert boxes[0]
@@ -265,8 +265,8 @@ def test_a_query_from_the_sentence(studio: Shown, index: hs.Index) -> None:
 @NEEDS_CHROMIUM
 def test_queries_from_values(page: Any) -> None:
     script = """async (given) => {
-      const { queryOf } = await import("studio/panels/search/query.js");
-      return given.map((one) => queryOf("l0.h[1]", ...one));
+      const { spanQuery } = await import("studio/panels/search/query.js");
+      return given.map((one) => spanQuery("l0.h[1]", ...one));
     }"""
     stored = [-0.5, 0.5]
     given = [[[0.7, 0.9], 0, stored], [[0.3], 0, stored], [[-0.7, -0.6, -0.9], 0, stored], [[-0.25, -0.3], 0, []]]

@@ -303,6 +303,35 @@ def test_search(studio: Shown, tagger: Tagger) -> None:
     assert names["reading"].tags[1] == "VERB"
 
 
+def test_the_word_to_search_for_is_kept_until_the_cursor_moves(studio: Shown) -> None:
+    studio.look(step=0)
+    edits = studio.panel("edits")
+    word = edits.get_by_label("Word whose prediction should change")
+    word.select_option("2")
+    edits.get_by_role("button", name="Forget nothing").click()
+    expect(edits.locator(".edit-list")).to_be_visible()
+    expect(word).to_have_value("2")
+    for step in ("1", "0"):
+        studio.panel("sentence").locator(".word").nth(int(step)).click()
+        expect(word).to_have_value(step)
+
+
+def test_a_search_that_begins_right_after_an_edit_goes_on(studio: Shown) -> None:
+    studio.look(step=0)
+    edits = studio.panel("edits")
+    edits.evaluate(
+        """async (edits) => {
+          const press = (name) => [...edits.querySelectorAll("button")].find((one) => one.textContent === name).click();
+          press("Forget nothing");
+          for (let k = 0; k < 1000; k += 1) await null; // the page is drawn, but effects have not run yet
+          press("Search");
+        }"""
+    )
+    expect(edits.locator(".edit-progress")).to_contain_text("tried")
+    studio.page.wait_for_timeout(100)
+    expect(edits.get_by_role("button", name="Stop")).to_be_visible(timeout=1)
+
+
 def test_search_is_stopped(studio: Shown) -> None:
     studio.look(step=0)  # "I" is a pronoun whichever single unit is silenced
     edits = studio.panel("edits")

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 import hiddenstate as hs
 from hiddenstate import explain
 from hiddenstate.explain.ledger.cell import Ledger
-from hiddenstate.explain.ledger.readout import ReadoutLedger
+from hiddenstate.explain.ledger.run import ReadoutLedger
 from hiddenstate.models.tagger.tagger import Tagger
 from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE, watched
@@ -113,6 +113,19 @@ def test_words_are_followed_by_pointer_and_keys(studio: Shown) -> None:
     assert "word=3" in held(studio, "word")
     expect(hit.nth(2)).to_be_focused()
     expect(hit.nth(2)).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_unit_that_is_typed_stays_while_words_are_pointed_at(studio: Shown) -> None:
+    look(studio, memory="l1.c[125]", step=4)
+    ledger = studio.panel("ledger")
+    unit = ledger.get_by_label("Unit of the memory")
+    unit.press("Control+a")
+    unit.press_sequentially("12")
+    ledger.locator(".word-chart-hit").nth(1).hover()
+    expect(ledger.locator(".ledger-says")).to_contain_text("At “old”")
+    expect(unit).to_have_value("12")
+    unit.press("Enter")
+    expect(ledger.locator(".ledger-says")).to_contain_text("l1.c[12]")
 
 
 @pytest.mark.parametrize("measure", ["logit", "probability"])
@@ -253,7 +266,7 @@ def edit(unit: int, place: str = "l0.c", t: int = 1, kind: str = "set") -> dict[
     ],
 )
 def test_edits_of_a_patch_stand_together(page: Modules, edits: list[dict[str, Any]], bundles: list[int]) -> None:
-    script = 'async (edits) => (await import("studio/panels/edits/list.js")).bundlesOf(edits)'
+    script = 'async (edits) => (await import("studio/panels/edits/list.js")).bundles(edits)'
     found = page.run(script, edits)
     assert [each["count"] for each in found] == bundles
     assert [each["from"] for each in found] == [sum(bundles[:k]) for k in range(len(bundles))]

@@ -13,7 +13,7 @@ import torch
 from playwright.sync_api import Browser, Frame, Page, expect
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import save
+from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.studio import assets
 from hiddenstate.studio.view import Studio

@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from hiddenstate.studio import html
+from hiddenstate.studio import page as html
 from hiddenstate.studio.bundles.bundle import Bundle
 
 EVIL = "</script><script>alert(1)</script><!-- <script> \u2028 ]]> & \"'"
@@ -32,7 +32,7 @@ class Elements(HTMLParser):
 
 
 def test_data_ends_no_element() -> None:
-    page = html.data("boot", {"text": EVIL, EVIL: [1, "é戦"]})
+    page = html.data_element("boot", {"text": EVIL, EVIL: [1, "é戦"]})
     found = Elements(f"<p>{page}<b>")
     assert found.tags == ["p", "script", "b"]
     assert json.loads(found.data["boot"]) == {"text": EVIL, EVIL: [1, "é戦"]}
@@ -41,13 +41,13 @@ def test_data_ends_no_element() -> None:
 
 def test_packed_fails() -> None:
     with pytest.raises(AssertionError):
-        html.packed("modules", "a<b")
+        html.script_element("modules", "a<b")
 
 
 def test_boot() -> None:
-    boot = html.boot("file", {"a": Bundle("lstm", EVIL, {}, b"")}, {"text": EVIL})
+    boot = html.boot_data("file", {"a": Bundle("lstm", EVIL, {}, b"")}, {"text": EVIL})
     assert boot["models"] == [{"id": "a", "name": EVIL, "kind": "lstm"}]
-    assert Elements(html.data("boot", boot)).tags == ["script"]
+    assert Elements(html.data_element("boot", boot)).tags == ["script"]
 
 
 def test_fill() -> None:
@@ -58,4 +58,6 @@ def test_fill() -> None:
 
 
 def test_policy() -> None:
-    assert html.policy(script="'self'") == "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'"
+    assert (
+        html.allow_only(script="'self'") == "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'"
+    )

@@ -9,9 +9,8 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, RankError, ShapeError
-from hiddenstate.studio.audience import Subscriber
 from hiddenstate.studio.live import LiveStream
-from hiddenstate.studio.messages import Begin, Message, Step, frame
+from hiddenstate.studio.messages import BeginMessage, Message, StepMessage, Subscriber, frame
 
 
 def watched(**options: Any) -> tuple[hs.LSTM, LiveStream, Subscriber]:
@@ -32,12 +31,12 @@ def test_steps_are_told_with_the_state_after_them() -> None:
     messages = looker.take()
     assert kinds(messages) == "BSSS"
     begin, *steps = messages
-    assert isinstance(begin, Begin)
+    assert isinstance(begin, BeginMessage)
     assert begin.t == 0
     assert not begin.h.any()
     out, (_, c) = lstm(x)
     for t, step in enumerate(steps):
-        assert isinstance(step, Step)
+        assert isinstance(step, StepMessage)
         assert (step.t, step.token) == (t, "abc"[t])
         assert np.array_equal(step.x, x[t].numpy())
         assert torch.allclose(torch.from_numpy(step.h[-1]), out[t], atol=1e-6)
@@ -51,8 +50,8 @@ def test_steps_of_a_gru_have_one_state() -> None:
     stream.audience.join(looker)
     stream.step(torch.ones(4))
     begin, step = looker.take()
-    assert isinstance(begin, Begin)
-    assert isinstance(step, Step)
+    assert isinstance(begin, BeginMessage)
+    assert isinstance(step, StepMessage)
     assert (begin.c, step.c) == (None, None)
     torch.testing.assert_close(torch.from_numpy(step.h), gru(torch.ones(1, 4))[1])
     stream.state = stream.state
@@ -73,8 +72,8 @@ def test_what_is_told_stays_as_it_was() -> None:
     x.zero_()
     stream.step(x)
     _, first, second = looker.take()
-    assert isinstance(first, Step)
-    assert isinstance(second, Step)
+    assert isinstance(first, StepMessage)
+    assert isinstance(second, StepMessage)
     assert first.x.tolist() == [1, 1, 1, 1]
     assert not np.array_equal(first.h, second.h)
 
@@ -97,10 +96,10 @@ def test_one_who_comes_later_is_told_where_the_stream_stands() -> None:
     stream.step(x)
     assert kinds(first.take()) == "BSS"
     begin, step = second.take()
-    assert isinstance(begin, Begin)
+    assert isinstance(begin, BeginMessage)
     assert begin.t == 1
     assert begin.h.any()
-    assert isinstance(step, Step)
+    assert isinstance(step, StepMessage)
 
 
 @pytest.mark.parametrize("change", ["reset", "state", "load", "unwatched", "left"])
@@ -127,7 +126,7 @@ def test_whatever_else_changes_the_state_is_noticed(change: str, tmp_path: Path)
     messages = looker.take()
     assert kinds(messages) == "BSBS"
     begin = messages[2]
-    assert isinstance(begin, Begin)
+    assert isinstance(begin, BeginMessage)
     assert begin.t == {"reset": 0, "state": 1, "load": 1}.get(change, 2)
 
 
@@ -153,7 +152,7 @@ def test_a_row_of_several() -> None:
     x = torch.randn(2, 4)
     stream.step(x)
     _, step = looker.take()
-    assert isinstance(step, Step)
+    assert isinstance(step, StepMessage)
     assert np.array_equal(step.x, x[1].numpy())
     assert step.c is not None
     assert np.array_equal(step.c, stream.state[1][:, 1].numpy())

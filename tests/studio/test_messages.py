@@ -10,7 +10,17 @@ import torch
 from studio_page import WEB
 
 from hiddenstate.errors import MessageError
-from hiddenstate.studio.messages import MOST_BYTES, VIEW, Begin, Step, ViewMessage, decode, encode, frame, read
+from hiddenstate.studio.messages import (
+    MOST_BYTES,
+    VIEW,
+    BeginMessage,
+    StepMessage,
+    ViewMessage,
+    decode,
+    encode,
+    frame,
+    read,
+)
 
 
 def floats(*shape: int) -> Any:
@@ -18,7 +28,7 @@ def floats(*shape: int) -> Any:
 
 
 def test_frame() -> None:
-    data = frame(Step(7, "wörd", floats(2), floats(1, 3), floats(1, 2)))
+    data = frame(StepMessage(7, "wörd", floats(2), floats(1, 3), floats(1, 2)))
     (length,) = struct.unpack("<I", data[:4])
     header = json.loads(data[4 : 4 + length])
     assert header == {"type": "step", "t": 7, "token": "wörd", "arrays": {"x": [2], "h": [1, 3], "c": [1, 2]}}
@@ -26,7 +36,7 @@ def test_frame() -> None:
 
 
 def test_encode() -> None:
-    header, numbers = encode(Begin(0, floats(1, 2), floats(1, 2)))
+    header, numbers = encode(BeginMessage(0, floats(1, 2), floats(1, 2)))
     assert header == {"type": "begin", "t": 0, "arrays": {"h": (1, 2), "c": (1, 2)}}
     assert len(numbers) == 16
     assert encode(ViewMessage({"step": 1})) == ({"type": "view", "view": {"step": 1}}, b"")
@@ -165,5 +175,5 @@ def test_a_number_that_no_json_can_give_back_is_refused(value: str) -> None:
 
 
 def test_half_a_character_in_a_token() -> None:
-    data = frame(Step(0, "\ud83d", floats(1), floats(1, 1), floats(1, 1)))
+    data = frame(StepMessage(0, "\ud83d", floats(1), floats(1, 1), floats(1, 1)))
     assert json.loads(data[4 : 4 + int.from_bytes(data[:4], "little")])["token"] == "\ud83d"

@@ -10,10 +10,9 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import MessageError, MissingDependencyError
-from hiddenstate.studio import notebook
-from hiddenstate.studio.audience import KEPT
-from hiddenstate.studio.notebook import framed, trace_html
-from hiddenstate.studio.view import Studio
+from hiddenstate.studio import view as notebook
+from hiddenstate.studio.messages import KEPT
+from hiddenstate.studio.view import Studio, framed, trace_html
 from studio.test_html import EVIL, Elements
 
 SECONDS = 10

@@ -10,10 +10,9 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, NameUnknownError
-from hiddenstate.models.folder.model_folder import load, load_language_model, save, shipped
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save, shipped
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
-from hiddenstate.studio.bundles.opening import named, opened
+from hiddenstate.studio.bundles.opening import bundle_folder, bundle_model, named, opened
 from hiddenstate.studio.live import LiveStream
 from language_models import make
 
@@ -39,7 +38,7 @@ def test_a_language_model_and_its_folder(tmp_path: Path) -> None:
 
 
 def test_weights_in_memory_are_as_small_as_they_can_be_without_a_change() -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     assert len(bundle_model(tagger).weights) == len(bundle_folder(shipped()).weights)  # they were float16 on disk
     with torch.no_grad():
         tagger.head.bias[0] = 0.1  # float16 has no such number
@@ -88,7 +87,7 @@ def test_whatever_has_an_lstm() -> None:
     model = nn.ModuleDict({"encoder": nn.LSTM(4, 3), "decoder": hs.LSTM(3, 3)})
     assert opened(lstm).name == "LSTM(4, 3)"
     assert opened(model, path="encoder").name == "encoder"
-    assert opened(load(shipped()), path="char_lstm").kind == "layer"
+    assert opened(load_tagger(shipped()), path="char_lstm").kind == "layer"
     assert opened(lstm.trace(x)).kind == "trace"
     assert opened(lstm.stream()).config["input_size"] == 4
     assert opened(LiveStream(lstm.stream()), "live").name == "live"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import hiddenstate as hs
-from hiddenstate.models.folder.model_folder import save, shipped
+from hiddenstate.models.model_folder import save, shipped
 from hiddenstate.studio import assets
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.page import offline_page, packed, write_page

@@ -53,7 +53,8 @@ def test_store_undoes_and_redoes(page: Modules) -> None:
         + """
         const store = createStore(first);
         const seen = [];
-        store.onHistory(() => seen.push([store.canUndo, store.canRedo, store.undoLabel]));
+        const { effect } = await import("@preact/signals");
+        effect(() => void seen.push([store.canUndo, store.canRedo, store.undoLabel]));
         store.change({ pinned: [3] }, "pin unit 3");
         store.set({ step: 5 });
         store.change({ pinned: [3, 4] }, "pin unit 4");
@@ -158,11 +159,11 @@ def test_address_fails(page: Modules, broken: str) -> None:
     assert len(found["broken"]) == 2
 
 
-INPUT = 'const { rowsOf } = await import("studio/state/input.js");'
+INPUT = 'const { parseRows } = await import("studio/state/input.js");'
 
 
 def test_signals(page: Modules) -> None:
-    body = INPUT + "return given.map((text) => rowsOf(text, 2).map((row) => [...row]));"
+    body = INPUT + "return given.map((text) => parseRows(text, 2).map((row) => [...row]));"
     impulse, step, noise, again, other, rows = run(
         page, body, ["impulse 4", "step 4", "noise 9 7", "noise 9 7", "noise 9 8", " 1, -2.5\n3;4e1 \n"]
     )
@@ -186,7 +187,7 @@ def test_signals(page: Modules) -> None:
     ids=str.split,
 )
 def test_signals_fail(page: Modules, text: str, complaint: str) -> None:
-    assert complaint in run(page, INPUT + "try { rowsOf(given, 2) } catch (error) { return error.message }", text)
+    assert complaint in run(page, INPUT + "try { parseRows(given, 2) } catch (error) { return error.message }", text)
 
 
 SCALES = (
@@ -278,6 +279,21 @@ def test_svg_stands_alone(page: Modules) -> None:
     assert "class=" not in text
 
 
+def test_a_picture_for_a_file_follows_nothing_afterwards(page: Modules) -> None:
+    body = """
+        const { still } = await import("studio/ui/app.js");
+        const { jsx } = await import("preact/jsx-runtime");
+        const { signal } = await import("@preact/signals");
+        const [shown, drawn] = [signal(1), []];
+        const Picture = () => (drawn.push(shown.value), jsx("svg", { children: jsx("text", { children: shown }) }));
+        const picture = still(jsx(Picture, {}));
+        shown.value = 2;
+        await new Promise((done) => setTimeout(done, 100));
+        return [picture.outerHTML, drawn, still(null)];
+    """
+    assert run(page, body) == ["<svg><text>1</text></svg>", [1], None]
+
+
 def test_orders(page: Modules) -> None:
     body = """
         const { byLikeness, changes, correlations } = await import("studio/panels/heatmap/order.js");
@@ -304,7 +320,7 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { columnsOf, exampleOf, shownRows } = await import("studio/panels/table/rows.js");
+    const { filterExample, sortedRows, tableColumns } = await import("studio/panels/table/rows.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
@@ -314,9 +330,9 @@ TABLE = """
     const run = { tokens, steps: 3, tracks: [track], heads, surprise };
     const session = { run, model: { quantities: [..."ifgoch"] } };
     const view = { track: "l0", unit: 0, pinned: [1], head: "upos", rows: "step", filter: "", ...given };
-    const columns = columnsOf(session, view);
-    const [keys, steps] = [columns.map((c) => c.key), shownRows(columns, session, view).map((r) => r.step)];
-    return { keys, steps, example: exampleOf(columns, session, view) };
+    const columns = tableColumns(session, view);
+    const [keys, steps] = [columns.map((c) => c.key), sortedRows(columns, session, view).map((r) => r.step)];
+    return { keys, steps, example: filterExample(columns, session, view) };
 """
 
 
@@ -402,10 +418,10 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { words } = await import("studio/panels/lines/axes.js");
+        const { tokenTicks } = await import("studio/panels/lines/layout.js");
         const shown = (token, steps) => {
-          const made = words({ tokens: Array(steps).fill(token), steps }, 600, 100);
-          return [made.length, made[0].getAttribute("text-anchor")];
+          const made = tokenTicks({ tokens: Array(steps).fill(token), steps }, 600);
+          return [made.length, made[0].isSlanted ? "end" : "middle"];
         };
         return [shown("word", 20), shown("word", 100), shown("\u0301a", 20), shown(" ", 20)];
     """

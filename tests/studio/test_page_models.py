@@ -177,6 +177,18 @@ def test_numbers(studio: Shown) -> None:
     assert numbers(page, ".row-number")[0] == pytest.approx(float(h[h.abs().argmax()]), abs=WITHIN)
 
 
+def test_a_count_that_is_cleared_stays_empty(studio: Shown) -> None:
+    studio.look(model="numbers", text="noise 24 0")
+    steps = studio.page.get_by_label("Steps", exact=True)
+    steps.press("Control+a")
+    steps.press("Delete")
+    studio.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
+    expect(steps).to_have_value("")
+    steps.press_sequentially("12")
+    expect(steps).to_have_value("12")
+    expect(studio.page.locator("#transport output")).to_have_text("0 / 11")
+
+
 def test_numbers_fail(studio: Shown) -> None:
     studio.look(model="numbers", text="1,2,3")
     page = studio.page
@@ -481,6 +493,7 @@ def test_comparison_of_numbers(studio: Shown) -> None:
 def test_focus_is_seen_in_the_microscope(studio: Shown, theme: str, zoom: str) -> None:
     studio.look(model="numbers", text="step 12", theme=theme, zoom=zoom)
     studio.page.keyboard.press("Tab")  # the rest is about the keyboard
+    expect(studio.page.locator("#microscope .hs-press").first).to_be_attached()
     marks = studio.page.locator("#microscope .hs-press").evaluate_all("""(all) => {
       const probe = document.createElement("i");
       probe.style.color = "var(--focus)";

@@ -71,6 +71,26 @@ def test_typing(page: Page, tagger: Tagger) -> None:
     expect(page.locator(".problem").first).to_be_hidden()
 
 
+@pytest.mark.skipif(FIREFOX, reason="only Chromium counts the objects of a page")
+def test_runs_of_earlier_texts_are_forgotten(page: Page) -> None:
+    for count in range(1, 21):
+        page.locator("#text").fill("word " * count)
+        expect(page.locator(".word")).to_have_count(count)
+    devtools = page.context.new_cdp_session(page)
+    prototype = devtools.send("Runtime.evaluate", {"expression": "Object.prototype"})["result"]["objectId"]
+    found = devtools.send("Runtime.queryObjects", {"prototypeObjectId": prototype})["objects"]["objectId"]
+    tracks = devtools.send(
+        "Runtime.callFunctionOn",
+        {
+            "objectId": found,
+            "functionDeclaration": "function () { return this.filter((one) => one.info && one.values).length; }",
+            "returnByValue": True,
+        },
+    )
+    devtools.detach()
+    assert tracks["result"]["value"] < 4 * 10  # a run has 4
+
+
 def test_text_is_text(page: Page) -> None:
     page.locator("#text").fill("<img src=x onerror=alert(1)> & <script>alert(2)</script>")
     expect(page.locator(".word-token").first).to_have_text("<")

@@ -7,12 +7,10 @@ import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from hiddenstate.studio.audience import Audience
 from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.messages import MOST_BYTES, ViewMessage
+from hiddenstate.studio.messages import MOST_BYTES, Audience, ViewMessage
 from hiddenstate.studio.server.guard import server_names
-from hiddenstate.studio.server.site import Site
-from hiddenstate.studio.server.sockets import Pages
+from hiddenstate.studio.server.site import Pages, Site
 from studio.test_html import EVIL, Elements
 
 TOKEN = "secret-token"

@@ -31,8 +31,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependen
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.server import serving
 from hiddenstate.studio.server.serving import Running, is_local, page_url, serve
-from hiddenstate.studio.server.site import Site
-from hiddenstate.studio.server.sockets import MOST_PAGES
+from hiddenstate.studio.server.site import MOST_PAGES, Site
 from hiddenstate.studio.view import Studio
 
 SECONDS = 20  # the limit for anything here

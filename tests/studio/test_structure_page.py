@@ -2,6 +2,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from itertools import product
+from math import floor
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, expect
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.structure.names import GATES
+from hiddenstate.structure.weights import equations
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules, modules
@@ -91,8 +93,9 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
         "bias": layer.bias,
         "projSize": 0,
     }
-    expression = """[m.codeOf(given.sizes, false), m.countOf(given.sizes), (await import("studio/runtime/lstm.js"))
-        .tracksOf(given.sizes).flatMap((track) => m.weightsOf(given.sizes, track, given.gates))]"""
+    expression = """[m.pythonCall(given.sizes, false), m.parameterCount(given.sizes),
+        (await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
+        .flatMap((track) => m.gateWeights(given.sizes, track, given.gates))]"""
     given = {"sizes": sizes, "kind": layer.mode, "gates": layer.sizes.kind.gate_names}
     code, count, found = run(script, "structure/sizes", expression, given)
     structure = layer.structure()
@@ -106,12 +109,12 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
 def test_weights_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """Each gate's weight: its name, its place in torch's parameters, its shape and count."""
     expression = """(await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
-        .flatMap((track) => m.weightsOf(given.sizes, track, given.gates))"""
+        .flatMap((track) => m.gateWeights(given.sizes, track, given.gates))"""
     found = run(script, "structure/sizes", expression, {"sizes": sizes, "gates": GATES})
     structure = hs.structure_of(hs.Sizes(**arguments(sizes)))
     names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
     assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
-    assert run(script, "structure/sizes", "m.countOf(given)", sizes) == structure.count
+    assert run(script, "structure/sizes", "m.parameterCount(given)", sizes) == structure.count
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
@@ -120,9 +123,9 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
         code, flows, parameters = run(
             script,
             "structure/sizes",
-            """[m.codeOf(given, given.batchFirst), m.flowsOf(given, given),
+            """[m.pythonCall(given, given.batchFirst), m.flows(given, given),
                 (await import("studio/runtime/lstm.js")).tracksOf(given)
-                  .flatMap((track) => m.parametersOf(given, track))]""",
+                  .flatMap((track) => m.parameters(given, track))]""",
             {**sizes, **call},
         )
         lstm = eval(code, {"hs": hs})
@@ -143,7 +146,7 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
 def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
     """Each line of Python that the sandbox claims to be true is true for random numbers."""
     for call in CALLS:
-        facts = run(script, "structure/equations", "m.factsOf(given, given)", {**sizes, **call})
+        facts = run(script, "structure/equations", "m.facts(given, given)", {**sizes, **call})
         lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
         lead = (call["N"], call["T"]) if call["batchFirst"] else (call["T"], call["N"])
         out, (h_n, _) = lstm(torch.randn(*lead, sizes["inputSize"]))
@@ -159,9 +162,9 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, with the tensor's shape under every name."""
     given = {"sizes": sizes, "gates": GATES}
-    expected = hs.structure.equations.equations(hs.Sizes(**arguments(sizes)))
+    expected = equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
-        lines = run(script, "structure/equations", f"m.equationsOf(given.sizes, given.gates, {layer})", given)
+        lines = run(script, "structure/equations", f"m.equations(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
         assert texts == [line.replace(" ", "") for line in expected]
         lstm = hs.LSTM(**arguments(sizes))
@@ -219,15 +222,24 @@ def test_weights_are_read_by_name(studio: Shown, tagger: Tagger) -> None:
 
 
 def test_pointing_reads_the_weight_under_the_pointer(studio: Shown, tagger: Tagger) -> None:
-    """A weight is one pixel in the tagger's matrices, which begin at (52, 40); Firefox rounds the pointer's
-    position."""
+    """A weight is one pixel in the tagger's matrices, which begin at (52, 40). Firefox rounds the position of a click
+    in the window, so it is a whole number here."""
     look(studio, track="l1")
     panel = studio.panel("weights")
-    panel.locator(".st-holder").hover(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
-    expect(panel.locator(".st-said")).to_contain_text(f"W_io[17, 200] = {tagger.lstm.weight('l1.W_io')[17, 200]:.4f}")
-    panel.locator(".st-holder").click(position={"x": 52 + 200.25, "y": 40 + 3 * 128 + 17.5})
+    holder = panel.locator(".st-holder")
+    holder.hover(position={"x": 52 + 200, "y": 40 + 3 * 128 + 17})  # scrolls there
+    expect(panel.locator(".st-said")).to_contain_text("W_io[")
+    left, top = holder.evaluate("element => { const box = element.getBoundingClientRect(); return [box.x, box.y]; }")
+    x, y = round(left + 52 + 200.5), round(top + 40 + 3 * 128 + 17.5)
+    column, unit = floor(x - left) - 52, floor(y - top) - 40 - 3 * 128
+    assert abs(column - 200) <= 1
+    assert abs(unit - 17) <= 1
+    studio.page.mouse.move(x, y)
+    weight = tagger.lstm.weight("l1.W_io")[unit, column]
+    expect(panel.locator(".st-said")).to_contain_text(f"W_io[{unit}, {column}] = {weight:.4f}")
+    studio.page.mouse.click(x, y)
     expect(studio.panel("microscope").locator(".hs-crumb[aria-current]")).to_have_text("gate o")
-    expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text("unit 17")
+    expect(studio.panel("microscope").locator(".hs-crumb[data-zoom=unit]")).to_have_text(f"unit {unit}")
 
 
 def test_colours_are_those_of_the_weights(studio: Shown, tagger: Tagger) -> None:
@@ -390,7 +402,7 @@ def test_titles_of_weights_keep_apart(script: Modules) -> None:
         {"parameter": name, "rows": 512, "columns": columns, "vector": name.startswith("bias")}
         for name, columns in zip(names, [1, 128, 1, 1], strict=True)
     ]
-    figure = run(script, "structure/layout", "m.figureOf(given, 600)", matrices)
+    figure = run(script, "structure/layout", "m.placeMatrices(given, 600)", matrices)
     assert figure["pixel"] == 1
     starts = [one["x"] for one in figure["placed"]]
     assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide

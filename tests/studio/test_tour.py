@@ -280,7 +280,9 @@ SETTLED = """async () => {
 }"""
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE, ZOOMED], ids=["wide", "phone", "zoomed"])
+@pytest.mark.parametrize(
+    "size", [WIDE, PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)], ids=["wide", "phone", "zoomed"]
+)
 def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSize) -> None:
     with shown(chromium, hs.studio(text=TEXT), size) as studio:
         studio.look(tour=1)

@@ -4,7 +4,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError
-from hiddenstate.studio.bundles.traces import bundle_trace
+from hiddenstate.studio.bundles.bundle import bundle_trace
 
 
 def test_a_row() -> None:

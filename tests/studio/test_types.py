@@ -13,7 +13,10 @@ from studio_page import WEB
 
 COMPILER = "node_modules/typescript/bin/tsc"
 
-pytestmark = pytest.mark.skipif(not (WEB / COMPILER).exists(), reason="npm's registry could not be reached")
+pytestmark = [
+    pytest.mark.slow,  # `make lint` checks the same
+    pytest.mark.skipif(not (WEB / COMPILER).exists(), reason="npm's registry could not be reached"),
+]
 
 
 def errors(*options: str) -> str:

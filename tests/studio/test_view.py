@@ -14,9 +14,8 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentTypeError, MessageError
 from hiddenstate.studio import server
-from hiddenstate.studio.audience import Subscriber
 from hiddenstate.studio.live import LiveStream
-from hiddenstate.studio.messages import ViewMessage
+from hiddenstate.studio.messages import Subscriber, ViewMessage
 
 
 def test_the_function_has_the_packages_name_and_the_package_can_still_be_imported() -> None:

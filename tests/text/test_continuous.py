@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.text.continuous import Rows, spans
+from hiddenstate.text.batches import Rows, spans
 
 
 @given(st.integers(1, 40), st.integers(1, 6), st.integers(1, 9))

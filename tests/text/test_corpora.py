@@ -11,7 +11,17 @@ import pytest
 
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, FileWriteError, MissingDependencyError
 from hiddenstate.text import corpora
-from hiddenstate.text.corpora import ABOUT, CACHE_VARIABLE, CORPORA, Corpus, Part, Remote, corpus_path, get, is_cached
+from hiddenstate.text.corpora import (
+    ABOUT,
+    CACHE_VARIABLE,
+    CORPORA,
+    Corpus,
+    CorpusPart,
+    Remote,
+    corpus_path,
+    get,
+    is_cached,
+)
 
 TEXT = "".join(f"line {k}, é\n" for k in range(20)).encode()
 NAME = "a-corpus"
@@ -59,7 +69,11 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
         source="https://example.org",
         address=served.address,
         files=(remote("deep/text.txt", TEXT), remote("other.txt", b"other\n")),
-        parts={"train": Part("text.txt", 0, 0.5), "dev": Part("text.txt", 0.5, 1), "test": Part("other.txt")},
+        parts={
+            "train": CorpusPart("text.txt", 0, 0.5),
+            "dev": CorpusPart("text.txt", 0.5, 1),
+            "test": CorpusPart("other.txt"),
+        },
     )
     monkeypatch.setattr(corpora, "CORPORA", {NAME: known, **CORPORA})
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, parse_conllu
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.tokenise import sentences, tokenise
 
 DATA = Path(__file__).parents[1] / "data"

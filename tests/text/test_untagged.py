@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.errors import FileFormatError
-from hiddenstate.text.untagged import from_wikitext, read_untagged
+from hiddenstate.text.passages import from_wikitext, read_untagged
 
 WIKITEXT = """
  = Giraffes =

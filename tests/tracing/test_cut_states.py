@@ -11,7 +11,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError, NameUnknownError
-from hiddenstate.tracing.join import joined
+from hiddenstate.tracing.model_recorder import joined
 from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 
 

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError, ShapeError
-from hiddenstate.tracing.join import chained, goes_on, joined, narrowed
+from hiddenstate.tracing.model_recorder import chained, goes_on, joined, narrowed
 from support import assert_all_close, assert_close, gradients, random_input, random_state
 
 

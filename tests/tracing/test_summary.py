@@ -5,7 +5,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.tracing.summary import summaries_of
+from hiddenstate.tracing.views import summaries_of
 from support import assert_close
 
 

@@ -9,7 +9,7 @@ from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder, default_run
 from hiddenstate.training.lock import LOCK
-from hiddenstate.training.progress import Epoch, Score, Step
+from hiddenstate.training.task import Epoch, Score, Step
 
 STEP = Step(1, 2, 3, 4, 0.1, 0.2, 1e-3, 5.0, 6.0)
 POSITION = Position(2, 1, 3, 4, 0.1 + 0.2, 1.5, 0.25, 1e-3, [Epoch(STEP, Score(0.1, "bad", {"a": 1.0}), True)])

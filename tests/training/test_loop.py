@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training import stop
+from hiddenstate.training import loop
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, RunFolder
-from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
 from hiddenstate.training.machine import detect_machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step
-from hiddenstate.training.task import Loss
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Loss, OnProgress, Step
 from tasks import CONFIG, UNITS, Line
 
 
@@ -202,7 +201,7 @@ def test_a_signal_ends_the_run_after_the_batch(tmp_path: Path) -> None:
 def test_a_second_one_ends_it_at_once_but_not_its_echo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: float, number: signal.Signals, ends: bool
 ) -> None:
-    monkeypatch.setattr(stop, "AGAIN", after)
+    monkeypatch.setattr(loop, "AGAIN", after)
 
     task = Line()
     compute = task.loss

@@ -10,9 +10,9 @@ import torch
 
 from hiddenstate.errors import ArgumentError, MissingDependencyError
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.config import TrainConfig
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import Machine, detect_machine, is_leader
+from hiddenstate.training.machine import RunMachine, detect_machine, is_leader
+from hiddenstate.training.settings import TrainConfig
 from tasks import CONFIG, Line
 
 TESTS = Path(__file__).parents[1]
@@ -64,7 +64,7 @@ def test_two_processes_resume_to_the_same_weights(trained: Path, tmp_path: Path)
     metrics = [(trained / name / "run" / "metrics.jsonl").read_text().splitlines() for name in ("whole", "broken")]
     assert len(metrics[0]) == len(metrics[1])
     with pytest.raises(ArgumentError, match="trained by 2 processes, but now there are 1"):
-        fit(Line(batch=8), RunFolder(trained / "broken" / "run"), tmp_path, Machine(CONFIG), resume=True)
+        fit(Line(batch=8), RunFolder(trained / "broken" / "run"), tmp_path, RunMachine(CONFIG), resume=True)
 
 
 def test_one_process_needs_no_accelerate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.errors import FileFormatError
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.run_file import RunFile, read_run_file
+from hiddenstate.training.settings import RunFile, TrainConfig, read_run_file
 
 DEFAULTS = RunFile("oracle", TrainConfig(), {"train": "", "out": ""}, {"licence": ""}, {"friends": ()})
 

@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.progress import Epoch, Score, Step
-from hiddenstate.training.schedule import learning_rate, plateaus
+from hiddenstate.training.loop import learning_rate, plateaus
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Score, Step
 
 
 def history(*best: bool) -> list[Epoch]:

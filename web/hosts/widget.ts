@@ -20,10 +20,10 @@ function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => v
   Object.assign(frame.style, { width: "100%", height: `${model.get("height")}px`, border: "0" });
 
   const fromPython: (content: any, buffers: DataView[]) => void = (content, buffers) => {
-    const numbers = (buffers ?? []).map(bytesOf);
+    const numbers = (buffers ?? []).map(copiedBytes);
     if (content.type !== "page") {
       const header =
-        content.view?.theme === "auto" ? { ...content, view: { ...content.view, theme: themeOf(el) } } : content;
+        content.view?.theme === "auto" ? { ...content, view: { ...content.view, theme: notebookTheme(el) } } : content;
       frame.contentWindow?.postMessage({ header, numbers: numbers[0] ?? new ArrayBuffer(0) }, "*");
     } else if (frame.srcdoc === "") {
       frame.srcdoc = new TextDecoder().decode(numbers[0]);
@@ -47,13 +47,13 @@ function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => v
 }
 
 /** @returns the notebook's theme, which may differ from the system's: dark if its text is light */
-function themeOf(el: HTMLElement): "light" | "dark" {
+function notebookTheme(el: HTMLElement): "light" | "dark" {
   const [red = 0, green = 0, blue = 0] = (getComputedStyle(el).color.match(/[\d.]+/g) ?? []).map(Number);
   return red + green + blue > 3 * 128 ? "dark" : "light";
 }
 
 /** @returns a copy with exactly these bytes */
-function bytesOf(view: DataView): ArrayBuffer {
+function copiedBytes(view: DataView): ArrayBuffer {
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice().buffer;
 }
 

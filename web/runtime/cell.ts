@@ -3,12 +3,20 @@
 import { type BoundEdit, apply } from "studio/runtime/edits.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import { affine, product } from "studio/runtime/linear.js";
-import { nativeScan } from "studio/runtime/native.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
 /** by quantity */
 type Values = Record<string, Float32Array>;
 type See = ((quantity: string, values: Float32Array | Float64Array) => void) | null;
+
+type Scan = (cell: Cell, x: Float32Array, T: number, state: Values) => { track: Track; state: Values } | null;
+
+let nativeScan: Scan = () => null;
+
+/** Lets a native engine compute layers without edits; it returns null for those that it can't. */
+export function useNativeScan(scan: Scan) {
+  nativeScan = scan;
+}
 
 /** Computes one layer and direction. */
 export class Cell {

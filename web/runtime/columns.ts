@@ -2,7 +2,7 @@
 
 import { Chain } from "studio/runtime/chain.js";
 import { damaged } from "studio/runtime/errors.js";
-import { highestOf, softmax } from "studio/runtime/softmax.js";
+import { highestScores, softmax } from "studio/runtime/softmax.js";
 import { type Weights, flag, strings } from "studio/runtime/weights.js";
 
 const SMALLEST = 2 ** -126; // the smallest float32 at full precision, as in Python
@@ -32,7 +32,7 @@ export function found(
   logits: Float32Array,
 ): { probabilities: Float32Array; chosen: Int32Array } {
   const K = tags.length;
-  if (chain === null) return { probabilities: softmax(logits, K, temperature), chosen: highestOf(logits, K) };
+  if (chain === null) return { probabilities: softmax(logits, K, temperature), chosen: highestScores(logits, K) };
   const logarithms = chain.marginals(logits).map((share) => Math.log(Math.max(share, SMALLEST)));
   return { probabilities: softmax(logarithms, K, temperature), chosen: chain.best(logits) };
 }

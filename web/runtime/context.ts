@@ -25,7 +25,7 @@ export class Context {
   vectors(words: readonly string[]): Float32Array {
     const spelt = words.map(codePoints);
     const text = spelt.flatMap((chars, k) => (k > 0 ? [" ", ...chars] : chars));
-    const starts = startsOf(spelt);
+    const starts = runStarts(spelt);
     const ends = starts.map((start, k) => start + spelt[k].length);
     const ahead = states(this.ahead, text, ends);
     const behind = states(
@@ -43,7 +43,7 @@ export class Context {
 }
 
 /** @returns where each word begins in the sentence, with one space between words */
-function startsOf(spelt: string[][]): number[] {
+function runStarts(spelt: string[][]): number[] {
   let start = 0;
   return spelt.map((chars) => {
     const here = start;

@@ -48,7 +48,7 @@ function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: numb
 function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [TrackInfo, string] {
   const [, track, quantity] = PLACE.exec(place) ?? [null, "", ""];
   const info = tracks.find((each) => each.name === track);
-  oneOf(quantity, placesOf(cell), `place ${place}:`);
+  oneOf(quantity, modelPlaces(cell), `place ${place}:`);
   if (info === undefined) {
     const have = tracks.map((each) => each.name).join(" ");
     throw new StudioError(`an edit of ${place}`, `one of the layers and directions ${have}`, "Choose one of them.");
@@ -57,7 +57,7 @@ function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [T
 }
 
 /** All places that an edit can change: gates, states and pre-activations. */
-export function placesOf({ gates, states, parts }: CellKind): string[] {
+export function modelPlaces({ gates, states, parts }: CellKind): string[] {
   return [...new Set([...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)])];
 }
 

@@ -72,7 +72,7 @@ export function cellIn(config: any): string {
 }
 
 /** @param config of a model */
-export function kindOf(config: any, letters: Letters): CellKind {
+export function configKind(config: any, letters: Letters): CellKind {
   return kindNamed(cellIn(config), letters);
 }
 

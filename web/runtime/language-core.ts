@@ -2,12 +2,12 @@
 
 import { damaged } from "studio/runtime/errors.js";
 import { meanVector } from "studio/runtime/explain/subject.js";
-import { type Letters, kindOf } from "studio/runtime/kinds.js";
+import { type Letters, configKind } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import {
   type Output,
   adaptiveOutput,
-  clustersOf,
+  readClusters,
   plainOutput,
   dense,
   transposedProduct,
@@ -34,9 +34,9 @@ export class LanguageCore {
   embeddingShape: number[];
 
   constructor(config: any, vocabulary: any, weights: Weights, prefix: string, letters: Letters) {
-    this.level = levelOf(config, vocabulary);
+    this.level = readLevel(config, vocabulary);
     this.backward = flag(config, "backward");
-    this.tokens = tokensOf(vocabulary);
+    this.tokens = readTokens(vocabulary);
     this.counts = vocabulary.counts;
     this.numbers = new Map(this.tokens.map((token, id) => [token, id]));
     const [V, E, H] = [this.tokens.length, count(config, "embedding_size"), count(config, "hidden_size")];
@@ -44,9 +44,9 @@ export class LanguageCore {
     this.embedding = tied ? null : weights.take(`${prefix}embedding.weight`, [V, E]);
     const sizes = { inputSize: E, hiddenSize: H, numLayers: count(config, "num_layers") };
     const plain = { bidirectional: false, bias: true, projSize: 0 };
-    this.lstm = new Lstm({ ...sizes, ...plain }, weights, `${prefix}lstm.`, kindOf(config, letters));
+    this.lstm = new Lstm({ ...sizes, ...plain }, weights, `${prefix}lstm.`, configKind(config, letters));
     this.projection = tied && E !== H ? weights.take(`${prefix}project.weight`, [E, H]) : null;
-    const clusters = clustersOf(config, V);
+    const clusters = readClusters(config, V);
     this.features = tied ? E : H;
     this.output =
       clusters.cutoffs.length > 0
@@ -105,7 +105,7 @@ export class LanguageCore {
   }
 }
 
-function levelOf(config: any, vocabulary: any): "char" | "word" {
+function readLevel(config: any, vocabulary: any): "char" | "word" {
   const level = config?.level;
   if (level !== "char" && level !== "word") {
     throw damaged(`the model's config has level = ${JSON.stringify(level)}`, "char or word");
@@ -116,7 +116,7 @@ function levelOf(config: any, vocabulary: any): "char" | "word" {
   return level;
 }
 
-function tokensOf(vocabulary: any): string[] {
+function readTokens(vocabulary: any): string[] {
   const tokens = strings(vocabulary.tokens, "tokens");
   if (tokens[0] !== UNKNOWN) throw damaged(`${JSON.stringify(tokens[0])} as the first token`, UNKNOWN);
   return tokens;

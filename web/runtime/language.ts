@@ -2,10 +2,10 @@
 
 import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
-import { subjectOf } from "studio/runtime/explain/subject.js";
+import { createSubject } from "studio/runtime/explain/subject.js";
 import type { State } from "studio/runtime/lstm.js";
-import { highestOf, logSumExp, softmax } from "studio/runtime/softmax.js";
-import { streamOf } from "studio/runtime/stream.js";
+import { highestScores, logSumExp, softmax } from "studio/runtime/softmax.js";
+import { createStream } from "studio/runtime/stream.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { codePoints } from "studio/runtime/vocabulary.js";
 import type { Weights } from "studio/runtime/weights.js";
@@ -44,7 +44,7 @@ class Reader {
     const surprise = Float32Array.from(ids, (id, t) =>
       t === 0 ? nats(core.scores(before, 1), 0, V, id) : nats(logits, (t - 1) * V, V, id),
     );
-    const head = { name: "next", labels: core.tokens, logits, chosen: highestOf(logits, V) };
+    const head = { name: "next", labels: core.tokens, logits, chosen: highestScores(logits, V) };
     const heads = [{ ...head, probabilities: softmax(logits, V) }];
     return { tokens, known: ids.map((id) => id > 0), steps: T, tracks, heads, surprise };
   }
@@ -62,7 +62,7 @@ function explained(core: LanguageCore, run: Run): Subject {
     return scores[label] - logSumExp(scores, 0, scores.length);
   };
   const reader = { name: "next", labels: core.tokens, logit: core.logit.bind(core), logProbability };
-  return subjectOf(run, core.lstm, tracks, {
+  return createSubject(run, core.lstm, tracks, {
     ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
     ...{ baseline: () => core.meanToken(), baselineName: "the mean training input" },
   });
@@ -84,7 +84,7 @@ export function language(head: BundleHead, weights: Weights): Model {
     tokenise: tokensOf(core, head),
     run: (tokens, edits) => reader.run(tokens, edits),
     subject: (run) => explained(core, run),
-    stream: (edits) => streamOf(source, edits),
+    stream: (edits) => createStream(source, edits),
     parts: [
       { label: "embedding", shape: core.embeddingShape },
       ...layerParts(core.lstm.tracks, core.lstm.kind),

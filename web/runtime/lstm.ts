@@ -36,7 +36,7 @@ export class Lstm {
     this.sizes = sizes;
     this.kind = kind;
     this.tracks = tracksOf(sizes);
-    this.cells = this.tracks.map((info) => new Cell(info, weightsOf(info, sizes, weights, prefix, kind), kind));
+    this.cells = this.tracks.map((info) => new Cell(info, trackWeights(info, sizes, weights, prefix, kind), kind));
     this.outputSize = (sizes.bidirectional ? 2 : 1) * (sizes.projSize || sizes.hiddenSize);
   }
 
@@ -107,7 +107,7 @@ export function tracksOf(sizes: Sizes): TrackInfo[] {
   ).flat();
 }
 
-function weightsOf(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: string, kind: CellKind): TrackWeights {
+function trackWeights(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: string, kind: CellKind): TrackWeights {
   const rows = kind.gates.length * info.units;
   const take = (stem: string, shape: number[]) =>
     weights.take(`${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`, shape);

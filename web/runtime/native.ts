@@ -1,5 +1,6 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
+import { type Cell, useNativeScan } from "studio/runtime/cell.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
@@ -26,16 +27,6 @@ interface Engine {
   ) => void;
 }
 
-/** The parts of a cell that the engine uses. */
-interface Computed {
-  info: TrackInfo;
-  weights: TrackWeights;
-  kind: CellKind;
-  room: (T: number) => Values;
-  states: (values: Values) => Values;
-  at: (values: Values, t: number) => Values;
-}
-
 const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
 const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
@@ -55,6 +46,7 @@ export async function useEngine(bytes: BufferSource) {
   const found = instance.exports as any;
   found._initialize();
   engine = found;
+  useNativeScan(scanLayer);
 }
 
 /** A layer and direction in the engine's memory, which it owns. */
@@ -84,7 +76,7 @@ class NativeLayer {
   run(x: Float32Array, T: number, state: Values, values: Values) {
     const { native, info, kind } = this;
     const H = info.units;
-    const record = recordOf(kind);
+    const record = recordSize(kind);
     const isLstm = kind.name === "LSTM";
     const sizes = [T * info.inputSize, H, isLstm ? H : 0, T * H, T * record * H, isLstm ? T * H : 0];
     const whole = native.take(sizes.reduce((sum, size) => sum + size, 0));
@@ -109,7 +101,7 @@ class NativeLayer {
   }
 }
 
-const layers: WeakMap<Computed, NativeLayer> = new WeakMap();
+const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 
 /**
  * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
@@ -117,15 +109,10 @@ const layers: WeakMap<Computed, NativeLayer> = new WeakMap();
  * @param x [T, C]
  * @param state before the first step read
  */
-export function nativeScan(
-  cell: Computed,
-  x: Float32Array,
-  T: number,
-  state: Values,
-): { track: Track; state: Values } | null {
+function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
-  if (T * (info.inputSize + (recordOf(kind) + 2) * info.units) > MOST) return null;
+  if (T * (info.inputSize + (recordSize(kind) + 2) * info.units) > MOST) return null;
   const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
   layers.set(cell, layer);
   const values = cell.room(T);
@@ -140,7 +127,7 @@ function inOrder({ gates, activations }: CellKind) {
 }
 
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */
-function recordOf({ name, gates }: CellKind) {
+function recordSize({ name, gates }: CellKind) {
   return name === "GRU" ? 4 : gates.length;
 }
 

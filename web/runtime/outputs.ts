@@ -81,7 +81,7 @@ export function adaptiveOutput(
   };
 }
 
-export function clustersOf(config: any, V: number): { cutoffs: number[]; factor: number } {
+export function readClusters(config: any, V: number): { cutoffs: number[]; factor: number } {
   const { cutoffs = [], cutoff_factor: factor } = config ?? {};
   const fits = (each: any, k: number) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0) && each < V;
   if (!Array.isArray(cutoffs) || !cutoffs.every(fits)) {

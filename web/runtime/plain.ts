@@ -1,16 +1,16 @@
 // A layer without a vocabulary: it reads numbers.
 
 import { common, layerParts, refuse } from "studio/runtime/common.js";
-import { subjectOf } from "studio/runtime/explain/subject.js";
+import { createSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed } from "studio/runtime/kinds.js";
 import { type Sizes, type State, Lstm } from "studio/runtime/lstm.js";
-import { streamOf } from "studio/runtime/stream.js";
+import { createStream } from "studio/runtime/stream.js";
 import { type Weights, allFinite, count, flag } from "studio/runtime/weights.js";
 import type { BundleHead, Model, Run, Track } from "studio/types.js";
 
 export function plain(head: BundleHead, weights: Weights): Model {
   const lstm = new Lstm(configSizes(head.config), weights, "", kindNamed(head.cell, head.cells));
-  const { state, rows } = givenOf(head, lstm, weights);
+  const { state, rows } = readGiven(head, lstm, weights);
   const { inputSize } = lstm.sizes;
 
   const runNumbers: Model["runNumbers"] = (numbers, edits = [], names = null) => {
@@ -35,10 +35,10 @@ export function plain(head: BundleHead, weights: Weights): Model {
     ...{ kind: "layer", unit: "step", runNumbers, parts: layerParts(lstm.tracks, lstm.kind) },
     tokenise: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
     run: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
-    stream: (edits) => streamOf(source, edits),
+    stream: (edits) => createStream(source, edits),
     subject: (run) => {
       const baseline = () => new Float32Array(inputSize);
-      return subjectOf(run, lstm, run.tracks, { readers: [], baseline, baselineName: "zeros" });
+      return createSubject(run, lstm, run.tracks, { readers: [], baseline, baselineName: "zeros" });
     },
     given: rows === null ? null : runNumbers(rows),
   };
@@ -63,7 +63,7 @@ export function tokensOf(head: BundleHead, T: number): string[] {
 }
 
 /** The initial state of runs, and the numbers that were given with the LSTM. */
-function givenOf(head: BundleHead, lstm: Lstm, weights: Weights): { state: State; rows: Float32Array[] | null } {
+function readGiven(head: BundleHead, lstm: Lstm, weights: Weights): { state: State; rows: Float32Array[] | null } {
   const state = initialState(lstm, weights);
   if (!weights.has("given.input")) return { state, rows: null };
   const { inputSize } = lstm.sizes;

@@ -40,7 +40,7 @@ export function read(bytes: ArrayBuffer): Map<string, Tensor> {
 
 /** The description of a file: the texts that it stores beside its tensors, and where these are. */
 export function describe(bytes: ArrayBuffer): { metadata: Record<string, string>; places: Map<string, Place> } {
-  const [header, start] = headerOf(bytes);
+  const [header, start] = readHeader(bytes);
   const { __metadata__: metadata = {}, ...entries } = header;
   const isTexts = typeof metadata === "object" && metadata !== null && !Array.isArray(metadata);
   const texts = isTexts ? Object.entries<any>(metadata) : [];
@@ -90,7 +90,7 @@ function scale(name: string, places: Map<string, Place>, tensors: Map<string, Te
 }
 
 /** @returns the header, and the offset of the numbers */
-function headerOf(bytes: ArrayBuffer): [Record<string, any>, number] {
+function readHeader(bytes: ArrayBuffer): [Record<string, any>, number] {
   const view = new DataView(bytes);
   const length = bytes.byteLength < 8 ? Infinity : Number(view.getBigUint64(0, true));
   const start = 8 + length;

@@ -31,7 +31,7 @@ export function logSumExp(scores: Float64Array | Float32Array, at: number, K: nu
  * @param scores [T, K]
  * @returns [T] the index of the highest of each K, the first if equal
  */
-export function highestOf(scores: Float64Array | Float32Array, K: number): Int32Array {
+export function highestScores(scores: Float64Array | Float32Array, K: number): Int32Array {
   const chosen = new Int32Array(scores.length / K);
   for (let t = 0; t < chosen.length; t++) {
     let best = 0;

@@ -1,6 +1,6 @@
 // Embeds a word's characters: the final states of a bidirectional LSTM that reads them.
 
-import { type Letters, kindOf } from "studio/runtime/kinds.js";
+import { type Letters, configKind } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { type Vocabulary, codePoints, embedded } from "studio/runtime/vocabulary.js";
 import { type Weights, count } from "studio/runtime/weights.js";
@@ -23,7 +23,7 @@ export class Speller {
     this.longest = count(config, "max_chars", 2);
     this.embedding = weights.take("char_embedding.weight", [chars.size, charSize]);
     const sizes = { inputSize: charSize, hiddenSize, numLayers: 1, bidirectional: true, bias: true, projSize: 0 };
-    this.lstm = new Lstm(sizes, weights, "char_lstm.", kindOf(config, letters));
+    this.lstm = new Lstm(sizes, weights, "char_lstm.", configKind(config, letters));
     this.spelt = new Map();
   }
 

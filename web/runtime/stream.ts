@@ -19,14 +19,14 @@ interface Source {
 const KEEP = 1000;
 
 /** @param edits with steps counted from the stream's start */
-export function streamOf(source: Source, edits: readonly Edit[] = []): Stream {
+export function createStream(source: Source, edits: readonly Edit[] = []): Stream {
   const { lstm } = source;
   if (lstm.sizes.bidirectional) {
     refuse("a stream of a bidirectional layer", "a unidirectional one", "Run it whole.");
   }
   const bound = lstm.bind(edits, null);
   let state = source.begin();
-  let out = outputOf(state);
+  let out = lastOutput(state);
   let steps: Step[] = [];
   let t = 0;
 
@@ -46,8 +46,8 @@ export function streamOf(source: Source, edits: readonly Edit[] = []): Stream {
     step,
     read: (token) => step(source.embed(token), token),
     reset: (given) => {
-      state = given === undefined ? source.begin() : stateOf(lstm, given);
-      out = outputOf(state);
+      state = given === undefined ? source.begin() : givenState(lstm, given);
+      out = lastOutput(state);
       [steps, t] = [[], given?.t ?? 0];
     },
     run: () => {
@@ -70,12 +70,12 @@ export function streamOf(source: Source, edits: readonly Edit[] = []): Stream {
 }
 
 /** @returns the last layer's hidden state, from which the next token is predicted */
-function outputOf(state: State): Float32Array {
+function lastOutput(state: State): Float32Array {
   return state[state.length - 1].h;
 }
 
 /** @param given each state of all layers, in order */
-function stateOf(lstm: Lstm, given: Record<string, Float32Array | number>): State {
+function givenState(lstm: Lstm, given: Record<string, Float32Array | number>): State {
   const zeros = lstm.begin();
   for (const [name, one] of Object.entries(zeros[0])) {
     const all = given[name];

@@ -3,9 +3,9 @@
 import { type Column, tagColumns, found } from "studio/runtime/columns.js";
 import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
-import { linearReader, subjectOf } from "studio/runtime/explain/subject.js";
+import { linearReader, createSubject } from "studio/runtime/explain/subject.js";
 import { affine } from "studio/runtime/linear.js";
-import { type Letters, kindOf } from "studio/runtime/kinds.js";
+import { type Letters, configKind } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
@@ -41,7 +41,7 @@ class Tagger {
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
     const bidirectional = setting(config, "bidirectional");
     const sizes = { inputSize: this.inputSize, hiddenSize, numLayers, bidirectional, bias: true, projSize: 0 };
-    this.lstm = new Lstm(sizes, weights, "lstm.", kindOf(config, letters));
+    this.lstm = new Lstm(sizes, weights, "lstm.", configKind(config, letters));
     this.columns = tagColumns(config, vocabulary, weights);
     this.scores = this.columns.reduce((sum, { tags }) => sum + tags.length, 0);
     this.weight = weights.take("head.weight", [this.scores, this.lstm.outputSize]);
@@ -96,7 +96,7 @@ class Tagger {
 function explained(tagger: Tagger, run: Run): Subject {
   const baseline = () => unknownWord(tagger);
   const around = { readers: readers(tagger), baseline, baselineName: "an unknown word" };
-  return subjectOf(run, tagger.lstm, run.tracks, around);
+  return createSubject(run, tagger.lstm, run.tracks, around);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Data about a corpus that comes from Python: its units, their cards, searches, and passages with a unit's values.
 
-import type { Boot, View } from "studio/types.js";
+import { reactive } from "studio/state/reactive.js";
+import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
@@ -93,13 +94,18 @@ const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
  *
  * @returns "l1.c[125]"; "" while nothing is selected
  */
-export function addressOf({ track, quantity, unit }: View): string {
+export function unitAddress({ track, quantity, unit }: View): string {
   return track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
 }
 
-export function unitOf(address: string): { track: string; quantity: string; unit: number } {
+export function parseAddress(address: string): { track: string; quantity: string; unit: number } {
   const [, track, quantity, unit] = address.match(/^(\w+)\.(\w+)\[(\d+)\]$/) as RegExpMatchArray;
   return { track, quantity, unit: Number(unit) };
+}
+
+/** The thresholds of a unit whose bits are stored, from low to high. */
+export function storedThresholds({ thresholds }: UnitTable, address: string): number[] {
+  return thresholds[address.replace(/\[.*/, "")] ?? [];
 }
 
 /**
@@ -111,21 +117,23 @@ export function firstUnit(query: string): string {
   return query.match(ADDRESS)?.[0] ?? "";
 }
 
-/** The index of the page. Answers are cached. */
+/** The index of the page. Answers are cached. Components follow `table`, `problem` and the passages. */
 export class Corpus {
   host: typeof import("studio/state/host.js");
   about: IndexAbout | null;
   served: boolean;
-  table: Promise<UnitTable> | null;
+  table!: UnitTable | null; // null until it is read
+  problem!: string; // why it could not be read
   cards: Map<string, UnitCard>;
   kept: Map<string, Passage>;
+  fetched!: number; // how often passages came
 
   constructor(host: typeof import("studio/state/host.js")) {
     this.host = host;
     const boot = host.boot();
     this.about = boot.index ?? null;
     this.served = boot.host === "server";
-    this.table = null;
+    reactive<Corpus, "table" | "problem" | "fetched">(this, { table: null, problem: "", fetched: 0 });
     this.cards = new Map();
     this.kept = new Map();
   }
@@ -145,10 +153,13 @@ export class Corpus {
     );
   }
 
-  units(): Promise<UnitTable> {
-    this.table ??= this.host.ask("units.json", {});
-    this.table.catch(() => (this.table = null));
-    return this.table;
+  /** Reads the table of units, unless that is done. */
+  readUnits() {
+    if (this.table !== null) return;
+    this.host.ask("units.json", {}).then(
+      (table) => (this.table ??= table),
+      (error) => (this.problem = error.message),
+    );
   }
 
   async card(unit: string, signal: AbortSignal): Promise<UnitCard> {
@@ -171,6 +182,7 @@ export class Corpus {
 
   /** @returns if it is known */
   passage(unit: string, span: Span): Passage | undefined {
+    void this.fetched;
     return this.kept.get(`${unit} ${span}`);
   }
 
@@ -183,12 +195,14 @@ export class Corpus {
       const found: Passage[] = await this.host.ask("passages.json", { unit, spans: written });
       if (this.kept.size > MOST_KEPT) this.kept.clear();
       some.forEach((span, at) => this.kept.set(`${unit} ${span}`, found[at]));
+      this.fetched += 1;
     }
   }
 }
 
-/** Extends a span by some steps on either side, as far as a passage may reach. */
-export function widened([shard, sequence, start, stop]: Span, around: number): Span {
+/** Extends a span by some steps on either side, more if they are characters, as far as a passage may reach. */
+export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"] | undefined): Span {
+  const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
   return [shard, sequence, first, Math.min(stop + around, first + MOST_STEPS)];
 }

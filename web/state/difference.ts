@@ -1,6 +1,6 @@
 // Computes the effect of edits: compares the same sentence before and after, word by word and step by step.
 
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import type { Choice, Head, Run, Track, TrackInfo } from "studio/types.js";
 
 // Smaller differences count as rounding errors, for float32 numbers near 1.
@@ -64,18 +64,18 @@ export function largest(before: Float32Array, after: Float32Array, steps: number
 }
 
 /** Returns the first step in reading order at which a size exceeds rounding; -1 if none does. */
-export function firstOf(size: ArrayLike<number>, reverse: boolean): number {
+export function firstDifferent(size: ArrayLike<number>, reverse: boolean): number {
   const steps = Array.from(size, (_, t) => t);
   if (reverse) steps.reverse();
   return steps.find((t) => size[t] > SAME) ?? -1;
 }
 
-function distanceOf(before: Track, after: Track, steps: number): Distance {
+function trackDistance(before: Track, after: Track, steps: number): Distance {
   const size = largest(before.values.h, after.values.h, steps);
-  return { info: before.info, size, first: firstOf(size, before.info.reverse) };
+  return { info: before.info, size, first: firstDifferent(size, before.info.reverse) };
 }
 
-function wordsOf(tokens: string[], was: Head | null, is: Head | null): Word[] {
+function comparedWords(tokens: string[], was: Head | null, is: Head | null): Word[] {
   return tokens.map((token, t) => {
     if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
     const pair = { before: predictionAt(was, t), after: predictionAt(is, t), moved: movedShare(was, t, is, t) };
@@ -95,11 +95,11 @@ function outputSizes(tracks: Distance[], steps: number): number[] {
  *
  * @param name of the head to compare
  */
-export function differenceOf(before: Run, after: Run, name: string): Difference {
-  const was = headOf(before, name);
-  const is = headOf(after, name);
-  const words = wordsOf(after.tokens, was, is);
-  const tracks = before.tracks.map((track, k) => distanceOf(track, after.tracks[k], after.steps));
+export function compareRuns(before: Run, after: Run, name: string): Difference {
+  const was = findHead(before, name);
+  const is = findHead(after, name);
+  const words = comparedWords(after.tokens, was, is);
+  const tracks = before.tracks.map((track, k) => trackDistance(track, after.tracks[k], after.steps));
   const sizes = was ? words.map((word) => word.moved) : outputSizes(tracks, after.steps);
-  return { words, tracks, first: firstOf(sizes, false), changed: words.filter((word) => word.changed).length };
+  return { words, tracks, first: firstDifferent(sizes, false), changed: words.filter((word) => word.changed).length };
 }

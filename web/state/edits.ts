@@ -1,11 +1,11 @@
 // Determines which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not
 // exist.
 
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Model } from "studio/types.js";
 
 /** Splits a place, "l1r.f_pre", into its track and its quantity. */
-export function partsOf(place: string): { track: string; quantity: string } {
+export function placeParts(place: string): { track: string; quantity: string } {
   const dot = place.indexOf(".");
   return { track: place.slice(0, dot), quantity: place.slice(dot + 1) };
 }
@@ -21,12 +21,12 @@ function missing(chosen: readonly number[] | null, size: number): number | undef
  * @param unit what a step is called: "word"
  */
 export function restingReason(edit: Edit, model: Model, steps: number, unit: string = model.unit): string {
-  const { track, quantity } = partsOf(edit.place);
+  const { track, quantity } = placeParts(edit.place);
   const info = model.tracks.find((one) => one.name === track);
   if (!model.hasWeights) return "a recorded trace has no weights and can't be run again";
   if (!info) return `this model has no ${track}`;
   if (!model.quantities.includes(quantity.replace(/_pre$/, ""))) return `this model has no ${quantity}`;
-  const width = widthOf(info, quantity);
+  const width = quantityWidth(info, quantity);
   const noUnit = missing(edit.unit, width);
   if (noUnit !== undefined) return `${edit.place} has no unit ${noUnit}, only 0 to ${width - 1}`;
   const noStep = missing(edit.t, steps);

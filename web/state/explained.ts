@@ -1,8 +1,10 @@
 // The subject of the Explain page: the run without edits, and the number to explain.
 
+import { type ReadonlySignal, computed } from "@preact/signals";
 import { type Target, logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
 import { predictionAt } from "studio/state/predictions.js";
 import type { Session } from "studio/state/session.js";
+import type { Store } from "studio/state/store.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 import type { Model, Reader, Run, Subject, View } from "studio/types.js";
 
@@ -31,11 +33,16 @@ export function subjectFor(model: Model, run: Run): Subject {
   return subject;
 }
 
-/** @returns the target, or the reason why nothing can be explained */
-export function explainedOf(
-  session: Session,
-  view: View,
-): { explained: Explained; reason: "" } | { explained: null; reason: string } {
+/** The target, or the reason why nothing can be explained. */
+export type Question = { explained: Explained; reason: "" } | { explained: null; reason: string };
+
+/** What the page Explain explains; while that page is hidden, what it explained last. */
+export function createQuestion(store: Store, session: Session): ReadonlySignal<Question> {
+  let last: Question = { explained: null, reason: "" };
+  return computed(() => (store.view.page === "explain" ? (last = explain(session, store.view)) : last));
+}
+
+function explain(session: Session, view: View): Question {
   const { model, plain, error, live } = session;
   const nothing = (reason: string) => ({ explained: null, reason });
   if (error) return nothing(error.message);
@@ -57,9 +64,9 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
   const step = Math.min(view.step, run.steps - 1);
   const t = step + subject.lead;
   const common = { model, run, subject };
-  const reader = readerOf(subject, view.head);
+  const reader = findReader(subject, view.head);
   if (reader === null) return { ...common, ...stateAimed(run, subject, view, t) };
-  const label = labelOf(run, reader, view.label, step);
+  const label = targetLabel(run, reader, view.label, step);
   const logit = logitTarget(reader, label, t);
   const chance = probabilityTarget(reader, label, t);
   const suits = model.kind === "language-model" ? "probability" : "logit";
@@ -80,7 +87,7 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
 }
 
 /** @returns the one with that name, else the first */
-export function readerOf({ readers }: Subject, head: string): Reader | null {
+export function findReader({ readers }: Subject, head: string): Reader | null {
   return readers.find(({ name }) => name === head) ?? readers[0] ?? null;
 }
 
@@ -99,7 +106,7 @@ function stateAimed(run: Run, subject: Subject, view: View, t: number) {
 /**
  * The label to explain: the chosen one, or else a language model's actual next token, or else the model's prediction.
  */
-function labelOf(run: Run, reader: Reader, asked: string, step: number): number {
+function targetLabel(run: Run, reader: Reader, asked: string, step: number): number {
   const found = asked === "" ? -1 : reader.labels.indexOf(asked);
   return found >= 0 ? found : ownLabel(run, reader, step);
 }

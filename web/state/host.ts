@@ -8,7 +8,7 @@ const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
 /** @returns the boot data */
 export function boot(): Boot {
-  return JSON.parse(textOf("boot"));
+  return JSON.parse(elementText("boot"));
 }
 
 /** @param id of a model that boot() names */
@@ -123,7 +123,7 @@ async function answer(place: string): Promise<Response> {
  * @param what "units.json"
  */
 export async function ask(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<any> {
-  const response = await answerOf(what, given, signal);
+  const response = await requestIndex(what, given, signal);
   const found = await response.json().catch(() => ({})); // not JSON if the server itself failed
   if (!response.ok) throw new Error(found.error ?? `answer ${response.status} from the studio`);
   return found;
@@ -135,7 +135,7 @@ export async function* follow(
   given: Record<string, string>,
   signal: AbortSignal,
 ): AsyncGenerator<any, void, void> {
-  const response = await answerOf(what, given, signal);
+  const response = await requestIndex(what, given, signal);
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   const decoder = new TextDecoder();
   let text = "";
@@ -148,7 +148,7 @@ export async function* follow(
   }
 }
 
-async function answerOf(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<Response> {
+async function requestIndex(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<Response> {
   const place = `index/${what}?${new URLSearchParams(given)}`;
   return fetch(place, { signal }).catch((error) => {
     if (signal?.aborted) throw error;
@@ -158,7 +158,7 @@ async function answerOf(what: string, given: Record<string, string>, signal?: Ab
 
 /** A model embedded in the page itself. */
 async function unpacked(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {
-  const { head, weights } = JSON.parse(textOf(`bundle-${id}`));
+  const { head, weights } = JSON.parse(elementText(`bundle-${id}`));
   return { head: JSON.parse(new TextDecoder().decode(await inflated(head))), weights: await inflated(weights) };
 }
 
@@ -171,7 +171,7 @@ async function inflated(packed: string): Promise<ArrayBuffer> {
 }
 
 /** @param id of an element that holds data */
-function textOf(id: string): string {
+function elementText(id: string): string {
   const element = document.getElementById(id);
   if (element === null) throw damaged(`a page without its element ${id}`, "a whole page");
   return element.textContent ?? "";

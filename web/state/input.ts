@@ -24,8 +24,8 @@ function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
   const given = model.given;
   if (text.trim() === "" && given !== null && edits.length === 0) return given;
   const columns = model.tracks[0].inputSize;
-  const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : rowsOf(text, columns);
-  return model.runNumbers(rows, edits, namesOf(text));
+  const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : parseRows(text, columns);
+  return model.runNumbers(rows, edits, rowNames(text));
 }
 
 /** The input rows of a run that came with the model. */
@@ -49,13 +49,13 @@ export function signalNamed(text: string): Signal | null {
  *
  * @param columns C
  */
-export function rowsOf(text: string, columns: number): Float32Array[] {
+export function parseRows(text: string, columns: number): Float32Array[] {
   const name = signalNamed(text);
   if (name) {
     const [, steps, seed] = text.trim().split(/\s+/);
     return signal(name, columns, counted(steps, SIGNAL_STEPS), counted(seed, 0));
   }
-  const rows = linesOf(text).map((line, k) => numbers(line, k, columns));
+  const rows = textLines(text).map((line, k) => numbers(line, k, columns));
   if (rows.length > MOST_STEPS) {
     throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
   }
@@ -67,12 +67,12 @@ export function rowsOf(text: string, columns: number): Float32Array[] {
  *
  * @returns null if no row has a name
  */
-function namesOf(text: string): string[] | null {
+function rowNames(text: string): string[] | null {
   if (!text.includes(NAME_END)) return null;
-  return linesOf(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
+  return textLines(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
 }
 
-function linesOf(text: string) {
+function textLines(text: string) {
   return text.trim().split(/\r?\n/);
 }
 

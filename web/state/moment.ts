@@ -3,7 +3,7 @@
 import { type CellKind, activated } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import { nextRound } from "studio/state/ranges.js";
-import { memoryOf, trackOf } from "studio/state/units.js";
+import { memoryState, trackOf } from "studio/state/units.js";
 import type { DotProduct, Model, Run, Track } from "studio/types.js";
 
 export interface Moment {
@@ -38,12 +38,12 @@ export function neighbours(track: Track, t: number, steps: number): { before: nu
 }
 
 /** Returns all values of one unit at one step. */
-export function momentOf(model: Model, run: Run, trackName: string, unit: number, t: number): Moment {
+export function readMoment(model: Model, run: Run, trackName: string, unit: number, t: number): Moment {
   const { cell } = model;
   const track = trackOf(run, trackName);
   const { before, after } = neighbours(track, t, run.steps);
   const shown = projected(track) ? "m" : "h";
-  const sums = sumsOf(model, run, trackName, unit, t);
+  const sums = gateSums(model, run, trackName, unit, t);
   const values = VALUES[cell.label](model, track, unit, t, sums);
   const moment = { cell, track, unit, t, before, after, shown, values, sums, computed: {} };
   return { ...moment, computed: replaced(moment) };
@@ -100,8 +100,8 @@ const reaches: WeakMap<Track, Float32Array> = new WeakMap();
  * it
  * is the same at each step, and is shown beside the bars.
  */
-export function reachOf(track: Track, unit: number): number {
-  const memory = memoryOf(track);
+export function memoryReach(track: Track, unit: number): number {
+  const memory = memoryState(track);
   const known = reaches.get(track) ?? track.initial[memory].map(Math.abs);
   if (!reaches.has(track))
     track.values[memory].forEach((value, k) => {
@@ -113,7 +113,7 @@ export function reachOf(track: Track, unit: number): number {
 
 /** Returns a bound for the memory of a layer in the whole run, rounded up: 19 of 20 values are within it. */
 export function mostReach(track: Track): number {
-  const sizes = track.values[memoryOf(track)].map(Math.abs).sort();
+  const sizes = track.values[memoryState(track)].map(Math.abs).sort();
   return nextRound(sizes[Math.floor(0.95 * (sizes.length - 1))]);
 }
 
@@ -122,14 +122,14 @@ export function projected(track: Track): boolean {
   return track.info.outputs !== track.info.units;
 }
 
-function sumsOf(model: Model, run: Run, track: string, unit: number, t: number): Record<string, DotProduct> {
+function gateSums(model: Model, run: Run, track: string, unit: number, t: number): Record<string, DotProduct> {
   if (!model.hasWeights) return {};
   return Object.fromEntries(model.gates.map((gate) => [gate, model.dotProduct(run, track, gate, unit, t)]));
 }
 
 /** Returns what the equations give for each value that an edit replaced. */
 function replaced({ cell, track, values, sums, shown }: Moment): Record<string, number> {
-  const eps = 16 * roundingOf(track);
+  const eps = 16 * trackRounding(track);
   /** name, the equation's result, and the rounding that does not indicate an edit */
   const equations: [string, number, number][] = [];
   if (cell.isAdditive) {
@@ -150,11 +150,11 @@ const roundings: WeakMap<Track, number> = new WeakMap();
  * Finds the relative rounding error of the number type in which a track was computed, from the trailing zero bits of
  * its numbers.
  */
-function roundingOf(track: Track): number {
+function trackRounding(track: Track): number {
   const known = roundings.get(track);
   if (known !== undefined) return known;
   const [gate] = Object.keys(track.values);
-  const found = Math.max(roundingIn(track.values[gate]), roundingIn(track.values[memoryOf(track)]));
+  const found = Math.max(roundingIn(track.values[gate]), roundingIn(track.values[memoryState(track)]));
   roundings.set(track, found);
   return found;
 }

@@ -1,53 +1,42 @@
 // Advances the step automatically, like a hand on the slider.
 
+import { reactive } from "studio/state/reactive.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
 
-/** Milliseconds per step. @type {Readonly<Record<string, number>>} */
+/** Milliseconds per step. */
 export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
-/** Plays the steps of a run once, to the end. */
+/** Plays the steps of a run once, to the end. Components follow whether it is playing. */
 export class Player {
   store: Store;
   session: Session;
   isCalm: () => boolean;
-  playing: boolean;
-  pace: number;
+  playing!: boolean;
+  pace: number; // milliseconds per step
   timer: ReturnType<typeof setTimeout> | undefined;
-  listeners: Set<() => void>;
 
   /** @param isCalm whether the user prefers reduced motion */
   constructor(store: Store, session: Session, isCalm: () => boolean) {
     this.store = store;
     this.session = session;
     this.isCalm = isCalm;
-    this.playing = false;
-    /** Milliseconds per step. */
+    reactive<Player, "playing">(this, { playing: false });
     this.pace = PACES.steady;
     this.timer = undefined;
-    this.listeners = new Set();
     session.on("model", () => this.pause());
-  }
-
-  /**
-   * @param fn called when playing starts or stops
-   * @returns unsubscribes
-   */
-  on(fn: () => void): () => void {
-    this.listeners.add(fn);
-    return () => this.listeners.delete(fn);
   }
 
   play() {
     if (this.playing || this.last < 1) return;
     if (this.store.get().step >= this.last) this.store.set({ step: 0 });
-    this.#become(true);
+    this.playing = true;
     this.#wait();
   }
 
   pause() {
     clearTimeout(this.timer);
-    if (this.playing) this.#become(false);
+    this.playing = false;
   }
 
   toggle() {
@@ -77,10 +66,5 @@ export class Player {
     this.store.set({ step });
     if (step === this.last) return this.pause();
     return this.#wait();
-  }
-
-  #become(playing: boolean) {
-    this.playing = playing;
-    for (const fn of this.listeners) fn();
   }
 }

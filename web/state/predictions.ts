@@ -4,7 +4,7 @@ import { shownToken } from "studio/state/tokens.js";
 import type { Choice, Head, Run } from "studio/types.js";
 
 /** @returns the head the one with that name, else the first; null where a model predicts nothing */
-export function headOf(run: Run, name: string): Head | null {
+export function findHead(run: Run, name: string): Head | null {
   return run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
 }
 

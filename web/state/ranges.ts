@@ -2,12 +2,14 @@
 //
 // i, f, o, r and z range over 0..1, g and n over -1..1, and c and h up to their largest absolute value.
 
+import { reactive } from "studio/state/reactive.js";
 import type { Run } from "studio/types.js";
 
 const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o", "r", "z"]);
 
 /** how far the scale of a state reaches */
-const stateRanges: Record<string, number> = { c: 1, h: 1 };
+const stateRanges: Record<string, number> = {};
+reactive(stateRanges, { c: 1, h: 1 });
 
 /** Whether the values of a quantity range over 0..1. */
 export function isSequential(quantity: string): boolean {
@@ -50,7 +52,7 @@ export function range(quantity: string): [number, number] {
 }
 
 /** How far a quantity's scale reaches from zero in a run. */
-export function limitOf(quantity: string, run: Run | null): number {
+export function scaleLimit(quantity: string, run: Run | null): number {
   const reach = stateRanges[quantity] ?? 1;
   return run === null || !(quantity in stateRanges) ? reach : Math.max(reach, largest(run, quantity));
 }

@@ -1,42 +1,37 @@
 // Models and runs, derived from the view. Panels get everything that they draw from here.
 
+import { batch } from "@preact/signals";
 import { loadModel } from "studio/runtime/model.js";
 import { inForce } from "studio/state/edits.js";
 import { readInput } from "studio/state/input.js";
 import { fitStates } from "studio/state/ranges.js";
+import { reactive } from "studio/state/reactive.js";
 import type { Store } from "studio/state/store.js";
 import { fitted } from "studio/state/view.js";
 import type { Model, Run, View } from "studio/types.js";
 
-type Event = "model" | "run" | "other" | "error";
+type Event = "model" | "run";
 
-/** The loaded models, the runs for the current view, and their listeners. */
+/** The loaded models, the runs for the current view, and their listeners. Components follow the fields that they read. */
 export class Session {
   store: Store;
   host: typeof import("studio/state/host.js");
-  model: Model | null;
-  run: Run | null;
-  plain: Run | null; // the run without edits
-  other: { model: Model; run: Run } | null;
-  error: Error | null; // why the last run failed; the runs are then the previous ones, if of this model
-  otherError: Error | null; // why there is no second run to compare with
-  live: boolean;
-  took: number;
+  model!: Model | null;
+  run!: Run | null;
+  plain!: Run | null; // the run without edits
+  other!: { model: Model; run: Run } | null;
+  error!: Error | null; // why the last run failed; the runs are then the previous ones, if of this model
+  otherError!: Error | null; // why there is no second run to compare with
+  live!: boolean; // whether the run comes from a stream in Python rather than from typed text
+  took: number; // milliseconds of the last run
   models: Map<string, Promise<Model>>;
   listeners: Map<Event, Set<() => void>>;
 
   constructor(store: Store, host: typeof import("studio/state/host.js")) {
     this.store = store;
     this.host = host;
-    this.model = null;
-    this.run = null;
-    this.plain = null;
-    this.other = null;
-    this.error = null;
-    this.otherError = null;
-    /** Whether the run comes from a stream in Python rather than from typed text. */
-    this.live = false;
-    /** How long the last run took, in milliseconds. */
+    const nothing = { model: null, run: null, plain: null, other: null, error: null, otherError: null };
+    reactive<Session, keyof typeof nothing | "live">(this, { ...nothing, live: false });
     this.took = 0;
     this.models = new Map();
     this.listeners = new Map();
@@ -66,15 +61,17 @@ export class Session {
       async () => {
         const model = await this.#load(id);
         if (!wanted()) return;
-        if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of the previous model
-        this.model = model;
-        this.#tell("model");
-        try {
-          this.#compute();
-        } catch (error) {
-          this.#tell("run"); // there may be no run now
-          throw error;
-        }
+        batch(() => {
+          if (this.model !== model && !this.live) this.run = this.plain = this.other = null; // those of the previous model
+          this.model = model;
+          this.#tell("model");
+          try {
+            this.#compute();
+          } catch (error) {
+            this.#tell("run"); // there may be no run now
+            throw error;
+          }
+        });
       },
       wanted,
     );
@@ -95,24 +92,14 @@ export class Session {
    * @param follow whether to move the cursor to its last step
    */
   show(run: Run, follow: boolean) {
-    const first = !this.live;
-    this.live = true;
-    this.run = this.plain = run;
-    if (first) this.#tell("model");
-    if (follow) this.store.set({ step: run.steps - 1 });
-    this.#settle();
-  }
-
-  /** Creates a listener, and notifies only this listener of everything that is already known. */
-  introduce<T>(make: () => T): T {
-    const before = new Set([...this.listeners.values()].flatMap((all) => [...all]));
-    const made = make();
-    const known = { model: this.model, run: this.run, other: this.other, error: this.error ?? this.otherError };
-    for (const [event, what] of Object.entries(known)) {
-      const all = this.listeners.get(event as Event) ?? [];
-      if (what !== null) for (const fn of [...all]) if (!before.has(fn)) fn();
-    }
-    return made;
+    batch(() => {
+      const first = !this.live;
+      this.live = true;
+      this.run = this.plain = run;
+      if (first) this.#tell("model");
+      if (follow) this.store.set({ step: run.steps - 1 });
+      this.#settle();
+    });
   }
 
   #read() {
@@ -142,7 +129,6 @@ export class Session {
     fitStates([this.run, this.plain, this.other?.run ?? null]);
     if (this.model !== null && this.run !== null) this.store.set(fitted(this.store.get(), this.model, this.run));
     this.#tell("run");
-    this.#tell("error");
   }
 
   async #readOther() {
@@ -155,12 +141,13 @@ export class Session {
       async () => {
         const other = await this.#load(id);
         if (!wanted()) return;
-        this.other = this.otherError = null; // even if B can't be read
-        const { otherText, text } = this.store.get();
-        const run = readInput(other, otherText || text);
-        if (run !== null) this.other = { model: other, run };
-        fitStates([this.run, this.plain, run]);
-        this.#tell("other");
+        batch(() => {
+          this.other = this.otherError = null; // even if B can't be read
+          const { otherText, text } = this.store.get();
+          const run = readInput(other, otherText || text);
+          if (run !== null) this.other = { model: other, run };
+          fitStates([this.run, this.plain, run]);
+        });
       },
       wanted,
     );
@@ -185,7 +172,6 @@ export class Session {
     } catch (error) {
       if (!wanted()) return;
       this[kept] = error instanceof Error ? error : new Error(String(error));
-      this.#tell("error");
     }
   }
 

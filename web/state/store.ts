@@ -1,5 +1,7 @@
 // The state of the page, and its listeners.
 
+import { batch } from "@preact/signals";
+import { reactive } from "studio/state/reactive.js";
 import type { View } from "studio/types.js";
 
 type Listener = (view: View, previous: View) => void;
@@ -15,52 +17,58 @@ const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
 
-/** Holds one immutable View. Listeners are notified once per batch, if a key that they subscribed to changed. */
+/**
+ * Holds one immutable View. Components read the fields of `view`, and are drawn again when those that they read change;
+ * listeners are notified once per batch, if a key that they subscribed to changed.
+ */
 export class Store {
-  view: Readonly<View>;
+  readonly view: Readonly<View>;
+  now: Readonly<View>;
   told: Readonly<View>;
   pending: boolean;
   listeners: Set<{ keys: (keyof View)[]; fn: Listener }>;
-  done: Change[];
-  undone: Change[];
-  historians: Set<() => void>;
+  done!: readonly Change[]; // the steps that `undo` reverts
+  undone!: readonly Change[];
   save: () => void;
 
   /** @param save called now and then, and after the last change */
   constructor(initial: View, save: (view: View) => void) {
-    this.view = Object.freeze({ ...initial });
-    this.told = this.view;
+    this.now = Object.freeze({ ...initial });
+    this.view = {} as View;
+    reactive(this.view, this.now);
+    this.told = this.now;
     this.pending = false;
     this.listeners = new Set();
-    this.done = [];
-    this.undone = [];
-    this.historians = new Set();
-    this.save = seldom(() => save(this.view));
+    reactive<Store, "done" | "undone">(this, { done: [], undone: [] });
+    this.save = seldom(() => save(this.now));
   }
 
+  /** The view as it is, which no component follows. */
   get(): View {
-    return this.view;
+    return this.now;
   }
 
   /** Merges a patch. Listeners are notified in the next microtask, or immediately by `flush`. */
   set(patch: Partial<View>) {
-    if (same(this.view, patch)) return;
-    this.view = Object.freeze({ ...this.view, ...patch });
+    if (same(this.now, patch)) return;
+    this.now = Object.freeze({ ...this.now, ...patch });
     this.save();
-    if (this.pending) return;
+    if (!this.pending) queueMicrotask(() => this.flush()); // before the components are drawn
     this.pending = true;
-    queueMicrotask(() => this.flush());
+    batch(() => Object.assign(this.view, patch));
   }
 
   /** Notifies listeners of changes since the last notification. */
   flush() {
     this.pending = false;
-    const [view, previous] = [this.view, this.told];
+    const [view, previous] = [this.now, this.told];
     if (view === previous) return;
     this.told = view;
-    for (const { keys, fn } of [...this.listeners]) {
-      if (keys.some((key) => view[key] !== previous[key])) fn(view, previous);
-    }
+    batch(() => {
+      for (const { keys, fn } of [...this.listeners]) {
+        if (keys.some((key) => view[key] !== previous[key])) fn(view, previous);
+      }
+    });
   }
 
   /** @returns unsubscribes */
@@ -76,41 +84,31 @@ export class Store {
    * @param label a description, such as "Pin unit 3"
    */
   change(patch: Partial<View>, label: string) {
-    if (same(this.view, patch)) return;
-    this.done.push({ before: picked(this.view, patch), after: patch, label });
-    if (this.done.length > MOST_CHANGES) this.done.shift();
-    this.undone = [];
+    if (same(this.now, patch)) return;
+    const change = { before: picked(this.now, patch), after: patch, label };
     this.set(patch);
-    this.#remember();
+    batch(() => {
+      this.done = [...this.done, change].slice(-MOST_CHANGES);
+      this.undone = [];
+    });
   }
 
   undo() {
-    this.#move(this.done, this.undone, "before");
+    this.#move("done", "undone", "before");
   }
 
   redo() {
-    this.#move(this.undone, this.done, "after");
+    this.#move("undone", "done", "after");
   }
 
-  #move(from: Change[], to: Change[], side: "before" | "after") {
-    const change = from.pop();
+  #move(from: "done" | "undone", to: "done" | "undone", side: "before" | "after") {
+    const change = this[from].at(-1);
     if (change === undefined) return;
-    to.push(change);
     this.set(change[side]);
-    this.#remember();
-  }
-
-  /**
-   * @param fn called when the steps to undo or redo change
-   * @returns unsubscribes
-   */
-  onHistory(fn: () => void): () => void {
-    this.historians.add(fn);
-    return () => this.historians.delete(fn);
-  }
-
-  #remember() {
-    for (const fn of this.historians) fn();
+    batch(() => {
+      this[from] = this[from].slice(0, -1);
+      this[to] = [...this[to], change];
+    });
   }
 
   get canUndo() {
@@ -133,15 +131,15 @@ export function createStore(initial: View, save: (view: View) => void = () => {}
 }
 
 function same(view: View, patch: Partial<View>) {
-  return keysOf(patch).every((key) => Object.is(view[key], patch[key]));
+  return viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
 }
 
 /** The values that a patch would replace. */
 function picked(view: View, patch: Partial<View>): Partial<View> {
-  return Object.fromEntries(keysOf(patch).map((key) => [key, view[key]]));
+  return Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
 }
 
-function keysOf(patch: Partial<View>): (keyof View)[] {
+function viewKeys(patch: Partial<View>): (keyof View)[] {
   return Object.keys(patch) as (keyof View)[];
 }
 

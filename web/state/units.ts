@@ -9,7 +9,7 @@ export function trackOf(run: Run, name: string): Track {
 }
 
 /** The state that carries information from step to step: c for an LSTM, otherwise h. */
-export function memoryOf({ values }: Track): string {
+export function memoryState({ values }: Track): string {
   return "c" in values ? "c" : "h";
 }
 
@@ -37,13 +37,13 @@ export function trackTitle({ layer, reverse }: TrackInfo, twoWays: boolean): str
 
 /** A value of a run; NaN if there is none. */
 export function valueAt(track: Track, quantity: string, unit: number, t: number): number {
-  const width = widthOf(track.info, quantity);
+  const width = quantityWidth(track.info, quantity);
   return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
 }
 
 /**
  * Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection.
  */
-export function widthOf(info: TrackInfo, quantity: string): number {
+export function quantityWidth(info: TrackInfo, quantity: string): number {
   return quantity === "h" ? info.outputs : info.units;
 }

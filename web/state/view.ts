@@ -1,6 +1,6 @@
 // Creates the initial view of the page, and fits views to a model and a run.
 
-import { memoryOf, trackOf } from "studio/state/units.js";
+import { memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
 /** The default initial view. */
@@ -48,15 +48,15 @@ export function plainView({ models }: Boot): View {
 export function firstView(boot: Boot, said: Partial<View>): View {
   const plain = plainView(boot);
   if (Object.keys(said).length === 0) return { ...plain, ...boot.view };
-  return { ...plain, ...readOf(boot), ...said };
+  return { ...plain, ...givenInput(boot), ...said };
 }
 
 /** The views that need no address: the default one, with and without the given input. */
 export function unsaid(boot: Boot): View[] {
-  return [plainView(boot), { ...plainView(boot), ...readOf(boot) }];
+  return [plainView(boot), { ...plainView(boot), ...givenInput(boot) }];
 }
 
-function readOf({ view: { text, model } }: Boot) {
+function givenInput({ view: { text, model } }: Boot) {
   return { ...(text === undefined ? {} : { text }), ...(model === undefined ? {} : { model }) };
 }
 
@@ -78,7 +78,7 @@ export function fitted(view: View, model: Model, run: Run): Partial<View> {
 /** The unit whose memory changes most, as the first selection. */
 function restless(track: Track, T: number): number {
   const H = track.info.units;
-  const memory = track.values[memoryOf(track)];
+  const memory = track.values[memoryState(track)];
   let [best, most] = [0, -1];
   for (let unit = 0; unit < H; unit += 1) {
     let moved = 0;

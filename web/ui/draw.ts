@@ -96,8 +96,3 @@ export function percent(share: number): string {
   if (share < 1 && share >= 0.995) return ">99 %";
   return `${Math.round(share * 100)} %`;
 }
-
-/** A piece of text in a chart. */
-export function label(x: number, y: number, kind: string, anchor: "start" | "middle" | "end", text: string = "") {
-  return svg("text", { x, y, class: kind, "text-anchor": anchor, text });
-}

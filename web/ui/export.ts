@@ -75,7 +75,7 @@ export function svgText(picture: SVGSVGElement): string {
 function standalone(picture: SVGSVGElement): SVGSVGElement {
   return onPage(picture, () => {
     const copy = picture.cloneNode(true) as SVGSVGElement;
-    const { width, height } = sizeOf(picture);
+    const { width, height } = pictureSize(picture);
     resolveStyles(picture, copy);
     for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
     copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
@@ -102,7 +102,7 @@ function onPage<R>(picture: SVGSVGElement, fn: () => R): R {
   }
 }
 
-function sizeOf(picture: SVGSVGElement) {
+function pictureSize(picture: SVGSVGElement) {
   const box = picture.viewBox.baseVal;
   const shown = picture.getBoundingClientRect();
   const width = Number(picture.getAttribute("width")) || box?.width || shown.width;
@@ -138,7 +138,7 @@ async function png(picture: HTMLCanvasElement | SVGSVGElement): Promise<Blob> {
 }
 
 async function rasterised(picture: SVGSVGElement): Promise<HTMLCanvasElement> {
-  const { width, height } = onPage(picture, () => sizeOf(picture));
+  const { width, height } = onPage(picture, () => pictureSize(picture));
   const image = new Image(width, height);
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText(picture))}`;
   await image.decode();

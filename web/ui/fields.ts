@@ -31,30 +31,3 @@ export function choice<K extends string>(
   });
   return element("fieldset", { class: "choice" }, [element("legend", { text: label }), ...radios]);
 }
-
-/** Makes a field for a number, with a slider. Typed values may be outside the slider's range. */
-export function field(
-  { label, low, high, value }: { label: string; low: number; high: number; value: number },
-  onChange: (value: number) => void,
-): HTMLElement {
-  const slider = input(
-    { type: "range", min: String(low), max: String(high), step: "0.01", "aria-label": `${label}, slider` },
-    value,
-  );
-  const number = input({ type: "number", step: "any", "aria-label": label }, value);
-  const link = (from: HTMLInputElement, to: HTMLInputElement) =>
-    from.addEventListener("input", () => {
-      if (!Number.isFinite(from.valueAsNumber)) return;
-      to.value = from.value;
-      onChange(from.valueAsNumber);
-    });
-  link(slider, number);
-  link(number, slider);
-  return element("div", { class: "edit-value" }, [number, slider]);
-}
-
-function input(attributes: Record<string, string>, value: number): HTMLInputElement {
-  const made = element("input", attributes) as HTMLInputElement;
-  made.value = String(value);
-  return made;
-}

@@ -1,8 +1,6 @@
 // The icons on buttons, drawn on a 16 by 16 grid in the text colour.
 
-import { svg } from "studio/ui/draw.js";
-
-const PATHS = Object.freeze({
+export const ICONS = Object.freeze({
   play: "M4.5 2.5v11l9-5.5z",
   pause: "M4 2.5h3v11H4zM9 2.5h3v11H9z",
   next: "M3 3v10l7-5zM11.2 3h1.8v10h-1.8z",
@@ -18,9 +16,4 @@ const PATHS = Object.freeze({
   pin: "M5 1.5h6v1.4l-1 .7v3.2l2 2v1.3H8.7v4.4h-1.4v-4.4H4V8.8l2-2V3.6l-1-.7z",
 });
 
-export type Icon = keyof typeof PATHS;
-
-export function icon(name: Icon): SVGSVGElement {
-  const path = svg("path", { d: PATHS[name], fill: "currentColor" });
-  return svg("svg", { class: "icon", width: 16, height: 16, viewBox: "0 0 16 16", "aria-hidden": "true" }, [path]);
-}
+export type Icon = keyof typeof ICONS;

@@ -19,7 +19,7 @@ export function factor(value: number): string {
 }
 
 /** Describes in a few words what a gate's value does. */
-export function doingOf(gate: string, value: number): string {
+export function gateEffect(gate: string, value: number): string {
   if (!Number.isFinite(value)) return "no number";
   if (gate === "f") return `keeps ${percent(value)} of c_prev`;
   if (gate === "i") return `writes ${percent(value)} of g`;
@@ -32,7 +32,7 @@ export function doingOf(gate: string, value: number): string {
 }
 
 /** Describes what happened to the memory: "up by 0.2446". */
-export function changeOf({ values, cell }: Moment): string {
+export function changeText({ values, cell }: Moment): string {
   const change = values[cell.memory] - values[memoryBefore(cell)];
   if (!Number.isFinite(change)) return "no number";
   return `${change < 0 ? "down" : "up"} by ${format(Math.abs(change))}`;
@@ -58,7 +58,7 @@ function lstmLines(moment: Moment): Line[] {
   return [
     line("kept", "f·c_prev", `${format(f)}·${factor(c_prev)}`, kept),
     line("written", "i·g", `${format(i)}·${factor(g)}`, wrote),
-    { ...result(moment, "c"), numbers: sumOf(kept, wrote) },
+    { ...result(moment, "c"), numbers: sumText(kept, wrote) },
     { ...result(moment, shown), formula: "o·tanh(c)", numbers: `${format(o)}·tanh(${format(c)})` },
   ];
 }
@@ -70,7 +70,7 @@ function gruLines(moment: Moment): Line[] {
     ...(Number.isFinite(n_h) ? [reads] : []),
     line("kept", "z·h_prev", `${format(z)}·${factor(h_prev)}`, kept),
     line("written", "(1-z)·n", `${format(write)}·${factor(n)}`, wrote),
-    { ...result(moment, "h"), numbers: sumOf(kept, wrote) },
+    { ...result(moment, "h"), numbers: sumText(kept, wrote) },
   ];
 }
 
@@ -82,7 +82,7 @@ function rnnLines(moment: Moment): Line[] {
   return [
     line("from x", "", "W_ih·x + b_ih", from_x),
     line("from h", "", "W_hh·h_prev + b_hh", from_h),
-    line("sum", "", sumOf(from_x, from_h), sum),
+    line("sum", "", sumText(from_x, from_h), sum),
     h,
   ];
 }
@@ -101,15 +101,15 @@ function result({ values, computed }: Moment, name: string): Line {
   return { ...line(name, "", "", computed[name] ?? values[name]), edited: name in computed };
 }
 
-const sumOf: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
+const sumText: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
 
 /**
  * Describes where the previous states come from: "from step 1, “in”".
  *
  * @param beginning the text for a state that no step of the run produced
  */
-export function sourceOf(run: Run, before: number | null, beginning: string): string {
-  return before === null ? beginning : `from ${nameOf(run, before)}`;
+export function source(run: Run, before: number | null, beginning: string): string {
+  return before === null ? beginning : `from ${stepText(run, before)}`;
 }
 
 /**
@@ -118,22 +118,22 @@ export function sourceOf(run: Run, before: number | null, beginning: string): st
  * @param live whether the run is a stream in Python
  * @returns for a box, and as a part of a sentence
  */
-export function beginningOf({ kind }: Model, track: Track, live: boolean): { label: string; says: string } {
+export function initialState({ kind }: Model, track: Track, live: boolean): { label: string; phrase: string } {
   if (kind === "language-model")
-    return { label: "from newline", says: "the state after a newline, which the model reads before any text" };
+    return { label: "from newline", phrase: "the state after a newline, which the model reads before any text" };
   const zero = Object.values(track.initial).every((state) => state.every((value) => value === 0));
-  if (zero) return { label: "initial state", says: "the initial state, zero" };
+  if (zero) return { label: "initial state", phrase: "the initial state, zero" };
   return live
-    ? { label: "from earlier", says: "the stream's state before the steps shown" }
-    : { label: "initial state", says: "the given initial state" };
+    ? { label: "from earlier", phrase: "the stream's state before the steps shown" }
+    : { label: "initial state", phrase: "the given initial state" };
 }
 
 /** Describes where the states go. */
-export function targetOf(run: Run, after: number | null): string {
-  return after === null ? "final state" : `to ${nameOf(run, after)}`;
+export function destination(run: Run, after: number | null): string {
+  return after === null ? "final state" : `to ${stepText(run, after)}`;
 }
 
-function nameOf(run: Run, t: number) {
+function stepText(run: Run, t: number) {
   const word = wordAt(run, t, LONGEST);
   return word === "" ? `step ${t}` : `“${word}”`;
 }
@@ -144,7 +144,7 @@ function nameOf(run: Run, t: number) {
  * @param unit "word"
  * @param beginning what that state is if no step of the run was read before; "" if one was
  */
-export function wayOf({ carried }: CellKind, reverse: boolean, unit: string, beginning: string): string {
+export function readingWay({ carried }: CellKind, reverse: boolean, unit: string, beginning: string): string {
   const way = reverse ? `from the last ${unit} to the first` : `from the first ${unit} to the last`;
   const many = carried.length > 1;
   const comes = many ? "come" : "comes";
@@ -157,8 +157,8 @@ export function wayOf({ carried }: CellKind, reverse: boolean, unit: string, beg
 export function spokenMoment(moment: Moment, run: Run): string {
   const { cell, values, track, unit, t, shown } = moment;
   const gates = GATES_AS_SPOKEN[cell.label] ?? [];
-  const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${doingOf(gate, values[gate])}`);
-  const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeOf(moment)}`;
+  const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${gateEffect(gate, values[gate])}`);
+  const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeText(moment)}`;
   const states = cell.memory === "h" ? [memory] : [memory, `${shown} ${format(values[shown])}`];
   return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${[...parts, ...states].join("; ")}`;
 }

@@ -1,7 +1,7 @@
 // A table as a picture, for use in documents.
 
-import { element, svg } from "studio/ui/draw.js";
-import { fontOf } from "studio/ui/theme.js";
+import { svg } from "studio/ui/draw.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 const ROW = 20;
 const GAP = 18;
@@ -11,7 +11,7 @@ const MOST_ROWS = 500;
 /** @param rows the first is the heading; the others are cut to the number that a picture can hold */
 export function tablePicture(rows: string[][]): SVGSVGElement {
   const shown = rows.slice(0, MOST_ROWS + 1);
-  const columns = columnsOf(shown);
+  const columns = pictureColumns(shown);
   const last = columns.at(-1);
   const [width, height] = [(last ? last.left + last.width : 0) + GAP, shown.length * ROW + 10];
   const lines = shown.map((_, k) => {
@@ -24,12 +24,11 @@ export function tablePicture(rows: string[][]): SVGSVGElement {
 
 type TableColumn = { left: number; width: number; number: boolean };
 
-function columnsOf(rows: string[][]): TableColumn[] {
-  const context = element("canvas").getContext("2d");
-  if (context) context.font = `600 ${SIZE}px ${fontOf("--sans")}`;
+function pictureColumns(rows: string[][]): TableColumn[] {
+  const measured = measure(`600 ${SIZE}px ${fontFamily("--sans")}`);
   let left = GAP;
   return (rows[0] ?? []).map((_, c) => {
-    const width = Math.ceil(Math.max(...rows.map((row) => context?.measureText(row[c]).width ?? 0)));
+    const width = Math.ceil(Math.max(...rows.map((row) => measured(row[c]))));
     const number = rows.length > 1 && rows.slice(1).every((row) => row[c] !== "" && !Number.isNaN(Number(row[c])));
     const column = { left, width, number };
     left += width + GAP;

@@ -1,5 +1,6 @@
 // The light or dark theme, as chosen by the user or set in the system.
 
+import { signal } from "@preact/signals";
 import type { View } from "studio/types.js";
 
 const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
@@ -7,9 +8,14 @@ const SYSTEM = window.matchMedia("(prefers-color-scheme: dark)");
 const PROBE = document.createElement("i"); // an element used to compute colours
 PROBE.hidden = true;
 
-const listeners: Set<() => void> = new Set();
+const dark = signal(darkNow());
 
+/** Whether the theme is dark now. A component that reads it, or a colour below, is drawn again in another theme. */
 export function isDark(): boolean {
+  return dark.value;
+}
+
+function darkNow() {
   const chosen = document.documentElement.dataset.theme;
   return chosen === "dark" || (chosen !== "light" && SYSTEM.matches);
 }
@@ -17,16 +23,6 @@ export function isDark(): boolean {
 /** @returns whether the user prefers reduced motion */
 export function isCalm(): boolean {
   return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
-
-/**
- * Calls `fn` when the user or the system changes the theme, so that canvases are redrawn.
- *
- * @returns unsubscribes
- */
-export function onTheme(fn: () => void): () => void {
-  listeners.add(fn);
-  return () => listeners.delete(fn);
 }
 
 export function applyTheme(theme: View["theme"]) {
@@ -37,13 +33,14 @@ export function applyTheme(theme: View["theme"]) {
 
 /** The current value, light or dark, of a colour of the page's style, such as "--ink", for use on a canvas. */
 export function resolved(variable: string): string {
+  isDark();
   if (!PROBE.isConnected) document.body.append(PROBE);
   PROBE.style.color = `var(${variable})`;
   return getComputedStyle(PROBE).color;
 }
 
 /** A font family of the page's style, such as "--sans", for use on a canvas. */
-export function fontOf(variable: string): string {
+export function fontFamily(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
@@ -59,7 +56,7 @@ export function measure(font: string): (text: string) => number {
 }
 
 function tell() {
-  for (const fn of listeners) fn();
+  dark.value = darkNow();
 }
 
 SYSTEM.addEventListener("change", tell);

@@ -1,21 +1,10 @@
 // Draws only panels that are on the screen; a panel further down is drawn when the user scrolls to it.
 
-/** @returns call it whenever the drawing is out of date */
-export function whenSeen(root: HTMLElement, draw: () => void): () => void {
-  let seen = false;
-  let stale = false;
-  const refresh = () => {
-    stale = !seen;
-    if (seen) draw();
-  };
-  new IntersectionObserver(
-    ([...entries]) => {
-      seen = entries.at(-1)?.isIntersecting ?? false;
-      if (seen && stale) refresh();
-    },
-    { rootMargin: "200px" },
-  ).observe(root);
-  return refresh;
+/** Calls `fn` when an element comes onto the screen or close to it, and when it leaves. */
+export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void) {
+  new IntersectionObserver((entries) => fn(entries.at(-1)?.isIntersecting ?? false), { rootMargin: "200px" }).observe(
+    root,
+  );
 }
 
 /** Scrolls a stage sideways until an element in it is visible. */
@@ -40,13 +29,7 @@ export function keepNames(stage: HTMLElement) {
   new MutationObserver(move).observe(stage, { childList: true });
 }
 
-/** Calls `fn` with an element's new size when it changes. */
-export function onResize(root: HTMLElement, fn: (width: number, height: number) => void) {
-  let known = "";
-  new ResizeObserver(([entry]) => {
-    const { width, height } = entry.contentRect;
-    if (`${width} ${height}` === known || width === 0) return;
-    known = `${width} ${height}`;
-    fn(width, height);
-  }).observe(root);
+/** Calls `fn` when an element's size changes, but not when the element is hidden. */
+export function onResize(root: HTMLElement, fn: () => void) {
+  new ResizeObserver(([entry]) => entry.contentRect.width > 0 && fn()).observe(root);
 }

@@ -44,10 +44,10 @@ def _write_scripts(app: Sphinx) -> None:
     (folder / "course.js").write_text(script(), encoding="utf-8")
     (folder / "runtime.js").write_text(assets.text(assets.FIGURES), encoding="utf-8")
     if app.config.course_computed:
-        from hiddenstate.course import models
+        from hiddenstate.course.figures import marks
 
         for name in sorted(models_used(Path(app.srcdir) / FOLDER)):
-            (folder / f"model-{name}.js").write_text(models.script(name), encoding="utf-8")
+            (folder / f"model-{name}.js").write_text(marks.script(name), encoding="utf-8")
     app.config.html_static_path = [*app.config.html_static_path, str(made)]
 
 

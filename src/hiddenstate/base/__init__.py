@@ -1,8 +1,9 @@
 """Code that all packages share. None of it depends on LSTMs.
 
 - `scoped.py`: settings in force inside a `with` block, such as edits or the choice of a path
-- `native_module.py`: imports the native module, if there is one; `plain_blocks.py`: the blocks of
-  `native/python/block.h` in Python, for machines without it
+- `native_module.py`: imports the native module, if there is one, and the blocks of `native/python/block.h`, which are
+  also here in Python, for machines without it
+- `torch_internals.py`: torch's private functions, and whether torch (vmap, tracing, a mode) must see each operation
 - `scalars.py`: checks of single arguments: integers, bools, seeds
 - `memory.py`: checks that tensors still have their memory; a base class for modules that check their own tensors
 - `messages.py`: formats values for messages, shortened

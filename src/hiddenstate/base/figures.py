@@ -101,12 +101,7 @@ def text_width(text: str, size: float, weight: str = "normal") -> float:
 
 
 def check_picture(path: Path) -> None:
-    """Reject a file to which no figure can be written.
-
-    Raises:
-        ArgumentError: there is no such format or folder.
-        IsADirectoryError, FileWriteError: see `check_place`.
-    """
+    """Reject a file to which no figure can be written."""
     kinds = Figure().canvas.get_supported_filetypes()
     if path.suffix[1:].lower() not in kinds:
         raise ArgumentError(f"cannot draw into {path}: its name must end with one of .{' .'.join(sorted(kinds))}")
@@ -116,12 +111,7 @@ def check_picture(path: Path) -> None:
 
 
 def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
-    """Draw a figure, and write it to a file if there is one; the file's name is checked first.
-
-    Raises:
-        ArgumentTypeError: ``path`` is not a path.
-        ArgumentError, IsADirectoryError, FileWriteError: see `save_picture`.
-    """
+    """Draw a figure, and write it to a file if there is one; the file's name is checked first."""
     if path is None:
         return draw()
     if not isinstance(path, (str, Path)):
@@ -134,12 +124,7 @@ def draw_to(path: str | Path | None, draw: Callable[[], Figure]) -> Figure:
 
 
 def save_picture(figure: Figure, path: Path) -> None:
-    """Write a figure to a file, in the format of the file's extension.
-
-    Raises:
-        ArgumentError: see `check_picture`.
-        IsADirectoryError, FileWriteError: see `written_beside`.
-    """
+    """Write a figure to a file, in the format of the file's extension."""
     check_picture(path)
     with written_beside(path) as beside:
         figure.savefig(beside, dpi=160, format=path.suffix[1:].lower())

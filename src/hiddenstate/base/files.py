@@ -28,10 +28,6 @@ def written_beside(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside ``path``; after the block it is renamed to ``path``, or deleted on failure.
 
     If ``path`` is a link, its target is replaced. Devices and pipes are written to directly.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError: see `check_place`.
-        FileWriteError: the system refused the write, or the file is read-only.
     """
     path = Path(path)
     check_place(path)
@@ -42,8 +38,8 @@ def written_beside(path: str | Path) -> Iterator[Path]:
         with lasting(partial(beside.touch, 0o600, exist_ok=False), partial(beside.unlink, missing_ok=True)):
             yield beside
             if target is None:
-                with beside.open("rb") as given, path.open("wb") as taken:
-                    shutil.copyfileobj(given, taken)
+                with beside.open("rb") as source, path.open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
             else:
                 beside.chmod(0o666 & ~_umask())
                 sync(beside)
@@ -52,13 +48,7 @@ def written_beside(path: str | Path) -> Iterator[Path]:
 
 
 def check_place(path: str | Path) -> None:
-    """Reject a path that cannot be written to, before anything is computed.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-        IsADirectoryError: there is a folder of this name.
-        FileWriteError: the folder is not writable, or the file is read-only.
-    """
+    """Reject a path that cannot be written to, before anything is computed."""
     path = Path(path)
     if "\0" in str(path):
         raise ArgumentError(f"cannot write {str(path)!r}: a name can't contain the null character")
@@ -82,43 +72,31 @@ def check_folder_place(target: Path, *, is_replaced: bool) -> None:
     Args:
         target: the folder.
         is_replaced: whether an existing folder is replaced; otherwise files are written into it.
-
-    Raises:
-        FileWriteError: it or its parent is not writable, or something that would be replaced is read-only.
     """
     with writing(target):
         if is_replaced:
             check_writable(target)
         places = target.absolute().parents if is_replaced else (target, *target.absolute().parents)
-        around = next(each for each in places if each.exists())
+        around = next(folder for folder in places if folder.exists())
         if not around.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
         _check_right(around)
 
 
 def write_tensors(path: str | Path, kind: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Write tensors with the file's kind (such as ``"hiddenstate.trace/1"``) and metadata.
-
-    Raises:
-        FileNotFoundError, IsADirectoryError, FileWriteError: see `written_beside`.
-    """
+    """Write tensors with the file's kind (such as ``"hiddenstate.trace/1"``) and metadata."""
     # safetensors rejects views that share memory, hence a copy of each.
     copies = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with written_beside(path) as beside:
         try:
             save_file(copies, beside, metadata={**metadata, "format": kind})
         except SafetensorError as error:  # not an OSError, even if the disk is full
-            number = int(found[1]) if (found := re.search(r"os error (\d+)", str(error))) else errno.EIO
+            number = int(match[1]) if (match := re.search(r"os error (\d+)", str(error))) else errno.EIO
             raise OSError(number, os.strerror(number)) from error
 
 
 def read_tensors(path: str | Path, kind: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file that `write_tensors` wrote as this kind.
-
-    Raises:
-        FileFormatError: it is not a safetensors file, or has the wrong kind or version.
-        FileNotFoundError, IsADirectoryError: there is no such file, or it is a folder.
-    """
+    """Read the tensors and metadata of a file that `write_tensors` wrote as this kind."""
     with _opened(path, kind) as (file, metadata):
         return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a mapping)
 
@@ -160,12 +138,9 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
         content: its new content.
         obsolete: files that become meaningless with the new one. They are deleted with the old file, or kept with it if
             anything fails.
-
-    Raises:
-        FileWriteError: it cannot be written; nothing has changed.
     """
     beside = free_name(path, "part")
-    kept = [(each, free_name(each, "part")) for each in obsolete]
+    kept = [(old, free_name(old, "part")) for old in obsolete]
     with writing(path):
         check_writable(path)
         with lasting(partial(write_bytes, beside, content), partial(beside.unlink, missing_ok=True)):
@@ -181,15 +156,15 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
     It may be run again after an interrupt.
     """
     try:
-        for each, aside in kept:
-            if each.exists():
-                each.rename(aside)
+        for old, aside in kept:
+            if old.exists():
+                old.rename(aside)
         if beside.exists():
             beside.replace(path)
     except OSError as error:
-        for each, aside in kept:
+        for old, aside in kept:
             if aside.exists():
-                aside.rename(each)
+                aside.rename(old)
         return error
     for _, aside in kept:
         aside.unlink(missing_ok=True)
@@ -197,11 +172,7 @@ def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSErro
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a file, in full or not at all; the file is created if necessary.
-
-    Raises:
-        FileWriteError: the disk is full, the file is not writable, or it is a link.
-    """
+    """Append a line to a file, in full or not at all; the file is created if necessary."""
     refuse_link(path)
     content = (line + "\n").encode()
     with writing(path), path.open("ab", buffering=0) as file:
@@ -225,15 +196,11 @@ def refuse_link(path: Path) -> None:
 
 
 def copy_new(source: Path, target: Path) -> None:
-    """Copy a file, in full or not at all, to an unused name (a dangling link counts as used).
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
-    with source.open("rb") as given, target.open("xb") as taken:
+    """Copy a file, in full or not at all, to an unused name (a dangling link counts as used)."""
+    with source.open("rb") as reader, target.open("xb") as writer:
         try:
-            shutil.copyfileobj(given, taken)
-            taken.flush()
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
         except BaseException:
             target.unlink()
             raise
@@ -244,28 +211,25 @@ def folder_beside(target: Path) -> Iterator[Path]:
     """Yield an unused name in the target's folder, so that renaming it stays on one disk; leftovers are deleted.
 
     Parent folders are created, and deleted if they remain empty.
-
-    Raises:
-        FileWriteError: the system refused an operation, or an existing folder is read-only.
     """
-    path, made = free_name(target, "partial"), [each for each in target.parents if not each.exists()]
+    path, missing = free_name(target, "partial"), [parent for parent in target.parents if not parent.exists()]
     with writing(target):
         check_writable(target)
         begin = partial(target.parent.mkdir, parents=True, exist_ok=True)
-        with lasting(begin, partial(_drop, path, made)):
+        with lasting(begin, partial(_drop, path, missing)):
             yield path
 
 
-def _drop(path: Path, made: Iterable[Path]) -> None:
+def _drop(path: Path, folders: Iterable[Path]) -> None:
     shutil.rmtree(path, ignore_errors=True)
-    drop_empty(made)
+    drop_empty(folders)
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
     """Delete those of the folders that exist and are empty; inner folders must come first."""
-    for each in folders:
+    for folder in folders:
         with suppress(OSError):
-            each.rmdir()
+            folder.rmdir()
 
 
 def put_folder(finished: Path, target: Path) -> None:
@@ -289,11 +253,7 @@ def _settle(previous: Path, target: Path) -> None:
 
 
 def mend_folder(target: Path) -> None:
-    """Clean up after a process that was killed while it replaced a folder: restore the old folder, or delete it.
-
-    Raises:
-        FileWriteError: the folder cannot be restored.
-    """
+    """Clean up after a process that was killed while it replaced a folder: restore the old folder, or delete it."""
     previous = left_beside(target, "previous")
     if previous and not target.exists():
         with writing(target):

@@ -45,8 +45,8 @@ locks: "WeakSet[ForkSafeLock]" = WeakSet()
 
 
 def _renew_all() -> None:
-    for each in list(locks):
-        each.renew()
+    for lock in list(locks):
+        lock.renew()
 
 
 in_forked_children(_renew_all)

@@ -17,11 +17,6 @@ FrozenIndex = int | slice | range | tuple[int, ...] | None
 def freeze(index: Index, name: str) -> FrozenIndex:
     """Convert any index to an immutable one; ``name`` is the argument's name in error messages.
 
-    Raises:
-        ArgumentTypeError: it is not an int, a slice, a sequence of ints or None.
-        ArgumentError: it is a slice with step 0.
-        DtypeError: it is a tensor whose values can't be read.
-
     >>> freeze([0, 1, 2], "t")
     (0, 1, 2)
     """
@@ -58,10 +53,6 @@ def _whole(value: object) -> int:
 
 def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
     """Return the chosen positions in ``range(size)``, as a range if possible; negative ones count from the end.
-
-    Raises:
-        IndexRangeError: a position is out of range.
-        ArgumentError: a position is chosen twice.
 
     >>> resolve(slice(-2, None), 5, "t")
     range(3, 5)
@@ -112,15 +103,11 @@ def count(positions: Sequence[int]) -> int:
 def resolve_one(index: object, size: int, name: str) -> int:
     """Return one position in ``range(size)``.
 
-    Raises:
-        IndexRangeError: it is out of range.
-        ArgumentTypeError: it is not one int.
-
     >>> resolve_one(-1, 5, "t")
     4
     """
     try:
-        one = _whole(index)
+        position = _whole(index)
     except TypeError:
         raise ArgumentTypeError(f"{name} must be one int, got {shorten(index)}") from None
-    return resolve(one, size, name)[0]
+    return resolve(position, size, name)[0]

@@ -3,34 +3,50 @@
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False  # as typing has it, which takes longer to load than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def on_first_use(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a ``__getattr__`` for a package, which imports each of these names on first use and caches it.
+def homes_in_stub(file: str) -> "Mapping[str, tuple[str, str]]":
+    """The names in the stub beside a package's ``__init__.py``, each with its module and what it is called there.
 
-    Args:
-        package: the package's full name.
-        homes: maps each name to its module, relative to the package: ``"module:other"`` if it is called ``other``
-            there, ``"module:"`` if it is the module itself.
+    Each is on a line of its own, ``from module import other as name``, so that nothing is needed to parse them.
+    ``file`` ends in ``.pyc`` where only the compiled files are installed.
     """
+    with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123 (pathlib takes long to load)
+        lines = [line.split() for line in stub if line.startswith("from ")]
+    return {words[5]: (words[1], words[3]) for words in lines}
 
-    def found(name: str) -> Any:
+
+def on_first_use(package: str, file: str) -> "tuple[Callable[[str], Any], Callable[[], list[str]]]":
+    """Return ``__getattr__`` and ``__dir__`` of a package, whose names are in its stub.
+
+    Each name is imported on first use, and kept.
+    """
+    homes = homes_in_stub(file)
+    return loader(package, homes), lambda: sorted({*vars(sys.modules[package]), *homes})
+
+
+def loader(package: str, homes: "Mapping[str, tuple[str, str]]") -> "Callable[[str], Any]":
+    """Return a function that imports one of these names, and keeps it in the package."""
+
+    def load(name: str) -> "Any":
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        path, colon, other = homes[name].partition(":")
-        module = import_module(f"{package}.{path}")
-        value = module if colon and not other else getattr(module, other or name)
+        home, other = homes[name]
+        value = import_module(f"{home}.{other}") if home == package else getattr(import_module(home), other)
         setattr(sys.modules[package], name, value)
         return value
 
-    return found
+    return load
 
 
-def called_later(where: str) -> Callable[..., Any]:
+def called_later(where: str) -> "Callable[..., Any]":
     """Return a function that imports the real one, such as ``"package.module:name"``, when it is called."""
 
-    def call(*arguments: Any, **options: Any) -> Any:
+    def call(*arguments: "Any", **options: "Any") -> "Any":
         module, _, name = where.partition(":")
         return getattr(import_module(module), name)(*arguments, **options)
 
@@ -39,7 +55,7 @@ def called_later(where: str) -> Callable[..., Any]:
 
 # Functions of higher packages that lower ones call but can't import; ``hiddenstate/__init__.py`` registers them. The
 # exact types of the functions are declared where they are called.
-exporters: list[Callable[..., Any]] = []
-stand_ins: list[Callable[..., Any]] = []
-notebook_views: list[Callable[..., Any]] = []
-index_openers: list[Callable[..., Any]] = []
+exporters: "list[Callable[..., Any]]" = []
+stand_ins: "list[Callable[..., Any]]" = []
+notebook_views: "list[Callable[..., Any]]" = []
+index_openers: "list[Callable[..., Any]]" = []

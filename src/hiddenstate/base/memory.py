@@ -14,11 +14,7 @@ from hiddenstate.base.validation import check_memory
 
 
 def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
-    """Check every tensor among named values, including those in tuples, lists, mappings and packed sequences.
-
-    Raises:
-        DtypeError: a tensor's memory was freed.
-    """
+    """Check every tensor among named values, including those in tuples, lists, mappings and packed sequences."""
     for name, value in named:
         if isinstance(value, Tensor):
             check_memory(value, name)

@@ -1,7 +1,11 @@
-"""Formats values for messages."""
+"""Formats values for messages, and for JSON."""
 
+import math
 import reprlib
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 
@@ -48,3 +52,16 @@ def readable_name(kind: type) -> str:
     if package.startswith("hiddenstate."):
         return f"hs.{kind.__name__}"
     return f"{package}.{kind.__name__}" if package.startswith("torch.") else kind.__name__
+
+
+def plain(value: Any) -> Any:
+    """Turn tensors, arrays and tuples into lists, and numbers that are not finite into null, for JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,11 +16,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def evaluating(module: nn.Module) -> Block:
-    """Return a context manager in which a module is in eval mode; afterwards each submodule's mode is restored.
-
-    Raises:
-        DtypeError: a weight's memory was freed.
-    """
+    """Return a context manager in which a module is in eval mode; afterwards each submodule's mode is restored."""
     check_module_memory(module)
     modes = {part: part.training for part in module.modules()}
     return lasting(module.eval, partial(_put_back, modes))
@@ -67,6 +63,7 @@ def types_of_the_weights() -> Iterator[None]:
 
     Neither autocast nor torch's default device affects them.
     """
-    is_elsewhere = torch.get_default_device().type != "cpu"
+    # Not torch.get_default_device(), which in torch 2.8 fails after set_default_device(None).
+    is_elsewhere = torch.empty(0).device.type != "cpu"
     with without_autocast("cpu"), torch.device("cpu") if is_elsewhere else nullcontext():
         yield

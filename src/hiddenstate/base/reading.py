@@ -24,12 +24,9 @@ _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn any exception raised while reading a file into one of our errors, with the file's name.
+    """Turn exceptions raised while reading a file into FileFormatError, with the file's name.
 
-    Raises:
-        FileFormatError: any exception except the two below was raised, or memory ran out.
-        HiddenStateError: raised inside; the file's name is added to its message if missing.
-        OSError: the system refused access to the file.
+    Our own errors pass, with the file's name added, and so do the system's refusals of access.
     """
     try:
         yield
@@ -42,8 +39,8 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and _is_of_the_system(error, path):
             raise
-        told = str(error) if len(str(error)) <= _LONGEST else f"{str(error)[:_LONGEST]} ..."
-        raise FileFormatError(f"{path} is damaged: {told} ({type(error).__name__})") from error
+        message = str(error) if len(str(error)) <= _LONGEST else f"{str(error)[:_LONGEST]} ..."
+        raise FileFormatError(f"{path} is damaged: {message} ({type(error).__name__})") from error
 
 
 def unpacked_limit(path: str | os.PathLike[str]) -> int:
@@ -52,11 +49,7 @@ def unpacked_limit(path: str | os.PathLike[str]) -> int:
 
 
 def check_safetensors(path: str | os.PathLike[str]) -> None:
-    """Check the header of a safetensors file before it is parsed, which can take thirty times its size.
-
-    Raises:
-        FileFormatError: it has more parts than 65,536 tensors have, and more than the file has bytes of data.
-    """
+    """Check the header of a safetensors file before it is parsed, which can take thirty times its size."""
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(min(length, _LARGEST_HEADER))
@@ -66,11 +59,7 @@ def check_safetensors(path: str | os.PathLike[str]) -> None:
 
 
 def check_zip(path: str | os.PathLike[str]) -> int:
-    """Return the unpacked size of a zip file in bytes, without unpacking it.
-
-    Raises:
-        FileFormatError: it is more than such a file can contain.
-    """
+    """Return the unpacked size of a zip file in bytes, without unpacking it."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     size, limit = sum(member.file_size for member in members), unpacked_limit(path)

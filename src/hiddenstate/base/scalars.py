@@ -18,12 +18,7 @@ def check_int(name: str, value: object) -> int:
 
 
 def check_seed(value: object) -> int:
-    """Return a seed as an int that the generators of torch, NumPy and Python all accept.
-
-    Raises:
-        ArgumentTypeError: it is not an integer.
-        ArgumentError: it is negative, or has more than 64 bits.
-    """
+    """Return a seed as an int that the generators of torch, NumPy and Python all accept."""
     seed = check_int("seed", value)
     if not 0 <= seed < 2**64:
         raise ArgumentError(f"seed must be in 0..2**64 - 1, got {seed}")

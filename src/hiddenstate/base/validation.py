@@ -10,6 +10,7 @@ from torch.amp.autocast_mode import is_autocast_available
 from torch.nn import Parameter
 
 from hiddenstate.base.messages import shorten
+from hiddenstate.base.torch_internals import is_tracing, is_transformed
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, MissingDependencyError
 
 State = tuple[Tensor, Tensor]  # hidden state and cell state
@@ -22,14 +23,10 @@ def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value; reject anything but a tensor with the type and device of ``like``, a weight.
-
-    Raises:
-        ArgumentTypeError, DtypeError, DeviceError: the value does not fit; the message names the argument.
-    """
-    found = check_plain_tensor(value, name)
-    check_alike(found, name, like)
-    return found
+    """Return the value; reject anything but a tensor with the type and device of ``like``, a weight."""
+    tensor = check_plain_tensor(value, name)
+    check_alike(tensor, name, like)
+    return tensor
 
 
 def check_plain_tensor(value: object, name: str) -> Tensor:
@@ -44,17 +41,14 @@ def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool 
     """Reject a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
 
     With ``takes_narrower``, a narrower floating-point type is accepted.
-
-    Raises:
-        DtypeError, DeviceError: the tensor does not fit.
     """
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
-        said = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match
+        shown = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match
         of = f" with .to({like.dtype})" if " " in name else f": {name}.to({like.dtype})"
         cure = f"Convert {name}{of}"
         raise DtypeError(
-            f"{said} dtype ({value.dtype}) does not match weight dtype ({like.dtype}). {cure}"
+            f"{shown} dtype ({value.dtype}) does not match weight dtype ({like.dtype}). {cure}"
             + (f", or convert model: model.to({value.dtype})" if value.is_floating_point() else "")
         )
     if value.device != like.device:
@@ -80,9 +74,9 @@ def check_dense(value: Tensor, name: str) -> None:
 def check_memory(value: Tensor, name: str) -> None:
     """Raise DtypeError for a tensor whose storage was freed, or is too short for the tensor."""
     # Tensors of other classes, and those inside transforms and compilers, may have special storage or none.
-    if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or torch._C._is_tracing():
+    if type(value) not in (Tensor, Parameter) or torch.compiler.is_compiling() or is_tracing():
         return
-    if torch._C._functorch.is_functorch_wrapped_tensor(value) or not value.numel() or value.layout is not torch.strided:
+    if is_transformed(value) or not value.numel() or value.layout is not torch.strided:
         return
     last = value.numel() - 1  # the offset of the last element; see below for strided tensors
     if not value.is_contiguous():
@@ -115,11 +109,7 @@ def check_pair(value: object, name: str) -> tuple[object, object]:
 
 
 def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
-    """Return the parts of a state: both of a pair, or the only one.
-
-    Raises:
-        ArgumentTypeError: a pair is expected but not given, or one tensor is expected and a tuple or list is given.
-    """
+    """Return the parts of a state: both of a pair, or the only one."""
     if count > 1:
         return check_pair(value, name)
     if isinstance(value, (tuple, list)):
@@ -131,11 +121,7 @@ def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
 
 
 def optional_package(name: str, extra: str, purpose: str) -> Any:
-    """Import an optional package.
-
-    Raises:
-        MissingDependencyError: it is not installed; the message names the extra that installs it.
-    """
+    """Import an optional package, or raise MissingDependencyError, which names the extra that installs it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -17,12 +17,9 @@ _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn system errors while writing a file or folder into one of our errors, with its name.
+    """Turn system errors about this file or folder into FileWriteError, with its name.
 
-    Raises:
-        FileWriteError: the system refused the write.
-        OSError: the error is not about this file but, for example, about one that is being read; or a pipe has no
-            reader.
+    Errors about other files, for example those that are being read, pass; so does a pipe without a reader.
     """
     try:
         yield
@@ -47,15 +44,11 @@ def refusal(path: str | os.PathLike[str], number: int) -> FileWriteError:
 
 
 def check_writable(path: Path) -> None:
-    """Refuse to replace a read-only file or folder, or one with read-only content, even if renaming would succeed.
-
-    Raises:
-        PermissionError: something is read-only.
-    """
+    """Refuse to replace a read-only file or folder, or one with read-only content, even if renaming would succeed."""
     held = [path, *(path.iterdir() if path.is_dir() else ())]
-    for each in held:
-        if each.exists() and not os.access(each, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(each))
+    for place in held:
+        if place.exists() and not os.access(place, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 def _is_about(error: OSError, target: Path) -> bool:
@@ -68,5 +61,5 @@ def _is_about(error: OSError, target: Path) -> bool:
 
 def _is_near(path: Path, target: Path) -> bool:
     inside = (path, *path.parents)
-    is_beside = any(each.parent == target.parent and target.name in each.name for each in inside)
+    is_beside = any(part.parent == target.parent and target.name in part.name for part in inside)
     return is_beside or target in inside or path in target.parents

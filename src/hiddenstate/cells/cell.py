@@ -56,7 +56,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Part:
+class GatePart:
     """A part of a gate's pre-activation that is recorded separately: its letter, its name, and the gate."""
 
     name: str
@@ -125,7 +125,7 @@ class Cell:
     slopes: Callable[[Mapping[str, Tensor]], dict[str, dict[str, Tensor]]]
     split: Callable[[Mapping[str, Tensor]], MemorySplit]
     carried: tuple[str, ...] = ("h",)
-    parts: tuple[Part, ...] = ()
+    parts: tuple[GatePart, ...] = ()
     keeper: str = ""
     writer: str = ""
     is_additive: bool = True
@@ -164,8 +164,8 @@ class Cell:
     @property
     def meanings(self) -> dict[str, str]:
         """The meaning of each letter."""
-        named: list[Gate | State | Part] = [*self.gates, *self.states, *self.parts]
-        return {each.name: each.meaning for each in named}
+        named: list[Gate | State | GatePart] = [*self.gates, *self.states, *self.parts]
+        return {item.name: item.meaning for item in named}
 
     def before(self, quantity: str) -> tuple[str, ...]:
         """Return the pre-activation of a gate and its parts; empty for a state."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import Cell, Gate, MemorySplit, Part, State, ValueHook, Weights
+from hiddenstate.cells.cell import Cell, Gate, GatePart, MemorySplit, State, ValueHook, Weights
 
 
 def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
@@ -62,8 +62,8 @@ GRU = Cell(
     keeper="z",
     writer="n",
     parts=(
-        Part("n_h", "the state's part of n, before the reset gate", "n"),
-        Part("n_rh", "the state's part of n, after the reset gate", "n"),
+        GatePart("n_h", "the state's part of n, before the reset gate", "n"),
+        GatePart("n_rh", "the state's part of n, after the reset gate", "n"),
     ),
     hints={
         "r": "1 lets n read the state",

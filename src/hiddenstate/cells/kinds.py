@@ -11,7 +11,7 @@ CELLS = {cell.name: cell for cell in (LSTM, GRU, RNN_TANH, RNN_RELU)}
 
 def cell_named(name: str) -> Cell:
     """Return the kind of cell with this name; raise ArgumentError if there is none."""
-    found = CELLS.get(name) if isinstance(name, str) else None
-    if found is None:
+    cell = CELLS.get(name) if isinstance(name, str) else None
+    if cell is None:
         raise ArgumentError(f"there is no cell {name!r:.50}: expected one of {' '.join(CELLS)}")
-    return found
+    return cell

@@ -35,8 +35,8 @@ def _slopes(_v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def _split(v: Mapping[str, Tensor]) -> MemorySplit:
-    one = torch.ones_like(v["h"])
-    return MemorySplit(keep=0 * one, write=one, show=one)
+    ones = torch.ones_like(v["h"])
+    return MemorySplit(keep=0 * ones, write=ones, show=ones)
 
 
 def _cell(gate: Gate, name: str) -> Cell:

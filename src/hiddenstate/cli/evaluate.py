@@ -1,6 +1,5 @@
 """``hiddenstate evaluate``: measures a tagger's accuracy on a CoNLL-U file."""
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +10,22 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from hiddenstate.cli.outputs import JsonOption, OutOption, PlotOption, TaggerOption, check_outputs, output, save_plot
+from hiddenstate.cli.conventions import (
+    JsonOption,
+    OutOption,
+    PlotOption,
+    TaggerOption,
+    check_outputs,
+    json_text,
+    output,
+    save_plot,
+)
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.evaluation.accuracy import Report
+    from hiddenstate.models.tagger.accuracy import Report
     from hiddenstate.models.tagger.tagger import Tagger
 
 
@@ -43,11 +51,11 @@ def evaluate_command(
     Example: hiddenstate evaluate dev.conllu --model my-tagger
     """
     check_outputs(out, plot=plot)
-    from hiddenstate.models.folder.model_folder import load, shipped
-    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
+    from hiddenstate.models.model_folder import load_tagger, shipped
+    from hiddenstate.models.tagger.accuracy import distinct_words, evaluate
     from hiddenstate.text.corpora import corpus_path
 
-    sentences, tagger = read_conllu(corpus_path(file)), load(model or shipped())
+    sentences, tagger = read_conllu(corpus_path(file)), load_tagger(model or shipped())
     known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(corpus_path(train)))
     reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
     if not reports:
@@ -55,19 +63,20 @@ def evaluate_command(
         raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
     with output(out, exact=as_json) as stream:
         if as_json:
-            stream.write(_json(tagger, reports))
+            temperatures = tagger.temperatures
+            stream.write(json_text({column: _data(report, temperatures[column]) for column, report in reports.items()}))
         else:
             screen = console(stream)
             for column, report in reports.items():
                 _show(screen, column, report, tagger.temperatures[column], tags, confusions)
     if plot is not None:
-        from hiddenstate.models.tagger.evaluation.report_plot import plot_reports
+        from hiddenstate.models.tagger.accuracy import plot_reports
 
         save_plot(plot_reports(reports), plot)
 
 
 def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
-    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words
+    from hiddenstate.models.tagger.accuracy import distinct_words
 
     encoder = tagger.encoder
     return {form for form in distinct_words(sentences) if encoder.looked_up(form) in encoder.words}
@@ -82,44 +91,35 @@ def _show(screen: Console, column: str, report: "Report", temperature: float, ta
     if report.unseen:
         screen.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
     if tags:
-        screen.print(_tag_table(report, tags))
-    if confusions and _confusions(report):
-        screen.print(_confusion_table(report, confusions))
+        rows = [
+            [tag.tag, f"{tag.wanted:,}", *map(_percent, (tag.precision, tag.recall, tag.f1))]
+            for tag in report.by_tag[:tags]
+        ]
+        screen.print(_table(["tag"], ["words", "precision", "recall", "F1"], rows))
+    if confusions and (wrong := _confusions(report)):
+        rows = [[wanted, predicted, f"{count:,}"] for (wanted, predicted), count in wrong[:confusions]]
+        screen.print(_table(["wanted", "given"], ["words"], rows))
 
 
-def _tag_table(report: "Report", most: int) -> Table:
+def _table(names: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    table.add_column("tag", style="cyan")
-    for name in ("words", "precision", "recall", "F1"):
-        table.add_column(name, justify="right")
-    for tag in report.by_tag[:most]:
-        table.add_row(tag.tag, f"{tag.wanted:,}", *map(_percent, (tag.precision, tag.recall, tag.f1)))
-    return table
-
-
-def _confusion_table(report: "Report", most: int) -> Table:
-    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
-    for name in ("wanted", "given"):
+    for name in names:
         table.add_column(name, style="cyan")
-    table.add_column("words", justify="right")
-    for (want, got), count in _confusions(report)[:most]:
-        table.add_row(want, got, f"{count:,}")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
 def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
     """Return the most frequent confusions: correct tag, predicted tag and count."""
     wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
-    return sorted(wrong, key=lambda each: (-each[1], each[0]))
+    return sorted(wrong, key=lambda item: (-item[1], item[0]))
 
 
 def _percent(share: float) -> str:
     return "" if math.isnan(share) else f"{100 * share:.2f}"
-
-
-def _json(tagger: "Tagger", reports: "dict[str, Report]") -> str:
-    data = {column: _data(report, tagger.temperatures[column]) for column, report in reports.items()}
-    return json.dumps(data, ensure_ascii=False, indent=2) + "\n"
 
 
 def _data(report: "Report", temperature: float) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _data(report: "Report", temperature: float) -> dict[str, Any]:
         "temperature": temperature,
         "calibration_error": report.calibration.error,
         "calibration_error_without_temperature": report.uncalibrated.error,
-        "confidence": [vars(each) for each in report.calibration.bins],
+        "confidence": [vars(bin_) for bin_ in report.calibration.bins],
         "tags": {
             tag.tag: {
                 "words": tag.wanted,

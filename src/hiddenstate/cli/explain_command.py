@@ -1,43 +1,125 @@
-"""`explaining`: the options that all ``hiddenstate explain`` commands share, and the output of results."""
+"""What all ``hiddenstate explain`` commands share: options, a model that has read a text, and the output of results."""
 
 from collections.abc import Callable, Mapping
-from enum import Enum
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from hiddenstate.cli.outputs import (
+from hiddenstate.cli.conventions import (
     JsonOption,
     OutOption,
     PlotOption,
+    check_format,
     check_outputs,
-    chosen_format,
+    declare,
     output,
     save_plot,
     tell,
+    text_from,
 )
 
 if TYPE_CHECKING:
     from hiddenstate.explain.result.explanation import Explanation
+    from hiddenstate.explain.subject.subject import Subject
+    from hiddenstate.explain.subject.target import Logit, LogProbability
+    from hiddenstate.models.language.language_model import LanguageModel
+    from hiddenstate.models.tagger.tagger import Tagger
 
 TAGGER = "tagger-en"
+ResultFormat = Literal["text", "json", "csv"]
+
+WordOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The word (or its number, from 0) whose prediction is explained. Default for a tagger: the word that "
+        "it is least sure of; for a language model: the end of the text."
+    ),
+]
+LabelOption = Annotated[
+    str | None, typer.Option(help="Tag, or next character or word, to explain; default: the most probable.")
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Label whose logit is subtracted: why this one rather than that one. Default for a tagger, without "
+        "--label: the second most probable tag."
+    ),
+]
+OfOption = Annotated[
+    str | None, typer.Option(help="State or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE")
+]
 
 
-class Format(str, Enum):
-    """The format of a result."""
+class Read(NamedTuple):
+    """A model, a text, and the text as the model reads it."""
 
-    text = "text"
-    json = "json"
-    csv = "csv"
+    model: "Tagger | LanguageModel"
+    text: str
+    subject: "Subject"
+
+    @property
+    def predicts_next(self) -> bool:
+        """Whether the model is a language model, which predicts the token after each step."""
+        from hiddenstate.models.language.language_model import LanguageModel
+
+        return isinstance(self.model, LanguageModel)
+
+    def find_step(self, word: str | None) -> int:
+        """Return the step to explain: that of a word (or its number), or by default the most informative one."""
+        import torch
+
+        read = self.subject
+        if word is not None:
+            return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
+        if self.predicts_next:
+            return read.T - 1
+        with torch.no_grad():
+            return int(read.run().logits[:, 0].topk(2).values.diff(dim=-1)[:, 0].argmax())
+
+    def target(
+        self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
+    ) -> "Logit | LogProbability":
+        """Return the target: a tag rather than the runner-up, or a language model's next token.
+
+        ``linear`` asks for a target that is linear in states, so a logit rather than a probability.
+        """
+        import torch
+
+        from hiddenstate.explain.subject.head import needed_head
+        from hiddenstate.explain.subject.target import log_probability, logit
+
+        t, head = self.find_step(word), needed_head(self.subject.head)
+        with torch.no_grad():
+            logits = self.subject.run().logits[t, 0]
+        best = logits.topk(min(2, len(logits))).indices.tolist()
+        chosen = best[0] if label is None else head.index(_label(label))
+        if against is not None:
+            return logit(chosen, word=t, against=head.index(_label(against)))
+        if self.predicts_next:
+            return logit(chosen, word=t) if linear else log_probability(chosen, word=t)
+        return logit(chosen, word=t, against=best[1] if label is None and len(best) > 1 else None)
+
+
+def _label(text: str) -> str:
+    r"""Return a label with its escapes resolved: a newline can be written as ``\n``."""
+    return text.replace("\\n", "\n")
+
+
+def read_by(model: str, text: str) -> Read:
+    """Load a model by its folder or name, and run it on a text."""
+    from hiddenstate.explain.subject.sources import subject
+    from hiddenstate.models.model_folder import load_any
+
+    text = text_from(text).strip("\n")
+    loaded = load_any(model)
+    return Read(loaded, text, subject(loaded, text))
 
 
 def _every_command(
-    text: Annotated[
-        str, typer.Argument(help="One sentence; - reads standard input.", metavar="TEXT|-", show_default=False)
-    ],
+    text: Annotated[str, typer.Argument(help="One sentence; - reads standard input.", metavar="TEXT|-")],
     model: Annotated[
         str | None,
         typer.Option(
@@ -47,7 +129,7 @@ def _every_command(
         ),
     ] = None,
     format_: Annotated[
-        Format | None,
+        ResultFormat | None,
         typer.Option("--format", help="Readable text, all numbers (json), or the rows (csv).", show_default="text"),
     ] = None,
     as_json: JsonOption = False,
@@ -60,51 +142,40 @@ def _every_command(
 def explaining(
     explain: "Callable[..., Explanation]", default_model: Callable[[Mapping[str, Any]], str] = lambda _: TAGGER
 ) -> Callable[..., None]:
-    """Turn a function that takes a `Reading` and its own options, and returns a result, into a command.
+    """Turn a function that takes a `Read` and its own options, and returns a result, into a command.
 
     The command takes the text first, and the model and the output files last. Output files are checked before anything
-    is computed.
-
-    Args:
-        explain: the function.
-        default_model: returns the shipped model to use with these options if no model is named.
+    is computed. ``default_model`` returns the shipped model to use with these options if no model is named.
     """
 
     @wraps(explain)
     def command(
         text: str,
         model: str | None,
-        format_: Format | None,
+        format_: ResultFormat | None,
         as_json: bool,
         out: Path | None,
         plot: Path | None,
         **own: Any,
     ) -> None:
-        chosen = chosen_format(format_, as_json, Format.json) or Format.text
+        check_format(format_, as_json, "json")
+        chosen: ResultFormat = "json" if as_json else format_ or "text"
         check_outputs(out, plot=plot)
-        from hiddenstate.cli.explain_read import read_by
-
         usual = default_model(own)
         if model is None and usual != TAGGER:
             tell(f"read by {usual}; choose another model with --model")
-        _give(explain(read_by(model or usual, text), **own), chosen, out, plot)
+        result = explain(read_by(model or usual, text), **own)
+        with output(out, exact=chosen != "text") as stream:
+            stream.write(_as_text(result, chosen))
+        if plot is not None:
+            save_plot(result.plot(), plot)
 
     text, *shared = signature(_every_command).parameters.values()
-    own = list(signature(explain).parameters.values())[1:]
-    keyword = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*own, *shared)]
-    vars(command)["__signature__"] = Signature([text, *keyword])
-    command.__annotations__ = {each.name: each.annotation for each in (text, *keyword)}
+    declare(command, [text, *list(signature(explain).parameters.values())[1:], *shared])
     return command
 
 
-def _give(result: "Explanation", format_: Format, out: Path | None, plot: Path | None) -> None:
-    """Write a result, and draw it if a plot was requested."""
-    texts: dict[Format, Callable[[], str]] = {
-        Format.text: lambda: f"{result}\n",
-        Format.json: result.to_json,
-        Format.csv: lambda: result.to_csv(),
-    }
-    with output(out, exact=format_ is not Format.text) as stream:
-        stream.write(texts[format_]())
-    if plot is not None:
-        save_plot(result.plot(), plot)
+def _as_text(result: "Explanation", format_: ResultFormat) -> str:
+    if format_ == "json":
+        return result.to_json()
+    return result.to_csv() if format_ == "csv" else f"{result}\n"

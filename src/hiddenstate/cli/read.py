@@ -1,17 +1,17 @@
 """``hiddenstate read``: shows how a trained LSTM reads a text, word by word."""
 
-from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from hiddenstate.cli.outputs import (
+from hiddenstate.cli.conventions import (
     JsonOption,
     OutOption,
     PlotOption,
     TaggerOption,
+    check_format,
     check_outputs,
-    chosen_format,
+    json_text,
     output,
     save_plot,
     text_from,
@@ -19,31 +19,17 @@ from hiddenstate.cli.outputs import (
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
-
-class Direction(str, Enum):
-    """The direction in which the layer reads."""
-
-    forward = "forward"
-    reverse = "reverse"
-
-
-class Format(str, Enum):
-    """The output format."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
+Direction = Literal["forward", "reverse"]
+ReadFormat = Literal["table", "json", "csv"]
 
 
 def read(
     text: Annotated[str, typer.Argument(help="Text to read; - reads standard input.", metavar="TEXT|-")],
-    unit: Annotated[
-        int | None, typer.Option(help="Show all values of this unit, with the equations.", show_default=False)
-    ] = None,
-    layer: Annotated[int | None, typer.Option(help="Layer, from 0.  [default: the last]", show_default=False)] = None,
-    direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = Direction.forward,
+    unit: Annotated[int | None, typer.Option(help="Show all values of this unit, with the equations.")] = None,
+    layer: Annotated[int | None, typer.Option(help="Layer, from 0.  [default: the last]")] = None,
+    direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = "forward",
     format_: Annotated[
-        Format | None,
+        ReadFormat | None,
         typer.Option("--format", help="A table, all numbers (json), or a line per word (csv).", show_default="table"),
     ] = None,
     as_json: JsonOption = False,
@@ -55,25 +41,25 @@ def read(
 
     Example: hiddenstate read "Giraffes in a field" --unit 17
     """
-    chosen = chosen_format(format_, as_json, Format.json) or Format.table
+    check_format(format_, as_json, "json")
+    chosen: ReadFormat = "json" if as_json else format_ or "table"
     check_outputs(out, plot=plot)
     sentences = _split(text_from(text))
     if plot is not None and len(sentences) > 1:
         raise ArgumentError(f"--plot draws one sentence, but the text has {len(sentences)}; plot them one by one")
-    from hiddenstate.cli import read_numbers
-    from hiddenstate.cli.read_print import print_tables
-    from hiddenstate.models.folder.model_folder import load, shipped
+    from hiddenstate.cli import read_words
+    from hiddenstate.models.model_folder import load_tagger, shipped
 
-    tagger = load(model or shipped())
-    view = read_numbers.select_view(tagger, layer, direction is Direction.reverse, unit)
-    rows = read_numbers.described(tagger, sentences, view)
-    with output(out, exact=chosen is not Format.table) as stream:
-        if chosen is Format.json:
-            stream.write(read_numbers.as_json(rows, view))
-        elif chosen is Format.csv:
-            stream.write(read_numbers.as_csv(rows))
+    tagger = load_tagger(model or shipped())
+    view = read_words.select_view(tagger, layer, direction == "reverse", unit)
+    rows = read_words.described(tagger, sentences, view)
+    with output(out, exact=chosen != "table") as stream:
+        if chosen == "json":
+            stream.write(json_text(read_words.to_data(rows, view)))
+        elif chosen == "csv":
+            stream.write(read_words.to_csv(rows))
         else:
-            print_tables(rows, view, tagger, console(stream))
+            read_words.print_tables(rows, view, tagger, console(stream))
     if plot is not None:
         trace = tagger.read(sentences[0]).trace
         save_plot(trace.plot(layer=view.layer, reverse=view.reverse, unit=view.unit), plot)

@@ -4,20 +4,31 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, signature
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple, TypeVar
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn
 
-from hiddenstate.cli import outputs
+from hiddenstate.cli.conventions import (
+    INTERRUPTED,
+    check_outputs,
+    declare,
+    quote_path,
+    save_plot,
+    standard_output,
+    tell,
+)
+from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.settings import S, format_setting
+from hiddenstate.training.settings import RunFile, S, TrainConfig, format_setting, read_run_file
 
-V = TypeVar("V")
+if TYPE_CHECKING:
+    from hiddenstate.training.task import Epoch, Result, Step
+
+R = TypeVar("R", bound="Result[Any]")
 C = TypeVar("C", bound=TrainConfig)
 
 ConfigOption = Annotated[
@@ -62,10 +73,10 @@ def training(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turn a function that takes `TrainOptions` and its own options into a training command.
 
-    Args:
-        config: the settings, all of which ``--set`` accepts.
-        options: the annotations of the settings that have an option of their own.
+    ``--set`` accepts every setting of ``config``; ``options`` annotates those that have an option of their own.
     """
+    names = " ".join(config.names())
+    any_setting = typer.Option("--set", help=f"Any setting; repeatable: {names}.", metavar="KEY=VALUE")
 
     def every_command(
         out: OutOption = None,
@@ -74,7 +85,7 @@ def training(
         run: RunOption = None,
         plot: PlotOption = None,
         precision: PrecisionOption = None,
-        settings: Annotated[list[str] | None, settings_option(config)] = None,
+        settings: Annotated[list[str] | None, any_setting] = None,
         about_data: AboutOption = None,
         licence: LicenceOption = None,
     ) -> None:
@@ -85,18 +96,16 @@ def training(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def run(**given: Any) -> None:
-            chosen = {name: given.pop(name) for name in (*options, "precision")}
-            texts = {name: str(getattr(value, "value", value)) for name, value in chosen.items() if value is not None}
-            texts |= pairs(given.pop("settings"))
-            about = {name: given.pop(name) for name in ("about_data", "licence")}
-            places = {name: given.pop(name) for name in ("out", "config", "resume", "run", "plot")}
-            command(TrainOptions(texts, **places, about=about), **given)
+        def run(**values: Any) -> None:
+            chosen = {name: values.pop(name) for name in (*options, "precision")}
+            texts = {name: str(value) for name, value in chosen.items() if value is not None}
+            texts |= pairs(values.pop("settings"))
+            about = {name: values.pop(name) for name in ("about_data", "licence")}
+            places = {name: values.pop(name) for name in ("out", "config", "resume", "run", "plot")}
+            command(TrainOptions(texts, **places, about=about), **values)
 
         files = list(signature(command).parameters.values())[1:]
-        every = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in (*files, *shared[:5], *own, *shared[5:])]
-        vars(run)["__signature__"] = Signature(every)
-        run.__annotations__ = {each.name: each.annotation for each in every}
+        declare(run, (*files, *shared[:5], *own, *shared[5:]))
         return run
 
     return decorate
@@ -117,16 +126,10 @@ def setting(text: str, default: object) -> Any:
     return typer.Option(help=text, show_default=str(default))
 
 
-def settings_option(config: type[TrainConfig]) -> Any:
-    """Make the ``--set`` option, which takes any setting of a config."""
-    names = " ".join(config.names())
-    return typer.Option("--set", help=f"Any setting; repeatable: {names}.", metavar="KEY=VALUE")
-
-
 def run_file(
     defaults: RunFile[S],
     files: Mapping[str, Path | None],
-    given: TrainOptions,
+    options: TrainOptions,
     always: Sequence[str] = ("seed",),
     lists: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> RunFile[S]:
@@ -135,48 +138,41 @@ def run_file(
     Input files may be given as parts of a corpus, which is then downloaded. Settings in ``lists`` may have several
     values, which replace all values in the config file. The settings named in ``always`` appear in the saved command
     even if they have their default values.
-
-    Raises:
-        ArgumentError: a setting is wrong, or other options accompany ``--resume``.
-        FileFormatError: the config file, or the run file, is invalid.
-        DownloadError: a corpus could not be downloaded.
-        typer.BadParameter: a required file is missing.
     """
-    _, out, config, resume, *_ = given
-    paths = {name: str(path) for name, path in (*files.items(), ("out", out)) if path is not None}
-    several = {name: tuple(map(str, each)) for name, each in (lists or {}).items() if each}
-    texts = {name: text for name, text in given.about.items() if text is not None}
-    if resume is not None:
-        if config or paths or several or texts or given.settings:
+    paths = {name: str(path) for name, path in (*files.items(), ("out", options.out)) if path is not None}
+    several = {name: tuple(map(str, values)) for name, values in (lists or {}).items() if values}
+    about = {name: text for name, text in options.about.items() if text is not None}
+    if options.resume is not None:
+        if options.config or paths or several or about or options.settings:
             raise ArgumentError("--resume takes everything from the run's folder; drop the other options")
         from hiddenstate.training.checkpoint import RunFolder
 
-        return read_run_file(RunFolder(resume).check(), defaults)
-    base = defaults if config is None else read_run_file(config, defaults)
-    named, each_named = {**base.files, **paths}, {**base.lists, **several}
+        return read_run_file(RunFolder(options.resume).check(), defaults)
+    base = defaults if options.config is None else read_run_file(options.config, defaults)
+    single, listed = {**base.files, **paths}, {**base.lists, **several}
     for name in ("train", "dev", "out"):
-        if not named[name]:
+        if not single[name]:
             raise typer.BadParameter("is missing; give it here or in the --config file", param_hint=f"--{name}")
     wanted = replace(
         base,
-        settings=base.settings.with_texts(given.settings),
-        files={name: _full_path(name, path) for name, path in named.items()},
-        about={**base.about, **texts},
-        lists={name: tuple(_full_path(name, path) for path in each) for name, each in each_named.items()},
+        settings=base.settings.with_texts(options.settings),
+        files={name: _full_path(name, path) for name, path in single.items()},
+        about={**base.about, **about},
+        lists={name: tuple(_full_path(name, path) for path in paths) for name, paths in listed.items()},
     )
-    listed = [*named.items(), *((name, path) for name, each in each_named.items() for path in each)]
-    return replace(wanted, about={**wanted.about, "command": _command(wanted, listed, defaults, always)})
+    every_path = [*single.items(), *((name, path) for name, paths in listed.items() for path in paths)]
+    return replace(wanted, about={**wanted.about, "command": _command(wanted, every_path, defaults, always)})
 
 
 def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
-    from hiddenstate.models.folder.model_folder import find_folder
+    from hiddenstate.models.model_folder import find_folder
     from hiddenstate.models.tagger.training import MODELS
     from hiddenstate.text.corpora import corpus_path
 
-    found = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
-    return str(found.resolve())
+    full = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
+    return str(full.resolve())
 
 
 def pairs(settings: list[str] | None) -> dict[str, str]:
@@ -186,56 +182,6 @@ def pairs(settings: list[str] | None) -> dict[str, str]:
         if not equals:
             raise ArgumentError(f"--set takes KEY=VALUE, such as dropout=0.3, got {setting!r}")
     return {key.strip().replace("-", "_"): value.strip() for key, _, value in split}
-
-
-def train_and_tell(
-    train: Callable[..., V],
-    wanted: RunFile[C],
-    given: TrainOptions,
-    *,
-    score: str,
-    unit: str,
-    tell: Callable[[V], Iterable[str]],
-) -> None:
-    """Train according to a run file, show the progress, and report the result.
-
-    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot and
-    ``unit`` what is counted.
-    """
-    from hiddenstate.cli.progress import Display
-    from hiddenstate.training.checkpoint import default_run
-    from hiddenstate.training.machine import is_leader
-
-    if given.resume is not None and given.run is not None:
-        raise ArgumentError("--resume already names the run's folder; drop --run")
-    place = given.resume or given.run or default_run(Path(wanted.files["out"]))
-    draw = drawer(given.plot, place, score)
-
-    def work() -> None:
-        with Display(wanted.settings.epochs, unit) as display:
-            result = train(wanted, place, resume=given.resume is not None, on_progress=display.show)
-        if is_leader():
-            for line in tell(result):
-                outputs.standard_output(exact=False).write(f"{line}\n")
-            draw()
-
-    stoppable(work, wanted.kind, place)
-
-
-def stoppable(work: Callable[[], None], kind: str, run: Path) -> None:
-    """Train and report; on Ctrl-C, print how to resume, and exit with the status that a shell expects."""
-    from hiddenstate.training.checkpoint import SETTINGS
-    from hiddenstate.training.machine import is_leader
-
-    try:
-        work()
-    except KeyboardInterrupt:
-        if is_leader() and not (run / SETTINGS).is_file():
-            outputs.tell("stopped before training began")
-        elif is_leader():
-            again = shlex.join(["hiddenstate", "train", kind, "--resume", quote_path(run)])
-            outputs.tell(f"stopped; resume with: {again}")
-        raise typer.Exit(130) from None
 
 
 def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: RunFile[S], always: Sequence[str]) -> str:
@@ -256,17 +202,94 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
     return shlex.join(words)
 
 
-def drawer(path: Path | None, run: Path, score: str) -> Callable[[], None]:
-    """Return a function that draws the finished run into a file; invalid files are rejected at once."""
-    if path is None:
-        return lambda: None
-    outputs.check_outputs(plot=path)
-    from hiddenstate.training.plot import plot_run
+def train_and_tell(
+    train: Callable[..., R],
+    wanted: RunFile[C],
+    options: TrainOptions,
+    *,
+    score: str,
+    unit: str,
+    describe: Callable[[R], Iterable[str]],
+) -> None:
+    """Train according to a run file, show the progress, and report the result; on Ctrl-C, print how to resume.
 
-    return lambda: outputs.save_plot(plot_run(run, score), path)
+    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot,
+    ``unit`` what is counted, and ``describe`` returns the lines that report a result's measurements.
+    """
+    from hiddenstate.training.checkpoint import SETTINGS, default_run
+    from hiddenstate.training.machine import is_leader
+
+    if options.resume is not None and options.run is not None:
+        raise ArgumentError("--resume already names the run's folder; drop --run")
+    place = options.resume or options.run or default_run(Path(wanted.files["out"]))
+    if options.plot is not None:
+        check_outputs(plot=options.plot)
+        from hiddenstate.training.plot import plot_run
+    try:
+        with Display(wanted.settings.epochs, unit) as display:
+            result = train(wanted, place, resume=options.resume is not None, on_progress=display.show)
+        if is_leader():
+            kept = f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
+            for line in (kept, *describe(result)):
+                standard_output(exact=False).write(f"{line}\n")
+            if options.plot is not None:
+                save_plot(plot_run(place, score), options.plot)
+    except KeyboardInterrupt:
+        if is_leader() and not (place / SETTINGS).is_file():
+            tell("stopped before training began")
+        elif is_leader():
+            again = shlex.join(["hiddenstate", "train", wanted.kind, "--resume", quote_path(place)])
+            tell(f"stopped; resume with: {again}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
-def quote_path(path: str | Path) -> str:
-    """Write a path relative to the current folder, if that is shorter."""
-    here, there = Path.cwd(), Path(path).resolve()
-    return str(there.relative_to(here)) if there.is_relative_to(here) else str(path)
+class Display:
+    """A line for each epoch and, on a terminal, a bar within it. A context manager."""
+
+    def __init__(self, epochs: int, unit: str) -> None:
+        from hiddenstate.training.machine import is_leader
+
+        self._epochs, self._unit = epochs, unit
+        self._console = console()
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=self._console,
+            transient=True,
+            disable=not (self._console.is_terminal and is_leader()),
+        )
+        self._task = self._bar.add_task("", epoch=1, epochs=epochs, text="")
+        self._score = ""
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def show(self, progress: "Step | Epoch") -> None:
+        """Receive a progress report."""
+        from hiddenstate.training.task import Step
+
+        if isinstance(progress, Step):
+            text = f"{self._line(progress)}{self._score}  {_clock(progress.seconds_left)} left"
+            self._bar.update(
+                self._task, completed=progress.units, total=progress.units_total, epoch=progress.epoch, text=text
+            )
+            return
+        self._score = f"  dev {progress.score.text}"
+        line = f"epoch {progress.last.epoch}/{self._epochs}  {self._line(progress.last)}{self._score}"
+        self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _line(self, step: "Step") -> str:
+        return f"loss {step.loss:.4f}  {step.units_per_second:,.0f} {self._unit}/s"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,13 +1,23 @@
-"""``hiddenstate structure``: shows the weights of an LSTM by gate, as a table, JSON or a picture."""
+"""``hiddenstate structure``, ``export`` and ``version``: what is in a model, and what computes it."""
 
-import json
+import platform
 from dataclasses import asdict
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hiddenstate.cli.outputs import JsonOption, OutOption, check_outputs, output, save_plot
+from hiddenstate.cli.conventions import (
+    JsonOption,
+    OutOption,
+    check_outputs,
+    json_text,
+    output,
+    save_plot,
+    standard_output,
+    wrote,
+)
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
@@ -16,17 +26,15 @@ if TYPE_CHECKING:
 
 DEFAULT_WORDS = "Giraffes in a field"
 MOST_LAYERS = 1024  # each layer takes a dozen lines
+SUFFIX = ".safetensors"  # as in `models.model_file`, which loads torch
 
 
 def structure(
     model: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder, file or name of a model; without one, give sizes.", metavar="MODEL", show_default=False
-        ),
+        Path | None, typer.Argument(help="Folder, file or name of a model; without one, give sizes.", metavar="MODEL")
     ] = None,
-    input_size: Annotated[int | None, typer.Option(help="Input features per time step, C.", show_default=False)] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Hidden units, H.", show_default=False)] = None,
+    input_size: Annotated[int | None, typer.Option(help="Input features per time step, C.")] = None,
+    hidden_size: Annotated[int | None, typer.Option(help="Hidden units, H.")] = None,
     num_layers: Annotated[int, typer.Option(help="Layers, L.", max=MOST_LAYERS)] = 1,
     bias: Annotated[bool, typer.Option("--bias/--no-bias", help="Whether gates have biases.")] = True,
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read in both directions.")] = False,
@@ -34,14 +42,9 @@ def structure(
     as_json: JsonOption = False,
     out: OutOption = None,
     plot: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also draw the LSTM unrolled over words, as a PNG, SVG or PDF.", metavar="FILE", show_default=False
-        ),
+        Path | None, typer.Option(help="Also draw the LSTM unrolled over words, as a PNG, SVG or PDF.", metavar="FILE")
     ] = None,
-    words: Annotated[
-        str | None, typer.Option(help=f"Sentence for --plot; default: {DEFAULT_WORDS!r}.", show_default=False)
-    ] = None,
+    words: Annotated[str | None, typer.Option(help=f"Sentence for --plot; default: {DEFAULT_WORDS!r}.")] = None,
 ) -> None:
     """Show an LSTM's structure: every gate's weights, shapes, equation and place in torch's parameters.
 
@@ -50,25 +53,32 @@ def structure(
     if words is not None and plot is None:
         raise ArgumentError("--words is only used by --plot; add --plot FILE, or drop --words")
     check_outputs(out, plot=plot)
-    if model is not None:
-        own = {"--input-size": input_size, "--hidden-size": hidden_size, "--num-layers": num_layers != 1}
-        own |= {"--no-bias": not bias, "--bidirectional": bidirectional, "--proj-size": proj_size}
-        found = _of_model(model, [option for option, given in own.items() if given])
+    if model is None:
+        described = _of_sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
     else:
-        found = _of_sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size)
+        sizes = {"--input-size": input_size, "--hidden-size": hidden_size, "--num-layers": num_layers != 1}
+        sizes |= {"--no-bias": not bias, "--bidirectional": bidirectional, "--proj-size": proj_size}
+        described = _of_model(model, [option for option, value in sizes.items() if value])
     if plot is not None:
-        save_plot(found.plot((DEFAULT_WORDS if words is None else words).split()), plot)
-    _show(found, as_json, out)
+        save_plot(described.plot((DEFAULT_WORDS if words is None else words).split()), plot)
+    with output(out, exact=as_json) as stream:
+        if as_json:
+            data = {"sizes": asdict(described.sizes), "count": described.count, "counts": described.counts}
+            stream.write(json_text({**data, "weights": described.to_dicts()}))
+        elif stream.isatty():  # in colour; anywhere else at full width
+            console(stream).print(described)
+        else:
+            stream.write(f"{described}\n")
 
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
     """Describe a layer, the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
-    from hiddenstate.models.folder.model_folder import load_saved
+    from hiddenstate.models.model_folder import load
     from hiddenstate.nn.rnn import Layer
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
-    saved = load_saved(folder)
+    saved = load(folder)
     return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 
@@ -81,13 +91,48 @@ def _of_sizes(input_size: int | None, hidden_size: int | None, *options: Any) ->
     return structure_of(Sizes(input_size, hidden_size, *options))
 
 
-def _show(found: "Structure", as_json: bool, out: Path | None) -> None:
-    """Write JSON, or the table: coloured on a terminal, at full width anywhere else."""
-    with output(out, exact=as_json) as stream:
-        if as_json:
-            data = {"sizes": asdict(found.sizes), "count": found.count, "counts": found.counts}
-            stream.write(json.dumps({**data, "weights": found.to_dicts()}, indent=2, ensure_ascii=False) + "\n")
-        elif stream.isatty():
-            console(stream).print(found)
-        else:
-            stream.write(f"{found}\n")
+def export(
+    model: Annotated[Path, typer.Argument(help="Folder or name of a model.", metavar="MODEL")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", help=f"File to write; its name ends in {SUFFIX}.", metavar="FILE")
+    ],
+) -> None:
+    """Write a model as one file, which hiddenstate-runtime reads without torch.
+
+    Example: hiddenstate export tagger-en -o tagger.safetensors
+    """
+    if out.suffix != SUFFIX:
+        raise ArgumentError(f"a model file's name must end in {SUFFIX}, got {out.name}")
+    check_outputs(out)
+    from hiddenstate.models.model_folder import load_any, save
+
+    save(load_any(model), out)
+    wrote(out)
+
+
+def version() -> None:
+    """Show versions, CPU features and the engine in use."""
+    import torch
+
+    from hiddenstate.engine import kernels
+
+    lines = {
+        "hiddenstate": installed("hiddenstate"),
+        "python": platform.python_version(),
+        "torch": f"{torch.__version__} ({torch.get_num_threads()} threads)",
+        "native module": kernels.version() or kernels.absence,
+        "CPU": f"{kernels.machine()} {' '.join(kernels.cpu_features()) or '(features unknown)'}",
+        "engine": _engine(),
+    }
+    standard_output(exact=False).writelines(f"{name:14} {value}\n" for name, value in lines.items())
+
+
+def _engine() -> str:
+    """Describe the engine that computes an ordinary call."""
+    from hiddenstate.engine import kernels
+
+    if kernels.isa() is None:
+        return "torch's kernels, and the reference path (plain torch) where they have none"
+    native = f"native, {kernels.isa()} (of {', '.join(kernels.isas())}), for float32, float64 and bfloat16 on CPU"
+    int8 = kernels.int8()
+    return native if int8 is None else f"{native}; {int8.native.isa} for int8 weights"

@@ -1,9 +1,11 @@
-"""``hiddenstate studio``: serves the studio to a browser on this machine."""
+"""``hiddenstate studio``, ``page`` and ``course``: what opens in a browser."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from hiddenstate.cli.conventions import STANDARD, check_outputs, output, quote_path, tell, text_from, wrote
 
 
 def studio(
@@ -30,3 +32,74 @@ def studio(
 
     opened = open_studio(*(models or ()), text=text, index=index)
     opened.serve(host, port, browser=browser)
+
+
+def page(
+    text: Annotated[str, typer.Argument(help="Text to show first; - reads standard input.", metavar="TEXT|-")] = "",
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder, file or name of a model, repeatable; default: the shipped tagger.", metavar="MODEL"),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="File to write; - for standard output.", metavar="FILE")
+    ] = Path("view.html"),
+) -> None:
+    """Write the studio as one HTML file that runs the model itself, from disk or any web server, without a network.
+
+    Example: hiddenstate page "Giraffes in a field" -o view.html
+    """
+    check_outputs(out)
+    from hiddenstate.studio.view import studio as open_studio
+
+    begin = text_from(text)
+    opened = open_studio(*(model or ()), text=begin.strip() if text == STANDARD else begin)
+    if str(out) == STANDARD:
+        with output(None, exact=True) as stream:
+            stream.write(opened.html())
+        return
+    opened.save(out)
+    wrote(quote_path(out), f"{out.stat().st_size / 1e6:.1f} MB")
+
+
+def course(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Copy the notebooks and data to this folder instead; created if it does not exist.", metavar="DIR"
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser; otherwise print the first page's path.")
+    ] = True,
+) -> None:
+    """Open the course in the browser; it needs no network.
+
+    With DIR, copy its notebooks, which check your answers with hiddenstate.course.check.
+
+    Example: hiddenstate course
+    """
+    if folder is not None:
+        from hiddenstate.course.files import copy
+
+        copied = copy(folder)
+        tell(f"wrote {len(copied)} files to {quote_path(folder)}; open the first with Jupyter")
+        return
+    from hiddenstate.course.opening import first_page
+
+    page = first_page()
+    if not browser:
+        with output(None, exact=False) as stream:
+            stream.write(f"{page}\n")
+    elif _opens(page):
+        tell(f"opened {quote_path(page)} in the browser")
+    else:
+        tell(f"no browser could be started; open {quote_path(page)} in one")
+
+
+def _opens(page: Path) -> bool:
+    import webbrowser
+
+    try:
+        return webbrowser.open(page.as_uri())
+    except webbrowser.Error:
+        return False

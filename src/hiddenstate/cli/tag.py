@@ -2,38 +2,29 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hiddenstate.cli.outputs import (
+from hiddenstate.cli.conventions import (
     STANDARD,
     LinesOption,
     OutOption,
+    Precision,
     TaggerOption,
+    check_format,
     check_outputs,
-    chosen_format,
     output,
     tell,
 )
-from hiddenstate.cli.precision import Precision
-from hiddenstate.cli.sharded import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
-from hiddenstate.cli.tag_format import Format
-from hiddenstate.cli.tag_jobs import Job, Workers
-from hiddenstate.cli.tag_stream import Batches, Writer, feed
+from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
+from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError
 
-
-class Input(str, Enum):
-    """The kind of input."""
-
-    conllu = "conllu"
-    tokens = "tokens"
-    text = "text"
+TagInput = Literal["conllu", "tokens", "text"]
 
 
 def tag(
@@ -46,10 +37,8 @@ def tag(
     ],
     model: TaggerOption = None,
     format_: Annotated[
-        Format | None,
-        typer.Option(
-            "--format", help="Output format; default: that of the input (conllu; a table for text).", show_default=False
-        ),
+        TagFormat | None,
+        typer.Option("--format", help="Output format; default: that of the input (conllu; a table for text)."),
     ] = None,
     as_json: LinesOption = False,
     top_k: Annotated[
@@ -58,7 +47,6 @@ def tag(
             min=1,
             help="Tags per word, the most probable first. Default: 3 for table (1 if the model has several columns), "
             "all for jsonl, and only the tag for conllu (if set, the probabilities go into MISC).",
-            show_default=False,
         ),
     ] = None,
     n_best: Annotated[
@@ -66,18 +54,17 @@ def tag(
     ] = 0,
     out: OutOption = None,
     input_: Annotated[
-        Input | None,
+        TagInput | None,
         typer.Option(
             "--input",
             help="Input format: conllu, tokens (one sentence per line, words separated by spaces) or text. Default: by "
             "file name (.conllu, .tokens, .tok), else by content (conllu or text).",
-            show_default=False,
         ),
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", min=1, max=256, help="Number of processes, each with a copy of the model.")
     ] = 1,
-    precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = Precision.fp32,
+    precision: Annotated[Precision, typer.Option(help="bf16 is faster on CPUs with bfloat16.")] = "fp32",
     shards: ShardsOption = False,
     cluster: ClusterOption = None,
     column: ColumnOption = "text",
@@ -90,57 +77,58 @@ def tag(
 
     Example: tail -f log.txt | hiddenstate tag -
     """
-    chosen = chosen_format(format_, as_json, Format.jsonl)
+    check_format(format_, as_json, "jsonl")
+    chosen: TagFormat | None = "jsonl" if as_json else format_
+    kind = input_
     if is_sharded(files, out, shards, cluster):
         assert out is not None
-        if n_best or top_k or chosen not in (None, Format.conllu):
+        if n_best or top_k or chosen not in (None, "conllu"):
             raise ArgumentError(
                 "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
-        kind, as_conllu = None if input_ is None else input_.value, chosen is Format.conllu
         tag_shards(
             files,
             _model(model),
             out,
-            as_conllu=as_conllu,
+            as_conllu=chosen == "conllu",
             kind=kind,
             column=column,
-            precision=precision.value,
+            precision=precision,
             jobs=jobs,
             cluster=cluster,
         )
         return
     check_outputs(out)
-    files = _found(files)
-    job = Job(_model(model), n_best, precision.value)
+    paths = _paths(files)
+    job = Job(_model(model), n_best, precision)
     with (
         Workers(job, jobs) as workers,
         output(out, exact=True) as stream,
         _progress(out is not None or not stream.isatty()) as show,
     ):
-        batches = Batches(workers, Writer(stream, show), chosen, top_k)
-        for file in files:
-            feed(file, None if input_ is None else input_.value, batches)
+        batches = Batches(workers, stream, show, chosen, top_k)
+        for path in paths:
+            feed(path, kind, batches)
         batches.flush()
     if out is not None:
         tell(f"  {batches.sentences:,} sentences, {batches.words:,} words")
 
 
 def _model(model: Path | None) -> str:
-    from hiddenstate.models.folder.model_folder import shipped
+    from hiddenstate.models.model_folder import shipped
 
     return str(model or shipped())
 
 
-def _found(files: list[str]) -> list[str]:
+def _paths(files: list[str]) -> list[str]:
     """Return the files' paths, and reject unreadable ones before the first is tagged."""
     from hiddenstate.text.corpora import corpus_path
 
-    found = [file if file == STANDARD else str(corpus_path(file)) for file in files]
-    for path in found:
+    paths = [file if file == STANDARD else str(corpus_path(file)) for file in files]
+    for path in paths:
         if path != STANDARD:
             Path(path).open("rb").close()
-    return found
+    return paths
 
 
 @contextmanager

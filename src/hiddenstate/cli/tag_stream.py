@@ -1,26 +1,199 @@
-"""Collects sentences from files or a pipe into batches, and writes the results as they arrive."""
+"""Tags sentences as they arrive: collects them into batches, which threads or processes tag and format as text."""
 
+import gc
 import os
 import select
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO
 
-from hiddenstate.cli.outputs import STANDARD, standard_input
-from hiddenstate.cli.tag_format import Format, Layout
-from hiddenstate.cli.tag_jobs import Workers
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from rich.cells import cell_len
+
+from hiddenstate.cli.conventions import STANDARD, json_line, standard_input
+from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
+from hiddenstate.text.conllu import Sentence, count_words, to_conllu, with_comments, with_tags
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
+if TYPE_CHECKING:
+    from hiddenstate.models.tagger.tagging import Guess, OnlyTags, Tagging, Tags
+
+TABLE_TAGS = 3
+SWITCH_INTERVAL = 2e-4  # seconds
 WORDS_TOGETHER = 80_000  # approximate batch size; larger batches take more memory and are no faster
 LULL = 0.05  # seconds without input after which the pending sentences are tagged
 CHUNK = 2**16  # bytes
 # Writes to a pipe up to this size arrive whole or not at all (POSIX: PIPE_BUF), even if this process is killed.
 WHOLE = 4096
 
-# The kind of input by file suffix; for other files, the content decides.
-SUFFIXES = {".conllu": "conllu", ".conll": "conllu", ".tokens": "tokens", ".tok": "tokens"}
+TagFormat = Literal["conllu", "jsonl", "table"]
+
+
+@dataclass(frozen=True)
+class SentenceLayout:
+    """The format of tagged sentences."""
+
+    format: TagFormat
+    top_k: int | None  # tags per word; None for the format's default
+
+    @property
+    def separator(self) -> str:
+        """The separator between two sentences."""
+        return "\n" if self.format == "table" else ""
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the output has more than the tags."""
+        return self.format != "conllu" or self.top_k is not None
+
+    def text(self, sentence: Sentence, tagging: "Tagging") -> str:
+        """Return a tagged sentence, with its final newline."""
+        if self.format == "conllu":
+            return to_conllu([_filled(sentence, tagging, self.top_k)])
+        if self.format == "jsonl":
+            return json_line(_data(tagging, self.top_k))
+        return _table(tagging, self.top_k or (TABLE_TAGS if len(tagging.columns) == 1 else 1))
+
+
+def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:
+    """Insert the tags of every column, and any other requested output, into a sentence."""
+    for column, tags in tagging.columns.items():
+        sentence = with_tags(sentence, tags.tags, None if top_k is None else tags.top(top_k), column)
+        best = enumerate(tags.guesses, 1)
+        sentence = with_comments(
+            sentence, [f"# {column}_best_{k} = {guess.probability:.4f} {' '.join(guess.tags)}" for k, guess in best]
+        )
+    return sentence
+
+
+def _data(tagging: "Tagging", top_k: int | None) -> dict[str, Any]:
+    """Return a sentence for JSON: its words, and the result of `_column` for the first and for each further column."""
+    first, *others = tagging.columns.items()
+    data = {"words": tagging.words, **_column(first[1], top_k)}
+    if others:
+        data["columns"] = {column: _column(tags, top_k) for column, tags in others}
+    return data
+
+
+def _column(tags: "Tags", top_k: int | None) -> dict[str, Any]:
+    """Return the tags, the probabilities for each word, and the best taggings of the sentence, if requested."""
+    shares = [{tag: round(share, 6) for tag, share in word.items()} for word in tags.top(top_k or len(tags.names))]
+    data: dict[str, Any] = {"tags": tags.tags, "probabilities": shares}
+    if tags.guesses:
+        data["n_best"] = [{"tags": guess.tags, "probability": round(guess.probability, 6)} for guess in tags.guesses]
+    return data
+
+
+def _table(tagging: "Tagging", top_k: int) -> str:
+    """Write a line for each word: the word, then its tags and probabilities, the most probable first."""
+    width = max((cell_len(word) for word in tagging.words), default=0)
+    # Wide characters (Chinese, say) take two terminal cells, which str.ljust ignores.
+    lines = [word + " " * (width - cell_len(word)) for word in tagging.words]
+    for tags in tagging.columns.values():
+        tag_width = max(len(name) for name in tags.names)
+        for k, shares in enumerate(tags.top(top_k)):
+            lines[k] += "".join(f"  {name:{tag_width}} {share:.4f}" for name, share in shares.items())
+    lines += [_line(column, guess) for column, tags in tagging.columns.items() for guess in tags.guesses]
+    return "\n".join([*lines, ""])
+
+
+def _line(column: str, guess: "Guess") -> str:
+    return f"{column.upper()} {guess.probability:.4f}  {' '.join(guess.tags)}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The job for every batch: the model's folder or name, and the options of `Tagger.tag`."""
+
+    model: str
+    n_best: int
+    precision: str
+
+
+class TaggedBatch(NamedTuple):
+    """A tagged batch: the text of each sentence, and the number of words."""
+
+    texts: list[str]
+    words: int
+
+
+Work = Callable[[Sequence[Passage], SentenceLayout], TaggedBatch]
+
+
+class Workers:
+    """Turns batches into text, in this process or in several, each with a copy of the model. A context manager."""
+
+    def __init__(self, job: Job, processes: int) -> None:
+        tag_batch = _loaded(job)  # a broken model is reported here, in one line
+        self._pool: Executor
+        self._work: Work
+        self._switch_interval = sys.getswitchinterval()
+        if processes == 1:
+            # While the model computes for one thread without holding the GIL, the other thread parses and formats.
+            # After each operation, the model waits for the GIL, by default for up to 5 ms.
+            sys.setswitchinterval(SWITCH_INTERVAL)
+            self._pool, self._work = ThreadPoolExecutor(2), tag_batch
+        else:
+            threads = max(1, (os.cpu_count() or 1) // processes)
+            self._pool = WorkerProcesses(processes, _loaded_in_process, job, threads)
+            self._work = work
+        self._calls = CallsInOrder[TaggedBatch](self._pool, 2 * processes)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        sys.setswitchinterval(self._switch_interval)
+        gc.unfreeze()
+
+    def submit(self, passages: Sequence[Passage], layout: SentenceLayout) -> None:
+        """Hand over a batch."""
+        self._calls.submit(self._work, passages, layout)
+
+    def finished(self, *, wait: bool) -> Iterator[TaggedBatch]:
+        """Yield the oldest batches that are finished; with ``wait``, all of them."""
+        return self._calls.finished(wait=wait)
+
+
+def _loaded_in_process(job: Job, threads: int) -> Work:
+    import torch
+
+    torch.set_num_threads(threads)
+    return _loaded(job)
+
+
+def _loaded(job: Job) -> Work:
+    from hiddenstate.models.model_folder import load_tagger
+
+    tagger = load_tagger(job.model)
+    tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
+    only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
+    gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time
+    return partial(_result, tag, only_tags)
+
+
+def _result(
+    tag: Callable[..., "list[Tagging]"],
+    only_tags: "OnlyTags | None",
+    passages: Sequence[Passage],
+    layout: SentenceLayout,
+) -> TaggedBatch:
+    from hiddenstate.models.tagger.tagging import tag_parsed
+
+    if only_tags is None or layout.has_probabilities:
+        sentences = [sentence for passage in passages for sentence in passage.sentences()]
+        taggings = tag([sentence.forms for sentence in sentences])
+        texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
+        return TaggedBatch(texts, sum(map(len, sentences)))
+    parsed = [passage.parsed() for passage in passages]
+    texts = [f"{text}\n\n" for group in tag_parsed(only_tags, parsed) for text in group.split("\n\n") if text]
+    return TaggedBatch(texts, sum(map(count_words, parsed)))
 
 
 class Watched:
@@ -45,87 +218,72 @@ class Watched:
             return os.name != "nt"
 
 
-class Writer:
-    """Writes the sentences of finished batches, each one whole even if the process is killed.
-
-    Attributes:
-        sentences: how many have been written.
-    """
-
-    def __init__(self, stream: TextIO, on_progress: Callable[[int], None]) -> None:
-        self._stream, self._on_progress = stream, on_progress
-        self.sentences = 0
-
-    def write(self, texts: Sequence[str], separator: str) -> None:
-        """Write sentences, with a separator between them."""
-        pieces = [separator + text for text in texts]
-        if pieces and not self.sentences:
-            pieces[0] = texts[0]
-        for piece in _pieces(pieces):
-            self._stream.write(piece)
-            self._stream.flush()
-        self.sentences += len(texts)
-        self._on_progress(self.sentences)
-
-
 class Batches:
-    """Collects passages into batches, and writes the workers' results.
+    """Collects passages into batches, and writes the results: each sentence whole, even if the process is killed.
 
-    Attributes:
-        words: the number of words written.
+    ``sentences`` and ``words`` are the numbers written so far.
     """
 
-    def __init__(self, workers: Workers, writer: Writer, format_: Format | None, top_k: int | None) -> None:
-        self._workers, self._writer, self._format, self._top_k = workers, writer, format_, top_k
+    def __init__(
+        self,
+        workers: Workers,
+        stream: TextIO,
+        on_progress: Callable[[int], None],
+        format_: TagFormat | None,
+        top_k: int | None,
+    ) -> None:
+        self._workers, self._stream, self._on_progress = workers, stream, on_progress
+        self._format, self._top_k = format_, top_k
         self._pending: list[Passage] = []
-        self._pending_words = self.words = 0
+        self._pending_words = self.sentences = self.words = 0
 
     def add(self, passages: Iterable[Passage]) -> None:
         """Take passages; the kind of the first decides the format if none was chosen."""
         for passage in passages:
-            self._format = self._format or (Format.conllu if passage.kind == "conllu" else Format.table)
+            self._format = self._format or ("conllu" if passage.kind == "conllu" else "table")
             self._pending.append(passage)
             self._pending_words += passage.about_words
             if self._pending_words >= WORDS_TOGETHER:
                 self._submit()
-                self._write(all_=False)
+                self._write(wait=False)
 
     def flush(self) -> None:
         """Write everything received so far."""
         self._submit()
-        self._write(all_=True)
+        self._write(wait=True)
 
     def _submit(self) -> None:
         if self._pending:
             self._workers.submit(self._pending, self._layout)
             self._pending, self._pending_words = [], 0
 
-    def _write(self, *, all_: bool) -> None:
-        for texts, words in self._workers.finished(all_=all_):
-            self._writer.write(texts, self._layout.separator)
+    def _write(self, *, wait: bool) -> None:
+        for texts, words in self._workers.finished(wait=wait):
+            pieces = [self._layout.separator + text for text in texts]
+            if pieces and not self.sentences:
+                pieces[0] = texts[0]
+            for piece in _pieces(pieces):
+                self._stream.write(piece)
+                self._stream.flush()
+            self.sentences += len(texts)
             self.words += words
+            self._on_progress(self.sentences)
 
     @property
-    def sentences(self) -> int:
-        """The number of sentences written."""
-        return self._writer.sentences
-
-    @property
-    def _layout(self) -> Layout:
-        return Layout(self._format or Format.table, self._top_k)
+    def _layout(self) -> SentenceLayout:
+        return SentenceLayout(self._format or "table", self._top_k)
 
 
 def feed(file: str, kind: str | None, batches: Batches) -> None:
     """Read a file or standard input into batches; pending sentences are tagged when the input pauses.
 
-    Raises:
-        ArgumentError: standard input is closed.
-        FileFormatError: it is not UTF-8, or not CoNLL-U.
-        OSError: it can't be read.
+    If no kind is given, the file's suffix decides, and otherwise its content.
     """
+    from hiddenstate.corpus.shards.plan import KINDS
+
     with nullcontext(standard_input()) if file == STANDARD else Path(file).open("rb") as opened:
         name = describe_source(opened)
-        reader = IncrementalReader(kind or SUFFIXES.get(Path(file).suffix.lower()), name)
+        reader = IncrementalReader(kind or KINDS.get(Path(file).suffix.lower()), name)
 
         def answer() -> None:
             batches.add(reader.pause())

@@ -50,11 +50,7 @@ def plain(text: str) -> str:
 
 
 class PlainStream:
-    """A terminal stream that escapes control characters.
-
-    Attributes:
-        terminal: the underlying stream, for a `PlainConsole`, which adds colours.
-    """
+    """A stream that escapes control characters for ``terminal``; a `PlainConsole` writes its colours to that."""
 
     def __init__(self, terminal: TextIO) -> None:
         self.terminal = terminal
@@ -86,10 +82,10 @@ def console(stream: TextIO | PlainStream | None = None, *, stderr: bool = False)
     stream = stream or (sys.stderr if stderr else sys.stdout)
     if isinstance(stream, PlainStream):
         return PlainConsole(file=stream.terminal, highlight=False)
-    made = Console(file=stream, highlight=False)
-    if not made.is_terminal:
-        made.width = PLAIN_WIDTH
-    return made
+    plain_console = Console(file=stream, highlight=False)
+    if not plain_console.is_terminal:
+        plain_console.width = PLAIN_WIDTH
+    return plain_console
 
 
 def set_up() -> None:
@@ -106,7 +102,8 @@ def set_up() -> None:
 def _lookalike(error: UnicodeError) -> tuple[str, int]:
     """Replace characters that a stream's encoding lacks with similar ones, or with escapes."""
     assert isinstance(error, UnicodeEncodeError)
-    return "".join(_LOOKALIKES.get(each) or _escaped(each) for each in error.object[error.start : error.end]), error.end
+    characters = error.object[error.start : error.end]
+    return "".join(_LOOKALIKES.get(character) or _escaped(character) for character in characters), error.end
 
 
 def _escaped(character: str) -> str:

@@ -2,29 +2,25 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hiddenstate.cli.commands import Command
-from hiddenstate.cli.run_options import (
-    TrainOptions,
-    file,
-    folder,
-    quote_path,
-    run_file,
-    setting,
-    train_and_tell,
-    training,
-)
+from hiddenstate.cli.conventions import Command
+from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, setting, train_and_tell, training
+from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.training.settings import RunFile, read_toml
 
 if TYPE_CHECKING:
+    from hiddenstate.models.language.training import LanguageTraining
     from hiddenstate.models.tagger.training import Training
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DEFAULT = TaggerConfig()
+Level = Literal["char", "word"]
+CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
 
 @app.callback()
@@ -36,7 +32,7 @@ _columns = typer.Option(
     help="CoNLL-U columns to learn jointly: upos, xpos, feats or any other, separated by commas.",
     show_default=",".join(DEFAULT.columns),
 )
-SETTINGS = {
+TAGGER_SETTINGS = {
     "columns": Annotated[str | None, _columns],
     "epochs": Annotated[int | None, setting("Maximum number of passes over the training data.", DEFAULT.epochs)],
     "seed": Annotated[int | None, setting("Same seed, same model.", DEFAULT.seed)],
@@ -49,9 +45,9 @@ SETTINGS = {
 
 
 @app.command(cls=Command)
-@training(TaggerConfig, SETTINGS)
+@training(TaggerConfig, TAGGER_SETTINGS)
 def tagger(
-    given: TrainOptions,
+    options: TrainOptions,
     train: Annotated[Path | None, file("CoNLL-U file to train on.")] = None,
     dev: Annotated[Path | None, file("CoNLL-U file for choosing the best epoch.")] = None,
     test: Annotated[Path | None, file("CoNLL-U file on which to test the finished model.")] = None,
@@ -74,12 +70,68 @@ def tagger(
 
     files = {"train": train, "dev": dev, "test": test, "start": start}
     files |= {"forward_model": forward_model, "backward_model": backward_model}
-    wanted = run_file(TAGGER_RUN, files, given, lists={"teacher": teacher, "untagged": untagged})
+    wanted = run_file(TAGGER_RUN, files, options, lists={"teacher": teacher, "untagged": untagged})
 
-    def tell(result: "Training") -> Iterator[str]:
-        yield f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
+    def describe(result: "Training") -> Iterator[str]:
         for name, reports in (("dev", result.dev), ("test", result.test or {})):
             for column, report in reports.items():
                 yield f"{name:4}  {column.upper()} {report}"
 
-    train_and_tell(run_tagger, wanted, given, score="dev accuracy", unit="words", tell=tell)
+    train_and_tell(run_tagger, wanted, options, score="dev accuracy", unit="words", describe=describe)
+
+
+def _default(name: str) -> str:
+    """Show a default, or both if they differ."""
+    values = [str(getattr(config, name)) for config in (CHARACTERS, WORDS)]
+    return values[0] if values[0] == values[1] else f"{values[0]}, for words {values[1]}"
+
+
+LANGUAGE_SETTINGS = {
+    "level": Annotated[Level | None, setting("Tokens to read and predict.", "char")],
+    "epochs": Annotated[int | None, setting("Maximum number of passes over the text.", _default("epochs"))],
+    "seed": Annotated[int | None, setting("Same seed, same model.", _default("seed"))],
+    "learning_rate": Annotated[float | None, setting("Peak learning rate.", _default("learning_rate"))],
+    "embedding_size": Annotated[
+        int | None, setting("Size of the character or word embeddings.", _default("embedding_size"))
+    ],
+    "hidden_size": Annotated[int | None, setting("Units of each layer.", _default("hidden_size"))],
+    "num_layers": Annotated[int | None, setting("Layers.", _default("num_layers"))],
+    "rows": Annotated[int | None, setting("Batch size: pieces of the text read in parallel.", _default("rows"))],
+    "steps": Annotated[int | None, setting("Time steps per batch.", _default("steps"))],
+}
+
+
+@app.command(cls=Command)
+@training(LanguageConfig, LANGUAGE_SETTINGS)
+def lm(
+    options: TrainOptions,
+    train: Annotated[Path | None, file("Text file to train on, or part of a corpus, such as wikitext-2:train.")] = None,
+    dev: Annotated[Path | None, file("Text for choosing the best epoch.")] = None,
+    test: Annotated[Path | None, file("Text on which to test the finished model.")] = None,
+) -> None:
+    """Train a language model on plain text, on characters or on words (separated by spaces).
+
+    The folder always holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
+    """
+    from hiddenstate.models.language.training import describe_tally, run_language_model
+
+    files = {"train": train, "dev": dev, "test": test}
+    wanted = run_file(_defaults(options), files, options, always=("level", "seed"))
+    reads = wanted.settings.level
+
+    def describe(result: "LanguageTraining") -> Iterator[str]:
+        yield f"dev   {describe_tally(result.dev, reads)}"
+        if result.test:
+            yield f"test  {describe_tally(result.test, reads)}"
+
+    unit = "characters" if reads == "char" else "words"
+    train_and_tell(run_language_model, wanted, options, score="dev nats", unit=unit, describe=describe)
+
+
+def _defaults(options: TrainOptions) -> RunFile[LanguageConfig]:
+    """The default settings, which depend on the level."""
+    from hiddenstate.models.language.training import RUN_FILES
+
+    settings = {} if options.config is None else read_toml(options.config).get("settings", {})
+    level = options.settings.get("level") or (settings.get("level") if isinstance(settings, dict) else None)
+    return RUN_FILES["word" if level == "word" else "char"]

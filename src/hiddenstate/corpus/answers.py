@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from hiddenstate.corpus.fingerprint import model_fingerprint
-from hiddenstate.corpus.index.folder import Context, IndexFolder
-from hiddenstate.corpus.index.readers import LanguageReader, TaggerReader
+from hiddenstate.base.messages import plain
+from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.corpus.index.readers import model_fingerprint
+from hiddenstate.corpus.index.sequences import Context
 from hiddenstate.corpus.opened import Index, open_index
 from hiddenstate.corpus.search.find import search
 from hiddenstate.corpus.search.grammar import parse_query
 from hiddenstate.corpus.units.card import unit_card
 from hiddenstate.corpus.units.table import units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MessageError
-from hiddenstate.explain.result.explanation import plain
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.models.folder.model_folder import find_folder, load_saved
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import find_folder, load
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 
@@ -44,21 +44,14 @@ class IndexAnswers:
 
     def model(self) -> nn.Module:
         """Return the model that was indexed."""
-        reader = self.index.reader
-        if isinstance(reader, TaggerReader):
-            return reader.tagger
-        return reader.model if isinstance(reader, LanguageReader) else reader.lstm
+        model: nn.Module = self.index.reader.model
+        return model
 
     def find_model(self, models: Sequence[Any]) -> int:
-        """Return the position of the model that was indexed: for the index of a layer, also a module with that layer.
-
-        Raises:
-            ArgumentError: none of these models was indexed.
-            FileFormatError: a model's folder is damaged.
-        """
+        """Return the position of the model that was indexed; for the index of a layer, of a module with that layer."""
         wanted = model_fingerprint(self.model())
         for k, model in enumerate(models):
-            candidate = load_saved(find_folder(model)) if isinstance(model, str | os.PathLike) else model
+            candidate = load(find_folder(model)) if isinstance(model, str | os.PathLike) else model
             if not isinstance(candidate, Tagger | LanguageModel | Recurrent):
                 candidate = getattr(candidate, "lstm", None)
             if isinstance(candidate, nn.Module) and model_fingerprint(candidate) == wanted:
@@ -73,7 +66,7 @@ class IndexAnswers:
         if self._units is None:
             rows = units(self.index).table
             columns: dict[str, list[Any]] = {name: [plain(row[name]) for row in rows] for name in rows[0]}
-            shapes = {name: _shapes(each.histogram) for name, each in self.index.statistics.items()}
+            shapes = {name: _shapes(known.histogram) for name, known in self.index.statistics.items()}
             places = [self.index.resolve_unit(str(unit)) for unit in columns["unit"]]
             columns["shape"] = [shapes[name][unit] for name, unit in places]
             self._units = {"columns": columns, "thresholds": self.index.thresholds}
@@ -85,40 +78,32 @@ class IndexAnswers:
 
     def search(self, query: str, progress: Progress | None = None) -> dict[str, Any]:
         """Return the result of a search, with the places of its first spans; errors are those of `Index.search`."""
-        found = search(self.index, query, limit=MOST_SPANS, progress=progress)
-        return {**found.summary(), "spans": [tuple(match.context) for match in found.matches]}
+        result = search(self.index, query, limit=MOST_SPANS, progress=progress)
+        return {**result.summary(), "spans": [tuple(match.context) for match in result.matches]}
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
         """Return parts of sequences with the values of a unit.
 
-        Args:
-            unit: such as ``l1.c[125]``.
-            spans: ``SHARD:SEQUENCE:START:STOP``, separated by commas; a stop beyond the end means the end.
-
-        Raises:
-            NameUnknownError: there is no such unit.
-            MessageError: a span is malformed or not in the corpus, or there are too many.
+        Spans are ``SHARD:SEQUENCE:START:STOP``, separated by commas; a stop beyond the end means the end.
         """
         place, number = self.index.resolve_unit(unit)
         contexts = [self._context(span) for span in spans.split(",", MOST_PASSAGES)]
         if len(contexts) > MOST_PASSAGES:
             raise MessageError(f"at most {MOST_PASSAGES} passages can be requested at a time")
         if self.index.reader.lstm.bidirectional:
-            values = [each[place] for each in self.index.run(contexts, [place])]
+            values = [states[place] for states in self.index.run(contexts, [place])]
         else:
             values = [self.index.values(context, [place])[place] for context in contexts]
-        return [
-            self._passage(context, each[:, number].tolist()) for context, each in zip(contexts, values, strict=True)
-        ]
+        return [self._passage(*pair) for pair in zip(contexts, (part[:, number] for part in values), strict=True)]
 
-    def _passage(self, context: Context, values: Sequence[float]) -> dict[str, Any]:
+    def _passage(self, context: Context, values: np.ndarray) -> dict[str, Any]:
         item = self.index.text(context.shard).item(context.sequence)
         inside = slice(context.start, context.stop)
         return {
             "start": context.start,
             "tokens": item.tokens[inside],
             "labels": item.labels[inside],
-            "values": [round(value, 4) for value in values],
+            "values": [round(value, 4) for value in values.tolist()],
         }
 
     def _context(self, span: str) -> Context:
@@ -133,12 +118,7 @@ class IndexAnswers:
 
 
 def open_answers(index: Any) -> IndexAnswers:
-    """Return the answers of an index, given as an `Index` or as its folder.
-
-    Raises:
-        ArgumentTypeError: the argument is neither.
-        FileFormatError: the folder has no index, or it is damaged.
-    """
+    """Return the answers of an index, given as an `Index` or as its folder."""
     if isinstance(index, Index):
         return IndexAnswers(index)
     if not isinstance(index, str | os.PathLike):

@@ -17,8 +17,7 @@ from hiddenstate.base.files import folder_beside, put_folder, written_beside
 from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import optional_package
-from hiddenstate.corpus.index.bits import to_float32
-from hiddenstate.corpus.index.build import IndexShards
+from hiddenstate.corpus.index.build import IndexShards, to_float32
 from hiddenstate.corpus.index.folder import (
     MOST_THRESHOLDS,
     STATISTICS,
@@ -28,15 +27,13 @@ from hiddenstate.corpus.index.folder import (
     read_statistics,
     read_text,
 )
-from hiddenstate.corpus.index.items import Reader, scramble
-from hiddenstate.corpus.index.readers import LayerReader, ModelReader, array_shards, load_reader, read_item, reader_of
+from hiddenstate.corpus.index.readers import array_shards, load_reader, make_reader
+from hiddenstate.corpus.index.sequences import CorpusReader, scramble
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
-from hiddenstate.corpus.search.find import search
-from hiddenstate.corpus.search.nearest import like
-from hiddenstate.corpus.search.result import Found, Nearest
+from hiddenstate.corpus.search.find import like, search
+from hiddenstate.corpus.search.result import Matches, Nearest
 from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
-from hiddenstate.corpus.shards.run import MANIFEST, check_workers, claimed, discard, map_shards, read_manifest
-from hiddenstate.corpus.shards.worker import drop
+from hiddenstate.corpus.shards.run import MANIFEST, check_workers, claimed, discard, drop, map_shards, read_manifest
 from hiddenstate.corpus.units.card import UnitCard, unit_card
 from hiddenstate.corpus.units.table import Units, units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
@@ -52,11 +49,12 @@ THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 class Index(IndexFolder):
     """The index of a corpus, as `hiddenstate.index` returns it."""
 
-    def search(self, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Found:
+    def search(self, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Matches:
         """Find the spans of the corpus that match a query.
 
         An example is ``"l1.c[125] > .5 for 3.., l0.i[7] < .1 before"``. The search is exact. If the bits of a threshold
-        are not stored, the corpus is rerun to compute and store them (up to 1 GiB; the oldest are deleted). Needs lark.
+        are not stored, the corpus is rerun to compute and store them (up to 1 GiB; the oldest are deleted), unless the
+        index is read-only. Needs lark.
 
         Args:
             query: conditions separated by commas, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
@@ -101,7 +99,7 @@ class Index(IndexFolder):
         last = self.reader.lstm.num_layers - 1
         chosen = f"l{last}.h,l{last}r.h" if self.reader.lstm.bidirectional else f"l{last}.h"
         names = _chosen_places(self.reader, chosen if places is None else places)
-        return like(self, read_item(self.reader, x), t, list(names), k, progress)
+        return like(self, self.reader.item(x), t, list(names), k, progress)
 
     def units(self) -> Units:
         """Return the table of all units: distribution, saturation, time constant and most correlated label."""
@@ -184,7 +182,7 @@ def index(
     """
     optional_package("pyarrow.parquet", "corpus", "an index")
     workers = check_workers(workers, client)
-    reader = reader_of(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax)
+    reader = make_reader(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax)
     if workers > 1 and callable(labels):
         _check_pickled(labels)
     chosen = _chosen_places(reader, places)
@@ -243,24 +241,21 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
     return Index(target, reader, about, *merged)
 
 
-def _plan(reader: ModelReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
-    if isinstance(reader, LayerReader):
+def _plan(reader: CorpusReader, corpus: Any, column: str) -> tuple[list[Shard], list[dict[str, Any]]]:
+    if reader.arrays:
         return array_shards(reader), []
     files = expand(corpus)
-    size = SHARD_BYTES if reader.kind == "tagger" else TEXT_SHARD_BYTES
-    shards = plan(files, column=column, shard_bytes=size)
+    shards = plan(files, column=column, shard_bytes=SHARD_BYTES if reader.kind == "tagger" else TEXT_SHARD_BYTES)
     return shards, describe_files(files, shards)
 
 
-def _stored(reader: ModelReader, folder: Path, about: Mapping[str, Any]) -> ModelReader:
+def _stored(reader: CorpusReader, folder: Path, about: Mapping[str, Any]) -> CorpusReader:
     """Store the model in the index, unless it is there, and return the reader with the stored model."""
     if not folder.exists():
         with folder_beside(folder) as partial:
             reader.save(partial)
             put_folder(partial, folder)
-    stored = load_reader(folder, about)
-    corpus = {"arrays": reader.arrays} if isinstance(reader, LayerReader) else {"labels": reader.labels}
-    return replace(stored, **corpus)
+    return replace(load_reader(folder, about), labels=reader.labels, arrays=reader.arrays)
 
 
 def _check_pickled(labels: Any) -> None:
@@ -273,16 +268,13 @@ def _check_pickled(labels: Any) -> None:
         ) from error
 
 
-def _check_labels(reader: ModelReader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
+def _check_labels(reader: CorpusReader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
     """Check that the label function returns the labels of existing results.
 
     What a function depends on cannot be known in general (variables it closes over, attributes, globals, files), so its
     labels are compared rather than the function.
-
-    Raises:
-        ArgumentError: they differ.
     """
-    if isinstance(reader, LayerReader) or not callable(reader.labels):
+    if not callable(reader.labels):
         return
     for shard in shards:
         text = read_text(folder / f"{shard.number:05}")
@@ -295,24 +287,26 @@ def _check_labels(reader: ModelReader, shards: Sequence[Shard], folder: Path, wh
             )
 
 
-def _chosen_places(reader: Reader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
+def _chosen_places(reader: CorpusReader, patterns: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the places that patterns match; by default every state."""
-    every = [name for names in reader.lstm.sizes.places for name in names]
-    chosen: list[str] = []
+    places = [name for names in reader.lstm.sizes.places for name in names]
+    chosen: set[str] = set()
     if patterns is None:
         patterns = [f"*.{state}" for state in reader.lstm.sizes.kind.state_names]
     for pattern in patterns.split(",") if isinstance(patterns, str) else patterns:
-        found = [name for name in every if fnmatchcase(name, pattern.strip())]
-        if not found:
+        matching = [name for name in places if fnmatchcase(name, pattern.strip())]
+        if not matching:
             parse_place(pattern.strip(), *reader.lstm.sizes.layers)
-            raise NameUnknownError(f"no place matches {pattern!r}; the places are {' '.join(every)}")
-        chosen += [name for name in found if name not in chosen]
-    return tuple(name for name in every if name in chosen)
+            raise NameUnknownError(f"no place matches {pattern!r}; the places are {' '.join(places)}")
+        chosen.update(matching)
+    return tuple(name for name in places if name in chosen)
 
 
-def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float]]) -> dict[str, tuple[float, ...]]:
-    found: dict[str, tuple[float, ...]] = {}
-    for pattern, values in given.items():
+def _chosen_thresholds(
+    places: Sequence[str], thresholds: Mapping[str, Sequence[float]]
+) -> dict[str, tuple[float, ...]]:
+    chosen: dict[str, tuple[float, ...]] = {}
+    for pattern, values in thresholds.items():
         numbers = sorted({float(to_float32(value)) for value in values})
         if not all(map(np.isfinite, numbers)) or len(numbers) > MOST_THRESHOLDS:
             raise ArgumentError(
@@ -320,15 +314,14 @@ def _chosen_thresholds(places: Sequence[str], given: Mapping[str, Sequence[float
             )
         for name in places:
             if fnmatchcase(name, pattern):
-                found[name] = tuple(sorted({*found.get(name, ()), *numbers}))
-    return found
+                chosen[name] = tuple(sorted({*chosen.get(name, ()), *numbers}))
+    return chosen
 
 
 def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
     """Merge the statistics of all shards, and write them; with a cluster, its workers merge them in groups first.
 
-    Returns:
-        False if the shards have no steps; then nothing is written.
+    Returns False, and writes nothing, if the shards have no steps.
     """
     path = folder / STATISTICS
     if path.is_file():
@@ -341,7 +334,8 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
         merged = _merge_files(paths)
     if not merged.lengths.any():
         return False
-    arrays = {f"{name}/{key}": value for name, each in merged.places.items() for key, value in each.to_arrays().items()}
+    by_place = {name: statistics.to_arrays() for name, statistics in merged.places.items()}
+    arrays = {f"{name}/{key}": value for name, values in by_place.items() for key, value in values.items()}
     with written_beside(path) as beside, beside.open("wb") as file:
         np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
     return True
@@ -355,7 +349,7 @@ def _merged(parts: Iterable[Merged]) -> Merged:
     """Merge the statistics of consecutive shards. The result does not depend on how the shards were grouped."""
     merged, keys, lengths = dict[str, Statistics](), np.empty(0, np.int64), list[NDArray[np.int64]]()
     for part in parts:
-        merged = {name: merged[name].merge(each) if merged else each for name, each in part.places.items()}
+        merged = {name: merged[name].merge(ours) if merged else ours for name, ours in part.places.items()}
         keys = np.concatenate([keys, part.random])
         keys = keys[np.argsort(scramble(keys), kind="stable")[:CONTEXTS]]
         lengths.append(part.lengths)

@@ -13,12 +13,7 @@ from hiddenstate.base.validation import optional_package
 
 
 def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any] | None = None) -> None:
-    """Write columns (lists of texts, arrays, or `list_column`) to a Parquet file, and facts to its metadata as JSON.
-
-    Raises:
-        MissingDependencyError: pyarrow is not installed.
-        OSError: it cannot be written.
-    """
+    """Write columns (lists of texts, arrays, or `list_column`) to a Parquet file, and facts to its metadata as JSON."""
     pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
     parquet = optional_package("pyarrow.parquet", "corpus", "writing Parquet")
     table = pyarrow.table({name: _array(values) for name, values in columns.items()})
@@ -30,13 +25,7 @@ def write_table(path: Path, columns: Mapping[str, Any], about: Mapping[str, Any]
 def list_column(
     values: Sequence[Any] | NDArray[Any], lengths: Sequence[int], names: Sequence[str] | None = None
 ) -> Any:
-    """Return a column of lists.
-
-    Args:
-        values: the values of all lists, one after another: texts as a list, or numbers as an array.
-        lengths: the length of each list.
-        names: texts, of which the values are indices.
-    """
+    """Return a column of lists, from the values of all lists one after another: texts, numbers, or indices of names."""
     pyarrow = optional_package("pyarrow", "corpus", "writing Parquet")
     flat = _array(values)
     if names is not None:
@@ -52,11 +41,7 @@ def _array(values: Any) -> Any:
 
 
 def read_about(path: Path) -> Any:
-    """Return the facts that `write_table` put into a file.
-
-    Raises:
-        FileFormatError: it is damaged.
-    """
+    """Return the facts that `write_table` put into a file."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
     with reading(path):
         return json.loads(parquet.read_schema(path).metadata[b"hiddenstate"])

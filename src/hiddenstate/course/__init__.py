@@ -5,22 +5,16 @@
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data
 - `opening.py`: prepares the pages for a browser
-- `figures/`: the computed parts of the pages; `models.py`: the models of the live figures, as scripts
+- `figures/`: the computed parts of the pages, and the models of the live figures
 - `data/`: a text written for the course: tagged sentences, stories
 - `notebooks/`: the notebooks, made from `docs/course` by `make course`
 
 Installation builds the pages into the folder `pages`, which git ignores; `make pages` builds them again.
 """
 
-from typing import TYPE_CHECKING
-
 from hiddenstate.base.later import on_first_use
 
-if TYPE_CHECKING:
-    from hiddenstate.course.checks import check as check
-    from hiddenstate.course.files import data as data
-
 # Lazily, so that the pages can be built before torch is installed, and opened without loading it.
-__getattr__ = on_first_use(__name__, {"check": "checks", "data": "files"})
+__getattr__, __dir__ = on_first_use(__name__, __file__)
 
 __all__ = ["check", "data"]

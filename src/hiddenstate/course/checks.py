@@ -32,7 +32,7 @@ def check(exercise: str, answer: object) -> None:
     try:
         if answer is None or answer is ...:
             raise empty()
-        said = EXERCISES[exercise](answer)
+        comment = EXERCISES[exercise](answer)
     except AnswerError as error:
         raise AnswerError(f"Exercise {exercise}: {error}", misconception=error.misconception) from None
-    print(f"Exercise {exercise}: right. {said}")
+    print(f"Exercise {exercise}: right. {comment}")

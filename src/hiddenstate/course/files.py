@@ -25,14 +25,7 @@ def data(name: str) -> Path:
 
 
 def copy(folder: Path) -> list[Path]:
-    """Copy the notebooks into a folder, and the data into its subfolder ``data``; both are created if needed.
-
-    Raises:
-        ArgumentError: one of the files, or a link with its name, already exists. Nothing is copied, as it may contain
-            someone's answers.
-        FileWriteError: a file cannot be written, or ``data`` is a link; files already written are deleted, so you can
-            try again.
-    """
+    """Copy the notebooks into a folder, and the data into its subfolder ``data``; both are created if needed."""
     wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}
     wanted |= {folder / "data" / path.name: path for path in _files(DATA)}
     refuse_link(folder / "data")
@@ -40,7 +33,7 @@ def copy(folder: Path) -> list[Path]:
         if os.path.lexists(place):
             raise ArgumentError(f"{place} already exists, perhaps with your answers; give a different folder")
     folders = [folder / "data", folder, *folder.parents]
-    missing = [each for each in folders if not each.exists()]
+    missing = [parent for parent in folders if not parent.exists()]
     copied: list[Path] = []
     with writing(folder):
         try:

@@ -19,15 +19,7 @@ _STAMP = "stamp.txt"
 
 
 def first_page(folder: Path | None = None) -> Path:
-    """Write the pages, unless they are there already, and return the path of the first one.
-
-    Args:
-        folder: where to write them; None for ``hiddenstate/course`` in the user's cache. An earlier copy is replaced.
-
-    Raises:
-        MissingDependencyError: the pages could not be built when the package was installed.
-        FileWriteError: the folder cannot be written; an earlier copy stays unchanged.
-    """
+    """Write the pages, unless they are there already, and return the path of the first one."""
     if not (PAGES / FIRST).is_file():
         raise MissingDependencyError(
             f"the course's pages could not be built at installation: there is no {PAGES / FIRST}. Install hiddenstate "
@@ -57,8 +49,7 @@ def cache() -> Path:
 
 
 def _write(folder: Path, stamp: str) -> None:
-    from hiddenstate.course.figures.marks import fill  # loads the models of the figures
-    from hiddenstate.course.models import MODELS, script
+    from hiddenstate.course.figures.marks import MODELS, fill, script  # loads the models of the figures
 
     contents = {path.relative_to(PAGES): path.read_bytes() for path in _files()}
     contents |= {place: fill(text.decode()).encode() for place, text in contents.items() if place.suffix == ".html"}

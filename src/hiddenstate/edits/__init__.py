@@ -1,5 +1,5 @@
-"""Edits of a run, as data. The engine applies edits, and `LSTM.edit` puts them in force.
+"""Edits of a run, as data. `LSTM.edit` puts them in force, and the engine applies them.
 
 - `edit.py`: edits as frozen data
-- `resolve.py`: edits resolved against one call
+- `resolve.py`: the edits in force, and edits resolved against one call
 """

@@ -84,8 +84,8 @@ class Edit:
             object.__setattr__(self, name, freeze(index, name))
 
     def __repr__(self) -> str:
-        said = [one.name for one in fields(self) if one.name != "upper" or self.kind == "clamp"]
-        return f"Edit({', '.join(f'{name}={_written(getattr(self, name))}' for name in said)})"
+        names = [field.name for field in fields(self) if field.name != "upper" or self.kind == "clamp"]
+        return f"Edit({', '.join(f'{name}={_written(getattr(self, name))}' for name in names)})"
 
 
 class Source(Protocol):
@@ -333,14 +333,14 @@ def _located(place: str, unit: Index, t: Index, row: Index) -> tuple[str, Index,
     if not is_address(place):
         return place, unit, t, row
     address = parse_address(place)
-    found: list[Index] = []
+    indices: list[Index] = []
     for name, inside, beside in zip(("unit", "t", "row"), address[1:], (unit, t, row), strict=True):
         if inside is not None and beside is not None:
             raise ArgumentError(
                 f"{place!r} already contains {name}, but {name}={beside!r} is also given: give it only once"
             )
-        found.append(beside if inside is None else inside)
-    return address.place, found[0], found[1], found[2]
+        indices.append(beside if inside is None else inside)
+    return address.place, indices[0], indices[1], indices[2]
 
 
 def _written(value: object) -> str:

@@ -1,26 +1,37 @@
-"""Resolves edits against one call: checks their names, and converts their steps, rows and units to indices."""
+"""The edits in force in this thread (or asyncio task), and edits resolved against one call.
 
-from collections.abc import Iterable, Mapping, Sequence
+Edits in force are stored here, not in the modules, so no edit can be left behind in a module, and other threads never
+see them.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from hiddenstate.base import scoped
 from hiddenstate.base.indexing import FrozenIndex, count, resolve
 from hiddenstate.base.messages import shorten
+from hiddenstate.base.native_module import Switch
+from hiddenstate.base.scoped import Block, Scoped, in_force, scope
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
-from hiddenstate.errors import ArgumentError, DeviceError, IndexRangeError
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, IndexRangeError
+from hiddenstate.structure.names import Layers, Place, parse_place
 from hiddenstate.structure.sizes import Sizes
 
 
 @dataclass(frozen=True)
-class Span:
-    """The time steps of a scan, ``start .. start + T - 1``; ``open_end`` if more may follow, as in a stream."""
+class StepSpan:
+    """The rows of a scan, and its time steps, ``start .. start + T - 1``; ``open_end`` if more may follow."""
 
     T: int
+    N: int
     start: int = 0
     open_end: bool = False
 
@@ -63,23 +74,15 @@ class ResolvedEdit:
         return old.index_put(self._chosen, new)
 
 
-def resolve_edits(edits: Iterable[Edit], sizes: Sizes, x: Tensor, span: Span) -> list[ResolvedEdit]:
-    """Resolve edits against one call of ``x [T, N, C]``, and reject those that do not fit it.
-
-    Raises:
-        NameUnknownError: this LSTM has no such place.
-        IndexRangeError: a step, row or unit does not exist.
-        ArgumentError: a value does not broadcast against the chosen block.
-        DtypeError, DeviceError: a value's memory was freed, or it is on the meta device while the input is not.
-    """
-    given = list(edits)
-    places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(e.place for e in given)}
-    values = values_of_numbers(given, torch.float64)
-    bound = []
-    for edit, number in zip(given, values, strict=True):
-        value = _tensor_value(edit, x) if number is None else number
-        bound.append(_resolve_edit(edit, places[edit.place], value, sizes, x.shape[1], span))
-    return bound
+def resolve_edits(edits: Sequence[Edit], sizes: Sizes, span: StepSpan, device: torch.device) -> list[ResolvedEdit]:
+    """Resolve edits against one call, whose input is on a device, and reject those that do not fit it."""
+    places = {name: parse_place(name, *sizes.layers) for name in dict.fromkeys(edit.place for edit in edits)}
+    values = values_of_numbers(edits, torch.float64)
+    resolved = []
+    for edit, number in zip(edits, values, strict=True):
+        value = _tensor_value(edit, device) if number is None else number
+        resolved.append(_resolve_edit(edit, places[edit.place], value, sizes, span))
+    return resolved
 
 
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
@@ -88,25 +91,25 @@ def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor 
     All are created at once, because a sweep has hundreds, and creating a tensor takes longer than computing with it.
     """
     numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
-    made = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
-    return [None if isinstance(edit.value, Tensor) else next(made) for edit in edits]
+    values = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
+    return [None if isinstance(edit.value, Tensor) else next(values) for edit in edits]
 
 
-def _tensor_value(edit: Edit, x: Tensor) -> Tensor:
+def _tensor_value(edit: Edit, device: torch.device) -> Tensor:
     value = edit.value
     assert isinstance(value, Tensor)
     check_memory(value, f"the value of the edit of {edit.place!r}")
-    if value.is_meta and not x.is_meta:
+    if value.is_meta and device.type != "meta":
         raise DeviceError(
             f"the value of the edit of {edit.place!r} is on the meta device, which has no values, but the input is on "
-            f"{x.device}: create it there"
+            f"{device}: create it there"
         )
     return value.reshape((1,) * (3 - value.dim()) + value.shape)
 
 
-def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int, span: Span) -> ResolvedEdit:
+def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: StepSpan) -> ResolvedEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
-    rows = resolve(edit.row, N, "row")
+    rows = resolve(edit.row, span.N, "row")
     times = _resolve_times(edit.t, span)
     if isinstance(edit.value, Tensor):  # a plain number fits any block
         open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
@@ -120,14 +123,14 @@ def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, N: int,
     return ResolvedEdit(place, edit, value, position, rows, units)
 
 
-def _positions(times: Sequence[int], span: Span) -> dict[int, int]:
+def _positions(times: Sequence[int], span: StepSpan) -> dict[int, int]:
     """Map the steps of the span, counted from its start, to their indices among the times."""
     if isinstance(times, range):  # the range may be far longer than the span
         return {k: times.index(t) for k, t in enumerate(range(span.start, span.stop)) if t in times}
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
 
 
-def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
+def _resolve_times(t: FrozenIndex, span: StepSpan) -> Sequence[int]:
     if not span.open_end:
         return resolve(t, span.stop, "t")
     if t is None:
@@ -141,7 +144,7 @@ def _resolve_times(t: FrozenIndex, span: Span) -> Sequence[int]:
     return chosen
 
 
-def _resolve_slice(t: slice, span: Span) -> Sequence[int]:
+def _resolve_slice(t: slice, span: StepSpan) -> Sequence[int]:
     start, step = t.start or 0, 1 if t.step is None else t.step
     stop = max(start, span.stop) if t.stop is None else t.stop
     if start < 0 or stop < 0 or step < 0:
@@ -158,9 +161,63 @@ def _check_block(edit: Edit, value: Tensor, block: tuple[int | None, int, int]) 
         have in (1, want) or want is None for have, want in zip(value.shape, block, strict=True)
     )
     if not fits:
-        given = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
+        shape = list(edit.value.shape) if isinstance(edit.value, Tensor) else []
         wanted = ", ".join("any" if n is None else str(n) for n in block)
         raise ArgumentError(
-            f"the value of the edit of {edit.place!r} has shape {given}, which does "
+            f"the value of the edit of {edit.place!r} has shape {shape}, which does "
             f"not broadcast against the chosen [steps, rows, units] = [{wanted}]"
+        )
+
+
+class Editable(Protocol):
+    """An LSTM or a cell."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """Its sizes; a cell counts as one layer."""
+
+    def _traced_layers(self) -> Layers: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ScopedEdit:
+    """An edit in force, and the LSTM or cell that it applies to."""
+
+    lstm: Editable
+    edit: Edit
+
+
+scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
+
+
+def edits_in_force(lstm: Editable) -> list[Edit]:
+    """Return the edits in force for this LSTM, in the order in which they are applied."""
+    return [entry.edit for entry in in_force(scoped_edits) if entry.lstm is lstm] if scoped.any_open else []
+
+
+def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch] = ()) -> Block:
+    """Return a context manager in which edits apply to an LSTM or a cell, and the given switches are on."""
+    places: dict[str, Place] = {}  # a cache: many edits usually name the same few places
+    for edit in edits:
+        check_edit(edit)
+        place = places.get(edit.place) if isinstance(edit.place, str) else None
+        if place is None:
+            place = places[edit.place] = parse_place(edit.place, *lstm._traced_layers())
+        resolve(edit.unit, lstm.sizes.units(place.quantity), "unit")
+    return scope(scoped_edits, [ScopedEdit(lstm, edit) for edit in edits], switches)
+
+
+def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
+    """Return a context manager in which the edits in force for an LSTM are in force for its twin as well."""
+    edits = edits_in_force(lstm)
+    # Without edits, no block is opened, because an open block slows calls down.
+    return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()
+
+
+def check_edit(edit: object) -> None:
+    """Raise ArgumentTypeError for arguments that are not edits."""
+    if not isinstance(edit, Edit):
+        hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
+        raise ArgumentTypeError(
+            f"edit() takes edits, such as those made by hs.zero, hs.set or hs.patch, got {type(edit).__name__}{hint}"
         )

@@ -1,4 +1,4 @@
-"""The canonical description of a call, which every path computes, and its result."""
+"""The canonical description of a call, which every path computes; what to record of it; and its result."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,64 +10,51 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine.record import RecordSpec
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import parameter_names
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection, Place
+from hiddenstate.structure.sizes import Sizes, parameter_names
+
+
+@dataclass(frozen=True)
+class RecordSpec:
+    """The places and time steps to record of a call."""
+
+    places: Sequence[Place]
+    steps: Sequence[int]
+
 
 R = TypeVar("R", bound=tuple[Any, ...])  # the result of running one layer and direction
 
 
-# Never changed, but not frozen: each call and gradient creates one, and freezing would take three times as long.
+# Never changed once it is read, but not frozen: each call and gradient creates one, and freezing would take longer.
 @dataclass(eq=False)
 class Call:
-    """One call in canonical form: time first, batched, every shape checked. Immutable; `replace` makes a new one.
+    """One call in canonical form: time first, batched, all shapes checked. Once read, `replace` makes new ones."""
 
-    Args:
-        sizes: sizes and kind of cell of the whole LSTM, or of one layer and direction of it.
-        weights: weights of each layer and direction, in the order of ``layer_directions``.
-        x: input, ``[T, N, C]``.
-        h0: initial hidden states, ``[L*D, N, P]``.
-        c0: initial cell states, ``[L*D, N, H]``, in the type of ``x`` or in the type in which cell states are stored;
-            ``c_n`` has the same type. None if the cell has no cell state.
-        lengths: int64 ``[N]``, or None: every row has T steps.
-        reset: bool ``[T, N]``, or None.
-        dropout: the probability of zeroing an output between layers; zero outside training.
-        masks: for each layer except the last, the dropout mask that multiplies its output ``[T, N, D*P]``; empty if
-            none was drawn.
-        training: whether a backward pass is likely. If not, nothing is saved for it, and it needs a second forward run.
-        edits: edits, resolved against this call.
-        record: what to record, or None.
-        part: the layer and direction to run, if only one of an LSTM's; None for all of them.
-        packed_steps: weights packed for single steps, which update ``h0`` and ``c0`` in place; or None.
-        reset_h: hidden states after borders, ``[L*D, N, P]`` (the same for all borders of a row) or ``[L*D, T*N, P]``
-            (index t*N + n for the border before step t of row n); None for zeros.
-        reset_c: the cell states after borders, ``[L*D, N, H]`` or ``[L*D, T*N, H]``, in a type that ``c0`` may have; or
-            None.
-        packed_weights: packed weights that native code reads instead of ``weights``; or None.
-        order: int64 ``[N]``, the order (longest first) in which torch packs the rows and draws dropout; None for the
-            order of `torch.nn.utils.rnn.pack_padded_sequence` with ``enforce_sorted=False``.
-        recompute_gates: whether the backward pass recomputes the gates instead of reading saved ones.
-    """
-
-    sizes: Sizes
-    weights: Sequence[Weights]
-    x: Tensor
-    h0: Tensor
+    sizes: Sizes  # of the whole LSTM, or of one layer and direction of it
+    weights: Sequence[Weights]  # of each layer and direction, in the order of ``layer_directions``
+    x: Tensor  # [T, N, C]
+    h0: Tensor  # [L*D, N, P]
+    # [L*D, N, H], in the type of x or in that in which cell states are stored; c_n has the same type. None if the cell
+    # has no cell state.
     c0: Tensor | None
-    lengths: Tensor | None = None
-    reset: Tensor | None = None
-    dropout: float = 0.0
-    masks: Sequence[Tensor] = ()
+    lengths: Tensor | None = None  # int64 [N]; None: every row has T steps
+    reset: Tensor | None = None  # bool [T, N]
+    dropout: float = 0.0  # the probability of zeroing an output between layers; zero outside training
+    masks: Sequence[Tensor] = ()  # the dropout mask of each layer's output [T, N, D*P] except the last's, if drawn
+    # Whether a backward pass is likely. If not, nothing is saved for it, and it needs a second forward run.
     training: bool = False
     edits: Sequence[ResolvedEdit] = ()
     record: RecordSpec | None = None
-    part: LayerDirection | None = None
-    packed_steps: Any = None
+    part: LayerDirection | None = None  # the layer and direction to run, if only one of an LSTM's
+    packed_steps: Any = None  # weights packed for single steps, which update h0 and c0 in place
+    # The states after borders: [L*D, N, units], the same for all borders of a row, or [L*D, T*N, units], index t*N + n
+    # for the border before step t of row n; None for zeros. The types are those of h0 and c0.
     reset_h: Tensor | None = None
     reset_c: Tensor | None = None
-    recompute_gates: bool = False
-    packed_weights: Any = None
+    recompute_gates: bool = False  # whether the backward pass recomputes the gates instead of reading saved ones
+    packed_weights: Any = None  # packed weights that native code reads instead of ``weights``
+    # int64 [N], the order (longest first) in which torch packs the rows and draws dropout; None for the order of
+    # `torch.nn.utils.rnn.pack_padded_sequence` with enforce_sorted=False.
     order: Tensor | None = None
 
     @property
@@ -125,7 +112,7 @@ class Call:
         )
 
 
-class Result(NamedTuple):
+class CallResult(NamedTuple):
     """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
 
     ``c_n`` is None if the cell has no cell state. ``values`` maps places, and ``carried`` layers and directions, to
@@ -134,9 +121,29 @@ class Result(NamedTuple):
 
     out: Tensor
     h_n: Tensor
-    c_n: Any  # Tensor | None
+    c_n: Any = None  # Tensor | None
     values: Mapping[str, Tensor] = {}
     carried: Mapping[str, Tensor] = {}
+
+
+@dataclass(frozen=True)
+class PathReport:
+    """The path that a call takes, and why no faster path can run it.
+
+    Attributes:
+        name: ``"fast"``, or the name of a path in the documentation of the engine.
+        reasons: maps each faster path to the reason why it can't run the call.
+        plan: how the native engine would divide such a call now; None if it does not compute it in one native call.
+    """
+
+    name: str
+    reasons: dict[str, str]
+    plan: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"This call runs on the path {self.name!r}."]
+        lines += [] if self.plan is None else [f"  plan: {self.plan}"]
+        return "\n".join(lines + [f"  not {name!r}: {why}" for name, why in self.reasons.items()])
 
 
 STATES = 5  # the number of leaves that come before the weights
@@ -186,7 +193,7 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
         The last layer's output, and the results of ``run``, whose first item must be the output of its layer and
         direction.
     """
-    done: list[R] = []
+    results: list[R] = []
     x = call.x
     D = call.sizes.directions
     for first in range(0, len(call.layer_directions), D):
@@ -194,8 +201,8 @@ def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor,
             x = x * call.masks[first // D - 1]
         sides = [run(k, x) for k in range(first, first + D)]
         x = torch.cat([side[0] for side in sides], dim=-1) if D > 1 else sides[0][0]
-        done += sides
-    return x, done
+        results += sides
+    return x, results
 
 
 def zero_state(x: Tensor, sizes: Sizes) -> Any:

@@ -8,12 +8,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import Call, split_weights, tensors_needing_gradients, with_leaves, zero_state
-from hiddenstate.engine.interception import interception, is_plain, own_types
-from hiddenstate.engine.native import Gradients, Run, Saved
-from hiddenstate.engine.paths import reference_path
-from hiddenstate.engine.record import RecordSpec
+from hiddenstate.base.torch_internals import interception, is_plain, own_types
+from hiddenstate.engine import kernels, native, reference
+from hiddenstate.engine.call import Call, RecordSpec, split_weights, tensors_needing_gradients, with_leaves, zero_state
+from hiddenstate.engine.native import Gradients, NativeRun, Saved
 from hiddenstate.structure.names import Place
 
 
@@ -42,14 +40,11 @@ def run_shown(call: Call) -> Shown:
 
     With several layers, each must be its own node: in a single node, a loss on the first layer's values would give the
     layers above gradients of zero instead of None, keep their graph alive, and propagate their NaN.
-
-    Raises:
-        ShapeError, DtypeError: as for `native.forward`.
     """
-    found = apply(_Lstm, call, None, True, *tensors_needing_gradients(call))
+    values = apply(_Lstm, call, None, True, *tensors_needing_gradients(call))
     if _has_memory_state(call):
-        return Shown(*found)
-    out, h_n, gates = found
+        return Shown(*values)
+    out, h_n, gates = values
     return Shown(out, h_n, None, gates, None)
 
 
@@ -57,13 +52,13 @@ def _has_memory_state(call: Call) -> bool:
     return "c" in call.sizes.kind.carried
 
 
-def attach(call: Call, done: Run, *, shown: bool) -> Any:
+def attach(call: Call, result: NativeRun, *, shown: bool) -> Any:
     """Attach the derivative to a finished run, and return what `run` or `run_shown` would.
 
-    The call's initial states may be None, meaning zeros. Records missing from ``done`` are recomputed in the backward
+    The call's initial states may be None, meaning zeros. Records missing from ``result`` are recomputed in the backward
     pass.
     """
-    return apply(_Lstm, call, done, shown, *tensors_needing_gradients(call))
+    return apply(_Lstm, call, result, shown, *tensors_needing_gradients(call))
 
 
 def apply(function: type[torch.autograd.Function], *arguments: object) -> Any:
@@ -86,9 +81,11 @@ class _Lstm(torch.autograd.Function):
     """A call with its derivative."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, done: Run | None, shown: bool, *leaves: Tensor | None) -> tuple[Tensor, ...]:
-        if done is None:
-            done = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
+    def forward(
+        ctx: Any, call: Call, result: NativeRun | None, shown: bool, *leaves: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        if result is None:
+            result = native.forward(call, shown=(True,) if shown else (), gradient=shown or call.training)
         ctx.set_materialize_grads(False)
         ctx.shown, ctx.edits = shown, call.edits
         # The fields that are not tensors, by name; torch saves the tensors.
@@ -98,7 +95,7 @@ class _Lstm(torch.autograd.Function):
             "part": call.part,
             "recompute_gates": call.recompute_gates,
         }
-        records = () if done.c is None else done.saved(gates=not call.recompute_gates)[1:]
+        records = () if result.c is None else result.saved(gates=not call.recompute_gates)[1:]
         # torch saves the tensors, which lets it free cycles and detect in-place writes.
         values = [edit.value for edit in call.edits]
         saved = [call.lengths, call.reset, *leaves, *call.masks, *values]
@@ -106,14 +103,14 @@ class _Lstm(torch.autograd.Function):
         for record in records:
             ctx.counts.append(len(record))
             saved += record
-        ctx.save_for_backward(*saved, done.out)
-        outputs = tuple(value for value in done[:3] if value is not None)
+        ctx.save_for_backward(*saved, result.out)
+        outputs = tuple(value for value in result[:3] if value is not None)
         if not shown:
             return outputs
-        assert done.gates is not None
-        assert done.c is not None
-        dtype = done.out.dtype
-        shown_records = [values[0] for values in (done.gates, done.c)]
+        assert result.gates is not None
+        assert result.c is not None
+        dtype = result.out.dtype
+        shown_records = [values[0] for values in (result.gates, result.c)]
         return (*outputs, *(value.to(dtype) for value in shown_records if value is not None))
 
     @staticmethod
@@ -213,22 +210,22 @@ def differentiable_gradients(
         views = [None if leaf is None else leaf.view_as(leaf) for leaf in leaves]
         wanted = [leaf for leaf, need in zip(views, needed, strict=True) if need and leaf is not None]
         pairs = [(output, grad) for output, grad in zip(run(*views), grads, strict=True) if grad is not None]
-        outputs, given = zip(*pairs, strict=True)
-        found = iter(torch.autograd.grad(outputs, wanted, given, create_graph=True, allow_unused=True))
-    return [next(found) if need else None for need in needed]
+        outputs, output_grads = zip(*pairs, strict=True)
+        gradients = iter(torch.autograd.grad(outputs, wanted, output_grads, create_graph=True, allow_unused=True))
+    return [next(gradients) if need else None for need in needed]
 
 
 def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     """Run the call on the reference; with ``shown``, also return one layer and direction's gates and cell states."""
     if not shown:
-        return _present(reference_path.run(call)[:3])
+        return _present(reference.run(call)[:3])
     kind = call.sizes.kind
     recorded = (*native.recorded_gates(kind), *kind.carried[1:])
     places = [Place(*call.layer_directions[0], quantity) for quantity in recorded]
-    done = reference_path.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
-    gates = [done.values[str(place)] for place in places]
+    result = reference.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
+    gates = [result.values[str(place)] for place in places]
     c = [gates.pop()] if kind.carried[1:] else []
-    return (*_present(done[:3]), torch.cat(gates, dim=-1), *c)
+    return (*_present(result[:3]), torch.cat(gates, dim=-1), *c)
 
 
 def _present(values: Sequence[Tensor | None]) -> tuple[Tensor, ...]:

@@ -1,27 +1,24 @@
-"""Chooses the path that computes a call: the first whose conditions return no reason against it.
+"""Chooses the path that computes a call, a stream's next steps, or a cell's step: the first that can."""
 
-There are three tables of paths, which share their conditions: `PATHS` for calls, `STREAM_PATHS` for the next steps of a
-stream, and `CELL_PATHS` for a cell's step.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from hiddenstate.base import later, scoped
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
-from hiddenstate.engine import cell_steps
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.base.torch_internals import active_transform, is_tracing
+from hiddenstate.engine import cell_steps, reference
+from hiddenstate.engine.call import Call, CallResult, PathReport
 from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dropout import draw_masks
-from hiddenstate.engine.int8 import Int8Weights, PackedWeights
-from hiddenstate.engine.interception import active_transform
-from hiddenstate.engine.paths import autocast, int8_path, native_path, operator, packed, reference_path, torch_path
-from hiddenstate.engine.paths.packed import StreamSteps
-from hiddenstate.engine.paths.path import Path, PathReport, choose
+from hiddenstate.engine.paths import native_path, operator, packed, torch_path
+from hiddenstate.engine.paths.packed import FEW_STEPS, StreamSteps
+from hiddenstate.engine.weights import Int8Weights
 from hiddenstate.errors import ArgumentError
 
 Backend = Literal["auto", "reference"]
@@ -47,55 +44,17 @@ def uses_reference() -> bool:
     return bool(chosen) and chosen[-1] == "reference"
 
 
-class ComputedBy(NamedTuple):
-    """What computes a call, and the name of its path or, if that is not the engine's, the reason."""
+class Path(NamedTuple):
+    """A way to compute: its name, what computes, and the function."""
 
-    name: Literal["engine", "reference", "torch"]
-    detail: str
-
-
-def computed_by(call: Call | CellStep, path: Path, reasons: dict[str, str]) -> ComputedBy:
-    """Return what computes a call on a path, from the results of `choose`; the reference if it computes any layer."""
-    if path.name in NATIVE:
-        why = native_path.why_not_whole(call) if isinstance(call, Call) else None
-        return ComputedBy("engine", path.name) if why is None else ComputedBy("reference", why)
-    why = reasons.get("native", f"the call takes the path {path.name!r}")
-    return ComputedBy("torch" if path.name == "torch" else "reference", why)
-
-
-def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> Result:
-    """Compute a call by the first path that can; ``receive`` is called with what computes it."""
-    path, reasons = choose(PATHS, call)
-    if receive is not None:
-        receive(computed_by(call, path, reasons))
-    if isinstance(call.weights, Int8Weights) and not path.reads_int8:
-        call = replace(call, weights=call.weights.floats())
-    done: Result = path.run(call)
-    return done
-
-
-def report(paths: Sequence[Path], call: Any) -> PathReport:
-    """Report the path of a call, of a stream's steps or of a cell's step, and the reasons against the faster ones."""
-    chosen, reasons = choose(paths, call)
-    faster = [path for path in paths if path.is_faster and path.name in reasons]
-    told = [path.name for path in faster if not path.reads_int8 or isinstance(call.weights, Int8Weights)]
-    return PathReport(chosen.name, {name: reasons[name] for name in told})
-
-
-def path_report(call: Call, why_not_fast: str | None) -> PathReport:
-    """Report the path of a call; ``why_not_fast`` is the reason why it can't run on unconverted arguments, if any."""
-    found = report(PATHS, call)
-    if found.name == "int8":
-        return PathReport("int8", {})
-    of_int8 = {name: why for name, why in found.reasons.items() if name == "int8"}
-    if why_not_fast is None:
-        return PathReport("fast", of_int8)
-    return PathReport(found.name, {**of_int8, "fast": why_not_fast, **found.reasons})
+    name: str
+    what: str
+    run: Callable[..., Any]
 
 
 # Functions that write a call into the graph of ``torch.onnx.export``. The higher-level package `interop.onnx` adds its
 # own.
-exporters: list[Callable[[Call], Result]] = later.exporters
+exporters: list[Callable[[Call], CallResult]] = later.exporters
 
 
 def _exports_to_onnx() -> bool:
@@ -107,164 +66,181 @@ def _exports_to_onnx() -> bool:
 _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def _why_not_onnx(call: Call) -> str | None:
-    traced = torch.compiler.is_compiling() or torch._C._is_tracing()
-    return None if traced and _exports_to_onnx() else "torch.onnx.export is not exporting the call"
-
-
-OBSERVED = "edits are in force, or a trace records the call"
-
-
-def _why_not_unobserved(call: Call | StreamSteps | CellStep) -> str | None:
-    return OBSERVED if call.is_observed else None
-
-
-def _why_not_traced(_call: object) -> str | None:
-    return None if torch.compiler.is_compiling() else "torch.compile and torch.export do not trace the call"
-
-
-def _why_not_untransformed(_call: object) -> str | None:
-    return active_transform()
-
-
-def _why_not_operator(call: Call) -> str | None:
-    casts = autocast.asks_for_bfloat16(call)
-    if torch.is_autocast_enabled("cpu") and not casts:
-        return "torch.autocast is on, but not to bfloat16"
-    return operator.why_not(call, torch.bfloat16 if casts else None)
-
-
-def _run_operator(call: Call) -> Result:
-    if not autocast.asks_for_bfloat16(call):
-        return Result(*operator.run(call, draw_masks(call)))
+def _run_operator(call: Call) -> CallResult:
+    if not native_path.casts_to_bfloat16(call):
+        return CallResult(*operator.run(call, draw_masks(call)))
     with torch.autocast("cpu", enabled=False):
-        given = autocast.cast(call)
-        return Result(*operator.run(given, draw_masks(given)))
+        narrow = native_path.cast(call)
+        return CallResult(*operator.run(narrow, draw_masks(narrow)))
 
 
-def _why_not_break(_call: Call) -> str | None:
-    if not torch.compiler.is_dynamo_compiling() or torch.compiler.is_exporting():
-        return "torch.export allows no graph breaks, and needs none"
-    return None
-
-
-def _run_uncompiled(call: Call) -> Result:
+def _run_uncompiled(call: Call) -> CallResult:
     """Run outside the compiled graph, because only torch.lstm compiles with gradients."""
     return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
 
 
-def _why_not_auto(_call: object) -> str | None:
-    return 'hiddenstate.backend("reference") is in force' if uses_reference() else None
+def _run_reference(call: Call) -> CallResult:
+    return reference.run(replace(call, masks=draw_masks(call)) if call.dropout else call)
 
 
-def _run_int8(call: Call) -> Result:
-    weights: PackedWeights = call.weights.packed  # type: ignore[attr-defined]
-    return native_path.run_without_gradient(
-        replace(_drawn(call), weights=(), packed_weights=weights.packed), weights.kernel
-    )
+def _by_name(*paths: Path) -> dict[str, Path]:
+    return {path.name: path for path in paths}
 
-
-def _why_not_autocast(call: Call) -> str | None:
-    if not autocast.asks_for_bfloat16(call):
-        return "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
-    return native_path.why_not(call, cast_to=torch.bfloat16)
-
-
-def _run_autocast(call: Call) -> Result:
-    with torch.autocast("cpu", enabled=False):
-        given = _drawn(autocast.cast(call))
-        whole = native_path.why_not_whole(given) is None
-        return native_path.run(given) if whole else native_path.run_by_layer(given)
-
-
-def _drawn(call: Call) -> Call:
-    """Return the call with its dropout masks."""
-    return replace(call, masks=draw_masks(call)) if call.dropout else call
-
-
-_NATIVE = _why_not_auto, native_path.why_not
-
-_COMPILED = _why_not_traced, _why_not_unobserved, _why_not_auto, _why_not_untransformed
-_PLAIN = _why_not_auto, _why_not_unobserved, _why_not_untransformed
 
 # The paths in the order in which they are tried.
-PATHS = (
-    Path(
-        "onnx",
-        "ONNX's own operator, during torch.onnx.export",
-        (_why_not_onnx,),
-        lambda call: exporters[-1](call),
-        is_faster=False,
-    ),
-    Path(
-        "operator",
-        "one operator in the graph of torch.compile or torch.export",
-        (*_COMPILED, _why_not_operator),
-        _run_operator,
-        is_faster=False,
-    ),
-    Path(
-        "break",
-        "a break in the graph of torch.compile, and then a path below",
-        (*_COMPILED, _why_not_break),
-        _run_uncompiled,
-        is_faster=False,
-    ),
-    Path(
-        "int8",
-        "one native call for all layers and directions, on int8 weights",
-        (_why_not_auto, native_path.why_not_whole, int8_path.why_not),
-        _run_int8,
-        reads_int8=True,
-    ),
-    Path(
-        "native",
-        "one native call for all layers and directions, and one backward",
-        (*_NATIVE, native_path.why_not_whole),
-        lambda call: native_path.run(_drawn(call)),
-    ),
-    Path(
-        "native by layer",
-        "each layer natively, or through the reference",
-        _NATIVE,
-        lambda call: native_path.run_by_layer(_drawn(call)),
-    ),
-    Path(
-        "native bfloat16",
-        "like the two above, under autocast to bfloat16",
-        (_why_not_auto, _why_not_autocast),
-        _run_autocast,
-    ),
-    Path("torch", "torch's own kernels", (*_PLAIN, torch_path.why_not), torch_path.run),
-    Path("reference", "plain torch, step by step", (), lambda call: reference_path.run(_drawn(call))),
+PATHS = _by_name(
+    Path("onnx", "ONNX's own operator, during torch.onnx.export", lambda call: exporters[-1](call)),
+    Path("operator", "one operator in the graph of torch.compile or torch.export", _run_operator),
+    Path("break", "a break in the graph of torch.compile, and then a path below", _run_uncompiled),
+    *(Path(form, what, partial(native_path.run, form)) for form, what in native_path.FORMS.items()),
+    Path("torch", "torch's own kernels", torch_path.run),
+    Path("reference", "plain torch, step by step", _run_reference),
 )
 
-# The conditions for packed weights in a stream, for any number of steps.
-PACKED = *_PLAIN, packed.why_not
-
-STREAM_PATHS = (
-    Path("packed", "the engine, step by step on weights packed once", (packed.why_not_few, *PACKED), packed.run),
-    Path("call", "a call, on one of the paths above", (), lambda steps, x, state: run(steps.call(x, state))),
+STREAM_PATHS = _by_name(
+    Path("packed", "the engine, step by step on weights packed once", packed.run),
+    Path("call", "a call, on one of the paths above", lambda steps, x, state: run(steps.call(x, state))),
 )
 
-CELL_PATHS = (
-    Path(
-        "compiled",
-        "torch's cell in the graph of torch.compile or torch.export",
-        (_why_not_traced, _why_not_unobserved, cell_steps.why_not_torch),
-        cell_steps.run_torch,
-        is_faster=False,
-    ),
-    Path(
-        "native",
-        "one native call, and one backward for the weights of all steps",
-        (_why_not_auto, _why_not_unobserved),
-        cell_steps.run,
-        why_declined=cell_steps.why_not,
-    ),
-    Path("torch", "torch's own cell", (*_PLAIN, cell_steps.why_not_torch), cell_steps.run_torch),
-    Path("reference", "plain torch", (), cell_steps.run_reference),
+CELL_PATHS = _by_name(
+    Path("compiled", "torch's cell in the graph of torch.compile or torch.export", cell_steps.run_torch),
+    Path("native", "one native call, and one backward for the weights of all steps", cell_steps.run),
+    Path("torch", "torch's own cell", cell_steps.run_torch),
+    Path("reference", "plain torch", cell_steps.run_reference),
 )
 
-# Names of the paths that run on the native engine, those for whole calls first.
-NATIVE = ("int8", "native", "native by layer", "native bfloat16")
+OBSERVED = "edits are in force, or a trace records the call"
+_REFERENCE = 'hiddenstate.backend("reference") is in force'
+
+
+def _why_only_reference(call: Call | StreamSteps | CellStep) -> str | None:
+    """Return why neither torch's kernels nor weights packed for a stream may compute a call, a step or steps."""
+    if uses_reference():
+        return _REFERENCE
+    return OBSERVED if call.is_observed else active_transform()
+
+
+def _traced_path(call: Call) -> str | None:
+    """Return the path that writes a call into the graph of a compiler or exporter; None if the call runs now."""
+    compiling = torch.compiler.is_compiling()
+    if (compiling or is_tracing()) and _exports_to_onnx():
+        return "onnx"
+    if not compiling or _why_only_reference(call) is not None:
+        return None
+    casts = native_path.casts_to_bfloat16(call)
+    if (casts or not torch.is_autocast_enabled("cpu")) and operator.computes(call, torch.bfloat16 if casts else None):
+        return "operator"
+    # torch.export allows no graph breaks, and needs none.
+    return "break" if torch.compiler.is_dynamo_compiling() and not torch.compiler.is_exporting() else None
+
+
+def choose(call: Call) -> tuple[str, dict[str, str]]:
+    """Return the name of the first path that can compute a call, and the reasons against the faster ones."""
+    reasons: dict[str, str] = {}
+    name = _traced_path(call) or native_path.choose(call, reasons, _REFERENCE if uses_reference() else None)
+    if name is not None:
+        return name, reasons
+    against = _why_only_reference(call) or torch_path.why_not(call)
+    if against is None:
+        return "torch", reasons
+    reasons["torch"] = against
+    return "reference", reasons
+
+
+class ComputedBy(NamedTuple):
+    """What computes a call, and the name of its path or, if that is not the engine's, the reason."""
+
+    name: Literal["engine", "reference", "torch"]
+    detail: str
+
+
+def computed_by(call: Call | CellStep, name: str, reasons: dict[str, str]) -> ComputedBy:
+    """Return what computes a call, from the results of `choose`; the reference if it computes any layer."""
+    if name in native_path.FORMS:
+        beyond = native_path.why_not_whole(call) if isinstance(call, Call) else None
+        return ComputedBy("engine", name) if beyond is None else ComputedBy("reference", beyond)
+    against = reasons.get("native", f"the call takes the path {name!r}")
+    return ComputedBy("torch" if name == "torch" else "reference", against)
+
+
+def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> CallResult:
+    """Compute a call by the first path that can; ``receive`` is called with what computes it."""
+    name, reasons = choose(call)
+    if receive is not None:
+        receive(computed_by(call, name, reasons))
+    if isinstance(call.weights, Int8Weights) and name != "int8":
+        call = replace(call, weights=call.weights.floats())
+    result: CallResult = PATHS[name].run(call)
+    return result
+
+
+def path_report(call: Call, why_not_fast: str | None) -> PathReport:
+    """Report the path of a call; ``why_not_fast`` is the reason why it can't run on unconverted arguments, if any."""
+    name, reasons = choose(call)
+    if name == "int8":
+        return PathReport("int8", {})
+    of_int8 = {"int8": reasons.pop("int8")} if "int8" in reasons else {}
+    if why_not_fast is None:
+        return PathReport("fast", of_int8)
+    return PathReport(name, {**of_int8, "fast": why_not_fast, **reasons})
+
+
+def why_not_packed(steps: StreamSteps) -> str | None:
+    """Return why a stream's steps can't run on packed weights, or None."""
+    if steps.count > FEW_STEPS:
+        return f"for more than {FEW_STEPS} steps a call is faster"
+    against = _why_only_reference(steps)
+    if against is not None:
+        return against
+    return "the layer has forward hooks" if any(steps.hooks) else steps.packed[1]
+
+
+def run_steps(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> CallResult:
+    """Compute a stream's next steps, whose input is ``x [T, N, C]``, by the first path that can."""
+    path = STREAM_PATHS["packed" if why_not_packed(steps) is None else "call"]
+    result: CallResult = path.run(steps, x, state)
+    return result
+
+
+def steps_report(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> PathReport:
+    """Report the path of a stream's next steps, and the reasons against the faster ones."""
+    against = why_not_packed(steps)
+    if against is None:
+        return PathReport("packed", {})
+    name, reasons = choose(steps.call(x, state))
+    return PathReport(name, {"packed": against, **reasons})
+
+
+def _is_compiled(step: CellStep) -> bool:
+    """Whether a compiler or exporter is tracing, and can trace torch's function for a cell's step."""
+    return torch.compiler.is_compiling() and not step.is_observed and step.has_torchs_function
+
+
+def _why_not_torchs_cell(step: CellStep) -> str | None:
+    """Return why torch's function can't compute a cell's step, or None."""
+    return _why_only_reference(step) or (None if step.has_torchs_function else f"torch has no {step.kind.label}")
+
+
+def choose_cell(step: CellStep) -> tuple[str, dict[str, str]]:
+    """Return the name of the first path that can compute a cell's step, and the reasons against the faster ones."""
+    if _is_compiled(step):
+        return "compiled", {}
+    barred = _REFERENCE if uses_reference() else OBSERVED if step.is_observed else None
+    against = barred or cell_steps.why_not(step)
+    if against is None:
+        return "native", {}
+    reasons = {"native": against}
+    against = _why_not_torchs_cell(step)
+    return ("torch", reasons) if against is None else ("reference", {**reasons, "torch": against})
+
+
+def run_cell(step: CellStep) -> tuple[Tensor, ...]:
+    """Compute a cell's step by the first path that can, and return the new states."""
+    new: tuple[Tensor, ...] | None = None
+    if _is_compiled(step):
+        new = CELL_PATHS["compiled"].run(step)
+    elif not step.is_observed and not uses_reference():
+        new = CELL_PATHS["native"].run(step)  # checks the arguments as it reads them
+    if new is None:
+        new = CELL_PATHS["torch" if _why_not_torchs_cell(step) is None else "reference"].run(step)
+    return new

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import dropout
 
+from hiddenstate.base.torch_internals import interception, is_batched, is_plain
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import Call, live_steps
-from hiddenstate.engine.interception import interception, is_plain
 
 # The count above which native drawing is faster: reading and setting the state of torch's generator takes microseconds.
 _WORTH_IT = 1024
@@ -25,7 +25,7 @@ def draw_masks(call: Call) -> list[Tensor]:
     if not call.dropout or not inner:
         return []
     (T, N), width = call.x.shape[:2], sizes.directions * sizes.output_size
-    if call.lengths is None or torch.compiler.is_compiling() or _is_batched(call.lengths):
+    if call.lengths is None or torch.compiler.is_compiling() or is_batched(call.lengths):
         return [draw_mask((T, N, width), call.x, call.dropout) for _ in inner]
     live = live_steps(call.lengths, T)
     order = packing_order(call)
@@ -36,16 +36,6 @@ def draw_masks(call: Call) -> list[Tensor]:
         mask[ordered] = draw_mask((int(ordered.sum()), width), call.x, call.dropout)
         masks.append(mask[:, back])
     return masks
-
-
-def _is_batched(lengths: Tensor) -> bool:
-    """Whether `torch.vmap` runs over the lengths, which hides their values."""
-    functorch = torch._C._functorch
-    while functorch.is_functorch_wrapped_tensor(lengths):
-        if functorch.is_batchedtensor(lengths):
-            return True
-        lengths = functorch.get_unwrapped(lengths)
-    return False
 
 
 def packing_order(call: Call) -> Tensor:
@@ -61,7 +51,8 @@ def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
 
     If other threads draw from torch's generator at the same time, the same numbers may be drawn twice.
     """
-    if torch.compiler.is_compiling() or not _serves(like, p):
+    as_torch = torch.compiler.is_compiling() or not (is_plain(like) and 0 < p < 1)
+    if as_torch or interception(autocast=True) is not None or not _draws_as_torch(like.dtype):
         return dropout(like.new_ones(shape), p)
     mask = kernels.new(like.dtype, *shape)
     if mask.numel() < _WORTH_IT:
@@ -70,10 +61,6 @@ def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
     kernels.draw_mask(state, mask.view(-1), 1 - p, _kept(like.dtype, p))
     torch.set_rng_state(state.view(torch.uint8))
     return mask
-
-
-def _serves(like: Tensor, p: float) -> bool:
-    return is_plain(like) and 0 < p < 1 and interception(autocast=True) is None and _draws_as_torch(like.dtype)
 
 
 def _kept(dtype: torch.dtype, p: float) -> float:

@@ -5,33 +5,23 @@ Every shape, type and device is checked here, before anything is computed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from operator import lt
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from hiddenstate.base.indexing import count
 from hiddenstate.base.messages import shorten
-from hiddenstate.base.validation import (
-    autocasts,
-    check_dense,
-    check_lengths,
-    check_memory,
-    check_state,
-    check_tensor,
-)
+from hiddenstate.base.torch_internals import is_transformed, own_types, uses_onednn, without_modes
+from hiddenstate.base.validation import check_dense, check_lengths, check_memory, check_state, check_tensor
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import border_states
 from hiddenstate.engine.call import Call
-from hiddenstate.engine.int8 import Int8Weights
-from hiddenstate.engine.interception import own_types
-from hiddenstate.engine.paths import autocast
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
-from hiddenstate.structure.parameters import parameter_names, weight_shapes
+from hiddenstate.engine.weights import Int8Weights, check_weights
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, RankError, ShapeError
+from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
 Lengths = Tensor | Sequence[int] | int | None
@@ -41,7 +31,7 @@ Lengths = Tensor | Sequence[int] | int | None
 class Form:
     """The form of a call's input, to which its outputs are converted back."""
 
-    layout: Layout
+    layout: AxisOrder
     packed: PackedSequence | None  # the input, if it was packed: the output is packed in the same way
     types: tuple[torch.dtype, torch.dtype] | None  # the types of hidden and cell states, if autocast changes them
 
@@ -71,42 +61,37 @@ class Arguments(NamedTuple):
     reset_to: Any = None
 
 
-def read(
-    given: Arguments,
-    sizes: Sizes,
-    weights: Sequence[Weights],
-    *,
-    batch_first: bool,
-    dropout: float = 0.0,
-    training: bool = False,
-    recompute_gates: bool = False,
-) -> tuple[Call, Form]:
-    """Check a call's arguments and return the `Call`; everything must have the first weight's type and device.
+class CallOptions(NamedTuple):
+    """The options of a layer that its calls use; ``dropout`` is zero outside training."""
 
-    Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument, named in the
-            message, is wrong.
-    """
+    batch_first: bool
+    dropout: float = 0.0
+    training: bool = False
+    recompute_gates: bool = False
+
+
+def read(arguments: Arguments, sizes: Sizes, weights: Sequence[Weights], options: CallOptions) -> tuple[Call, Form]:
+    """Check a call's arguments and return the `Call`; everything must have the first weight's type and device."""
     check_weights(weights, sizes)
     like = weights.like if isinstance(weights, Int8Weights) else weights[0].ih
-    packed, lengths = None, given.lengths
-    if isinstance(given.input, PackedSequence):
+    packed, lengths = None, arguments.lengths
+    if isinstance(arguments.input, PackedSequence):
         if lengths is not None:
             raise ArgumentError("lengths= was given with a PackedSequence, which has its own lengths; give one of them")
-        check_tensor(given.input.data, "input", like)
-        _check_packed(given.input)
-        packed = given.input
+        check_tensor(arguments.input.data, "input", like)
+        _check_packed(arguments.input)
+        packed = arguments.input
         with own_types():  # otherwise padding would cast
             x, lengths = pad_packed_sequence(packed)
-        layout: Layout = "NT" if batch_first else "TN"
+        layout: AxisOrder = "NT" if options.batch_first else "TN"
     else:
-        value = check_tensor(given.input, "input", like)
-        layout = _layout(value, batch_first, sizes)
-        x = to_time_first(value, layout)
+        value = check_tensor(arguments.input, "input", like)
+        layout = _layout(value, options.batch_first, sizes)
+        x = value if layout == "TN" else to_time_first(value, layout)
     _check_input(x, sizes)
     T, N = x.shape[:2]
-    h0, c0 = _initial_state(given.hx, layout, N, sizes, like, x.dtype)
-    reset_h, reset_c = border_states.take(given.reset_to, given.reset, layout, (T, N), sizes, like)
+    h0, c0 = _initial_state(arguments.hx, layout, N, sizes, like, x.dtype)
+    reset_h, reset_c = _take_border_states(arguments.reset_to, arguments.reset, layout, (T, N), sizes, like)
     call = Call(
         sizes=sizes,
         weights=weights,
@@ -114,78 +99,20 @@ def read(
         h0=h0,
         c0=c0,
         lengths=_take_lengths(lengths, T, N, x.device),
-        reset=_take_reset(given.reset, layout, T, N, x),
-        dropout=dropout,
-        training=training,
+        reset=_take_reset(arguments.reset, layout, T, N, x),
+        dropout=options.dropout,
+        training=options.training,
         reset_h=reset_h,
         reset_c=reset_c,
-        recompute_gates=recompute_gates,
-        order=_packed_order(packed, N) if packed is not None and dropout else None,
+        recompute_gates=options.recompute_gates,
     )
-    return call, Form(layout, packed, autocast.result_types(call, packed))
+    if packed is not None and options.dropout:
+        order = packed.sorted_indices
+        call.order = torch.arange(N, device=packed.data.device) if order is None else order
+    return call, Form(layout, packed, _result_types(call, packed))
 
 
-def _packed_order(packed: PackedSequence, N: int) -> Tensor:
-    """Return the order in which a packed sequence stores the batch rows."""
-    order = packed.sorted_indices
-    return torch.arange(N, device=packed.data.device) if order is None else order
-
-
-def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
-    """Raise ShapeError, DtypeError or DeviceError if weights do not fit the sizes, or differ in type or device."""
-    if isinstance(weights, Int8Weights):
-        _check_kept(weights, sizes)
-        return
-    like = weights[0].ih
-    # Dynamo ignores caches and warns about them.
-    shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
-    for k, one in enumerate(weights):
-        shapes = shapes_of(sizes, k)
-        for j, value in enumerate(one):
-            if value is None:
-                continue
-            # torch's per-sample weights are of a special class that does not report a layout.
-            dense = type(value) not in (Tensor, Parameter) or value.layout is torch.strided
-            alike = value.dtype == like.dtype and value.device == like.device
-            if value.shape != shapes[j] or not alike or not dense:
-                names = parameter_names(sizes)
-                check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
-
-
-def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
-    """Reject int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
-    first = f"the scale of {weights.kept[0].names.ih}", weights.like
-    for k, kept in enumerate(weights.kept):
-        for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
-            if value is None or shape is None:
-                continue
-            if scale is None:
-                check_weight(value, str(name), shape, first)
-                continue
-            check_weight(scale, f"the scale of {name}", shape[:1], first)
-            if value.shape != shape:
-                check_weight(value, str(name), shape, first)
-
-
-def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
-    """Raise ShapeError, DtypeError or DeviceError if a weight has a wrong shape, type or device, or is sparse."""
-    check_dense(value, name)
-    if value.shape != tuple(shape):
-        raise ShapeError(
-            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it or a size replaced?"
-        )
-    if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
-        raise DtypeError(
-            f"{name} has dtype {value.dtype} and {first[0]} has {first[1].dtype}: was its .data replaced? Convert the "
-            f"module with .to({first[1].dtype})"
-        )
-    if value.device != first[1].device:
-        raise DeviceError(
-            f"{name} is on {value.device} and {first[0]} on {first[1].device}: move the module with .to(...)"
-        )
-
-
-def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> Layout:  # noqa: A002
+def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> AxisOrder:  # noqa: A002
     if input.dim() == 2:
         return "T"
     if input.dim() == 3:
@@ -200,18 +127,18 @@ def _layout(input: Tensor, batch_first: bool, sizes: Sizes) -> Layout:  # noqa: 
 def _check_packed(packed: PackedSequence) -> None:
     """Reject invalid packed sequences: torch trusts hand-made ones, and would write out of bounds."""
     sizes, rows = packed.batch_sizes, len(packed.data)
-    made = "torch.nn.utils.rnn.pack_padded_sequence makes them"
+    source = "torch.nn.utils.rnn.pack_padded_sequence makes them"
     if not isinstance(sizes, Tensor) or sizes.dtype is not torch.int64 or not sizes.is_cpu or sizes.dim() != 1:
-        is_one = isinstance(sizes, Tensor)
-        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_one else type(sizes).__name__
-        raise ArgumentTypeError(f"a PackedSequence's batch_sizes must be int64 [T] on the CPU, got {got}: {made}")
+        is_tensor = isinstance(sizes, Tensor)
+        got = f"{list(sizes.shape)} of {sizes.dtype} on {sizes.device}" if is_tensor else type(sizes).__name__
+        raise ArgumentTypeError(f"a PackedSequence's batch_sizes must be int64 [T] on the CPU, got {got}: {source}")
     check_dense(sizes, "batch_sizes")
     check_memory(sizes, "batch_sizes")
     steps = sizes.tolist()
     if not steps or steps[0] < 1 or steps[-1] < 0 or any(map(lt, steps, steps[1:])) or sum(steps) != rows:
         raise ShapeError(
             f"a PackedSequence's batch_sizes must not increase from step to step and must add up to {rows}, the number "
-            f"of rows of its data; got {shorten(steps)}: {made}"
+            f"of rows of its data; got {shorten(steps)}: {source}"
         )
 
 
@@ -226,47 +153,34 @@ def _check_input(x: Tensor, sizes: Sizes) -> None:
 
 
 def _initial_state(
-    hx: Any, layout: Layout, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype
+    hx: Any, layout: AxisOrder, N: int, sizes: Sizes, like: Tensor, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor | None]:
-    stacked = len(sizes.layer_directions)
+    kinds, stacked = sizes.kind.carried, len(sizes.layer_directions)
     if hx is None:
-        h0, *more = (
-            torch.zeros(stacked, N, sizes.units(name), dtype=dtype, device=like.device) for name in sizes.kind.carried
-        )
+        h0, *more = (torch.zeros(stacked, N, sizes.units(name), dtype=dtype, device=like.device) for name in kinds)
         return h0, more[0] if more else None
-    if len(sizes.kind.carried) == 1:
-        return _initial_hidden_state(hx, layout, N, sizes, like), None
-    pair = check_state(hx, "hx", 2)
-    h0, c0 = check_tensor(pair[0], "h0", like), check_tensor(pair[1], "c0", like)
+    is_pair = len(kinds) > 1
+    names = ("h0", "c0") if is_pair else ("hx",)
+    states = [
+        check_tensor(part, name, like) for part, name in zip(check_state(hx, "hx", len(kinds)), names, strict=True)
+    ]
     rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
-    if h0.dim() != rank or c0.dim() != rank:
-        raise RankError(
-            f"For {form} input, hx and cx should also be {rank}-D but got ({h0.dim()}-D, {c0.dim()}-D) tensors"
-        )
+    if any(state.dim() != rank for state in states):
+        got = ", ".join(f"{state.dim()}-D" for state in states)
+        got = f"({got}) tensors" if is_pair else f"{got} tensor"
+        raise RankError(f"For {form} input, hx {'and cx ' if is_pair else ''}should also be {rank}-D but got {got}")
     if layout == "T":
-        h0, c0 = h0.unsqueeze(1), c0.unsqueeze(1)
-    for k, (value, units) in enumerate(((h0, sizes.output_size), (c0, sizes.hidden_size))):
-        if value.shape != (stacked, N, units):
+        states = [state.unsqueeze(1) for state in states]
+    for k, (state, name) in enumerate(zip(states, kinds, strict=True)):
+        want = stacked, N, sizes.units(name)
+        if state.shape != want:
+            units = "units of the hidden state" if is_pair and k == 0 else "hidden_size"
             raise ShapeError(
-                f"Expected hidden[{k}] size {(stacked, N, units)}, got {list(value.shape)}: it is "
-                f"(layers * directions, batch, {'units of the hidden state' if k == 0 else 'hidden_size'})"
+                f"Expected hidden{f'[{k}]' if is_pair else ''} size {want}, got {list(state.shape)}: it is "
+                f"(layers * directions, batch, {units})"
             )
-    return h0, c0
-
-
-def _initial_hidden_state(hx: Any, layout: Layout, N: int, sizes: Sizes, like: Tensor) -> Tensor:
-    """The initial state of a cell without a cell state."""
-    h0 = check_tensor(check_state(hx, "hx", 1)[0], "hx", like)
-    rank, form = (2, "unbatched 2-D") if layout == "T" else (3, "batched 3-D")
-    if h0.dim() != rank:
-        raise RankError(f"For {form} input, hx should also be {rank}-D but got {h0.dim()}-D tensor")
-    h0 = h0.unsqueeze(1) if layout == "T" else h0
-    want = len(sizes.layer_directions), N, sizes.hidden_size
-    if h0.shape != want:
-        raise ShapeError(
-            f"Expected hidden size {want}, got {list(h0.shape)}: it is (layers * directions, batch, hidden_size)"
-        )
-    return h0
+    h0, *more = states
+    return h0, more[0] if more else None
 
 
 def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Tensor | None:
@@ -290,22 +204,13 @@ def _take_lengths(lengths: Lengths, T: int, N: int, device: torch.device) -> Ten
     taken = taken.reshape(1) if taken.dim() == 0 else taken
     if taken.shape != (N,):
         raise ShapeError(f"lengths has shape {list(taken.shape)}, expected [{N}]: one length for each row of the batch")
-    if _can_be_read(taken):
+    # Compiled code checks the values when it runs; on the meta device and inside vmap they can't be read.
+    if not (torch.compiler.is_compiling() or taken.is_meta or is_transformed(taken)):
         check_lengths(taken, T)
     return taken.to(device=device)
 
 
-def _can_be_read(lengths: Tensor) -> bool:
-    """Whether the values can be read: not on the meta device, inside vmap, or while torch compiles.
-
-    Compiled code checks them when it runs.
-    """
-    if torch.compiler.is_compiling():
-        return False
-    return not lengths.is_meta and not torch._C._functorch.is_functorch_wrapped_tensor(lengths)
-
-
-def _take_reset(reset: Tensor | None, layout: Layout, T: int, N: int, x: Tensor) -> Tensor | None:
+def _take_reset(reset: Tensor | None, layout: AxisOrder, T: int, N: int, x: Tensor) -> Tensor | None:
     if reset is None:
         return None
     if not isinstance(reset, Tensor) or reset.dtype is not torch.bool:
@@ -333,3 +238,90 @@ def _pack_like(out: Tensor, packed: PackedSequence) -> PackedSequence:
     with own_types():
         data = pack_padded_sequence(sorted_out, (packed.batch_sizes[:, None] > rows).sum(0)).data
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+_AXES = {"TN": ("L*D", "L*D, N", "T, N, L*D"), "NT": ("L*D", "L*D, N", "N, T, L*D"), "T": ("L*D", "T, L*D")}
+
+
+def _take_border_states(
+    reset_to: Any, reset: Tensor | None, layout: AxisOrder, shape: tuple[int, int], sizes: Sizes, like: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Check the states that rows are reset to, and convert them to the form of `Call.reset_h`; None without a state.
+
+    Accepted are one state for all borders, one for each row, or one for each step of each row. The result is a view,
+    copied only if batch and time must be transposed, and torch differentiates it.
+    """
+    if reset_to is None:
+        return None, None
+    if reset is None:
+        raise ArgumentError("reset_to= gives the states at borders, and reset= where the borders are: give both")
+    names = sizes.kind.carried
+    states = check_state(reset_to, "reset_to", len(names))
+    labels = [f"{name} of reset_to" if len(names) > 1 else "reset_to" for name in names]
+    h, *more = (check_tensor(value, label, like) for label, value in zip(labels, states, strict=True))
+    c = more[0] if more else None
+    if c is not None and h.dim() != c.dim():
+        raise RankError(f"h of reset_to is {h.dim()}-D and c is {c.dim()}-D: give both in the same form")
+    axes = {
+        "T": shape[0],
+        "N": shape[1],
+        "L*D": len(sizes.layer_directions),
+        "P": sizes.output_size,
+        "H": sizes.hidden_size,
+    }
+    unit = "P" if more else "H"
+    return _in_form(h, labels[0], unit, layout, axes), None if c is None else _in_form(c, labels[1], "H", layout, axes)
+
+
+def _in_form(value: Tensor, name: str, unit: str, layout: AxisOrder, sizes: dict[str, int]) -> Tensor:
+    forms = {axes.count(",") + 2: axes for axes in _AXES[layout]}
+    axes = forms.get(value.dim())
+    if axes is None:
+        known = " or ".join(f"[{form}, {unit}]" for form in _AXES[layout])
+        raise RankError(f"{name} is {value.dim()}-D, expected {known}")
+    want = tuple(sizes[axis] for axis in [*axes.split(", "), unit])
+    if value.shape != want:
+        raise ShapeError(f"{name} has shape {list(value.shape)}, expected [{axes}, {unit}] = {list(want)}")
+    if axes == "L*D":
+        return value.unsqueeze(1).expand(-1, sizes["N"], -1)
+    if axes == "L*D, N":
+        return value
+    return to_time_first(value, layout).flatten(0, 1).transpose(0, 1)
+
+
+def _result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:
+    """Return the types of hidden and cell states that torch's layer returns under autocast on the CPU.
+
+    Returns None if the computed types are already right. For packed sequences and projections, torch runs step by step,
+    and autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
+    result of a product.
+    """
+    if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
+        return None  # autocast leaves float64 unchanged
+    of_products = torch.get_autocast_dtype("cpu")
+    if call.c0 is None:  # that of a product, or of its sum with the previous state
+        dtype = torch.promote_types(of_products, call.h0.dtype) if call.sizes.kind.is_additive else of_products
+        return dtype, dtype
+    if not call.sizes.proj_size and (packed is None or _runs_as_padded(packed)):
+        return None
+    of_cells = torch.promote_types(of_products, call.c0.dtype)
+    return (of_products if call.sizes.proj_size else of_cells), of_cells
+
+
+def _runs_as_padded(packed: PackedSequence) -> bool:
+    """Whether torch runs a packed sequence as a padded one; newer versions do so if all rows have the same length."""
+    is_even = bool(packed.batch_sizes[0] == packed.batch_sizes[-1])
+    return is_even and _pads_even_rows(torch.get_autocast_dtype("cpu"), uses_onednn())
+
+
+@cache
+def _pads_even_rows(dtype: torch.dtype, _uses_onednn: bool) -> bool:
+    """Whether this version of torch does so under autocast to a type, judging by the output type of a tiny call."""
+    state, w, b = (torch.zeros(shape, dtype=torch.float32, device="cpu") for shape in ((1, 1, 1), (4, 1), (4,)))
+    even = torch.ones(1, dtype=torch.int64, device="cpu")
+    with without_modes(), torch.no_grad():
+        try:
+            out, *_ = torch.ops.aten.lstm.data(state[0], even, (state, state), (w, w, b, b), True, 1, 0.0, False, False)
+        except RuntimeError:  # oneDNN has no kernel for this type and processor
+            return False
+    return bool(out.dtype is dtype)

@@ -2,21 +2,22 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from hiddenstate.base import forks
 from hiddenstate.base.native_module import _native
 from hiddenstate.base.native_module import absence as absence
-from hiddenstate.engine.interception import INTERCEPTORS
+from hiddenstate.base.torch_internals import FORWARD_LEVEL, INTERCEPTORS
 from hiddenstate.errors import ArgumentError
 
+NOT_LOADED = f"the native module {absence}"  # the reason if there is none
+_PLAIN = (Tensor, Parameter)
 # The functions of torch that native code uses.
 _TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
 
@@ -35,7 +36,7 @@ if _native is not None:
             "UntypedStorage": torch.UntypedStorage,
             "cpu": torch.device("cpu"),
             "interceptors": INTERCEPTORS,
-            "forward_derivatives": vars(forward_ad),
+            "forward_derivatives": vars(FORWARD_LEVEL[0]),
             **{name: getattr(torch, name) for name in _TORCH},
             # If it was loaded before a fork, native code detects that itself: see native/threads/fork_guard.h.
             **({"get_num_threads": _one_thread} if forks.lacks_torchs_threads else {}),
@@ -47,11 +48,6 @@ if _native is not None:
 def version() -> str | None:
     """Return the version of the native module, or None if it could not be loaded."""
     return None if _native is None else _native.__version__
-
-
-def why_not_loaded() -> str | None:
-    """Return why there is no native module, or None."""
-    return f"the native module {absence}" if _native is None else None
 
 
 def cpu_features() -> list[str]:
@@ -77,7 +73,7 @@ class Kernel:
 
 
 # The kinds of cells that native code computes.
-_CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
 
 
 def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
@@ -91,24 +87,15 @@ def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
     }
     return {
         cell: {
-            element: [Kernel(one, element, real) for one in kernels(cell)] for element, (kernels, real) in types.items()
+            element: [Kernel(native, element, real) for native in kernels(cell)]
+            for element, (kernels, real) in types.items()
         }
-        for cell in _CELLS
+        for cell in CELLS
     }
 
 
-def knows(cell: str) -> bool:
-    """Whether native code computes this kind of cell."""
-    return cell in _CELLS
-
-
-def why_not_known(cell: str) -> str | None:
-    """Return why native code does not compute this kind of cell, or None if it does."""
-    return None if cell in _CELLS else f"native code does not support this cell yet: {cell}"
-
-
 _every = _kernels()
-_chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in _CELLS}
+_chosen: dict[str, dict[torch.dtype, Kernel]] = {cell: {} for cell in CELLS}
 
 # A step and its derivative, by kind of cell; see native/python/cell_step.h.
 cell_steps: dict[str, Any] = {}
@@ -116,7 +103,7 @@ cell_steps: dict[str, Any] = {}
 # For each instruction set of the int8 kernels, the widest float32 instruction set that it outperforms.
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
 _every_int8 = {
-    cell: [Kernel(one, torch.float32, torch.float32) for one in _native.kernels_int8(cell)]
+    cell: [Kernel(native, torch.float32, torch.float32) for native in _native.kernels_int8(cell)]
     for cell in ("LSTM", "GRU")
     if _native is not None
 }
@@ -135,11 +122,7 @@ def isa() -> str | None:
 
 
 def choose(name: str | None) -> None:
-    """Select an instruction set; the widest one if None.
-
-    Raises:
-        ArgumentError: this machine cannot run it.
-    """
+    """Select an instruction set, or the widest one; raise ArgumentError if this machine cannot run it."""
     names = isas()
     if name and name not in names:
         raise ArgumentError(
@@ -156,7 +139,8 @@ def choose(name: str | None) -> None:
 def isas_int8() -> list[str]:
     """Return the instruction sets of the int8 kernels that are faster than the selected one for float32."""
     widest = _chosen["LSTM"][torch.float32].native.isa if _every else ""
-    names = [one.native.isa for one in _every_int8.get("LSTM", []) if _FASTER_THAN[one.native.isa] == widest]
+    names = [kernel.native.isa for kernel in _every_int8.get("LSTM", [])]
+    names = [name for name in names if _FASTER_THAN[name] == widest]
     # Matrix registers are used only if they are also selected for bfloat16, because they are wider than vector
     # registers.
     return [name for name in names if name != "amx" or isa() == name]
@@ -167,7 +151,7 @@ def choose_int8(name: str | None) -> None:
     names = isas_int8()
     wanted = name or (names[-1] if names else None)
     for cell, every in _every_int8.items():
-        _chosen_int8[cell] = next((one for one in every if one.native.isa == wanted), None)
+        _chosen_int8[cell] = next((kernel for kernel in every if kernel.native.isa == wanted), None)
 
 
 def int8(cell: str = "LSTM") -> Kernel | None:
@@ -179,7 +163,7 @@ choose(os.environ.get("HIDDENSTATE_ISA"))
 
 
 def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
-    """Return the native functions for a type and a kind of cell; check `serves` and `knows` first."""
+    """Return the native functions for a type and a kind of cell; check `why_not` first."""
     return _chosen[cell][dtype]
 
 
@@ -188,9 +172,16 @@ def serves(dtype: torch.dtype) -> bool:
     return dtype in _chosen["LSTM"]
 
 
-def why_not_served(dtype: torch.dtype) -> str | None:
-    """Return why there is no kernel for this data type, or None."""
-    return None if serves(dtype) else why_not_loaded() or f"there is no native kernel for {dtype}"
+def why_not(cell: str, dtype: torch.dtype | None, tensors: Iterable[Tensor] = ()) -> str | None:
+    """Return why there is no kernel for a kind of cell and a type, or none that can read the tensors; or None."""
+    if cell not in CELLS:
+        return f"native code does not support this cell yet: {cell}"
+    for value in tensors:
+        if type(value) not in _PLAIN or not value.is_cpu:
+            return f"a tensor is a {type(value).__name__} on {value.device}, not one of torch's own on the CPU"
+    if _native is None:
+        return NOT_LOADED
+    return None if dtype is None or serves(dtype) else f"there is no native kernel for {dtype}"
 
 
 def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
@@ -214,7 +205,7 @@ def nonlinearity(name: str, x: Tensor) -> Tensor:
     return kernel(x.dtype).native.nonlinearity(name, x.contiguous())
 
 
-def _never(*_given: Any) -> bool:
+def _never(*_arguments: Any) -> bool:
     return False
 
 

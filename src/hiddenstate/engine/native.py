@@ -7,16 +7,16 @@ from typing import Any, NamedTuple, NoReturn
 import torch
 from torch import Tensor
 
+from hiddenstate.base.torch_internals import is_plain
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
 from hiddenstate.engine.call import STATES, Call, tensors_needing_gradients
-from hiddenstate.engine.interception import is_plain
 from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 
 # The codes of the places in native/kernel/edits.h, by kind of cell.
 _PLACES = {
@@ -35,7 +35,7 @@ def recorded_gates(cell: Cell) -> tuple[str, ...]:
     return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
 
 
-class Run(NamedTuple):
+class NativeRun(NamedTuple):
     """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
 
     Gates and cell states have the type in which cell states are stored. Past a row's end, everything except
@@ -86,7 +86,9 @@ class Gradients(NamedTuple):
     c: Tensors | None = None
 
 
-def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None) -> Run:
+def forward(
+    call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None
+) -> NativeRun:
     """Run forward.
 
     Args:
@@ -94,29 +96,21 @@ def forward(call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, k
         shown: for each layer and direction, whether to record its gates and cell states; empty for none.
         gradient: whether to record the values that the backward pass needs.
         kernel: the native functions; by default those for the type of ``x``.
-
-    Raises:
-        ShapeError: a weight's shape does not match the others.
-        DtypeError: native code can't read a tensor.
     """
     kernel = kernel or kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
 
-    def run(call: Call) -> Run:
-        return Run(*kernel.native.forward(call, edits, list(shown), gradient))
+    def run(call: Call) -> NativeRun:
+        return NativeRun(*kernel.native.forward(call, edits, list(shown), gradient))
 
-    done: Run = _ask(run, call, kernel)
+    result: NativeRun = _ask(run, call, kernel)
     if kernel.element is kernel.real:
-        return done
-    return done if done.c_n is None or call.c0 is None else done._replace(c_n=done.c_n.to(call.c0.dtype))
+        return result
+    return result if result.c_n is None or call.c0 is None else result._replace(c_n=result.c_n.to(call.c0.dtype))
 
 
 def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool]) -> list[Tensor | None]:
-    """Return the gradients of the call's leaves (`call.tensors_needing_gradients`), in order; None if not needed.
-
-    Raises:
-        ShapeError, DtypeError: as for `forward`; or hooks changed saved tensors.
-    """
+    """Return the gradients of the call's leaves (`call.tensors_needing_gradients`), in order; None if not needed."""
     kernel = kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
     if grads.out is None:
@@ -130,10 +124,10 @@ def backward(call: Call, saved: Saved, grads: Gradients, needed: Sequence[bool])
     def run(call: Call) -> list[Tensor | None]:
         return kernel.native.backward(call, edits, _contiguous_saved(saved), _in_types(grads, kernel), needed)
 
-    found = _ask_converted(run, call, kernel)
+    gradients = _ask_converted(run, call, kernel)
     types = [call.x.dtype if leaf is None else leaf.dtype for leaf in tensors_needing_gradients(call)[:STATES]]
-    states = [None if value is None else value.to(dtype) for value, dtype in zip(found, types, strict=False)]
-    return [*states, *found[STATES:]]
+    states = [None if value is None else value.to(dtype) for value, dtype in zip(gradients, types, strict=False)]
+    return [*states, *gradients[STATES:]]
 
 
 def _ask(run: Callable[[Call], Any], call: Call, kernel: Kernel) -> Any:
@@ -267,7 +261,7 @@ def _native_edits(call: Call, kernel: Kernel) -> list[Any] | None:
         place, kind = _PLACES[call.cell][edit.place.quantity], _KINDS[edit.edit.kind]
         native_edit = place, kind, value, list(edit.position), list(edit.rows), list(edit.units)
         by_layer.setdefault(edit.place.layer_direction, []).append(native_edit)
-    return [by_layer.get(each) for each in call.layer_directions]
+    return [by_layer.get(layer_direction) for layer_direction in call.layer_directions]
 
 
 def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
@@ -277,14 +271,10 @@ def _native_value(edit: ResolvedEdit, kernel: Kernel) -> Tensor:
 
 
 def pack(sizes: Any, weights: Sequence[Weights], kernel: Kernel) -> Any:
-    """Pack the weights of all layers and directions, for single steps or repeated calls.
-
-    Raises:
-        ShapeError: a weight's shape does not match the others.
-    """
+    """Pack the weights of all layers and directions, for single steps or repeated calls."""
     try:
-        given = _contiguous_weights(weights, kernel)
-        return kernel.native.pack(given, sizes.input_size, sizes.hidden_size, sizes.directions)
+        contiguous_weights = _contiguous_weights(weights, kernel)
+        return kernel.native.pack(contiguous_weights, sizes.input_size, sizes.hidden_size, sizes.directions)
     except RefusedError as error:
         refused = error.args
     return raise_refused(*refused)

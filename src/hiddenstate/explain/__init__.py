@@ -1,7 +1,7 @@
 """Explains the values of a run: what wrote a memory, which word was decisive, which value makes a difference.
 
-Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call, and `result.py`
-the class that it returns:
+Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call; the class that it
+returns is there or in `result.py`:
 
 - `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
@@ -17,17 +17,27 @@ the class that it returns:
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
 """
 
-from hiddenstate.explain.attribution import Attribution, attribute
+from hiddenstate.explain.attribution.result import Attribution
+from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
-from hiddenstate.explain.automaton import LearnedAutomaton, automaton
-from hiddenstate.explain.comparison import Comparison
-from hiddenstate.explain.dynamics import Dynamics, FixedPoints, Saturation, Spectrum, Timescales, dynamics
-from hiddenstate.explain.graph import Graph, graph
-from hiddenstate.explain.ledger import Ledger, ReadoutLedger, ledger
-from hiddenstate.explain.probe import Probe, probe
-from hiddenstate.explain.result import Explanation
-from hiddenstate.explain.subject import Head, Outputs, Readout, Subject, Target, log_probability, logit, subject
-from hiddenstate.explain.sweep import Sweep, sweep
+from hiddenstate.explain.automaton.run import LearnedAutomaton, automaton
+from hiddenstate.explain.comparison.result import Comparison
+from hiddenstate.explain.dynamics.fixed_points import FixedPoints
+from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
+from hiddenstate.explain.dynamics.run import Dynamics, Spectrum, dynamics
+from hiddenstate.explain.graph.result import Graph
+from hiddenstate.explain.graph.run import graph
+from hiddenstate.explain.ledger.cell import Ledger
+from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
+from hiddenstate.explain.probe.result import Probe
+from hiddenstate.explain.probe.run import probe
+from hiddenstate.explain.result.explanation import Explanation
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import Outputs, Subject
+from hiddenstate.explain.subject.target import Readout, Target, log_probability, logit
+from hiddenstate.explain.sweep.result import Sweep
+from hiddenstate.explain.sweep.run import sweep
 
 __all__ = [
     "Attribution",

@@ -5,10 +5,9 @@ Optional packages are imported when a function needs them.
 - `torch/`: converts every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine
 - `onnx/`: writes ONNX files, checking each before it is kept, and reads them
 - `keras/`: reads Keras files, without Keras
-- `layouts.py`: how each framework stores each kind of cell, as a table; `key_groups.py`: groups a state dict's
-  tensors by layer
+- `layouts.py`: how each framework stores each kind of cell, as a table; any framework's arrays as tensors
+- `key_groups.py`: groups a state dict's tensors by layer
 - `state_dict.py`, `checkpoint.py`, `jax_arrays.py`: weights from state dicts, checkpoint files, Flax and Equinox
-- `arrays.py`: any framework's arrays as tensors; `pickles.py`: inspects the pickles in torch files before torch does
 - `find.py`, `found.py`: the layers in a file; `build.py`: builds a layer from weights
 - `export_arrays.py`: weights for other frameworks
 """

@@ -16,9 +16,8 @@ from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import PARAMETER_STEMS, parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_shapes
 
 K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class to build
 L = TypeVar("L", bound=Recurrent[Any, Any])
@@ -31,7 +30,7 @@ def layer_class(kind: object) -> type[Any]:
     for layer, cell in _CELLS.items():
         if kind is layer or kind is cell:
             return layer
-    names = ", ".join(f"hs.{each.__name__}" for pair in _CELLS.items() for each in pair)
+    names = ", ".join(f"hs.{cls.__name__}" for pair in _CELLS.items() for cls in pair)
     raise ArgumentTypeError(f"kind must be one of {names}, got {kind!r:.100}")
 
 
@@ -47,17 +46,13 @@ def build_layer(
     """Make a layer from its weights, in the order of `Sizes.layer_directions`; its sizes are inferred from them.
 
     The tensors become its parameters, without a copy. Only an `RNN` reads the nonlinearity.
-
-    Raises:
-        ShapeError, DtypeError: the layers do not match each other.
-        ArgumentError: some layers have biases and others do not.
     """
     sizes = _infer_sizes(weights, bidirectional, rnn_mode(nonlinearity) if kind is RNN else kind.__name__)
     state = {}
-    for each, own in zip(sizes.layer_directions, weights, strict=True):
-        _check(own, sizes, each, like=weights[0])
+    for direction, own in zip(sizes.layer_directions, weights, strict=True):
+        _check(own, sizes, direction, like=weights[0])
         named = zip(PARAMETER_STEMS, own, strict=True)
-        state.update({stem + each.suffix: value for stem, value in named if value is not None})
+        state.update({stem + direction.suffix: value for stem, value in named if value is not None})
     # On the meta device, so that no random numbers are drawn and the random state does not change.
     options = {"batch_first": batch_first, "dropout": dropout, "dtype": weights[0].ih.dtype}
     layer: L = new_layer(sizes, **options, device="meta")
@@ -66,23 +61,15 @@ def build_layer(
 
 
 def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
-    """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set.
-
-    Raises:
-        ArgumentError: a cell is requested, but the layer has several layers or directions, or a projection.
-    """
+    """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set."""
     if cell or kind not in _CELLS:
         layer = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
-    made: K = layer
-    return made
+    module: K = layer
+    return module
 
 
 def build_cell(layer: Any) -> Any:
-    """Make a cell that shares the parameters of a one-layer LSTM, GRU or RNN.
-
-    Raises:
-        ArgumentError: it has more than one layer or direction, or a projection.
-    """
+    """Make a cell that shares the parameters of a one-layer LSTM, GRU or RNN."""
     as_cell = _CELLS[type(layer)]
     if len(layer.sizes.layer_directions) > 1 or layer.sizes.proj_size:
         raise ArgumentError(
@@ -99,10 +86,6 @@ def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[l
     """Return the weights of each layer and direction; a cell counts as one layer and direction.
 
     These are the current values; parametrized weights are computed as in eval mode.
-
-    Raises:
-        ArgumentTypeError: the module is not one of our layers or cells.
-        ArgumentError: it has hooks, which may compute weights at each call.
     """
     if not isinstance(module, (*_CELLS, *_CELLS.values())):
         raise ArgumentTypeError(
@@ -117,7 +100,7 @@ def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[l
     with evaluating(module), torch.no_grad():
         if isinstance(module, RecurrentCell):
             return [[Weights._make(_detached(getattr(module, stem, None)) for stem in PARAMETER_STEMS)]]
-        weights = [Weights._make(map(_detached, one)) for one in module._weights()]
+        weights = [Weights._make(map(_detached, parts)) for parts in module._weights()]
     D = module.sizes.directions
     return [weights[layer * D : (layer + 1) * D] for layer in range(module.num_layers)]
 

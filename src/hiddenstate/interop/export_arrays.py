@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.arrays import to_array
 from hiddenstate.interop.build import weights_by_direction
 from hiddenstate.interop.layouts import (
     EQUINOX,
@@ -16,9 +15,10 @@ from hiddenstate.interop.layouts import (
     NNX_GRU,
     NNX_STACKED,
     ONNX,
-    Layout,
+    WeightLayout,
     from_weights,
     layout_for,
+    to_array,
 )
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
@@ -26,7 +26,7 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
 
 if TYPE_CHECKING:
-    Array = np.ndarray[Any, np.dtype[Any]]
+    from hiddenstate.interop.layouts import Array
 
 _FLAX_KINDS = {"linen": FLAX, "nnx": NNX, "nnx_optimized": NNX_STACKED}
 
@@ -47,7 +47,7 @@ def keras_weights(layer: Source) -> "list[list[Array]]":
     >>> [array.shape for array in keras_weights(LSTM(4, 3))[0]]
     [(4, 12), (3, 12), (12,)]
     """
-    return [[array for arrays in one for array in arrays.values()] for one in _arrays(layer, KERAS)]
+    return [[array for arrays in directions for array in arrays.values()] for directions in _arrays(layer, KERAS)]
 
 
 def flax_weights(layer: Source, kind: Literal["linen", "nnx", "nnx_optimized"] = "linen") -> list[dict[str, Any]]:
@@ -108,16 +108,22 @@ def onnx_weights(layer: Source) -> "list[dict[str, Array]]":
     >>> {name: array.shape for name, array in onnx_weights(LSTM(4, 3, bidirectional=True))[0].items()}
     {'W': (2, 12, 4), 'R': (2, 12, 3), 'B': (2, 24)}
     """
-    return [{name: np.stack([arrays[name] for arrays in one]) for name in one[0]} for one in _arrays(layer, ONNX)]
+    return [
+        {name: np.stack([arrays[name] for arrays in directions]) for name in directions[0]}
+        for directions in _arrays(layer, ONNX)
+    ]
 
 
-def _arrays(layer: Source, base: Layout) -> "list[list[dict[str, Array]]]":
+def _arrays(layer: Source, base: WeightLayout) -> "list[list[dict[str, Array]]]":
     """Return the arrays of each layer and direction, with the framework's names and order for this cell."""
     weights = weights_by_direction(layer)
     cell = layer.sizes.kind.label
     layout = base if cell == base.cell else layout_for(NNX_GRU if base is NNX else base, cell)
     return [
-        [{name: to_array(tensor) for name, tensor in from_weights(each, layout).items()} for each in directions]
+        [
+            {name: to_array(tensor) for name, tensor in from_weights(direction, layout).items()}
+            for direction in directions
+        ]
         for directions in weights
     ]
 

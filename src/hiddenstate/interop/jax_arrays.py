@@ -8,7 +8,6 @@ import numpy as np
 
 from hiddenstate.base.messages import with_article
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.arrays import to_tensor
 from hiddenstate.interop.build import K, build_kind, build_layer, layer_class, weights_by_direction
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.layouts import (
@@ -21,8 +20,9 @@ from hiddenstate.interop.layouts import (
     NNX_GRU,
     NNX_RNN,
     NNX_STACKED,
-    Layout,
+    WeightLayout,
     layout_for,
+    to_tensor,
     to_weights,
 )
 from hiddenstate.nn.cell import LSTMCell
@@ -101,10 +101,10 @@ def from_flax(
         ArgumentTypeError: the argument is not nested dicts of arrays, or ``kind`` is not such a class.
     """
     rnn_mode(nonlinearity)
-    found = in_flax(params, kind=layer_class(kind), batch_first=batch_first, nonlinearity=nonlinearity)
-    layer = found.one(name)
+    cells = in_flax(params, kind=layer_class(kind), batch_first=batch_first, nonlinearity=nonlinearity)
+    layer = cells.one(name)
     if reverse is not None:
-        layer = _joined(layer, found.one(reverse), nonlinearity)
+        layer = _joined(layer, cells.one(reverse), nonlinearity)
     return build_kind(layer, kind, cell=cell)
 
 
@@ -148,12 +148,7 @@ def from_equinox(module: Any, reverse: Any = None, *, kind: type[K], batch_first
 
 
 def from_equinox(
-    module: Any,
-    reverse: Any = None,
-    *,
-    kind: type[Any] = LSTM,
-    cell: bool = False,
-    batch_first: bool = False,
+    module: Any, reverse: Any = None, *, kind: type[Any] = LSTM, cell: bool = False, batch_first: bool = False
 ) -> Any:
     """Make an LSTM from an Equinox ``LSTMCell``, or with ``kind`` a GRU from a ``GRUCell``.
 
@@ -176,8 +171,8 @@ def from_equinox(
     layer = layer_class(kind)
     layout = layout_for(EQUINOX, layer.__name__)
     weights = [to_weights(_equinox_arrays(part, layout), layout) for part in (module, reverse) if part is not None]
-    made = build_layer(weights, layer, bidirectional=reverse is not None, batch_first=batch_first)
-    return build_kind(made, kind, cell=cell)
+    built = build_layer(weights, layer, bidirectional=reverse is not None, batch_first=batch_first)
+    return build_kind(built, kind, cell=cell)
 
 
 def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -190,7 +185,7 @@ def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path,
             yield inner, value.value if type(value).__name__ == "VariableState" else value
 
 
-def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
+def _cells(leaves: Leaves) -> Iterator[tuple[Path, WeightLayout]]:
     """Yield each cell of any kind, and its layout."""
     for path in leaves:
         owner, last = path[:-2], "/".join(path[-2:])
@@ -204,7 +199,7 @@ def _cells(leaves: Leaves) -> Iterator[tuple[Path, Layout]]:
             yield owner, _STACKED.get(gates, NNX_STACKED)
 
 
-def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]]]:
+def _directions(cells: Mapping[Path, WeightLayout]) -> Iterator[tuple[Path, list[Path]]]:
     """Yield each cell with its name; both cells of a Bidirectional come together, with its name."""
     for owner in cells:
         pair = [(*owner[:-2], rnn, *owner[-1:]) for rnn in FLAX.directions or ()]
@@ -214,7 +209,7 @@ def _directions(cells: Mapping[Path, Layout]) -> Iterator[tuple[Path, list[Path]
             yield owner[:-2], pair
 
 
-def _build(leaves: Leaves, cells: Mapping[Path, Layout], kind: type[Any], options: Mapping[str, Any]) -> Any:
+def _build(leaves: Leaves, cells: Mapping[Path, WeightLayout], kind: type[Any], options: Mapping[str, Any]) -> Any:
     weights = []
     for owner, layout in cells.items():
         paths = {name: (*owner, *name.split("/")) for name in layout.names}
@@ -233,13 +228,13 @@ def _joined(forward: Any, reverse: Any, nonlinearity: str) -> Any:
     return build_layer(weights, type(forward), bidirectional=True, **options)
 
 
-def _equinox_arrays(module: Any, layout: Layout) -> dict[str, Any]:
-    found = module if isinstance(module, Mapping) else {name: getattr(module, name, None) for name in layout.names}
+def _equinox_arrays(module: Any, layout: WeightLayout) -> dict[str, Any]:
+    arrays = module if isinstance(module, Mapping) else {name: getattr(module, name, None) for name in layout.names}
     weights = (*layout.ih, *layout.hh)
     is_gru = layout is not EQUINOX_GRU and getattr(module, EQUINOX_GRU.b_hh[0], None) is not None
-    if is_gru or any(found.get(name) is None for name in weights):
+    if is_gru or any(arrays.get(name) is None for name in weights):
         raise ArgumentTypeError(
             f"expected an Equinox {layout.cell}Cell, or its arrays ({', '.join(layout.names)}), got "
             f"{type(module).__name__}"
         )
-    return {name: to_tensor(found[name], name) for name in layout.names if found.get(name) is not None}
+    return {name: to_tensor(arrays[name], name) for name in layout.names if arrays.get(name) is not None}

@@ -9,13 +9,15 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import with_article
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.cells.kinds import CELLS
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError
 from hiddenstate.interop.layouts import TORCH, layout_for, to_weights
 from hiddenstate.nn.quantised import SCALE, is_matrix
-from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
-from hiddenstate.structure.parameters import PARAMETER_STEMS
+from hiddenstate.structure.names import LayerDirection, layer_directions
+from hiddenstate.structure.sizes import PARAMETER_STEMS
 
 _KEY = re.compile(
     r"(?P<prefix>(?:.*\.)?)(?<!parametrizations\.)(?:parametrizations\.)?"
@@ -53,20 +55,21 @@ class Group:
 
     @property
     def kind(self) -> str:
-        """``LSTM``, ``GRU`` or ``RNN``, by the recurrent weights' shape: ``[4H, H]``, ``[3H, H]`` or ``[H, H]``."""
+        """``LSTM``, ``GRU`` or ``RNN``, by the recurrent weights' shape ``[G*H, H]`` for G gates."""
         hidden = self._hidden
         if hidden is None or any("weight_hr" in stems for stems in self.by_suffix.values()):
             return "LSTM"
         rows, columns = hidden.shape
-        return {3 * columns: "GRU", columns: "RNN"}.get(rows, "LSTM")
+        return {len(cell.gates) * columns: cell.label for cell in CELLS.values()}.get(rows, "LSTM")
 
     @property
     def what(self) -> str:
         """Describe its kind, and how that is recognised, for an error message."""
         if self._hidden is None:
             return f"it seems to be an LSTM. kind=hs.{self.kind} reads it"
-        kind, rows = {"LSTM": ("an LSTM", "4H"), "GRU": ("a GRU", "3H"), "RNN": ("a plain RNN", "H")}[self.kind]
-        shape = list(self._hidden.shape)
+        kind = "a plain RNN" if self.kind == "RNN" else with_article(self.kind)
+        gates = len(layout_for(TORCH, self.kind).gates)
+        rows, shape = f"{gates}H" if gates > 1 else "H", list(self._hidden.shape)
         return f"it is {kind}: its weight_hh is [{rows}, H] = {shape}. kind=hs.{self.kind} reads it"
 
     @property
@@ -97,13 +100,7 @@ class Group:
         return kept | {stem + ending + SCALE: scale for (ending, stem), scale in self.scales.items()}
 
     def weights(self) -> list[Weights]:
-        """The weights of each layer and direction, in the order of `layer_directions`. Values are copied.
-
-        Raises:
-            ArgumentError: they have a parametrization other than weight norm.
-            NameUnknownError: tensors are missing.
-            ShapeError, RankError, DtypeError: they do not match each other.
-        """
+        """The weights of each layer and direction, in the order of `layer_directions`. Values are copied."""
         self._refuse_strange()
         self._check_memory()
         if self.is_cell:
@@ -113,13 +110,13 @@ class Group:
                 f"the {self.kind} {self.name!r} has no tensors for most of its {self.num_layers} layers"
             )
         wanted = layer_directions(self.num_layers, self.bidirectional)
-        missing = [each.name for each in wanted if each.suffix not in self.by_suffix]
+        missing = [direction.name for direction in wanted if direction.suffix not in self.by_suffix]
         if missing:
-            have = ", ".join(each.name for each in wanted if each.suffix in self.by_suffix)
+            have = ", ".join(direction.name for direction in wanted if direction.suffix in self.by_suffix)
             raise NameUnknownError(
                 f"the {self.kind} {self.name!r} has tensors for {have}, but none for {', '.join(missing)}"
             )
-        return [self._floats(each.suffix) for each in wanted]
+        return [self._floats(direction.suffix) for direction in wanted]
 
     def _floats(self, ending: str) -> Weights:
         scales = {stem: scale for (of, stem), scale in self.scales.items() if of == ending}

@@ -1,24 +1,74 @@
 """How each framework stores the weights of an LSTM, a GRU or a plain RNN: one table and one converter that uses it.
 
 The table uses our gate names; our own order is in `cells`. The converter takes the arrays of one layer and direction to
-our stacked `Weights` and back. To support another framework, add a `Layout` for each kind of cell that it has.
+our stacked `Weights` and back. To support another framework, add a `WeightLayout` for each kind of cell
+that it has. Any framework's arrays become tensors first: NumPy's, JAX's, ml_dtypes' bfloat16.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hiddenstate.base.messages import with_article
+from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.errors import ArgumentError, DtypeError, NameUnknownError, RankError, ShapeError
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    DtypeError,
+    MissingDependencyError,
+    NameUnknownError,
+    RankError,
+    ShapeError,
+)
+
+if TYPE_CHECKING:
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+# torch's gate order is ours.
+_LSTM: Any = {"gates": CELLS["LSTM"].gate_names}
+_GRU: Any = {"cell": "GRU", "gates": CELLS["GRU"].gate_names}
+_RNN: Any = {"cell": "RNN", "gates": CELLS["RNN_TANH"].gate_names}
+_ZRN: Any = {"cell": "GRU", "gates": ("z", "r", "n")}
+_FLAX: Any = {"transposed": True, "needs_bias": True, "directions": ("forward_rnn", "backward_rnn")}
+_HIDDEN = "hi/kernel hf/kernel hg/kernel ho/kernel"
+_BIASES = "hi/bias hf/bias hg/bias ho/bias"
+
+
+def to_tensor(value: object, name: str) -> Tensor:
+    """Return an array of any package as a tensor of the same type; tensors are returned unchanged."""
+    if isinstance(value, Tensor):
+        check_memory(value, name)
+        return value.detach()
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":  # ml_dtypes' type, which torch cannot read
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    if array.dtype.kind not in "biuf":
+        raise ArgumentTypeError(f"{name} must be an array of numbers, got {type(value).__name__} of type {array.dtype}")
+    # A copy: torch accepts neither read-only arrays nor foreign byte orders.
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C", copy=True))
+
+
+def to_array(tensor: Tensor) -> "Array":
+    """Copy a tensor to a NumPy array of the same type."""
+    check_memory(tensor, "a weight")
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype is not torch.bfloat16:
+        return np.array(tensor.numpy())
+    try:
+        import ml_dtypes
+    except ImportError as error:
+        raise MissingDependencyError("NumPy has no bfloat16 without ml_dtypes: pip install ml_dtypes") from error
+    return np.array(tensor.view(torch.uint16).numpy()).view(ml_dtypes.bfloat16)
 
 
 @dataclass(frozen=True)
-class Layout:
+class WeightLayout:
     """How a framework lays out the arrays of one layer and direction.
 
     A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) has one name if the gates are stacked in one array, one for
@@ -58,104 +108,58 @@ class Layout:
         return (*self.ih, *self.hh, *self.biases)
 
 
-_BY_GATE = ("i", "f", "g", "o")  # the order of the layers in flax's cells, one per gate
+def _names(ih: str, hh: str, b_ih: str = "", b_hh: str = "") -> Any:
+    """A layout's groups of names, each in one text."""
+    return {"ih": (*ih.split(),), "hh": (*hh.split(),), "b_ih": (*b_ih.split(),), "b_hh": (*b_hh.split(),)}
 
-TORCH = Layout(
+
+TORCH = WeightLayout(
     "torch",
-    gates=("i", "f", "g", "o"),
-    ih=("weight_ih",),
-    hh=("weight_hh",),
-    b_ih=("bias_ih",),
-    b_hh=("bias_hh",),
+    **_LSTM,
+    **_names("weight_ih", "weight_hh", "bias_ih", "bias_hh"),
     hr="weight_hr",
     directions=("", "_reverse"),
 )
-ONNX = Layout(  # each array has an additional first axis for the direction
-    "ONNX",
-    gates=("i", "o", "f", "g"),
-    ih=("W",),
-    hh=("R",),
-    joined_bias="B",
-    peepholes="P",  # [3H]: i o f
-    directions=("forward", "reverse"),
+TORCH_GRU = replace(TORCH, **_GRU, hr=None)
+TORCH_RNN = replace(TORCH, **_RNN, hr=None)
+
+ONNX = WeightLayout(  # each array has an additional first axis for the direction; P is [3H]: i o f
+    "ONNX", ("i", "o", "f", "g"), **_names("W", "R"), joined_bias="B", peepholes="P", directions=("forward", "reverse")
 )
-KERAS = Layout(
+ONNX_GRU = replace(ONNX, **_ZRN, peepholes=None)  # linear_before_reset=1
+ONNX_GRU_RESET_FIRST = replace(ONNX_GRU, framework="ONNX (linear_before_reset=0)", resets_first=True)
+ONNX_RNN = replace(ONNX, **_RNN, peepholes=None)
+
+KERAS = WeightLayout(
     "Keras",
-    gates=("i", "f", "g", "o"),
-    ih=("kernel",),
-    hh=("recurrent_kernel",),
-    b_ih=("bias",),
+    **_LSTM,
+    **_names("kernel", "recurrent_kernel", "bias"),
     transposed=True,
     directions=("forward_", "backward_"),
 )
-FLAX = Layout(  # linen's LSTMCell and OptimizedLSTMCell
-    "flax.linen",
-    gates=_BY_GATE,
-    ih=tuple(f"i{gate}/kernel" for gate in _BY_GATE),
-    hh=tuple(f"h{gate}/kernel" for gate in _BY_GATE),
-    b_hh=tuple(f"h{gate}/bias" for gate in _BY_GATE),
-    transposed=True,
-    needs_bias=True,
-    directions=("forward_rnn", "backward_rnn"),
-)
-NNX = Layout(  # nnx's LSTMCell, in which "if" would be a Python keyword
-    "flax.nnx",
-    gates=_BY_GATE,
-    ih=tuple(f"{name}/kernel" for name in ("ii", "if_", "ig", "io")),
-    hh=FLAX.hh,
-    b_hh=FLAX.b_hh,
-    transposed=True,
-    needs_bias=True,
-    directions=FLAX.directions,
-)
-NNX_STACKED = Layout(  # nnx's OptimizedLSTMCell
-    "flax.nnx (OptimizedLSTMCell)",
-    gates=("i", "f", "g", "o"),
-    ih=("dense_i/kernel",),
-    hh=("dense_h/kernel",),
-    b_hh=("dense_h/bias",),
-    transposed=True,
-    needs_bias=True,
-    directions=FLAX.directions,
-)
-EQUINOX = Layout(
-    "Equinox",
-    gates=("i", "f", "g", "o"),
-    ih=("weight_ih",),
-    hh=("weight_hh",),
-    b_ih=("bias",),
-)
-
-_GRU: Any = {"cell": "GRU", "gates": ("r", "z", "n")}
-_RNN: Any = {"cell": "RNN", "gates": ("h",)}
-TORCH_GRU = replace(TORCH, **_GRU, hr=None)
-TORCH_RNN = replace(TORCH, **_RNN, hr=None)
-ONNX_GRU = replace(ONNX, cell="GRU", gates=("z", "r", "n"), peepholes=None)  # linear_before_reset=1
-ONNX_GRU_RESET_FIRST = replace(ONNX_GRU, framework="ONNX (linear_before_reset=0)", resets_first=True)
-ONNX_RNN = replace(ONNX, **_RNN, peepholes=None)
-KERAS_GRU = replace(KERAS, cell="GRU", gates=("z", "r", "n"), b_ih=(), joined_bias="bias", joined_rows=True)
-KERAS_GRU_RESET_FIRST = replace(
-    KERAS,
-    framework="Keras (reset_after=False)",
-    cell="GRU",
-    gates=("z", "r", "n"),
-    resets_first=True,
-)
+KERAS_GRU = replace(KERAS, **_ZRN, b_ih=(), joined_bias="bias", joined_rows=True)
+KERAS_GRU_RESET_FIRST = replace(KERAS, framework="Keras (reset_after=False)", **_ZRN, resets_first=True)
 KERAS_RNN = replace(KERAS, **_RNN)  # SimpleRNN
+
+FLAX = WeightLayout(  # linen's LSTMCell and OptimizedLSTMCell
+    "flax.linen", **_LSTM, **_names("ii/kernel if/kernel ig/kernel io/kernel", _HIDDEN, b_hh=_BIASES), **_FLAX
+)
 FLAX_GRU = replace(
     FLAX,
     **_GRU,
-    ih=("ir/kernel", "iz/kernel", "in/kernel"),
-    hh=("hr/kernel", "hz/kernel", "hn/kernel"),
-    b_ih=("ir/bias", "iz/bias", "in/bias"),
-    b_hh=("hn/bias",),
+    **_names("ir/kernel iz/kernel in/kernel", "hr/kernel hz/kernel hn/kernel", "ir/bias iz/bias in/bias", "hn/bias"),
     hidden_biased=("n",),
 )
-NNX_GRU = replace(NNX_STACKED, framework="flax.nnx", **_GRU, b_ih=("dense_i/bias",), b_hh=(), hidden_biased=())
-FLAX_RNN = replace(  # SimpleCell
-    FLAX, **_RNN, ih=("i/kernel",), hh=("h/kernel",), b_ih=("i/bias",), b_hh=()
+FLAX_RNN = replace(FLAX, **_RNN, **_names("i/kernel", "h/kernel", "i/bias"))  # SimpleCell
+NNX = WeightLayout(  # nnx's LSTMCell, in which "if" would be a Python keyword
+    "flax.nnx", **_LSTM, **_names("ii/kernel if_/kernel ig/kernel io/kernel", _HIDDEN, b_hh=_BIASES), **_FLAX
 )
+_STACKED_NAMES = _names("dense_i/kernel", "dense_h/kernel", b_hh="dense_h/bias")
+NNX_STACKED = WeightLayout("flax.nnx (OptimizedLSTMCell)", **_LSTM, **_STACKED_NAMES, **_FLAX)
+NNX_GRU = replace(NNX_STACKED, framework="flax.nnx", **_GRU, b_ih=("dense_i/bias",), b_hh=(), hidden_biased=())
 NNX_RNN = replace(NNX_GRU, **_RNN, hidden_biased=None)  # SimpleCell
+
+EQUINOX = WeightLayout("Equinox", **_LSTM, **_names("weight_ih", "weight_hh", "bias"))
 EQUINOX_GRU = replace(EQUINOX, **_GRU, b_hh=("bias_n",), hidden_biased=("n",))
 
 LAYOUTS = (
@@ -167,30 +171,19 @@ LAYOUTS = (
 )
 
 
-def layout_for(layout: Layout, cell: str) -> Layout:
+def layout_for(layout: WeightLayout, cell: str) -> WeightLayout:
     """Return the same framework's layout for a different kind of cell; raise ArgumentError if it has none."""
-    for each in LAYOUTS:
-        if each.framework == layout.framework and each.cell == cell:
-            return each
+    for candidate in LAYOUTS:
+        if candidate.framework == layout.framework and candidate.cell == cell:
+            return candidate
     raise ArgumentError(f"{layout.framework} has no {cell}")
 
 
-def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
+def to_weights(arrays: Mapping[str, Tensor], layout: WeightLayout) -> Weights:
     """Convert a framework's arrays of one layer and direction to our form. Values are copied, bit for bit.
 
-    Args:
-        arrays: tensors by the layout's names; biases and the projection may be missing. Other names are ignored.
-        layout: the framework's layout.
-
-    Returns:
-        The weights. If the framework has one bias, it becomes one of our two, chosen by the layout, and the other is
-        zero: only their sum affects the result.
-
-    Raises:
-        ArgumentError: it is a GRU whose reset gate multiplies the state before the matrix product. Ours multiplies it
-            after; the two are equal only if the matrix is diagonal.
-        NameUnknownError: an array is missing.
-        RankError, ShapeError, DtypeError: the arrays do not match each other.
+    Biases and the projection may be missing. If the framework has one bias, it becomes one of our two, chosen by the
+    layout, and the other is zero: only their sum affects the result.
     """
     _check(arrays, layout)
     ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
@@ -201,15 +194,11 @@ def to_weights(arrays: Mapping[str, Tensor], layout: Layout) -> Weights:
     return Weights(ih, hh, b_ih, b_hh, hr)
 
 
-def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
+def from_weights(weights: Weights, layout: WeightLayout) -> dict[str, Tensor]:
     """Convert our weights of one layer and direction to a framework's form: the inverse of `to_weights`. Copies.
 
     A framework with one bias gets the sum of ours (exact if one of them is zero); one that needs a bias gets zeros if
     we have none.
-
-    Raises:
-        ArgumentError: there is a projection, or a hidden bias of a GRU's candidate, which the framework does not
-            support.
     """
     if layout.resets_first:
         raise ArgumentError(
@@ -227,7 +216,7 @@ def from_weights(weights: Weights, layout: Layout) -> dict[str, Tensor]:
     return arrays
 
 
-def _biases(arrays: Mapping[str, Tensor], layout: Layout, ih: Tensor) -> tuple[Tensor | None, Tensor | None]:
+def _biases(arrays: Mapping[str, Tensor], layout: WeightLayout, ih: Tensor) -> tuple[Tensor | None, Tensor | None]:
     if not any(name in arrays for name in layout.biases):
         return None, None
     ours = layout.kind.gate_names
@@ -245,7 +234,7 @@ def _biases(arrays: Mapping[str, Tensor], layout: Layout, ih: Tensor) -> tuple[T
     return b_ih, b_hh
 
 
-def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
+def _framework_biases(weights: Weights, layout: WeightLayout) -> dict[str, Tensor]:
     b_ih, b_hh = weights.b_ih, weights.b_hh
     if b_ih is None or b_hh is None:
         if not layout.needs_bias:
@@ -258,15 +247,15 @@ def _framework_biases(weights: Weights, layout: Layout) -> dict[str, Tensor]:
         return _unstack(b_ih, layout.b_ih, layout) | _unstack(b_hh, layout.b_hh, layout)
     summed = _summed_hidden_bias(b_hh, layout)
     # If one of the two is zero, the other is used unchanged, because adding would turn -0.0 into 0.0.
-    one = b_ih if not summed.any() else summed if not b_ih.any() else b_ih + summed
-    arrays = _unstack(one, layout.b_ih or layout.b_hh, layout)
+    single = b_ih if not summed.any() else summed if not b_ih.any() else b_ih + summed
+    arrays = _unstack(single, layout.b_ih or layout.b_hh, layout)
     H = len(b_hh) // len(layout.gates)
     for gate, name in zip(layout.hidden_biased or (), layout.b_hh, strict=False):
         arrays[name] = b_hh[layout.kind.rows(gate, H)].detach().clone()
     return arrays
 
 
-def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
+def _summed_hidden_bias(b_hh: Tensor, layout: WeightLayout) -> Tensor:
     """Return the hidden bias that is added to the input bias: zero for gates whose hidden bias is kept separately."""
     summed = b_hh.detach().clone()
     for gate in layout.kind.gates:
@@ -283,7 +272,7 @@ def _summed_hidden_bias(b_hh: Tensor, layout: Layout) -> Tensor:
 
 
 def _reset_after(
-    hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: Layout
+    hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: WeightLayout
 ) -> tuple[Tensor | None, Tensor | None]:
     """Return biases that make our GRU equal one that resets the state first, if its candidate's matrix is diagonal.
 
@@ -306,19 +295,19 @@ def _reset_after(
     return b_ih, b_hh
 
 
-def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: Layout) -> Tensor:
+def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: WeightLayout) -> Tensor:
     """Stack a group of a framework's arrays into one of our parameters."""
     parts = [_turned(arrays[name], layout) for name in names]
     return _reorder(torch.cat(parts), layout.gates, layout.kind.gate_names)
 
 
-def _unstack(stacked: Tensor, names: Sequence[str], layout: Layout) -> dict[str, Tensor]:
+def _unstack(stacked: Tensor, names: Sequence[str], layout: WeightLayout) -> dict[str, Tensor]:
     """Split one of our stacked parameters into a group of a framework's arrays."""
     parts = _parts(_reorder(stacked, layout.kind.gate_names, layout.gates), len(names))
     return {name: _turned(part, layout).contiguous().clone() for name, part in zip(names, parts, strict=True)}
 
 
-def _turned(array: Tensor, layout: Layout) -> Tensor:
+def _turned(array: Tensor, layout: WeightLayout) -> Tensor:
     """Transpose a matrix if the layout does; biases do not change."""
     return array.T if layout.transposed and array.dim() == 2 else array
 
@@ -335,7 +324,7 @@ def _parts(stacked: Tensor, count: int) -> list[Tensor]:
     return [stacked[k * rows : (k + 1) * rows] for k in range(count)]
 
 
-def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
+def _check(arrays: Mapping[str, Tensor], layout: WeightLayout) -> None:
     """Reject arrays that do not match each other; errors use the framework's names."""
     biases = layout.biases if any(name in arrays for name in layout.biases) else ()
     wanted = (*layout.ih, *layout.hh, *biases)
@@ -346,19 +335,19 @@ def _check(arrays: Mapping[str, Tensor], layout: Layout) -> None:
             f"{', '.join(missing)} missing "
             f"from {', '.join(arrays) or 'none'}"
         )
-    given = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]
-    dtypes = {str(arrays[name].dtype): name for name in given}
-    if len(dtypes) > 1 or not arrays[given[0]].is_floating_point():
+    present = [name for name in (*wanted, layout.hr) if name in arrays and name is not None]
+    dtypes = {str(arrays[name].dtype): name for name in present}
+    if len(dtypes) > 1 or not arrays[present[0]].is_floating_point():
         of = ", ".join(f"{name} {dtype}" for dtype, name in dtypes.items())
         raise DtypeError(f"weights of {layout.framework} must be floats of one type, got {of}: convert them to one")
     shapes = _expected_shapes(arrays, layout)
-    for name in given:
+    for name in present:
         got, (symbols, expected) = list(arrays[name].shape), shapes[name]
         if got != expected:
             raise ShapeError(f"{name} of {layout.framework} has shape {got}, expected {symbols} = {expected}")
 
 
-def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, tuple[str, list[int]]]:
+def _expected_shapes(arrays: Mapping[str, Tensor], layout: WeightLayout) -> dict[str, tuple[str, list[int]]]:
     """Return each array's expected shape, in symbols and numbers, from the input and recurrent weights."""
     rows, C = _matrix(arrays, layout.ih[0], layout)
     gates = len(layout.gates) // len(layout.ih)
@@ -379,7 +368,7 @@ def _expected_shapes(arrays: Mapping[str, Tensor], layout: Layout) -> dict[str, 
     return shapes | ({layout.hr: ("[P, H]", [P, H])} if layout.hr else {})
 
 
-def _matrix(arrays: Mapping[str, Tensor], name: str, layout: Layout) -> tuple[int, int]:
+def _matrix(arrays: Mapping[str, Tensor], name: str, layout: WeightLayout) -> tuple[int, int]:
     """Return the rows and columns of a weight matrix, as if it were not transposed."""
     shape = tuple(arrays[name].shape)
     if len(shape) != 2:

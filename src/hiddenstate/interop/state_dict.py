@@ -95,8 +95,8 @@ def from_state_dict(
     """
     rnn_mode(nonlinearity)
     options = {"batch_first": batch_first, "dropout": dropout, "nonlinearity": nonlinearity}
-    found = in_state_dict(source, kind=layer_class(kind), **options)
-    return build_kind(found.one(prefix and prefix.removesuffix(".")), kind, cell=cell)
+    layers = in_state_dict(source, kind=layer_class(kind), **options)
+    return build_kind(layers.one(prefix and prefix.removesuffix(".")), kind, cell=cell)
 
 
 def in_state_dict(source: Source, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:

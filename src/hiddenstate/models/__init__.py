@@ -1,93 +1,14 @@
 """The tagger and the language model. They use the library's public parts: `hiddenstate.LSTM`, traces, streams.
 
-- `tagger/`, `language/`: the two models: architecture, predictions and training
-- `folder/`: a model as a folder; `shipped/`: the trained models that come with the package
-- `cells.py`: the setting that chooses a model's cells
+- `tagger/`, `language/`: the two models: architecture, predictions and training; `cells.py`: their kinds of cells
+- `model_folder.py`, `weights_file.py`: a model as a folder, and its weights; `shipped/`: the models inside
 - `model_file.py`: a model or a layer as one file, which can be read without torch
-- `meta_model.py`: a model on the meta device, to determine its size before it is created
-- `from_modules.py`, `module_parts.py`: models made from a user's embedding, LSTM and linear layer
-- `noise.py`: the kinds of dropout that language models use
-- `card_data.py`: shared parts of model cards: the facts about a training run, and the sections written from them
-- `training_run.py`: one training run of either model, from its run file to its folder
+- `building.py`: creates a model if it fits into memory; kinds of dropout
+- `from_modules.py`: models made from a user's embedding, LSTM and linear layer
+- `training_run.py`: one training run of either model, from its run file to its folder and its card
 """
-
-from typing import TYPE_CHECKING
 
 from hiddenstate.base.later import on_first_use
 
-if TYPE_CHECKING:
-    from hiddenstate.models.folder.model_folder import shipped as shipped
-    from hiddenstate.models.language.config import LanguageConfig as LanguageConfig
-    from hiddenstate.models.language.config import defaults_for as defaults_for
-    from hiddenstate.models.language.language_model import LanguageModel as LanguageModel
-    from hiddenstate.models.language.perplexity import Tally as Tally
-    from hiddenstate.models.language.perplexity import measure as measure
-    from hiddenstate.models.language.sampling import Sampling as Sampling
-    from hiddenstate.models.language.scoring import Dynamic as Dynamic
-    from hiddenstate.models.language.scoring import Scored as Scored
-    from hiddenstate.models.language.scoring import score as score
-    from hiddenstate.models.language.softmax import AdaptiveSoftmax as AdaptiveSoftmax
-    from hiddenstate.models.language.training import LanguageTraining as LanguageTraining
-    from hiddenstate.models.language.training import resume_language_model as resume_language_model
-    from hiddenstate.models.language.training import train_language_model as train_language_model
-    from hiddenstate.models.tagger.config import TaggerConfig as TaggerConfig
-    from hiddenstate.models.tagger.context_vectors import ContextualVectors as ContextualVectors
-    from hiddenstate.models.tagger.crf import Chain as Chain
-    from hiddenstate.models.tagger.evaluation.accuracy import Accuracy as Accuracy
-    from hiddenstate.models.tagger.evaluation.accuracy import Report as Report
-    from hiddenstate.models.tagger.evaluation.accuracy import TagAccuracy as TagAccuracy
-    from hiddenstate.models.tagger.evaluation.accuracy import distinct_words as distinct_words
-    from hiddenstate.models.tagger.evaluation.accuracy import evaluate as evaluate
-    from hiddenstate.models.tagger.evaluation.accuracy import fitted_temperatures as fitted_temperatures
-    from hiddenstate.models.tagger.evaluation.calibration import Calibration as Calibration
-    from hiddenstate.models.tagger.evaluation.report_plot import plot_reports as plot_reports
-    from hiddenstate.models.tagger.tagger import Tagger as Tagger
-    from hiddenstate.models.tagger.tagging import Guess as Guess
-    from hiddenstate.models.tagger.tagging import Reading as Reading
-    from hiddenstate.models.tagger.tagging import Tagging as Tagging
-    from hiddenstate.models.tagger.tagging import Tags as Tags
-    from hiddenstate.models.tagger.training import TAGGER_RUN as TAGGER_RUN
-    from hiddenstate.models.tagger.training import Training as Training
-    from hiddenstate.models.tagger.training import resume_tagger as resume_tagger
-    from hiddenstate.models.tagger.training import train_tagger as train_tagger
-
 # The public names, imported on first use, so that settings can be read without torch.
-__getattr__ = on_first_use(
-    __name__,
-    {
-        "Accuracy": "tagger.evaluation.accuracy",
-        "AdaptiveSoftmax": "language.softmax",
-        "Calibration": "tagger.evaluation.calibration",
-        "Chain": "tagger.crf",
-        "ContextualVectors": "tagger.context_vectors",
-        "Dynamic": "language.scoring",
-        "Guess": "tagger.tagging",
-        "LanguageConfig": "language.config",
-        "LanguageModel": "language.language_model",
-        "LanguageTraining": "language.training",
-        "Reading": "tagger.tagging",
-        "Report": "tagger.evaluation.accuracy",
-        "Sampling": "language.sampling",
-        "Scored": "language.scoring",
-        "TAGGER_RUN": "tagger.training",
-        "TagAccuracy": "tagger.evaluation.accuracy",
-        "Tagger": "tagger.tagger",
-        "TaggerConfig": "tagger.config",
-        "Tagging": "tagger.tagging",
-        "Tags": "tagger.tagging",
-        "Tally": "language.perplexity",
-        "Training": "tagger.training",
-        "defaults_for": "language.config",
-        "distinct_words": "tagger.evaluation.accuracy",
-        "evaluate": "tagger.evaluation.accuracy",
-        "fitted_temperatures": "tagger.evaluation.accuracy",
-        "measure": "language.perplexity",
-        "plot_reports": "tagger.evaluation.report_plot",
-        "resume_language_model": "language.training",
-        "resume_tagger": "tagger.training",
-        "score": "language.scoring",
-        "shipped": "folder.model_folder",
-        "train_language_model": "language.training",
-        "train_tagger": "tagger.training",
-    },
-)
+__getattr__, __dir__ = on_first_use(__name__, __file__)

@@ -5,22 +5,25 @@ studio, and be saved.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from contextlib import ExitStack
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding as looked_up
+from torch.nn.utils.rnn import PackedSequence
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.models.cells import cell_setting
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.module_parts import find_parts
-from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.data import check_tags
+from hiddenstate.models.tagger.config import TaggerConfig, check_tags
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import Layer
+from hiddenstate.nn.rnn import RNN, Layer
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary
 
@@ -165,24 +168,23 @@ def tagger(
         "head.bias": _bias(parts.head),
     }
     vocabulary = Vocabulary(tuple(str(rows[k]) for k in known), (1,) * len(known))
-    made = Tagger(config, vocabulary, Vocabulary((), ()), check_tags({column: labels}))
-    return _filled(made, stored, parts.lstm)
+    return _filled(Tagger(config, vocabulary, Vocabulary((), ()), check_tags({column: labels})), stored, parts.lstm)
 
 
-def _names(given: object, count: int, what: str, layer: str) -> list[str | None]:
+def _names(names_or_ids: object, count: int, what: str, layer: str) -> list[str | None]:
     """Return the name of each of ``count`` ids; None for ids that are not in a dict."""
-    if isinstance(given, Mapping):
+    if isinstance(names_or_ids, Mapping):
         names: list[str | None] = [None] * count
-        for name, k in given.items():
+        for name, k in names_or_ids.items():
             if type(k) is not int or not 0 <= k < count or names[k] is not None:
                 raise ArgumentError(f"{what}[{name!r}] must be a unique id from 0 to {count - 1}, got {k!r}")
             names[k] = name
-    elif isinstance(given, Sequence):
-        names = list(given)
+    elif isinstance(names_or_ids, Sequence):
+        names = list(names_or_ids)
         _check_count(names, count, what, layer)
     else:
         raise ArgumentTypeError(
-            f"{what} must be a list of strings or a dict from string to id, got {type(given).__name__}"
+            f"{what} must be a list of strings or a dict from string to id, got {type(names_or_ids).__name__}"
         )
     odd = [name for name in names if not isinstance(name, str | None)]
     if odd:
@@ -246,14 +248,168 @@ def _bias(layer: nn.Linear) -> Tensor:
     return torch.zeros(layer.out_features) if layer.bias is None else _float(layer.bias)
 
 
-def _filled(made: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
+def _filled(model: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
     """Load weights into a new model; biases that the layer lacks are zero."""
     theirs = dict((lstm.to_torch() if isinstance(lstm, Recurrent) else lstm).named_parameters())
-    empty = made.state_dict()
+    empty = model.state_dict()
     weights = {
         name: _float(theirs[name[5:]]) if name[5:] in theirs else torch.zeros_like(empty[name])
         for name in empty
         if name.startswith("lstm.")
     }
-    made.load_state_dict({**stored, **weights})
-    return made.eval()
+    model.load_state_dict({**stored, **weights})
+    return model.eval()
+
+
+_KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, LSTM, GRU, RNN), (nn.Linear,))
+_NAMES = ("embedding", "LSTM", "linear layer")
+_EXAMPLE = (2, 5)  # rows and steps, in either order
+_OTHERWISE = (
+    "Explain and show such a model as it is: hs.convert(module), then hs.explain.subject(module, ids, tokens=..., "
+    "labels=...) and hs.studio(module, x=ids)"
+)
+
+
+class ModelParts(NamedTuple):
+    """An embedding ``[V, E]``, the LSTM that reads its vectors, and the linear layer that reads the LSTM's outputs."""
+
+    embedding: nn.Embedding
+    lstm: nn.LSTM | nn.GRU | nn.RNN | Layer
+    head: nn.Linear
+
+
+class _Call(NamedTuple):
+    """One call of a layer: its arguments and its output, each as the set of its rows."""
+
+    layer: nn.Module
+    read: frozenset[bytes]
+    gives: frozenset[bytes]
+    state: Any
+
+
+def find_parts(model: object, example: Any = None) -> ModelParts:
+    """Find the three parts of a model.
+
+    A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
+    the linear layer that reads that LSTM's unchanged outputs (all of them, or some, such as the last step's).
+    """
+    if isinstance(model, tuple):
+        parts = _check_layers(model)
+        check_module_memory(nn.ModuleList([*parts]))
+        return _checked(parts)
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(
+            f"expected a module, or its layers as a tuple (embedding, lstm, linear); got {type(model).__name__}"
+        )
+    _check_present(model)
+    check_module_memory(model)
+    calls = _called(model, _random_ids(model) if example is None else example)
+    return _checked(_only(_chains(calls), type(model).__name__))
+
+
+def _check_layers(layers: tuple[object, ...]) -> ModelParts:
+    if len(layers) != len(_KINDS) or not all(map(isinstance, layers, _KINDS)):
+        got = ", ".join(type(layer).__name__ for layer in layers)
+        raise ArgumentTypeError(
+            f"expected the layers (nn.Embedding, nn.LSTM or hs.LSTM (or GRU, RNN), nn.Linear), got ({got})"
+        )
+    return ModelParts(*layers)  # type: ignore[arg-type]
+
+
+def _check_present(module: nn.Module) -> None:
+    for kinds, name in zip(_KINDS, _NAMES, strict=True):
+        if not any(isinstance(part, kinds) for part in module.modules()):
+            raise ArgumentError(
+                f"this {type(module).__name__} contains no {name}; expected a module with an nn.Embedding, an LSTM "
+                f"that reads its vectors and an nn.Linear that reads the LSTM's outputs. {_OTHERWISE}"
+            )
+
+
+def _random_ids(module: nn.Module) -> Tensor:
+    fewest = min(part.num_embeddings for part in module.modules() if isinstance(part, nn.Embedding))
+    device = next(module.parameters()).device
+    return torch.randint(fewest, _EXAMPLE, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+def _called(module: nn.Module, example: Any) -> list[_Call]:
+    """Call a module, in eval mode, and return the calls of its layers."""
+    calls: list[_Call] = []
+    training = {part: part.training for part in module.modules()}
+
+    def watch(layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+        inputs = (*args, *kwargs.values())
+        out, state = result[0] if isinstance(result, tuple) else result, inputs[1:2]
+        hx = state[0] if state else None
+        calls.append(_Call(layer, _rows(inputs[0]), _rows(out), (hx,) if isinstance(hx, Tensor) else hx))
+
+    with ExitStack() as cleanup, torch.no_grad():
+        for part in module.modules():
+            if isinstance(part, tuple(kind for kinds in _KINDS for kind in kinds)):
+                cleanup.callback(part.register_forward_hook(watch, with_kwargs=True).remove)
+        cleanup.callback(lambda: [part.train(mode) for part, mode in training.items() if part.training != mode])
+        module.eval()
+        try:
+            module(*(example if isinstance(example, tuple) else (example,)))
+        except Exception as error:
+            what = "ids of shape [2, 5]" if isinstance(example, Tensor) else "the example"
+            raise ArgumentError(
+                f"this {type(module).__name__} can't be called with {what} ({type(error).__name__}: {error}); give "
+                "its argument as example=, or the layers themselves: (embedding, lstm, linear)"
+            ) from error
+    return calls
+
+
+def _rows(value: Tensor | PackedSequence) -> frozenset[bytes]:
+    """Return the distinct vectors of a tensor ``[..., F]`` or a packed sequence, without zero vectors (padding)."""
+    tensor = value.data if isinstance(value, PackedSequence) else value
+    flat = tensor.detach().cpu().double().reshape(-1, tensor.shape[-1] if tensor.ndim else 1)
+    return frozenset(row.tobytes() for row in flat[flat.any(dim=1)].numpy())
+
+
+def _chains(calls: list[_Call]) -> list[tuple[_Call, _Call, _Call]]:
+    """Return every chain of calls in which each layer reads only the previous one's output."""
+    of_kind = [[call for call in calls if isinstance(call.layer, kinds)] for kinds in _KINDS]
+    return [
+        (vectors, lstm, head)
+        for lstm in of_kind[1]
+        for vectors in of_kind[0]
+        if lstm.read <= vectors.gives
+        for head in of_kind[2]
+        if head.read <= lstm.gives
+    ]
+
+
+def _only(chains: list[tuple[_Call, _Call, _Call]], kind: str) -> ModelParts:
+    distinct = {tuple(call.layer for call in chain): chain for chain in chains}
+    if not distinct:
+        raise ArgumentError(
+            f"no LSTM, GRU or RNN in this {kind} reads an embedding's vectors unchanged and passes its outputs "
+            "unchanged to a linear layer. A model folder can't store anything between or beside these layers, such as "
+            f"character features, a second LSTM module, normalisation or scaling. {_OTHERWISE}"
+        )
+    if len(distinct) > 1:
+        raise ArgumentError(
+            f"this {kind} runs {len(distinct)} chains of an embedding, an LSTM and a linear layer; give the layers of "
+            "one as a tuple: (embedding, lstm, linear)"
+        )
+    ((layers, (_, lstm, _)),) = distinct.items()
+    if lstm.state is not None and any(bool(part.any()) for part in lstm.state):
+        raise ArgumentError(
+            f"the LSTM of this {kind} starts from a nonzero state, which a model folder can't store. {_OTHERWISE}"
+        )
+    return _check_layers(layers)
+
+
+def _checked(parts: ModelParts) -> ModelParts:
+    embedding, lstm, head = parts
+    if lstm.proj_size:
+        raise ShapeError(
+            f"the LSTM has projections (proj_size={lstm.proj_size}), which a model folder can't store. {_OTHERWISE}"
+        )
+    gives = (1 + lstm.bidirectional) * lstm.hidden_size
+    if (embedding.embedding_dim, gives) != (lstm.input_size, head.in_features):
+        raise ShapeError(
+            f"the layers do not fit together: the embedding has size {embedding.embedding_dim} but the LSTM reads "
+            f"{lstm.input_size}, and the LSTM outputs {gives} features but the linear layer reads {head.in_features}"
+        )
+    return parts

@@ -32,7 +32,7 @@ from torch import Tensor
 from hiddenstate.base.files import read_metadata, read_tensors, write_tensors
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.engine.int8 import dequantise
+from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, DtypeError, FileFormatError
 from hiddenstate.nn.quantised import SCALE, WeightType
 from hiddenstate.nn.rnn import Layer, new_layer
@@ -57,13 +57,7 @@ def is_model_file(path: object) -> bool:
 
 
 def write_layer(layer: Layer, path: Path) -> None:
-    """Write an LSTM, a GRU or a plain RNN as a model file.
-
-    Raises:
-        DtypeError: its weights are not float32, bfloat16 or int8, or their memory was freed.
-        ArgumentError: no reader would read the file: the layer is too large, or a weight is not finite.
-        FileWriteError: the file cannot be written.
-    """
+    """Write an LSTM, a GRU or a plain RNN as a model file."""
     _check_sizes(layer.sizes)
     tensors = layer._named_weights()
     check_memory_of(tensors.items())
@@ -84,22 +78,14 @@ def write_layer(layer: Layer, path: Path) -> None:
 def write_model(
     kind: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any], vocabulary: Mapping[str, Any], path: Path
 ) -> None:
-    """Write a tagger or a language model as a model file, from the contents of its folder.
-
-    Raises:
-        FileWriteError: the file cannot be written.
-    """
+    """Write a tagger or a language model as a model file, from the contents of its folder."""
     described = {"config": config, "vocabulary": vocabulary, **({"tokeniser": PATTERN} if kind == "tagger" else {})}
     as_text = {name: json.dumps(data, ensure_ascii=False) for name, data in described.items()}
     write_tensors(os.fspath(path), FORMAT, tensors, {"kind": kind, **as_text})
 
 
 def read_layer(path: Path) -> Layer:
-    """Read the layer of a model file.
-
-    Raises:
-        FileFormatError: it is not the file of a layer, is damaged, or of a later version.
-    """
+    """Read the layer of a model file."""
     tensors, metadata = read_tensors(os.fspath(path), FORMAT)
     try:
         kind = CELLS.get(metadata["cell"])
@@ -150,16 +136,7 @@ def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
 
 
 def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:
-    """Make a layer from stored weights, in evaluation mode.
-
-    Args:
-        sizes: its sizes and kind of cell.
-        tensors: its ``state_dict``.
-        options: ``batch_first`` and ``dropout``.
-
-    Raises:
-        ValueError: the weights are not those of a layer of these sizes.
-    """
+    """Make a layer from stored weights, in evaluation mode."""
     if sizes.num_layers > min(_MOST_LAYERS, len(tensors)):
         raise ValueError("it declares more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
@@ -175,21 +152,13 @@ def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> L
 
 
 def read_head(path: Path) -> dict[str, str]:
-    """Return the metadata of a model file, without reading its tensors.
-
-    Raises:
-        FileFormatError: it is not a model file, or of a later version.
-    """
+    """Return the metadata of a model file, without reading its tensors."""
     return read_metadata(os.fspath(path), FORMAT)
 
 
 def parse_description(metadata: Mapping[str, str], path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the config and the vocabulary in the metadata of a tagger or language model.
-
-    Raises:
-        FileFormatError: they are missing, or not JSON objects.
-    """
-    found = []
+    """Return the config and the vocabulary in the metadata of a tagger or language model."""
+    described = []
     for name in ("config", "vocabulary"):
         try:
             data = json.loads(metadata[name])
@@ -197,5 +166,5 @@ def parse_description(metadata: Mapping[str, str], path: Path) -> tuple[dict[str
             raise FileFormatError(f"{path} is damaged: it has no {name} in JSON; get the model again") from error
         if not isinstance(data, dict):
             raise FileFormatError(f"{path} is damaged: its {name} is not a JSON object; get the model again")
-        found.append(data)
-    return found[0], found[1]
+        described.append(data)
+    return described[0], described[1]

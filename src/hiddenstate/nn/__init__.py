@@ -5,10 +5,9 @@
 - `recurrent.py`: the layers' common code; `recurrent_parameters.py`: its base class: sizes, options,
   parameters, weights by gate; no forward
 - `calls.py`: runs the calls of a layer, on the fast or the general path, with or without a trace
-- `scoped_edits.py`: the edits in force; `model_edits.py`: edits inside a whole model, by module path: `hs.edit`
-- `packed_weights.py`: packed weights, repacked after a change; `constant_weights.py`: a block whose calls
-  share packed weights
-- `fingerprint.py`: a hash of a module's weights
+- `model_edits.py`: edits inside a whole model, by module path: `hs.edit`
+- `packed_weights.py`: packed weights, repacked after a change; hashes of weights; `constant_weights.py`: a block whose
+  calls share packed weights
 - `quantised.py`: int8 weights in a module and in state dicts
 - `torch_modules.py`: converts one layer between torch's class and ours
 """

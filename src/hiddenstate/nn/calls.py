@@ -3,31 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import module as _hooks
-from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_int
+from hiddenstate.base.torch_internals import break_graphs_at_padding, has_any_global_hook, is_plain
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, resolve_edits
+from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits
 from hiddenstate.engine import dispatch, inputs
-from hiddenstate.engine.call import Call
-from hiddenstate.engine.inputs import Arguments, Form
-from hiddenstate.engine.interception import is_plain
-from hiddenstate.engine.paths import fast, int8_path, native_path
+from hiddenstate.engine.call import Call, PathReport, wants_gradient
+from hiddenstate.engine.inputs import Arguments, CallOptions, Form
+from hiddenstate.engine.paths import fast, native_path
 from hiddenstate.engine.paths.packed import PackedLSTM
-from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import constant_weights
 from hiddenstate.nn.packed_weights import packed_int8, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.record_spec import (
     Recording,
     TraceOptions,
@@ -50,25 +47,33 @@ _MODULE_CALLS = nn.Module.__call__, nn.Module._call_impl
 # Older versions of Dynamo trace pad_packed_sequence with fake tensors, which it cannot read.
 _DYNAMO_FAILS_AT_PADDING = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
+Receiver = Callable[[dispatch.ComputedBy], None]
+
+
+def options_of(lstm: RecurrentParameters) -> CallOptions:
+    """Return the options of a layer that its calls use."""
+    training = lstm.training
+    return CallOptions(lstm.batch_first, lstm.dropout if training else 0.0, training, lstm.recompute_gates)
+
 
 def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) -> tuple[Tensor, Any] | None:
     """Run a call on the fast path; return None, without side effects, if it needs the general path."""
-    if _why_not_plain(lstm) is not None:
+    options = options_of(lstm)
+    if fast.why_not_plain(lstm.mode, options) is not None:
         return None
-    done = _run_fast(lstm, (x, hx, lengths), record=False)
-    if done is None or not lstm.batch_first or done[0].dim() == 2:
-        return done  # type: ignore[no-any-return]
-    return done[0].transpose(0, 1), done[1]
+    result = _run_fast(lstm, (x, hx, lengths), options, False)
+    if result is None or not options.batch_first or result[0].dim() == 2:
+        return result  # type: ignore[no-any-return]
+    return result[0].transpose(0, 1), result[1]
 
 
-def _run_fast(lstm: RecurrentParameters, given: tuple[Any, Any, Any], *, record: bool) -> Any:
+def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: CallOptions, record: bool) -> Any:
     run = fast.run_differentiable if torch.is_grad_enabled() else fast.run
     packed = _packed_weights(lstm)
-    if lstm.weight_format == "int8" and int8_path.why_not_fast(packed, [*lstm._buffers.values()]) is not None:
+    if lstm.weight_format == "int8" and (packed is None or wants_gradient([*lstm._buffers.values()])):
         return None
-    options = fast.Options(lstm.batch_first, lstm.training, record, packed)
     sizes, names = lstm._parameter_names()
-    return run(given, lstm._parameters, names, sizes, options)
+    return run(arguments, lstm._parameters, names, sizes, options, packed, record)
 
 
 def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
@@ -78,64 +83,37 @@ def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
     return constant_weights.packed_in_block(lstm) if constant_weights.any_open else None
 
 
-def _why_not_plain(lstm: RecurrentParameters) -> str | None:
-    dropout = lstm.dropout if lstm.training else 0.0
-    return fast.why_not_plain(lstm.mode, dropout, lstm.recompute_gates)
-
-
-Receiver = Callable[[dispatch.ComputedBy], None]
-
-
-class Options(NamedTuple):
-    """The options of an LSTM that a call uses."""
-
-    batch_first: bool
-    dropout: float
-    training: bool
-
-
 def run(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None = None, receive: Receiver | None = None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
-    """Run a call on the general path and pass its record to the active recorders.
+    """Run a call on the general path, by default with the layer's options; recorders get its record.
 
-    Args:
-        lstm: the layer.
-        given: the arguments.
-        options: the layer's, by default those of the module.
-        receive: called with what computes the call.
-
-    Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
-            does not fit.
+    ``receive`` is called with what computes the call.
     """
     # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
     # and padding, because its shape depends on values.
-    uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(given.input, PackedSequence))
-    return (torch.compiler.disable(_run_uncompiled) if uncompiled else _run)(lstm, given, options, receive)
+    uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(arguments.input, PackedSequence))
+    run = torch.compiler.disable(_run_uncompiled) if uncompiled else _run
+    return run(lstm, arguments, options or options_of(lstm), receive)
 
 
 def _run_uncompiled(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None, receive: Receiver | None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call uncompiled, inside a function that torch.compile otherwise compiles."""
-    if _DYNAMO_FAILS_AT_PADDING and isinstance(given.input, PackedSequence):
+    if _DYNAMO_FAILS_AT_PADDING and isinstance(arguments.input, PackedSequence):
         _break_at_padding()
-    return _run(lstm, given, options, receive)
+    return _run(lstm, arguments, options, receive)
 
 
-@cache
-def _break_at_padding() -> None:
-    """Break compiled graphs at pad_packed_sequence, which often follows an LSTM, as newer versions of torch do."""
-    rules, variables = torch._dynamo.trace_rules, torch._dynamo.variables
-    rules.get_torch_obj_rule_map()[pad_packed_sequence] = variables.SkipFunctionVariable
+_break_at_padding = cache(break_graphs_at_padding)
 
 
 def _run(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None, receive: Receiver | None
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, receive: Receiver | None
 ) -> tuple[Tensor | PackedSequence, Any]:
     requests = requested(lstm)
-    call, form, recordings = _read(lstm, given, options, requests)
+    call, form, recordings = _read(lstm, arguments, options, requests)
     result = dispatch.run(call, receive)
     out, state = form.give_out(result.out), form.give_state(result.h_n, result.c_n)
     if call.record is not None:
@@ -145,27 +123,22 @@ def _run(
 
 
 def _read(
-    lstm: RecurrentParameters, given: Arguments, options: Options | None, requests: Sequence[Requested]
+    lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
     """Check a call, its edits in force and its requested recordings."""
     edits = edits_in_force(lstm)
-    options = options or Options(lstm.batch_first, lstm.dropout, lstm.training)
     if requests:
-        _refuse_large_records(lstm, given.input, options.batch_first, requests, edits)
-    weights = weights_for_call(lstm)
-    call, form = inputs.read(
-        *(given, lstm.sizes, weights),
-        batch_first=options.batch_first,
-        dropout=options.dropout if options.training else 0.0,
-        training=options.training,
-        recompute_gates=lstm.recompute_gates,
-    )
-    if not edits and not requests:
-        return call, form, []
-    itemsize = lstm._like().element_size()
-    recordings = [prepare(request.asked, call, edits, itemsize) for request in requests]
-    bound = resolve_edits(edits, lstm.sizes, call.x, Span(len(call.x))) if edits else ()
-    return replace(call, edits=bound, record=union([one.record for one in recordings])), form, recordings
+        _refuse_large_records(lstm, arguments.input, options.batch_first, requests, edits)
+    call, form = inputs.read(arguments, lstm.sizes, weights_for_call(lstm), options)
+    recordings: list[Recording] = []
+    if requests:
+        itemsize = lstm._like().element_size()
+        recordings = [prepare(request.asked, call, edits, itemsize) for request in requests]
+        call.record = union([recording.record for recording in recordings])
+    if edits:
+        T, N = call.x.shape[:2]
+        call.edits = resolve_edits(edits, lstm.sizes, StepSpan(T, N), call.x.device)
+    return call, form, recordings
 
 
 def _refuse_large_records(
@@ -179,89 +152,72 @@ def _refuse_large_records(
         check_wanted(request.asked, lstm.sizes, (T, N), edits, x.element_size())
 
 
-def path_report(lstm: RecurrentParameters, given: Arguments) -> PathReport:
-    """Report the path of a call, and the reasons against the faster ones.
-
-    Raises:
-        RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument
-            does not fit.
-    """
-    call = _read(lstm, given, None, would_be_requested(lstm))[0]
-    report = dispatch.path_report(call, _why_not_fast(lstm, given, call))
-    if report.name not in ("fast", "native") or lstm.weight_format == "int8":
-        return report
-    return replace(report, plan=native_path.plan(call))
-
-
-def _why_not_fast(lstm: RecurrentParameters, given: Arguments, call: Call) -> str | None:
-    """Return why `run_fast` would not compute a call, or None."""
-    if given.reset is not None:
-        return "reset= is given"
-    why = _why_not_plain(lstm)
-    if why is fast.OPEN_BLOCK and (call.edits or call.record is not None):
-        return dispatch.OBSERVED
-    packed = _packed_weights(lstm)
-    if why is None and lstm.weight_format == "int8":
-        why = int8_path.why_not_fast(packed, [call.x, *call.initial, *lstm._buffers.values()])
-    if why is not None:
-        return why
-    options = fast.Options(lstm.batch_first, lstm.training, False, packed)
+def path_report(lstm: RecurrentParameters, arguments: Arguments) -> PathReport:
+    """Report the path of a call, and the reasons against the faster ones."""
+    options = options_of(lstm)
+    call = _read(lstm, arguments, options, would_be_requested(lstm))[0]
+    is_int8, packed = lstm.weight_format == "int8", _packed_weights(lstm)
     sizes, names = lstm._parameter_names()
-    return fast.why_not(given[:3], lstm._parameters, names, sizes, options)
+    against = "reset= is given" if arguments.reset is not None else fast.why_not_plain(lstm.mode, options)
+    if against is fast.OPEN_BLOCK and call.is_observed:
+        against = dispatch.OBSERVED
+    elif against is None and is_int8 and packed is None:
+        against = native_path.NOT_PACKED
+    elif against is None and is_int8 and wants_gradient([call.x, *call.initial, *lstm._buffers.values()]):
+        against = native_path.DEQUANTISED
+    elif against is None:
+        against = fast.why_not(arguments[:3], lstm._parameters, names, sizes, options, packed)
+    report = dispatch.path_report(call, against)
+    return report if is_int8 or report.name not in ("fast", "native") else replace(report, plan=native_path.plan(call))
 
 
-def trace(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace:
-    """Run a call and record it; ``own_forward`` is the original ``forward``, used to detect a replacement.
-
-    Raises:
-        TraceTooLargeError, NameUnknownError: the requested trace is not possible; also the errors of `run`.
-    """
-    everything = options.keep is None and options.steps is None and not options.pre
+def trace(lstm: RecurrentParameters, arguments: Arguments, wanted: TraceOptions, own_forward: Any) -> Trace:
+    """Run a call and record it; ``own_forward`` is the original ``forward``, used to detect a replacement."""
+    everything = wanted.keep is None and wanted.steps is None and not wanted.pre
     # The record of a fast call has the form of an LSTM's.
-    if everything and given.reset is None and given.reset_to is None and lstm.mode == "LSTM":
-        found = trace_fast(lstm, given, options, own_forward)
-        if found is not None:
-            return found
-    recorder = SingleCallRecorder(lstm, options)
+    if everything and arguments.reset is None and arguments.reset_to is None and lstm.mode == "LSTM":
+        trace = trace_fast(lstm, arguments, wanted, own_forward)
+        if trace is not None:
+            return trace
+    recorder = SingleCallRecorder(lstm, wanted)
+    named = {"lengths": arguments.lengths, "reset": arguments.reset}
+    if arguments.reset_to is not None:  # a replaced forward may not accept it
+        named["reset_to"] = arguments.reset_to
     with requesting(recorder):
         # An ordinary call, so that hooks (such as those of pruning or weight norm) run as usual.
-        out, state = lstm(given.input, given.hx, **_named(given))
-    found = recorder.trace
-    assert found is not None
-    hooked = out is not found.out or state is not found.state
-    return replace(found, out=out, state=state) if hooked else found
+        out, state = lstm(arguments.input, arguments.hx, **named)
+    trace = recorder.trace
+    assert trace is not None
+    hooked = out is not trace.out or state is not trace.state
+    return replace(trace, out=out, state=state) if hooked else trace
 
 
-def _named(given: Arguments) -> dict[str, Any]:
-    """Return the keyword arguments; ``reset_to`` only if set, because a replaced forward may not accept it."""
-    options = {"lengths": given.lengths, "reset": given.reset}
-    return options if given.reset_to is None else {**options, "reset_to": given.reset_to}
-
-
-def trace_fast(lstm: RecurrentParameters, given: Arguments, options: TraceOptions, own_forward: Any) -> Trace | None:
+def trace_fast(lstm: RecurrentParameters, arguments: Arguments, wanted: TraceOptions, own_forward: Any) -> Trace | None:
     """Record all of a call on the fast path; return None, without side effects, if it needs `run`."""
-    x, hx, lengths = given.input, given.hx, given.lengths  # older versions of the compiler can't trace a slice
-    compiling = torch.compiler.is_compiling()
-    if type(x) is not Tensor or compiling or _why_not_plain(lstm) or not _is_called_plainly(lstm, own_forward):
+    x, hx, lengths = arguments.input, arguments.hx, arguments.lengths  # older compilers can't trace a slice
+    if type(x) is not Tensor or torch.compiler.is_compiling():
+        return None
+    options = options_of(lstm)
+    if fast.why_not_plain(lstm.mode, options) is not None or not _is_called_plainly(lstm, own_forward):
         return None
     if not (lengths is None or isinstance(lengths, Tensor)) or x.dim() not in (2, 3):
         return None
     sizes = lstm.sizes
-    if options.limit is not None and nbytes_of_all(sizes, x) > options.limit:
+    if wanted.limit is not None and nbytes_of_all(sizes, x) > wanted.limit:
         return None
     words = None
-    if options.tokens is not None:  # invalid tokens are rejected before anything is computed
-        given_tensors = [x] if lengths is None else [x, lengths]
-        if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in given_tensors):
+    if wanted.tokens is not None:  # invalid tokens are rejected before anything is computed
+        tensors = [x] if lengths is None else [x, lengths]
+        if any(value.is_nested or value.layout is not torch.strided or not is_plain(value) for value in tensors):
             return None
-        T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if lstm.batch_first else x.shape[:2]
+        T, N = (len(x), 1) if x.dim() == 2 else x.shape[1::-1] if options.batch_first else x.shape[:2]
         if lengths is not None:
             if lengths.shape != (N,):
                 return None
             check_memory(lengths, "lengths")
-        words = resolve_tokens(options.tokens, T, N, lengths)
-    done = _run_fast(lstm, (x, hx, lengths), record=True)
-    return None if done is None else trace_of_all(sizes, lstm.batch_first, hx, lengths, words, *done)
+        words = resolve_tokens(wanted.tokens, T, N, lengths)
+    result = _run_fast(lstm, (x, hx, lengths), options, True)
+    return None if result is None else trace_of_all(sizes, options.batch_first, hx, lengths, words, *result)
 
 
 def _is_called_plainly(lstm: RecurrentParameters, own_forward: Any) -> bool:
@@ -274,21 +230,17 @@ def _is_called_plainly(lstm: RecurrentParameters, own_forward: Any) -> bool:
         or lstm._forward_hooks
         or lstm._backward_pre_hooks
         or lstm._backward_hooks
-        or _hooks._has_any_global_hook()
+        or has_any_global_hook()
         or lstm._compiled_call_impl
     )
 
 
-def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, options: TraceOptions) -> int:
-    """Return the size in bytes of the record of such a trace.
-
-    Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.
-    """
+def trace_nbytes(lstm: RecurrentParameters, T: int, N: int, wanted: TraceOptions) -> int:
+    """Return the size in bytes of the record of such a trace."""
     T, N = check_int("T", T), check_int("N", N)
     if T < 1 or N < 0:
         raise ArgumentError(f"T must be at least 1 and N at least 0, got T={shorten(T)} and N={shorten(N)}")
-    record = make_record_spec(lstm.sizes, T, options.keep, options.steps, options.pre)
+    record = make_record_spec(lstm.sizes, T, wanted.keep, wanted.steps, wanted.pre)
     nbytes = record_nbytes(lstm.sizes, record, edits_in_force(lstm), N, lstm._like().element_size())
     if nbytes >= 2**63:
         raise ArgumentError(

@@ -17,16 +17,15 @@ from hiddenstate.cells.gru import GRU
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.edits.edit import Edit
-from hiddenstate.edits.resolve import Span, resolve_edits
+from hiddenstate.edits.resolve import StepSpan, check_edit, edits_in_force, resolve_edits, scope_edits
 from hiddenstate.engine import cell_steps, dispatch, kernels
+from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.cell_steps import CellStep
-from hiddenstate.engine.inputs import check_weight
-from hiddenstate.engine.observer import make_observer
-from hiddenstate.engine.paths.path import PathReport, run_first
+from hiddenstate.engine.reference import make_observer
+from hiddenstate.engine.weights import check_weight
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
 from hiddenstate.nn.rnn import rnn_mode
-from hiddenstate.nn.scoped_edits import check_edit, edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import (
     FX_LEAF,
     TORCH_GRU_CELL_CLASS,
@@ -37,11 +36,9 @@ from hiddenstate.nn.torch_modules import (
     rebuild,
     scriptable,
 )
-from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import Layers
-from hiddenstate.structure.parameters import PARAMETER_STEMS, draw
-from hiddenstate.structure.sizes import Sizes
-from hiddenstate.tracing.join import trace_of_step, wanted_of_step
+from hiddenstate.structure.names import AxisOrder, Layers
+from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, draw
+from hiddenstate.tracing.record_spec import trace_of_step, wanted_of_step
 from hiddenstate.tracing.recorders import Requested, requested, would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
@@ -122,35 +119,35 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         """
         compiling = torch.compiler.is_compiling()
         if not (scoped.any_open or compiling):
-            done = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
-            if done is not None:
-                return done  # type: ignore[no-any-return]
+            new = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
+            if new is not None:
+                return new  # type: ignore[no-any-return]
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
             return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
         return self._run(input, hx)
 
-    def _run(self, given: Tensor, hx: S | None) -> S:
-        states, w = self._read(given, hx)
+    def _run(self, x: Tensor, hx: S | None) -> S:
+        states, w = self._read(x, hx)
         kind = self._kind
-        if given.dim() == 1:
-            new = self._step(given[None], tuple(part[None] for part in states), w, "T")
+        if x.dim() == 1:
+            new = self._step(x[None], tuple(part[None] for part in states), w, "T")
             return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
-        return kind.as_given(self._step(given, states, w, "TN"))  # type: ignore[no-any-return]
+        return kind.as_given(self._step(x, states, w, "TN"))  # type: ignore[no-any-return]
 
-    def _read(self, given: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
+    def _read(self, x: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
         """Check the arguments, and return the states and weights."""
         compiling = torch.compiler.is_compiling()
         w = self._weights(compiling)
         try:
-            fits = not compiling and self._fits(given, hx, w)
+            fits = not compiling and self._fits(x, hx, w)
         except TypeError:
             fits = False  # an invalid size was assigned
         if not fits:
-            self._check(given, hx, w)
+            self._check(x, hx, w)
         if hx is not None:
             return self._kind.parts_of(hx), w
-        zeros = given.new_zeros((*given.shape[:-1], self.hidden_size))
+        zeros = x.new_zeros((*x.shape[:-1], self.hidden_size))
         return (zeros,) * len(self._kind.carried), w
 
     def path(self, input: Tensor, hx: S | None = None) -> PathReport:  # noqa: A002
@@ -168,7 +165,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         if input.dim() == 1:
             input, states = input[None], tuple(part[None] for part in states)  # noqa: A001
         step = CellStep(self._kind, input, states, w, (self.input_size, self.hidden_size), is_observed=is_observed)
-        return dispatch.report(dispatch.CELL_PATHS, step)
+        return PathReport(*dispatch.choose_cell(step))
 
     def _fits(self, _given: Tensor, _hx: S | None, _w: Weights) -> bool:
         """Whether it is known that all checks of the arguments would pass."""
@@ -217,23 +214,23 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         # Each weight is read only once: reading a parametrized weight may change the state of its parametrization.
         return Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh, None)
 
-    def _check(self, given: Tensor, hx: object, w: Weights) -> None:
+    def _check(self, x: Tensor, hx: object, w: Weights) -> None:
         """Reject invalid arguments before anything is computed."""
         for name in ("input_size", "hidden_size"):
             check_int(name, getattr(self, name))
         self._check_weights(w)
-        check_plain_tensor(given, "input")
-        if given.dim() not in (1, 2):
+        check_plain_tensor(x, "input")
+        if x.dim() not in (1, 2):
             raise RankError(
-                f"{self._kind.label}Cell: Expected input to be 1D or 2D, got {given.dim()}D instead: give [N, C] or [C]"
+                f"{self._kind.label}Cell: Expected input to be 1D or 2D, got {x.dim()}D instead: give [N, C] or [C]"
             )
-        if given.shape[-1] != self.input_size:
-            raise ShapeError(f"input has inconsistent input_size: got {given.shape[-1]} expected {self.input_size}")
+        if x.shape[-1] != self.input_size:
+            raise ShapeError(f"input has inconsistent input_size: got {x.shape[-1]} expected {self.input_size}")
         count = len(self._kind.carried)
         names = [f"hx[{k}]" for k in range(count)] if count > 1 else ["hx"]
-        state = [] if hx is None else self._checked_state(given, check_state(hx, "hx", count), names)
+        state = [] if hx is None else self._checked_state(x, check_state(hx, "hx", count), names)
         # If both the size and the type are wrong, torch reports the size.
-        check_alike(given, "input", w.ih)
+        check_alike(x, "input", w.ih)
         for k, value in enumerate(state):
             # c is not part of any matrix product, so torch accepts any type that promotes to the weights' type.
             check_alike(value, names[k], w.ih, takes_narrower=k == 1)
@@ -247,43 +244,43 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             check_weight(value, name, shape, ("weight_ih", w.ih))
             check_memory(value, name)
 
-    def _checked_state(self, given: Tensor, hx: tuple[object, ...], names: Sequence[str]) -> list[Tensor]:
-        want = (*given.shape[:-1], self.hidden_size)
+    def _checked_state(self, x: Tensor, hx: tuple[object, ...], names: Sequence[str]) -> list[Tensor]:
+        want = (*x.shape[:-1], self.hidden_size)
         state = [check_plain_tensor(part, name) for part, name in zip(hx, names, strict=True)]
         for k, (value, name) in enumerate(zip(state, names, strict=True)):
             if value.dim() not in (1, 2):
-                said = name if len(names) > 1 else "hidden"
-                raise RankError(f"{self._kind.label}Cell: Expected {said} to be 1D or 2D, got {value.dim()}D instead")
+                shown = name if len(names) > 1 else "hidden"
+                raise RankError(f"{self._kind.label}Cell: Expected {shown} to be 1D or 2D, got {value.dim()}D instead")
             if value.shape[-1] != self.hidden_size:
                 raise ShapeError(
                     f"hidden{k} has inconsistent hidden_size: got {value.shape[-1]}, expected {self.hidden_size}"
                 )
             if value.shape != want:
                 raise ShapeError(
-                    f"Input batch size {_batch(given)} doesn't match hidden{k} batch size {_batch(value)}: "
+                    f"Input batch size {_batch(x)} doesn't match hidden{k} batch size {_batch(value)}: "
                     f"{name} must be {list(want)}"
                 )
         return state
 
-    def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: Layout) -> tuple[Tensor, ...]:
+    def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: AxisOrder) -> tuple[Tensor, ...]:
         """Compute a step ``x [N, C]`` from the states ``[N, H]``, with the edits and records in force."""
         requests, edits = requested(self), edits_in_force(self)
         if requests or edits:
             return self._observed_step(x, states, w, layout, requests, edits)
-        return _run_step(CellStep(self._kind, x, states, w, (self.input_size, self.hidden_size)))
+        return dispatch.run_cell(CellStep(self._kind, x, states, w, (self.input_size, self.hidden_size)))
 
     def _observed_step(
         self,
         x: Tensor,
         states: tuple[Tensor, ...],
         w: Weights,
-        layout: Layout,
+        layout: AxisOrder,
         requests: Sequence[Requested],
         edits: Sequence[Edit],
     ) -> tuple[Tensor, ...]:
         kind = self._kind
         wanted = [wanted_of_step(request.asked, kind, states[-1]) for request in requests]
-        resolved = resolve_edits(edits, self.sizes, x[None], Span(1)) if edits else ()
+        resolved = resolve_edits(edits, self.sizes, StepSpan(1, len(x)), x.device) if edits else ()
         observer = make_observer(0, False, resolved, None)
         edited = ignore if observer is None else observer.carried(0)
         seen: dict[str, Tensor] = {}
@@ -294,7 +291,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
             seen[name] = value.clone() if name in kind.carried else value
             return value
 
-        new = _run_step(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
+        new = dispatch.run_cell(CellStep(kind, x, states, w, (self.input_size, self.hidden_size), see, True))
         for request, places in zip(requests, wanted, strict=True):
             request.recorder.receive(self, trace_of_step(places, kind, seen, states, layout))
         return new
@@ -322,8 +319,8 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
     _torch = TORCH_LSTM_CELL_CLASS
     _kind = LSTM
 
-    def _fits(self, given: Tensor, hx: State | None, w: Weights) -> bool:
-        return kernels.cell_fits(given, hx, w, self.input_size, self.hidden_size)
+    def _fits(self, x: Tensor, hx: State | None, w: Weights) -> bool:
+        return kernels.cell_fits(x, hx, w, self.input_size, self.hidden_size)
 
 
 class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
@@ -390,8 +387,8 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults, in torch's format."""
-        said = super().extra_repr()
-        return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
+        text = super().extra_repr()
+        return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:
@@ -404,12 +401,6 @@ def _of_step(edit: Edit, kind: Cell) -> Edit:
         )
     known = kind.quantities + kind.pre_activations
     return replace(edit, place=f"l0.{edit.place}") if edit.place in known else edit
-
-
-def _run_step(step: CellStep) -> tuple[Tensor, ...]:
-    """Compute a step on the first path that can, and return the new states."""
-    new: tuple[Tensor, ...] = run_first(dispatch.CELL_PATHS, step)
-    return new
 
 
 def _batch(value: Tensor) -> str:

@@ -61,14 +61,14 @@ def constant_weights(module: nn.Module) -> Block:
     """
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"constant_weights takes a torch.nn.Module, got {type(module).__name__}")
-    layers = [one for one in module.modules() if isinstance(one, RecurrentParameters)]
+    layers = [part for part in module.modules() if isinstance(part, RecurrentParameters)]
     if not layers:
         kinds = sorted({readable_name(type(part)) for part in module.modules()})
         raise ArgumentError(
             f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "
             "hiddenstate.convert(model) replaces torch's"
         )
-    layers_by_id = {id(layer): _ConstantLayer(layer) for layer in layers if kernels.knows(layer.mode)}  # may raise
+    layers_by_id = {id(layer): _ConstantLayer(layer) for layer in layers if layer.mode in kernels.CELLS}  # may raise
     return Block(_blocks, (layers_by_id,), (_opening,))
 
 
@@ -76,8 +76,8 @@ def packed_in_block(lstm: RecurrentParameters) -> PackedLSTM | None:
     """Return the current packed weights of an LSTM in a block, or None outside of one."""
     for block in [*_blocks]:  # a copy: other threads may open and close blocks
         for layers_by_id in block.entries:
-            found = layers_by_id.get(id(lstm))
+            layer = layers_by_id.get(id(lstm))
             # Assigning a size replaces the sizes.
-            if found is not None and found.is_worth_it and found.sizes is lstm.sizes:
-                return found.packed.stepper()
+            if layer is not None and layer.is_worth_it and layer.sizes is lstm.sizes:
+                return layer.packed.stepper()
     return None

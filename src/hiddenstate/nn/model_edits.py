@@ -8,12 +8,11 @@ from torch import nn
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import check_edit
 from hiddenstate.errors import ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import check_edit
-from hiddenstate.structure.names import has_place, split_path
-from hiddenstate.structure.paths import at_path, list_places
+from hiddenstate.structure.names import at_path, has_place, list_places, split_path
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
 from hiddenstate.tracing.traceable import Traceable, find_recordable
 
@@ -39,18 +38,18 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
     modules = {
-        path: found
+        path: recordable
         for path, module in model.named_modules(remove_duplicate=False)
-        if (found := find_recordable(module))
+        if (recordable := find_recordable(module))
     }
     blocks = list[Block]()
-    for one in edits:
-        check_edit(one)
-        path, place = split_path(one.place) if isinstance(one.place, str) else ("", one.place)
+    for edit in edits:
+        check_edit(edit)
+        path, place = split_path(edit.place) if isinstance(edit.place, str) else ("", edit.place)
         lstm = at_path(path, modules)
         if not isinstance(lstm, EDITABLE) or not has_place(place, *lstm._traced_layers()):
-            raise NameUnknownError(_unknown(path, one.place, modules, model))
-        blocks.append(lstm.edit(replace(one, place=place)))
+            raise NameUnknownError(_unknown(path, edit.place, modules, model))
+        blocks.append(lstm.edit(replace(edit, place=place)))
     return joined(blocks)
 
 

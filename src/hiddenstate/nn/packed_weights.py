@@ -1,6 +1,7 @@
-"""The weights of a layer, packed once for its streams and for calls with constant weights."""
+"""The weights of a layer, packed once for its streams and its calls with constant weights; hashes of weights."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
@@ -12,10 +13,10 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import int8, kernels
-from hiddenstate.engine.int8 import Int8Weights
+from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.paths.packed import PackedLSTM, why_not_pack
+from hiddenstate.engine.weights import Int8Weights, int8_kernel
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.structure.sizes import Sizes
@@ -39,7 +40,7 @@ class Packable(Protocol):
     def _weights(self) -> Sequence[Weights]: ...
 
 
-class _State(NamedTuple):
+class _PackedState(NamedTuple):
     """The stored weights when they were last packed, and their packed form."""
 
     request: object  # the request to pack that this answers
@@ -62,7 +63,7 @@ class Packed:
         self._weights = lstm._weights
         # Each is replaced as a whole, because other threads may read or pack at the same time.
         self._request = object()
-        self._state = _State(None, [], None)
+        self._state = _PackedState(None, [], None)
 
     def stepper(self) -> PackedLSTM | None:
         """Return the current packed weights, or None if the engine cannot run this layer."""
@@ -91,14 +92,14 @@ class Packed:
         """Discard the packed weights, so that the next step of every stream packs them again."""
         with _publishing.lock:
             self._request, before = object(), self._state.stepper
-            self._state = _State(None, [], None)
+            self._state = _PackedState(None, [], None)
         if before is not None:
             before.outdated["outdated"] = True
 
     def _pack(self) -> tuple[PackedLSTM | None, str | None]:
-        request, found = self._request, [self.stored.get(name) for name in self._names]
-        known = [value for value in found if value is not None]
-        why_not = why_not_pack(self.sizes, found)
+        request, stored = self._request, [self.stored.get(name) for name in self._names]
+        known = [value for value in stored if value is not None]
+        why_not = why_not_pack(self.sizes, stored)
         if why_not is not None:
             return None, why_not
         # Versions are read before packing, so that a write in the meantime causes a repack at the next step.
@@ -116,22 +117,22 @@ class Packed:
             before = self._state.stepper
             if before is not None and _are_same(self._state.seen, seen) and before.equals(stepper):
                 stepper = before
-            self._state = _State(request, seen, stepper)
+            self._state = _PackedState(request, seen, stepper)
         if before is not None and before is not stepper:
             before.outdated["outdated"] = True  # its streams change to the current ones
         return stepper
 
 
-def _are_same(one: Seen, other: Seen) -> bool:
+def _are_same(seen: Seen, other: Seen) -> bool:
     """Whether these are the same tensors, with the same versions and addresses."""
-    return len(one) == len(other) and all(a[1] is b[1] and a[2:] == b[2:] for a, b in zip(one, other, strict=True))
+    return len(seen) == len(other) and all(a[1] is b[1] and a[2:] == b[2:] for a, b in zip(seen, other, strict=True))
 
 
 def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:
     """Return the kernel for stored weights that can be packed."""
     (dtype,) = {value.dtype for value in stored} - {torch.int8}
     is_int8 = any(value.dtype is torch.int8 for value in stored)
-    return int8.kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
+    return int8_kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
 
 
 def _version(value: Tensor) -> int | None:
@@ -213,3 +214,23 @@ def _count_fused_step(optimiser: Optimizer, *_arguments: Any) -> None:
         named = packed.named().values() if packed is not None else ()
         stepped = [value for value in named if id(value) in written and not value.is_inference()]
         torch.autograd.graph.increment_version(stepped)
+
+
+def fingerprint(weights: Mapping[str, Tensor]) -> str:
+    """Return a hash of weights, with their names, types and shapes."""
+    hasher = new_hash()
+    hash_weights(hasher, weights)
+    return str(hasher.hexdigest())
+
+
+def new_hash() -> Any:
+    """Return a hash of nothing yet, of the kind that fingerprints are."""
+    return hashlib.blake2b(digest_size=16)
+
+
+def hash_weights(hasher: Any, weights: Mapping[str, Tensor]) -> None:
+    """Add weights to a hash, with their names, types and shapes."""
+    for name, value in sorted(weights.items()):
+        array = value.detach().cpu().contiguous()
+        hasher.update(f"{name} {array.dtype} {list(array.shape)}\n".encode())
+        hasher.update(array.flatten().view(torch.uint8).numpy())

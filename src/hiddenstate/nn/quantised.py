@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine.int8 import Kept, dequantise, quantise
+from hiddenstate.engine.weights import Kept, dequantise, quantise
 from hiddenstate.errors import ArgumentError, DtypeError
 
 WeightType = Literal["float", "int8"]
@@ -36,36 +36,27 @@ def is_matrix(name: str) -> bool:
 
 
 def quantise_module(lstm: Layer) -> None:
-    """Quantise the matrices of an LSTM in place: its parameters become buffers.
-
-    Raises:
-        ArgumentError, DtypeError: as for `rounded`. Nothing was changed.
-    """
+    """Quantise the matrices of an LSTM in place: its parameters become buffers."""
     keep(lstm, rounded(lstm))
 
 
 def rounded(lstm: Any) -> dict[str, Tensor]:
-    """Return the buffers of a quantised LSTM, ours or torch's: int8 matrices, scales and biases by name.
-
-    Raises:
-        ArgumentError: a weight is not a parameter (a parametrization or pruning computes it), or is not finite.
-        DtypeError: a weight is not floating point, or its memory was freed.
-    """
+    """Return the buffers of a quantised LSTM, ours or torch's: int8 matrices, scales and biases by name."""
     names: list[str] = lstm._flat_weights_names
     if parametrize.is_parametrized(lstm) or any(lstm._parameters.get(name) is None for name in names):
         raise ArgumentError(
             f"the weights of this {type(lstm).__name__} are not all parameters, so they cannot be quantised: make "
             "parametrizations, pruning or weight norm permanent first"
         )
-    made: dict[str, Tensor] = {}
+    buffers: dict[str, Tensor] = {}
     for name in names:
         value = lstm._parameters[name]
         assert value is not None
         if is_matrix(name):
-            made[name], made[name + SCALE] = quantise(value, name)
+            buffers[name], buffers[name + SCALE] = quantise(value, name)
         else:
-            made[name] = _cloned(value, name)
-    return made
+            buffers[name] = _cloned(value, name)
+    return buffers
 
 
 def _cloned(value: Tensor, name: str) -> Tensor:
@@ -76,41 +67,32 @@ def _cloned(value: Tensor, name: str) -> Tensor:
     return value.detach().clone()
 
 
-def keep(lstm: Layer, made: dict[str, Tensor]) -> None:
+def keep(lstm: Layer, buffers: dict[str, Tensor]) -> None:
     """Replace an LSTM's parameters by the buffers that `rounded` returned."""
     for name in lstm._flat_weights_names:
         del lstm._parameters[name]
-    for name, value in made.items():
+    for name, value in buffers.items():
         lstm._buffers[name] = value
     lstm.weight_format = "int8"
 
 
 def dequantise_module(lstm: Layer) -> None:
-    """Dequantise the matrices of an LSTM in place: its buffers become parameters.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: as for `floats`. Nothing was changed.
-    """
+    """Dequantise the matrices of an LSTM in place: its buffers become parameters."""
     keep_floats(lstm, floats(lstm))
 
 
 def floats(lstm: Layer) -> dict[str, nn.Parameter]:
-    """Return the float values of int8 weights, by name.
-
-    Raises:
-        ArgumentError: a weight is missing.
-        DtypeError, ShapeError, DeviceError: they were replaced, or their memory was freed.
-    """
+    """Return the float values of int8 weights, by name."""
     for name in stored_names(lstm):
         _kept(lstm, name)
     return {name: nn.Parameter(_cloned(lstm._parameter(name), name)) for name in lstm._flat_weights_names}
 
 
-def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
+def keep_floats(lstm: Layer, parameters: dict[str, nn.Parameter]) -> None:
     """Replace an LSTM's int8 weights by the parameters that `floats` returned."""
     for name in list(stored_names(lstm)):
         del lstm._buffers[name]
-    for name, value in made.items():
+    for name, value in parameters.items():
         lstm._parameters[name] = value
     del lstm.weight_format
     lstm._packed_int8 = None
@@ -118,19 +100,19 @@ def keep_floats(lstm: Layer, made: dict[str, nn.Parameter]) -> None:
 
 def kept_weights(lstm: Layer) -> list[Kept]:
     """Return the weights of each layer and direction as stored."""
-    found = []
+    kept = []
     for names in lstm._parameter_names()[1]:
         values = [None if name is None else _kept(lstm, name) for name in names]
         scales = [_kept(lstm, name + SCALE) if name is not None and is_matrix(name) else None for name in names]
-        found.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
-    return found
+        kept.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
+    return kept
 
 
 def _kept(lstm: Layer, name: str) -> Tensor:
-    found = lstm._buffers.get(name)
-    if found is None:
+    value = lstm._buffers.get(name)
+    if value is None:
         raise missing(name)
-    return found
+    return value
 
 
 def missing(name: str) -> ArgumentError:
@@ -149,11 +131,7 @@ def stored_names(lstm: Layer) -> Iterator[str]:
 
 
 def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> None:
-    """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights.
-
-    Raises:
-        ArgumentError, DtypeError, ShapeError, DeviceError: they cannot be converted.
-    """
+    """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights."""
     for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE
         value, scale = state.get(key), state.get(key_of_scale)

@@ -13,15 +13,14 @@ from hiddenstate.base.indexing import Index
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.scoped import Block
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import scope_edits
+from hiddenstate.engine.call import PathReport
 from hiddenstate.engine.inputs import Arguments, Lengths
-from hiddenstate.engine.paths.path import PathReport
 from hiddenstate.nn import calls
 from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
-from hiddenstate.nn.scoped_edits import scope_edits
 from hiddenstate.nn.streams.stream import Stream
-from hiddenstate.nn.streams.stream_runner import StreamRunner
 from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
@@ -97,9 +96,9 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """
         # Dynamo cannot trace a native call, so it skips this branch.
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
-            done = calls.run_fast(self, input, hx, lengths)
-            if done is not None:
-                return done
+            result = calls.run_fast(self, input, hx, lengths)
+            if result is not None:
+                return result
         return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
 
     def _eval_twin(self: L) -> L:
@@ -112,7 +111,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             # Computed once, and not by the twin's properties, because torch caches those by id, which the next twin may
             # reuse.
             with torch.no_grad():
-                twin._parameters |= {name: each() for name, each in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
+                twin._parameters |= {name: parametrization() for name, parametrization in twin.parametrizations.items()}  # type: ignore[operator, union-attr]
         return twin
 
     def path(
@@ -222,7 +221,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         Raises:
             ArgumentError: the layer is bidirectional, or ``batch`` is below 1 or too large for the memory.
         """
-        return Stream._of(StreamRunner(self), self.sizes, batch, self._like, "NT" if self.batch_first else "TN")
+        return Stream._of(self, batch)
 
     def quantize(self: L) -> L:
         """Return a copy whose weights are stored and multiplied as int8, for inference.
@@ -241,19 +240,19 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
             ArgumentError: a weight is not finite, or is not a parameter of this module.
         """
         values = rounded(self) if self.weight_format == "float" else None
-        made = copy.deepcopy(self)
+        copied = copy.deepcopy(self)
         if values is not None:
-            keep(made, values)
-        return made
+            keep(copied, values)
+        return copied
 
     def dequantize(self: L) -> L:
         """Return a copy with float parameters that have the values of the int8 weights."""
         values = floats(self) if self.weight_format == "int8" else None
-        made = copy.deepcopy(self)
+        copied = copy.deepcopy(self)
         if values is not None:
-            keep_floats(made, values)
-            made.flatten_parameters()
-        return made
+            keep_floats(copied, values)
+            copied.flatten_parameters()
+        return copied
 
     def to_torch(self) -> M:
         """Return torch's layer with the same options, values, dtype, device and mode; int8 weights as floats."""

@@ -15,16 +15,14 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_bool
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import flat_weights
-from hiddenstate.engine.int8 import Int8Weights, dequantise
+from hiddenstate.engine import weights as layer_weights
+from hiddenstate.engine.weights import Int8Weights, dequantise
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import quantised
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.torch_modules import FX_LEAF, QuantisationSetting
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Layers
-from hiddenstate.structure.parameters import ParameterNames, draw, parameter_names, parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection, Layers
+from hiddenstate.structure.sizes import ParameterNames, Sizes, draw, parameter_names, parameter_shapes
 from hiddenstate.structure.structure import Structure, structure_of
 from hiddenstate.tracing.traceable import Traceable
 
@@ -68,10 +66,10 @@ class RecurrentParameters(CheckedModule, Traceable):
             setattr(self, name, getattr(sizes, name))
         self.batch_first = check_bool("batch_first", batch_first)
         self.dropout = _checked_dropout(dropout, self.num_layers)
-        for each in sizes.layer_directions:
-            for stem, shape in parameter_shapes(sizes, each.layer).items():
+        for layer_direction in sizes.layer_directions:
+            for stem, shape in parameter_shapes(sizes, layer_direction.layer).items():
                 parameter = nn.Parameter(torch.empty(shape, device=device, dtype=dtype))
-                self.register_parameter(stem + each.suffix, parameter)
+                self.register_parameter(stem + layer_direction.suffix, parameter)
         self._parameter_names()
         self.reset_parameters()
         if weights == "int8":
@@ -129,8 +127,8 @@ class RecurrentParameters(CheckedModule, Traceable):
         """
         # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
         if self.weight_format == "float" and not parametrize.is_parametrized(self):
-            named = [name for names in self._parameter_names()[1] for name in names if name is not None]
-            flat_weights.flatten([getattr(self, name, None) for name in named], self.sizes, self.batch_first)
+            weights = [getattr(self, name, None) for name in self._flat_weights_names]
+            layer_weights.flatten(weights, self.sizes, self.batch_first)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RecurrentParameters":
         # torch moves and converts modules with this function, which scatters the weights in memory.
@@ -151,12 +149,12 @@ class RecurrentParameters(CheckedModule, Traceable):
     @property
     def _all_weights(self) -> list[list[str]]:
         """Names of each layer's and direction's parameters, as torch's tools read them."""
-        return [[name for name in one if name is not None] for one in self._parameter_names()[1]]
+        return [[name for name in names if name is not None] for names in self._parameter_names()[1]]
 
     @property
     def _flat_weights_names(self) -> list[str]:
         """Names of all parameters, in the order of ``_flat_weights``."""
-        return [name for one in self._all_weights for name in one]
+        return [name for names in self._all_weights for name in names]
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults, in torch's format."""
@@ -169,8 +167,8 @@ class RecurrentParameters(CheckedModule, Traceable):
             "bidirectional": (self.bidirectional, False),
             "weights": (self.weight_format, "float"),
         }
-        said = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
-        return ", ".join([str(self.input_size), str(self.hidden_size), *said])
+        texts = [f"{name}={value!r}" for name, (value, default) in options.items() if value != default]
+        return ", ".join([str(self.input_size), str(self.hidden_size), *texts])
 
     def structure(self) -> Structure:
         """Every weight by gate, layer and direction: shape, place in the stacked matrix, equation and count."""
@@ -186,9 +184,9 @@ class RecurrentParameters(CheckedModule, Traceable):
             DtypeError: its memory was freed.
         """
         entry = self.structure()[name]
-        found = self._parameter(entry.parameter)
-        check_memory(found, entry.parameter)
-        return found[entry.rows]
+        parameter = self._parameter(entry.parameter)
+        check_memory(parameter, entry.parameter)
+        return parameter[entry.rows]
 
     def _traced_layers(self) -> Layers:
         return self.sizes.layers
@@ -200,18 +198,18 @@ class RecurrentParameters(CheckedModule, Traceable):
 
     def _parameter(self, name: str) -> Tensor:
         # Through getattr, so that a parametrized weight is found under the parameter's name.
-        found: Tensor = getattr(self, name)
+        value: Tensor = getattr(self, name)
         if self.weight_format == "int8" and quantised.is_matrix(name) and not name.endswith(quantised.SCALE):
             scale = getattr(self, name + quantised.SCALE)
-            if found is None or scale is None:
-                raise quantised.missing(name if found is None else name + quantised.SCALE)
-            return dequantise(found, scale, name)
-        return found
+            if value is None or scale is None:
+                raise quantised.missing(name if value is None else name + quantised.SCALE)
+            return dequantise(value, scale, name)
+        return value
 
     def _stored(self) -> dict[str, Tensor | None]:
         """The stored parameters or buffers, by name."""
-        found: dict[str, Any] = self._parameters if self.weight_format == "float" else self._buffers
-        return found
+        stored: dict[str, Any] = self._parameters if self.weight_format == "float" else self._buffers
+        return stored
 
     def _stored_names(self) -> list[str]:
         """The names of the stored weights and their scales."""
@@ -227,17 +225,17 @@ class RecurrentParameters(CheckedModule, Traceable):
 
     def _weights(self) -> Sequence[Weights]:
         if self.weight_format == "int8":
-            found = Int8Weights(quantised.kept_weights(self))
-            return found.floats() if torch.compiler.is_compiling() else found
+            weights = Int8Weights(quantised.kept_weights(self))
+            return weights.floats() if torch.compiler.is_compiling() else weights
         # Does not use _make, which older versions of Dynamo cannot trace.
         return [Weights(*map(self._found, names)) for names in self._parameter_names()[1]]  # type: ignore[arg-type]
 
     def _found(self, name: str | None) -> Tensor | None:
         if name is None:
             return None
-        found = self._parameters.get(name)
-        if found is not None:
-            return found
+        value = self._parameters.get(name)
+        if value is not None:
+            return value
         try:
             return self._parameter(name)
         except AttributeError as error:

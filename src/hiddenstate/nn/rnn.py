@@ -96,15 +96,13 @@ LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODE
 def new_layer(sizes: Sizes, **options: Any) -> Any:
     """Make an `LSTM`, a `GRU` or an `RNN` with these sizes.
 
-    Args:
-        sizes: its sizes and kind of cell.
-        options: the other arguments of the class, such as ``batch_first`` and ``dropout``.
+    The options are the other arguments of the class, such as ``batch_first`` and ``dropout``.
     """
-    given = asdict(sizes)
-    cell = given.pop("cell")
+    arguments = asdict(sizes)
+    cell = arguments.pop("cell")
     if not sizes.proj_size:
-        del given["proj_size"]  # an option that only an LSTM has
+        del arguments["proj_size"]  # an option that only an LSTM has
     for nonlinearity, mode in MODES.items():
         if cell == mode:
-            given["nonlinearity"] = nonlinearity
-    return LAYERS[cell](**given, **options)
+            arguments["nonlinearity"] = nonlinearity
+    return LAYERS[cell](**arguments, **options)

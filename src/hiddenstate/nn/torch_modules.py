@@ -77,48 +77,39 @@ def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) 
 
     Values are copied, and so is each parameter's ``requires_grad``. Attributes that were set on the module are kept, as
     the same objects. The random state and the module do not change.
-
-    Raises:
-        ArgumentError: the module has something that a copy would lose: parametrizations, hooks, its own forward, extra
-            parameters, buffers or submodules, parameters of several types, or attributes whose names ``as_type`` uses.
-        DtypeError: a parameter's memory was freed.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
     check_module_memory(module)
     first = next(iter(parameters.values()))
-    made = outline(module, as_type, options, first.dtype)
-    if set(made.state_dict()) != set(module.state_dict()):
-        others = sorted(set(made.state_dict()) ^ set(module.state_dict()))
+    rebuilt = outline(module, as_type, options, first.dtype)
+    if set(rebuilt.state_dict()) != set(module.state_dict()):
+        others = sorted(set(rebuilt.state_dict()) ^ set(module.state_dict()))
         raise ArgumentError(
             f"this {type(module).__name__} has parameters or buffers that do not match its options "
             f"({', '.join(others)}): make pruning or weight norm permanent first, with torch.nn.utils.prune.remove or "
             "remove_weight_norm"
         )
     attributes = _own_attributes(module, options)
-    clash = sorted(name for name in attributes if hasattr(made, name))
+    clash = sorted(name for name in attributes if hasattr(rebuilt, name))
     if clash:
         raise ArgumentError(
             f"this {type(module).__name__} has attributes that {readable_name(as_type)} uses itself: {', '.join(clash)}"
         )
-    made.to_empty(device=first.device)
-    made.load_state_dict(module.state_dict())
+    rebuilt.to_empty(device=first.device)
+    rebuilt.load_state_dict(module.state_dict())
     for name, value in attributes.items():
-        setattr(made, name, value)
-    for name, parameter in made.named_parameters():
+        setattr(rebuilt, name, value)
+    for name, parameter in rebuilt.named_parameters():
         parameter.requires_grad_(parameters[name].requires_grad)
-    return made.train(module.training)
+    return rebuilt.train(module.training)
 
 
 def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
-    """Make an ``as_type`` with the options and the parameter objects of ``module``, for `torch.jit.script`, and warn.
-
-    Raises:
-        ArgumentError: as for `rebuild`.
-    """
-    made = rebuild(module, as_type, options)
+    """Make an ``as_type`` with the options and parameter objects of ``module``, for `torch.jit.script`, and warn."""
+    rebuilt = rebuild(module, as_type, options)
     for name, parameter in module.named_parameters():
-        setattr(made, name, parameter)
+        setattr(rebuilt, name, parameter)
     kind = type(module).__name__
     warnings.warn(
         f"torch.jit.script does not support hiddenstate's {kind}: it compiles torch's class instead, and leaves it in "
@@ -126,22 +117,18 @@ def scriptable(module: nn.Module, as_type: type[Module], options: tuple[str, ...
         "with hs.convert(model, inplace=True)",
         stacklevel=3,
     )
-    return made
+    return rebuilt
 
 
 def outline(
     module: nn.Module, as_type: type[Module], options: tuple[str, ...], dtype: torch.dtype | None = None
 ) -> Module:
-    """Make an ``as_type`` with the options of ``module``, and parameters that have shapes but no memory.
-
-    Raises:
-        HiddenStateError, TypeError, ValueError: the type does not take these options.
-    """
+    """Make an ``as_type`` with the options of ``module``, and parameters that have shapes but no memory."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # warnings about the options were issued when the module was created
-        given = {name: getattr(module, name) for name in options}
-        given |= {name: bool(given[name]) for name in _FLAGS if given.get(name) in (0, 1)}
-        return as_type(**given, device=torch.device("meta"), dtype=dtype)
+        arguments = {name: getattr(module, name) for name in options}
+        arguments |= {name: bool(arguments[name]) for name in _FLAGS if arguments.get(name) in (0, 1)}
+        return as_type(**arguments, device=torch.device("meta"), dtype=dtype)
 
 
 def _own_attributes(module: nn.Module, options: tuple[str, ...]) -> dict[str, Any]:

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from hiddenstate.plant.automata import flip_flop
-from hiddenstate.plant.cells import bistable, counter, integrator, latch
-from hiddenstate.plant.copies import copied_unread
-from hiddenstate.plant.gru import gru_counter, gru_latch
+from hiddenstate.plant.cells import bistable, copied_unread, counter, gru_counter, gru_latch, integrator, latch
 from hiddenstate.plant.planted import Plant
 
 Verdict = Literal["finds", "in part", "misled", "sees nothing"]

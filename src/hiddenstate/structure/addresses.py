@@ -45,9 +45,6 @@ class Address(NamedTuple):
 def parse_address(text: str) -> Address:
     """Parse an address, without checking whether an LSTM has such a place.
 
-    Raises:
-        NameUnknownError: the text is not an address.
-
     >>> parse_address("l1.c[125]@7,n=2")
     Address(place='l1.c', unit=125, t=7, row=2)
     >>> parse_address("l0r.f[3:5]").unit
@@ -85,10 +82,10 @@ def _counted(part: re.Match[str], whole: str) -> range:
     start, stop, step = (part[name] for name in ("start", "stop", "step"))
     if stop is None or int(stop) < 0 or int(start or 0) < 0 or int(step or 1) < 1:
         raise _unknown(whole)
-    found = range(int(start or 0), int(stop), int(step or 1))
-    if not 0 < len(found) <= _MOST:
+    numbers = range(int(start or 0), int(stop), int(step or 1))
+    if not 0 < len(numbers) <= _MOST:
         raise _unknown(whole)
-    return found
+    return numbers
 
 
 def _written(index: Chosen) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hiddenstate.base.figures import Pen, Picture, Point, shortened, text_width
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 from hiddenstate.structure.sizes import Sizes
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ WORD_SIZE = 13  # points
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _DiagramPlan:
     """The positions of all elements."""
 
     sizes: Sizes
@@ -95,18 +95,8 @@ class _Plan:
 
 
 def draw_unrolled(sizes: Sizes, words: Sequence[str], ax: Axes | None = None) -> Figure:
-    """Draw a network of these sizes unrolled over these words.
-
-    Args:
-        sizes: its sizes.
-        words: one word for each step.
-        ax: the axes to fill; if None, a new figure of suitable size.
-
-    Raises:
-        ArgumentError: no words.
-        ArgumentTypeError: a string was given instead of a sequence of words.
-    """
-    plan = _Plan(sizes, _check(words))
+    """Draw a network of these sizes unrolled over words, one for each step, on axes or a new figure."""
+    plan = _DiagramPlan(sizes, _check(words))
     if ax is None:
         figure: Figure = Picture(figsize=(plan.width, plan.height))
         ax = figure.add_axes((0, 0, 1, 1))
@@ -130,7 +120,7 @@ def _check(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(shortened(word) for word in words)
 
 
-def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
+def _carry(pen: Pen, plan: _DiagramPlan, layer: int, reverse: bool) -> None:
     """Draw one row: its boxes, and its states from the initial one through the boxes to the final one."""
     sizes, way, half = plan.sizes, (-1 if reverse else 1), BOX[0] / 2
     middles = [plan.box(t, layer, reverse) for t in range(len(plan.words))[::way]]
@@ -146,7 +136,7 @@ def _carry(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
     _names(pen, plan, layer, reverse)
 
 
-def _states(pen: Pen, plan: _Plan, span: tuple[float, float], label: float, y: float) -> None:
+def _states(pen: Pen, plan: _DiagramPlan, span: tuple[float, float], label: float, y: float) -> None:
     """Draw the arrows of the states from one box to the next, with their shapes at x = label."""
     for name in plan.sizes.kind.carried[::-1]:
         units, color, side = plan.sizes.units(name), COLORS[name], SIDES[name]
@@ -161,7 +151,7 @@ def _cell(pen: Pen, label: str, middle: Point, layer: int, reverse: bool) -> Non
     pen.write((x, y - 0.13), LayerDirection(layer, reverse).name, size=11, weight="bold")
 
 
-def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
+def _names(pen: Pen, plan: _DiagramPlan, layer: int, reverse: bool) -> None:
     """Name the initial and final states of a row at its two ends."""
     index, y = plan.sizes.layer_directions.index(LayerDirection(layer, reverse)), plan.box(0, layer, reverse)[1]
     names = ("_n", "0") if reverse else ("0", "_n")
@@ -171,7 +161,7 @@ def _names(pen: Pen, plan: _Plan, layer: int, reverse: bool) -> None:
             pen.write(at, text, size=10, color=COLORS[state], ha=ha)
 
 
-def _climb(pen: Pen, plan: _Plan, t: int) -> None:
+def _climb(pen: Pen, plan: _DiagramPlan, t: int) -> None:
     """Draw one step: its word, the path up through the layers, its output."""
     sizes, x, start, color = plan.sizes, plan.step(t), WORDS + 0.22, X_COLOR
     pen.write((x, WORDS), plan.words[t], size=WORD_SIZE, weight="bold")
@@ -193,7 +183,7 @@ def _rise(pen: Pen, start: Point, stop: float, label: str, color: str, head: boo
     pen.write((x + 0.08, (y + stop) / 2), label, color=color, ha="left")
 
 
-def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
+def _fork(pen: Pen, plan: _DiagramPlan, t: int, layer: int, color: str) -> None:
     """Split a layer's x to the boxes of both directions, and join their hidden states."""
     x, split, join, half = plan.step(t), plan.split(layer), plan.join(layer), BOX[1] / 2
     for reverse, side, ha in ((False, -0.08, "right"), (True, 0.08, "left")):
@@ -205,7 +195,7 @@ def _fork(pen: Pen, plan: _Plan, t: int, layer: int, color: str) -> None:
         pen.write((bx + side, join - 0.2), f"1{TIMES}{plan.sizes.output_size}", color=H_COLOR, ha=ha)
 
 
-def _notes(pen: Pen, plan: _Plan) -> None:
+def _notes(pen: Pen, plan: _DiagramPlan) -> None:
     """Write the title, and the meaning of the states and out."""
     sizes, x, steps = plan.sizes, plan.width / 2, len(plan.words)
     ends = f"{sizes.input_size} → {sizes.directions * sizes.output_size}"
@@ -221,7 +211,11 @@ def _notes(pen: Pen, plan: _Plan) -> None:
 def _about_out(sizes: Sizes) -> str:
     """Explain which hidden states make up the output, and which of them are final states."""
     last = len(sizes.layer_directions) - 1
-    top = [f"{each.name}.h" for each in sizes.layer_directions if each.layer == sizes.num_layers - 1]
+    top = [
+        f"{layer_direction.name}.h"
+        for layer_direction in sizes.layer_directions
+        if layer_direction.layer == sizes.num_layers - 1
+    ]
     if not sizes.bidirectional:
         return f"out[t] is {top[0]}, so out[-1] is h_n[{last}]."
     ends = f"out[-1] begins with h_n[{last - 1}], out[0] ends with h_n[{last}]"

@@ -13,11 +13,9 @@ from rich.console import Console, Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hiddenstate.structure.equations import equations, gate_terms, weight_name
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import AXES
+from hiddenstate.structure.names import AXES, LayerDirection
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.weights import Weight, WeightsByGate
+from hiddenstate.structure.weights import Weight, WeightsByGate, equations, gate_terms, weight_name
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _COLUMNS = ("part", "equation", "name", "shape", "count", "parameter", "rows")
@@ -70,7 +68,9 @@ def _block_title(structure: WeightsByGate, layer: int, reverse: bool) -> str:
     """Return the layer and direction, what its x is, and its number of parameters."""
     sizes = structure.sizes
     name = LayerDirection(layer, reverse).name
-    below = " beside ".join(f"{each.name}.h" for each in sizes.layer_directions if each.layer == layer - 1)
+    below = " beside ".join(
+        f"{layer_direction.name}.h" for layer_direction in sizes.layer_directions if layer_direction.layer == layer - 1
+    )
     x = f"x is {below or 'the input'}, {sizes.layer_input_size(layer)} features"
     way = "last step to first" if reverse else "first step to last"
     return f"{name}: layer {layer}, {way}; {x}; {structure.counts[name]:,} parameters"

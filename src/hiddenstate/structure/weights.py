@@ -1,4 +1,8 @@
-"""Every weight of an LSTM by name: its gate, its position in torch's parameters, and its equation."""
+"""Every weight of an LSTM by name: its gate, its position in torch's parameters, and its equation as text.
+
+In equations, x is the layer's input, h_prev and c_prev are its states at the previous step, and ∘ multiplies
+elementwise.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,63 @@ from difflib import get_close_matches
 from functools import cached_property
 from math import prod
 
+from hiddenstate.cells.cell import Cell
+from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import NameUnknownError
-from hiddenstate.structure.equations import equations, gate_equation
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.parameters import parameter_shapes
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.structure.names import LayerDirection
+from hiddenstate.structure.sizes import Sizes, parameter_shapes
+
+
+def gate_terms(gate: str, bias: bool = True, cell: Cell = LSTM) -> tuple[str, ...]:
+    """List the terms of a gate's sum, which may open and close a bracket.
+
+    >>> gate_terms("f")
+    ('W_if·x', 'b_if', 'W_hf·h_prev', 'b_hf')
+    """
+    x, h = f"W_i{gate}·x", f"W_h{gate}·h_prev"
+    terms = (x, f"b_i{gate}", h, f"b_h{gate}") if bias else (x, h)
+    scale = cell.gate_by_name[gate].scale
+    if scale is None:
+        return terms
+    *of_input, first = terms[: len(terms) // 2 + 1]
+    if not bias:
+        return (*of_input, f"{scale}∘({first})")
+    return (*of_input, f"{scale}∘({first}", f"{terms[-1]})")
+
+
+def weight_name(term: str) -> str:
+    """Return the name of the weight in a term.
+
+    >>> weight_name("r∘(W_hn·h_prev"), weight_name("b_hn)")
+    ('W_hn', 'b_hn')
+    """
+    return term.rpartition("(")[2].partition("·")[0].rstrip(")")
+
+
+def gate_equation(gate: str, bias: bool = True, cell: Cell = LSTM) -> str:
+    """Write one gate's equation.
+
+    >>> gate_equation("g", bias=False)
+    'g = tanh(W_ig·x + W_hg·h_prev)'
+    """
+    return f"{gate} = {cell.gate_by_name[gate].symbol}({' + '.join(gate_terms(gate, bias, cell))})"
+
+
+def equations(sizes: Sizes) -> tuple[str, ...]:
+    """Write the equations of all gates, then of all states.
+
+    >>> equations(Sizes(4, 3))[4:]
+    ('c = f∘c_prev + i∘g', 'h = o∘tanh(c)')
+    >>> equations(Sizes(4, 3, cell="GRU"))[2:]
+    ('n = tanh(W_in·x + b_in + r∘(W_hn·h_prev + b_hn))', 'h = z∘h_prev + (1-z)∘n')
+    """
+    cell = sizes.kind
+    gates = [gate_equation(gate, sizes.bias, cell) for gate in cell.gate_names]
+    states = [[state.name, state.equation("∘")] for state in cell.states if state.terms]
+    if sizes.proj_size:
+        states[-1][1] = f"W_hr·({states[-1][1]})"
+    return (*gates, *(" = ".join(sides) for sides in states))
+
 
 # Maps the stem of a stacked parameter's name to the name of a gate's part of it, without the gate's letter.
 _SHORT = {"weight_ih": "W_i", "weight_hh": "W_h", "bias_ih": "b_i", "bias_hh": "b_h"}
@@ -81,7 +137,7 @@ class WeightsByGate:
     @cached_property
     def counts(self) -> dict[str, int]:
         """The number of parameters of each layer and direction: ``{"l0": 108}``."""
-        counts = dict.fromkeys((each.name for each in self.sizes.layer_directions), 0)
+        counts = dict.fromkeys((layer_direction.name for layer_direction in self.sizes.layer_directions), 0)
         for weight in self.weights:
             counts[weight.address.partition(".")[0]] += weight.count
         return counts
@@ -125,7 +181,7 @@ class WeightsByGate:
 
 def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
     """List every weight of an LSTM of these sizes, in the order of torch's parameters."""
-    return tuple(weight for each in sizes.layer_directions for weight in _weights(sizes, each))
+    return tuple(weight for layer_direction in sizes.layer_directions for weight in _weights(sizes, layer_direction))
 
 
 def _weights(sizes: Sizes, layer_direction: LayerDirection) -> Iterator[Weight]:

@@ -2,12 +2,12 @@
 
 Only the command line imports the studio, which registers with `tracing` how notebooks show a trace.
 
-- `view.py`: `Studio` and `hs.studio`
+- `view.py`: `Studio` and `hs.studio`, also in a notebook
 - `bundles/`: the data that a page receives; `live.py`: the live view of a stream
-- `page.py`, `html.py`, `assets.py`: the page as one file
-- `server/`: serves it; `notebook.py`: the page in a notebook
+- `page.py`: the page as one file; `assets.py`: its own files
+- `server/`: serves it
 - `corpus.py`: the index behind the pages Units and Search
-- `messages.py`, `audience.py`: the messages between an open page and Python
+- `messages.py`: the messages between open pages and Python
 - `dist/`: the page's own code, which runs the models in the browser; built from the TypeScript in the repository's web
   folder
 """

@@ -11,11 +11,7 @@ FIGURES = "figures.js"  # the runtime for the figures of the course, as a classi
 
 
 def text(name: str) -> str:
-    """Return the text of one of these files.
-
-    Raises:
-        MissingDependencyError: the page could not be built when the package was installed.
-    """
+    """Return the text of one of these files."""
     try:
         return (PAGE / name).read_text(encoding="utf-8")
     except FileNotFoundError as error:

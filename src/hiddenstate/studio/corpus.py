@@ -36,15 +36,10 @@ class Answers(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class CorpusPages:
-    """The pages Units and Search.
+    """The pages Units and Search."""
 
-    Attributes:
-        answers: the index that they query.
-        model: the id of the indexed model in the studio.
-    """
-
-    answers: Answers
-    model: str
+    answers: Answers  # the index that they query
+    model: str  # the id of the indexed model in the studio
 
     def about(self) -> dict[str, Any]:
         """Return the data that the page has from the start; see `Boot` in web/types.ts."""

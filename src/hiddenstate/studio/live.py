@@ -15,8 +15,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ShapeError
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.nn.streams.stream_arrays import Array
-from hiddenstate.studio.audience import Audience, Subscriber
-from hiddenstate.studio.messages import Begin, Floats, Step
+from hiddenstate.studio.messages import Audience, BeginMessage, Floats, StepMessage, Subscriber
 
 
 class LiveStream:
@@ -48,9 +47,9 @@ class LiveStream:
         if not lookers:
             return self.stream.step(x, out=out)
         self._begin(lookers)
-        done = self.stream.step(x, out=out)
+        result = self.stream.step(x, out=out)
         self._tell(lookers, x, token)
-        return done
+        return result
 
     def feed(self, chunk: Array, tokens: Sequence[str] | None = None) -> Array:
         """Read several time steps, as `hiddenstate.Stream.feed` does; ``tokens`` are the words to show for them.
@@ -64,10 +63,10 @@ class LiveStream:
         if not self.audience.lookers or chunk.ndim != 3 or not chunk.shape[axis]:
             return self.stream.feed(chunk)
         words = [None] * chunk.shape[axis] if tokens is None else tokens
-        each = [self.step(chunk[:, t] if axis else chunk[t], word) for t, word in enumerate(words)]
+        outputs = [self.step(chunk[:, t] if axis else chunk[t], word) for t, word in enumerate(words)]
         if isinstance(chunk, np.ndarray):
-            return np.stack(each, axis)
-        return torch.stack(each, axis)
+            return np.stack(outputs, axis)
+        return torch.stack(outputs, axis)
 
     def reset(self, mask: Tensor | None = None, **where: Any) -> None:
         """Set the state, as `hiddenstate.Stream.reset` does, with the same arguments."""
@@ -96,12 +95,12 @@ class LiveStream:
         if unaware:
             states = self._states()
             for looker in unaware:
-                looker.put(Begin(self.stream.t, **states))
+                looker.put(BeginMessage(self.stream.t, **states))
                 looker.begun = True
 
     def _tell(self, lookers: tuple[Subscriber, ...], x: Array, token: str | None) -> None:
         word = None if token is None else str(token)
-        message = Step(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), **self._states())
+        message = StepMessage(self.stream.t - 1, word, _floats(x if x.ndim == 1 else x[self.row]), **self._states())
         for looker in lookers:
             looker.put(message)
         self._told = self.stream.t

@@ -3,10 +3,13 @@
 A message is a header followed by numbers. A frame has the header's length (four bytes, little-endian), the header as
 JSON, and the numbers as little-endian float32; ``arrays`` in the header lists their names and shapes in order. Messages
 from a page are only text: JSON without numbers.
+
+Each open page has its own queue of the latest messages.
 """
 
 import json
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
@@ -24,40 +28,27 @@ _MOST_ITEMS = 1000
 
 Floats = NDArray[np.float32]
 Part = tuple[str, Callable[[Any], object]]  # the description and the converter of a part of the view
+KEPT = 512  # messages in a viewer's queue
 
 
 @dataclass(frozen=True, eq=False)
-class Begin:
-    """A stream continues from here; step ``t`` is next.
+class BeginMessage:
+    """A stream continues from here; step ``t`` is next."""
 
-    Attributes:
-        t: the number of the step.
-        h: hidden state ``[L, P]`` before it.
-        c: cell state ``[L, H]`` before it, if it is an LSTM.
-    """
-
-    t: int
-    h: Floats
-    c: Floats | None = None
+    t: int  # the number of the step
+    h: Floats  # hidden state ``[L, P]`` before it
+    c: Floats | None = None  # cell state ``[L, H]`` before it, if it is an LSTM
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
-    """A stream has read a step.
+class StepMessage:
+    """A stream has read a step."""
 
-    Attributes:
-        t: its number.
-        token: its word, or None.
-        x: the input ``[C]``.
-        h: hidden state ``[L, P]`` after it.
-        c: cell state ``[L, H]`` after it, if it is an LSTM.
-    """
-
-    t: int
-    token: str | None
-    x: Floats
-    h: Floats
-    c: Floats | None = None
+    t: int  # its number
+    token: str | None  # its word, or None
+    x: Floats  # the input ``[C]``
+    h: Floats  # hidden state ``[L, P]`` after it
+    c: Floats | None = None  # cell state ``[L, H]`` after it, if it is an LSTM
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,9 +57,6 @@ class ViewMessage:
 
     Attributes:
         view: the changed parts of the page's state, in JSON types; numbers may be NumPy's.
-
-    Raises:
-        MessageError: the page's state has no such part, or a part has the wrong type.
     """
 
     view: Mapping[str, Any] = field(default_factory=dict)
@@ -77,8 +65,8 @@ class ViewMessage:
         object.__setattr__(self, "view", check_view(self.view))
 
 
-Message = Begin | Step | ViewMessage
-_TYPES: dict[type[Message], str] = {Begin: "begin", Step: "step", ViewMessage: "view"}
+Message = BeginMessage | StepMessage | ViewMessage
+_TYPES: dict[type[Message], str] = {BeginMessage: "begin", StepMessage: "step", ViewMessage: "view"}
 
 
 def encode(message: Message) -> tuple[dict[str, Any], bytes]:
@@ -99,11 +87,7 @@ def frame(message: Message) -> bytes:
 
 
 def decode(text: str | bytes) -> ViewMessage:
-    """Parse a message from a page.
-
-    Raises:
-        MessageError: it is too long, not JSON, or not a message that a page may send.
-    """
+    """Parse a message from a page."""
     if not isinstance(text, str):
         raise MessageError(f"expected text from a page, got {len(text)} bytes of binary data")
     if len(text.encode(errors="replace")) > MOST_BYTES:
@@ -116,22 +100,14 @@ def decode(text: str | bytes) -> ViewMessage:
 
 
 def read(data: object) -> ViewMessage:
-    """Convert a message from a page that was read from JSON.
-
-    Raises:
-        MessageError: it is not a message that a page may send.
-    """
+    """Convert a message from a page that was read from JSON."""
     if not isinstance(data, dict) or set(data) != {"type", "view"} or data["type"] != _TYPES[ViewMessage]:
         raise MessageError(f'expected {{"type": "view", "view": ...}}, got {_short(data)}')
     return ViewMessage(data["view"])
 
 
 def check_view(view: object) -> dict[str, Any]:
-    """Check the parts of a view, and return them as JSON values.
-
-    Raises:
-        MessageError: a part is unknown, or has the wrong type.
-    """
+    """Check the parts of a view, and return them as JSON values."""
     if not isinstance(view, Mapping):
         raise MessageError(f"a view must be an object that maps names to values, got {type(view).__name__}")
     return {name: _plain_part(name, value) for name, value in view.items()}
@@ -164,7 +140,7 @@ def _counts(value: Any) -> list[int]:
     whole = freeze(value, "it")
     if not isinstance(whole, (tuple, range)) or count(whole) > _MOST_ITEMS:
         raise ValueError
-    return [_count(each) for each in whole]
+    return [_count(item) for item in whole]
 
 
 def _number(value: object) -> int | float:
@@ -188,7 +164,7 @@ def _edit(value: object) -> dict[str, Any]:
 def _edits(value: object) -> list[dict[str, Any]]:
     if not isinstance(value, list) or len(value) > _MOST_ITEMS:
         raise ValueError
-    return [_edit(each) for each in value]
+    return [_edit(edit) for edit in value]
 
 
 _TEXT = (f"a text of at most {_MOST_CHARACTERS} characters", _text)
@@ -233,3 +209,68 @@ def _short(value: object) -> str:
     text = repr(value)
     size = f" ({len(value)} characters)" if isinstance(value, str) else ""
     return text if len(text) <= 60 else f"{text[:60]}...{size}"
+
+
+class Subscriber:
+    """A viewer: its queue of messages. ``wake`` is called from any thread, once, when there are messages to take."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._lock = ForkSafeLock()
+        self._waiting: deque[Message] = deque()
+        self.begun = False
+
+    def put(self, message: Message) -> None:
+        """Add a message; if the queue is full, its older half is dropped."""
+        with self._lock.lock:
+            asleep = not self._waiting
+            self._waiting.append(message)
+            if len(self._waiting) > KEPT:
+                self._waiting = _later_half(self._waiting)
+        if asleep:
+            self._wake()
+
+    def take(self) -> list[Message]:
+        """Return the queued messages in order, and empty the queue."""
+        with self._lock.lock:
+            taken, self._waiting = self._waiting, deque()
+        return list(taken)
+
+
+class Audience:
+    """All viewers. If there are none, sending a message costs almost nothing."""
+
+    def __init__(self) -> None:
+        self.lookers: tuple[Subscriber, ...] = ()
+        self._lock = ForkSafeLock()
+
+    def __reduce__(self) -> tuple[type["Audience"], tuple[()]]:
+        """A copy, such as one of a watched stream, starts without viewers."""
+        return Audience, ()
+
+    def join(self, looker: Subscriber) -> None:
+        """Add a viewer."""
+        with self._lock.lock:
+            self.lookers = (*self.lookers, looker)
+
+    def leave(self, looker: Subscriber) -> None:
+        """Remove a viewer."""
+        with self._lock.lock:
+            self.lookers = tuple(other for other in self.lookers if other is not looker)
+
+    def tell(self, message: Message) -> None:
+        """Send a message to every viewer."""
+        for looker in self.lookers:
+            looker.put(message)
+
+
+def _later_half(waiting: deque[Message]) -> deque[Message]:
+    """Drop the older half of the steps, but keep the view and the state from which the stream continues in front."""
+    every = list(waiting)
+    dropped, kept = every[: len(every) // 2], every[len(every) // 2 :]
+    views = [message.view for message in dropped if isinstance(message, ViewMessage)]
+    last = next((message for message in reversed(dropped) if not isinstance(message, ViewMessage)), None)
+    if isinstance(last, StepMessage):
+        last = BeginMessage(last.t + 1, last.h, last.c)
+    view = ViewMessage({name: value for parts in views for name, value in parts.items()}) if views else None
+    return deque([message for message in (last, view) if message is not None] + kept)

@@ -1,4 +1,4 @@
-"""The page as one text, with its script, styles and boot data, and as one file that also contains models.
+"""The page as one text, from a template, with its script, styles and boot data; and as one file that contains models.
 
 The script, styles and models are deflated and written as base64. A short script unpacks them
 and starts the page. So a server sends everything in one response, and a file needs no network, which its policy also
@@ -16,8 +16,48 @@ from pathlib import Path
 from typing import Any
 
 from hiddenstate.base.files import written_beside
-from hiddenstate.studio import assets, html
-from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio import assets
+from hiddenstate.studio.bundles.bundle import Bundle, as_json
+
+# Markers in the template, each on its own line.
+_HEAD, _BODY = "<!-- head -->", "<!-- body -->"
+
+
+def fill(head: Sequence[str], body: Sequence[str]) -> str:
+    """Insert lines into the template's head, and at the end of its body."""
+    template = assets.text(assets.TEMPLATE)
+    return template.replace(_HEAD, "\n    ".join(head), 1).replace(_BODY, "\n    ".join(body), 1)
+
+
+def data_element(identifier: str, value: Any) -> str:
+    """Return an element with data for a script; nothing in the data can end the element or start another."""
+    text = as_json(value).decode()
+    return script_element(identifier, text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def script_element(identifier: str, text: str) -> str:
+    """Return an element with text for a script; the text must contain no ``<``."""
+    assert "<" not in text
+    return f'<script type="application/json" id="{escaping.escape(identifier)}">{text}</script>'
+
+
+def boot_data(
+    host: str,
+    bundles: Mapping[str, Bundle],
+    view: Mapping[str, Any],
+    live: str = "",
+    index: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the page's boot data; see `Boot` in web/types.ts."""
+    models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
+    return {"host": host, "models": models, "view": view, "live": live, "index": index}
+
+
+def allow_only(**sources: str) -> str:
+    """Return a content security policy that allows only these sources."""
+    allowed = {"default": "'none'", **sources}
+    directives = [f"{name}-src {value}" for name, value in allowed.items()]
+    return "; ".join([*directives, "base-uri 'none'", "form-action 'none'"])
 
 
 def new_nonce() -> str:
@@ -28,32 +68,21 @@ def new_nonce() -> str:
 def policy(nonce: str, **sources: str) -> str:
     """Return the content security policy of a page, which allows its own scripts and styles, and these sources."""
     own = {"script": f"'nonce-{nonce}'", "style": f"'nonce-{nonce}'", "img": "blob: data:"}
-    return html.policy(**own, **sources)
+    return allow_only(**own, **sources)
 
 
 def prepare() -> None:
-    """Pack the script now, so that the first request for the page need not wait.
-
-    Raises:
-        MissingDependencyError: the page could not be built when the package was installed.
-    """
+    """Pack the script now, so that the first request for the page need not wait."""
     _packed_code(assets.state())
 
 
 def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = ()) -> str:
-    """Return the page.
-
-    Args:
-        boot: its boot data.
-        nonce: the nonce of its policy.
-        head: more lines for its head.
-        data: more elements for its body.
-    """
-    return html.fill(
+    """Return the page."""
+    return fill(
         head,
         [
-            html.data("boot", boot),
-            html.packed("code", _packed_code(assets.state())),
+            data_element("boot", boot),
+            script_element("code", _packed_code(assets.state())),
             *data,
             f'<script nonce="{nonce}">{assets.text(assets.LOADER)}</script>',
         ],
@@ -68,27 +97,15 @@ def offline_page(
     live: str = "",
     index: Mapping[str, Any] | None = None,
 ) -> str:
-    """Return the page with these models included.
-
-    Args:
-        bundles: the models by id; the first one is shown.
-        view: the initial view.
-        host: where the page runs: ``file`` or ``notebook``.
-        live: the role of Python while the page is open.
-        index: the data about an index that the page shows; its pages need a server.
-    """
+    """Return the page with these models included."""
     nonce = new_nonce()
     head = [f'<meta http-equiv="Content-Security-Policy" content="{escaping.escape(policy(nonce))}">']
-    data = [html.data(f"bundle-{key}", _parts(bundle)) for key, bundle in bundles.items()]
-    return page(html.boot(host, bundles, view, live, index), nonce, head=head, data=data)
+    data = [data_element(f"bundle-{key}", _parts(bundle)) for key, bundle in bundles.items()]
+    return page(boot_data(host, bundles, view, live, index), nonce, head=head, data=data)
 
 
 def write_page(path: str | Path, text: str) -> None:
-    """Write a page under a temporary name, and rename it.
-
-    Raises:
-        FileNotFoundError: there is no such folder.
-    """
+    """Write a page under a temporary name, and rename it."""
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8", newline="\n")
 

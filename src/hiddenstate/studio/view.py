@@ -1,21 +1,35 @@
 """The studio: the opened models, shown by a server, in a file or in a notebook."""
 
+import html as escaping
+import importlib.util
+import sys
+import threading
+import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import HiddenStateError
 from hiddenstate.nn.streams.stream import Stream
-from hiddenstate.studio.audience import Audience
-from hiddenstate.studio.bundles.bundle import Bundle, assign_ids
+from hiddenstate.studio import assets
+from hiddenstate.studio.bundles.bundle import Bundle, assign_ids, bundle_trace
 from hiddenstate.studio.corpus import CorpusPages, open_answers
 from hiddenstate.studio.live import LiveStream
-from hiddenstate.studio.messages import ViewMessage, check_view
+from hiddenstate.studio.messages import Audience, Subscriber, ViewMessage, check_view, encode, read
+from hiddenstate.studio.page import offline_page, write_page
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
     from hiddenstate.studio.server.serving import Running
     from hiddenstate.studio.server.site import Site
+
+
+HEIGHT = 860  # pixels
+MOST_TRACE_BYTES = 16 * 2**20  # maximum size of a displayed trace, because the notebook stores all of it
+_PAUSE = 1 / 30
+_NO_FRAME = "The studio is not shown here: run this cell, or trust this notebook."
 
 
 class Studio:
@@ -63,8 +77,6 @@ class Studio:
 
     def html(self) -> str:
         """Return the page as one file that runs the models and needs nothing else."""
-        from hiddenstate.studio.page import offline_page
-
         return offline_page(self.bundles, self.view, index=self.about_index)
 
     def save(self, path: str | Path) -> None:
@@ -73,15 +85,12 @@ class Studio:
         Raises:
             FileNotFoundError: there is no such folder.
         """
-        from hiddenstate.studio.page import write_page
-
         write_page(path, self.html())
 
     def site(self) -> "Site":
         """Return the content for a server."""
         optional_package("starlette", "studio", "the studio's server")
-        from hiddenstate.studio.server.site import Site
-        from hiddenstate.studio.server.sockets import Pages
+        from hiddenstate.studio.server.site import Pages, Site
 
         return Site(self.bundles, self.view, self.live, Pages(self.audience, self.hear), corpus=self.corpus)
 
@@ -117,15 +126,11 @@ class Studio:
         Raises:
             MissingDependencyError: anywidget is not installed.
         """
-        from hiddenstate.studio.notebook import make_widget
-
         if self._widget is None:
             self._widget = make_widget(self)
         return self._widget
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        from hiddenstate.studio.notebook import mimebundle
-
         return mimebundle(self)
 
     def __repr__(self) -> str:
@@ -181,29 +186,122 @@ def studio(
     """
     from hiddenstate.studio.bundles.opening import named, opened  # imported on demand, because it loads all models
 
-    given = None
+    answers = None
     if index is not None:
-        given = open_answers(index)
-        models = models or ({given.about()["name"]: given.model()},)
+        answers = open_answers(index)
+        models = models or ({answers.about()["name"]: answers.model()},)
     chosen = named(models)
     options = {"x": x, "hx": hx, "tokens": tokens, "row": row, "path": path}
     bundles = [opened(model, name, **options) for name, model in chosen]
     streams = [
         model if isinstance(model, LiveStream) else LiveStream(model, row) for _, model in chosen[:1] if _runs(model)
     ]
-    made = Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
-    if given is not None:
-        position = given.find_model([model for _, model in chosen])
-        made.corpus = CorpusPages(given, list(made.bundles)[position])
-    return made
+    shown = Studio(bundles, {**({"text": text} if text else {}), **check_view(view or {})}, *streams)
+    if answers is not None:
+        position = answers.find_model([model for _, model in chosen])
+        shown.corpus = CorpusPages(answers, list(shown.bundles)[position])
+    return shown
 
 
 def _runs(model: Any) -> bool:
     return isinstance(model, Stream | LiveStream)
 
 
-def trace_html(trace: Trace) -> str | None:
-    """Return a trace's display data for a notebook, or None if it can't be shown."""
-    from hiddenstate.studio.notebook import trace_html
+def mimebundle(studio: "Studio") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a studio's display data: a widget if anywidget is installed, otherwise a frame."""
+    plain = {"text/plain": repr(studio)}
+    if not _in_kernel():
+        return plain, {}
+    if importlib.util.find_spec("anywidget") is None:
+        return {**plain, "text/html": framed(studio.html())}, {}
+    shown = studio.widget()._repr_mimebundle_()
+    data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+    return {**data, **plain}, metadata
 
-    return trace_html(trace)
+
+def trace_html(trace: Trace) -> str | None:
+    """Return a frame that shows a trace, or None if it is too large to store in a notebook or can't be shown."""
+    if trace.nbytes > MOST_TRACE_BYTES:
+        return None
+    try:
+        return framed(offline_page({"trace": bundle_trace(trace)}, {}))
+    except HiddenStateError:
+        return None
+
+
+def make_widget(studio: "Studio") -> Any:
+    """Make a widget of a studio's page."""
+    widget = _widget_class()(height=HEIGHT)
+    teller = _Teller(studio.audience, widget)
+
+    def heard(_: Any, content: Any, __: Any) -> None:
+        if content == {"type": "page"}:
+            page = offline_page(
+                studio.bundles, studio.view, host="notebook", live=studio.live, index=studio.about_index
+            )
+            widget.send({"type": "page"}, [page.encode()])
+        elif content == {"type": "hello"}:
+            studio.view.setdefault("theme", "auto")  # traits of the notebook, which the page never sends
+            teller.begin(studio.view)
+        else:
+            studio.hear(read(content))
+
+    widget.on_msg(heard)
+    return widget
+
+
+@cache
+def _widget_class() -> Any:
+    anywidget = optional_package("anywidget", "notebook", "the studio in a notebook")
+    traitlets = optional_package("traitlets", "notebook", "the studio in a notebook")
+    members = {"_esm": assets.text(assets.WIDGET), "height": traitlets.Int(HEIGHT).tag(sync=True)}
+    return type("StudioWidget", (anywidget.AnyWidget,), members)
+
+
+class _Teller:
+    """Sends messages to a widget from its own thread, because a running stream occupies the notebook's thread.
+
+    Messages are kept until the page opens, because a notebook that runs all cells opens it only afterwards.
+    """
+
+    def __init__(self, audience: Audience, widget: Any) -> None:
+        self._audience = audience
+        self._widget = widget
+        self._opened, self._ready = threading.Event(), threading.Event()
+        self._looker = Subscriber(self._ready.set)
+        audience.join(self._looker)
+        threading.Thread(target=self._tell, name="hiddenstate widget", daemon=True).start()
+
+    def begin(self, view: Mapping[str, Any]) -> None:
+        """Start sending; a newly opened page first gets the view and the state from which a stream continues."""
+        if self._opened.is_set():
+            self._looker.begun = False
+        self._looker.put(ViewMessage(view))
+        self._opened.set()
+
+    def _tell(self) -> None:
+        while self._widget.comm is not None:
+            if self._opened.wait(1) and self._ready.wait(1):
+                self._ready.clear()
+                for message in self._looker.take():
+                    header, numbers = encode(message)
+                    self._widget.send(header, [numbers])
+                time.sleep(_PAUSE)
+        self._audience.leave(self._looker)
+
+
+def framed(page: str) -> str:
+    """Put a page into a frame, in which its scripts run but can't reach the page around it.
+
+    The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
+    """
+    return (
+        f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '
+        f'style="border: 0" srcdoc="{escaping.escape(page)}">{_NO_FRAME}</iframe>'
+    )
+
+
+def _in_kernel() -> bool:
+    """Whether output is displayed in a notebook rather than a terminal."""
+    python = sys.modules.get("IPython")
+    return python is not None and getattr(python.get_ipython(), "kernel", None) is not None

@@ -1,15 +1,16 @@
-"""Sentences as tensors: encoded once, batched by similar length, with each distinct word spelt once per batch."""
+"""Text as tensors: sentences batched by similar length, each distinct word spelt once; a long text in parallel rows."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import Any
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.text.tokens import Ids
 from hiddenstate.text.vocabulary import PADDING, Vocabulary
 
 # torch's cross entropy ignores targets with this value.
@@ -48,7 +49,7 @@ class Batch:
         """Return the batch on a device."""
         if device == self.words.device:
             return self
-        moved: dict[str, Any] = {n: each.to(device) for n, each in vars(self).items() if isinstance(each, Tensor)}
+        moved: dict[str, Any] = {n: value.to(device) for n, value in vars(self).items() if isinstance(value, Tensor)}
         for name in ("tags", "taught"):
             columns: Mapping[str, Tensor] | None = getattr(self, name)
             moved[name] = columns and {column: values.to(device) for column, values in columns.items()}
@@ -91,38 +92,23 @@ class Encoded:
         lengths = self.lengths[chosen]
         index, beyond = word_index(self.starts[chosen], lengths)
         forms = self.forms[index]
-        distinct, char_index = _numbered(forms, beyond)
+        distinct, numbers = forms[~beyond].unique(return_inverse=True)
         char_lengths = self.char_lengths[distinct]
         return Batch(
             words=self.word_ids[forms].masked_fill_(beyond, PADDING),
             lengths=lengths,
             chars=self.chars[distinct, : int(char_lengths[0])].T,
             char_lengths=char_lengths,
-            char_index=char_index,
-            tags=self._tags(index, beyond),
+            char_index=torch.zeros_like(forms).masked_scatter_(~beyond, numbers),
+            tags=self.tags
+            and {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()},
             context=None if self.context is None else word_rows(self.context, index, beyond),
-            taught=self.taught and {column: word_rows(each, index, beyond) for column, each in self.taught.items()},
+            taught=self.taught and {column: word_rows(shares, index, beyond) for column, shares in self.taught.items()},
         )
-
-    def _tags(self, index: Tensor, beyond: Tensor) -> dict[str, Tensor] | None:
-        if self.tags is None:
-            return None
-        return {column: ids[index].masked_fill_(beyond, IGNORED_TAG) for column, ids in self.tags.items()}
-
-
-def _numbered(forms: Tensor, beyond: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the distinct forms within sentences, and for each word the index of its form."""
-    distinct, numbers = forms[~beyond].unique(return_inverse=True)
-    return distinct, torch.zeros_like(forms).masked_scatter_(~beyond, numbers)
 
 
 def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the index of each word of N sentences, ``[T, N]``, and whether it is beyond the sentence's end.
-
-    Args:
-        starts: ``[N]``, where the sentences begin among all words.
-        lengths: ``[N]``; beyond a sentence's end the index is 0.
-    """
+    """Return the index ``[T, N]`` of each word of N sentences that start there, 0 beyond an end; and what is beyond."""
     steps = torch.arange(int(lengths.max()))[:, None]
     beyond = steps >= lengths
     return (starts + steps).masked_fill_(beyond, 0), beyond
@@ -158,9 +144,9 @@ def check_sentences(sentences: Iterable[Sequence[str]]) -> list[tuple[str, ...]]
 
 def check_words(words: Collection[str]) -> None:
     """Raise ArgumentTypeError or ArgumentError if one of the words is not a string, or is empty."""
-    for odd in words if any(not issubclass(kind, str) for kind in {*map(type, words)}) else ():
-        if not isinstance(odd, str):
-            raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
+    if not all(issubclass(kind, str) for kind in {*map(type, words)}):
+        odd = next(word for word in words if not isinstance(word, str))
+        raise ArgumentTypeError(f"a sentence has {odd!r:.60} among its words, expected strings")
     if "" in words:
         raise ArgumentError("a batch needs words of at least one character, got ''")
 
@@ -293,3 +279,77 @@ def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator
 def _shuffled(count: int, generator: torch.Generator) -> list[int]:
     order: list[int] = torch.randperm(count, generator=generator).tolist()
     return order
+
+
+# As in Merity et al. (2018), the number of steps varies a little and is sometimes halved, so that the borders move.
+_HALVED, _SPREAD, _FEWEST = 0.05, 5.0, 5
+
+
+class Span(NamedTuple):
+    """Time steps of a batch, from ``start`` to before ``stop``."""
+
+    start: int
+    stop: int
+
+
+class Rows:
+    """N parallel pieces of a text, L tokens each; the tokens after the first ``N * L`` are dropped.
+
+    Args:
+        ids: the text, M tokens.
+        rows: the number of rows, N.
+        start: the id that precedes the text.
+
+    Raises:
+        ArgumentError: there are fewer tokens than rows.
+
+    >>> import numpy as np
+    >>> rows = Rows(np.arange(1, 8, dtype=np.int32), rows=2, start=0)
+    >>> inputs, targets = rows.read(Span(0, 3))
+    >>> inputs.T.tolist(), targets.T.tolist()
+    ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
+    """
+
+    def __init__(self, ids: Ids, rows: int, start: int) -> None:
+        if rows < 1 or len(ids) < rows:
+            raise ArgumentError(
+                f"a text of {len(ids)} tokens can't be read as {rows} rows; use fewer rows, or more text"
+            )
+        text = torch.cat([torch.tensor([start], dtype=torch.int32), torch.from_numpy(ids)])
+        self.length = len(ids) // rows
+        # Views that overlap by one token: a row's last target is the next row's first input.
+        self._rows = text.unfold(0, self.length + 1, self.length)[:rows].T
+
+    def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+        """Return inputs ``[T, N]`` and, one step later, targets ``[T, N]``, as int64."""
+        ids = self._rows[span.start : span.stop + 1, rows].long()
+        return ids[:-1].contiguous(), ids[1:].contiguous()
+
+
+def spans(length: int, steps: int, generator: torch.Generator | None = None) -> list[Span]:
+    """Split L time steps into spans of ``steps``, or of about as many with a generator.
+
+    Raises:
+        ArgumentError: ``steps`` is below 1.
+
+    >>> spans(5, 2)
+    [Span(start=0, stop=2), Span(start=2, stop=4), Span(start=4, stop=5)]
+    """
+    if steps < 1:
+        raise ArgumentError(f"a span needs at least 1 step, got {steps}")
+    borders = [0]
+    for size in _sizes(steps, generator):
+        if borders[-1] >= length:
+            break
+        borders.append(min(borders[-1] + size, length))
+    return [Span(start, stop) for start, stop in pairwise(borders)]
+
+
+def _sizes(steps: int, generator: torch.Generator | None) -> Iterator[int]:
+    while True:
+        if generator is None:
+            yield steps
+            continue
+        middle = steps / 2 if torch.rand((), generator=generator) < _HALVED else steps
+        drawn = middle + _SPREAD * float(torch.randn((), generator=generator))
+        yield max(min(_FEWEST, steps), round(drawn))

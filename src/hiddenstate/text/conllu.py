@@ -98,12 +98,12 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-    text, number, found = _unified(text), first_line, list[Sentence]()
+    text, number, sentences = _unified(text), first_line, list[Sentence]()
     for piece in _pieces(text):
         table = read_table(piece)
-        found += table.sentences() if table else _by_block(piece, name, number)
+        sentences += table.sentences() if table else _by_block(piece, name, number)
         number += piece.count("\n")
-    return found
+    return sentences
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -116,25 +116,19 @@ def _pieces(text: str) -> Iterator[str]:
         start = end
 
 
-def _by_block(text: str, name: str, number: int) -> list[Sentence]:
+def _by_block(text: str, name: str, number: int) -> Iterator[Sentence]:
     """Read a text, whose first line has this number, sentence by sentence."""
-    found = list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
     for block in text.split("\n\n"):
         lines = block.strip("\n")
         if lines:
             leading = len(block) - len(block.lstrip("\n"))
-            found.append(_checked_sentence(lines.split("\n"), name, number + leading))
+            yield _checked_sentence(lines.split("\n"), name, number + leading)
         number += block.count("\n") + 2
-    return found
 
 
 class Table:
-    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill.
-
-    Attributes:
-        forms: the words of each sentence.
-    """
+    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill."""
 
     def __init__(
         self, text: str, bounds: "NDArray[np.intp]", counts: Iterable[int], is_word: "NDArray[np.bool_]"
@@ -146,11 +140,7 @@ class Table:
         self.forms: list[tuple[str, ...]] = [tuple(islice(forms, count)) for count in counts]
 
     def text(self, columns: Mapping[str, Sequence[str]]) -> str:
-        """Return the text with a tag for each word in these columns, and with one blank line after each sentence.
-
-        Raises:
-            ArgumentError: there are not as many tags as words.
-        """
+        """Return the text with a tag for each word in these columns, and with one blank line after each sentence."""
         text = (self._filled(columns) if columns else self._text).strip("\n") + "\n\n"
         while "\n\n\n" in text:
             text = text.replace("\n\n\n", "\n\n")
@@ -161,11 +151,11 @@ class Table:
         for tags in columns.values():
             if len(tags) != len(bounds):
                 raise ArgumentError(f"{len(bounds)} words need one tag each, got {len(tags)}")
-        given = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
-        first, last = min(given), max(given)
+        new = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
+        first, last = min(new), max(new)
         # All cells from the first column to the last are replaced, because the columns are mostly neighbours: so the
         # text between them is cut out once for each word.
-        cells = [given.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
+        cells = [new.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
         starts, ends = [0, *bounds[:, last + 1].tolist()], [*(bounds[:, first] + 1).tolist(), len(text)]
         pieces = [""] * (2 * len(starts) - 1)
         pieces[::2] = [text[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -174,16 +164,16 @@ class Table:
 
     def sentences(self) -> list[Sentence]:
         """Return the sentences."""
-        found, at = list[Sentence](), 0
+        sentences, at = list[Sentence](), 0
         for forms, text in zip(self.forms, self.text({})[:-2].split("\n\n"), strict=True):
             lines = tuple(text.split("\n"))
             first = next(k for k, line in enumerate(lines) if line[0] != "#")
             places: Sequence[int] = range(first, len(lines))
             if len(places) != len(forms):
                 places = _as_range((first + self._is_word[at : at + len(places)].nonzero()[0]).tolist())
-            found.append(Sentence(forms, lines, places))
+            sentences.append(Sentence(forms, lines, places))
             at += len(lines) - first
-        return found
+        return sentences
 
 
 def read_table(text: str) -> Table | None:
@@ -316,15 +306,7 @@ def with_tags(
 
 
 def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> str:
-    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns.
-
-    Args:
-        parsed: the sentences.
-        columns: for each column, the tags of all words.
-
-    Raises:
-        ArgumentError: there are not as many tags as words.
-    """
+    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns."""
     if isinstance(parsed, Table):
         return parsed.text(columns)
     ends = [0, *accumulate(map(len, parsed))]

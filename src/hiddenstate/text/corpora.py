@@ -37,7 +37,7 @@ class Remote(NamedTuple):
         return self.path.rpartition("/")[2]
 
 
-class Part(NamedTuple):
+class CorpusPart(NamedTuple):
     """The train, dev or test part: a file, or its characters from ``start`` to ``stop``, as fractions."""
 
     file: str
@@ -63,7 +63,7 @@ class Corpus:
     source: str
     address: str
     files: tuple[Remote, ...]
-    parts: Mapping[str, Part]
+    parts: Mapping[str, CorpusPart]
 
     @property
     def size(self) -> int:
@@ -83,7 +83,7 @@ def _treebank(
         source=f"https://github.com/{page}",
         address=f"https://raw.githubusercontent.com/{page}/{commit}/",
         files=tuple(Remote(names[part], *known) for part, known in files.items()),
-        parts={part: Part(name) for part, name in names.items()},
+        parts={part: CorpusPart(name) for part, name in names.items()},
     )
 
 
@@ -109,9 +109,9 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
         files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
         # Other projects test on the last tenth. It continues the play before it, so that play is used for training.
         parts={
-            "train": Part("input.txt", 0.05, 0.9),
-            "dev": Part("input.txt", 0, 0.05),
-            "test": Part("input.txt", 0.9, 1),
+            "train": CorpusPart("input.txt", 0.05, 0.9),
+            "dev": CorpusPart("input.txt", 0, 0.05),
+            "test": CorpusPart("input.txt", 0.9, 1),
         },
     ),
     "wikitext-2": Corpus(
@@ -125,27 +125,19 @@ CORPORA: Mapping[str, Corpus] = MappingProxyType({
             Remote("valid.txt", "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8", 1_121_681),
             Remote("test.txt", "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0", 1_256_449),
         ),
-        parts={"train": Part("train.txt"), "dev": Part("valid.txt"), "test": Part("test.txt")},
+        parts={"train": CorpusPart("train.txt"), "dev": CorpusPart("valid.txt"), "test": CorpusPart("test.txt")},
     ),
 })  # fmt: skip
 
 
 def cache_folder() -> Path:
-    """Return the folder of the corpora: ``$HIDDENSTATE_CACHE``, or the system's cache folder.
-
-    Raises:
-        MissingDependencyError: pooch is not installed.
-    """
+    """Return the folder of the corpora: ``$HIDDENSTATE_CACHE``, or the system's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path(_pooch().os_cache("hiddenstate"))
 
 
 def corpus(name: str) -> Corpus:
-    """Return the description of a corpus.
-
-    Raises:
-        ArgumentError: no corpus has this name.
-    """
+    """Return the description of a corpus."""
     if name not in CORPORA:
         raise ArgumentError(
             f"there is no corpus named {name!r}; the corpora are {' '.join(CORPORA)} (a path also works)"
@@ -177,30 +169,36 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
     for file in known.files:
         _fetch(known, file, folder)
     if out is not None:
-        folder = _copied(known, folder, Path(out))
+        cached, folder = folder, Path(out)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        for file in known.files:
+            refuse_link(folder / file.name)
+            with written_beside(folder / file.name) as beside:
+                shutil.copyfile(cached / file.name, beside)
     _write(folder / ABOUT, _about(known))
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
 
-def corpus_path(given: StrPath) -> Path:
+def corpus_path(path: StrPath) -> Path:
     """Return a path unchanged; for a part of a corpus, such as ``wikitext-2:train``, download it and return its path.
 
     Raises:
         ArgumentError: the corpus has no such part.
         DownloadError, FileFormatError, MissingDependencyError, FileWriteError: see `get`.
     """
-    if not names_corpus(given):
-        return Path(given)
-    name, _, part = str(given).partition(":")
+    if not names_corpus(path):
+        return Path(path)
+    name, _, part = str(path).partition(":")
     if part not in CORPORA[name].parts:
-        parts = " ".join(f"{name}:{each}" for each in CORPORA[name].parts)
-        raise ArgumentError(f"{str(given)!r} is not a part of a corpus; the parts are {parts}")
+        parts = " ".join(f"{name}:{known}" for known in CORPORA[name].parts)
+        raise ArgumentError(f"{str(path)!r} is not a part of a corpus; the parts are {parts}")
     return get(name)[part]
 
 
-def names_corpus(given: StrPath) -> bool:
+def names_corpus(path: StrPath) -> bool:
     """Whether this names a corpus or a part of one, rather than an existing file."""
-    return str(given).partition(":")[0] in CORPORA and not Path(given).exists()
+    return str(path).partition(":")[0] in CORPORA and not Path(path).exists()
 
 
 def is_cached(name: str) -> bool:
@@ -220,7 +218,10 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
     by_hand = f"or get it by hand and put it into {folder}"
     try:
         with writing(folder):
-            _retrieve(pooch, url, file, folder)
+            try:
+                pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
+            except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
+                raise (error.__cause__ if error.errno is None else None) or error from None
     except RequestException as error:
         raise DownloadError(
             f"{url} could not be downloaded ({error}); try again with a network connection, {by_hand}"
@@ -229,24 +230,7 @@ def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
         raise FileFormatError(f"the file from {url} is not the expected one: {error}") from error
 
 
-def _retrieve(pooch: Any, url: str, file: Remote, folder: Path) -> None:
-    try:
-        pooch.retrieve(url, f"sha256:{file.sha256}", fname=file.name, path=folder)
-    except PermissionError as error:  # if it concerns a folder, only its cause has the system's error number
-        raise (error.__cause__ if error.errno is None else None) or error from None
-
-
-def _copied(known: Corpus, folder: Path, out: Path) -> Path:
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    for file in known.files:
-        refuse_link(out / file.name)
-        with written_beside(out / file.name) as beside:
-            shutil.copyfile(folder / file.name, beside)
-    return out
-
-
-def _part(folder: Path, name: str, part: Part) -> Path:
+def _part(folder: Path, name: str, part: CorpusPart) -> Path:
     """Return the path of a part; if it is a share of a file, that share is extracted first."""
     whole = folder / part.file
     if (part.start, part.stop) == (0, 1):
@@ -266,9 +250,9 @@ def _write(path: Path, text: str) -> None:
 
 def _about(known: Corpus) -> str:
     files = "".join(f"{file.name}: {known.address}{file.path} sha256 {file.sha256}\n" for file in known.files)
-    cut = (f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n" for name, part in _cuts(known))
-    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{''.join(cut)}"
-
-
-def _cuts(known: Corpus) -> list[tuple[str, Part]]:
-    return [(name, part) for name, part in known.parts.items() if (part.start, part.stop) != (0, 1)]
+    cuts = "".join(
+        f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n"
+        for name, part in known.parts.items()
+        if (part.start, part.stop) != (0, 1)
+    )
+    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{cuts}"

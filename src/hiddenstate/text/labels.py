@@ -10,16 +10,9 @@ from hiddenstate.errors import ArgumentTypeError
 
 
 def label_names(labels: object, name: str) -> tuple[str | None, ...]:
-    """Return the labels of a sequence's steps as text; None for steps without a label.
+    """Return the labels of a sequence's steps, called ``name`` in messages, as text; None for steps without a label.
 
     Integers and bools are names of classes. Measured numbers are not: each value would be a class of its own.
-
-    Args:
-        labels: a sequence of labels, or an array or a tensor of integers.
-        name: the name of the argument, for error messages.
-
-    Raises:
-        ArgumentTypeError: it is not a sequence, or a label is a number other than an integer.
     """
     if isinstance(labels, Tensor):
         check_memory(labels, name)

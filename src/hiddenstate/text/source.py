@@ -36,14 +36,6 @@ def read_chunks(source: Source, size: int = CHUNK) -> Iterator[str]:
     r"""Yield the text of a UTF-8 file or an open stream in pieces, as it arrives.
 
     A byte-order mark is removed, and every line end (``\r\n`` and ``\r`` too) becomes ``\n``.
-
-    Args:
-        source: a path, or an open stream of text or bytes.
-        size: the maximum number of bytes (characters for a text stream) to read at a time.
-
-    Raises:
-        FileFormatError: it is not UTF-8; the text before the error was yielded.
-        OSError: the file cannot be read.
     """
     newlines, first = io.IncrementalNewlineDecoder(None, translate=True), True
     for chunk in _decoded(source, size):

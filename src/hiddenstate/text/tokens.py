@@ -86,13 +86,12 @@ class Tokens:
             FileFormatError: it is empty, or not UTF-8.
             OSError: it cannot be read.
         """
-        found = [self.ids(pieces) for pieces in split(self.level, read_chunks(source), whole_lines=True)]
-        return _joined(found, source)
+        pieces = split(self.level, read_chunks(source), whole_lines=True)
+        return _joined([*map(self.ids, pieces)], source)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of a text, whose last line may be incomplete."""
-        found = [self.ids(pieces) for pieces in split(self.level, [text])]
-        return np.concatenate(found) if found else np.empty(0, np.int32)
+        return np.concatenate([np.empty(0, np.int32), *map(self.ids, split(self.level, [text]))])
 
     def text_of(self, ids: Iterable[int], after: int | None = None) -> str:
         """Return the text of some ids that follow the id ``after``; if None, they start a line."""
@@ -158,8 +157,8 @@ def learn(source: Source, level: str, minimum: int = 1, most: int = 0) -> tuple[
     if level not in LEVELS:
         raise ArgumentError(f"level must be one of {' '.join(LEVELS)}, got {level!r}")
     pieces = split(level, read_chunks(source), whole_lines=True)
-    seen, found = _seen_characters(pieces) if level == "char" else _seen_words(pieces)
-    ids = _joined(found, source)
+    seen, parts = _seen_characters(pieces) if level == "char" else _seen_words(pieces)
+    ids = _joined(parts, source)
     counts = np.bincount(ids, minlength=len(seen)).tolist()
     known = [k for k, token in enumerate(seen) if counts[k] >= minimum and (level == "char" or token != UNKNOWN_TOKEN)]
     order = heapq.nsmallest(most - 1 if most else len(known), known, key=lambda k: (-counts[k], seen[k]))
@@ -201,22 +200,22 @@ def _words(chunks: Iterable[str], whole_lines: bool) -> Iterator[list[str]]:
 
 def _seen_characters(pieces: Iterable[Pieces]) -> tuple[list[str], list[Ids]]:
     """Return the distinct characters, and the text as their indices."""
-    points = [code_points("".join(piece)) for piece in pieces]
+    points = [code_points("".join(part)) for part in pieces]
     there = np.zeros(_CODE_POINTS, np.bool_)
-    for each in points:
-        there[each] = True
+    for piece in points:
+        there[piece] = True
     numbers = np.cumsum(there, dtype=np.int32) - 1
-    return [chr(point) for point in np.flatnonzero(there)], [numbers[each] for each in points]
+    return [chr(point) for point in np.flatnonzero(there)], [numbers[piece] for piece in points]
 
 
 def _seen_words(pieces: Iterable[Pieces]) -> tuple[list[str], list[Ids]]:
     numbers: defaultdict[str, int] = defaultdict()
     numbers.default_factory = numbers.__len__
-    found = [np.fromiter(map(numbers.__getitem__, words), np.int32, len(words)) for words in pieces]
-    return list(numbers), found
+    parts = [np.fromiter(map(numbers.__getitem__, words), np.int32, len(words)) for words in pieces]
+    return list(numbers), parts
 
 
-def _joined(found: Sequence[Ids], source: Source) -> Ids:
-    if not found:
+def _joined(parts: Sequence[Ids], source: Source) -> Ids:
+    if not parts:
         raise FileFormatError(f"{describe_source(source)}: there is no text in it")
-    return np.concatenate(found)
+    return np.concatenate(parts)

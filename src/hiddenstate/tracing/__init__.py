@@ -4,9 +4,9 @@
 - `record_spec.py`: converts the options of a trace to a `RecordSpec`, and a result to a trace
 - `traceable.py`: the base class of layers whose calls can be recorded
 - `recorders.py`: the active recorders, for one LSTM or a whole model
-- `models.py`, `model_recorder.py`: traces of whole models by module path: `hs.trace`, `ModelTrace`; one recorded run
-- `as_written.py`: blocks in which compiled code runs uncompiled
-- `join.py`: joins the traces of consecutive calls; `cut_states.py`: the states discarded by resets
-- `unit_step.py`: one unit at one step, with its equations; `summary.py`: statistics of a trace for each step
-- `tables.py`, `plots.py`, `files.py`: traces as tables and labelled arrays, as plots, and as files
+- `models.py`: traces of whole models by module path: `hs.trace`, `ModelTrace`
+- `model_recorder.py`: one recorded run of a model; joins the traces of consecutive calls
+- `unit_step.py`: one unit at one step, with its equations
+- `views.py`: tables and labelled arrays, a summary of each step, the states discarded by resets
+- `plots.py`, `files.py`: traces as plots, and as files
 """

@@ -109,8 +109,8 @@ def _wrong_data(record: Record) -> Iterator[str]:
     if record.layout not in ("TN", "NT", "T"):
         yield f"layout must be TN, NT or T, got {record.layout!r:.50}"
     if h0.dim() != 3 or c0.dim() != 3 or not h0.shape[2] or not c0.shape[2]:
-        said = "h0 and c0" if len(initial) > 1 else "h0"
-        yield f"{said} must be [L*D, N, units], got {' and '.join(str(list(part.shape)) for part in initial)}"
+        names = "h0 and c0" if len(initial) > 1 else "h0"
+        yield f"{names} must be [L*D, N, units], got {' and '.join(str(list(part.shape)) for part in initial)}"
     if not _is_count(record.num_layers, len(h0)) or record.num_layers * (1 + record.bidirectional) != len(h0):
         yield f"num_layers must match h0, which has shape {list(h0.shape)}, got {record.num_layers!r:.50}"
     last = -1
@@ -120,7 +120,7 @@ def _wrong_data(record: Record) -> Iterator[str]:
         last = step
     for name in record.values:
         parse_place(name, *record.layers)
-    known = {each.name for each in record.layers.directions}
+    known = {track.name for track in record.layers.directions}
     for name in record.carried.keys() - known:
         yield f"there is no layer and direction {name!r:.50}"
 
@@ -170,8 +170,8 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
 
 
 def _wrong_types(record: Record) -> Iterator[str]:
-    given = (record.state, record.initial, *(() if record.reset_to is None else (record.reset_to,)))
-    states = [part for state in given for part in record.layers.cell.parts_of(state)]
+    tuples = (record.state, record.initial, *(() if record.reset_to is None else (record.reset_to,)))
+    states = [part for state in tuples for part in record.layers.cell.parts_of(state)]
     numbers = [record.out, *states, *record.values.values(), *record.carried.values()]
     if not all(isinstance(value, Tensor) and value.is_floating_point() for value in numbers):
         yield "states and values must be of a floating-point type"

@@ -1,22 +1,121 @@
-"""Records one run of a model: chooses modules and places, and collects the traces of their calls."""
+"""Records one run of a model: chooses modules and places, collects the traces of their calls, joins successive ones."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from itertools import accumulate
+from typing import Any, NamedTuple
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.base.indexing import FrozenIndex, Index, ascending, freeze, resolve
 from hiddenstate.base.messages import shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.structure.names import has_place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
-from hiddenstate.tracing.join import chained, narrowed
-from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming
+from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
+from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming, resolve_tokens
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import Traceable, find_recordable
+
+
+def chained(calls: Sequence[Trace]) -> list[Trace]:
+    """Join successive calls into one trace as long as each continues from the final state of the previous one."""
+    chains: list[list[Trace]] = []
+    for call in calls:
+        if chains and goes_on(chains[-1][-1], call):
+            chains[-1].append(call)
+        else:
+            chains.append([call])
+    return [joined(chain) for chain in chains]
+
+
+def goes_on(before: Trace, after: Trace) -> bool:
+    """Whether a call began with the final state of another call, so that both are pieces of one sequence.
+
+    Always False for bidirectional calls, because a reverse direction reads the later piece first, and for rows with
+    lengths.
+    """
+    if before.bidirectional or before.lengths is not None or after.lengths is not None:
+        return False
+    if (before.layout, before.names, set(before.carried)) != (after.layout, after.names, set(after.carried)):
+        return False
+    cell = before.layers.cell
+    left = [part[:, None] if before.layout == "T" else part for part in cell.parts_of(before.state)]
+    return all(_same(a, b) for a, b in zip(left, cell.parts_of(after.initial), strict=True))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    alike = (a.shape, a.dtype, a.device) == (b.shape, b.dtype, b.device)
+    return alike and torch.allclose(a.detach(), b.detach(), rtol=0, atol=0, equal_nan=True)
+
+
+def joined(chain: Sequence[Trace]) -> Trace:
+    """Return one trace of calls that each continue from the previous one."""
+    first, last = chain[0], chain[-1]
+    if len(chain) == 1:
+        return first
+    starts = accumulate((call.length for call in chain), initial=0)
+    outs = [call.out for call in chain if isinstance(call.out, Tensor)]  # none is packed: packed calls have lengths
+    return replace(
+        first,
+        out=torch.cat(outs, dim=1 if first.layout == "NT" else 0),
+        state=last.state,
+        values={name: torch.cat([call.values[name] for call in chain]) for name in first.values},
+        carried={name: torch.cat([call.carried[name] for call in chain]) for name in first.carried},
+        steps=tuple(start + t for start, call in zip(starts, chain, strict=False) for t in call.steps),
+        length=sum(call.length for call in chain),
+        reset=_joined_reset(chain),
+        tokens=_joined_tokens(chain),
+        reset_to=_joined_reset_to(chain),
+    )
+
+
+def _joined_reset(chain: Sequence[Trace]) -> Tensor | None:
+    if all(call.reset is None for call in chain):
+        return None
+    device = chain[0].initial[0].device  # the states are pairs or tensors
+    none = [torch.zeros(call.length, call.batch, dtype=torch.bool, device=device) for call in chain]
+    return torch.cat([other if call.reset is None else call.reset for call, other in zip(chain, none, strict=True)])
+
+
+def _joined_reset_to(chain: Sequence[Trace]) -> Any:
+    """Return the states after all borders, for each step and row; zeros for calls without ``reset_to``."""
+    if all(call.reset_to is None for call in chain):
+        return None
+    cell = chain[0].layers.cell
+    return cell.as_given([torch.cat([_by_step(call, k) for call in chain], dim=1) for k in range(len(cell.carried))])
+
+
+def _by_step(call: Trace, k: int) -> Tensor:
+    cell, count = call.layers.cell, call.length * call.batch
+    initial = cell.parts_of(call.initial)[k]
+    if call.reset_to is None:
+        return initial.new_zeros(len(initial), count, initial.shape[2])
+    states = cell.parts_of(call.reset_to)[k]
+    return states if states.shape[1] == count else states.repeat(1, call.length, 1)
+
+
+def _joined_tokens(chain: Sequence[Trace]) -> tuple[tuple[str, ...], ...] | None:
+    tokens = [call.tokens for call in chain if call.tokens is not None]
+    if len(tokens) < len(chain):
+        return None
+    return tuple(tuple(word for piece in row for word in piece) for row in zip(*tokens, strict=True))
+
+
+def narrowed(trace: Trace, steps: FrozenIndex, tokens: Tokens | None) -> Trace:
+    """Return a trace reduced to the chosen steps, with a token for each; all of its steps must have been recorded."""
+    times = ascending(resolve(steps, trace.length, "steps"))
+    if not times:
+        raise ArgumentError(f"nothing to record: 0 of {trace.length} steps (steps=)")
+    every = len(times) == trace.length
+    return replace(
+        trace,
+        values=trace.values if every else {name: value[list(times)] for name, value in trace.values.items()},
+        steps=tuple(times),
+        tokens=resolve_tokens(tokens, trace.length, trace.batch, None),
+    )
+
 
 THEIRS = (nn.LSTM, nn.LSTMCell, nn.GRU, nn.GRUCell, nn.RNN, nn.RNNCell)
 MOST_PATHS = 8  # maximum number of paths listed in a message
@@ -30,18 +129,12 @@ class Chosen(NamedTuple):
 
 
 def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
-    """Find the modules to record: all, or those at or under one of the paths.
-
-    Raises:
-        ArgumentTypeError: the model is not a module, or the paths are not a list.
-        ArgumentError: the model contains no layer or cell of ours.
-        NameUnknownError: there is no layer or cell at or under a path.
-    """
+    """Find the modules to record: all, or those at or under one of the paths."""
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
     every = list(model.named_modules(remove_duplicate=False))
-    found = {path: find_recordable(module) for path, module in every}
-    ours = {path: traceable for path, traceable in found.items() if traceable is not None}
+    recordable = {path: find_recordable(module) for path, module in every}
+    ours = {path: traceable for path, traceable in recordable.items() if traceable is not None}
     theirs = tuple(path for path, module in every if isinstance(module, THEIRS) and path not in ours)
     if not ours:
         raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
@@ -63,15 +156,15 @@ def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
 
 
 def _under(path: str, ours: Mapping[str, Traceable], theirs: Sequence[str]) -> list[Traceable]:
-    found = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
-    if not found:
+    below = [module for other, module in ours.items() if not path or f"{other}.".startswith(f"{path}.")]
+    if not below:
         hint = (
             " (that is torch's own: open a block with hs.accelerate(), or convert the model)" if path in theirs else ""
         )
         raise NameUnknownError(
             f"no hiddenstate layer or cell at or under {path!r}{hint}: the model has {list_paths(ours)}"
         )
-    return found
+    return below
 
 
 def record_specs(
@@ -82,25 +175,22 @@ def record_specs(
     tokens: Tokens | Mapping[str, Tokens] | None,
     limit: int | None,
 ) -> dict[Traceable, TraceOptions]:
-    """Return what to record of each module; modules with none of the places are omitted.
-
-    Raises:
-        NameUnknownError: no module has a place, or tokens are for an unknown path.
-        ArgumentTypeError: ``keep`` is not a list.
-        ArgumentError: there is nothing to record.
-    """
+    """Return what to record of each module; modules with none of the places are omitted."""
     by_path = tokens if isinstance(tokens, Mapping) else dict.fromkeys(chosen.modules, tokens)
     unknown = [path for path in by_path if path not in chosen.modules]
     if unknown:
         raise NameUnknownError(
             f"tokens are for {list_paths(unknown)}, but the recorded modules are {list_paths(chosen.modules)}"
         )
-    words = {chosen.modules[path]: given for path, given in by_path.items()}
+    words = {chosen.modules[path]: own for path, own in by_path.items()}
     names: dict[Traceable, str] = {}
     for path, module in chosen.modules.items():
         names.setdefault(module, list_paths([path]))
     places = _places_by_module(chosen.modules, keep)
-    return {m: TraceOptions(kept, steps, pre, words.get(m), limit, names[m]) for m, kept in places.items()}
+    return {
+        module: TraceOptions(kept, steps, pre, words.get(module), limit, names[module])
+        for module, kept in places.items()
+    }
 
 
 def _places_by_module(
@@ -116,17 +206,17 @@ def _places_by_module(
         raise ArgumentError("nothing to record: keep= is empty")
     for name in wanted:
         path, place = split_path(name) if isinstance(name, str) else ("", name)
-        meant = [one for at, one in modules.items() if not path or at == path]
-        having = [one for one in meant if has_place(place, *one._traced_layers())]
+        meant = [layer for at, layer in modules.items() if not path or at == path]
+        having = [layer for layer in meant if has_place(place, *layer._traced_layers())]
         if not having:
             raise _unknown_place(name, path, modules)
-        for one in having:
-            kept[one][place] = None
+        for layer in having:
+            kept[layer][place] = None
     return {module: list(names) for module, names in kept.items() if names}
 
 
 def _unknown_place(name: str, path: str, modules: Mapping[str, Traceable]) -> NameUnknownError:
-    layers = {at: one._traced_layers() for at, one in modules.items()}
+    layers = {at: module._traced_layers() for at, module in modules.items()}
     if not path:
         try:
             parse_place(name, *max(layers.values(), key=lambda each: len(each.directions)))
@@ -142,7 +232,7 @@ def list_paths(paths: Iterable[str]) -> str:
 
 
 @dataclass(eq=False)
-class Run:
+class ModelRecording:
     """Records every call of some modules and keeps the traces."""
 
     asked: Mapping[Traceable, TraceOptions]

@@ -1,5 +1,6 @@
-"""Traces of whole models: records every LSTM and cell inside in one run."""
+"""Traces of whole models: records every LSTM and cell inside in one run, as plain Python even if it is compiled."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -8,16 +9,58 @@ from typing import Any
 
 from torch import nn
 
+from hiddenstate.base.forks import in_forked_children
 from hiddenstate.base.indexing import Index, freeze
+from hiddenstate.base.native_module import InForce, Switch
+from hiddenstate.base.scoped import Block
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.names import split_path
-from hiddenstate.structure.paths import at_path
-from hiddenstate.tracing.as_written import as_written
-from hiddenstate.tracing.join import goes_on, joined
-from hiddenstate.tracing.model_recorder import MOST_PATHS, Run, chosen_modules, list_paths, record_specs
+from hiddenstate.structure.names import at_path, split_path
+from hiddenstate.tracing.model_recorder import (
+    MOST_PATHS,
+    ModelRecording,
+    chosen_modules,
+    goes_on,
+    joined,
+    list_paths,
+    record_specs,
+)
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, Tokens
 from hiddenstate.tracing.recorders import requesting, watching
 from hiddenstate.tracing.trace import Trace
+
+# The stance of torch's compiler while any block is open, which all threads share, and the open blocks.
+_stance: Switch | None = None
+_blocks: "list[InForce[None]]" = []
+
+
+def as_written() -> Block:
+    """Return a context manager in which nothing runs compiled.
+
+    A function compiled with ``fullgraph=True`` can't be recorded.
+    """
+    # If torch's compiler is not loaded, nothing is compiled, and loading it would take seconds.
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    if compiler is None:
+        return Block()
+    compiler._set_stance(compiler._stance)  # raises if called inside a compiled function, in any thread
+    return Block(_blocks, (None,), (_forced_eager(compiler),))
+
+
+def _forced_eager(compiler: Any) -> Switch:
+    # `torch.compiler.set_stance` runs several lines of Python, which Ctrl-C could interrupt midway.
+    global _stance
+    if _stance is None:
+        _stance = Switch(vars(compiler), "_stance", compiler.DynamoStance("force_eager"))
+    return _stance
+
+
+def _end_all() -> None:
+    """In a forked process, end the blocks of threads that do not exist there."""
+    for block in [*_blocks]:
+        block.close()
+
+
+in_forked_children(_end_all)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,8 +140,8 @@ class ModelTrace(Mapping[str, Trace]):
     @property
     def nbytes(self) -> int:
         """The size of the recorded values in bytes."""
-        each = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
-        return sum(each.values())
+        sizes = {id(call): call.nbytes for calls in self.by_path.values() for call in calls}
+        return sum(sizes.values())
 
     # Runs are compared by identity, like traces, because the mapping's comparison would compare tensors.
     __eq__ = object.__eq__
@@ -183,7 +226,7 @@ def trace(
         ShapeError, IndexRangeError: tokens or steps do not fit a call; the message names the module.
     """
     chosen = chosen_modules(model, paths)
-    run = Run(record_specs(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
+    run = ModelRecording(record_specs(chosen, keep, freeze(steps, "steps"), pre, tokens, limit))
     with requesting(run), watching(run.miss), as_written():
         out = (model if call is None else call)(*args, **kwargs)
     run.warn_of_nothing(chosen.modules)

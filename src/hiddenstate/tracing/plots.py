@@ -15,8 +15,7 @@ from hiddenstate.base.figures import Picture, shortened, text_width
 from hiddenstate.base.indexing import resolve
 from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.names import LayerDirection, Place, parse_place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,7 +37,7 @@ LABEL_SIZE = 8  # points
 
 
 @dataclass(frozen=True)
-class _Run:
+class _PlottedRow:
     """The data to plot: the recorded real steps of one row in one layer and direction."""
 
     title: str
@@ -54,26 +53,13 @@ class _Run:
 
 
 def plot_trace(trace: Record, *, layer: int, reverse: bool, row: int, unit: int | None) -> Figure:
-    """Plot gates and states over the steps: heat maps of all units, or the curves of one.
-
-    Args:
-        trace: the recorded run.
-        layer: the layer, from 0.
-        reverse: whether to plot the reverse direction; time still runs to the right.
-        row: the batch row; only its real steps are plotted.
-        unit: the hidden unit, or None for all.
-
-    Raises:
-        NameUnknownError: there is no such layer or direction, or nothing of it was recorded. IndexRangeError: no such
-        row or unit.
-        ArgumentError: the row has no recorded step.
-    """
+    """Plot gates and states over the steps: heat maps of all units, or the curves of one."""
     (row,) = resolve(row, trace.batch, "row")
     run = _read(trace, layer, reverse, row, unit)
     return _maps(run) if unit is None else _curves(run)
 
 
-def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _Run:
+def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) -> _PlottedRow:
     """Collect the recorded values of one row in one layer and direction."""
     if unit is not None:
         (unit,) = resolve(unit, trace.layers.cell.parts_of(trace.initial)[-1].shape[2], "unit")
@@ -88,7 +74,7 @@ def _read(trace: Record, layer: int, reverse: bool, row: int, unit: int | None) 
     words = trace.words(row)
     way = ", last step to first" if reverse else ""
     title = f"{LayerDirection(layer, reverse).name}{'' if unit is None else f', unit {unit}'}, row {row}{way}"
-    return _Run(
+    return _PlottedRow(
         title=title,
         values={q: values.detach().double().cpu().numpy() for q, values in picked.items()},
         labels=tuple(str(t) if words is None else shortened(words[t]) for t in times),
@@ -124,7 +110,7 @@ def _names(trace: Record, layer: int, reverse: bool, unit: int | None) -> dict[s
     return names
 
 
-def _maps(run: _Run) -> Figure:
+def _maps(run: _PlottedRow) -> Figure:
     """Draw one heat map for each quantity: units upwards, steps to the right."""
     count = len(run.values)
     columns = min(3, count) if len(run.labels) <= FEW_STEPS else 1
@@ -166,7 +152,7 @@ def _fine(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values.repeat(units, axis=0).repeat(steps, axis=1)
 
 
-def _curves(run: _Run) -> Figure:
+def _curves(run: _PlottedRow) -> Figure:
     """Draw one unit over the steps: its gates above, its states below."""
     width = 9.0 if len(run.labels) <= FEW_STEPS else 13.0
     figure = Picture(figsize=(width, 6), layout="constrained")
@@ -197,7 +183,7 @@ def _curve(ax: Axes, quantity: str, values: NDArray[np.float64], legend: tuple[s
     ax.plot(np.arange(len(values)), values, label=label, markersize=4, **style)
 
 
-def _mark_steps(ax: Axes, run: _Run, width: float, bottom: bool) -> None:
+def _mark_steps(ax: Axes, run: _PlottedRow, width: float, bottom: bool) -> None:
     """Mark the steps, and write their words below the lowest plot of a column; thin them out if there are many."""
     every = -(-len(run.labels) // MOST_LABELS)
     places, labels = range(0, len(run.labels), every), run.labels[::every]

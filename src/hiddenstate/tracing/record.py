@@ -15,8 +15,7 @@ from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.errors import IndexRangeError, NameUnknownError
-from hiddenstate.structure.axis_order import Layout, from_time_first
-from hiddenstate.structure.names import Layers, Place, parse_place
+from hiddenstate.structure.names import AxisOrder, Layers, Place, from_time_first, parse_place
 from hiddenstate.tracing.unit_step import Moment
 
 
@@ -57,7 +56,7 @@ class Record:
     length: int
     num_layers: int
     bidirectional: bool
-    layout: Layout
+    layout: AxisOrder
     lengths: Tensor | None = None
     reset: Tensor | None = None
     tokens: tuple[tuple[str, ...], ...] | None = None
@@ -235,10 +234,10 @@ class Record:
             first, known = begins[None, self._layer_number(place), row], source[: self.row_length(row), row]
             return torch.cat([known[1:], first] if place.reverse else [first, known[:-1]])[: len(known)]
         real = [t for t in self.steps if t < self.row_length(row)]
-        found = [self._cell_before(place, t, row) for t in real]
-        if not found:
+        states = [self._cell_before(place, t, row) for t in real]
+        if not states:
             return unknown.new_empty(0, len(unknown))
-        return torch.stack([unknown if state is None else state for state in found])
+        return torch.stack([unknown if state is None else state for state in states])
 
     def _cell_before(self, place: Place, t: int, row: int) -> Tensor | None:
         """Return the cell state ``[H]`` before a step, or None if the step read before was not recorded."""

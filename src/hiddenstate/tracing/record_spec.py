@@ -1,6 +1,6 @@
 """Checks the options of a trace against a call, and builds the trace from the call's record."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import Index, ascending, count, freeze, resolve
 from hiddenstate.base.messages import shorten
+from hiddenstate.cells.cell import Cell
 from hiddenstate.edits.edit import Edit
-from hiddenstate.engine.call import Call, Result, zero_state
+from hiddenstate.engine.call import Call, CallResult, RecordSpec, zero_state
 from hiddenstate.engine.inputs import Form
-from hiddenstate.engine.record import RecordSpec
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -22,8 +22,7 @@ from hiddenstate.errors import (
     ShapeError,
     TraceTooLargeError,
 )
-from hiddenstate.structure.axis_order import Layout
-from hiddenstate.structure.names import Layers, Place, parse_place, places
+from hiddenstate.structure.names import AxisOrder, Layers, Place, from_time_first, parse_place, places
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -55,12 +54,7 @@ class Recording:
 
 
 def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int) -> Recording:
-    """Check the options of a trace against a call.
-
-    Raises:
-        TraceTooLargeError: the record would be over its limit.
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError: an option does not fit.
-    """
+    """Check the options of a trace against a call."""
     T, N = call.x.shape[:2]
     wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
@@ -70,11 +64,7 @@ def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: in
 def check_wanted(
     asked: TraceOptions, sizes: Sizes, shape: tuple[int, int], edits: Sequence[Edit], itemsize: int
 ) -> RecordSpec:
-    """Return what to record of a call of shape ``(T, N)``.
-
-    Raises:
-        TraceTooLargeError, NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: as for `prepare`.
-    """
+    """Return what to record of a call of shape ``(T, N)``."""
     T, N = shape
     with naming(asked.name):
         wanted = make_record_spec(sizes, T, asked.keep, asked.steps, asked.pre)
@@ -97,19 +87,15 @@ def union(wanted: Sequence[RecordSpec]) -> RecordSpec | None:
     """Return one specification that covers all of them; None if there are none."""
     if len(wanted) < 2:
         return wanted[0] if wanted else None
-    places = dict.fromkeys(place for one in wanted for place in one.places)
+    places = dict.fromkeys(place for spec in wanted for place in spec.places)
     steps = wanted[0].steps
-    if any(one.steps != steps for one in wanted):
-        steps = sorted({step for one in wanted for step in one.steps})
+    if any(spec.steps != steps for spec in wanted):
+        steps = sorted({step for spec in wanted for step in spec.steps})
     return RecordSpec(list(places), steps)
 
 
 def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: Index, pre: bool) -> RecordSpec:
-    """Return the places and steps to record for a call over T steps.
-
-    Raises:
-        NameUnknownError, ArgumentError, ArgumentTypeError, IndexRangeError: an option does not fit.
-    """
+    """Return the places and steps to record for a call over T steps."""
     kept = resolve_places(sizes.layers, keep, pre)
     times = resolve(freeze(steps, "steps"), T, "steps")
     if not times or not kept:
@@ -118,11 +104,7 @@ def make_record_spec(sizes: Sizes, T: int, keep: Sequence[str] | None, steps: In
 
 
 def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> list[Place]:
-    """Return the places to record, without repetition.
-
-    Raises:
-        NameUnknownError, ArgumentTypeError: an entry is not an existing place.
-    """
+    """Return the places to record, without repetition."""
     if keep is None:
         kept = places(layers.num_layers, layers.bidirectional, layers.cell.quantities)
     else:
@@ -133,12 +115,7 @@ def resolve_places(layers: Layers, keep: Sequence[str] | None, pre: bool) -> lis
 
 
 def check_names(keep: Sequence[str]) -> Sequence[str]:
-    """Return the names of places; reject anything but a list of them.
-
-    Raises:
-        ArgumentTypeError: it is not a list.
-        NameUnknownError: an entry is not a name.
-    """
+    """Return the names of places; reject anything but a list of them."""
     if isinstance(keep, str):
         raise ArgumentTypeError(
             f"keep must be a list of places, got the string {shorten(keep)}: write keep=[{shorten(keep)}]"
@@ -179,7 +156,7 @@ def trace_of_all(
 ) -> Trace:
     """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
-    layout: Layout = "T" if single else "NT" if batch_first else "TN"
+    layout: AxisOrder = "T" if single else "NT" if batch_first else "TN"
     outputs = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer
     values: dict[str, Tensor] = {}
     for k, (names, gates, c) in enumerate(zip(sizes.places, kept[0], kept[1], strict=True)):
@@ -220,7 +197,7 @@ def build_trace(
     recorded: RecordSpec,
     call: Call,
     form: Form,
-    result: Result,
+    result: CallResult,
     out: Tensor | PackedSequence,
     state: Any,
 ) -> Trace:
@@ -247,6 +224,37 @@ def build_trace(
     )
 
 
+def wanted_of_step(asked: TraceOptions, cell: Cell, h: Tensor) -> RecordSpec:
+    """Return the places to record for one step of a cell with the state ``h [N, H]``: layer 0, one time step."""
+    with naming(asked.name):
+        places = resolve_places(Layers(1, False, cell), asked.keep, asked.pre)
+        if not places:
+            raise ArgumentError("nothing to record: 0 places (keep=)")
+        wanted = RecordSpec(places, [0])
+        check_limit(len(places) * h.nbytes, asked, wanted)
+        return wanted
+
+
+def trace_of_step(
+    wanted: RecordSpec, cell: Cell, seen: Mapping[str, Tensor], initial: Sequence[Tensor], layout: AxisOrder
+) -> Trace:
+    """Build the trace of one step of a cell."""
+    states = [from_time_first(seen[name][None], layout) for name in cell.carried]
+    return Trace(
+        out=states[0],
+        state=cell.as_given(states),
+        initial=cell.as_given([part[None].clone() for part in initial]),
+        values={str(place): seen[place.quantity][None] for place in wanted.places},
+        carried={},
+        steps=(0,),
+        length=1,
+        num_layers=1,
+        bidirectional=False,
+        layout=layout,
+        cell=cell.name,
+    )
+
+
 def _at_steps(values: Tensor, wanted: RecordSpec, recorded: RecordSpec) -> Tensor:
     """Select the requested steps from ``[steps, N, units]``."""
     if wanted.steps == recorded.steps:
@@ -267,12 +275,7 @@ def check_limit(nbytes: int, asked: TraceOptions, wanted: RecordSpec) -> None:
 
 
 def resolve_tokens(tokens: Tokens | None, T: int, N: int, lengths: Tensor | None) -> tuple[tuple[str, ...], ...] | None:
-    """Return the words of each row; the list of a short row may be as short as the row.
-
-    Raises:
-        ShapeError: there is not one word for each step, or not one list for each row.
-        ArgumentTypeError: a string was given instead of a list of words.
-    """
+    """Return the words of each row; the list of a short row may be as short as the row."""
     if tokens is None:
         return None
     if isinstance(tokens, str):

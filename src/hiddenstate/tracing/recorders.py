@@ -40,15 +40,15 @@ class Requested(NamedTuple):
 
 def requested(module: Traceable) -> Sequence[Requested]:
     """Return the requests for the call of the module that begins now; usually there are none."""
-    found = would_be_requested(module)
-    if not found:
+    requests = would_be_requested(module)
+    if not requests:
         for block in _watchers:
             for watch in block.entries:
                 watch(module)
-    for request, _ in found:
+    for request, _ in requests:
         if isinstance(request, SingleCallRecorder):
             request.taken = True
-    return found
+    return requests
 
 
 def would_be_requested(module: Traceable) -> Sequence[Requested]:
@@ -61,7 +61,7 @@ def would_be_requested(module: Traceable) -> Sequence[Requested]:
     innermost = next((request for request in reversed(asking) if isinstance(request, SingleCallRecorder)), None)
     listening = [request for request in asking if request is innermost or not isinstance(request, SingleCallRecorder)]
     asked = [(request, request.asks(module)) for request in listening]
-    return [Requested(request, found) for request, found in asked if found is not None]
+    return [Requested(request, options) for request, options in asked if options is not None]
 
 
 def watching(watch: Callable[[Traceable], None]) -> Block:

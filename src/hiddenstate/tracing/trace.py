@@ -41,7 +41,7 @@ class Trace(Record):
             ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.
             NameUnknownError: h or c of a layer and direction was not recorded.
         """
-        from hiddenstate.tracing.cut_states import states_before_resets
+        from hiddenstate.tracing.views import states_before_resets
 
         self._check_memory()
         return states_before_resets(self)
@@ -51,7 +51,7 @@ class Trace(Record):
 
         Steps past a row's end are omitted. Needs pandas (``pip install 'hiddenstate[frames]'``).
         """
-        from hiddenstate.tracing.tables import trace_to_dataframe
+        from hiddenstate.tracing.views import trace_to_dataframe
 
         self._check_memory()
         return trace_to_dataframe(self)
@@ -62,7 +62,7 @@ class Trace(Record):
         Values that were not recorded, or are past a row's end, are NaN. Needs xarray
         (``pip install 'hiddenstate[frames]'``).
         """
-        from hiddenstate.tracing.tables import trace_to_xarray
+        from hiddenstate.tracing.views import trace_to_xarray
 
         self._check_memory()
         return trace_to_xarray(self)

@@ -29,4 +29,4 @@ def find_recordable(module: nn.Module) -> Traceable | None:
     """Return the target of a module's records and edits: itself, or its stand-in; None if it can't be recorded."""
     if isinstance(module, Traceable):
         return module
-    return next((found for stand_in in stand_ins if (found := stand_in(module)) is not None), None)
+    return next((layer for stand_in in stand_ins if (layer := stand_in(module)) is not None), None)

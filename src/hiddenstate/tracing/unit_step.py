@@ -8,7 +8,7 @@ import torch
 
 from hiddenstate.cells.cell import Cell, Gate, State
 from hiddenstate.cells.lstm import LSTM
-from hiddenstate.structure.layer_direction import LayerDirection
+from hiddenstate.structure.names import LayerDirection
 
 
 @dataclass(frozen=True)

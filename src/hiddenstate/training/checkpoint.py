@@ -6,7 +6,6 @@ checkpoint, because they will be written again. Only one process at a time train
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -16,16 +15,24 @@ from typing import Any, TypeVar, get_type_hints
 
 from torch import Tensor
 
-from hiddenstate.base.files import append_line, read_tensors, refuse_link, replace_bytes, sync, write_tensors
-from hiddenstate.base.messages import shorten
+from hiddenstate.base.files import (
+    append_line,
+    read_metadata,
+    read_tensors,
+    refuse_link,
+    replace_bytes,
+    sync,
+    write_tensors,
+)
+from hiddenstate.base.messages import plain, shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.config import MAY_CHANGE
 from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
-from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, Score, Step
+from hiddenstate.training.machine import RunMachine
+from hiddenstate.training.settings import MAY_CHANGE
+from hiddenstate.training.task import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
 _KIND = "hiddenstate.checkpoint/1"
@@ -34,11 +41,7 @@ P = TypeVar("P")
 
 
 def default_run(out: Path) -> Path:
-    """Return the folder for a model's checkpoints, which is beside the model.
-
-    Raises:
-        ArgumentError: the model's folder has no name, so nothing can be beside it.
-    """
+    """Return the folder for a model's checkpoints, which is beside the model."""
     if not out.name:
         raise ArgumentError(f"{out} cannot be a model's folder, since it has no name; give a folder inside it")
     return out.with_name(f"{out.name}.run")
@@ -46,29 +49,17 @@ def default_run(out: Path) -> Path:
 
 @dataclass
 class Position:
-    """The progress of a run.
+    """The progress of a run; the loss and rate are those of the last batch."""
 
-    Attributes:
-        epoch: the current or next epoch, from 1.
-        batch: finished batches of the epoch.
-        step: finished batches of the run.
-        units: units of the epoch seen so far.
-        loss_sum: the sum of losses over these units.
-        seconds: the time spent on them.
-        loss: the loss of the last batch.
-        rate: the learning rate of the last batch.
-        history: the finished epochs.
-    """
-
-    epoch: int = 1
-    batch: int = 0
-    step: int = 0
-    units: int = 0
-    loss_sum: float = 0.0
-    seconds: float = 0.0
+    epoch: int = 1  # the current or next one
+    batch: int = 0  # finished batches of the epoch
+    step: int = 0  # finished batches of the run
+    units: int = 0  # units of the epoch seen so far
+    loss_sum: float = 0.0  # over these units
+    seconds: float = 0.0  # spent on them
     loss: float = 0.0
     rate: float = 0.0
-    history: list[Epoch] = field(default_factory=list)
+    history: list[Epoch] = field(default_factory=list)  # the finished epochs
 
     def next_epoch(self) -> None:
         """Go to the beginning of the next epoch."""
@@ -101,7 +92,7 @@ class RunFolder:
         self.path = Path(path)
         self._lock = RunLock(self.path)
 
-    def held(self, machine: Machine | None = None) -> Block:
+    def held(self, machine: RunMachine | None = None) -> Block:
         """Return a context manager that prevents anyone else from training in this folder.
 
         With several processes, the first one holds the folder for all. Blocks may be nested. If no run has begun in the
@@ -197,11 +188,22 @@ class RunFolder:
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
         state = self._state()
         with reading(self.path / CHECKPOINT):
-            kept = _settings(state.get("settings", {}))
-            found = Checkpoint(_position(state["position"]), state["ranks"], state["fingerprint"], tensors, kept)
-        self._check(found, ranks, fingerprint)
-        self._check_settings(found.settings, settings or {})
-        return found
+            began_with = state.get("settings", {})
+            if not isinstance(began_with, dict):
+                raise FileFormatError(f"settings must be an object, got {type(began_with).__name__}")
+            position = _position(state["position"])
+            checkpoint = Checkpoint(position, state["ranks"], state["fingerprint"], tensors, began_with)
+        if checkpoint.ranks != ranks:
+            raise ArgumentError(
+                f"the run in {self.path} was trained by {checkpoint.ranks} processes, but now there are {ranks}; start "
+                "as many as before"
+            )
+        if checkpoint.fingerprint != fingerprint:
+            raise ArgumentError(
+                f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"
+            )
+        self._check_settings(checkpoint.settings, settings or {})
+        return checkpoint
 
     def mend(self) -> None:
         """Delete a killed process's leftovers: a partial checkpoint, and metrics later than the last complete one.
@@ -210,47 +212,31 @@ class RunFolder:
             FileFormatError: the checkpoint is damaged.
             FileWriteError: the folder is read-only.
         """
+        metrics, checkpoint = self.path / METRICS, self.path / CHECKPOINT
         with writing(self.path):
-            self._mend()
-
-    def _mend(self) -> None:
-        for left in self.path.glob("*.part"):
-            left.unlink()
-        metrics = self.path / METRICS
-        refuse_link(metrics)
-        if metrics.exists():
-            length = self._state().get("metrics_bytes", 0) if (self.path / CHECKPOINT).exists() else 0
-            if type(length) is not int or length < 0:
-                raise FileFormatError(
-                    f"{self.path / CHECKPOINT} is damaged: metrics_bytes is not a non-negative number"
-                )
-            os.truncate(metrics, min(length, metrics.stat().st_size))
-
-    def _check(self, found: Checkpoint, ranks: int, fingerprint: str) -> None:
-        if found.ranks != ranks:
-            raise ArgumentError(
-                f"the run in {self.path} was trained by {found.ranks} processes, but now there are {ranks}; start as "
-                "many as before"
-            )
-        if found.fingerprint != fingerprint:
-            raise ArgumentError(
-                f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"
-            )
+            for left in self.path.glob("*.part"):
+                left.unlink()
+            refuse_link(metrics)
+            if metrics.exists():
+                length = self._state().get("metrics_bytes", 0) if checkpoint.exists() else 0
+                if type(length) is not int or length < 0:
+                    raise FileFormatError(f"{checkpoint} is damaged: metrics_bytes is not a non-negative number")
+                os.truncate(metrics, min(length, metrics.stat().st_size))
 
     def _check_settings(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         current = json.loads(json.dumps(now))  # converts tuples to lists, as in the file
         changed = [name for name in before if name in current and before[name] != current[name]]
         if changed:
-            said = ", ".join(
+            changes = ", ".join(
                 f"{name} was {shorten(before[name])} and is now {shorten(current[name])}" for name in changed
             )
             raise ArgumentError(
                 f"the checkpoint in {self.path} does not fit the settings; undo the changes made to {SETTINGS} since "
-                f"the run began: {said}. Only {', '.join(MAY_CHANGE)} may change"
+                f"the run began: {changes}. Only {', '.join(MAY_CHANGE)} may change"
             )
 
     def _state(self) -> dict[str, Any]:
-        _, metadata = read_tensors(self.path / CHECKPOINT, _KIND)
+        metadata = read_metadata(self.path / CHECKPOINT, _KIND)
         with reading(self.path / CHECKPOINT):
             try:
                 state = json.loads(metadata["state"])
@@ -264,22 +250,8 @@ class RunFolder:
         Raises:
             FileWriteError: it cannot be written; the earlier lines are unchanged.
         """
-        line = json.dumps({"event": event, **_finite(data)}, ensure_ascii=False, allow_nan=False)
+        line = json.dumps({"event": event, **plain(data)}, ensure_ascii=False, allow_nan=False)
         append_line(self.path / METRICS, line)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _settings(data: Any) -> dict[str, Any]:
-    if not isinstance(data, dict):
-        raise FileFormatError(f"settings must be an object, got {type(data).__name__}")
-    return data
 
 
 def _position(data: Any) -> Position:

@@ -47,13 +47,7 @@ class Holding:
         self._is_new, self._is_mine = not (self._folder / LOCK).exists(), False
 
     def acquire(self) -> None:
-        """Take the lock; create the folder if it is missing.
-
-        Raises:
-            RunInUseError: another process holds the lock.
-            ArgumentError: the folder is a file.
-            FileWriteError: the folder can't be created or written to.
-        """
+        """Take the lock; create the folder if it is missing."""
         if self._is_inner:
             return
         with writing(self._folder):
@@ -67,11 +61,7 @@ class Holding:
         self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
-        """Release the lock, even if `acquire` was not completed; it may be called again after an interrupt.
-
-        Args:
-            keep: whether the folder stays; otherwise it is left as it was before.
-        """
+        """Release the lock, even after an interrupted `acquire`, or twice. Unless kept, the folder is as it was."""
         if self._is_inner:
             return
         if self._run_lock.holder == self._me:
@@ -105,7 +95,7 @@ class Holding:
     def _others(self) -> str:
         """Describe the lock's holder."""
         try:
-            found = json.loads((self._folder / HOLDER).read_bytes())
-            return f"process {found['pid']} on {found['host']} trains there since {found['since']}"
+            holder = json.loads((self._folder / HOLDER).read_bytes())
+            return f"process {holder['pid']} on {holder['host']} trains there since {holder['since']}"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another process trains there"

@@ -6,26 +6,28 @@ interrupted at any point and resumed ends with exactly the same weights.
 
 import hashlib
 import math
+import signal
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Generic
+from types import FrameType
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from hiddenstate.base.reading import reading
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.errors import ArgumentError
-from hiddenstate.training.average import Average
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.machine import Machine
-from hiddenstate.training.progress import Epoch, OnProgress, Step, best_epoch
-from hiddenstate.training.schedule import learning_rate
-from hiddenstate.training.stop import Stop, stopping
-from hiddenstate.training.task import Item, Task
+from hiddenstate.training.machine import RunMachine
+from hiddenstate.training.settings import TrainConfig
+from hiddenstate.training.task import Epoch, Item, OnProgress, Step, Task, best_epoch
 
 # The state that each optimizer keeps for a parameter.
 _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
@@ -33,12 +35,52 @@ _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
     SGD: ("momentum_buffer",),
 }
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds after which a second Ctrl-C counts, because torchrun forwards the first one to processes that already received
+# it.
+AGAIN = 1.0
+
+
+class Stop:
+    """Whether a run has been asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._since = 0.0
+
+    def ask(self, number: int = 0, frame: FrameType | None = None) -> None:
+        """Stop the run after this batch; a second Ctrl-C stops at once (losing the work since the last checkpoint)."""
+        if not self.asked:
+            self.asked, self._since = True, time.monotonic()
+        elif number == signal.SIGINT and time.monotonic() - self._since >= AGAIN:
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def stopping() -> Iterator[Stop]:
+    """Return a context manager that treats Ctrl-C and the system's termination signal as a request to stop.
+
+    Only the main thread of a program receives signals; in other threads nothing changes.
+    """
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
+    with lasting(lambda: _handle(dict.fromkeys(_SIGNALS, stop.ask)), lambda: _handle(before)):
+        yield stop
+
+
+def _handle(handlers: dict[signal.Signals, Any]) -> None:
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
 
 def fit(
     task: Task[Item],
     run: RunFolder,
     out: Path,
-    machine: Machine,
+    machine: RunMachine,
     *,
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
@@ -80,7 +122,7 @@ class _Loop(Generic[Item]):
     """The state of one run."""
 
     def __init__(
-        self, task: Task[Item], run: RunFolder, out: Path, machine: Machine, on_progress: OnProgress, stop: Stop
+        self, task: Task[Item], run: RunFolder, out: Path, machine: RunMachine, on_progress: OnProgress, stop: Stop
     ) -> None:
         self.task, self.run, self.out, self.machine = task, run, out, machine
         self.on_progress, self.stop, self.config = on_progress, stop, task.config
@@ -115,8 +157,8 @@ class _Loop(Generic[Item]):
     def step(self, item: Item | None, batches: int) -> None:
         """Learn from one batch."""
         start, position = time.perf_counter(), self.position
-        done = (position.epoch - 1 + position.batch / batches) / self.config.epochs
-        position.rate = learning_rate(self.config, position.step, done, position.history)
+        finished = (position.epoch - 1 + position.batch / batches) / self.config.epochs
+        position.rate = learning_rate(self.config, position.step, finished, position.history)
         torch.manual_seed(_seed(self.config.seed, position.step, self.machine.rank))
         position.loss, count = self.learn(item)
         position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
@@ -139,18 +181,13 @@ class _Loop(Generic[Item]):
         self.optimizer.zero_grad()
         if loss is not None:
             torch.autograd.backward(loss.mean if machine.ranks == 1 else loss.mean * (count / total))
-        self.move()
-        return loss_sum / max(total, 1), int(total)
-
-    def move(self) -> None:
-        """Update the weights with their gradients."""
-        parameters = [each for group in self.optimizer.param_groups for each in group["params"]]
-        self.machine.sum_gradients(parameters)
+        (group,) = self.optimizer.param_groups
+        machine.sum_gradients(group["params"])
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.position.rate
+            nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
+        group["lr"] = self.position.rate
         self.optimizer.step()
+        return loss_sum / max(total, 1), int(total)
 
     @property
     def last(self) -> Step:
@@ -175,19 +212,14 @@ class _Loop(Generic[Item]):
         last, history = self.last, self.position.history
         with self.average.used():
             score = self.machine.once(self.task.evaluate)
-            history.append(Epoch(last, score, self.is_better(score.value)))
+            best = best_epoch(history).score.value if history else math.nan
+            is_better = not history or (score.value > best if self.task.higher_is_better else score.value < best)
+            history.append(Epoch(last, score, is_better))
             if history[-1].is_best:
                 self.machine.once(lambda: self.task.save_model(self.out, history))
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
-
-    def is_better(self, value: float) -> bool:
-        """Whether a score is better than all before; the first always is."""
-        if not self.position.history:
-            return True
-        best = best_epoch(self.position.history).score.value
-        return value > best if self.task.higher_is_better else value < best
 
     def tell(self, progress: Step | Epoch) -> None:
         """Write metrics, and call the user's function."""
@@ -204,24 +236,17 @@ class _Loop(Generic[Item]):
 
     def save_or_stop(self, *, due: bool = False) -> None:
         """Write a checkpoint when it is due or the run should stop, at the same step in all processes."""
-        due = due or (self.machine.leads and self.is_due())
-        wanted = self.machine.sum([due, self.stop.asked])
-        if any(wanted):
-            self.save()
-        if wanted[1]:
+        if self.machine.leads:
+            steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
+            due = due or bool(steps and self.position.step % steps == 0)
+            due = due or bool(minutes and (time.perf_counter() - self.saved) / 60 >= minutes)
+        is_due, is_stopped = self.machine.sum([due, self.stop.asked])
+        if is_due or is_stopped:
+            carried = self.machine.gather(dict(self.task.state()))
+            self.machine.once(lambda: self.write(carried))
+            self.saved = time.perf_counter()
+        if is_stopped:
             raise KeyboardInterrupt(f"training was stopped; its last checkpoint is in {self.run.path}")
-
-    def is_due(self) -> bool:
-        """Whether it is time for a checkpoint inside an epoch."""
-        steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
-        waited = (time.perf_counter() - self.saved) / 60
-        return bool((steps and self.position.step % steps == 0) or (minutes and waited >= minutes))
-
-    def save(self) -> None:
-        """Write a checkpoint; all processes wait until it is written."""
-        carried = self.machine.gather(dict(self.task.state()))
-        self.machine.once(lambda: self.write(carried))
-        self.saved = time.perf_counter()
 
     def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
         """Write a checkpoint with the task state of each process."""
@@ -233,37 +258,37 @@ class _Loop(Generic[Item]):
         }
         tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
         settings = self.config.fixed()
-        found = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
-        self.run.write(found, finished=self.is_over)
+        checkpoint = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
+        self.run.write(checkpoint, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
-        found = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
-        if found is not None:
+        checkpoint = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
+        if checkpoint is not None:
             with reading(self.run.path / CHECKPOINT):
-                self.take(found)
+                self.take(checkpoint)
         if len(set(self.machine.gather(self.position.step))) > 1:
             raise ArgumentError(
                 f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
             )
 
-    def take(self, found: Checkpoint) -> None:
+    def take(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
         try:
-            self.task.model.load_state_dict(found.part("model"))
-            _load_tensors(self.optimizer, found.part("optimizer"))
-            self.average.load(found.part("average"))
+            self.task.model.load_state_dict(checkpoint.part("model"))
+            _load_tensors(self.optimizer, checkpoint.part("optimizer"))
+            self.average.load(checkpoint.part("average"))
         except (KeyError, RuntimeError, ValueError) as error:
             raise ArgumentError(
                 f"the checkpoint in {self.run.path} does not fit the settings; undo the changes made to {SETTINGS} "
                 "since the run began, except those of epochs and patience"
             ) from error
-        self.task.load_state(found.part(f"carried{self.machine.rank}"))
-        self.position = found.position
+        self.task.load_state(checkpoint.part(f"carried{self.machine.rank}"))
+        self.position = checkpoint.position
 
 
 def _optimizer(model: nn.Module, config: TrainConfig) -> Optimizer:
-    parameters = [each for each in model.parameters() if each.requires_grad]
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
     rate, decay = config.learning_rate, config.weight_decay
     if config.optimizer == "sgd":
         return SGD(parameters, rate, momentum=config.momentum, weight_decay=decay, fused=True)
@@ -292,3 +317,60 @@ def _seed(seed: int, step: int, rank: int) -> int:
     """Mix three numbers into the seed of one batch."""
     digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1  # torch accepts 63 bits
+
+
+def learning_rate(config: TrainConfig, step: int, finished: float, history: Sequence[Epoch]) -> float:
+    """Return the learning rate of the next batch, when ``step`` batches and this share of all epochs are finished.
+
+    >>> config = TrainConfig(learning_rate=1.0, warmup_steps=3)
+    >>> [learning_rate(config, step, 0.0, ()) for step in range(5)]
+    [0.25, 0.5, 0.75, 1.0, 1.0]
+    >>> round(learning_rate(config, 9, 0.5, ()), 6)
+    0.5
+    """
+    rate = config.learning_rate * min(1.0, (step + 1) / (config.warmup_steps + 1))
+    if config.schedule == "cosine":
+        return rate * (1 + math.cos(math.pi * finished)) / 2
+    if config.schedule == "plateau":
+        return rate * config.plateau_factor ** plateaus(history, config.plateau_patience)
+    return rate
+
+
+def plateaus(history: Sequence[Epoch], patience: int) -> int:
+    """Count how often the score did not improve on its best for ``patience`` epochs, restarting the count each time."""
+    count = waited = 0
+    for epoch in history:
+        waited = 0 if epoch.is_best else waited + 1
+        if waited == patience:
+            count, waited = count + 1, 0
+    return count
+
+
+class Average:
+    """The mean, updated after each step; early steps count more, so that little remains of the initial weights."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self._weights = {name: value.detach() for name, value in model.named_parameters() if value.requires_grad}
+        self._decay = decay
+        self.mean = {name: value.clone() for name, value in self._weights.items()} if decay else {}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Include the weights after step ``step`` (from 1)."""
+        if self.mean:
+            weight = 1 - min(self._decay, step / (step + 10))
+            torch._foreach_lerp_(list(self.mean.values()), list(self._weights.values()), weight)
+
+    def used(self) -> Block:
+        """Return a context manager that temporarily replaces the weights with their mean."""
+        last = {name: self._weights[name].clone() for name in self.mean}
+        return lasting(partial(self._put, self.mean), partial(self._put, last))
+
+    def load(self, mean: Mapping[str, Tensor]) -> None:
+        """Restore a mean."""
+        for name, value in self.mean.items():
+            value.copy_(mean[name])
+
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._weights[name].copy_(value)

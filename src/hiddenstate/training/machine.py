@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import HiddenStateError, MissingDependencyError
-from hiddenstate.training.config import TrainConfig
+from hiddenstate.training.settings import TrainConfig
 
 V = TypeVar("V")
-M = TypeVar("M", bound="Machine")
+M = TypeVar("M", bound="RunMachine")
 
 
-class Machine:
+class RunMachine:
     """One process on the CPU, without communication.
 
     After a block ``with detect_machine(config) as machine``, its process group no longer exists.
@@ -59,11 +59,7 @@ class Machine:
         return [value]
 
     def once(self, work: Callable[[], V]) -> V:
-        """Do some work in the leading process, and return its result in all processes.
-
-        Raises:
-            Exception: the error of the work; in the other processes, a HiddenStateError with its message.
-        """
+        """Do some work in the leading process, and return its result, or raise its error, in all processes."""
         return work()
 
     def __enter__(self: M) -> M:
@@ -75,7 +71,7 @@ class Machine:
         """Leave the process group, if one was created."""
 
 
-class _Several(Machine):
+class _Several(RunMachine):
     """One of several processes, or one on another device, through accelerate."""
 
     def __init__(self, config: TrainConfig) -> None:
@@ -101,11 +97,10 @@ class _Several(Machine):
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         if self.ranks == 1:
             return
-        given = list(parameters)
-        for parameter in given:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [parameter.grad for parameter in given if parameter.grad is not None]
+        gradients = []
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            gradients.append(parameter.grad)
         total = self._reduce(torch.cat([gradient.flatten() for gradient in gradients]), "sum")
         for gradient, part in zip(gradients, total.split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
@@ -126,8 +121,8 @@ class _Several(Machine):
             raise failure
         if text is not None:
             raise HiddenStateError(f"the first process failed: {text}")
-        given: V = result
-        return given
+        shared: V = result
+        return shared
 
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():
@@ -177,11 +172,11 @@ def is_leader() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def detect_machine(config: TrainConfig) -> Machine:
+def detect_machine(config: TrainConfig) -> RunMachine:
     """Return the machine of this process, according to ``torchrun`` and the config.
 
     Raises:
         MissingDependencyError: accelerate is needed and is not installed.
     """
     plain = config.device == "cpu" and int(os.environ.get("WORLD_SIZE", "1")) == 1
-    return Machine(config) if plain else _Several(config)
+    return RunMachine(config) if plain else _Several(config)

@@ -48,9 +48,6 @@ def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Read the lines of ``metrics.jsonl``; an incomplete last line, left by a killed process, is ignored.
 
     Numbers that were not finite are None.
-
-    Raises:
-        FileFormatError: there is no such file, or another line is damaged.
     """
     path = Path(run) / METRICS
     if not path.is_file():

@@ -13,9 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.models.folder import load, load_language_model, save
-from hiddenstate.models.language import LanguageConfig, LanguageModel
-from hiddenstate.models.tagger import TaggerConfig
+from hiddenstate.models import LanguageConfig, LanguageModel, TaggerConfig
+from hiddenstate.models.model_folder import load_language_model, load_tagger, save
 from hiddenstate.models.tagger.training import train_tagger
 from hiddenstate.text.tokens import learn
 
@@ -52,7 +51,7 @@ def small_tagger(folder: Path) -> None:
     sizes: dict[str, Any] = {"word_size": 4, "char_size": 4, "char_hidden_size": 4, "hidden_size": 5, "char_minimum": 1}
     config = TaggerConfig(**sizes, crf=True, epochs=4, learning_rate=0.05, warmup_steps=2, batch_words=40)
     train_tagger(few, few, run, config)
-    save(load(run), folder)
+    save(load_tagger(run), folder)
 
 
 def small_language_model(folder: Path) -> None:
@@ -77,7 +76,7 @@ def numbers(folder: Path, one_way: hs.LSTM, both_ways: hs.LSTM) -> dict[str, Ten
     assert isinstance(recorded.out, Tensor)
     with torch.no_grad():
         return {
-            "tagger": load(folder / "tagger").tag([WORDS])[0].probabilities,
+            "tagger": load_tagger(folder / "tagger").tag([WORDS])[0].probabilities,
             "language": language(ids)[0],
             "trace.out": recorded.out,
             **{f"trace.{name}": recorded[name] for name in recorded},

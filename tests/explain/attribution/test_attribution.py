@@ -11,13 +11,13 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.attribution.run import METHODS, Method
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from random_lstms import every_kind, random_lstm, subject_of
 
 
 @pytest.fixture(scope="module")
 def sentence() -> Subject:
-    return hs.explain.subject(load(shipped()), "The old man the boats .")
+    return hs.explain.subject(load_tagger(shipped()), "The old man the boats .")
 
 
 OF = hs.explain.logit("NOUN", word="man", against="VERB")

@@ -9,8 +9,8 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.subject.resolve_target import resolve_target
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import resolve_target
 from random_lstms import LAW, both_types, every_kind, random_lstm, subject_of
 
 TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.logit("0", against="3"), "l0.c[0]@4", "l0.h[0]@2"]

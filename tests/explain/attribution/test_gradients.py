@@ -10,7 +10,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.subject import batch_runner
+from hiddenstate.explain.subject import target as targets
 from hiddenstate.explain.subject.subject import Subject
 from random_lstms import every_kind, random_lstm, subject_of
 
@@ -19,7 +19,7 @@ TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.log_probability(
 
 def value(subject: Subject, of: Any, x: Tensor) -> Tensor:
     """The target of one input ``[T, C]``, by the plain reference."""
-    from hiddenstate.explain.subject.resolve_target import resolve_target
+    from hiddenstate.explain.subject.target import resolve_target
 
     target = resolve_target(of, subject)
     with hs.backend("reference"):
@@ -171,7 +171,7 @@ def test_results_do_not_depend_on_how_many_rows_run_at_once(monkeypatch: pytest.
     subject = subject_of(random_lstm("two layers"))
     of = hs.explain.logit("2")
     whole = [hs.explain.attribute(subject, of=of, method=m).scores for m in ("integrated_gradients", "occlusion")]
-    monkeypatch.setattr(batch_runner, "ROW_STEPS_AT_ONCE", 5 * subject.T)
+    monkeypatch.setattr(targets, "ROW_STEPS_AT_ONCE", 5 * subject.T)
     parts = [hs.explain.attribute(subject, of=of, method=m).scores for m in ("integrated_gradients", "occlusion")]
     for a, b in zip(whole, parts, strict=True):
         assert np.allclose(a, b, rtol=1e-10, atol=1e-13)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.explain.attribution.shapley import from_values
-from hiddenstate.explain.subject.resolve_target import resolve_target
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import resolve_target
 from random_lstms import KINDS, every_kind, random_lstm, subject_of
 
 TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.log_probability("1"), "l0.c[0]", "l0.f[0]@2"]
@@ -130,7 +130,7 @@ def test_the_tree_gives_what_masks_one_by_one_give(kind: str, reset: bool, state
     subject = subject_of(random_lstm(kind), T=6, reset=reset)
     options: dict[str, Any] = {"of": hs.explain.log_probability("2", word=4), "state": state, "spans": [(0, 1), (2, 4)]}
     tree = hs.explain.attribute(subject, **options)
-    monkeypatch.setattr("hiddenstate.explain.attribution.prefix_tree.BYTES", 1)  # two rows at a time
+    monkeypatch.setattr("hiddenstate.explain.attribution.shapley.BYTES", 1)  # two rows at a time
     blocks = hs.explain.attribute(subject, **options)
     monkeypatch.setattr("hiddenstate.explain.attribution.shapley._serves_tree", lambda work: False)
     brute = hs.explain.attribute(subject, **options)

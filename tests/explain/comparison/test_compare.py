@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.comparison.result import Check
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 
 
 def permuted(lstm: hs.LSTM, orders: list[Tensor], signs: list[Tensor]) -> hs.LSTM:
@@ -141,7 +141,7 @@ def test_it_is_told_in_every_form() -> None:
 
 
 def test_models_with_text_read_several() -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     found = hs.compare(tagger, tagger, ["The old man", "the boats sank ."], ["The old man", "the boat sank ."])
     assert [len(values) for values in found.differences] == [3, 4]
     assert found.first is not None

@@ -13,12 +13,12 @@ from torch import nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.graph.edges import Cell, prepare_inflows
-from hiddenstate.explain.subject.resolve_target import resolve_target
-from support import layer_options, pair, random_input, random_state
+from hiddenstate.explain.graph.run import MemoryUnit, prepare_inflows
+from hiddenstate.explain.subject.target import resolve_target
+from support import draws, layer_options, pair, random_input, random_state
 
 
-@settings(max_examples=20)
+@settings(max_examples=draws(20))
 @given(layer_options(), st.data(), st.booleans())
 def test_what_flows_into_a_node_sums_to_its_value(options: dict[str, Any], data: st.DataObject, resets: bool) -> None:
     lstm, _ = pair({**options, "dtype": torch.float64}, 0)
@@ -35,7 +35,7 @@ def test_what_flows_into_a_node_sums_to_its_value(options: dict[str, Any], data:
         layer, reverse = data.draw(st.sampled_from(lstm.sizes.layer_directions))
         name = f"l{layer}{'r' if reverse else ''}"
         t, unit = data.draw(st.integers(0, 4)), data.draw(st.integers(0, lstm.hidden_size - 1))
-        every = [one.amount for one in inflows.into(Cell(name, t, unit))]
+        every = [one.amount for one in inflows.into(MemoryUnit(name, t, unit))]
         value = float(trace.values[f"{name}.c"][t, 0, unit].detach())
         assert sum(every) == pytest.approx(value, abs=1e-12 * max(1.0, sum(map(abs, every))))
 

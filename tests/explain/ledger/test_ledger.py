@@ -12,7 +12,7 @@ from hiddenstate.cells.cell import secant
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.ledger.cell_decomposition import erased_most
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from random_lstms import LAW, both_types, every_kind, random_lstm, subject_of, tracks_of
 from support import assert_close
 
@@ -264,7 +264,7 @@ def test_units_and_steps_that_are_not_there_fail() -> None:
 
 @pytest.fixture(scope="module")
 def sentence() -> Subject:
-    return hs.explain.subject(load(shipped()), "The old man the boats .")
+    return hs.explain.subject(load_tagger(shipped()), "The old man the boats .")
 
 
 @pytest.mark.parametrize(

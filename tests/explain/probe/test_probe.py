@@ -9,8 +9,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
-from hiddenstate.explain.probe.classify import interval
-from hiddenstate.explain.probe.erasure import fit_eraser
+from hiddenstate.explain.probe.linear import fit_eraser, interval
 
 pytest.importorskip("sklearn")
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
-from hiddenstate.explain.subject.resolve_target import resolve_row, resolve_target
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import resolve_row, resolve_target
 from support import assert_close
 
 

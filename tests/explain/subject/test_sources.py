@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import pack_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.crf import Chain
+from hiddenstate.models.tagger.decoding import Chain
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from language_models import KINDS, make
@@ -25,7 +25,7 @@ SENTENCE = "The old man the boats ."
 
 @pytest.fixture(scope="module")
 def tagger() -> Tagger:
-    return load(shipped())
+    return load_tagger(shipped())
 
 
 class Classifier(nn.Module):

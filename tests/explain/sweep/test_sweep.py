@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError
-from hiddenstate.explain.subject.resolve_target import resolve_target
-from hiddenstate.explain.sweep.adjoint import slopes
+from hiddenstate.explain.subject.target import resolve_target
+from hiddenstate.explain.sweep.effects import slopes
 from support import layer_options, pair, random_input, random_state
 
 

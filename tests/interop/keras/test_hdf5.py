@@ -61,7 +61,7 @@ def program(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     monkeypatch.setattr(hdf5, "PROGRAM", script)
 
 
-def listed(file: Hdf5, *texts: str, longest: int = 2000) -> dict[str, hdf5.Item]:
+def listed(file: Hdf5, *texts: str, longest: int = 2000) -> dict[str, hdf5.Hdf5Item]:
     return file.list("/", texts, longest)
 
 
@@ -137,7 +137,7 @@ def test_what_takes_much_memory_is_refused(tmp_path: Path) -> None:
         pytest.raises(FileFormatError, match=r"vast\.h5 is damaged: Unable to allocate"),
         opened(tmp_path / "vast.h5", None, 1 << 20) as file,
     ):
-        file.read(hdf5.Item("/vast", {}, (4,), np.dtype("f4")))  # the caller believes that it is small
+        file.read(hdf5.Hdf5Item("/vast", {}, (4,), np.dtype("f4")))  # the caller believes that it is small
 
 
 def test_names_without_end_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ExportError
-from hiddenstate.interop.onnx.attempts import _warn_of_fixed
+from hiddenstate.interop.onnx.program import _warn_of_fixed
 from support import TORCH, assert_close
 
 # torch's exporter warns about what torch's own layer does meanwhile
@@ -156,7 +156,10 @@ class WithState(nn.Module):
 
 
 @pytest.mark.skipif(TORCH <= (2, 8), reason="torch 2.8 fixes some of these sizes by itself")
-@pytest.mark.parametrize(("kind", "layers"), [(hs.LSTM, 1), (nn.LSTM, 2), (hs.GRU, 2)])
+@pytest.mark.parametrize(
+    ("kind", "layers"),
+    [pytest.param(hs.LSTM, 1, marks=pytest.mark.slow), (nn.LSTM, 2), pytest.param(hs.GRU, 2, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("step", [False, True])
 def test_the_batch_of_a_state_is_dynamic_and_its_layers_are_not(
     kind: Any, layers: int, step: bool, tmp_path: Path

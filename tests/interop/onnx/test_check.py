@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.errors import ExportError
-from hiddenstate.interop.onnx.check import Run, check_file
+from hiddenstate.interop.onnx.check import CheckedRun, check_file
 
 NAN, INF = float("nan"), float("inf")
 
@@ -23,8 +23,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "same.onnx"
 
 
-def run(given: list[float], *wanted: Tensor) -> Run:
-    return Run({"x": torch.tensor(given)}, list(wanted), "some numbers")
+def run(given: list[float], *wanted: Tensor) -> CheckedRun:
+    return CheckedRun({"x": torch.tensor(given)}, list(wanted), "some numbers")
 
 
 def test_the_same_numbers_pass(path: Path) -> None:
@@ -57,7 +57,7 @@ def test_outputs_are_counted(path: Path) -> None:
 
 def test_what_onnxruntime_does_not_take_is_told_in_its_words(path: Path) -> None:
     with pytest.raises(ExportError, match="can't run the file on some numbers: .*missing from input feed"):
-        check_file(path, [Run({"z": torch.zeros(1)}, [torch.zeros(1)], "some numbers")], tolerance=1e-4)
+        check_file(path, [CheckedRun({"z": torch.zeros(1)}, [torch.zeros(1)], "some numbers")], tolerance=1e-4)
     path.write_bytes(b"no model")
     with pytest.raises(ExportError, match="onnxruntime can't load the file"):
         check_file(path, [], tolerance=1e-4)

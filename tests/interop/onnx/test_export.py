@@ -322,13 +322,13 @@ def test_int8_weights_are_named_as_the_reason_where_they_are(
 
 def test_rows_without_steps_are_part_of_the_check(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # without the node that gives such rows their own state
-    real = lstm._Graph.node
+    real = lstm._OnnxGraph.node
 
     def node(self: Any, kind: str, inputs: Any, *outputs: str, **attributes: Any) -> str:
         kind, inputs = ("Identity", inputs[2:]) if kind == "Where" else (kind, inputs)
         return real(self, kind, inputs, *outputs, **attributes)
 
-    monkeypatch.setattr(lstm._Graph, "node", node)
+    monkeypatch.setattr(lstm._OnnxGraph, "node", node)
     with pytest.raises(ExportError, match="h_n of the file on 5 time steps of 3 rows differs"):
         hs.export_onnx(hs.LSTM(4, 3), path, lengths=True)
 

@@ -8,8 +8,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.onnx.lstm import build_model, stacked
-from hiddenstate.interop.onnx.signature import Signature
+from hiddenstate.interop.onnx.lstm import Signature, build_model, stacked
 
 
 def weights_of(lstm: hs.LSTM) -> Any:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ExportError, MissingDependencyError
-from hiddenstate.interop.onnx.program import Given, export_program
+from hiddenstate.interop.onnx.check import ExampleCall
+from hiddenstate.interop.onnx.program import export_program
 
 
 class Model(nn.Module):
@@ -24,8 +25,8 @@ class Model(nn.Module):
         return self.lstm(x, lengths=lengths)[0].relu()  # type: ignore[no-any-return]
 
 
-def given(*args: Any, dynamic_shapes: Any = None) -> Given:
-    return Given(args, {}, dynamic_shapes, None, None)
+def given(*args: Any, dynamic_shapes: Any = None) -> ExampleCall:
+    return ExampleCall(args, {}, dynamic_shapes, None, None)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ class Named(nn.Module):
 
 
 def test_tensors_are_found_wherever_they_are_and_others_put_in_their_place() -> None:
-    call = Given((torch.ones(2), {"scale": 3}), {"shift": torch.zeros(2)}, None, None, None)
+    call = ExampleCall((torch.ones(2), {"scale": 3}), {"shift": torch.zeros(2)}, None, None, None)
     assert [value.tolist() for value in call.tensors()] == [[1, 1], [0, 0]]
     other = [torch.tensor([1.0, 2.0]), torch.tensor([0.5, 0.5])]
     assert [value.tolist() for value in call.call(Named(), other)] == [[3.5, 6.5], [0.5, 0.5]]

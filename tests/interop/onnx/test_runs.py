@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ExportError
-from hiddenstate.interop.onnx.program import Given
-from hiddenstate.interop.onnx.runs import SIZES, runs_of_lstm, runs_of_model
-from hiddenstate.interop.onnx.signature import Signature
+from hiddenstate.interop.onnx.check import SIZES, ExampleCall, runs_of_lstm, runs_of_model
+from hiddenstate.interop.onnx.lstm import Signature
 
 
 def test_an_lstm_is_called_with_rows_of_every_kind() -> None:
@@ -40,7 +39,7 @@ class Pair(nn.Module):
 
 
 ROWS = torch.arange(4.0)
-PAIR = Given((ROWS[:, None] * 10 + torch.arange(3.0), {"scale": 2, "b": ROWS}), {}, None, None, None)
+PAIR = ExampleCall((ROWS[:, None] * 10 + torch.arange(3.0), {"scale": 2, "b": ROWS}), {}, None, None, None)
 
 
 def test_open_axes_grow_and_what_goes_together_stays_together() -> None:

@@ -1,12 +1,12 @@
 """Names, order and shapes of the inputs and outputs of an LSTM's ONNX model."""
 
-from hiddenstate.interop.onnx.signature import Signature, Value
+from hiddenstate.interop.onnx.lstm import ModelValue, Signature
 from hiddenstate.structure.sizes import Sizes
 
 SIZES = Sizes(4, 3, 2, bidirectional=True)
 
 
-def shapes(values: list[Value]) -> dict[str, list[int | str]]:
+def shapes(values: list[ModelValue]) -> dict[str, list[int | str]]:
     return {value.name: value.shape for value in values}
 
 

@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 import hiddenstate as hs
 from hiddenstate.engine import kernels
 from hiddenstate.interop.torch.accelerate.program import main
-from support import TORCH
+from support import TORCH, draws
 
 VF: Any = torch._VF
 SIZES = st.sampled_from((1, 3, 17))
@@ -69,7 +69,7 @@ def assert_same(run: Callable[[], Any], leaves: list[Tensor], served: bool = Tru
     T=SIZES, N=SIZES, C=SIZES, H=SIZES, layers=st.integers(1, 3), bias=st.booleans(), both=st.booleans(),
     batch_first=st.booleans(), projects=st.booleans(), batched=st.booleans(), state=st.booleans(), double=st.booleans(),
 )  # fmt: skip
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=draws(40), deadline=None)
 def test_outputs_and_gradients_are_torchs(
     T: int, N: int, C: int, H: int, layers: int, bias: bool, both: bool, batch_first: bool, projects: bool,
     batched: bool, state: bool, double: bool,
@@ -610,6 +610,7 @@ def test_a_script_that_is_none_is_refused_in_a_line(
     assert "error: " in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_workers_of_torchrun_run_on_the_engine(tmp_path: Path) -> None:
     torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = run_script(tmp_path, "--report", *torchrun, "job.py", "0", "--x")

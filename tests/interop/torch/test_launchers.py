@@ -2,7 +2,7 @@
 
 import pytest
 
-from hiddenstate.interop.torch.accelerate.launchers import is_torchrun, torchrun_arguments
+from hiddenstate.interop.torch.accelerate.program import is_torchrun, torchrun_arguments
 
 OPTIONS = ["--nproc_per_node", "2", "--tee", "3"]
 

@@ -9,16 +9,16 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError, HiddenStateError
-from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.folder.model_folder import (
+from hiddenstate.models import model_folder as folder
+from hiddenstate.models.model_folder import (
     CARD,
     CONFIG,
     FILES,
     VOCABULARY,
     WEIGHTS,
-    load,
     load_as,
     load_language_model,
+    load_tagger,
     save,
     shipped,
 )
@@ -53,7 +53,7 @@ def model(tmp_path: Path) -> Path:
 def test_round_trip(tmp_path: Path, dtype: str) -> None:
     tagger, path = make(weights_dtype=dtype), tmp_path / "deep" / "model"
     save(tagger, path, card="# Card é\n")
-    again = load(path)
+    again = load_tagger(path)
     assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
     assert beside(path) == []
     assert (path / CARD).read_text(encoding="utf-8") == "# Card é\n"
@@ -67,7 +67,7 @@ def test_round_trip(tmp_path: Path, dtype: str) -> None:
 
 def test_saving_what_was_loaded_changes_nothing(tmp_path: Path) -> None:
     save(make(weights_dtype="float16"), tmp_path / "first")
-    save(load(tmp_path / "first"), tmp_path / "second")
+    save(load_tagger(tmp_path / "first"), tmp_path / "second")
     for name in FILES:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
 
@@ -75,21 +75,21 @@ def test_saving_what_was_loaded_changes_nothing(tmp_path: Path) -> None:
 def test_save_replaces_a_model(model: Path) -> None:
     other = make(seed=1)
     save(other, model)
-    assert torch.equal(said_by(load(model)), said_by(other))
+    assert torch.equal(said_by(load_tagger(model)), said_by(other))
     assert beside(model) == []
 
 
 def test_save_into_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     save(make(), tmp_path / "model")
-    load(tmp_path / "model")
+    load_tagger(tmp_path / "model")
 
 
 def test_save_through_a_link(model: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(model)
     save(make(seed=1), tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
-    assert torch.equal(said_by(load(model)), said_by(make(seed=1)))
+    assert torch.equal(said_by(load_tagger(model)), said_by(make(seed=1)))
 
 
 def test_interrupted_writing_leaves_the_old_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,7 +99,7 @@ def test_interrupted_writing_leaves_the_old_model(model: Path, monkeypatch: pyte
     monkeypatch.setattr(safetensors.torch, "save", interrupt)
     with pytest.raises(KeyboardInterrupt):
         save(make(seed=1), model)
-    assert torch.equal(said_by(load(model)), said_by(make()))
+    assert torch.equal(said_by(load_tagger(model)), said_by(make()))
     assert beside(model) == []
 
 
@@ -114,14 +114,14 @@ def test_failed_rename_leaves_the_old_model(model: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(OSError, match="disk on fire"):
         save(make(seed=1), model)
-    assert torch.equal(said_by(load(model)), said_by(make()))
+    assert torch.equal(said_by(load_tagger(model)), said_by(make()))
     assert beside(model) == []
 
 
 def test_killed_between_renames_says_where_the_old_model_is(model: Path) -> None:
     model.rename(model.with_name(".model.0123.previous"))
     with pytest.raises(FileFormatError, match=r"\.model\.0123\.previous next to it .*rename it"):
-        load(model)
+        load_tagger(model)
 
 
 def test_save_fails_where_nothing_can_be_written(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_save_refuses_what_does_not_fit(tmp_path: Path) -> None:
 
 def test_loading_uses_up_no_random_numbers(model: Path) -> None:
     before = torch.get_rng_state()
-    load(model)
+    load_tagger(model)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -166,12 +166,12 @@ def test_save_refuses_other_folders(tmp_path: Path, model: Path) -> None:
 def test_load_fails_without_a_file(model: Path, name: str) -> None:
     (model / name).unlink()
     with pytest.raises(FileFormatError, match=f"{name} is missing; a model folder has config.json, vocabulary.json"):
-        load(model)
+        load_tagger(model)
 
 
 def test_load_fails_without_a_folder(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"no model at .*none: there is no such folder$"):
-        load(tmp_path / "none")
+        load_tagger(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_load_fails_on_another_config(model: Path, change: dict[str, Any], messa
         change = {"config": {**head["config"], **change["config"]}}
     (model / CONFIG).write_text(json.dumps({**head, **change}))
     with pytest.raises(FileFormatError, match=message):
-        load(model)
+        load_tagger(model)
 
 
 @pytest.mark.parametrize(
@@ -218,28 +218,28 @@ def test_load_fails_on_another_config(model: Path, change: dict[str, Any], messa
 def test_load_fails_on_damage(model: Path, name: str, content: bytes, message: str) -> None:
     (model / name).write_bytes(content)
     with pytest.raises(FileFormatError, match=message):
-        load(model)
+        load_tagger(model)
 
 
 def test_load_fails_on_cut_or_other_weights(model: Path, tmp_path: Path) -> None:
     whole = (model / WEIGHTS).read_bytes()
     (model / WEIGHTS).write_bytes(whole[:-10])
     with pytest.raises(FileFormatError, match="damaged"):
-        load(model)
+        load_tagger(model)
     weights = safetensors.torch.load(whole)
     safetensors.torch.save_file({**weights, "extra": torch.zeros(1)}, model / WEIGHTS)
     with pytest.raises(FileFormatError, match="'extra' is not expected"):
-        load(model)
+        load_tagger(model)
     safetensors.torch.save_file({**weights, "head.bias": weights["head.bias"] * float("nan")}, model / WEIGHTS)
     with pytest.raises(FileFormatError, match="'head.bias' has values that are not finite"):
-        load(model)
+        load_tagger(model)
     safetensors.torch.save_file({**weights, "head.bias": weights["head.bias"].int()}, model / WEIGHTS)
     with pytest.raises(FileFormatError, match="'head.bias' is of type torch.int32, expected a floating-point type"):
-        load(model)
+        load_tagger(model)
     del weights["head.bias"]
     safetensors.torch.save_file(weights, model / WEIGHTS)
     with pytest.raises(FileFormatError, match=r"'head.bias' is missing"):
-        load(model)
+        load_tagger(model)
 
 
 def test_load_as_another_class(model: Path) -> None:
@@ -252,14 +252,14 @@ def test_load_as_another_class(model: Path) -> None:
 
 def test_loading_survives_moving(model: Path, tmp_path: Path) -> None:
     shutil.move(model, tmp_path / "elsewhere")
-    assert torch.equal(said_by(load(tmp_path / "elsewhere")), said_by(make()))
+    assert torch.equal(said_by(load_tagger(tmp_path / "elsewhere")), said_by(make()))
 
 
 def test_shipped() -> None:
     path = folder.shipped()
     assert sorted(p.name for p in path.iterdir()) == sorted(FILES)
     assert sum(p.stat().st_size for p in path.iterdir()) <= 4_000_000
-    assert load(path).config.weights_dtype == "int8"
+    assert load_tagger(path).config.weights_dtype == "int8"
     writer = folder.shipped("shakespeare")
     assert sorted(p.name for p in writer.iterdir()) == sorted(FILES)
     assert sum(p.stat().st_size for p in writer.iterdir()) <= 4_000_000
@@ -272,7 +272,7 @@ def test_shipped_fails() -> None:
 
 
 def test_a_shipped_model_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert type(hs.load("tagger-en")) is type(load(shipped()))
+    assert type(hs.load("tagger-en")) is type(load_tagger(shipped()))
     assert type(hs.load("shakespeare")) is type(load_language_model("shakespeare"))
     with pytest.raises(HiddenStateError, match="no model at tagger-xx"):
         hs.load("tagger-xx")

@@ -11,8 +11,16 @@ from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.interop.torch.conversion import convert
-from hiddenstate.models.folder.model_folder import CONFIG, FILES, WEIGHTS, load, load_any, load_language_model, save
-from hiddenstate.models.folder.weights_file import WeightsFile, quantised, restored, scale_name, written
+from hiddenstate.models.model_folder import (
+    CONFIG,
+    FILES,
+    WEIGHTS,
+    load_any,
+    load_language_model,
+    load_tagger,
+    save,
+)
+from hiddenstate.models.weights_file import WeightsFile, quantised, restored, scale_name, written
 from language_models import make as make_language_model
 from models.folder.test_model_folder import make, said_by
 
@@ -55,7 +63,7 @@ def test_a_folder_in_int8(tmp_path: Path) -> None:
             assert stored[name].dtype == torch.int8
             assert stored[scale_name(name)].shape == value.shape[:1]
     assert json.loads((tmp_path / "first" / CONFIG).read_text())["version"] == 3
-    again = load(tmp_path / "first")
+    again = load_tagger(tmp_path / "first")
     assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
     assert 0 < float((said_by(again) - said_by(tagger)).abs().max()) < 0.02
     save(again, tmp_path / "second")
@@ -137,7 +145,7 @@ def test_damage_is_refused(tmp_path: Path, change: Callable[[dict[str, Tensor]],
     change(tensors)
     safetensors.torch.save_file(tensors, path)
     with pytest.raises(FileFormatError, match=message) as error:
-        load(tmp_path / "model")
+        load_tagger(tmp_path / "model")
     assert str(path) in str(error.value)
 
 

@@ -1,6 +1,6 @@
-from hiddenstate.models.card_data import Origin, Outcome
-from hiddenstate.models.language.card import write_language_card
-from hiddenstate.models.language.perplexity import Tally
+from hiddenstate.models.language.scoring import Tally
+from hiddenstate.models.language.training import write_language_card
+from hiddenstate.models.training_run import Origin, Outcome
 from language_models import make
 
 DEV = Tally(100, 150.0, 10, 40.0, 100)

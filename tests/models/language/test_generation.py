@@ -9,10 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError, DeviceError
-from hiddenstate.models.language import generation
 from hiddenstate.models.language import sampling as sampling_module
-from hiddenstate.models.language.generation import generate
-from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.language.language_model import LanguageModel, generate, reader
 from hiddenstate.models.language.sampling import Sampling, keep_likeliest
 from language_models import KINDS, make
 
@@ -193,12 +191,12 @@ def test_no_length() -> None:
 def test_bf16_is_close(samples: int) -> None:
     model = make()
     prompt = model.tokens.encode("the cat")
-    fine, coarse = (generation._Reader(model, samples, precision) for precision in ("fp32", "bf16"))
+    fine, coarse = (reader(model, samples, precision) for precision in ("fp32", "bf16"))
     ids = np.array([3] * samples) if samples > 1 else np.int64(3)
-    for reader in (fine, coarse):
-        reader.begin(prompt.tolist())
-        reader.step(ids)
-    np.testing.assert_allclose(coarse.step(ids), fine.step(ids), atol=0.05)
+    for begin, step in (fine, coarse):
+        begin(prompt.tolist())
+        step(ids)
+    np.testing.assert_allclose(coarse[1](ids), fine[1](ids), atol=0.05)
     assert len(list(generate(model, prompt, 9, Sampling(), samples, "bf16"))) == 9
     assert model.lstm.weight_hh_l0.dtype is torch.float32
 

@@ -10,9 +10,9 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CONFIG, FILES, VOCABULARY, load_as, save
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.model_folder import CONFIG, FILES, VOCABULARY, load_as, save
 from language_models import KINDS, SMALL, make, tokens_of
 
 kinds = pytest.mark.parametrize("kind", KINDS)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from hiddenstate.models.language import perplexity as surprise
-from hiddenstate.models.language.perplexity import Tally, measure, tally
+from hiddenstate.models.language import scoring as surprise
+from hiddenstate.models.language.scoring import Tally, measure, tally
 from language_models import KINDS, TEXT, make
 
 

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.perplexity import Tally, measure
-from hiddenstate.models.language.scoring import Dynamic, Scored, score
+from hiddenstate.models.language.scoring import Dynamic, Scored, Tally, measure, score
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_ID
 from language_models import KINDS, TEXT, make
 

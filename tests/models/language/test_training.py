@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, WEIGHTS, load_language_model
 from hiddenstate.models.language.config import CHARACTERS, WORDS, LanguageConfig, defaults_for
-from hiddenstate.models.language.perplexity import measure
+from hiddenstate.models.language.scoring import measure
 from hiddenstate.models.language.training import (
     RUN_FILES,
     LanguageTask,
@@ -17,8 +16,9 @@ from hiddenstate.models.language.training import (
     resume_language_model,
     train_language_model,
 )
-from hiddenstate.training.progress import Epoch, Step
-from hiddenstate.training.run_file import read_run_file
+from hiddenstate.models.model_folder import CARD, WEIGHTS, load_language_model
+from hiddenstate.training.settings import read_run_file
+from hiddenstate.training.task import Epoch, Step
 from language_models import TEXT
 
 CONFIGS = sorted((Path(__file__).parents[3] / "examples" / "configs").glob("lm-*.toml"))
@@ -213,7 +213,7 @@ def test_cutoffs_beyond_the_vocabulary_are_left_out(tmp_path: Path, files: dict[
 
 
 def test_said() -> None:
-    from hiddenstate.models.language.perplexity import Tally
+    from hiddenstate.models.language.scoring import Tally
 
     assert describe_tally(Tally(10, 20.0, 0, 0.0, 10), "char") == "2.0000 nats, 2.8854 bits a character"
     assert describe_tally(Tally(9, 9.0, 3, 4.0, 9), "char") == "1.0000 nats, 1.4427 bits a character, 33.33 % unknown"

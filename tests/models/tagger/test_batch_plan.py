@@ -1,7 +1,7 @@
 import pytest
 
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.lessons.batch_plan import Syllabus
+from hiddenstate.models.tagger.syllabus import Syllabus
 
 TAGGED, UNTAGGED = [3, 1, 7, 2], [5, 4, 1, 6, 3, 3, 8]
 

@@ -3,20 +3,17 @@ from pathlib import Path
 import pytest
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.card_data import Origin, Outcome
-from hiddenstate.models.folder.model_folder import load, load_language_model, shipped
-from hiddenstate.models.language.card import write_language_card
-from hiddenstate.models.language.perplexity import Tally
-from hiddenstate.models.language.training import RUN_FILES
-from hiddenstate.models.tagger.card import write_card
+from hiddenstate.models.language.scoring import Tally
+from hiddenstate.models.language.training import RUN_FILES, write_language_card
+from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
+from hiddenstate.models.tagger.accuracy import Accuracy, Bin, Calibration, Report
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report
-from hiddenstate.models.tagger.evaluation.calibration import Bin, Calibration
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.training import TAGGER_RUN
+from hiddenstate.models.tagger.training import TAGGER_RUN, write_card
+from hiddenstate.models.training_run import Origin, Outcome
 from hiddenstate.text.conllu import read_conllu
-from hiddenstate.training.run_file import read_run_file
+from hiddenstate.training.settings import read_run_file
 from language_models import make
 
 SENTENCES = read_conllu(Path(__file__).parents[2] / "data" / "tiny-train.conllu")
@@ -62,7 +59,7 @@ def sections(card: str) -> dict[str, str]:
 def test_the_shipped_cards_are_written_by_this_code() -> None:
     """Except for the results and the settings, which need the training data."""
     configs = Path(__file__).parents[3] / "examples" / "configs"
-    tagger, language = load(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
+    tagger, language = load_tagger(shipped("tagger-en")), load_language_model(shipped("shakespeare"))
     about = read_run_file(configs / "tagger-en.toml", TAGGER_RUN).about
     data = Origin(
         "en_ewt-ud-train.conllu",

@@ -6,7 +6,6 @@ import torch
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.tagger import context_vectors
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
-from hiddenstate.models.tagger.data import context_data, context_from_data
 from language_models import make
 
 SENTENCES = [["the", "cat"], [], ["so"], ["the", "cat", "sat", "."], ["the"]]
@@ -29,7 +28,7 @@ def test_vectors_of_all_words_are_those_of_each_sentence(monkeypatch: pytest.Mon
 
 def test_data_round_trip() -> None:
     vectors = pair()
-    again = context_from_data(context_data(vectors))
+    again = ContextualVectors.from_data(vectors.to_data())
     again.load_state_dict(vectors.state_dict())
     assert torch.equal(compute_vectors(again, SENTENCES), compute_vectors(vectors, SENTENCES))
 
@@ -40,4 +39,4 @@ def test_fails() -> None:
     wrong: list[Any] = [None, {}, [], {"forward": 1, "backward": 1}]
     for data in wrong:
         with pytest.raises(FileFormatError, match="not a description of contextual vectors"):
-            context_from_data(data)
+            ContextualVectors.from_data(data)

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.tagger.context_vectors import CharacterModel, ContextualVectors
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from language_models import make
 
 SENTENCES = [["the", "cat", "sat", "."], ["so"], [], ["é", "戦", "unknown-☃"], ["the", "cat"]]
@@ -12,7 +13,7 @@ def pair() -> ContextualVectors:
     return ContextualVectors(make(1), make(2, backward=True, hidden_size=4))
 
 
-def last_state(model: CharacterModel, text: str) -> torch.Tensor:
+def last_state(model: LanguageModel, text: str) -> torch.Tensor:
     """The hidden state after a line end and the text, one character at a time."""
     stream = model.lstm.stream()
     for character in "\n" + text:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hiddenstate.models.tagger.crf import Chain, n_best
+from hiddenstate.models.tagger.decoding import Chain, n_best
 
 CASES = st.tuples(st.integers(1, 3), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 99))
 

@@ -1,7 +1,6 @@
 import torch
 
-from hiddenstate.models.tagger.crf import Chain
-from hiddenstate.models.tagger.decoding import find
+from hiddenstate.models.tagger.decoding import Chain, find
 from hiddenstate.models.tagger.tagging import Tagging, Tags
 
 NAMES = ("a", "b", "c", "d")

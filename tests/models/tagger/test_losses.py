@@ -5,7 +5,7 @@ import torch
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.lessons.losses import tagging_loss
+from hiddenstate.models.tagger.decoding import tagging_loss
 from hiddenstate.text.batches import IGNORED_TAG, Batch
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.tagger import piping
+from hiddenstate.models.tagger import tagging
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
@@ -48,14 +48,14 @@ def test_only_a_batch_is_read_ahead(tagger: Tagger) -> None:
 
 def test_a_batch_of_long_sentences_ends_early(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = list[int]()
-    tag = tagger._tag
+    score = tagger._scored
 
     def counted(*arguments: Any) -> Any:
-        sizes.append(len(arguments[-1]))
-        return tag(*arguments)
+        sizes.append(len(arguments[0]))
+        return score(*arguments)
 
-    monkeypatch.setattr(tagger, "_tag", counted)
-    monkeypatch.setattr(piping.in_batches, "__defaults__", (100,))
+    monkeypatch.setattr(tagger, "_scored", counted)
+    monkeypatch.setattr(tagging.in_batches, "__defaults__", (100,))
     assert len(list(tagger.pipe([["dog"] * 60] * 5, 1000))) == 5
     assert sizes == [2, 2, 1]
 

@@ -11,10 +11,10 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import load, save, shipped
+from hiddenstate.models.model_folder import load_tagger, save, shipped
+from hiddenstate.models.tagger.accuracy import evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import evaluate
 from hiddenstate.models.tagger.tagger import Tagger, Tagging
 from hiddenstate.text.batches import TagRows
 from hiddenstate.text.conllu import parse_conllu, read_conllu
@@ -319,7 +319,7 @@ def test_context_is_saved_and_stays_as_it_is(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in context.parameters())
     tagger.loss(tagger.encode([["a"]], {"upos": [["DET"]]}).batch([0])).backward()
     save(tagger, tmp_path / "model")
-    again = load(tmp_path / "model")
+    again = load_tagger(tmp_path / "model")
     assert again.context is not None
     assert (again.context.forward_model.config, again.context.backward_model.tokens) == (
         context.forward_model.config,
@@ -386,7 +386,7 @@ def test_from_data_fails(tagger: Tagger, config: Any, vocabulary: Any, message: 
 
 
 def test_shipped_model_is_as_good_as_its_card_says(corpora: Path) -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     row = next(line for line in (shipped() / "MODEL_CARD.md").read_text().splitlines() if line.startswith("| dev |"))
     said = float(next(cell for cell in row.split("|") if cell.endswith("% ")).removesuffix("% "))
     dev = read_conllu(corpora / "ud_english_ewt" / "en_ewt-ud-dev.conllu")
@@ -395,7 +395,7 @@ def test_shipped_model_is_as_good_as_its_card_says(corpora: Path) -> None:
 
 
 def test_shipped_model_reads_a_sentence() -> None:
-    reading = load(shipped()).read(["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."])
+    reading = load_tagger(shipped()).read(["The", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog", "."])
     assert reading.tags == ("DET", "ADJ", "ADJ", "NOUN", "VERB", "ADP", "DET", "ADJ", "NOUN", "PUNCT")
     assert float(reading.probabilities.max(-1).values.min()) > 0.3
 

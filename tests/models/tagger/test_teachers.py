@@ -7,17 +7,16 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, load, save
+from hiddenstate.models.model_folder import CARD, load_tagger, save
+from hiddenstate.models.tagger.accuracy import distinct_words, evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import distinct_words, evaluate
-from hiddenstate.models.tagger.lessons.teachers import taught_by
-from hiddenstate.models.tagger.lessons.variants import make_variants
+from hiddenstate.models.tagger.syllabus import make_variants, taught_by
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, TaggerTask, resume_tagger, train_tagger
 from hiddenstate.text.batches import IGNORED_TAG
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
-from hiddenstate.training.run_file import RunFile
+from hiddenstate.training.settings import RunFile
 from language_models import make as make_language_model
 from models.tagger.test_training import CONFIG, DEV, SHORT, TRAIN
 
@@ -57,7 +56,7 @@ def test_many_sentences_are_taught_in_their_order(tmp_path: Path) -> None:
     save(make(1, upos=["A", "B"]), tmp_path / "one")
     many = [[WORDS[k % 4]] * (k % 3) for k in range(2500)]
     found = taught_by([tmp_path / "one"], many, {"upos": ["A", "B"]})["upos"]
-    expected = torch.cat([tagging.probabilities for tagging in load(tmp_path / "one").tag(many)])
+    expected = torch.cat([tagging.probabilities for tagging in load_tagger(tmp_path / "one").tag(many)])
     torch.testing.assert_close(found.float(), expected, rtol=1e-3, atol=1e-4)
 
 
@@ -68,13 +67,15 @@ def test_a_teacher_with_character_models_teaches_a_student_without(tmp_path: Pat
     with_context, without, student = (tmp_path / name for name in ("with", "without", "student"))
     train_tagger(TRAIN, DEV, with_context, replace(SHORT, columns=("upos", "xpos")), context=context)
     train_tagger(TRAIN, DEV, without, replace(SHORT, seed=2))
-    sentences, names = [s.forms for s in read_conllu(DEV)], load(without).tag_names
+    sentences, names = [s.forms for s in read_conllu(DEV)], load_tagger(without).tag_names
     found = taught_by([with_context, without], sentences, {"upos": names})["upos"].float()
-    shares = [torch.cat([t.probabilities for t in load(path).tag(sentences)]) for path in (with_context, without)]
+    shares = [
+        torch.cat([t.probabilities for t in load_tagger(path).tag(sentences)]) for path in (with_context, without)
+    ]
     assert not torch.allclose(shares[0], shares[1], atol=0.01)
     torch.testing.assert_close(found, (shares[0] + shares[1]) / 2, rtol=1e-3, atol=1e-3)
     train_tagger(TRAIN, DEV, student, SHORT, teachers=[with_context, without], untagged=[DEV])
-    assert load(student).context is None
+    assert load_tagger(student).context is None
 
 
 def test_other_teachers_are_refused(tmp_path: Path) -> None:
@@ -118,8 +119,8 @@ def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Pat
         few, DEV, tmp_path / "student", replace(config, tagged_epochs=2), teachers=teachers, untagged=[TRAIN, plain]
     )
     assert student.dev["upos"].accuracy.share > alone.dev["upos"].accuracy.share + 0.02
-    stored = load(tmp_path / "student")
-    assert len(stored.encoder.words) > len(load(tmp_path / "alone").encoder.words)
+    stored = load_tagger(tmp_path / "student")
+    assert len(stored.encoder.words) > len(load_tagger(tmp_path / "alone").encoder.words)
     assert evaluate(stored, read_conllu(DEV), distinct_words(read_conllu(few))) == student.dev
     card = (tmp_path / "student" / CARD).read_text(encoding="utf-8")
     assert (

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, FILES, load, load_language_model, save
+from hiddenstate.models.model_folder import CARD, FILES, load_language_model, load_tagger, save
+from hiddenstate.models.tagger.accuracy import Accuracy, distinct_words, evaluate
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, distinct_words, evaluate
-from hiddenstate.models.tagger.lessons.warm_start import SIZES
+from hiddenstate.models.tagger.syllabus import SIZES
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import TAGGER_RUN, Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.training.run_file import read_run_file
+from hiddenstate.training.settings import read_run_file
 from language_models import make
 
 DATA = Path(__file__).parents[2] / "data"
@@ -53,7 +53,7 @@ def test_training_learns(tmp_path: Path) -> None:
     assert [epoch for epoch in result.history if epoch.is_best][-1] == result.best
     # The returned results are those of the folder's model.
     dev, known = read_conllu(DEV), distinct_words(read_conllu(TRAIN))
-    assert evaluate(load(tmp_path / "model"), dev, known) == result.dev
+    assert evaluate(load_tagger(tmp_path / "model"), dev, known) == result.dev
     assert accuracy.unknown_words > 0
     assert result.test is not None
     assert result.test["upos"].accuracy.unknown_words == 0
@@ -93,7 +93,7 @@ def test_the_card_tells_what_was_measured(tmp_path: Path) -> None:
 
 def test_a_model_trained_on_xpos(tmp_path: Path) -> None:
     train_tagger(TRAIN, DEV, tmp_path / "model", replace(SHORT, columns=("xpos",)))
-    assert "NN" in load(tmp_path / "model").tag_names
+    assert "NN" in load_tagger(tmp_path / "model").tag_names
     assert "XPOS" in (tmp_path / "model" / CARD).read_text(encoding="utf-8")
 
 
@@ -112,7 +112,7 @@ def test_interruption_leaves_the_best_model(tmp_path: Path) -> None:
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG, on_progress=interrupt)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.run"]
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == sorted(FILES)
-    load(tmp_path / "model").read(["The", "dog"])
+    load_tagger(tmp_path / "model").read(["The", "dog"])
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
     with pytest.raises(ArgumentError, match="holds an unfinished run; resume it .*or delete the folder"):
         train_tagger(TRAIN, DEV, tmp_path / "model", CONFIG)
@@ -164,7 +164,7 @@ def test_several_columns_and_a_chain(tmp_path: Path, crf: bool, precision: str) 
     assert min(shares) > 0.95
     best = result.best.score
     assert best.value == pytest.approx((best.details["upos"] + best.details["xpos"]) / 2)
-    stored = load(tmp_path / "model")
+    stored = load_tagger(tmp_path / "model")
     assert stored.config.crf is crf
     assert stored.temperatures["upos"] != 1
     assert bool(stored.chains) is crf
@@ -174,7 +174,7 @@ def test_the_confidence_is_calibrated_on_the_dev_data(tmp_path: Path) -> None:
     result = train_tagger(TRAIN, DEV, tmp_path / "model", replace(CONFIG, label_smoothing=0.3))
     report = result.dev["upos"]
     assert report.calibration.error < 0.5 * report.uncalibrated.error
-    temperature = load(tmp_path / "model").temperatures["upos"]
+    temperature = load_tagger(tmp_path / "model").temperatures["upos"]
     assert temperature < 1  # smoothing made it less confident than accurate
     card = (tmp_path / "model" / CARD).read_text(encoding="utf-8")
     assert f"| dev | UPOS | {temperature:.3f} | {100 * report.uncalibrated.error:.2f} % |" in card
@@ -185,7 +185,7 @@ def test_words_in_context(tmp_path: Path) -> None:
         save(make(backward=backward), tmp_path / name)
     context = (tmp_path / "ahead", tmp_path / "back")
     train_tagger(TRAIN, DEV, tmp_path / "model", SHORT, context=context)
-    stored, plain = load(tmp_path / "model"), load_language_model(tmp_path / "ahead")
+    stored, plain = load_tagger(tmp_path / "model"), load_language_model(tmp_path / "ahead")
     assert stored.context is not None
     kept = stored.context.forward_model.state_dict()
     # float16 on disk, like the tagger's own weights
@@ -201,7 +201,7 @@ def test_words_in_context(tmp_path: Path) -> None:
         train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, context=context, start=tmp_path / "model")
     assert not (tmp_path / "other.run").exists()
     train_tagger(TRAIN, DEV, tmp_path / "other", SHORT, start=tmp_path / "model")
-    assert load(tmp_path / "other").context is not None
+    assert load_tagger(tmp_path / "other").context is not None
 
 
 @pytest.mark.parametrize("changed", ["dev", "test"])
@@ -247,7 +247,7 @@ def test_the_example_config_can_be_read() -> None:
     assert neighbours.settings.columns == ("upos", "xpos")
     ours = read_run_file(path.with_name("tagger-en.toml"), TAGGER_RUN)
     assert ours.lists["teacher"] == ("teacher-1", "teacher-2", "teacher-3", "teacher-4")
-    assert ours.settings == load("tagger-en").config  # the settings it was trained with
+    assert ours.settings == load_tagger("tagger-en").config  # the settings it was trained with
 
 
 def test_one_sentence(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_one_sentence(tmp_path: Path) -> None:
     one.write_text("1\tHi\t_\tINTJ\t_\t_\t_\t_\t_\t_\n")
     result = train_tagger(one, one, tmp_path / "model", SHORT)
     assert result.dev["upos"].accuracy == Accuracy(1, 1, 0, 0)
-    assert load(tmp_path / "model").tag([["Hi", "there"]])[0].tags == ("INTJ", "INTJ")
+    assert load_tagger(tmp_path / "model").tag([["Hi", "there"]])[0].tags == ("INTJ", "INTJ")
 
 
 def test_tags_that_only_dev_and_test_have(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_tags_that_only_dev_and_test_have(tmp_path: Path) -> None:
     other.write_text(TRAIN.read_text().replace("\tDET\t", "\tALIEN\t"))
     result = train_tagger(TRAIN, other, tmp_path / "model", SHORT, test=other)
     assert result.dev["upos"].unseen == sum(tag == "DET" for s in read_conllu(TRAIN) for tag in s.upos) > 0
-    assert "ALIEN" not in load(tmp_path / "model").tag_names
+    assert "ALIEN" not in load_tagger(tmp_path / "model").tag_names
 
 
 def test_a_long_sentence_other_scripts_and_emoji(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_long_sentence_other_scripts_and_emoji(tmp_path: Path) -> None:
     for crf in (False, True):
         result = train_tagger(long, long, tmp_path / f"model-{crf}", replace(config, crf=crf))
         assert result.dev["upos"].accuracy.words == 4_000
-        (tagging,) = load(tmp_path / f"model-{crf}").tag([forms * 500])
+        (tagging,) = load_tagger(tmp_path / f"model-{crf}").tag([forms * 500])
         assert len(tagging.tags) == 4_000
         assert torch.isfinite(tagging.probabilities).all()
 
@@ -299,6 +299,6 @@ def test_variants_teach_to_read_capitals(tmp_path: Path) -> None:
     for varied in (0.0, 0.5):
         config = replace(CONFIG, varied=varied, word_dropout=30.0)  # so that the spelling must decide
         train_tagger(TRAIN, DEV, tmp_path / f"{varied}", config)
-        found = [tag for tagging in load(tmp_path / f"{varied}").tag(loud) for tag in tagging.tags]
+        found = [tag for tagging in load_tagger(tmp_path / f"{varied}").tag(loud) for tag in tagging.tags]
         shares.append(sum(a == b for a, b in zip(found, gold, strict=True)) / len(gold))
     assert shares[1] > shares[0] + 0.1

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from hiddenstate.models.tagger.lessons.variants import make_variants, select_like
+from hiddenstate.models.tagger.syllabus import make_variants, select_like
 
 WORDS = ["giraffe", "Giraffes", "a", "USA", "n't", ".", "straße", "ﬁn", "5", "ǆ"]
 SENTENCES = [tuple(random.Random(k).choices(WORDS, k=k % 18)) for k in range(1000)]

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.folder.model_folder import CARD, load, save
-from hiddenstate.models.tagger.lessons.warm_start import started
+from hiddenstate.models.model_folder import CARD, load_tagger, save
+from hiddenstate.models.tagger.syllabus import started
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.tagger.training import Epoch, Step, resume_tagger, train_tagger
 from hiddenstate.text.conllu import read_conllu
@@ -22,7 +22,7 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_begins_with_weights_and_words_but_with_its_own_settings(before: Path) -> None:
-    old, new = load(before), started(before, replace(CONFIG, dropout=0.7), read_conllu(DEV))
+    old, new = load_tagger(before), started(before, replace(CONFIG, dropout=0.7), read_conllu(DEV))
     assert new.encoder == old.encoder
     assert new.config.dropout == 0.7
     assert new.temperatures == {"upos": 1.0} != old.temperatures
@@ -49,16 +49,16 @@ def test_such_a_run_is_resumed_to_the_very_same_model_and_with_no_other_start(tm
             raise KeyboardInterrupt
 
     start = tmp_path / "start"
-    save(load(before), start)
+    save(load_tagger(before), start)
     train_tagger(TRAIN, DEV, tmp_path / "whole", config, start=start)
     with pytest.raises(KeyboardInterrupt):
         train_tagger(TRAIN, DEV, tmp_path / "broken", config, start=start, on_progress=interrupt)
-    other = load(before)
+    other = load_tagger(before)
     torch.nn.init.zeros_(other.head.weight)
     save(other, start)
     with pytest.raises(ArgumentError, match="the data of the run in .* has changed since"):
         resume_tagger(tmp_path / "broken.run")
-    save(load(before), start)
+    save(load_tagger(before), start)
     resume_tagger(tmp_path / "broken.run")
     first, second = ((tmp_path / name / "weights.safetensors").read_bytes() for name in ("whole", "broken"))
     assert first == second
@@ -80,7 +80,7 @@ def test_other_sizes_are_refused(tmp_path: Path, before: Path, changed: dict[str
 
 
 def test_other_tags_are_refused(tmp_path: Path, before: Path) -> None:
-    lacking = load(before)
+    lacking = load_tagger(before)
     tags = {"upos": [tag for tag in lacking.tag_names if tag != "NOUN"]}
     save(Tagger(lacking.config, lacking.encoder.words, lacking.encoder.chars, tags), tmp_path / "lacking")
     with pytest.raises(ArgumentError, match="lacks the tag 'NOUN' of column upos in the training data"):

@@ -10,7 +10,7 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.word_inputs import WordInputs
+from hiddenstate.models.tagger.tagging import WordInputs
 from hiddenstate.text.conllu import from_words, with_tags
 
 

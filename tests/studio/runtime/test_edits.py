@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
-from hiddenstate.structure.layer_direction import layer_directions
+from hiddenstate.structure.names import layer_directions
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime, as_data, close, head_of, values_of

@@ -13,13 +13,13 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate import explain
 from hiddenstate.explain.ledger.cell import Ledger
-from hiddenstate.explain.ledger.readout import ReadoutLedger
-from hiddenstate.explain.subject.resolve_target import resolve_target
+from hiddenstate.explain.ledger.run import ReadoutLedger
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import resolve_target
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.structure.layer_direction import LayerDirection, layer_directions
+from hiddenstate.structure.names import LayerDirection, layer_directions
 from language_models import make as make_language_model
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, unpacked
@@ -53,11 +53,11 @@ async (given) => {
   })();
   const plain = (value) => JSON.parse(JSON.stringify(value, (_, each) =>
     ArrayBuffer.isView(each) ? Array.from(each, (x) => (Number.isNaN(x) ? "nan" : x)) : each));
-  const all = (spans) => players.playersOf(subject, spans.map(([start, stop]) => ({ start, stop })));
+  const all = (spans) => players.createPlayers(subject, spans.map(([start, stop]) => ({ start, stop })));
   const doings = {
     value: () => target.of(targets.outputAt(subject, target.t)),
     ledger: () => {
-      const one = ledgers.ledgerOf(subject, given.k, given.unit, given.t, target?.readout ?? null);
+      const one = ledgers.memoryLedger(subject, given.k, given.unit, given.t, target?.readout ?? null);
       return { ...one, erased: one.steps.map((_, s) => ledgers.erasedMostAt(one, s)) };
     },
     readout: () => ledgers.targetLedger(subject, target.t, target.readout),

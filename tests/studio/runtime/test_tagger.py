@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from hiddenstate.models.folder.model_folder import load, shipped
+from hiddenstate.models.model_folder import load_tagger, shipped
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
 from hiddenstate.models.tagger.tagger import Reading, Tagger
-from hiddenstate.studio.bundles import models
+from hiddenstate.studio.bundles import opening
 from hiddenstate.text.conllu import read_conllu
 from hiddenstate.text.vocabulary import Vocabulary
 from language_models import make as make_language_model
@@ -110,15 +110,17 @@ def test_context(runtime: Runtime) -> None:
     assert ((given - wanted).abs() < ATOL).float().mean() > 0.99
 
 
-def test_shipped_tagger_on_hundreds_of_sentences(runtime: Runtime) -> None:
-    tagger = load(shipped())
+@pytest.mark.parametrize("count", [30, pytest.param(300, marks=pytest.mark.slow)])
+def test_shipped_tagger_on_many_sentences(runtime: Runtime, count: int) -> None:
+    tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
-    check(runtime, tagger, made_up(tagger, 300))
-    check_exactly(runtime, tagger, made_up(tagger, 100))
+    check(runtime, tagger, made_up(tagger, count))
+    check_exactly(runtime, tagger, made_up(tagger, count // 3))
 
 
+@pytest.mark.slow
 def test_shipped_tagger_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
-    tagger = load(shipped())
+    tagger = load_tagger(shipped())
     runtime.load(bundle_of(tagger))
     sentences = read_conllu(corpora / "ud_english_ewt" / "en_ewt-ud-dev.conllu")
     check(runtime, tagger, [list(sentence.forms) for sentence in sentences[::5]])
@@ -139,10 +141,10 @@ def made_up(tagger: Tagger, count: int) -> list[list[str]]:
 
 def test_files_of_a_folder(runtime: Runtime) -> None:
     """The shipped model has format version 1 and half precision."""
-    found = models.bundle_folder(shipped())
+    found = opening.bundle_folder(shipped())
     runtime.load(Bundle(found.head(), found.weights))
     words = ["Giraffes", "in", "a", "field"]
-    reading = load(shipped()).read(words)
+    reading = load_tagger(shipped()).read(words)
     assert head_of(runtime.run(words)["heads"][0]).chosen == reading.tags
     assert runtime.tokenise(["Don't go."]) == [["Do", "n't", "go", "."]]
 

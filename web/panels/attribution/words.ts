@@ -1,6 +1,7 @@
 // Explains the numbers, their sums, and what they do not prove.
 
-import type { Found } from "studio/panels/attribution/work.js";
+import type { Attribution } from "studio/panels/attribution/work.js";
+import type { NamedPlayer } from "studio/state/explained.js";
 import { shortToken } from "studio/state/tokens.js";
 import { exactly, tick } from "studio/ui/draw.js";
 
@@ -10,8 +11,7 @@ const OPPOSED = 0.1;
 const [LARGE, NOTHING] = [0.25, 0.05];
 
 /** The sums of the parts, with their residuals. */
-export function sumSentence({ explained, occlusion, shapley, few, all }: Found): string {
-  if (occlusion === null) return "";
+export function sumSentence({ explained, occlusion, shapley, few, all }: Attribution): string {
   const { whole, none, parts } = occlusion;
   const sum = parts.reduce((total, part) => total + part, 0);
   const said =
@@ -24,7 +24,7 @@ export function sumSentence({ explained, occlusion, shapley, few, all }: Found):
   return `${said} Shapley values add up to ${exactly(total)}${among}; rounding leaves ${tick(shapley.residual.toExponential(0))}.`;
 }
 
-export function meaningSentences({ explained, shapley, few, all, players }: Found): string[] {
+export function meaningSentences({ explained, shapley, few, all, players }: Attribution): string[] {
   const what = explained.subject.baselineName;
   const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
   const said = [
@@ -48,20 +48,20 @@ export function meaningSentences({ explained, shapley, few, all, players }: Foun
  *
  * @returns undefined if it was not computed
  */
-export function shapleyOf({ shapley, few, all }: Found, player: Found["players"][number]): number | undefined {
+export function shapleyValue({ shapley, few, all }: Attribution, player: NamedPlayer): number | undefined {
   return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
 }
 
 /** The players on which the two methods disagree. */
-export function disagreementSentence(found: Found): string {
-  const names = disagreements(found).map((p) => `\u201c${shortToken(found.few[p].name, 24)}\u201d`);
-  if (found.shapley === null || names.length === 0) return "";
+export function disagreementSentence(attribution: Attribution): string {
+  const names = disagreements(attribution).map((p) => `\u201c${shortToken(attribution.few[p].name, 24)}\u201d`);
+  if (attribution.shapley === null || names.length === 0) return "";
   return `Occlusion and Shapley values disagree about ${names.join(", ")}.`;
 }
 
 /** @returns players, by index among those few */
-export function disagreements({ occlusion, shapley, few, players }: Found): number[] {
-  if (occlusion === null || shapley === null) return [];
+export function disagreements({ occlusion, shapley, few, players }: Attribution): number[] {
+  if (shapley === null) return [];
   const gone = few.map((one) => occlusion.parts[players.indexOf(one)]);
   const most = (all: ArrayLike<number>) => Array.from(all).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-300);
   const [mostGone, mostPart] = [most(gone), most(shapley.parts)];
@@ -73,14 +73,13 @@ export function disagreements({ occlusion, shapley, few, players }: Found): numb
   });
 }
 
-export function attributionRows(found: Found): string[][] {
-  const { players, occlusion } = found;
-  if (occlusion === null) return [];
+export function attributionRows(attribution: Attribution): string[][] {
+  const { players, occlusion } = attribution;
   const top = ["start", "stop", "word", "occlusion", "shapley"];
   return [
     top,
     ...players.map((player, p) => {
-      const part = shapleyOf(found, player);
+      const part = shapleyValue(attribution, player);
       return [
         String(player.start),
         String(player.stop),

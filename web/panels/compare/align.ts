@@ -16,7 +16,7 @@ export function byPosition(a: number, b: number): Column[] {
 }
 
 /** The lengths of the longest common subsequences of all pairs of suffixes. */
-function lengthsOf(a: string[], b: string[]): Uint32Array[] {
+function commonLengths(a: string[], b: string[]): Uint32Array[] {
   const table = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
   for (let s = a.length - 1; s >= 0; s--) {
     for (let t = b.length - 1; t >= 0; t--) {
@@ -28,7 +28,7 @@ function lengthsOf(a: string[], b: string[]): Uint32Array[] {
 
 /** The common words, in order. */
 function common(a: string[], b: string[]): Column[] {
-  const table = lengthsOf(a, b);
+  const table = commonLengths(a, b);
   const found = [];
   for (let s = 0, t = 0; s < a.length && t < b.length;) {
     if (a[s] === b[t]) found.push({ a: s++, b: t++ });

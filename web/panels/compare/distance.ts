@@ -2,7 +2,7 @@
 
 import type { Column } from "studio/panels/compare/align.js";
 import { SAME } from "studio/state/difference.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 
 // Two runs have converged again once their distance stays below this share of its maximum.
@@ -18,7 +18,7 @@ export interface Parting {
 
 /** The Euclidean distance between two runs' states in each column; NaN if either run has no step there. */
 export function distances(a: Track, b: Track, quantity: string, columns: Column[]): Float32Array {
-  const units = widthOf(a.info, quantity);
+  const units = quantityWidth(a.info, quantity);
   const [va, vb] = [a.values[quantity], b.values[quantity]];
   return Float32Array.from(columns, (column) => {
     if (column.a < 0 || column.b < 0) return NaN;
@@ -38,7 +38,7 @@ export function comparable(a: Track | undefined, b: Track | undefined): boolean 
  *
  * @param distance by column
  */
-export function partingOf(distance: ArrayLike<number>, reverse: boolean): Parting {
+export function parting(distance: ArrayLike<number>, reverse: boolean): Parting {
   const columns = Array.from(distance, (_, k) => k).filter((k) => !Number.isNaN(distance[k]));
   if (reverse) columns.reverse();
   const first = columns.find((k) => distance[k] > SAME) ?? -1;

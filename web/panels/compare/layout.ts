@@ -1,10 +1,10 @@
 // The layout of the compare page's figure.
 
-import type { Scene } from "studio/panels/compare/types.js";
-import { choiceText, headOf, predictionAt } from "studio/state/predictions.js";
+import type { Scene } from "studio/panels/compare/scene.js";
+import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Head, Track } from "studio/types.js";
-import { fontOf, measure } from "studio/ui/theme.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 export const GUTTER = 64;
 const WORDS = 42;
@@ -16,14 +16,14 @@ const MOST = 60; // characters of a word that may be drawn
 export const RIBBON = 46;
 export const RIBBON_HEAD = 22;
 
-export type Layout = ReturnType<typeof layoutOf>;
+export type Layout = ReturnType<typeof figureLayout>;
 
-/** The layout. */
-export function layoutOf({ pair, columns, a, b, comparable, strips, width, head }: Scene) {
+/** @param width the available width */
+export function figureLayout({ pair, columns, a, b, comparable, strips, head }: Scene, width: number) {
   const widths = fonts();
   const longest = Math.max(
     ...[pair.a, pair.b].flatMap(({ run }) =>
-      run.tokens.map((token, t) => widthAt(token, headOf(run, head), t, widths)),
+      run.tokens.map((token, t) => widthAt(token, findHead(run, head), t, widths)),
     ),
   );
   const least = Math.max(NARROWEST, Math.ceil(longest) + AIR);
@@ -56,7 +56,7 @@ export function layoutOf({ pair, columns, a, b, comparable, strips, width, head 
 
 /** The widths of texts in the fonts of `compare.css`, in pixels. */
 function fonts() {
-  return { word: measure(`600 14px ${fontOf("--font")}`), tag: measure(`600 11px ${fontOf("--sans")}`) };
+  return { word: measure(`600 14px ${fontFamily("--font")}`), tag: measure(`600 11px ${fontFamily("--sans")}`) };
 }
 
 /** Cuts a text that is too wide for its column. */

@@ -2,13 +2,13 @@
 
 import type { Column } from "studio/panels/compare/align.js";
 import { range } from "studio/state/ranges.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { colours, level } from "studio/ui/scales.js";
 import { resolved } from "studio/ui/theme.js";
 
 /** The content of a map: a value for each unit and column; NaN if there is none. */
-interface Picture {
+interface ValueMap {
   units: number;
   columns: number;
   ends: [number, number]; // of the scale
@@ -17,8 +17,8 @@ interface Picture {
 }
 
 /** One run's values. */
-export function pictureOf(track: Track, quantity: string, columns: Column[], side: "a" | "b"): Picture {
-  const units = widthOf(track.info, quantity);
+export function valueMap(track: Track, quantity: string, columns: Column[], side: "a" | "b"): ValueMap {
+  const units = quantityWidth(track.info, quantity);
   const values = track.values[quantity];
   return {
     units,
@@ -30,13 +30,13 @@ export function pictureOf(track: Track, quantity: string, columns: Column[], sid
 }
 
 /** The second run minus the first, on a scale that is neutral in the middle. */
-export function pictureDifference(a: Picture, b: Picture): Picture {
+export function differenceMap(a: ValueMap, b: ValueMap): ValueMap {
   const bound = Math.max(...a.ends.map(Math.abs));
   return { ...a, ends: [-bound, bound], table: colours("h"), at: (unit, k) => b.at(unit, k) - a.at(unit, k) };
 }
 
 /** A picture with one pixel for each value, transparent if there is none. */
-export function pixels({ units, columns, ends, table, at }: Picture): HTMLCanvasElement {
+function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElement {
   const made = document.createElement("canvas");
   [made.width, made.height] = [columns, units];
   const context = made.getContext("2d") as CanvasRenderingContext2D;
@@ -57,7 +57,7 @@ export function pixels({ units, columns, ends, table, at }: Picture): HTMLCanvas
 /** Paints a picture into a rectangle, and hatches the empty columns. */
 export function paint(
   context: CanvasRenderingContext2D,
-  picture: Picture,
+  picture: ValueMap,
   box: { x: number; y: number; width: number; height: number },
 ) {
   context.imageSmoothingEnabled = picture.units > box.height * (window.devicePixelRatio || 1);

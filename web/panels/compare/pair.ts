@@ -1,16 +1,14 @@
 // The two runs to compare, as chosen in the view.
 
-import type { App } from "studio/state/types.js";
 import type { CellKind } from "studio/runtime/kinds.js";
-import type { Model, Run } from "studio/types.js";
+import type { Session } from "studio/state/session.js";
+import type { Model, Run, View } from "studio/types.js";
 
 export type Side = { name: string; model: Model; run: Run };
 export type Pair = { a: Side; b: Side };
 
 /** @returns null until there are two */
-export function pairOf({ store, session }: App): Pair | null {
-  const { comparison } = store.get();
-  const { model, plain, run, other } = session;
+export function chosenPair({ model, plain, run, other }: Session, { comparison }: View): Pair | null {
   if (!model || !plain || !run) return null;
   if (comparison === "edits") {
     return run.steps === plain.steps
@@ -23,8 +21,8 @@ export function pairOf({ store, session }: App): Pair | null {
 }
 
 /** Why there is nothing to compare; "" if there is something. */
-export function emptyBecause({ store, session }: App, { a, b }: Pair): string {
-  const { comparison, edits, otherText, otherModel, text } = store.get();
+export function whyEmpty(session: Session, view: View, { a, b }: Pair): string {
+  const { comparison, edits, otherText, otherModel, text } = view;
   if (session.error) return session.error.message; // the run with edits failed, so A is the run before them
   if (comparison === "edits" && !session.run?.edits.length) {
     return edits.length
@@ -40,13 +38,11 @@ export function emptyBecause({ store, session }: App, { a, b }: Pair): string {
 }
 
 /** The reason why there are not two runs to compare. */
-export function blankBecause({ store, session }: App): string {
-  const error = session.error ?? (store.get().comparison === "edits" ? null : session.otherError);
+export function whyBlank(session: Session, { comparison }: View): string {
+  const error = session.error ?? (comparison === "edits" ? null : session.otherError);
   if (error) return error.message;
   if (session.model && !session.run) return "There is nothing to compare: A has no input.";
-  return store.get().comparison !== "edits" && session.run
-    ? "There is nothing to compare: B has not been read yet."
-    : "";
+  return comparison !== "edits" && session.run ? "There is nothing to compare: B has not been read yet." : "";
 }
 
 /**

@@ -2,11 +2,9 @@
 
 import { MET } from "studio/panels/compare/distance.js";
 import type { Side } from "studio/panels/compare/pair.js";
-import type { Strip } from "studio/panels/compare/ribbon.js";
-import type { Scene } from "studio/panels/compare/types.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import type { Scene, Strip } from "studio/panels/compare/scene.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
-import { element } from "studio/ui/draw.js";
 
 /** The words of a column: “to” | “the”, or just “to” if they are the same. */
 function wordsAt({ pair, columns }: Scene, k: number): string {
@@ -49,13 +47,13 @@ function ending(scene: Scene, { parting, distance }: Strip): string {
 }
 
 /** Describes the column under the cursor in one line. */
-export function readoutOf(scene: Scene, k: number, unit: number): string {
+export function columnReadout(scene: Scene, k: number, unit: number): string {
   const { columns, strips, a, state } = scene;
   if (!columns[k]) return "";
-  const said = [sideAt(scene, "a", k, unit), sideAt(scene, "b", k, unit)].join("   ");
+  const sides = [sideAt(scene, "a", k, unit), sideAt(scene, "b", k, unit)].join("   ");
   const strip = strips.find(({ name }) => name === a?.info.name);
   const size = strip && !Number.isNaN(strip.distance[k]) ? `   ‖Δ${state}‖ = ${strip.distance[k].toFixed(4)}` : "";
-  return said + size;
+  return sides + size;
 }
 
 function sideAt(
@@ -71,7 +69,7 @@ function sideAt(
   const quantity = side === "a" ? first : other;
   const values = quantity === null ? undefined : track?.values[quantity];
   const value = values?.[t * (values.length / run.steps) + unit];
-  const mine = headOf(run, head);
+  const mine = findHead(run, head);
   const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
   return (
     `${name}: ` +
@@ -99,34 +97,8 @@ export function comparisonRows(scene: Scene): string[][] {
 
 /** @param name of the head */
 function cells({ run }: Side, name: string, t: number): string[] {
-  const head = headOf(run, name);
+  const head = findHead(run, name);
   if (t < 0) return ["", "", "", ""];
   const chosen = head && predictionAt(head, t);
   return [String(t), run.tokens[t], chosen?.label ?? "", chosen ? String(chosen.probability) : ""];
-}
-
-/** The same rows as a table on the page, also for screen readers. */
-export function comparisonTable(scene: Scene): HTMLElement {
-  const [head, ...lines] = comparisonRows(scene);
-  const short = (text: string) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
-  return element("table", { class: "compare-table" }, [
-    element("thead", {}, [
-      element(
-        "tr",
-        {},
-        head.map((text) => element("th", { scope: "col", text })),
-      ),
-    ]),
-    element(
-      "tbody",
-      {},
-      lines.map((line) =>
-        element(
-          "tr",
-          {},
-          line.map((text) => element("td", { text: short(text) })),
-        ),
-      ),
-    ),
-  ]);
 }

@@ -1,8 +1,8 @@
 // An edit in progress: the values offered by the editor's controls.
 
-import { partsOf } from "studio/state/edits.js";
+import { placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
 
 /** Where a value was clicked. */
@@ -20,8 +20,8 @@ type Range = { low: number; high: number; begin: number };
  *
  * @param value the current value
  */
-export function rangeOf(place: string, kind: Edit["kind"], value: number): Range {
-  const { quantity } = partsOf(place);
+export function sliderRange(place: string, kind: Edit["kind"], value: number): Range {
+  const { quantity } = placeParts(place);
   if (kind === "scale") return { low: -2, high: 3, begin: 0 };
   const high = reach(quantity, value);
   const low = isSequential(quantity) && kind === "set" ? 0 : -high;
@@ -41,21 +41,21 @@ function opposite(quantity: string, value: number): number {
 
 /** An edit of one unit at one step. */
 export function draftAt(spot: Spot): Edit {
-  const value = rangeOf(spot.place, "set", spot.value).begin;
+  const value = sliderRange(spot.place, "set", spot.value).begin;
   return { place: spot.place, kind: "set", value, unit: [spot.unit], t: [spot.t], scope: "write" };
 }
 
 /** The spot of an existing edit: its first unit and step. */
-export function spotOf(edit: Edit, run: Run): Spot {
-  const { track, quantity } = partsOf(edit.place);
+export function editSpot(edit: Edit, run: Run): Spot {
+  const { track, quantity } = placeParts(edit.place);
   const [unit, t] = [edit.unit?.[0] ?? 0, edit.t?.[0] ?? 0];
   return { place: edit.place, unit, t, value: valueInRun(run, track, quantity, unit, t) };
 }
 
 /** A run's value at a place; NaN if it has none. */
 export function valueInRun(run: Run, track: string, quantity: string, unit: number, t: number): number {
-  const found = run.tracks.find(({ info }) => info.name === track);
-  return found?.values[quantity]?.[t * widthOf(found.info, quantity) + unit] ?? NaN;
+  const recorded = run.tracks.find(({ info }) => info.name === track);
+  return recorded?.values[quantity]?.[t * quantityWidth(recorded.info, quantity) + unit] ?? NaN;
 }
 
 export const SCOPES = {

@@ -9,7 +9,7 @@ const GAP = 10;
  *
  * @param box with position: fixed
  */
-export function placeAt(box: HTMLElement, at: DOMRect) {
+export function placeBeside(box: HTMLElement, at: DOMRect) {
   const { offsetWidth: width, offsetHeight: height } = box;
   const [roomX, roomY] = windowSize();
   const right = at.right + GAP + width <= roomX - GAP;

@@ -6,7 +6,7 @@ import type { Edit } from "studio/types.js";
 export interface Preset {
   id: string;
   label: string;
-  says: string; // its effect, in a sentence
+  effect: string; // in a sentence
   sets: [string, number][]; // quantities and their new values
 }
 
@@ -15,7 +15,7 @@ const LSTM: readonly Preset[] = [
     id: "forget",
     label: "Close the forget gates",
     sets: [["f", 0]],
-    says:
+    effect:
       "f = 0: nothing in the cell is kept from one step to the next. Only h still carries something from the " +
       "previous step.",
   },
@@ -23,7 +23,7 @@ const LSTM: readonly Preset[] = [
     id: "keep",
     label: "Forget nothing",
     sets: [["f", 1]],
-    says: "f = 1: the cell keeps everything, and all that is written accumulates.",
+    effect: "f = 1: the cell keeps everything, and all that is written accumulates.",
   },
   {
     id: "freeze",
@@ -32,19 +32,19 @@ const LSTM: readonly Preset[] = [
       ["f", 1],
       ["i", 0],
     ],
-    says: "f = 1 and i = 0: the cell keeps its value and takes in nothing new.",
+    effect: "f = 1 and i = 0: the cell keeps its value and takes in nothing new.",
   },
   {
     id: "open",
     label: "Open the output gates",
     sets: [["o", 1]],
-    says: "o = 1: the whole cell is output at every step, as tanh(c).",
+    effect: "o = 1: the whole cell is output at every step, as tanh(c).",
   },
   {
     id: "silence",
     label: "Silence the output",
     sets: [["h", 0]],
-    says: "h = 0: the cell keeps running, but neither the next step nor the layer above sees it.",
+    effect: "h = 0: the cell keeps running, but neither the next step nor the layer above sees it.",
   },
 ];
 
@@ -52,7 +52,7 @@ const SILENCE: Preset = {
   id: "silence",
   label: "Silence the state",
   sets: [["h", 0]],
-  says: "h = 0: neither the next step nor the layer above sees anything, and nothing is remembered.",
+  effect: "h = 0: neither the next step nor the layer above sees anything, and nothing is remembered.",
 };
 
 const GRU: readonly Preset[] = [
@@ -60,37 +60,37 @@ const GRU: readonly Preset[] = [
     id: "forget",
     label: "Keep nothing",
     sets: [["z", 0]],
-    says: "z = 0: h is the candidate n at every step. Only n still reads something from the previous step.",
+    effect: "z = 0: h is the candidate n at every step. Only n still reads something from the previous step.",
   },
   {
     id: "freeze",
     label: "Freeze the state",
     sets: [["z", 1]],
-    says: "z = 1: the state keeps its value and takes in nothing new.",
+    effect: "z = 1: the state keeps its value and takes in nothing new.",
   },
   {
     id: "blind",
     label: "Close the reset gates",
     sets: [["r", 0]],
-    says: "r = 0: the candidate n only reads the input, not the state.",
+    effect: "r = 0: the candidate n only reads the input, not the state.",
   },
   {
     id: "read",
     label: "Open the reset gates",
     sets: [["r", 1]],
-    says: "r = 1: the candidate n reads the whole state at every step.",
+    effect: "r = 1: the candidate n reads the whole state at every step.",
   },
   SILENCE,
 ];
 
 const PRESETS: Record<string, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
 
-export function presetsOf({ label }: CellKind): readonly Preset[] {
+export function presetsFor({ label }: CellKind): readonly Preset[] {
   return PRESETS[label];
 }
 
 /** The edits of a preset, in all units at all steps of one layer and direction. */
-export function editsOf(preset: Preset, track: string): Edit[] {
+export function presetEdits(preset: Preset, track: string): Edit[] {
   return preset.sets.map(([quantity, value]) => ({
     place: `${track}.${quantity}`,
     kind: "set",

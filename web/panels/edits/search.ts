@@ -1,11 +1,11 @@
-// Searches for an edit that changes a word's label, a few runs at a time, so that the page stays responsive.
+// Searches for an edit that changes a word's label.
 
 import type { CellKind } from "studio/runtime/kinds.js";
-import { headOf, predictionAt } from "studio/state/predictions.js";
-import { widthOf } from "studio/state/units.js";
+import type { Work } from "studio/state/job.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Choice, Edit, Model, Run, Track } from "studio/types.js";
 
-const SLICE = 10; // milliseconds of work before yielding to the page
 const OF_A_KIND = 4; // maximum number of finds per kind, so that edits of large groups leave room for small ones
 
 export type Find = { edit: Edit; before: Choice; after: Choice };
@@ -19,7 +19,7 @@ function zeroed(place: string, unit: number | null, t: number | null): Edit {
 /** Zeroes the memory or the output of one unit at one step, the largest values first. */
 function moments(track: Track, steps: number, { states }: CellKind): Candidate[] {
   return states.flatMap((quantity) => {
-    const width = widthOf(track.info, quantity);
+    const width = quantityWidth(track.info, quantity);
     return Array.from({ length: steps * width }, (_, k) => ({
       edit: zeroed(`${track.info.name}.${quantity}`, k % width, Math.floor(k / width)),
       weight: Math.abs(track.values[quantity][k]),
@@ -57,7 +57,7 @@ function openGates({ gates: all, activations }: CellKind): string[] {
 }
 
 /** All candidates, alternating between small and sweeping edits, each with the index of its kind. */
-export function candidatesOf(run: Run, cell: CellKind): { edit: Edit; kind: number }[] {
+function candidates(run: Run, cell: CellKind): { edit: Edit; kind: number }[] {
   const kinds = [moments, units, wholeSteps, gates].map((kind) =>
     run.tracks.flatMap((track) => kind(track, run.steps, cell)).sort((a, b) => b.weight - a.weight),
   );
@@ -68,49 +68,45 @@ export function candidatesOf(run: Run, cell: CellKind): { edit: Edit; kind: numb
 }
 
 /** How sweeping an edit is: the number of values that it affects; "all" counts as very many. */
-export function sweepOf(edit: Edit): number {
+export function editSize(edit: Edit): number {
   return (edit.unit?.length ?? 1e4) * (edit.t?.length ?? 1e3);
 }
 
-/**
- * Searches until enough edits of each kind are found, all candidates are tried, or the search is stopped.
- *
- * @param where the label to change
- * @returns stops it
- */
-export function search(
-  { model, run, head, t }: { model: Model; run: Run; head: string; t: number },
-  onProgress: (tried: number, of: number, done: boolean) => void,
-  onFind: (find: Find) => void,
-): () => void {
-  const candidates = candidatesOf(run, model.cell);
-  const ofKind: Map<number, number> = new Map(); // finds
-  const countOf = (kind: number) => ofKind.get(kind) ?? 0;
-  let next = 0;
-  let tried = 0;
-  let timer = 0;
+/** What a search is about: it looks for edits that change the label at step t. */
+interface Question {
+  model: Model;
+  run: Run;
+  head: string;
+  t: number;
+}
 
-  const skip = () => {
-    while (next < candidates.length && countOf(candidates[next].kind) >= OF_A_KIND) next++;
-  };
-  const attempt = () => {
-    const { edit, kind } = candidates[next++];
-    tried++;
-    const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => headOf(one, head));
-    if (!was || !is || was.chosen[t] === is.chosen[t]) return;
-    ofKind.set(kind, countOf(kind) + 1);
-    onFind({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
-  };
-  const slice = () => {
-    const end = performance.now() + SLICE;
-    while (next < candidates.length && performance.now() < end) {
-      attempt();
-      skip();
+/**
+ * The work of a search, until enough edits of each kind are found or all candidates are tried.
+ *
+ * @param report called after each attempt
+ */
+export function searchEdits(
+  { model, run, head, t }: Question,
+  report: (tried: number, of: number, finds: Find[]) => void,
+): Work<null> {
+  const all = candidates(run, model.cell);
+  return { steps: attempts(), cost: all.length };
+
+  function* attempts(): Generator<number, null, void> {
+    const ofKind: Map<number, number> = new Map(); // finds
+    const finds: Find[] = [];
+    let tried = 0;
+    for (const { edit, kind } of all) {
+      const count = ofKind.get(kind) ?? 0;
+      if (count >= OF_A_KIND) continue;
+      const [was, is] = [run, model.run(run.tokens, [...run.edits, edit])].map((one) => findHead(one, head));
+      if (was && is && was.chosen[t] !== is.chosen[t]) {
+        ofKind.set(kind, count + 1);
+        finds.push({ edit, before: predictionAt(was, t), after: predictionAt(is, t) });
+      }
+      report(++tried, all.length, finds);
+      yield 1;
     }
-    const done = next >= candidates.length;
-    onProgress(tried, candidates.length, done);
-    if (!done) timer = window.setTimeout(slice);
-  };
-  timer = window.setTimeout(slice);
-  return () => window.clearTimeout(timer);
+    return null;
+  }
 }

@@ -1,6 +1,6 @@
 // Edits in words: a readable sentence, and the equivalent lines of Python.
 
-import { partsOf } from "studio/state/edits.js";
+import { placeParts } from "studio/state/edits.js";
 import { wordAt } from "studio/state/tokens.js";
 import type { Edit, Model } from "studio/types.js";
 
@@ -14,37 +14,37 @@ export function pythonNumber(value: number): string {
 }
 
 /** Describes the operation: "set to 0.5", "multiplied by 2.0". */
-export function actionOf(edit: Edit): string {
+export function actionText(edit: Edit): string {
   if (edit.kind === "add" && edit.value < 0) return `lowered by ${pythonNumber(-edit.value)}`;
   return `${VERBS[edit.kind]} ${pythonNumber(edit.value)}`;
 }
 
 /** Describes the selection: "unit 7", "units 1, 2, 3", "all units". */
-function chosenOf(name: string, chosen: number[] | null): string {
+function selectionText(name: string, chosen: number[] | null): string {
   if (!chosen) return `all ${name}s`;
   return chosen.length === 1 ? `${name} ${chosen[0]}` : `${name}s ${chosen.join(", ")}`;
 }
 
 /** Describes the units and steps; a single step is named with its word. */
-export function whereOf(edit: Edit, tokens: string[]): string {
+export function extentText(edit: Edit, tokens: string[]): string {
   const [t] = edit.t?.length === 1 ? edit.t.map((one) => (one < 0 ? one + tokens.length : one)) : [-1];
   const word = t in tokens ? wordAt({ tokens }, t, 24) : "";
-  const steps = chosenOf("step", edit.t) + (word === "" ? "" : ` “${word}”`);
-  return `${chosenOf("unit", edit.unit)}, ${steps}`;
+  const steps = selectionText("step", edit.t) + (word === "" ? "" : ` “${word}”`);
+  return `${selectionText("unit", edit.unit)}, ${steps}`;
 }
 
 /** Describes the place: "forget gate of l0", "forget gate of l0 before its sigmoid". */
-export function placeOf(place: string, model: Model): string {
-  const { track, quantity } = partsOf(place);
+export function placeText(place: string, model: Model): string {
+  const { track, quantity } = placeParts(place);
   const name = quantity.replace(/_pre$/, "");
   const before = name === quantity ? "" : ` before its ${model.cell.activations[name]}`;
   return `${model.meanings[name] ?? name} of ${track}${before}`;
 }
 
 /** Describes an edit in one sentence. */
-export function sentenceOf(edit: Edit, model: Model, tokens: string[]): string {
+export function editSentence(edit: Edit, model: Model, tokens: string[]): string {
   const scope = edit.scope === "readout" ? ", only for this step's output" : "";
-  return `${placeOf(edit.place, model)}: ${actionOf(edit)} (${whereOf(edit, tokens)}${scope})`;
+  return `${placeText(edit.place, model)}: ${actionText(edit)} (${extentText(edit, tokens)}${scope})`;
 }
 
 function argument(name: string, chosen: number[] | null): string[] {
@@ -54,18 +54,18 @@ function argument(name: string, chosen: number[] | null): string[] {
 
 /** The edit as a call: hs.set("l1.f", unit=203, t=17, to=0.0). */
 export function pythonEdit(edit: Edit): string {
-  const given = [
+  const parts = [
     JSON.stringify(edit.place),
     ...argument("unit", edit.unit),
     ...argument("t", edit.t),
     `${ARGUMENTS[edit.kind]}=${pythonNumber(edit.value)}`,
     ...(edit.scope === "readout" ? ['scope="readout"'] : []),
   ];
-  return `hs.${edit.kind}(${given.join(", ")})`;
+  return `hs.${edit.kind}(${parts.join(", ")})`;
 }
 
 /** The code inside the block, and the setup before it, by kind of model. */
-function callOf(model: Model, tokens: string[]): { before: string[]; lstm: string; call: string } {
+function pythonRun(model: Model, tokens: string[]): { before: string[]; lstm: string; call: string } {
   const words = `[${tokens.map((token) => JSON.stringify(token)).join(", ")}]`;
   if (model.kind === "tagger") return { before: [], lstm: "tagger.lstm", call: `reading = tagger.read(${words})` };
   if (model.kind !== "language-model") {
@@ -78,8 +78,8 @@ function callOf(model: Model, tokens: string[]): { before: string[]; lstm: strin
 }
 
 /** The lines of Python that run the model with these edits. */
-export function pythonOf(edits: readonly Edit[], model: Model, tokens: string[]): string {
-  const { before, lstm, call } = callOf(model, tokens);
+export function pythonBlock(edits: readonly Edit[], model: Model, tokens: string[]): string {
+  const { before, lstm, call } = pythonRun(model, tokens);
   const calls = edits.map(pythonEdit);
   const one = `with ${lstm}.edit(${calls.join(", ")}):`;
   const many = `with ${lstm}.edit(\n${calls.map((line) => `    ${line},\n`).join("")}):`;

@@ -1,26 +1,30 @@
 // The heat map's static layers, which are drawn when the run or the selection changes, but never while scrubbing. The
 // tokens have their own canvas, so that they stay visible when the units are scrolled.
 
-import { type HeatLayout, SLANT } from "studio/panels/heatmap/layout.js";
-import { range } from "studio/state/ranges.js";
+import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { shortToken } from "studio/state/tokens.js";
-import { widthOf } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { element } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
-import { fontOf, resolved } from "studio/ui/theme.js";
+import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
 export const LONGEST_TOKEN = 12;
 const SIZE = "11px";
 
-export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, track: Track, quantity: string) {
+/** @param ends of the scale */
+export function drawHeat(
+  context: CanvasRenderingContext2D,
+  { layout, track, quantity }: Scene,
+  ends: readonly [number, number],
+) {
   context.clearRect(0, 0, layout.width, layout.height);
   context.imageSmoothingEnabled = false;
   const wide = layout.pitch * layout.steps;
   const { pinned, order } = layout;
   if (pinned.length > 0) {
     context.drawImage(
-      image(track, quantity, pinned, layout.steps),
+      image(track, quantity, ends, pinned, layout.steps),
       layout.left,
       layout.top,
       wide,
@@ -28,7 +32,7 @@ export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, 
     );
   }
   context.drawImage(
-    image(track, quantity, order, layout.steps),
+    image(track, quantity, ends, order, layout.steps),
     layout.left,
     layout.mapTop,
     wide,
@@ -38,13 +42,19 @@ export function drawHeat(context: CanvasRenderingContext2D, layout: HeatLayout, 
 }
 
 /** One pixel for each value. */
-function image(track: Track, quantity: string, units: readonly number[], T: number): HTMLCanvasElement {
+function image(
+  track: Track,
+  quantity: string,
+  ends: readonly [number, number],
+  units: readonly number[],
+  T: number,
+): HTMLCanvasElement {
   const made = element("canvas", { width: Math.max(1, T), height: Math.max(1, units.length) });
   const context = made.getContext("2d") as CanvasRenderingContext2D;
   const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
   const { data } = pixels;
-  const [values, width] = [track.values[quantity], widthOf(track.info, quantity)];
-  const [table, ends] = [colours(quantity), range(quantity)];
+  const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
+  const table = colours(quantity);
   units.forEach((unit, row) => {
     for (let t = 0; t < T; t += 1) {
       const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
@@ -60,7 +70,7 @@ function image(track: Track, quantity: string, units: readonly number[], T: numb
 
 export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout, tokens: readonly string[]) {
   context.clearRect(0, 0, layout.width, layout.top);
-  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.font = `${SIZE} ${fontFamily("--sans")}`;
   context.fillStyle = resolved("--ink");
   tokens.forEach((token, t) => {
     if (t % layout.every !== 0) return;
@@ -74,7 +84,7 @@ export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout
 }
 
 function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
-  context.font = `${SIZE} ${fontOf("--sans")}`;
+  context.font = `${SIZE} ${fontFamily("--sans")}`;
   context.textAlign = "right";
   context.fillStyle = resolved("--ink");
   layout.pinned.forEach((unit, k) =>
@@ -89,7 +99,6 @@ function drawUnits(context: CanvasRenderingContext2D, layout: HeatLayout) {
 
 /** @returns the width of the longest in pixels */
 export function longestToken(tokens: readonly string[]): number {
-  const context = element("canvas").getContext("2d") as CanvasRenderingContext2D;
-  context.font = `${SIZE} ${fontOf("--sans")}`;
-  return tokens.reduce((most, token) => Math.max(most, context.measureText(shortToken(token, LONGEST_TOKEN)).width), 8);
+  const measured = measure(`${SIZE} ${fontFamily("--sans")}`);
+  return tokens.reduce((most, token) => Math.max(most, measured(shortToken(token, LONGEST_TOKEN))), 8);
 }

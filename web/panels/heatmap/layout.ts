@@ -1,5 +1,18 @@
 // The layout of the heat map: tokens above the columns, pinned units at the top, all units below.
 
+import type { Run, Track } from "studio/types.js";
+
+export type Cell = { unit: number; step: number };
+
+/** What the panel shows. */
+export interface Scene {
+  run: Run;
+  track: Track;
+  quantity: string;
+  layout: HeatLayout;
+  about: (unit: number) => string; // explains a unit's rank
+}
+
 export interface HeatLayout {
   width: number;
   height: number;
@@ -69,7 +82,7 @@ export function headHeight({ top }: HeatLayout) {
 }
 
 /** The unit and step at a point; null outside the cells. */
-export function cellAt(layout: HeatLayout, x: number, y: number): { unit: number; step: number } | null {
+export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
   const step = Math.floor((x - layout.left) / layout.pitch);
   if (step < 0 || step >= layout.steps) return null;
   const pin = Math.floor((y - layout.top) / layout.pinHeight);

@@ -1,7 +1,7 @@
 // The order of the heat map's units.
 
-import { headOf } from "studio/state/predictions.js";
-import { widthOf } from "studio/state/units.js";
+import { findHead } from "studio/state/predictions.js";
+import { quantityWidth } from "studio/state/units.js";
 import type { Run, Track } from "studio/types.js";
 
 const TURNS = 60; // steps of the power iteration; more would not visibly change the order
@@ -17,7 +17,7 @@ export function ordered(
   sort: string,
   head: string,
 ): { order: number[]; about: (unit: number) => string } {
-  const units = Array.from({ length: widthOf(track.info, quantity) }, (_, unit) => unit);
+  const units = Array.from({ length: quantityWidth(track.info, quantity) }, (_, unit) => unit);
   if (sort === "cluster") return { order: byLikeness(unitSeries(track, quantity, run.steps)), about: () => "" };
   const score = scores(run, track, quantity, sort, head);
   if (score === null) return { order: units, about: () => "" };
@@ -33,7 +33,7 @@ function scores(
   headName: string,
 ): { name: string; values: Float64Array } | null {
   if (sort === "change") return { name: "mean change", values: changes(unitSeries(track, quantity, run.steps)) };
-  const head = headOf(run, headName);
+  const head = findHead(run, headName);
   const label = sort.startsWith("tag:") ? sort.slice(4) : "";
   const k = head?.labels.indexOf(label) ?? -1;
   if (head === null || k < 0) return null;
@@ -44,7 +44,7 @@ function scores(
 /** The values of each unit over time, one unit after another. */
 export function unitSeries(track: Track, quantity: string, T: number): Float64Array[] {
   const values = track.values[quantity];
-  const width = widthOf(track.info, quantity);
+  const width = quantityWidth(track.info, quantity);
   return Array.from({ length: width }, (_, unit) =>
     Float64Array.from({ length: T }, (__, t) => values[t * width + unit]),
   );

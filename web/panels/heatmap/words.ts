@@ -2,15 +2,15 @@
 
 import { changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { stepName } from "studio/state/tokens.js";
-import { trackOf, widthOf } from "studio/state/units.js";
-import type { Run, View } from "studio/types.js";
+import { trackOf, quantityWidth } from "studio/state/units.js";
+import type { Run } from "studio/types.js";
 
-export function summary(run: Run, { track: name, quantity }: View): string {
+export function summary(run: Run, name: string, quantity: string): string {
   const track = trackOf(run, name);
   const values = track.values[quantity];
-  const width = widthOf(track.info, quantity);
+  const width = quantityWidth(track.info, quantity);
   const [low, high] = [extreme(values, -1), extreme(values, 1)];
-  const restless = mostOf(changes(unitSeries(track, quantity, run.steps)), 3);
+  const restless = largest(changes(unitSeries(track, quantity, run.steps)), 3);
   const at = (k: number) => {
     const t = Math.floor(k / width);
     return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;
@@ -27,7 +27,7 @@ function extreme(values: Float32Array, sign: 1 | -1) {
   return best;
 }
 
-function mostOf(values: Float64Array, most: number) {
+function largest(values: Float64Array, most: number) {
   return Array.from(values.keys())
     .sort((a, b) => values[b] - values[a])
     .slice(0, most);

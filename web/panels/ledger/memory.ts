@@ -1,6 +1,12 @@
 // The ledger's memory: the most telling one for the target, or the chosen one.
 
-import { type Ledger, type TargetLedger, ledgerOf, mostTelling, targetLedger } from "studio/runtime/explain/ledger.js";
+import {
+  type Ledger,
+  type TargetLedger,
+  memoryLedger,
+  mostTelling,
+  targetLedger,
+} from "studio/runtime/explain/ledger.js";
 import type { Explained } from "studio/state/explained.js";
 import type { View } from "studio/types.js";
 
@@ -19,13 +25,13 @@ export interface Scene {
 
 const PLACE = /^(l\d+r?)\.([ch])\[(\d+)\]$/;
 
-export function sceneOf(explained: Explained, view: View): Scene {
+export function sceneFor(explained: Explained, view: View): Scene {
   const { subject, target, linear } = explained;
   const readout = linear?.readout ?? null;
   const chosen = chosenMemory(explained, view.memory);
   const telling = chosen ?? (readout && mostTelling(subject, target.t, readout)) ?? viewed(explained, view);
   const { info } = subject.tracks[telling.k];
-  const ledger = ledgerOf(subject, telling.k, telling.unit, target.t, readout);
+  const ledger = memoryLedger(subject, telling.k, telling.unit, target.t, readout);
   return {
     ...{
       explained,
@@ -51,7 +57,7 @@ export function following(scene: Scene, asked: number): Scene {
 
 function followed({ subject }: Explained, ledger: Ledger, asked: number) {
   const unread = asked < subject.steps && !ledger.steps.includes(asked) ? asked : -1;
-  return { writer: writerOf(ledger, asked), unread };
+  return { writer: writer(ledger, asked), unread };
 }
 
 function chosenMemory({ subject }: Explained, memory: string): { k: number; unit: number } | null {
@@ -71,7 +77,7 @@ function viewed({ subject }: Explained, { track, unit }: View) {
 }
 
 /** The step to follow: the chosen one if it was read, or else the earlier step of which most remains. */
-function writerOf({ steps, parts }: Ledger, asked: number): number {
+function writer({ steps, parts }: Ledger, asked: number): number {
   if (steps.includes(asked)) return asked;
   let best = 0;
   for (let s = 1; s < parts.length - 1; s++) if (Math.abs(parts[s]) > Math.abs(parts[best])) best = s;

@@ -3,11 +3,11 @@
 import type { Scene } from "studio/panels/ledger/memory.js";
 import { erasedMostAt, keptAfter } from "studio/runtime/explain/ledger.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
-import { element, exactly, percent, tick } from "studio/ui/draw.js";
+import { exactly, percent, tick } from "studio/ui/draw.js";
 
 const MOST_SHARES = 3; // number of later words whose shares are listed
 
-export function wordOf({ explained }: Scene, t: number): string {
+function quoted({ explained }: Scene, t: number): string {
   return `\u201c${shortToken(explained.subject.tokens[t], 24)}\u201d`;
 }
 
@@ -15,12 +15,12 @@ export function wordOf({ explained }: Scene, t: number): string {
 export function writerSentence(scene: Scene): string {
   const { ledger, place, writer, unread } = scene;
   if (unread >= 0)
-    return `${wordOf(scene, unread)} is read after ${wordOf(scene, ledger.t)} in ${scene.track}, so it has not written anything yet.`;
+    return `${quoted(scene, unread)} is read after ${quoted(scene, ledger.t)} in ${scene.track}, so it has not written anything yet.`;
   const s = ledger.steps.indexOf(writer);
-  const wrote = `At ${wordOf(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
+  const wrote = `At ${quoted(scene, writer)} ${exactly(ledger.written[s])} was written into ${place}.`;
   if (s === ledger.steps.length - 1)
     return `${wrote} The target is read at this step, so all of it is still there.${added(scene, s)}`;
-  const left = `At ${wordOf(scene, ledger.t)} ${percent(ledger.kept[s])} of it is left, ${exactly(ledger.parts[s])}.`;
+  const left = `At ${quoted(scene, ledger.t)} ${percent(ledger.kept[s])} of it is left, ${exactly(ledger.parts[s])}.`;
   return `${wrote}${later(scene, s)} ${left}${erased(scene, s)}${added(scene, s)}`;
 }
 
@@ -34,7 +34,7 @@ function later(scene: Scene, s: number) {
   const { ledger } = scene;
   const shares = keptAfter(ledger, s);
   const steps = ledger.steps.slice(s + 1, -1).slice(0, MOST_SHARES);
-  const said = steps.map((t, k) => `${percent(shares[k + 1])} at ${wordOf(scene, t)}`);
+  const said = steps.map((t, k) => `${percent(shares[k + 1])} at ${quoted(scene, t)}`);
   return said.length > 0 ? ` Still there: ${said.join(", ")}.` : "";
 }
 
@@ -44,7 +44,7 @@ function erased(scene: Scene, s: number) {
   if (at < 0 || ledger.kept[s] > 0.95) return "";
   const shares = keptAfter(ledger, s);
   const lost = shares[at - s - 1] - shares[at - s];
-  return ` ${wordOf(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;
+  return ` ${quoted(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;
 }
 
 /** Describes the sums of the ledger. */
@@ -85,28 +85,18 @@ export function ledgerRows({ ledger, explained, whole }: Scene): string[][] {
   return [top, ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
 }
 
-export function ledgerTable(scene: Scene): HTMLElement {
+/** The rows, as short as the page shows them. */
+export function shortRows(scene: Scene): string[][] {
   const [head, ...rows] = ledgerRows(scene);
   const short = (cell: string, k: number) =>
     k === 1 ? shownToken(cell) : /\d[.e]/.test(cell) ? tick(Number(cell).toFixed(4)) : cell;
-  return element("table", { class: "ledger-table" }, [
-    element("thead", {}, [
-      element(
-        "tr",
-        {},
-        head.map((name) => element("th", { scope: "col", text: name })),
-      ),
-    ]),
-    element(
-      "tbody",
-      {},
-      rows.map((row) =>
-        element(
-          "tr",
-          {},
-          row.map((cell, k) => element("td", { text: short(cell, k) })),
-        ),
-      ),
-    ),
-  ]);
+  return [head, ...rows.map((row) => row.map(short))];
+}
+
+/** Names what a trace would have to hold. */
+export function unrecordedSentence({ explained }: Scene): string {
+  const { cell } = explained.subject;
+  const needed = [...new Set([...cell.gates.filter((gate) => !"or".includes(gate)), cell.memory])];
+  const named = `${needed.slice(0, -1).join(", ")} and ${needed.at(-1)}`;
+  return `The ledger needs ${named} of that layer, and this trace does not have them all.`;
 }

@@ -3,8 +3,7 @@
 import { gruLayout } from "studio/panels/microscope/gru-layout.js";
 import { lstmLayout } from "studio/panels/microscope/lstm-layout.js";
 import { rnnLayout } from "studio/panels/microscope/rnn-layout.js";
-import type { Numbers } from "studio/panels/microscope/tween.js";
-import type { Layout } from "studio/panels/microscope/types.js";
+import type { Layout, Numbers } from "studio/panels/microscope/types.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 
 /** a part of a gate's sum: the gate, and its equation */
@@ -82,8 +81,8 @@ function span(filled: [number, number], outlined: [number, number] | null): Span
 
 const CIRCUITS: Record<string, Circuit> = { LSTM, GRU, RNN };
 
-export function circuitOf({ label, activations }: CellKind): Circuit {
-  const found = CIRCUITS[label];
-  if (!("squash" in found.symbols)) return found;
-  return { ...found, symbols: { ...found.symbols, squash: activations.h } };
+export function circuitFor({ label, activations }: CellKind): Circuit {
+  const circuit = CIRCUITS[label];
+  if (!("squash" in circuit.symbols)) return circuit;
+  return { ...circuit, symbols: { ...circuit.symbols, squash: activations.h } };
 }

@@ -16,10 +16,10 @@ const TOP = 52;
  * @param width of the panel
  */
 export function gateBeside(y: number, width: number, height: number = HEIGHT): Box {
-  return { x: COLUMN.boxes, y: y - height / 2, width: rightOf(width) - COLUMN.boxes, height };
+  return { x: COLUMN.boxes, y: y - height / 2, width: busRight(width) - COLUMN.boxes, height };
 }
 
-const rightOf = (width: number) => width - BUS - 34;
+const busRight = (width: number) => width - BUS - 34;
 
 /**
  * The lines of x and h_prev, and a branch to each box that reads them.
@@ -28,7 +28,7 @@ const rightOf = (width: number) => width - BUS - 34;
  * @param readH middles of those that read h_prev
  */
 export function busesBeside(width: number, readX: number[], readH: number[]): Point[][] {
-  const right = rightOf(width);
+  const right = busRight(width);
   const bus = (x: number, middles: number[], stub: number) => [
     [
       { x, y: TOP },

@@ -23,9 +23,13 @@ const HEIGHT = { token: 24, part: 40, track: 62, head: 86 };
 const GAP = 26; // between rows
 const BESIDE = 10;
 
-export function boxesOf(model: Model, run: Run, width: number): { boxes: Stacked[]; links: Link[]; height: number } {
-  const rows = rowsOf(model, run);
-  const heights = rows.map((row) => Math.max(...row.map(heightOf)));
+export function stackedBoxes(
+  model: Model,
+  run: Run,
+  width: number,
+): { boxes: Stacked[]; links: Link[]; height: number } {
+  const rows = stackRows(model, run);
+  const heights = rows.map((row) => Math.max(...row.map(columnHeight)));
   const height = heights.reduce((sum, one) => sum + one, 0) + GAP * (rows.length - 1) + 4;
   let bottom = height - 2;
   const placed = rows.map((row, k) => {
@@ -40,7 +44,7 @@ export function boxesOf(model: Model, run: Run, width: number): { boxes: Stacked
 /**
  * The rows from the bottom up. Each row is a list of columns, and each column is a list of parts from the bottom up.
  */
-function rowsOf(model: Model, run: Run): Part[][][] {
+function stackRows(model: Model, run: Run): Part[][][] {
   const first = model.parts.findIndex(({ label }) => isTrack(model, label));
   const inputs = first < 0 ? [] : model.parts.slice(0, first);
   const layers = [...new Set(model.tracks.map(({ layer }) => layer))];
@@ -81,14 +85,14 @@ function grouped(inputs: { label: string; shape: number[] }[]): Part[][] {
   );
 }
 
-function heightOf(column: Part[]) {
+function columnHeight(column: Part[]) {
   return column.reduce((sum, { kind }) => sum + HEIGHT[kind], 0) + 6 * (column.length - 1);
 }
 
 function placedIn(row: Part[][], top: number, height: number, width: number): Stacked[][] {
   const one = (width - BESIDE * (row.length - 1) - 4) / row.length;
   return row.map((column, k) => {
-    let y = top + (height + heightOf(column)) / 2;
+    let y = top + (height + columnHeight(column)) / 2;
     return column.map((each) => {
       y -= HEIGHT[each.kind];
       const box = { ...each, x: 2 + k * (one + BESIDE), y, width: one, height: HEIGHT[each.kind] };

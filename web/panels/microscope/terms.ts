@@ -60,7 +60,7 @@ function side(
  * @param shown terms of each side
  * @returns adding up to dot.sum
  */
-export function termsOf(
+export function gateTerms(
   model: Model,
   track: TrackInfo,
   unit: number,
@@ -68,7 +68,7 @@ export function termsOf(
   shown: number = Infinity,
 ): Term[] {
   const { gate, scale } = dot;
-  const r = resetOf(model, gate);
+  const r = resetSymbol(model, gate);
   const inputName = (k: number) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`;
   const hiddenName = (k: number) => `${r}W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
   return [
@@ -87,7 +87,7 @@ function biases(
   if (model.weights(track.name).bias_ih === null) return [];
   const bias = (side: string, value: number) => ({
     kind: "bias" as "bias",
-    name: `${side === "h" ? resetOf(model, gate) : ""}b_${side}${gate}[${unit}]`,
+    name: `${side === "h" ? resetSymbol(model, gate) : ""}b_${side}${gate}[${unit}]`,
     index: -1,
     weight: null,
     factor: null,
@@ -99,6 +99,6 @@ function biases(
 /**
  * The symbol of the reset gate, shown before the terms that it multiplies: the recurrent terms of a GRU's candidate.
  */
-function resetOf({ cell }: Model, gate: string) {
+function resetSymbol({ cell }: Model, gate: string) {
   return cell.parts.n_rh === gate ? "r·" : "";
 }

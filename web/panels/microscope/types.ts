@@ -1,12 +1,13 @@
 // Types shared by the microscope's modules; contains no code.
 
 import type { Box } from "studio/ui/svg-parts.js";
-import type { Model, Run, TrackInfo, View } from "studio/types.js";
+import type { Model, Run, Track, TrackInfo, View } from "studio/types.js";
 
 export type Point = { x: number; y: number };
 export type Label = { at: Point; anchor: "start" | "middle" | "end" };
 /** named after the value that it carries */
 export type Wire = { name: string; points: Point[] };
+export type Numbers = Record<string, number>;
 
 export interface Layout {
   width: number;
@@ -21,23 +22,13 @@ export interface Layout {
 /** at once, swiftly, or with numbers that travel along the wires */
 export type Pace = "jump" | "move" | "play";
 
-/** The data from which a zoom level is drawn. The functions return current values. */
+/** What a zoom level shows. */
 export interface Scene {
   model: Model;
-  track: TrackInfo;
+  run: Run;
+  track: Track;
+  info: TrackInfo;
   width: number;
-  run: () => Run;
-  view: () => View;
   go: (patch: Partial<View>) => void;
-  live: () => boolean; // whether the run is a stream in Python
-  pause: () => number; // milliseconds until the earliest next step
-  editor: (quantity: string) => ((from: Element) => void) | null; // null if nothing can be edited
-}
-
-export interface Level {
-  root: Element;
-  update: (view: View, pace: Pace) => void;
-  leave: () => void;
-  picture: () => SVGSVGElement;
-  table: () => string[][];
+  edit: ((quantity: string, from: Element) => void) | null; // opens the editor; null if nothing can be edited
 }

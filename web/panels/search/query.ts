@@ -6,7 +6,7 @@
  * @param median its median over the corpus
  * @param stored the thresholds whose bits are stored, which are searched at once
  */
-export function queryOf(address: string, values: number[], median: number, stored: number[]): string {
+export function spanQuery(address: string, values: number[], median: number, stored: number[]): string {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const long = values.length > 1 ? ` for ${values.length}..` : "";
   if (mean >= median) {

@@ -9,7 +9,7 @@ type Piece = { text: string; shape: string };
 const sign = (text: string) => ({ text, shape: "" });
 
 /** @returns one for each equation */
-export function equationsOf(sizes: Sizes, gates: readonly string[], layer: number): Piece[][] {
+export function equations(sizes: Sizes, gates: readonly string[], layer: number): Piece[][] {
   const H = String(sizes.hiddenSize),
     P = String(outputSize(sizes));
   const C = String(layer === 0 ? sizes.inputSize : directions(sizes) * outputSize(sizes));
@@ -63,22 +63,22 @@ function stateEquations(sizes: Sizes): Piece[][] {
 type Fact = { holds: string; why: string };
 
 /** The relations between the output and the final states. */
-export function factsOf(sizes: Sizes, call: { T: number; batchFirst: boolean }): Fact[] {
+export function facts(sizes: Sizes, call: { T: number; batchFirst: boolean }): Fact[] {
   const P = outputSize(sizes),
     states = sizes.numLayers * directions(sizes);
-  const facts = sizes.bidirectional ? bothWays(call, P) : oneWay(sizes, call);
+  const relations = sizes.bidirectional ? bothWays(call, P) : oneWay(sizes, call);
   if (sizes.numLayers > 1) {
     const others = `The other ${states - directions(sizes)} of the ${states} rows of h_n`;
     const below = `${others} are the final states of the layers below, which out does not contain.`;
-    facts.push({ holds: "", why: below });
+    relations.push({ holds: "", why: below });
   }
   if (sizes.projSize)
-    facts.push({ holds: "", why: `h is projected to ${P} numbers; c keeps its ${sizes.hiddenSize}.` });
-  facts.push({
+    relations.push({ holds: "", why: `h is projected to ${P} numbers; c keeps its ${sizes.hiddenSize}.` });
+  relations.push({
     holds: "",
     why: "If sequences have different lengths (lengths=), each one's last output is at its own last step, followed by zeros.",
   });
-  return facts;
+  return relations;
 }
 
 function oneWay({ numLayers }: Sizes, { batchFirst }: { T: number; batchFirst: boolean }): Fact[] {

@@ -1,6 +1,7 @@
 // The layout of the matrices of one layer and direction: side by side, at the same scale, with gates aligned.
 
-import type { TrackInfo, TrackWeights } from "studio/types.js";
+import type { Scale } from "studio/panels/structure/scale.js";
+import type { Model, TrackInfo, TrackWeights } from "studio/types.js";
 
 export interface Matrix {
   parameter: string; // "weight_ih_l0"
@@ -32,7 +33,7 @@ const VECTOR = 10; // minimum width of a bias in pixels
 const LETTER = 6.7; // width of a letter in a title, in pixels
 const APART = 40; // space to the right of a matrix, which the title of a narrow bias may use
 
-export function matricesOf(track: TrackInfo, weights: TrackWeights): Matrix[] {
+export function stackedMatrices(track: TrackInfo, weights: TrackWeights): Matrix[] {
   const { units, inputSize, outputs, layer, reverse } = track,
     suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
   const bands = weights.weight_ih.length / (units * inputSize);
@@ -70,7 +71,7 @@ export interface Figure {
  * Places the matrices side by side, as large as fits. If one pixel per weight is too much, several weights share a
  * pixel.
  */
-export function figureOf(matrices: readonly Matrix[], width: number): Figure {
+export function placeMatrices(matrices: readonly Matrix[], width: number): Figure {
   const fixed = matrices.reduce((sum, { vector }) => sum + NAMES + BETWEEN + (vector ? VECTOR : 0), 0);
   const columns = matrices.reduce((sum, one) => sum + (one.vector ? 0 : one.columns), 0);
   const rows = Math.max(...matrices.map((one) => one.rows));
@@ -98,6 +99,15 @@ export function figureOf(matrices: readonly Matrix[], width: number): Figure {
     pixel,
     block: Math.round(Math.max(1, 1 / pixel)),
   };
+}
+
+/** What the panel of weights shows. */
+export interface Weights {
+  model: Model;
+  track: TrackInfo;
+  matrices: Matrix[];
+  figure: Figure;
+  scale: Scale;
 }
 
 /** one weight */
@@ -132,4 +142,15 @@ export function weightAt(
     unit,
     value: values[row * columns + column],
   };
+}
+
+/** The meaning of a matrix's columns. */
+export function columnsText({ tracks }: Model, track: TrackInfo, { short }: Matrix): string {
+  if (short === "W_h") return `h_prev: ${track.outputs}`;
+  if (short === "W_hr") return `o·tanh(c): ${track.units}`;
+  if (short !== "W_i") return "";
+  const below = tracks
+    .filter(({ layer }) => layer === track.layer - 1)
+    .map(({ name, outputs }) => `${name}.h ${outputs}`);
+  return `x: ${below.join(" | ") || track.inputSize}`;
 }

@@ -1,34 +1,34 @@
 // A few weights around the pointer, enlarged, with their numbers.
 
 import { type Matrix, type Spot, weightAt } from "studio/panels/structure/layout.js";
-import { inkOver, rgbOf } from "studio/panels/structure/scale.js";
-import { canvas, resize } from "studio/ui/draw.js";
-import { fontOf, resolved } from "studio/ui/theme.js";
+import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
+import { fontFamily, resolved } from "studio/ui/theme.js";
 
 const CELL = { width: 56, height: 24 };
 const ROWS = { beside: 17, below: 9 };
 const MOST_COLUMNS = 9;
 const NAMES = 76;
 
-export function lens(gates: readonly string[]) {
-  const { canvas: root, context } = canvas(NAMES + CELL.width * 5, CELL.height, {
-    class: "st-lens",
-    "aria-hidden": "true",
-  });
-  let columns = 5,
-    rows = ROWS.below,
-    pen = context;
-  const fit = (width: number, beside: boolean) => {
-    rows = beside ? ROWS.beside : ROWS.below;
-    columns = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
-    pen = resize(root, NAMES + CELL.width * columns, CELL.height * (rows + 1));
-  };
-  const draw = (spot: Spot, limit: number) => {
-    pen.fillStyle = resolved("--surface");
-    pen.fillRect(0, 0, NAMES + CELL.width * columns, CELL.height * (rows + 1));
-    drawCells(pen, spot, { wide: columns, tall: rows }, limit, gates);
-  };
-  return { root, fit, draw };
+type Size = { width: number; height: number; columns: number; rows: number };
+
+/** The size of a lens beside or below the matrices, in pixels and in weights. */
+export function lensSize(width: number, isBeside: boolean): Size {
+  const rows = isBeside ? ROWS.beside : ROWS.below;
+  const columns = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
+  return { width: NAMES + CELL.width * columns, height: CELL.height * (rows + 1), columns, rows };
+}
+
+/** @param limit of the colours */
+export function drawLens(
+  pen: CanvasRenderingContext2D,
+  { width, height, columns, rows }: Size,
+  spot: Spot,
+  limit: number,
+  gates: readonly string[],
+) {
+  pen.fillStyle = resolved("--surface");
+  pen.fillRect(0, 0, width, height);
+  drawCells(pen, spot, { wide: columns, tall: rows }, limit, gates);
 }
 
 function drawCells(
@@ -67,10 +67,10 @@ function begin(at: number, shown: number, all: number): number {
 }
 
 function cell(pen: CanvasRenderingContext2D, value: number, x: number, y: number, limit: number) {
-  pen.fillStyle = `rgb(${rgbOf(value, limit).join(",")})`;
+  pen.fillStyle = `rgb(${weightRgb(value, limit).join(",")})`;
   pen.fillRect(x + 0.5, y + 0.5, CELL.width - 1, CELL.height - 1);
   pen.fillStyle = inkOver(value, limit);
-  pen.font = `11px ${fontOf("--mono")}`;
+  pen.font = `11px ${fontFamily("--mono")}`;
   pen.textAlign = "center";
   pen.fillText(value.toFixed(4), x + CELL.width / 2, y + CELL.height / 2);
 }
@@ -78,7 +78,7 @@ function cell(pen: CanvasRenderingContext2D, value: number, x: number, y: number
 function nameRow(pen: CanvasRenderingContext2D, matrix: Matrix, gates: readonly string[], row: number, y: number) {
   const { gate, unit } = weightAt(matrix, gates, row, 0);
   pen.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
-  pen.font = `11px ${fontOf("--mono")}`;
+  pen.font = `11px ${fontFamily("--mono")}`;
   pen.textAlign = "right";
   pen.fillText(`${matrix.short}${gate ?? ""}[${unit}]`, NAMES - 6, y);
 }

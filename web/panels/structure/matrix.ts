@@ -1,8 +1,8 @@
 // Draws the matrices, with a point for each weight or block of weights, and the names of the gates beside their bands.
 
 import type { Figure, Matrix, Placed } from "studio/panels/structure/layout.js";
-import { inkOver, rgbOf } from "studio/panels/structure/scale.js";
-import { fontOf, resolved } from "studio/ui/theme.js";
+import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
+import { fontFamily, resolved } from "studio/ui/theme.js";
 
 export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
 export const STRIP = 4;
@@ -35,18 +35,18 @@ function drawPoints(
   limit: number,
 ) {
   context.imageSmoothingEnabled = false;
-  context.drawImage(pointsOf(matrix, block, limit), x, y, width, height);
+  context.drawImage(pointImage(matrix, block, limit), x, y, width, height);
   context.strokeStyle = resolved("--line-strong");
   context.lineWidth = 1;
   context.strokeRect(x - 0.5, y - 0.5, width + 1, height + 1);
 }
 
 /** A pixel for each weight or block of weights. */
-export function pointsOf(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
+export function pointImage(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
   const points = farthest(matrix, block, matrix.vector ? 1 : block);
   const image = new ImageData(points.columns, points.rows);
   points.values.forEach((value, k) => {
-    image.data.set([...rgbOf(value, limit), 255], 4 * k);
+    image.data.set([...weightRgb(value, limit), 255], 4 * k);
   });
   const made = document.createElement("canvas");
   [made.width, made.height] = [points.columns, points.rows];
@@ -81,7 +81,7 @@ function drawNumbers(
   { matrix, x, y, cellWidth, cellHeight }: Placed,
   limit: number,
 ) {
-  context.font = `10px ${fontOf("--mono")}`;
+  context.font = `10px ${fontFamily("--mono")}`;
   [context.textAlign, context.textBaseline] = ["center", "middle"];
   matrix.values.forEach((value, k) => {
     const row = Math.floor(k / matrix.columns),
@@ -102,7 +102,7 @@ function drawBands(
     const gate = matrix.bands === 1 ? "" : gates[k];
     context.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
     context.fillRect(x - STRIP - 4, y + k * band + 1, STRIP, band - 2);
-    context.font = `italic 600 13px ${fontOf("--font")}`;
+    context.font = `italic 600 13px ${fontFamily("--font")}`;
     context.fillText(matrix.short + gate, x - STRIP - 9, y + (k + 0.5) * band);
     if (k === 0) continue;
     context.fillStyle = resolved("--surface");
@@ -116,12 +116,12 @@ function drawTitle(context: CanvasRenderingContext2D, { matrix, x, y, width, hei
   [context.textAlign, context.textBaseline] = slim ? ["center", "alphabetic"] : ["left", "alphabetic"];
   const at = slim ? x + width / 2 - 10 : x;
   context.fillStyle = resolved("--ink");
-  context.font = `600 11px ${fontOf("--mono")}`;
+  context.font = `600 11px ${fontFamily("--mono")}`;
   context.fillText(slim ? matrix.parameter.split("_l")[0] : matrix.parameter, at, y - 22);
   context.fillStyle = resolved("--ink-soft");
-  context.font = `11px ${fontOf("--mono")}`;
+  context.font = `11px ${fontFamily("--mono")}`;
   context.fillText(shape, at, y - 8);
-  context.font = `11px ${fontOf("--sans")}`;
+  context.font = `11px ${fontFamily("--sans")}`;
   context.textAlign = "left";
   context.fillText(below, x, y + height + 16);
 }

@@ -40,7 +40,7 @@ export interface Plan {
  * @param words one per step
  * @param part the part to draw
  */
-export function planOf(
+export function unroll(
   sizes: Sizes,
   words: readonly string[],
   {
@@ -70,7 +70,7 @@ export function planOf(
 }
 
 /** Describes how the output is made up of hidden states, and where it equals the final ones. */
-export function aboutOut(sizes: Sizes): string {
+export function outputText(sizes: Sizes): string {
   const last = sizes.numLayers * directions(sizes) - 1;
   const top = tracksOf(sizes)
     .filter(({ layer }) => layer === sizes.numLayers - 1)
@@ -80,6 +80,6 @@ export function aboutOut(sizes: Sizes): string {
 }
 
 /** "LSTM 4 → 6". */
-export function titleOf(sizes: Sizes): string {
+export function planTitle(sizes: Sizes): string {
   return `${sizes.cell.label} ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
 }

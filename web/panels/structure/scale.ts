@@ -1,14 +1,14 @@
 // The colour scale of the weights, one per layer and direction, with the number of weights outside it.
 
 import { nextRound } from "studio/state/ranges.js";
-import { colours, level } from "studio/ui/scales.js";
+import { rgb } from "studio/ui/scales.js";
 
 /** colours range from -limit to limit */
 export type Scale = { limit: number; beyond: number; count: number };
 
 const WITHIN = 0.995; // share of all weights
 
-export function scaleOf(parts: readonly Float32Array[]): Scale {
+export function weightScale(parts: readonly Float32Array[]): Scale {
   const sizes = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) for (const value of part) sizes[at++] = Math.abs(value);
@@ -23,13 +23,11 @@ function firstAbove(sorted: Float32Array, limit: number): number {
   return at < 0 ? sorted.length : at;
 }
 
-export function rgbOf(value: number, limit: number): [number, number, number] {
-  const all = colours("g"),
-    at = 3 * level(value, [-limit, limit]);
-  return [all[at], all[at + 1], all[at + 2]];
+export function weightRgb(value: number, limit: number) {
+  return rgb("g", value, [-limit, limit]);
 }
 
 export function inkOver(value: number, limit: number) {
-  const [red, green, blue] = rgbOf(value, limit);
+  const [red, green, blue] = weightRgb(value, limit);
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#16181d" : "#ffffff";
 }

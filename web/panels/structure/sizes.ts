@@ -22,7 +22,7 @@ type Parameter = { name: string; shape: number[]; count: number };
 const times = (shape: number[]) => shape.reduce((product, size) => product * size, 1);
 
 /** @returns of the layer shown */
-export function sizesOf({ cell, tracks, hasWeights, weights }: Model): Sizes {
+export function modelSizes({ cell, tracks, hasWeights, weights }: Model): Sizes {
   const [{ inputSize, units, outputs, name }] = tracks;
   return {
     cell,
@@ -47,7 +47,7 @@ const suffix = ({ layer, reverse }: TrackInfo) => `_l${layer}${reverse ? "_rever
 const gateCount = ({ activations }: CellKind) => Object.keys(activations).length;
 
 /** torch's parameters of one layer and direction, in torch's order. */
-export function parametersOf(sizes: Sizes, track: TrackInfo): Parameter[] {
+export function parameters(sizes: Sizes, track: TrackInfo): Parameter[] {
   const rows = gateCount(sizes.cell) * track.units;
   const shapes: [string, number[]][] = [
     ["weight_ih", [rows, track.inputSize]],
@@ -59,8 +59,8 @@ export function parametersOf(sizes: Sizes, track: TrackInfo): Parameter[] {
 }
 
 /** The number of parameters in the whole layer. */
-export function countOf(sizes: Sizes): number {
-  const all = tracksOf(sizes).flatMap((track) => parametersOf(sizes, track));
+export function parameterCount(sizes: Sizes): number {
+  const all = tracksOf(sizes).flatMap((track) => parameters(sizes, track));
   return all.reduce((sum, { count }) => sum + count, 0);
 }
 
@@ -71,8 +71,8 @@ const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias
  *
  * @param gates in stacking order
  */
-export function weightsOf(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
-  return parametersOf(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
+export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
+  return parameters(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
     const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
     const weight: (name: string, gate: string | null, first: number, count: number) => Weight = (
       name,
@@ -98,7 +98,7 @@ export function weightsOf(sizes: Sizes, track: TrackInfo, gates: readonly string
 type Flow = { name: string; letters: string[]; shape: number[]; meaning: string };
 
 /** The shapes of inputs and outputs. */
-export function flowsOf(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number; batchFirst: boolean }): Flow[] {
+export function flows(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number; batchFirst: boolean }): Flow[] {
   const [D, P] = [directions(sizes), outputSize(sizes)],
     states = sizes.numLayers * D;
   const p = sizes.projSize ? "P" : "H";
@@ -128,7 +128,7 @@ export function flowsOf(sizes: Sizes, { T, N, batchFirst }: { T: number; N: numb
 }
 
 /** The Python call that creates it. */
-export function codeOf(
+export function pythonCall(
   { cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }: Sizes,
   batchFirst: boolean,
 ): string {

@@ -4,7 +4,7 @@ import { type Place, allPlaces, sweep } from "studio/runtime/explain/sweep.js";
 import { outputAt } from "studio/runtime/explain/target.js";
 import { type Explained, subjectFor } from "studio/state/explained.js";
 import { readInput } from "studio/state/input.js";
-import { inSlices } from "studio/state/slices.js";
+import type { Work } from "studio/state/job.js";
 import type { Subject } from "studio/types.js";
 
 /** Two texts with the same number of steps, and the target in both. */
@@ -18,9 +18,7 @@ export interface Pair {
 export interface Sweep {
   pair: Pair;
   places: Place[]; // track by track, c before h, T each
-  effects: Float64Array | null; // how far each moves the target; null until computed
-  share: number; // of the work done; 1 if nothing is running
-  stopped: boolean;
+  effects: Float64Array; // how far each moves the target
 }
 
 /** @param text the other one */
@@ -63,26 +61,14 @@ export function differing(a: Subject, b: Subject): number[] {
   });
 }
 
-export function sweeping(tell: (sweep: Sweep) => void): { begin: (pair: Pair) => void; stop: () => void } {
-  let halt = () => {};
-  let current = 0;
-  const begin = async (pair: Pair) => {
-    halt();
-    const mine = (current += 1);
-    const { subject, target } = pair.explained;
-    const places = allPlaces(subject);
-    let progress: Sweep = { pair, places, effects: null, share: 0, stopped: false };
-    const say = (more: Partial<Sweep>) => {
-      if (mine === current) tell((progress = { ...progress, ...more }));
-    };
-    say({});
-    const work = sweep(subject, pair.other, target, places);
-    const job = inSlices(work, (done) => say({ share: Math.min(0.999, done / places.length) }));
-    halt = job.stop;
-    const values = await job.result;
-    say(
-      values === null ? { share: 1, stopped: true } : { share: 1, effects: values.map((value) => value - pair.whole) },
-    );
-  };
-  return { begin: (pair) => void begin(pair), stop: () => halt() };
+/** The work of a sweep, as a job. */
+export function sweepWork(pair: Pair): Work<Sweep> {
+  const { subject, target } = pair.explained;
+  const places = allPlaces(subject);
+  return { steps: effects(), cost: places.length };
+
+  function* effects() {
+    const values = yield* sweep(subject, pair.other, target, places);
+    return { pair, places, effects: values.map((value) => value - pair.whole) };
+  }
 }

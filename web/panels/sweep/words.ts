@@ -21,7 +21,6 @@ export const MEANING =
   "carries between these two texts. The cells do not add up, and prove nothing about other texts. Press a cell to see its run, with the patch as edits.";
 
 export function cellSentence({ pair, places, effects }: Sweep, n: number): string {
-  if (effects === null) return "";
   const { subject, name } = pair.explained;
   const { track, quantity, t } = places[n];
   const gap = pair.patched - pair.whole;
@@ -51,7 +50,7 @@ function opensWhere(step: number, { units }: { units: number }) {
  *
  * @returns empty if it can't be opened
  */
-export function editsOfPatch({ pair, places }: Sweep, n: number): Edit[] {
+export function patchEdits({ pair, places }: Sweep, n: number): Edit[] {
   const { track, quantity, t } = places[n];
   const step = sweepStep(pair, t);
   const values = stateAt(pair.other, track, quantity, t);
@@ -72,7 +71,7 @@ function shortest(value: number): number {
 }
 
 export function sweepRows(sweep: Sweep | null): string[][] {
-  if (sweep === null || sweep.effects === null) return [];
+  if (sweep === null) return [];
   const { pair, places, effects } = sweep;
   const { tracks, tokens } = pair.explained.subject;
   const rows = places.map(({ track, quantity, t }, n) => {

@@ -1,6 +1,6 @@
 // The content of the state table, sorted and filtered, independent of the page's elements.
 
-import { headOf, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/predictions.js";
 import type { Session } from "studio/state/session.js";
 import { hasWords } from "studio/state/tokens.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
@@ -17,7 +17,7 @@ export interface Column {
   value: (t: number) => string | number;
 }
 
-export function columnsOf({ run, model }: Session, view: View): Column[] {
+export function tableColumns({ run, model }: Session, view: View): Column[] {
   if (run === null || model === null) return [];
   return [
     column("step", "number", (t) => t, 0),
@@ -32,7 +32,7 @@ function column(key: string, type: Column["type"], value: Column["value"], digit
 }
 
 function predictions(run: Run, view: View): Column[] {
-  const head = headOf(run, view.head);
+  const head = findHead(run, view.head);
   const { surprise } = run;
   return [
     ...(head
@@ -61,15 +61,15 @@ function unitColumns(run: Run, quantities: readonly string[], view: View): Colum
  *
  * @returns "NOUN, probability<0.6"
  */
-export function exampleOf(columns: Column[], { run }: Session, view: View): string {
+export function filterExample(columns: Column[], { run }: Session, view: View): string {
   if (run === null || columns.length === 0) return "";
   if (run.surprise) return "surprise>3";
-  const head = headOf(run, view.head);
+  const head = findHead(run, view.head);
   if (head === null) return `${columns[columns.length - 1].key}>0.5`;
   return `${head.labels.includes("NOUN") ? "NOUN" : head.labels[0]}, probability<0.6`;
 }
 
-export function shownRows(columns: Column[], { run }: Session, { rows: sort, filter }: View): Row[] {
+export function sortedRows(columns: Column[], { run }: Session, { rows: sort, filter }: View): Row[] {
   const fits = fitting(columns, filter);
   const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({
     step: t,

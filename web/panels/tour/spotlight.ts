@@ -96,7 +96,7 @@ export function bringIntoView(panels: HTMLElement[], { bottom: floor }: Free) {
   const moving = panels.filter((panel) => !sticks(panel));
   const edges = (moving.length ? moving : panels).map((panel) => panel.getBoundingClientRect());
   const [top, bottom] = [Math.min(...edges.map((box) => box.top)), Math.max(...edges.map((box) => box.bottom))];
-  const ceiling = ceilingOf();
+  const ceiling = ceilingHeight();
   if (top >= ceiling && bottom <= floor) return;
   const room = floor - ceiling;
   const aim = bottom - top >= room ? ceiling + MARGIN + 2 : ceiling + (room - (bottom - top)) / 2;
@@ -108,7 +108,7 @@ function sticks(part: HTMLElement) {
 }
 
 /** The bottom edge of the page header, which stays at the top of the window when the page scrolls. */
-function ceilingOf() {
+function ceilingHeight() {
   const parts = [...document.querySelectorAll("#studio > header, #transport")] as HTMLElement[];
   const stuck = parts.filter(sticks).map((part) => (parseFloat(getComputedStyle(part).top) || 0) + part.offsetHeight);
   return Math.max(0, ...stuck);

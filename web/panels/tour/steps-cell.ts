@@ -8,7 +8,7 @@ import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import { element, format } from "studio/ui/draw.js";
-import { beginningOf } from "studio/ui/moment-words.js";
+import { initialState } from "studio/ui/moment-words.js";
 
 const NEAR = 0.006; // tolerance for rounding to two decimal places
 
@@ -28,7 +28,7 @@ function begun(now: Now): string {
   const { run, model, app, memory } = now;
   const track = trackOf(run, memory.track);
   const { before } = neighbours(track, Math.min(memory.t, run.steps - 1), run.steps);
-  return before === null ? ` (${beginningOf(model, track, app.session.live).says})` : "";
+  return before === null ? ` (${initialState(model, track, app.session.live).phrase})` : "";
 }
 
 function checked(now: Now, answer: number): string {

@@ -2,14 +2,14 @@
 
 import { sizeLetters } from "studio/panels/tour/steps-gates.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
-import { differenceOf } from "studio/state/difference.js";
+import { compareRuns } from "studio/state/difference.js";
 
 const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words can be nouns or verbs, depending on context
 
 function consequence({ app, view }: Now) {
   const { plain, run } = app.session;
   if (!plain || !run?.edits.length || plain.steps !== run.steps) return "no edits yet";
-  const { changed, first } = differenceOf(plain, run, view.head);
+  const { changed, first } = compareRuns(plain, run, view.head);
   if (first < 0) return "edited, but nothing changes";
   const many = changed === 1 ? "one prediction changes" : `${changed} predictions change`;
   return plain.heads.length

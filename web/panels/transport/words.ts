@@ -3,7 +3,7 @@
 import { neighbours } from "studio/state/moment.js";
 import { wordAt } from "studio/state/tokens.js";
 import type { App } from "studio/state/types.js";
-import { memoryOf, trackOf } from "studio/state/units.js";
+import { memoryState, trackOf } from "studio/state/units.js";
 import type { Run, Track, View } from "studio/types.js";
 import { percent } from "studio/ui/draw.js";
 
@@ -44,7 +44,7 @@ function gatesSay({ values, info }: Track, t: number, empty: boolean): string {
 
 /** Whether the memory before a step is zero because the run starts there. */
 function isAtRest(track: Track, t: number, steps: number) {
-  return neighbours(track, t, steps).before === null && track.initial[memoryOf(track)].every((value) => value === 0);
+  return neighbours(track, t, steps).before === null && track.initial[memoryState(track)].every((value) => value === 0);
 }
 
 function mean(values: Float32Array | undefined, t: number, units: number) {

@@ -24,7 +24,7 @@ export interface Ledger {
  * @param k the track's place among them
  * @param readout the target as a linear function of the outputs of step t, if it is one
  */
-export function ledgerOf(subject: Subject, k: number, unit: number, t: number, readout: Readout | null): Ledger {
+export function memoryLedger(subject: Subject, k: number, unit: number, t: number, readout: Readout | null): Ledger {
   const track = subject.tracks[k];
   const steps = readingOrder(track.info.reverse, subject.steps, t);
   const places = steps.map((step) => step * track.info.units + unit);
@@ -36,7 +36,7 @@ export function ledgerOf(subject: Subject, k: number, unit: number, t: number, r
   const initial = track.initial[subject.cell.memory][unit] * keep[0] * kept[0];
   const value = track.values[subject.cell.memory][places[places.length - 1]];
   const sum = parts.reduce((total, part) => total + part, initial);
-  const effect = readout === null ? NaN : effectsOf(subject, k, t, readout)[unit];
+  const effect = readout === null ? NaN : memoryEffects(subject, k, t, readout)[unit];
   return { t, steps, written, forget: keep, kept, parts, initial, value, residual: value - sum, effect };
 }
 
@@ -77,11 +77,11 @@ export function erasedMostAt(ledger: Pick<Ledger, "forget">, s: number): number 
  *
  * @returns [H]; NaN below the last layer, which the target does not read directly, and without weights
  */
-export function effectsOf({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
+export function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
   const { info, values } = tracks[k];
   const H = info.units;
   const last = tracks[tracks.length - 1].info.layer;
-  const reads = info.layer === last ? readsOf(readout, info, cells[k]?.weights.weight_hr ?? null) : null;
+  const reads = info.layer === last ? readSteps(readout, info, cells[k]?.weights.weight_hr ?? null) : null;
   if (reads === null) return new Float64Array(H).fill(NaN);
   return reads.map((weight, u) => cell.split(values, t * H + u).show * weight);
 }
@@ -90,7 +90,7 @@ export function effectsOf({ tracks, cells, cell }: Subject, k: number, t: number
  * @param projection [P, H]
  * @returns [H] the readout weight of each unit's o·tanh(c); null if the projection is unknown
  */
-function readsOf(
+function readSteps(
   { vector }: Readout,
   { units, outputs, reverse }: Track["info"],
   projection: Float32Array | null,
@@ -115,10 +115,10 @@ export function targetLedger(subject: Subject, t: number, readout: Readout): Tar
   const parts = new Float64Array(subject.steps);
   let [initial, value] = [0, readout.bias];
   subject.tracks.forEach(({ info, values }, k) => {
-    const effects = effectsOf(subject, k, t, readout);
+    const effects = memoryEffects(subject, k, t, readout);
     if (Number.isNaN(effects[0])) return;
     for (let unit = 0; unit < info.units; unit++) {
-      const one = ledgerOf(subject, k, unit, t, null);
+      const one = memoryLedger(subject, k, unit, t, null);
       one.steps.forEach((step, s) => (parts[step] += one.parts[s] * effects[unit]));
       initial += one.initial * effects[unit];
     }
@@ -160,7 +160,7 @@ function largest(
   let found: { k: number; unit: number; size: number } | null = null;
   subject.tracks.forEach((track, k) => {
     const counted = memory(track);
-    effectsOf(subject, k, t, readout).forEach((effect, unit) => {
+    memoryEffects(subject, k, t, readout).forEach((effect, unit) => {
       const size = Math.abs(effect * counted[unit]);
       if (size > (found?.size ?? -1)) found = { k, unit, size };
     });

@@ -1,6 +1,6 @@
 // Occlusion: how much the target loses when one player is replaced, as in hiddenstate.explain.
 
-import { type Players, readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
+import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
 import { type Rows, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
@@ -52,7 +52,7 @@ function* oneWay(players: Players, target: Target): Generator<number, Float64Arr
     }
     states = yield* stepInBlocks(players, states, t, numbers);
   }
-  const values = targetsOf(target, states[states.length - 1].h, numbers.length);
+  const values = targetValues(target, states[states.length - 1].h, numbers.length);
   const all = new Float64Array(every.length + 2).fill(values[0]); // later steps don't affect the target
   numbers.forEach((number, r) => (all[number] = values[r]));
   return all;

@@ -19,7 +19,7 @@ export interface Players {
 /** whether a player is present in a row */
 type Present = (r: number, player: number) => boolean;
 
-export function playersOf(subject: Subject, every: readonly Player[]): Players {
+export function createPlayers(subject: Subject, every: readonly Player[]): Players {
   const owner = new Int32Array(subject.steps).fill(-1);
   every.forEach(({ start, stop }, p) => owner.fill(p, start, stop));
   const first = subject.cells.filter(({ info }) => info.layer === 0);
@@ -38,7 +38,7 @@ export function playersOf(subject: Subject, every: readonly Player[]): Players {
  * @param k the track of the first layer
  * @returns [R, 4H]
  */
-export function inputsOf(
+export function rowInputs(
   { owner, real, base }: Players,
   k: number,
   t: number,
@@ -81,7 +81,7 @@ export function* wholeRows(
       const { reverse } = cell.info;
       const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps don't affect the target
       for (const t of readingOrder(reverse, T, until)) {
-        const xg = layer === 0 ? inputsOf(players, d, t, R, present) : inputPart(cell, below[t], R);
+        const xg = layer === 0 ? rowInputs(players, d, t, R, present) : inputPart(cell, below[t], R);
         state = stepRows(cell, xg, state, R);
         putBeside(state.h, outputs[t], R, d * cell.info.outputs);
         yield R / cells.length;
@@ -89,14 +89,14 @@ export function* wholeRows(
     }
     below = outputs;
   }
-  return targetsOf(target, below[target.t], R);
+  return targetValues(target, below[target.t], R);
 }
 
 /**
  * @param outputs [R, D*P] of the target's step
  * @returns [R]
  */
-export function targetsOf(target: Target, outputs: Float32Array, R: number): Float64Array {
+export function targetValues(target: Target, outputs: Float32Array, R: number): Float64Array {
   const width = outputs.length / R;
   return Float64Array.from({ length: R }, (_, r) => target.of(outputs.subarray(r * width, (r + 1) * width)));
 }
@@ -119,7 +119,7 @@ function putBeside(h: Float32Array, out: Float32Array, R: number, at: number) {
 export function stepAll(players: Players, states: Rows[], t: number, R: number, present: Present): Rows[] {
   const after: Rows[] = [];
   players.subject.cells.forEach((cell, k) => {
-    const xg = k === 0 ? inputsOf(players, 0, t, R, present) : inputPart(cell, after[k - 1].h, R);
+    const xg = k === 0 ? rowInputs(players, 0, t, R, present) : inputPart(cell, after[k - 1].h, R);
     after.push(stepRows(cell, xg, states[k], R));
   });
   return after;

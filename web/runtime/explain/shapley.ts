@@ -1,6 +1,6 @@
 // Exact Shapley values: a player's mean contribution over all orders in which players can be added.
 
-import { type Players, readsOneWay, stepAll, targetsOf, wholeRows } from "studio/runtime/explain/players.js";
+import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
 import { type Rows, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
@@ -30,7 +30,7 @@ export function shapleyCost(players: Players, target: Target): number {
   const { subject, every } = players;
   if (!readsOneWay(subject)) return 2 ** every.length * subject.steps;
   let [rows, cost] = [1, 0];
-  for (const { start, stop, player } of segmentsOf(players, target.t)) {
+  for (const { start, stop, player } of playerSegments(players, target.t)) {
     rows *= player < 0 ? 1 : 2;
     cost += rows * (stop - start);
   }
@@ -43,7 +43,7 @@ export function shapleyCost(players: Players, target: Target): number {
  */
 export function shapleyParts(f: Float64Array): Float64Array {
   const P = Math.log2(f.length);
-  const weights = weightsOf(P);
+  const weights = subsetWeights(P);
   const parts = new Float64Array(P);
   for (let mask = 0; mask < f.length; mask++) {
     const size = bits(mask);
@@ -53,7 +53,7 @@ export function shapleyParts(f: Float64Array): Float64Array {
 }
 
 /** @returns 1 / (P · (P-1 over k)) if k of the others are present */
-function weightsOf(P: number): number[] {
+function subsetWeights(P: number): number[] {
   const weights = [];
   for (let size = 0, ways = 1; size < P; size++) {
     weights.push(1 / (P * ways));
@@ -79,10 +79,10 @@ function* oneByOne(players: Players, target: Target): Generator<number, Float64A
   return values;
 }
 
-/** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.prefix_tree. */
+/** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.shapley. */
 function* byTree(players: Players, target: Target): Generator<number, Float64Array, void> {
   const values = new Float64Array(2 ** players.every.length);
-  const segments = segmentsOf(players, target.t);
+  const segments = playerSegments(players, target.t);
   const begin = players.subject.initial.map((state) => repeated(state, 1));
   yield* grow({ players, target, segments, values }, 0, begin, [0]);
   const seen = segments.reduce((mask, { player }) => (player < 0 ? mask : mask | (1 << player)), 0);
@@ -94,7 +94,7 @@ type Segment = { start: number; stop: number; player: number };
 type Tree = { players: Players; target: Target; segments: Segment[]; values: Float64Array };
 
 /** @returns of steps 0 .. t */
-function segmentsOf({ owner }: Players, t: number): Segment[] {
+function playerSegments({ owner }: Players, t: number): Segment[] {
   const found: Segment[] = [];
   for (let at = 0; at <= t; at++) {
     const last = found.at(-1);
@@ -137,6 +137,6 @@ function* segment(tree: Tree, level: number, begin: Rows[], masks: number[]): Ge
     yield masks.length;
   }
   if (level < segments.length - 1) return yield* grow(tree, level + 1, states, masks);
-  const found = targetsOf(target, states[states.length - 1].h, masks.length);
+  const found = targetValues(target, states[states.length - 1].h, masks.length);
   masks.forEach((mask, r) => (values[mask] = found[r]));
 }

@@ -20,7 +20,7 @@ interface Around {
  * @param run without edits
  * @param tracks its values
  */
-export function subjectOf(
+export function createSubject(
   run: Run,
   lstm: Lstm,
   tracks: Subject["tracks"],

@@ -1,10 +1,12 @@
 """The index of a corpus: the behaviour of every unit over it, without storing its states.
 
-- `items.py`: a sequence of a corpus, and the protocol of readers of sequences
-- `readers.py`: readers of taggers, language models, and layers over arrays
+A reader turns a shard of the corpus into sequences and runs the model on them; the task of the shard collects what the
+units do; the folder answers from what was collected, and reruns any part of the corpus.
+
+- `sequences.py`: a sequence of a corpus and its contexts, the base class of readers, random draws
+- `readers.py`: how a tagger, a language model or a layer reads a corpus; the fingerprint of a model
+- `build.py`: runs sequences, and the task that indexes one shard
 - `statistics.py`: statistics of the units of one place, which merge associatively
 - `sums.py`: exact sums, which do not depend on the order
-- `bits.py`: the steps at which units exceed a threshold, as bits
-- `build.py`: the task that indexes one shard
-- `folder.py`: an index in its folder: its statistics, tokens and bits; reruns any part of the corpus
+- `folder.py`: an index in its folder: its statistics, tokens and bits
 """

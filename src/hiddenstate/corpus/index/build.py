@@ -1,4 +1,7 @@
-"""The task that indexes one shard: its tokens, statistics, thresholds as bits, and states from which to resume."""
+"""Runs sequences, and the task that indexes one shard.
+
+A shard's index has its tokens, statistics, thresholds as bits (a row for each unit), and states from which to resume.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +16,18 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.corpus.index.bits import ABOVE, EQUAL, BitCollector
-from hiddenstate.corpus.index.items import CHECKPOINT, MOST_LABELS, NO_LABEL, WINDOW, Item, Reader, half_of, scramble
-from hiddenstate.corpus.index.statistics import (
-    CONTEXTS,
-    EVERY,
-    Accumulator,
-    Chunk,
+from hiddenstate.corpus.index.sequences import (
+    CHECKPOINT,
+    MOST_LABELS,
+    NO_LABEL,
+    WINDOW,
+    CorpusItem,
+    CorpusReader,
     context_key,
+    half_of,
+    scramble,
 )
+from hiddenstate.corpus.index.statistics import CONTEXTS, EVERY, Accumulator, Chunk
 from hiddenstate.corpus.index.sums import Ints
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
@@ -33,24 +39,77 @@ from hiddenstate.tracing.trace import Trace
 
 ROWS_TOGETHER = 64  # for a layer that reads forward
 WORDS_TOGETHER = 6400  # for a bidirectional layer
+ABOVE, EQUAL = "above.npy", "equal.npy"  # a shard's files: rows of bits, and `is_equal`, for all places and thresholds
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkRun:
+    """Some steps of some sequences, run."""
+
+    items: Sequence[int]  # the index of each row's sequence
+    start: int
+    lengths: Sequence[int]  # the number of steps of each sequence, from ``start`` on
+    trace: Trace
+    state: AnyState | None  # after the last step, if the layer reads forward
+
+    def values(self, place: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Yield each sequence's index, and the values ``[T, U]`` of a place at its steps."""
+        values = self.trace.values[place].float().numpy()
+        for row, (k, n) in enumerate(zip(self.items, self.lengths, strict=True)):
+            yield k, values[:n, row]
+
+
+def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequence[str]) -> Iterator[ChunkRun]:
+    """Run sequences from the zero state, many at once, and record some places."""
+    lstm = eval_twin(reader.lstm)
+    order = sorted(range(len(items)), key=lambda k: (-len(items[k].tokens), k))
+    at = 0
+    while at < len(order):
+        longest = len(items[order[at]].tokens)
+        together = max(1, WORDS_TOGETHER // longest) if lstm.bidirectional else ROWS_TOGETHER
+        rows = order[at : at + together]
+        at += together
+        if lstm.bidirectional:
+            lengths = [len(items[k].tokens) for k in rows]
+            x = reader.inputs([items[k] for k in rows], 0, longest)
+            yield ChunkRun(rows, 0, lengths, traced(lstm, x, None, places, torch.tensor(lengths)), None)
+            continue
+        state: AnyState | None = None
+        for start in range(0, longest, WINDOW):
+            rows = [k for k in rows if len(items[k].tokens) > start]
+            lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
+            x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
+            state = None if state is None else _first_rows(state, len(rows))
+            trace = traced(lstm, x, state, places, None if len({*lengths}) == 1 else torch.tensor(lengths))
+            state = trace.state
+            yield ChunkRun(rows, start, lengths, trace, state)
+
+
+def _first_rows(state: AnyState, count: int) -> AnyState:
+    rows: AnyState = map_state(lambda part: part[:, :count].contiguous(), state)
+    return rows
+
+
+def traced(
+    lstm: Recurrent[Any, Any], x: Tensor, state: AnyState | None, places: Sequence[str], lengths: Tensor | None = None
+) -> Trace:
+    """Run a layer on ``x [T, N, C]``, and record some places."""
+    rows_first = x.transpose(0, 1) if lstm.batch_first else x
+    return lstm.trace(rows_first, state, lengths=lengths, keep=list(places), limit=None)
 
 
 @dataclass(frozen=True, eq=False)
 class IndexShards:
-    """The task of indexing a shard: a folder ``00000``.
+    """The task of indexing a shard: a folder ``00000`` with statistics of places, and bits of thresholds of some."""
 
-    Attributes:
-        reader: the model as a reader of sequences.
-        places: the places whose statistics are kept.
-        thresholds: the thresholds whose bits are kept, for some of the places.
-    """
-
-    reader: Reader
+    reader: CorpusReader
     places: tuple[str, ...]
     thresholds: Mapping[str, tuple[float, ...]]
 
     def name(self, shard: Shard) -> str:
-        """Return the name of a shard's folder."""
+        """The name of a shard's folder."""
         return f"{shard.number:05}"
 
     @torch.no_grad()
@@ -64,70 +123,10 @@ class IndexShards:
         work.write(place)
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Some steps of some sequences, run.
-
-    Attributes:
-        items: the index of each row's sequence.
-        start: the first step.
-        lengths: the number of steps of each sequence in this run, starting at ``start``.
-        trace: the record.
-        state: the state after the last step, if the layer reads forward.
-    """
-
-    items: Sequence[int]
-    start: int
-    lengths: Sequence[int]
-    trace: Trace
-    state: AnyState | None
-
-
-def run_chunks(reader: Reader, items: Sequence[Item], places: Sequence[str]) -> Iterator[Run]:
-    """Run sequences from the zero state, many at once, and record some places."""
-    lstm = eval_twin(reader.lstm)
-    order = sorted(range(len(items)), key=lambda k: (-len(items[k].tokens), k))
-    at = 0
-    while at < len(order):
-        longest = len(items[order[at]].tokens)
-        together = max(1, WORDS_TOGETHER // longest) if lstm.bidirectional else ROWS_TOGETHER
-        rows = order[at : at + together]
-        at += together
-        if lstm.bidirectional:
-            lengths = [len(items[k].tokens) for k in rows]
-            x = reader.inputs([items[k] for k in rows], 0, longest)
-            trace = traced(lstm, x, None, places, torch.tensor(lengths))
-            yield Run(rows, 0, lengths, trace, None)
-            continue
-        state: AnyState | None = None
-        for start in range(0, longest, WINDOW):
-            there = sum(len(items[k].tokens) > start for k in rows)
-            rows = rows[:there]
-            lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
-            x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
-            given = None if state is None else _first_rows(state, there)
-            trace = traced(lstm, x, given, places, None if len({*lengths}) == 1 else torch.tensor(lengths))
-            state = trace.state
-            yield Run(rows, start, lengths, trace, state)
-
-
-def _first_rows(state: AnyState, count: int) -> AnyState:
-    kept: AnyState = map_state(lambda part: part[:, :count].contiguous(), state)
-    return kept
-
-
-def traced(
-    lstm: Recurrent[Any, Any], x: Tensor, state: AnyState | None, places: Sequence[str], lengths: Tensor | None = None
-) -> Trace:
-    """Run a layer on ``x [T, N, C]``, and record some places."""
-    given = x.transpose(0, 1) if lstm.batch_first else x
-    return lstm.trace(given, state, lengths=lengths, keep=list(places), limit=None)
-
-
 class _Shard:
     """The index of a shard while it is being built."""
 
-    def __init__(self, task: IndexShards, number: int, items: Sequence[Item]) -> None:
+    def __init__(self, task: IndexShards, number: int, items: Sequence[CorpusItem]) -> None:
         self.task, self.number, self.items = task, number, items
         lengths = np.array([len(item.tokens) for item in items], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -189,7 +188,7 @@ class _Shard:
         sampled = self.token_codes[self.is_sampled]
         self.token_count = np.bincount(sampled[sampled >= 0], minlength=len(common)).astype(np.int64)
 
-    def add(self, run: Run) -> None:
+    def add(self, run: ChunkRun) -> None:
         """Take some steps of some sequences."""
         T, N = max(run.lengths), len(run.items)
         lengths = np.array(run.lengths)
@@ -225,7 +224,7 @@ class _Shard:
                     self.states.append(((k << 16) | (at // CHECKPOINT), [part[:, row].clone() for part in parts]))
 
     def _windows(
-        self, run: Run, T: int, lengths: NDArray[np.int64]
+        self, run: ChunkRun, T: int, lengths: NDArray[np.int64]
     ) -> Iterator[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]:
         """Yield the contexts of a run, grouped by their steps; the longest rows come first."""
         for start in range(0, T, WINDOW):
@@ -240,8 +239,8 @@ class _Shard:
         """Write everything."""
         arrays: dict[str, NDArray[Any]] = {}
         for name, accumulator in self.accumulators.items():
-            found = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
-            arrays |= {f"{name}/{key}": value for key, value in found.to_arrays().items()}
+            statistics = accumulator.finish(self.keys, self.labels, self.count, self.label_count, self.token_count)
+            arrays |= {f"{name}/{key}": value for key, value in statistics.to_arrays().items()}
         order = np.argsort(scramble(self.keys), kind="stable")[:CONTEXTS]
         np.savez(folder / "statistics.npz", random=self.keys[order], lengths=self.starts[-1:], **arrays)  # type: ignore[arg-type]
         if self.bits:
@@ -252,7 +251,7 @@ class _Shard:
         labels = [label for item in self.items for label in item.labels]
         write_table(folder / "tokens.parquet", {"token": tokens, "label": labels}, {"sequences": len(self.items)})
         if self.states:
-            self.states.sort(key=lambda each: each[0])
+            self.states.sort(key=lambda state: state[0])
             np.save(folder / "state_keys.npy", np.array([key for key, _ in self.states]))
             for k, name in enumerate(self.kind.carried):
                 np.save(
@@ -272,7 +271,40 @@ def value_bounds(sizes: Sizes, quantity: str) -> tuple[float, float] | None:
 
 def _one_hot(codes: NDArray[np.int64], count: int) -> Tensor:
     """Return float32 ``[count, M]``, 1 where a step has a code; negative codes mean none."""
-    found = np.zeros((count, len(codes)), np.float32)
+    ones = np.zeros((count, len(codes)), np.float32)
     known = np.flatnonzero(codes >= 0)
-    found[codes[known], known] = 1
-    return torch.from_numpy(found)
+    ones[codes[known], known] = 1
+    return torch.from_numpy(ones)
+
+
+def to_float32(number: float) -> np.float32:
+    """Return a number as float32: infinite, without a warning, if it is beyond the range."""
+    with np.errstate(over="ignore"):
+        return np.float32(number)
+
+
+class BitCollector:
+    """Collects whether values of one place are above a threshold, as float32, over the chunks of a shard, in any order.
+
+    ``is_equal [U]`` is 1 for units whose value is exactly the threshold at some step. For all others, the bits of ``>``
+    are those of ``>=``.
+    """
+
+    def __init__(self, steps: int, units: int, threshold: float) -> None:
+        self._by_step = np.zeros((steps, -(-units // 8)), np.uint8)
+        self._units, self._threshold = units, threshold
+        self.is_equal = np.zeros(units, np.uint8)
+
+    def add(self, flat: Tensor, steps: NDArray[np.int64]) -> None:
+        """Take the values ``[m, U]`` of some steps of the shard."""
+        above = torch.gt(flat, self._threshold).numpy()
+        self.is_equal |= (flat == self._threshold).any(0).numpy()
+        self._by_step[steps] = np.packbits(above, axis=-1)
+
+    def finish(self) -> Bytes:
+        """Return the bits by unit, ``[U, ceil(M / 8)]``."""
+        by_unit = np.empty((self._by_step.shape[1] * 8, -(-len(self._by_step) // 8)), np.uint8)
+        for k in range(self._by_step.shape[1]):
+            eight = np.unpackbits(self._by_step[:, k : k + 1], axis=1)
+            by_unit[8 * k : 8 * k + 8] = np.packbits(np.ascontiguousarray(eight.T), axis=1)
+        return by_unit[: self._units]

@@ -1,10 +1,12 @@
 """An index in its folder: its statistics, tokens and bits. Reruns any part of the corpus."""
 
-from collections import deque
+import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,10 +17,10 @@ from numpy.typing import NDArray
 from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
-from hiddenstate.corpus.index.bits import ABOVE, EQUAL, read_row
-from hiddenstate.corpus.index.build import run_chunks, traced, value_bounds
-from hiddenstate.corpus.index.items import CHECKPOINT, WINDOW, Item, Reader
-from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges, context_of
+from hiddenstate.corpus.index.build import ABOVE, EQUAL, run_chunks, traced, value_bounds
+from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, CorpusItem, CorpusReader, context_of
+from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
+from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
 from hiddenstate.structure.names import Place, parse_place
@@ -34,13 +36,11 @@ Values = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 
-class Context(NamedTuple):
-    """Some steps of a sequence: its shard, its number there, the first step, and the step after the last."""
-
-    shard: int
-    sequence: int
-    start: int
-    stop: int
+_HEAD = re.compile(
+    rb"\x93NUMPY\x01\x00(?P<length>..)\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \((?P<rows>[0-9]{1,12}),(?: (?P<columns>[0-9]{1,12}))?\), \} *\n",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,41 +58,36 @@ class ShardText:
         """The number of steps."""
         return len(self.codes)
 
-    def item(self, sequence: int, data: Values | None = None) -> Item:
+    def item(self, sequence: int, data: Values | None = None) -> CorpusItem:
         """Return a sequence."""
         a, b = self.starts[sequence : sequence + 2]
         tokens = tuple(self.names[k] for k in self.codes[a:b])
-        return Item(tokens, tuple(self.label_names[k] for k in self.label_codes[a:b]), data)
+        return CorpusItem(tokens, tuple(self.label_names[k] for k in self.label_codes[a:b]), data)
 
     @cached_property
     def first(self) -> NDArray[np.bool_]:
         """``[M]``, whether a sequence begins at a step."""
-        found = np.zeros(self.steps, np.bool_)
-        found[self.starts[:-1]] = True
-        return found
+        begins = np.zeros(self.steps, np.bool_)
+        begins[self.starts[:-1]] = True
+        return begins
+
+    @cached_property
+    def separator(self) -> str:
+        """What parts the tokens of the corpus in a text: nothing if they are characters."""
+        return "" if all(len(name) == 1 for name in self.names) else " "
 
 
 @dataclass(frozen=True, eq=False)
 class IndexFolder:
-    """An index in its folder.
-
-    Attributes:
-        folder: the folder.
-        reader: the model.
-        about: the manifest.
-        statistics: the statistics of each place.
-        random: contexts drawn at random.
-        lengths: the number of steps of each shard.
-        memory: cached data that was read.
-    """
+    """An index in its folder."""
 
     folder: Path
-    reader: Reader
-    about: Mapping[str, Any]
-    statistics: Mapping[str, Statistics]
-    random: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    memory: dict[Any, Any] = field(default_factory=dict)
+    reader: CorpusReader
+    about: Mapping[str, Any]  # the manifest
+    statistics: Mapping[str, Statistics]  # of each place
+    random: NDArray[np.int64]  # contexts drawn at random
+    lengths: NDArray[np.int64]  # the number of steps of each shard
+    memory: dict[Any, Any] = field(default_factory=dict)  # cached texts of shards
 
     @property
     def shards(self) -> range:
@@ -125,11 +120,7 @@ class IndexFolder:
         return place
 
     def resolve_unit(self, address: str) -> tuple[str, int]:
-        """Return the place and the unit of an address such as ``l1.c[125]``.
-
-        Raises:
-            NameUnknownError: it is not the address of a single unit of a place that the model has.
-        """
+        """Return the place and the unit of an address such as ``l1.c[125]``; raise NameUnknownError for others."""
         parsed = parse_address(address)
         sizes = self.reader.lstm.sizes
         count = sizes.units(parse_place(parsed.place, *sizes.layers).quantity)
@@ -148,11 +139,7 @@ class IndexFolder:
         return self.folder / f"{shard:05}"
 
     def text(self, shard: int) -> ShardText:
-        """Return the tokens and labels of a shard.
-
-        Raises:
-            FileFormatError: they are damaged.
-        """
+        """Return the tokens and labels of a shard."""
         key = "text", shard
         text: ShardText | None = self.memory.get(key)
         if text is None:
@@ -163,7 +150,7 @@ class IndexFolder:
             self.memory["steps"] = self.memory.get("steps", 0) + text.steps
         return text
 
-    def item(self, shard: int, sequence: int) -> Item:
+    def item(self, shard: int, sequence: int) -> CorpusItem:
         """Return a sequence of a shard, with what is needed to run it."""
         text = self.text(shard)
         path = self.path(shard) / "inputs.npy"
@@ -171,6 +158,10 @@ class IndexFolder:
             return text.item(sequence)
         a, b = text.starts[sequence : sequence + 2]
         return text.item(sequence, np.array(_mapped(path, None, None)[a:b]))
+
+    def items(self, shard: int) -> list[CorpusItem]:
+        """Return every sequence of a shard."""
+        return [self.item(shard, sequence) for sequence in range(len(self.text(shard).starts) - 1)]
 
     def context(self, key: int) -> Context:
         """Return the context that a key of the statistics stands for."""
@@ -202,15 +193,15 @@ class IndexFolder:
     @types_of_the_weights()
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
         """Rerun whole sequences, many at once; the result for each is that of `values`."""
-        items = [self.item(each.shard, each.sequence) for each in contexts]
+        items = [self.item(context.shard, context.sequence) for context in contexts]
         parts: list[dict[str, list[Values]]] = [{name: [] for name in places} for _ in items]
         for run in run_chunks(self.reader, items, places):
-            for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
-                for name in places:
-                    parts[k][name].append(run.trace.values[name][:n, row].float().numpy())
+            for name in places:
+                for k, values in run.values(name):
+                    parts[k][name].append(values)
         return [
-            {name: np.concatenate(values)[context.start : context.stop] for name, values in each.items()}
-            for each, context in zip(parts, contexts, strict=True)
+            {name: np.concatenate(values)[context.start : context.stop] for name, values in by_place.items()}
+            for by_place, context in zip(parts, contexts, strict=True)
         ]
 
     def _state_before(self, context: Context) -> tuple[int, AnyState | None]:
@@ -220,30 +211,30 @@ class IndexFolder:
         if not number or not keys.is_file():
             return 0, None
         wanted = (context.sequence << 16) | number
-        found = _mapped(keys, np.int64, 1)
-        at = int(np.searchsorted(found, wanted))
-        if at >= len(found) or found[at] != wanted:
+        stored = _mapped(keys, np.int64, 1)
+        at = int(np.searchsorted(stored, wanted))
+        if at >= len(stored) or stored[at] != wanted:
             raise FileFormatError(f"{keys}: the state of step {number * CHECKPOINT} is missing")
         like = next(iter(self.reader.lstm.state_dict().values()))
         dtype = like.dtype if like.is_floating_point() else torch.float32
         kind, parts = self.reader.lstm.sizes.kind, []
         for name in kind.carried:
             states = _mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)
-            if len(states) != len(found):
-                raise FileFormatError(f"{keys}: it has {len(found)} states, but there are {len(states)} of {name}")
-            stored = np.array(states[at])
-            parts.append(torch.from_numpy(stored)[:, None].to(dtype))
+            if len(states) != len(stored):
+                raise FileFormatError(f"{keys}: it has {len(stored)} states, but there are {len(states)} of {name}")
+            parts.append(torch.from_numpy(np.array(states[at]))[:, None].to(dtype))
         return number * CHECKPOINT, kind.as_given(parts)
 
-    def bits(self, shard: int, place: str, unit: int, threshold: float, *, peek: bool = False) -> Mask | None:
-        """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored.
+    def has_bits(self, shard: int, place: str, unit: int, threshold: float) -> bool:
+        """Whether `bits` are stored."""
+        return self._stored(shard, place, unit, threshold) is not None
 
-        With ``peek``, the returned array may be empty: this only checks that it is stored.
-        """
-        found = self._stored(shard, place, unit, threshold)
-        if found is None or peek:
-            return None if found is None else np.empty(0, np.bool_)
-        path, row = found
+    def bits(self, shard: int, place: str, unit: int, threshold: float) -> Mask | None:
+        """Return ``[M]``, whether a unit is above a threshold at each step of a shard; None if that was not stored."""
+        stored = self._stored(shard, place, unit, threshold)
+        if stored is None:
+            return None
+        path, row = stored
         steps = int(self.lengths[shard])
         try:
             packed = np.frombuffer(read_row(path, row), np.uint8)
@@ -261,14 +252,12 @@ class IndexFolder:
         def read(shards: Sequence[int]) -> list[Mask | None]:
             return [self.bits(shard, place, unit, threshold) for shard in shards]
 
-        parts = [self.shards[k : k + SHARDS_TOGETHER] for k in self.shards[::SHARDS_TOGETHER]]
         with ThreadPoolExecutor(READERS) as pool:
-            waiting = deque(pool.submit(read, part) for part in parts[: 2 * READERS])
-            for k in range(len(parts)):
-                found = waiting.popleft().result()
-                if k + 2 * READERS < len(parts):
-                    waiting.append(pool.submit(read, parts[k + 2 * READERS]))
-                yield from found
+            calls = CallsInOrder[list[Mask | None]](pool, 2 * READERS)
+            for k in self.shards[::SHARDS_TOGETHER]:
+                calls.submit(read, self.shards[k : k + SHARDS_TOGETHER])
+                yield from chain.from_iterable(calls.finished(wait=False))
+            yield from chain.from_iterable(calls.finished(wait=True))
 
     def _stored(self, shard: int, place: str, unit: int, threshold: float) -> tuple[Path, int] | None:
         """Return the file and the row of a unit's bits, if they are stored."""
@@ -302,11 +291,7 @@ class Merged(NamedTuple):
 
 
 def read_statistics(path: Path) -> Merged:
-    """Return the content of a file of statistics, for one shard or for all.
-
-    Raises:
-        FileFormatError: the file is damaged.
-    """
+    """Return the content of a file of statistics, for one shard or for all."""
     with reading(path):
         check_zip(path)
         with np.load(path, allow_pickle=False) as file:
@@ -316,24 +301,38 @@ def read_statistics(path: Path) -> Merged:
         for name, value in arrays.items():
             place, _, key = name.partition("/")
             by_place.setdefault(place, {})[key] = value
-        return Merged({place: Statistics.from_arrays(each) for place, each in by_place.items()}, random, lengths)
+        places = {place: Statistics.from_arrays(parts) for place, parts in by_place.items()}
+        return Merged(places, random, lengths)
 
 
 def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
     """Map an array file into memory."""
     with reading(path):
-        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        if (dtype is not None and found.dtype != dtype) or (dimensions is not None and found.ndim != dimensions):
-            raise FileFormatError(f"expected {dimensions} dimensions of {dtype}, got {found.ndim} of {found.dtype}")
-        return found
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        if (dtype is not None and array.dtype != dtype) or (dimensions is not None and array.ndim != dimensions):
+            raise FileFormatError(f"expected {dimensions} dimensions of {dtype}, got {array.ndim} of {array.dtype}")
+        return array
 
 
-def check_manifest(about: Mapping[str, Any], reader: Reader, merged: Merged) -> None:
-    """Check that a manifest describes an index with this model and these statistics. Call it inside `reading`.
+def read_row(path: Path, row: int) -> bytes:
+    """Return one row of an array file of bytes, or one element of a file ``[M]``.
 
-    Raises:
-        FileFormatError: it does not.
+    There are thousands of such files, so only what is needed is read: mapping a file takes ten times as long.
     """
+    with reading(path), path.open("rb", buffering=0) as file:
+        head = _HEAD.match(file.read(192))
+        if head is None:
+            raise FileFormatError("it is not an array of bytes")
+        rows, start = int(head["rows"]), 10 + int.from_bytes(head["length"], "little")
+        width = int(head["columns"] or 1)
+        if start + rows * width != os.fstat(file.fileno()).st_size or not 0 <= row < rows:
+            raise FileFormatError(f"its length does not fit its header, or it has no row {row}")
+        file.seek(start + row * width)
+        return file.read(width)
+
+
+def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merged) -> None:
+    """Check that a manifest describes an index with this model and these statistics. Call it inside `reading`."""
     shards, thresholds = about.get("shards"), about.get("thresholds")
     if not isinstance(shards, list) or [*map(type, shards)] != [dict] * len(merged.lengths):
         raise FileFormatError(f"{STATISTICS} has the statistics of other shards")
@@ -383,7 +382,7 @@ def _are_finite(values: Sequence[Any]) -> bool:
 
 
 def read_text(folder: Path) -> ShardText:
-    """Return the tokens and labels of a shard, from its folder; raises FileFormatError if they are damaged."""
+    """Return the tokens and labels of a shard, from its folder."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading an index")
     starts = np.array(_mapped(folder / "starts.npy", np.int64, 1))
     path = folder / "tokens.parquet"

@@ -57,40 +57,24 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
-    """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus.
+    """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus."""
 
-    Attributes:
-        count: ``[2]``, the number of steps.
-        total: ``[2, U, 2]``, the exact sums of the values.
-        square: ``[2, U, 2]``, the exact sums of their squares.
-        logarithm: ``[U, 2]``, the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a
-            GRU), where 0 counts as float32's smallest number; empty for other places.
-        histogram: ``[U, BINS]``, the number of steps in each bin.
-        labels: the K labels, sorted.
-        label_count: ``[2, K]``, the number of steps with each label.
-        label_total: ``[2, K, U]``, the sums of the values at these steps.
-        token_count: ``[V]``, the number of steps with each of the tokens that are counted.
-        token_total: ``[V, U]``, the sums of the values at these steps.
-        top: ``[U, k]``, the highest values, one in each context, float32.
-        top_key: ``[U, k]``, the contexts, as `context_key` numbers them; -1 if there are fewer.
-        bottom: ``[U, k]``, the lowest values.
-        bottom_key: ``[U, k]``.
-    """
-
-    count: Ints
-    total: Ints
-    square: Ints
+    count: Ints  # [2], the number of steps
+    total: Ints  # [2, U, 2], the exact sums of the values
+    square: Ints  # [2, U, 2], the exact sums of their squares
+    # [U, 2], the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU), where 0 counts
+    # as float32's smallest number; empty for other places
     logarithm: Ints
-    histogram: Ints
-    labels: tuple[str, ...]
-    label_count: Ints
-    label_total: Ints
-    token_count: Ints
-    token_total: Ints
-    top: NDArray[np.float32]
-    top_key: Ints
-    bottom: NDArray[np.float32]
-    bottom_key: Ints
+    histogram: Ints  # [U, BINS], the number of steps in each bin
+    labels: tuple[str, ...]  # the K labels, sorted
+    label_count: Ints  # [2, K], the number of steps with each label
+    label_total: Ints  # [2, K, U], the sums of the values at these steps
+    token_count: Ints  # [V], the number of steps with each of the tokens that are counted
+    token_total: Ints  # [V, U], the sums of the values at these steps
+    top: NDArray[np.float32]  # [U, k], the highest values, one in each context
+    top_key: Ints  # [U, k], the contexts, as `context_key` numbers them; -1 if there are fewer
+    bottom: NDArray[np.float32]  # [U, k], the lowest values
+    bottom_key: Ints  # [U, k]
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Return the combined statistics of two parts of a corpus."""
@@ -166,15 +150,15 @@ class Statistics:
         """Return quantiles ``[U, len(shares)]``, interpolated within the bins of the histogram."""
         low, high = self.bottom[:, :1].astype(np.float64), self.top[:, :1].astype(np.float64)
         cumulated = np.cumsum(self.histogram, axis=1) / np.maximum(self.histogram.sum(1, keepdims=True), 1)
-        found = np.empty((len(cumulated), len(shares)))
+        quantiles = np.empty((len(cumulated), len(shares)))
         for k, share in enumerate(shares):
             at = np.minimum((cumulated < share).sum(1), BINS - 1)
             rows = np.arange(len(at))
             before = np.where(at > 0, cumulated[rows, at - 1], 0.0)
             within = (share - before) / np.maximum(cumulated[rows, at] - before, 1e-300)
             left, right = np.maximum(edges[at], low[:, 0]), np.minimum(edges[at + 1], high[:, 0])
-            found[:, k] = np.clip(left + np.clip(within, 0, 1) * (right - left), low[:, 0], high[:, 0])
-        return found
+            quantiles[:, k] = np.clip(left + np.clip(within, 0, 1) * (right - left), low[:, 0], high[:, 0])
+        return quantiles
 
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
         """Return the shares of steps ``[U]`` at which each unit is low, and high.
@@ -211,11 +195,10 @@ class Statistics:
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
-        found: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
+        arrays: dict[str, NDArray[Any]] = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "labels"}
         # Escaped, because a label may be any text, even a line end.
         labels = b"\n".join(label.encode("unicode_escape") for label in self.labels)
-        found["labels"] = np.frombuffer(labels, np.uint8)
-        return found
+        return {**arrays, "labels": np.frombuffer(labels, np.uint8)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Statistics":
@@ -245,23 +228,11 @@ def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], I
 class Accumulator:
     """Collects the statistics of one place over the chunks of a shard.
 
-    Args:
-        units: U.
-        bounds: the bounds of the values; None if there are none.
-        is_keeping: whether the place is the gate that keeps memory.
-        groups: the number of groups of steps in each half: K labels, and those without a label.
-        tokens: V.
-        windows: the number of contexts.
+    ``groups`` counts the groups of steps in each half (K labels, and those without a label), ``windows`` the contexts.
     """
 
     def __init__(
-        self,
-        units: int,
-        bounds: tuple[float, float] | None,
-        is_keeping: bool,
-        groups: int,
-        tokens: int,
-        windows: int,
+        self, units: int, bounds: tuple[float, float] | None, is_keeping: bool, groups: int, tokens: int, windows: int
     ) -> None:
         self.units, self.bounds, self.is_keeping = units, bounds, is_keeping
         self.total = torch.zeros(2, groups, units, dtype=torch.float64)
@@ -276,14 +247,11 @@ class Accumulator:
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
-        """Add the values ``[T, N, U]`` of a chunk; values beyond the ends of sequences are overwritten.
+        """Add the values ``[T, N, U]`` of a chunk, and overwrite those beyond the ends of sequences.
 
-        Returns:
-            The values of the chunk's steps, ``[M, U]``, in memory that the next call reuses.
+        Returns the values of the chunk's steps, ``[M, U]``, in memory that the next call reuses.
         """
-        room = chunk.room(self.units)
-        flat: Tensor = room[0]
-        shifted: Tensor = room[1]
+        flat, shifted = chunk.room(self.units).unbind()
         torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
         self._shift(flat, shifted, chunk.first)
         total = self.total.view(-1, self.units)
@@ -310,7 +278,8 @@ class Accumulator:
                 continue
             shift = self.shifts[half]
             if shift is None:
-                shift = torch.from_numpy(short(values[(part.start + part.stop) // 2].numpy())).float()
+                middle = values[(part.start + part.stop) // 2].double()  # a copy: memory that NumPy shares can't grow
+                shift = torch.from_numpy(short(middle.numpy())).float()
                 if self.shifts[1 - half] is None:
                     self.token_shift = shift
                 self.shifts[half] = shift
@@ -328,9 +297,10 @@ class Accumulator:
         self, keys: Ints, labels: tuple[str, ...], count: Ints, label_count: Ints, token_count: Ints
     ) -> Statistics:
         """Return the statistics of the shard; ``keys`` has the key of each context."""
-        shift = np.stack([np.zeros(self.units) if each is None else each.double().numpy() for each in self.shifts])
+        shift = np.stack([np.zeros(self.units) if part is None else part.double().numpy() for part in self.shifts])
         total, token_shift = self.total.numpy(), self.token_shift.double().numpy()
-        tops = [_padded(*_best(side, sign, keys)) for side, sign in ((self.high, 1), (self.low, -1))]
+        top, top_key = _padded(*_best(self.high, 1, keys))
+        bottom, bottom_key = _padded(*_best(self.low, -1, keys))
         return Statistics(
             count=count,
             total=add_exact(exact_sum(total.sum(1)), exact_product(count[:, None], shift)),
@@ -344,34 +314,25 @@ class Accumulator:
             label_total=to_integers(total[:, :-1] + label_count[..., None] * shift[:, None]),
             token_count=token_count,
             token_total=to_integers(self.tokens.numpy() + token_count[:, None] * token_shift),
-            top=tops[0][0],
-            top_key=tops[0][1],
-            bottom=tops[1][0],
-            bottom_key=tops[1][1],
+            top=top,
+            top_key=top_key,
+            bottom=bottom,
+            bottom_key=bottom_key,
         )
 
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Some steps of some rows of a shard, M in all.
+    """Some steps of some rows of a shard, M in all."""
 
-    Attributes:
-        rows: ``[M]``, which of the ``T * N`` values belong to sequences; those of a group are consecutive.
-        first: how many of them are in the first half of the corpus, whose groups come first.
-        groups: the groups that have steps: the number, the first step and the step after the last.
-        sample: the steps that are counted in histograms and in sums by token.
-        tokens: float32 ``[V, len(sample)]``, 1 where a step has a token.
-        windows: the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end.
-        memory: float32, resized as needed.
-    """
-
-    rows: Tensor
-    first: int
-    groups: Sequence[tuple[int, int, int]]
-    sample: Tensor
-    tokens: Tensor
+    rows: Tensor  # [M], which of the ``T * N`` values belong to sequences; those of a group are consecutive
+    first: int  # how many of them are in the first half of the corpus, whose groups come first
+    groups: Sequence[tuple[int, int, int]]  # those with steps: the number, the first step and the step after the last
+    sample: Tensor  # the steps that are counted in histograms and in sums by token
+    tokens: Tensor  # float32 [V, len(sample)], 1 where a step has a token
+    # the contexts: their numbers, rows and steps in the chunk, and the steps and rows beyond the end
     windows: Sequence[tuple[Tensor, slice, slice, tuple[Tensor, Tensor]]]
-    memory: Tensor
+    memory: Tensor  # float32, resized as needed
 
     def room(self, units: int) -> Tensor:
         """Return memory for two arrays ``[M, units]``; it is reused, because fresh memory costs more than the sums."""
@@ -379,16 +340,6 @@ class Chunk:
         if len(self.memory) < size:
             self.memory.resize_(size)
         return self.memory[:size].view(2, len(self.rows), units)
-
-
-def context_key(shard: int, sequence: Any, window: Any) -> Any:
-    """Return the number of a context: 64 steps of a sequence of a shard."""
-    return (shard << 40) | (sequence << 16) | window
-
-
-def context_of(key: int) -> tuple[int, int, int]:
-    """Return the shard, the sequence and the window of a context's number."""
-    return key >> 40, (key >> 16) & 0xFFFFFF, key & 0xFFFF
 
 
 def _padded(values: NDArray[np.float32], keys: Ints) -> tuple[NDArray[np.float32], Ints]:

@@ -22,11 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def exact_sum(*terms: Floats) -> Ints:
-    """Return the sum of arrays as an exact sum ``[..., 2]``; what is below 2^-60 is rounded.
-
-    Raises:
-        ArgumentError: a term is infinite, NaN or too large.
-    """
+    """Return the sum of arrays as an exact sum ``[..., 2]``; what is below 2^-60 is rounded."""
     parts = []
     for term in terms:
         scaled = _scaled(term, HIGH_UNIT)
@@ -37,11 +33,7 @@ def exact_sum(*terms: Floats) -> Ints:
 
 
 def add_exact(*sums: Ints) -> Ints:
-    """Return the sum of exact sums.
-
-    Raises:
-        ArgumentError: it is too large.
-    """
+    """Return the sum of exact sums, if it is not too large."""
     total = np.sum(sums, axis=0)
     carry = total[..., 1] >> LOW_BITS
     high = checked(total[..., 0] + carry)
@@ -80,11 +72,7 @@ def short(values: NDArray[Any]) -> Floats:
 
 
 def to_integers(values: Floats) -> Ints:
-    """Convert sums to integers, in units of 2^-20.
-
-    Raises:
-        ArgumentError: they are infinite or NaN, or too large.
-    """
+    """Convert sums to integers, in units of 2^-20, if they are finite and not too large."""
     return checked(np.rint(_scaled(values, UNIT)).astype(np.int64))
 
 

@@ -1,33 +1,47 @@
-"""Finds the spans of a corpus that match a query exactly, with base rates for comparison."""
+"""Finds the spans of a corpus that match a query exactly, and the states that are nearest to a given one.
 
+A condition on a unit is decided by stored bits. If those of a threshold are not stored, the corpus is rerun.
+"""
+
+import errno
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from hiddenstate.base.files import free_name, refuse_link, sync
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.scalars import check_int
-from hiddenstate.corpus.index.folder import Context, IndexFolder, ShardText
-from hiddenstate.corpus.index.items import NO_LABEL, scramble
-from hiddenstate.corpus.search.conditions import (
-    Mask,
-    ShardConditions,
-    check_values,
-    forget_bits,
-    key_of,
-    make_bits,
-    run_shard,
-)
-from hiddenstate.corpus.search.grammar import Around, Condition, Query, Value, parse_query
-from hiddenstate.corpus.search.result import AROUND, Clause, Found, Match
-from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.subject.progress_bar import Progress, reporting
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.writing import writing
+from hiddenstate.corpus.index.build import run_chunks, to_float32
+from hiddenstate.corpus.index.folder import SEARCHED, IndexFolder, ShardText
+from hiddenstate.corpus.index.sequences import NO_LABEL, Context, CorpusItem, scramble
+from hiddenstate.corpus.search.grammar import Around, Condition, Named, Query, UnitCondition, parse_query
+from hiddenstate.corpus.search.result import Clause, Matches, Nearest, SearchMatch, words_around
+from hiddenstate.errors import ArgumentError, FileWriteError
+from hiddenstate.explain.result.terminal import shortened
+from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 
 MOST_MATCHES = 100_000
+MOST_NEAREST = 10_000
+MOST_SEARCHED = 1 << 30  # maximum size of the stored bits in bytes, each file counted as at least a block
+_BLOCK = 1 << 12
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Key = tuple[str, int, float]  # place, unit, threshold
+Unstored = dict[int, dict[Key, NDArray[np.uint8]]]  # bits by shard, if the index is read-only
 
 
-def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Found:
+def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progress | bool | None = None) -> Matches:
     """Find the spans that match a query; arguments and errors are those of `Index.search`."""
     limit = check_int("limit", limit)
     if not 0 <= limit <= MOST_MATCHES:
@@ -35,32 +49,149 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
     parsed = parse_query(query)
     check_values(index, parsed)
     with reporting(progress, unit="shards") as report:
-        cost = make_bits(index, parsed, report)
+        cost, unstored = make_bits(index, parsed, report)
     tally = _Tally(parsed)
     best: list[tuple[int, int, int, int, int]] = []
     streams = {key: index.bits_of_shards(*key) for key in {key_of(value) for value in parsed.values()}}
     for shard in index.shards:
-        bits = {key: found for key, stream in streams.items() if (found := next(stream)) is not None}
+        stored = {key: next(stream) for key, stream in streams.items()}
+        bits = {key: mask for key, mask in stored.items() if mask is not None}
+        for key, packed in unstored.get(shard, {}).items():
+            bits[key] = np.unpackbits(packed, count=int(index.lengths[shard])).view(np.bool_)
         if lost := sorted(streams.keys() - bits.keys()):  # another search has deleted them
             bits |= run_shard(index, shard, lost)
             cost += int(index.lengths[shard])
         spans = tally.add(ShardConditions(index.text(shard), bits))
         best = sorted([*best, *_ranked(shard, spans, limit)])[:limit]
-    if cost:
+    if cost and not unstored:
         forget_bits(index, parsed)
     matches = tuple(_match(index.text(shard), shard, start, stop) for _, _, shard, start, stop in best)
-    return Found(
+    return Matches(
         query, tally.steps, tally.count, tally.matched, matches, tally.clauses(index), tally.label_shares(), cost
     )
+
+
+def threshold_of(value: UnitCondition) -> tuple[float, bool]:
+    """Return a threshold, and whether the condition holds above it; otherwise it holds at or below it.
+
+    ``>= t`` and ``< t`` are comparisons with the largest float32 below t.
+    """
+    number = to_float32(value.number)
+    if value.op in (">=", "<"):
+        number = np.nextafter(number, np.float32(-np.inf))
+    return float(number), value.op in (">", ">=")
+
+
+def key_of(value: UnitCondition) -> Key:
+    """Return the key of a comparison's bits, which includes everything that they depend on."""
+    return value.place, value.unit, threshold_of(value)[0]
+
+
+def check_values(index: IndexFolder, query: Query) -> None:
+    """Reject a query for units that the model does not have, or for numbers that are not finite as float32."""
+    for value in query.values():
+        index.resolve_unit(f"{value.place}[{value.unit}]")
+        if not np.isfinite(to_float32(value.number)):
+            raise ArgumentError(f"{value.number} is beyond the range of float32")
+
+
+def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> tuple[int, Unstored]:
+    """Rerun the corpus for comparisons whose bits are not stored, and store them if the index is not read-only.
+
+    Returns the number of steps that were run, and the bits that could not be stored.
+    """
+    wanted = {key_of(value) for value in query.values()}
+    missing = {
+        shard: keys
+        for shard in index.shards
+        if (keys := sorted(key for key in wanted if not index.has_bits(shard, *key)))
+    }
+    steps, unstored = 0, Unstored()
+    for shard in counted(list(missing), progress):
+        packed = {key: np.packbits(mask) for key, mask in run_shard(index, shard, missing[shard]).items()}
+        steps += int(index.lengths[shard])
+        try:
+            for key, bits in packed.items():
+                _write(index.cached_bits(shard, *key), bits[None])
+        except FileWriteError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            unstored[shard] = packed
+    return steps, unstored
+
+
+def forget_bits(index: IndexFolder, query: Query) -> None:
+    """Delete stored bits, the oldest first and those of the query last, until few enough are left."""
+    folder = index.folder / SEARCHED
+    wanted = {key_of(value) for value in query.values()}
+    needed = {index.cached_bits(shard, *key).name for shard in index.shards for key in wanted}
+    stats = [(path, path.lstat()) for path in folder.iterdir()] if folder.is_dir() else []
+    sizes = [(path.name in needed, stat.st_mtime_ns, max(stat.st_size, _BLOCK), path) for path, stat in stats]
+    left = sum(size for _, _, size, _ in sizes)
+    for _, _, size, path in sorted(sizes):
+        if left <= MOST_SEARCHED:
+            return
+        path.unlink(missing_ok=True)
+        left -= size
+
+
+@torch.no_grad()
+@types_of_the_weights()
+def run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> dict[Key, Mask]:
+    """Rerun a shard, and return the steps at which units are above thresholds."""
+    text = index.text(shard)
+    masks = {key: np.zeros(text.steps, np.bool_) for key in keys}
+    for run in run_chunks(index.reader, index.items(shard), sorted({place for place, _, _ in keys})):
+        for (place, unit, threshold), mask in masks.items():
+            for k, values in run.values(place):
+                at = text.starts[k] + run.start
+                mask[at : at + len(values)] = values[:, unit] > np.float32(threshold)
+    return masks
+
+
+def _write(path: Path, bits: NDArray[np.uint8]) -> None:
+    refuse_link(path.parent)
+    with writing(path):
+        path.parent.mkdir(exist_ok=True)
+        beside = free_name(path, "partial")
+        with lasting(lambda: None, lambda: beside.unlink(missing_ok=True)), beside.open("wb") as file:
+            np.save(file, bits)
+            file.flush()
+            sync(beside)
+            beside.replace(path)
+
+
+@dataclass(frozen=True, eq=False)
+class ShardConditions:
+    """Conditions at the steps of one shard, from its text and the steps at which units are above thresholds."""
+
+    text: ShardText
+    bits: Mapping[Key, Mask]
+
+    def holds(self, condition: Condition) -> Mask:
+        """Return ``[M]``, whether a condition holds at each step."""
+        if isinstance(condition, UnitCondition):
+            above = self.bits[key_of(condition)]
+            return above if threshold_of(condition)[1] else ~above
+        if isinstance(condition, Named):
+            return self._named(condition)
+        parts = [self.holds(part) for part in condition.parts]
+        if condition.kind == "not":
+            return ~parts[0]
+        joined: Any = np.logical_and if condition.kind == "and" else np.logical_or
+        return np.asarray(joined.reduce(parts))
+
+    def _named(self, condition: Named) -> Mask:
+        text, is_token = self.text, condition.kind == "token"
+        names, codes = (text.names, text.codes) if is_token else (text.label_names, text.label_codes)
+        code = names.index(condition.text) if condition.text in names else -1
+        return np.asarray(codes == code) if condition.is_equal else np.asarray(codes != code)
 
 
 def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
     """Return the longest spans ``[S, 2]`` in which a condition holds at every step, if their lengths match the query.
 
-    Args:
-        holds: ``[M]``, whether the condition holds.
-        first: ``[M]``, whether a sequence begins at the step; spans do not cross such a border.
-        query: the query, which has the lengths.
+    ``first [M]`` is whether a sequence begins at a step; spans do not cross such a border.
     """
     if not len(holds):
         return np.empty((0, 2), np.int64)
@@ -73,35 +204,22 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
     return spans[(lengths >= query.shortest) & (lengths <= query.longest)]
 
 
-def holds_around(counted: Ints, begins: Ints, ends: Ints, starts: Ints, around: Around) -> Mask:
+def holds_around(counts: Ints, begins: Ints, ends: Ints, first: Ints, last: Ints, around: Around) -> Mask:
     """Return whether a condition holds at one of the steps before or after each span, in the same sequence.
 
     Args:
-        counted: ``[M + 1]``, the number of earlier steps at which the condition holds.
+        counts: ``[M + 1]``, the number of earlier steps at which the condition holds.
         begins: the first step of each span.
         ends: the step after each span.
-        starts: the first step of each sequence, and M.
+        first: the first step of each span's sequence.
+        last: the step after each span's sequence.
         around: the condition.
     """
-    sequence = np.searchsorted(starts, begins, side="right") - 1
     if around.where == "before":
-        low, high = np.maximum(begins - around.far, starts[sequence]), begins - around.near + 1
+        low, high = np.maximum(begins - around.far, first), np.maximum(begins - around.near + 1, 0)
     else:
-        low, high = ends - 1 + around.near, np.minimum(ends + around.far, starts[sequence + 1])
-    high = np.maximum(high, 0)
-    return np.asarray(counted[high] > counted[np.minimum(low, high)])
-
-
-def steps_around(counted: Ints, starts: Ints, around: Around) -> int:
-    """Return the number of steps around which the condition holds; for the arguments, see `holds_around`."""
-    every, lengths = np.arange(len(counted) - 1), np.diff(starts)
-    if around.where == "before":
-        low = np.maximum(every - around.far, np.repeat(starts[:-1], lengths))
-        high = np.maximum(every + (1 - around.near), 0)
-    else:
-        low = every + around.near
-        high = np.minimum(every + (1 + around.far), np.repeat(starts[1:], lengths))
-    return int(np.count_nonzero(counted[high] > counted[np.minimum(low, high)]))
+        low, high = ends - 1 + around.near, np.minimum(ends + around.far, last)
+    return np.asarray(counts[high] > counts[np.minimum(low, high)])
 
 
 @dataclass
@@ -120,28 +238,30 @@ class _Tally:
     base: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        for each in (self.holding, self.left, self.usual):
-            each += [0] * len(self.query.clauses)
+        for counts in (self.holding, self.left, self.usual):
+            counts += [0] * len(self.query.clauses)
 
     def add(self, conditions: ShardConditions) -> Ints:
         """Count one shard, and return the spans that match."""
         text = conditions.text
         self.steps += text.steps
-        joint: Mask | None = None
+        joint = np.ones(text.steps, np.bool_)
         for k, condition in enumerate(self.query.at):
             holds = conditions.holds(condition)
             self.holding[k] += int(np.count_nonzero(holds))
-            joint = holds if joint is None else joint & holds
+            joint = joint & holds
             self.left[k] += int(np.count_nonzero(joint))
-        assert joint is not None
         spans = spans_of(joint, text.first, self.query)
         self.spans += len(spans)
+        steps, lengths = np.arange(text.steps), np.diff(text.starts)
+        first, last = np.repeat(text.starts[:-1], lengths), np.repeat(text.starts[1:], lengths)
         for k, around in enumerate(self.query.around, len(self.query.at)):
             holds = conditions.holds(around.condition)
             self.holding[k] += int(np.count_nonzero(holds))
-            counted = np.concatenate([[0], np.cumsum(holds)])
-            self.usual[k] += steps_around(counted, text.starts, around)
-            spans = spans[holds_around(counted, spans[:, 0], spans[:, 1], text.starts, around)]
+            counts = np.concatenate([[0], np.cumsum(holds)])
+            self.usual[k] += int(np.count_nonzero(holds_around(counts, steps, steps + 1, first, last, around)))
+            begins, ends = spans.T
+            spans = spans[holds_around(counts, begins, ends, first[begins], last[begins], around)]
             self.left[k] += len(spans)
         self.count += len(spans)
         self.matched += int((spans[:, 1] - spans[:, 0]).sum())
@@ -161,15 +281,15 @@ class _Tally:
 
     def clauses(self, index: IndexFolder) -> tuple[Clause, ...]:
         """Return the parts of the query with their counts."""
-        found = []
+        clauses = []
         for k, part in enumerate(self.query.clauses):
             is_around = k >= len(self.query.at)
             before = self.left[k - 1] if k and k != len(self.query.at) else self.spans if is_around else 0
             usual = (self.usual if is_around else self.holding)[k] / max(self.steps, 1)
             lift = self.left[k] / before / usual if before and usual else float("nan")
             condition = part.condition if isinstance(part, Around) else part
-            found.append(Clause(str(part), self.holding[k], self.left[k], lift, _span(index, condition)))
-        return tuple(found)
+            clauses.append(Clause(str(part), self.holding[k], self.left[k], lift, _value_span(index, condition)))
+        return tuple(clauses)
 
     def label_shares(self) -> dict[str, tuple[float, float]]:
         """Return each label's share of the matched steps, and of all steps."""
@@ -180,8 +300,9 @@ class _Tally:
         }
 
 
-def _span(index: IndexFolder, condition: Condition) -> tuple[float, float] | None:
-    if not isinstance(condition, Value) or condition.place not in index.statistics:
+def _value_span(index: IndexFolder, condition: Condition) -> tuple[float, float] | None:
+    """Return the lowest and the highest value of a compared unit over the corpus, if that is known."""
+    if not isinstance(condition, UnitCondition) or condition.place not in index.statistics:
         return None
     known = index.statistics[condition.place]
     return float(known.bottom[condition.unit, 0]), float(known.top[condition.unit, 0])
@@ -195,9 +316,58 @@ def _ranked(shard: int, spans: Ints, limit: int) -> list[tuple[int, int, int, in
     return [(-int(lengths[k]), int(drawn[k]), shard, int(spans[k, 0]), int(spans[k, 1])) for k in order]
 
 
-def _match(text: ShardText, shard: int, start: int, stop: int) -> Match:
+def _match(text: ShardText, shard: int, start: int, stop: int) -> SearchMatch:
     sequence = int(np.searchsorted(text.starts, start, side="right")) - 1
-    first, last = text.starts[sequence : sequence + 2].tolist()
-    parts = [(max(first, start - AROUND), start), (start, stop), (stop, min(last, stop + AROUND))]
-    before, tokens, after = (tuple(text.names[code] for code in text.codes[a:b]) for a, b in parts)
-    return Match(Context(shard, sequence, start - first, stop - first), before, tokens, after, float(stop - start))
+    first = int(text.starts[sequence])
+    context = Context(shard, sequence, start - first, stop - first)
+    return SearchMatch(context, *words_around(text, context), float(stop - start), text.separator)
+
+
+@torch.no_grad()
+def like(
+    index: IndexFolder, item: CorpusItem, t: int, places: list[str], k: int, progress: Progress | bool | None = None
+) -> Nearest:
+    """Find the nearest states; arguments and errors are those of `Index.like`, for a sequence that was already read."""
+    count = check_int("k", k)
+    if not 1 <= count <= MOST_NEAREST:
+        raise ArgumentError(f"k must be in 1..{MOST_NEAREST:,}, got {k}")
+    step = resolve_one(t, len(item.tokens), "t")
+    wanted = torch.cat([torch.from_numpy(values)[step] for values in _states(index, item, places)])
+    wanted = wanted / wanted.norm().clamp_min(1e-12)
+    best: list[tuple[float, int, int, int]] = []
+    with reporting(progress, unit="shards") as report:
+        for shard in counted(list(index.shards), report):
+            best = sorted([*best, *_nearest_of_shard(index, shard, wanted, places, count)])[:count]
+    matches = []
+    for minus_cosine, shard, sequence, at in best:
+        text, context = index.text(shard), Context(shard, sequence, at, at + 1)
+        matches.append(SearchMatch(context, *words_around(text, context), -minus_cosine, text.separator))
+    what = f"{shortened(item.tokens[step])} (step {step})"
+    return Nearest(", ".join(places), what, tuple(matches), index.steps)
+
+
+def _states(index: IndexFolder, item: CorpusItem, places: list[str]) -> list[NDArray[np.float32]]:
+    runs = list(run_chunks(index.reader, [item], places))
+    return [np.concatenate([values for run in runs for _, values in run.values(name)]) for name in places]
+
+
+def _nearest_of_shard(
+    index: IndexFolder, shard: int, wanted: torch.Tensor, places: list[str], k: int
+) -> list[tuple[float, int, int, int]]:
+    """Return the nearest step of each of the k nearest sequences, as (minus the cosine, shard, sequence, step)."""
+    text = index.text(shard)
+    if not text.steps:
+        return []
+    cosines = np.full(text.steps, -np.inf, np.float32)
+    for run in run_chunks(index.reader, index.items(shard), places):
+        states = torch.cat([run.trace.values[name].float() for name in places], dim=-1)
+        of_rows = (states @ wanted / states.norm(dim=-1).clamp_min(1e-12)).numpy()
+        for row, (number, n) in enumerate(zip(run.items, run.lengths, strict=True)):
+            at = text.starts[number] + run.start
+            cosines[at : at + n] = of_rows[:n, row]
+    highest = np.maximum.reduceat(cosines, text.starts[:-1])
+    nearest = []
+    for number in np.argsort(-highest, kind="stable")[:k].tolist():
+        a, b = text.starts[number : number + 2]
+        nearest.append((-float(highest[number]), shard, number, int(cosines[a:b].argmax())))
+    return nearest

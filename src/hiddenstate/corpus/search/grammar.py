@@ -50,7 +50,7 @@ MOST_STEPS = 1 << 22
 
 
 @dataclass(frozen=True)
-class Value:
+class UnitCondition:
     """A unit compared with a number."""
 
     place: str
@@ -87,7 +87,7 @@ class Formula:
         return f"({f' {self.kind} '.join(map(str, self.parts))})"
 
 
-Condition = Value | Named | Formula
+Condition = UnitCondition | Named | Formula
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,7 @@ class Around:
 
 @dataclass(frozen=True)
 class Query:
-    """A parsed query.
-
-    Attributes:
-        at: conditions that hold at every step of a span.
-        shortest: the minimum number of steps of a span.
-        longest: the maximum.
-        around: conditions before and after a span.
-    """
+    """A parsed query: conditions at every step of a span, its least and greatest length, and conditions around it."""
 
     at: tuple[Condition, ...]
     shortest: int
@@ -125,27 +118,21 @@ class Query:
         """The parts of the query, in order."""
         return (*self.at, *self.around)
 
-    def values(self) -> list[Value]:
+    def values(self) -> list[UnitCondition]:
         """Return every comparison of a unit."""
-        left: list[Condition] = [*self.at, *(each.condition for each in self.around)]
-        found: list[Value] = []
+        left: list[Condition] = [*self.at, *(around.condition for around in self.around)]
+        values: list[UnitCondition] = []
         while left:
-            each = left.pop(0)
-            if isinstance(each, Value):
-                found.append(each)
-            elif isinstance(each, Formula):
-                left += each.parts
-        return found
+            condition = left.pop(0)
+            if isinstance(condition, UnitCondition):
+                values.append(condition)
+            elif isinstance(condition, Formula):
+                left += condition.parts
+        return values
 
 
 def parse_query(text: str) -> Query:
-    """Parse a query. Needs lark (``pip install 'hiddenstate[corpus]'``).
-
-    Raises:
-        ArgumentError: it does not follow the grammar, or is too long.
-        ArgumentTypeError: it is not a string.
-        MissingDependencyError: lark is not installed.
-    """
+    """Parse a query. Needs lark (``pip install 'hiddenstate[corpus]'``)."""
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a query must be a string, got {type(text).__name__}")
     if len(text) > LONGEST or text.count("(") > MOST_CONDITIONS or text.count("not") > 2 * MOST_CONDITIONS:
@@ -190,7 +177,7 @@ def _query(tree: Any) -> Query:
 def _condition(tree: Any) -> Condition:
     if tree.data == "value":
         place, unit, op, number = map(str, tree.children)
-        return Value(place, int(unit), op, float(number))
+        return UnitCondition(place, int(unit), op, float(number))
     if tree.data == "named":
         kind, equal, text = tree.children
         return Named(str(kind), str(equal) == "=", _text(str(text.children[0])))

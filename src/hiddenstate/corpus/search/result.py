@@ -1,12 +1,16 @@
 """The results of searches: matches with their words and base rates, and the nearest states."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from hiddenstate.corpus.index.folder import Context
-from hiddenstate.explain.result.explanation import Explanation, Row, plain
-from hiddenstate.explain.result.terminal import sentence, shortened, table
+from hiddenstate.base.messages import plain
+from hiddenstate.corpus.index.folder import ShardText
+from hiddenstate.corpus.index.sequences import Context
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +19,7 @@ AROUND = 6  # tokens shown on each side of a match
 MOST_SHOWN = 40  # maximum number of tokens shown per match
 
 
-class Match(NamedTuple):
+class SearchMatch(NamedTuple):
     """A span of a sequence, or a step.
 
     Attributes:
@@ -24,6 +28,7 @@ class Match(NamedTuple):
         tokens: its tokens.
         after: the tokens after it.
         score: the score by which it is ranked: its number of steps, or its similarity.
+        separator: what parts tokens in a text: a space, or nothing if they are characters.
     """
 
     context: Context
@@ -31,11 +36,12 @@ class Match(NamedTuple):
     tokens: tuple[str, ...]
     after: tuple[str, ...]
     score: float
+    separator: str = " "
 
     def row(self) -> Row:
         """Return the match as a row of a table."""
         shard, sequence, start, stop = self.context
-        texts = {name: text_of(getattr(self, name)) for name in ("before", "tokens", "after")}
+        texts = {name: text_of(getattr(self, name), self.separator) for name in ("before", "tokens", "after")}
         return {"shard": shard, "sequence": sequence, "start": start, "stop": stop, "score": self.score, **texts}
 
 
@@ -60,7 +66,7 @@ class Clause(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Found(Explanation):
+class Matches(Explanation):
     """The spans of a corpus that match a query, longest first; spans of equal length are in random order.
 
     Attributes:
@@ -81,7 +87,7 @@ class Found(Explanation):
     steps: int
     count: int
     matched_steps: int
-    matches: tuple[Match, ...]
+    matches: tuple[SearchMatch, ...]
     clauses: tuple[Clause, ...]
     labels: Mapping[str, tuple[float, float]]
     cost: int
@@ -102,7 +108,7 @@ class Found(Explanation):
             "steps": self.steps,
             "count": self.count,
             "matched_steps": self.matched_steps,
-            "clauses": plain([each._asdict() for each in self.clauses]),
+            "clauses": plain([clause._asdict() for clause in self.clauses]),
             "labels": {name: {"share": share, "base": base} for name, (share, base) in self.labels.items()},
             "reason": self.reason,
             "residual": self.residual,
@@ -114,13 +120,13 @@ class Found(Explanation):
         lines = [f"{self.query}: {self.count:,} {spans}, {self.matched_steps:,} of {self.steps:,} steps"]
         lines += [_line(match, f"{len(match.tokens):,}") for match in self.matches]
         rows = [
-            [each.text, f"{each.steps:,}", f"{each.steps / max(self.steps, 1):.2%}", f"{each.left:,}", _lift(each.lift)]
-            for each in self.clauses
+            [part.text, f"{part.steps:,}", f"{part.steps / max(self.steps, 1):.2%}", f"{part.left:,}", _lift(part.lift)]
+            for part in self.clauses
         ]
         lines += ["", table(["part", "steps", "of all", "left", "lift"], rows, "l")]
         if not self.count:
             lines += ["", sentence(self.reason)]
-        best = sorted(self.labels.items(), key=lambda each: -each[1][0])[:5]
+        best = self._commonest(5)
         if best and self.count:
             shares = [[shortened(n), f"{s:.1%}", f"{b:.1%}", _lift(s / b if b else float("nan"))] for n, (s, b) in best]
             lines += ["", table(["label", "of matched", "of all", "lift"], shares, "l")]
@@ -131,20 +137,24 @@ class Found(Explanation):
         """Why nothing matches: the part of the query after which nothing remained. Empty if there are matches."""
         if self.count:
             return ""
-        for k, each in enumerate(self.clauses):
-            if each.left:
+        for k, part in enumerate(self.clauses):
+            if part.left:
                 continue
-            if each.span is not None and not each.steps:
-                low, high = each.span
-                return f"Nothing matches: {each.text} holds nowhere; the unit is between {low:.4g} and {high:.4g}."
-            if not each.steps:
-                return f"Nothing matches: {each.text} holds nowhere in the corpus."
-            if k and each.lift != each.lift and self.clauses[k - 1].left:  # NaN: there is no span
+            if part.span is not None and not part.steps:
+                low, high = part.span
+                return f"Nothing matches: {part.text} holds nowhere; the unit is between {low:.4g} and {high:.4g}."
+            if not part.steps:
+                return f"Nothing matches: {part.text} holds nowhere in the corpus."
+            if k and math.isnan(part.lift) and self.clauses[k - 1].left:  # there is no span
                 break
             if k == 0:
-                return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never for that long."
-            return f"Nothing matches: {each.text} holds at {each.steps:,} steps, but never where the other parts do."
+                return f"Nothing matches: {part.text} holds at {part.steps:,} steps, but never for that long."
+            return f"Nothing matches: {part.text} holds at {part.steps:,} steps, but never where the other parts do."
         return "Nothing matches: all parts hold together, but never for a span of this length."
+
+    def _commonest(self, most: int) -> list[tuple[str, tuple[float, float]]]:
+        """Return the labels with the largest shares of the matched steps."""
+        return sorted(self.labels.items(), key=lambda item: -item[1][0])[:most]
 
     def _figure(self) -> "Figure":
         """Draw how much more often each label is among the matched steps."""
@@ -152,7 +162,7 @@ class Found(Explanation):
 
         figure = Picture(figsize=(6, 3.5), layout="constrained")
         axes = figure.add_subplot()
-        best = sorted(self.labels.items(), key=lambda each: -each[1][0])[:20]
+        best = self._commonest(20)
         names = [shortened(name) for name, _ in best]
         axes.bar(
             [k - 0.2 for k in range(len(best))], [share for _, (share, _) in best], width=0.4, label="matched steps"
@@ -177,21 +187,17 @@ class Nearest(Explanation):
     """
 
     kind: ClassVar[str] = "nearest"
+    _saved = "place what matches=rows residual cost"
 
     place: str
     what: str
-    matches: tuple[Match, ...]
+    matches: tuple[SearchMatch, ...]
     cost: int
     residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per step."""
         return [match.row() for match in self.matches]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        rest = {"residual": self.residual, "cost": self.cost}
-        return {"place": self.place, "what": self.what, "matches": list(self.rows()), **rest}
 
     def __str__(self) -> str:
         lines = [f"States of {self.place} nearest to {self.what}, by cosine:"]
@@ -209,20 +215,30 @@ class Nearest(Explanation):
         return figure
 
 
-def _line(match: Match, score: str) -> str:
+def _line(match: SearchMatch, score: str) -> str:
     tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
-    return f"{score:>6}  {text_of(match.before)} [{text_of(tokens)}] {text_of(match.after)}"
+    before, inside, after = (text_of(part, match.separator) for part in (match.before, tokens, match.after))
+    return f"{score:>6}  {before} [{inside}] {after}"
 
 
-def text_of(tokens: Sequence[str]) -> str:
-    """Join tokens in readable form: characters directly, words with spaces."""
-    is_text = all(len(token) == 1 for token in tokens)
-    return (
-        "".join(token if token.isprintable() else repr(token)[1:-1] for token in tokens)
-        if is_text
-        else " ".join(map(shortened, tokens))
+def words_around(text: ShardText, context: Context) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the tokens before, in and after some steps of a sequence."""
+    _, sequence, start, stop = context
+    first, last = text.starts[sequence : sequence + 2].tolist()
+    a, b = first + start, first + stop
+    before, inside, after = (
+        tuple(text.names[code] for code in text.codes[low:high])
+        for low, high in ((max(first, a - AROUND), a), (a, b), (b, min(last, b + AROUND)))
     )
+    return before, inside, after
+
+
+def text_of(tokens: Sequence[str], separator: str) -> str:
+    """Join tokens in readable form."""
+    if separator:
+        return separator.join(map(shortened, tokens))
+    return "".join(token if token.isprintable() else repr(token)[1:-1] for token in tokens)
 
 
 def _lift(value: float) -> str:
-    return "" if value != value else f"× {value:.2f}"
+    return "" if math.isnan(value) else f"× {value:.2f}"

@@ -1,24 +1,27 @@
-"""The content of a shard: sentences of words, or texts."""
+"""The content of a shard: sentences of words, texts, or pieces of texts that a language model reads side by side."""
 
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from hiddenstate.base.reading import reading
-from hiddenstate.corpus.shards.hashes import changed, group_ranges, hash_bytes, hash_ranges
-from hiddenstate.corpus.shards.plan import Shard, open_parquet
+from hiddenstate.corpus.shards.plan import Shard, changed, group_ranges, hash_bytes, hash_ranges, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
-from hiddenstate.text.incremental import IncrementalReader, Passage
+from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
+from hiddenstate.text.tokens import END_TOKEN, Ids, Tokens, split
 
 ROWS_TOGETHER = 256  # rows of a Parquet file read at a time
+LONGEST = 2048  # maximum number of tokens in a piece
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
-    """Yield the sentences of a shard; errors are those of `read_parsed`."""
+    """Yield the sentences of a shard."""
     for parsed in read_parsed(shard):
         yield from parsed.sentences() if isinstance(parsed, Table) else parsed
 
@@ -27,16 +30,11 @@ def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
     """Yield groups of sentences of a shard, ordinary CoNLL-U as tables.
 
     Plain text has one sentence per line, or is split if it has a single line.
-
-    Raises:
-        FileFormatError: the file is not UTF-8 or not CoNLL-U, its column has neither texts nor lists of words, or it
-            changed since it was cut into shards.
-        OSError: it cannot be read.
     """
     if shard.kind == "parquet":
         for cell in _cells(shard):
             words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]
-            yield from ([from_words(each)] for each in words if each)
+            yield from ([from_words(sentence)] for sentence in words if sentence)
         return
     reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
     for text in _chunks(shard):
@@ -45,13 +43,7 @@ def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
 
 
 def read_texts(shard: Shard) -> Iterator[str]:
-    """Yield the texts of a shard: its part of a text file, or each cell of a Parquet column.
-
-    Raises:
-        ArgumentError: it is CoNLL-U.
-        FileFormatError: it is not UTF-8, its column has no texts, or it changed since it was cut into shards.
-        OSError: it cannot be read.
-    """
+    """Yield the texts of a shard: its part of a text file, or each cell of a Parquet column."""
     if shard.kind == "conllu":
         raise ArgumentError(f"{shard.path} is CoNLL-U, but a language model reads text: give plain text or Parquet")
     if shard.kind == "parquet":
@@ -61,6 +53,38 @@ def read_texts(shard: Shard) -> Iterator[str]:
             yield cell
         return
     yield "".join(_chunks(shard))
+
+
+class Piece(NamedTuple):
+    """A part of a text: its characters or words, and the ids that the model reads, which start with a newline."""
+
+    tokens: tuple[str, ...]
+    ids: Ids
+
+
+def read_pieces(shard: Shard, tokens: Tokens) -> list[Piece]:
+    """Return the pieces of a shard's texts."""
+    return [piece for text in read_texts(shard) for piece in cut_text(tokens, text)]
+
+
+def cut_text(tokens: Tokens, text: str) -> list[Piece]:
+    """Cut a text into pieces of at most 2,048 tokens, at line ends if possible; each begins with a newline."""
+    words: list[str] = []
+    for part in split(tokens.level, [text], whole_lines=True):
+        words += part
+    ids = tokens.ids(words if tokens.level == "word" else "".join(words))
+    end = "\n" if tokens.level == "char" else END_TOKEN
+    ends = np.flatnonzero(np.fromiter((token == end for token in words), np.bool_, len(words))) + 1
+    pieces, at = list[Piece](), 0
+    while at < len(words):
+        stop = min(at + LONGEST - 1, len(words))
+        if stop < len(words):
+            k = int(np.searchsorted(ends, stop, side="right")) - 1
+            stop = int(ends[k]) if k >= 0 and ends[k] > at else stop
+        piece_ids = np.concatenate([[tokens.start], ids[at:stop]]).astype(np.int32)
+        pieces.append(Piece((tokens.tokens[tokens.start], *words[at:stop]), piece_ids))
+        at = stop
+    return pieces
 
 
 def _chunks(shard: Shard) -> Iterator[str]:

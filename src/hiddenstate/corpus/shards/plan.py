@@ -1,11 +1,15 @@
-"""Cuts the files of a corpus into shards at sentence ends, and hashes the content of each shard."""
+"""Cuts the files of a corpus into shards at sentence ends, and hashes what each shard reads.
+
+The hashes show whether a corpus has changed during a run, or before it is resumed.
+"""
 
 import glob
+import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +19,6 @@ from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
-from hiddenstate.corpus.shards.hashes import changed, group_ranges, hash_bytes, hash_ranges
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.text.conllu import looks_like_conllu
 from hiddenstate.text.corpora import corpus_path
@@ -27,32 +30,23 @@ MOST_GROUP = 1 << 30  # maximum unpacked size of a Parquet file's row group, in 
 MOST_SHARDS = 10_000_000
 
 _HEAD = 1 << 16  # how many bytes are examined to decide whether a file is CoNLL-U
+_BLOCK = 1 << 20  # how many bytes are hashed at a time
 _BLANK = re.compile(rb"\n[ \t\r]*\n")
 _MAGIC = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of one file.
+    """A part of one file, or of a list of arrays."""
 
-    Attributes:
-        number: its place in the corpus, from 0.
-        path: the file.
-        kind: ``conllu``, ``tokens``, ``text`` or ``parquet``.
-        start: the first byte, or the first row group of a Parquet file.
-        stop: the byte, or row group, after the last.
-        is_part: whether the file has other shards.
-        column: the text column in a Parquet file.
-    """
-
-    number: int
+    number: int  # its place in the corpus, from 0
     path: str
-    kind: str
-    start: int
-    stop: int
-    is_part: bool = False
-    column: str = ""
-    blake2b: str = ""
+    kind: str  # "conllu", "tokens", "text", "parquet" or "arrays"
+    start: int  # the first byte, row group of a Parquet file, or array
+    stop: int  # the one after the last
+    is_part: bool = False  # whether the file has other shards
+    column: str = ""  # the text column in a Parquet file
+    blake2b: str = ""  # the hash of what it reads
 
     @property
     def name(self) -> str:
@@ -67,50 +61,34 @@ class Shard:
 
 
 def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> list[Path]:
-    """Return the files to which paths, globs and corpus names (such as ``wikitext-2:train``) refer, in order.
-
-    Raises:
-        ArgumentError: a pattern matches no file, or there are no files.
-        ArgumentTypeError: something is not a path.
-        FileNotFoundError, IsADirectoryError: a file does not exist, or is a folder.
-    """
-    found: list[Path] = []
-    for each in [files] if isinstance(files, str | os.PathLike) else files:
-        if not isinstance(each, str | os.PathLike):
-            raise ArgumentTypeError(f"the files of a corpus must be paths, got {type(each).__name__}")
-        text = os.fspath(each)
+    """Return the files to which paths, globs and corpus names (such as ``wikitext-2:train``) refer, in order."""
+    paths: list[Path] = []
+    for file in [files] if isinstance(files, str | os.PathLike) else files:
+        if not isinstance(file, str | os.PathLike):
+            raise ArgumentTypeError(f"the files of a corpus must be paths, got {type(file).__name__}")
+        text = os.fspath(file)
         if _MAGIC.search(text) and not Path(text).exists():
             matches = sorted(path for path in glob.glob(text, recursive=True) if Path(path).is_file())  # noqa: PTH207
             if not matches:
                 raise ArgumentError(f"no file matches {text!r}")
-            found += map(Path, matches)
+            paths += map(Path, matches)
         else:
-            found.append(corpus_path(text))
-    if not found:
+            paths.append(corpus_path(text))
+    if not paths:
         raise ArgumentError("a corpus needs at least one file")
-    for path in found:
+    for path in paths:
         check_is_file(path)
-    return [path.resolve() for path in found]
+    return [path.resolve() for path in paths]
 
 
 def plan(
     files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
 ) -> list[Shard]:
-    """Cut files into shards, and hash their content. The cuts depend only on the files and ``shard_bytes``.
+    """Cut files, as `expand` returns them, into shards, and hash their content.
 
-    Args:
-        files: the files, as `expand` returns them.
-        shard_bytes: the minimum size of each shard of text (the last shard of a file may be smaller). In Parquet files,
-            each row group is a shard.
-        kind: the kind of all files; by default it is inferred from their names or first lines.
-        column: the text column in Parquet files.
-
-    Raises:
-        ArgumentError: ``shard_bytes`` is below 1, or there would be more than ten million shards.
-        FileFormatError: a file has 64 MiB without the end of a line or sentence, is not a Parquet file with this
-            column, or changes meanwhile; or there is nothing in the files.
-        MissingDependencyError: there is a Parquet file, and pyarrow is not installed.
-        OSError: a file cannot be read.
+    Shards of text have at least ``shard_bytes``, except the last of a file; in Parquet files, each row group is a
+    shard. The cuts depend only on the files and ``shard_bytes``. The kind of the files is by default inferred from
+    their names or first lines.
     """
     size = check_int("shard_bytes", shard_bytes)
     if size < 1:
@@ -124,14 +102,14 @@ def plan(
     with ThreadPoolExecutor() as pool:  # hashing releases the interpreter's lock
         for path in files:
             before = _stamp(path)
-            of = kind or KINDS.get(path.suffix.lower()) or _detected(path)
-            named = column if of == "parquet" else ""
-            ranges = (
-                _row_groups(path, column) if of == "parquet" else [[cut] for cut in pairwise(_cuts(path, of, size))]
-            )
+            file_kind = kind or KINDS.get(path.suffix.lower()) or _detected(path)
+            is_parquet = file_kind == "parquet"
+            cuts = [] if is_parquet else list(pairwise(_cuts(path, file_kind, size)))
+            ranges = _row_groups(path, column) if is_parquet else [[cut] for cut in cuts]
             for k, content in enumerate(pool.map(partial(hash_ranges, path), ranges)):
-                start, stop = (k, k + 1) if of == "parquet" else ranges[k][0]
-                shards.append(Shard(len(shards), str(path), of, start, stop, len(ranges) > 1, named, content))
+                start, stop = (k, k + 1) if is_parquet else cuts[k]
+                is_part, name = len(ranges) > 1, column if is_parquet else ""
+                shards.append(Shard(len(shards), str(path), file_kind, start, stop, is_part, name, content))
             if _stamp(path) != before:
                 raise changed(path)
     if not shards:
@@ -149,17 +127,8 @@ def describe_files(files: Sequence[Path], shards: Sequence[Shard]) -> list[dict[
     ]
 
 
-def shards_to_data(shards: Sequence[Shard]) -> list[dict[str, Any]]:
-    """Return shards as data for JSON."""
-    return [asdict(shard) for shard in shards]
-
-
 def open_parquet(path: str) -> Any:
-    """Open a Parquet file whose metadata can't be trusted. Call it inside `reading`.
-
-    Raises:
-        MissingDependencyError: pyarrow is not installed.
-    """
+    """Open a Parquet file whose metadata can't be trusted. Call it inside `reading`."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
     return parquet.ParquetFile(path, thrift_string_size_limit=1 << 26, thrift_container_size_limit=1 << 20)
 
@@ -211,9 +180,9 @@ def _end_after(file: BinaryIO, start: int, kind: str, path: Path) -> int:
         searched = max(0, len(read) - 1024)
         read += chunk
         if kind != "conllu":
-            found = read.find(b"\n", searched)
-            if found >= 0:
-                return start + found + 1
+            at = read.find(b"\n", searched)
+            if at >= 0:
+                return start + at + 1
         elif (match := _BLANK.search(read, searched)) is not None:
             return start + match.end()
     raise FileFormatError(
@@ -229,3 +198,48 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 def _names(files: Sequence[Path]) -> str:
     return f"{files[0]}" if len(files) == 1 else f"these {len(files):,} files"
+
+
+def hash_bytes(parts: Iterable[Any]) -> str:
+    """Return the hash of bytes, given in parts."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
+def hash_ranges(path: str | Path, ranges: Iterable[tuple[int, int]]) -> str:
+    """Return the hash of some parts of a file, each given by its first byte and the byte after the last."""
+    return hash_bytes(_blocks(path, ranges))
+
+
+def _blocks(path: str | Path, ranges: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    with Path(path).open("rb") as file:
+        for start, stop in ranges:
+            file.seek(start)
+            left = stop - start
+            while left > 0 and (block := file.read(min(left, _BLOCK))):
+                left -= len(block)
+                yield block
+
+
+def group_ranges(metadata: Any, group: int, column: str) -> list[tuple[int, int]]:
+    """Return the parts of a Parquet file that hold a column in one row group. Call it inside `reading`."""
+    ranges, row_group = [], metadata.row_group(group)
+    for k in range(row_group.num_columns):
+        chunk = row_group.column(k)
+        if chunk.path_in_schema == column or chunk.path_in_schema.startswith(f"{column}."):
+            # The dictionary, if there is one, precedes the data; some writers give its offset as 0 if there is none.
+            start = min(chunk.dictionary_page_offset or chunk.data_page_offset, chunk.data_page_offset)
+            if start < 0 or chunk.total_compressed_size < 0:
+                raise FileFormatError(f"row group {group} has a negative offset or size")
+            ranges.append((start, start + chunk.total_compressed_size))
+    return ranges
+
+
+def changed(path: str | Path) -> FileFormatError:
+    """Return the error for a file whose content is not what it was when the run began."""
+    return FileFormatError(
+        f"{path} changed while it was being read, so the results are not complete: restore the content that it had, "
+        "and run this again to continue, or write the results of its new content to another folder"
+    )

@@ -7,24 +7,26 @@ on.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import check_folder_place, drop_empty, left_beside, replace_bytes
+from hiddenstate.base.files import check_folder_place, drop_empty, free_name, left_beside, replace_bytes, sync
+from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
-from hiddenstate.corpus.shards.plan import Shard, shards_to_data
-from hiddenstate.corpus.shards.processes import WorkerProcesses
-from hiddenstate.corpus.shards.worker import ShardTask, drop, process, process_mine, start
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, RunInUseError
 from hiddenstate.explain.subject.progress_bar import Progress, reporting
 
@@ -32,6 +34,19 @@ FORMAT = "hiddenstate.shards/1"
 MANIFEST, LOCK = "manifest.json", "run.lock"
 MOST_WORKERS = 256
 MOST_MANIFEST = 1 << 31  # bytes
+
+
+class ShardTask(Protocol):
+    """A task to run on every shard. It is pickled once for each worker process.
+
+    Its result depends only on the shard, never on the process, on other shards or on their order.
+    """
+
+    def name(self, shard: Shard) -> str:
+        """Return the name of the shard's result in the folder."""
+
+    def __call__(self, shard: Shard, place: Path) -> None:
+        """Write the shard's result, a file or a folder, to an unused path."""
 
 
 def run(
@@ -44,7 +59,7 @@ def run(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> int:
-    """Write the result of every shard into a folder; existing results are kept.
+    """Write the results of shards that are missing in a folder, and return their number.
 
     Args:
         task: what to do with a shard.
@@ -55,16 +70,6 @@ def run(
         client: a client of a Dask cluster (`distributed.Client`), whose workers see the files and the folder under the
             same paths. They should have one thread each.
         progress: a callback for the bytes read and their total; True for a bar.
-
-    Returns:
-        The number of shards whose results were written.
-
-    Raises:
-        ArgumentError: the folder contains other results, or ``workers`` is out of range.
-        ArgumentTypeError: the client is of the wrong kind.
-        RunInUseError: another process is writing into the folder, or a worker process died.
-        FileWriteError: the folder cannot be written.
-        MissingDependencyError: a client is given, and distributed is not installed.
     """
     workers = check_workers(workers, client)
     with claimed(folder, shards, described):
@@ -72,7 +77,7 @@ def run(
 
 
 def check_workers(workers: int, client: Any) -> int:
-    """Return the number of processes; arguments and errors are those of `run`."""
+    """Return the number of processes, if it and the client can run a task."""
     workers = check_int("workers", workers)
     if not 1 <= workers <= MOST_WORKERS:
         raise ArgumentError(f"workers must be in 1..{MOST_WORKERS}, got {workers}")
@@ -86,11 +91,11 @@ def claimed(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any])
     """Lock a folder, which is created if necessary, for the results of some shards; see `run`."""
     check_folder_place(folder, is_replaced=False)
     with writing(folder):
-        made = [each for each in (folder, *folder.parents) if not each.exists()]
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except BaseException:
-            drop_empty(made)
+            drop_empty(missing)
             raise
         try:
             with FileLock(folder / LOCK, timeout=0.5):
@@ -113,11 +118,7 @@ def discard(folder: Path, names: Sequence[str]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a folder that `run` wrote.
-
-    Raises:
-        FileFormatError: the manifest is missing, damaged or of a later version.
-    """
+    """Return the manifest of a folder that `run` wrote."""
     path = folder / MANIFEST
     if not path.is_file():
         raise FileFormatError(f"{folder} is not a folder of shards: {MANIFEST} is missing")
@@ -132,7 +133,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def _begin(folder: Path, shards: Sequence[Shard], described: Mapping[str, Any]) -> None:
     """Write the manifest, or compare it with the existing one; delete leftovers of a killed run."""
-    data = json.loads(json.dumps({"format": FORMAT, **described, "shards": shards_to_data(shards)}))
+    data = json.loads(json.dumps({"format": FORMAT, **described, "shards": [*map(asdict, shards)]}))
     if (folder / MANIFEST).exists():
         there = read_manifest(folder)
         differing = sorted(key for key in {*there, *data} if there.get(key) != data.get(key))
@@ -162,10 +163,10 @@ def map_shards(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> int:
-    """Write the results that are missing into a claimed folder; see `run`, also for what it returns."""
+    """Write the results that are missing into a claimed folder; see `run`."""
     left = [shard for shard in shards if not (folder / task.name(shard)).exists()]
     total = sum(shard.weight for shard in shards)
-    done = total - sum(shard.weight for shard in left)
+    read = total - sum(shard.weight for shard in left)
     if client is not None:
         finished = _on_cluster(task, left, folder, client)
     elif workers > 1 and len(left) > 1:
@@ -174,10 +175,38 @@ def map_shards(
         finished = _here(task, left, folder)
     with reporting(progress, unit="bytes") as report:
         for shard in finished:
-            done += shard.weight
+            read += shard.weight
             if report is not None:
-                report(done, total)
+                report(read, total)
     return len(left)
+
+
+@types_of_the_weights()
+def process(task: ShardTask, shard: Shard, folder: Path) -> None:
+    """Write the result of one shard, unless it exists; in one thread, so that the result is the same everywhere."""
+    target = folder / task.name(shard)
+    if target.exists():
+        return
+    beside, threads = free_name(target, "partial"), torch.get_num_threads()
+    with (
+        writing(target),
+        lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)),
+        lasting(lambda: None, partial(drop, beside)),
+    ):
+        task(shard, beside)
+        for path in [*beside.rglob("*"), beside] if beside.is_dir() else [beside]:
+            sync(path)
+        if not target.exists():  # a scheduler may have given a shard to two workers
+            beside.rename(target)
+            sync(folder)
+
+
+def drop(path: Path) -> None:
+    """Delete the result of a shard, if it exists."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Shard]:
@@ -186,17 +215,18 @@ def _here(task: ShardTask, shards: Sequence[Shard], folder: Path) -> Iterator[Sh
         yield shard
 
 
+def _processing(task: ShardTask, folder: Path) -> Callable[[Shard], None]:
+    return partial(process, task, folder=folder)
+
+
 def _in_processes(task: ShardTask, shards: Sequence[Shard], folder: Path, workers: int) -> Iterator[Shard]:
-    pool = WorkerProcesses(workers, start, task, folder)
-    waiting, running = list(reversed(shards)), dict[Future[None], Shard]()
+    pool = WorkerProcesses(workers, _processing, task, folder)
+    calls, written = CallsInOrder[None](pool, 2 * workers), iter(shards)
     try:
-        while waiting or running:
-            while waiting and len(running) < 2 * workers:
-                shard = waiting.pop()
-                running[pool.submit(process_mine, shard)] = shard
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                future.result()
-                yield running.pop(future)
+        for shard in shards:
+            calls.submit(work, shard)
+            yield from (next(written) for _ in calls.finished(wait=False))
+        yield from (next(written) for _ in calls.finished(wait=True))
     except BrokenProcessPool as error:
         raise RunInUseError(
             f"a worker process died, perhaps for lack of memory; nothing in {folder} is lost: run it again, with fewer "

@@ -6,27 +6,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hiddenstate.corpus.index.folder import Context, IndexFolder
-from hiddenstate.corpus.index.items import NO_LABEL, half_of, scramble
-from hiddenstate.corpus.search.result import AROUND, text_of
-from hiddenstate.corpus.units.effects import MOST_STEPS, NATS, costs
-from hiddenstate.corpus.units.permutation import FLIPS, LEAST_STEPS, SIGNIFICANT, Chance, chance, groups_of
+from hiddenstate.base.messages import plain
+from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.corpus.index.sequences import NO_LABEL, Context, scramble
+from hiddenstate.corpus.search.result import text_of, words_around
+from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effects_of, held_out, label_chance
+from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
-from hiddenstate.edits.edit import set as hold
-from hiddenstate.edits.edit import zero
-from hiddenstate.explain.result.explanation import Explanation, Row, plain
-from hiddenstate.explain.result.terminal import bar, sentence, shortened, table
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import bar, sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HELD_OUT_STEPS = 8192  # minimum, if the corpus has that many
 EFFECT_STEPS = 4096
-MATCHED = 8
 LOGITS = 4  # number shown on each side
-LEAST_GROUPS = 8  # minimum number of sequences with and without a label for a statement about what a unit is used for
 ROUNDING = 1e-5  # by how much two paths of a call may differ, in nats or units of distance
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -41,14 +38,12 @@ class UnitContext(NamedTuple):
     before: tuple[str, ...]
     token: str
     after: tuple[str, ...]
+    separator: str = " "
 
-
-class Effect(NamedTuple):
-    """The average cost of zeroing a unit at the steps with a label, and at all others."""
-
-    unit: str
-    there: float
-    elsewhere: float
+    def texts(self) -> dict[str, str]:
+        """Return the tokens as texts."""
+        parts = {"before": self.before, "token": (self.token,), "after": self.after}
+        return {name: text_of(tokens, self.separator) for name, tokens in parts.items()}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -118,9 +113,9 @@ class UnitCard(Explanation):
     p: float | None
     units: int
     cost_name: str
-    effect: Effect
-    held: Effect
-    matched: tuple[Effect, ...]
+    effect: UnitEffect
+    held: UnitEffect
+    matched: tuple[UnitEffect, ...]
     margin: float | None
     cost: int
     residual: float = 0.0
@@ -139,26 +134,24 @@ class UnitCard(Explanation):
         """Return one row per context."""
         return [
             {
-                "kind": each.kind,
-                "shard": each.context.shard,
-                "sequence": each.context.sequence,
-                "step": each.step,
-                "value": each.value,
-                "before": text_of(each.before),
-                "token": text_of((each.token,)),
-                "after": text_of(each.after),
+                "kind": context.kind,
+                "shard": context.context.shard,
+                "sequence": context.context.sequence,
+                "step": context.step,
+                "value": context.value,
+                **context.texts(),
             }
-            for each in self.contexts
+            for context in self.contexts
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON: infinite `edges` are None, and every tuple is a list."""
-        found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "contexts"}
-        found |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
-        found["matched"] = [each._asdict() for each in self.matched]
-        found |= {name: getattr(self, name) for name in ("is_confirmed", "is_used", "verdict")}
-        found["never_forgets"] = self.time_constant == math.inf
-        return {name: plain(value) for name, value in {**found, "contexts": list(self.rows())}.items()}
+        names = [name for name in self.__dataclass_fields__ if name != "contexts"]
+        data = {name: getattr(self, name) for name in (*names, "is_confirmed", "is_used", "verdict")}
+        data |= {"effect": self.effect._asdict(), "held": self.held._asdict()}
+        data["matched"] = [effect._asdict() for effect in self.matched]
+        data |= {"never_forgets": self.time_constant == math.inf, "contexts": list(self.rows())}
+        return {name: plain(value) for name, value in data.items()}
 
     def __str__(self) -> str:
         lines = [f"{self.unit}: mean {self.mean:+.3f}, standard deviation {self.deviation:.3f}, "]
@@ -170,13 +163,13 @@ class UnitCard(Explanation):
         for kind in ("top", "bottom", "random"):
             lines += ["", f"{kind}:"]
             lines += [
-                f"{each.value:+7.3f}  {text_of(each.before)} [{text_of((each.token,))}] {text_of(each.after)}"
-                for each in self.contexts
-                if each.kind == kind
+                "{value:+7.3f}  {before} [{token}] {after}".format(value=context.value, **context.texts())
+                for context in self.contexts
+                if context.kind == kind
             ]
         if self.tokens:
-            said = [f"{shortened(token)} {mean:+.2f}" for token, mean, _ in self.tokens]
-            lines += ["", "mean at tokens: " + ", ".join(said)]
+            means = [f"{shortened(token)} {mean:+.2f}" for token, mean, _ in self.tokens]
+            lines += ["", "mean at tokens: " + ", ".join(means)]
         if self.logits:
             largest = max(abs(value) for _, value in self.logits)
             rows = [[shortened(name), f"{value:+.3f}", bar(value, largest)] for name, value in self.logits]
@@ -190,43 +183,43 @@ class UnitCard(Explanation):
             return "There are no labels."
         if self.chosen is None:
             return "Labels are chosen on one half of the sequences, and none correlates with the unit there."
-        said = f"The label most correlated with it is {self.label}: r = {self.chosen:+.2f} where the label was chosen"
+        text = f"The label most correlated with it is {self.label}: r = {self.chosen:+.2f} where the label was chosen"
         if self.held_out_steps < LEAST_STEPS:
-            return f"{said}. There are too few other sequences to confirm that."
+            return f"{text}. There are too few other sequences to confirm that."
         if self.held_out is None:
-            return f"{said}. That can't be confirmed: on other sequences, the unit or the label is constant."
+            return f"{text}. That can't be confirmed: on other sequences, the unit or the label is constant."
         if self.p is None:
             return (
-                f"{said}, {self.held_out:+.2f} on other sequences. There are too few of them to know whether that is "
+                f"{text}, {self.held_out:+.2f} on other sequences. There are too few of them to know whether that is "
                 "chance, because the steps of a sequence depend on one another."
             )
         expected = self.p * self.units
         count = f"{expected:,.0f}" if expected >= 10 else f"{expected:.2g}"
         by_chance = f"which {count} of the index's {self.units:,} units would reach by chance"
-        said += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
+        text += f", {self.held_out:+.2f} on other sequences (p = {self.p:.4f}, {by_chance}). "
         if not self.is_confirmed:
-            return f"{said}The label is therefore not confirmed."
+            return f"{text}The label is therefore not confirmed."
         if self.margin is None:
-            return f"{said}There are too few sequences, or units, to say what zeroing it costs there."
+            return f"{text}There are too few sequences, or units, to say what zeroing it costs there."
         edited = "zeroing it, or holding it at its mean,"
         if self.margin <= ROUNDING:
             return (
-                f"{said}But there is no evidence that it is used for this: within two standard errors, {edited} costs "
+                f"{text}But there is no evidence that it is used for this: within two standard errors, {edited} costs "
                 f"nothing at {self.label}, or no more than elsewhere, or zeroing it costs no more there than zeroing a "
                 "matched unit."
             )
         does = "costs" if self.is_used else "changes the outputs"
-        said += f"{edited.capitalize()} {does} more at {self.label} than elsewhere, and zeroing it {does} more there "
+        text += f"{edited.capitalize()} {does} more at {self.label} than elsewhere, and zeroing it {does} more there "
         if not self.is_used:
-            return f"{said}than zeroing any matched unit; whether anything reads them is unknown."
-        return f"{said}than zeroing any matched unit, by more than two standard errors each: it is used for that."
+            return f"{text}than zeroing any matched unit; whether anything reads them is unknown."
+        return f"{text}than zeroing any matched unit, by more than two standard errors each: it is used for that."
 
     @property
-    def _effects(self) -> tuple[Effect, ...]:
+    def _effects(self) -> tuple[UnitEffect, ...]:
         return (self.effect, self.held._replace(unit="held at its mean"), *self.matched)
 
     def _effects_table(self) -> str:
-        rows = [[each.unit, f"{each.there:+.4f}", f"{each.elsewhere:+.4f}"] for each in self._effects]
+        rows = [[effect.unit, f"{effect.there:+.4f}", f"{effect.elsewhere:+.4f}"] for effect in self._effects]
         if not self.label:
             return f"{self.verdict}\n{self.cost_name}, if zeroed:\n" + table(["", "", "everywhere"], rows, "l")
         head = [f"{self.cost_name}, if zeroed", f"at {self.label}", "elsewhere"]
@@ -242,10 +235,10 @@ class UnitCard(Explanation):
         left.stairs(np.array(self.histogram), edges, fill=True)
         left.set_xlabel(self.unit)
         left.set_ylabel("steps")
-        every = self._effects
-        right.bar([k - 0.2 for k in range(len(every))], [each.there for each in every], 0.4, label=self.label or "all")
-        right.bar([k + 0.2 for k in range(len(every))], [each.elsewhere for each in every], 0.4, label="elsewhere")
-        right.set_xticks(range(len(every)), [each.unit for each in every], rotation=60)
+        names, there, elsewhere = zip(*self._effects, strict=True)
+        right.bar([k - 0.2 for k in range(len(names))], there, 0.4, label=self.label or "all")
+        right.bar([k + 0.2 for k in range(len(names))], elsewhere, 0.4, label="elsewhere")
+        right.set_xticks(range(len(names)), names, rotation=60)
         right.set_ylabel(self.cost_name)
         right.legend(fontsize=8)
         return figure
@@ -262,12 +255,12 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     label = NO_LABEL if np.isnan(chosen) else known.labels[best]
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])
-    units = sum(each.total.shape[1] for each in index.statistics.values())
+    units = sum(statistics.total.shape[1] for statistics in index.statistics.values())
     chances = 4 * units  # so that p can be below 1 / units
     sample, steps = held_out(index, max(HELD_OUT_STEPS, chances))
-    held, p = _chance(index, sample, name, unit, label, chances)
+    held, p = label_chance(index, sample, name, unit, label, chances)
     fewer, effect_steps = held_out(index, EFFECT_STEPS, MOST_STEPS)
-    cost_name, effects, margin = _effects(index, fewer, name, unit, label)
+    cost_name, effects, margin = effects_of(index, fewer, name, unit, label)
     return UnitCard(
         unit=f"{name}[{unit}]",
         contexts=tuple(_contexts(index, name, unit)),
@@ -297,119 +290,20 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     )
 
 
-def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
-    """Return sequences from the second half of the corpus, in random order, and their number of steps.
-
-    Args:
-        index: the index.
-        least: the minimum number of steps.
-        longest: the maximum number of steps counted per sequence; all by default.
-    """
-    found: list[Context] = []
-    steps = 0
-    order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
-    for shard in order.tolist():
-        starts = index.text(shard).starts
-        numbers = np.arange(len(starts) - 1)
-        numbers = numbers[half_of(shard, numbers) == 1]
-        for k in numbers[np.argsort(scramble(numbers), kind="stable")].tolist():
-            length = int(starts[k + 1] - starts[k])
-            length = min(length, longest or length)
-            found.append(Context(shard, k, 0, length))
-            steps += length
-            if steps >= least:
-                return found, steps
-    return found, steps
-
-
-def _chance(index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str, chances: int) -> Chance:
-    if not label or not sample:
-        return Chance(None, None)
-    values = np.concatenate([each[name][:, unit] for each in index.run(sample, [name])]).astype(np.float64)
-    labels = [each for context in sample for each in index.text(context.shard).item(context.sequence).labels]
-    has_label = np.array([each == label for each in labels])
-    return chance(values, has_label, [each.stop for each in sample], max(FLIPS, chances))
-
-
-def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
-    """Return the units of a place whose root mean square is nearest to that of a unit."""
-    known = index.statistics[name]
-    size = np.sqrt(known.mean**2 + known.deviation**2)
-    order = np.argsort(np.abs(size - size[unit]), kind="stable").tolist()
-    return [k for k in order if k != unit][:MATCHED]
-
-
-def _effects(
-    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str
-) -> tuple[str, list[Effect], float | None]:
-    """Return the name of the cost, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
-    units = [unit, unit, *_matched(index, name, unit)]
-    if not sample:
-        return "cost", [Effect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
-    held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
-    cost_name, lost, labels, lengths = costs(
-        index, sample, [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
-    )
-    known = ~np.isnan(lost).any(axis=0)
-    at = labels == label if label else np.zeros(len(labels), np.bool_)
-    lost, at, groups = lost[:, known], at[known], groups_of(at, lengths)[known]
-    effects = [Effect(f"{name}[{k}]", _mean(each[at]), _mean(each[~at])) for k, each in zip(units, lost, strict=True)]
-    return cost_name, effects, _margin(lost, at, groups)
-
-
-def _margin(lost: NDArray[np.float64], at: NDArray[np.bool_], groups: NDArray[np.int64]) -> float | None:
-    """Return the smallest of the differences that must be above 0, each reduced by two standard errors.
-
-    Args:
-        lost: costs ``[2 + matched units, M]`` of zeroing the unit, of holding it, and of zeroing the others.
-        at: ``[M]``, whether a step has the label.
-        groups: ``[M]``, as `groups_of` returns them.
-    """
-    if len(lost) < 3 or min(len(np.unique(groups[side])) for side in (at, ~at)) < LEAST_GROUPS:
-        return None
-    # Two units are compared at the same steps, so they are paired.
-    values = [*lost[:2], *(lost[0] - other for other in lost[2:])]
-    return min([_lowest(each, groups, at) for each in values] + [_lowest(each, groups, at, ~at) for each in lost[:2]])
-
-
-def _lowest(
-    values: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    at: NDArray[np.bool_],
-    less: NDArray[np.bool_] | None = None,
-) -> float:
-    """Return the mean of values at some steps, minus the mean at others (if given), minus two standard errors."""
-    mean, numbers = 0.0, np.unique(groups, return_inverse=True)[1]
-    parts = np.zeros(int(numbers.max()) + 1)
-    for sign, side in ((1, at), (-1, less)):
-        if side is not None:
-            here = values[side]
-            mean += sign * here.mean()
-            parts += sign * np.bincount(numbers[side], here - here.mean(), len(parts)) / len(here)
-    count = len(np.unique(numbers[at]))
-    return float(mean - 2 * math.sqrt((parts @ parts) * count / (count - 1)))
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float(values.mean()) if len(values) else 0.0
-
-
 def _contexts(index: IndexFolder, name: str, unit: int) -> list[UnitContext]:
     known = index.statistics[name]
-    found = []
+    contexts = []
     for kind, keys in (("top", known.top_key[unit]), ("bottom", known.bottom_key[unit]), ("random", index.random)):
-        for key in keys:
-            if key < 0:
-                continue
-            context = index.context(int(key))
+        for key in keys[keys >= 0].tolist():
+            context = index.context(key)
             values = index.values(context, [name])[name][:, unit]
             # A random context shows a random step instead of an extreme one.
-            drawn = int(scramble(np.array([int(key) + 1]))[0] % np.uint64(len(values)))
+            drawn = int(scramble(np.array([key + 1]))[0] % np.uint64(len(values)))
             at = {"top": int(values.argmax()), "bottom": int(values.argmin()), "random": drawn}[kind]
-            tokens, step = index.text(context.shard).item(context.sequence).tokens, context.start + at
-            before, after = tokens[max(0, step - AROUND) : step], tokens[step + 1 : step + 1 + AROUND]
-            found.append(UnitContext(kind, context, step, float(values[at]), before, tokens[step], after))
-    return found
+            text, step = index.text(context.shard), context.start + at
+            before, (token,), after = words_around(text, context._replace(start=step, stop=step + 1))
+            contexts.append(UnitContext(kind, context, step, float(values[at]), before, token, after, text.separator))
+    return contexts
 
 
 def _tokens(index: IndexFolder, name: str, unit: int) -> tuple[tuple[str, float, int], ...]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from hiddenstate.corpus.index.items import WINDOW
+from hiddenstate.corpus.index.sequences import WINDOW
 
 SIGNIFICANT = 0.01
 LEAST = 32
@@ -33,15 +33,9 @@ def chance(values: Floats, labels: Mask, lengths: Sequence[int], draws: int = FL
     independent. One is `shift_p`. The other is `flip_p` by sequence if there are at least 32 sequences, the label
     mostly covers whole ones, or they are too short for the alternative, which is `inner_shift_p`.
 
-    Args:
-        values: ``[T]``, one sequence after the other.
-        labels: ``[T]``, whether a step has the label.
-        lengths: the length of each sequence.
-        draws: the number of random signs or shifts.
-
-    Returns:
-        The correlation is None if values or labels are constant, or there are fewer than 66 steps. p is also None if
-        there are too few sequences for any p below 0.01: fewer than eight, if they are the groups.
+    Values ``[T]``, and whether steps have the label, are those of one sequence after the other. The correlation is None
+    if either is constant, or there are fewer than 66 steps. p is also None if there are too few sequences for any p
+    below 0.01: fewer than eight, if they are the groups.
     """
     if len(values) < LEAST_STEPS or min(np.ptp(values), np.ptp(1 * labels)) == 0:
         return Chance(None, None)
@@ -60,16 +54,8 @@ def shift_p(values: Floats, labels: Mask, least: int = LEAST) -> tuple[float, fl
     """Return the correlation of values with a label, and the share of circular label shifts that reach it.
 
     Shifts preserve how values and labels depend on their neighbours; shuffling would not, and would make p too small.
-    All shifts by at least ``least`` steps are computed, by Fourier transforms.
-
-    Args:
-        values: ``[T]``.
-        labels: ``[T]``, whether a step has the label.
-        least: the smallest shift, on either side.
-
-    Returns:
-        The correlation, and p: (shifts with an absolute correlation at least as large + 1) / (shifts + 1). (0, 1) if
-        either is constant or there are too few steps.
+    All shifts by at least ``least`` steps, on either side, are computed, by Fourier transforms; p is (shifts with an
+    absolute correlation at least as large + 1) / (shifts + 1). (0, 1) if either is constant or there are too few steps.
     """
     T = len(values)
     if 2 * least + 1 >= T:
@@ -80,21 +66,15 @@ def shift_p(values: Floats, labels: Mask, least: int = LEAST) -> tuple[float, fl
         return 0.0, 1.0
     every = np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), T) / scale
     shifted = np.abs(every[least : T - least + 1])
-    found = float(a @ b / scale)
-    return found, (int((shifted >= abs(found) - 1e-12).sum()) + 1) / (len(shifted) + 1)
+    r = float(a @ b / scale)
+    return r, (int((shifted >= abs(r) - 1e-12).sum()) + 1) / (len(shifted) + 1)
 
 
 def flip_p(values: Floats, labels: Mask, groups: Ints, flips: int = FLIPS) -> float:
     """Return the probability of a correlation this large if the contribution of each group has a random sign.
 
     Unlike shifts, this is also valid for labels that whole groups share: a shift mixes parts of two groups, which makes
-    correlations smaller.
-
-    Args:
-        values: ``[T]``.
-        labels: ``[T]``, whether a step has the label.
-        groups: ``[T]``, as `groups_of` returns them.
-        flips: how many random signs of all groups are drawn.
+    correlations smaller. ``groups`` are those of `groups_of`.
     """
     parts = np.bincount(groups, (values - values.mean()) * (labels - labels.mean()))
     generator, least, count = np.random.default_rng(0), abs(parts.sum()) - 1e-12, 0

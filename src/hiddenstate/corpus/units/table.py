@@ -8,7 +8,8 @@ import numpy as np
 
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, shortened, table
+from hiddenstate.explain.result.terminal import sentence, shortened
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,6 +35,7 @@ class Units(Explanation):
     """
 
     kind: ClassVar[str] = "units"
+    _saved = "units=rows steps residual cost"
 
     table: tuple[Row, ...]
     steps: int
@@ -42,11 +44,7 @@ class Units(Explanation):
 
     def rows(self) -> Sequence[Row]:
         """Return one row per unit, the largest held-out correlation first."""
-        return self.table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {"units": [dict(row) for row in self.table], "steps": self.steps, "residual": self.residual, "cost": 0}
+        return list(self.table)
 
     def __str__(self) -> str:
         head = ["unit", "label", "r chosen", "r held out", "mean", "deviation", "5 %", "95 %", "low", "high", "time"]
@@ -62,12 +60,12 @@ class Units(Explanation):
             for row in self.table[:SHOWN]
         ]
         more = len(self.table) - len(lines)
-        said = sentence(
+        summary = sentence(
             f"{len(self.table):,} units over {self.steps:,} steps, the largest correlation with a label first; the "
             "label was chosen on one half of the sequences, and r held out is that of the other. A correlation is not "
             "an effect: see a unit's card for the effect of zeroing it."
         )
-        return f"{said}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
+        return f"{summary}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
 
     def _figure(self) -> "Figure":
         """Draw the correlations on both halves."""
@@ -93,27 +91,27 @@ def units(index: IndexFolder) -> Units:
         low, high = known.saturation(edges)
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
+        numbers = {
+            "mean": known.mean,
+            "deviation": known.deviation,
+            **dict(zip(("q05", "median", "q95"), quantiles.T, strict=True)),
+            "lowest": known.bottom[:, 0],
+            "highest": known.top[:, 0],
+            "low": low,
+            "high": high,
+        }
         for k in range(known.total.shape[1]):
             r, confirmed = (chosen[best[k], k], held_out[best[k], k]) if len(known.labels) else (np.nan, np.nan)
-            rows.append(
-                {
-                    "unit": f"{name}[{k}]",
-                    "label": "" if np.isnan(r) else known.labels[best[k]],
-                    "chosen": known_number(r),
-                    "held_out": known_number(np.nan if np.isnan(r) else confirmed),
-                    "mean": float(known.mean[k]),
-                    "deviation": float(known.deviation[k]),
-                    "q05": float(quantiles[k, 0]),
-                    "median": float(quantiles[k, 1]),
-                    "q95": float(quantiles[k, 2]),
-                    "lowest": float(known.bottom[k, 0]),
-                    "highest": float(known.top[k, 0]),
-                    "low": float(low[k]),
-                    "high": float(high[k]),
-                    "time_constant": known_number(times[k]),
-                    "never_forgets": bool(np.isposinf(times[k])),
-                }
-            )
+            row = {
+                "unit": f"{name}[{k}]",
+                "label": "" if np.isnan(r) else known.labels[best[k]],
+                "chosen": known_number(r),
+                "held_out": known_number(np.nan if np.isnan(r) else confirmed),
+                **{title: float(values[k]) for title, values in numbers.items()},
+                "time_constant": known_number(times[k]),
+                "never_forgets": bool(np.isposinf(times[k])),
+            }
+            rows.append(row)
     rows.sort(key=lambda row: -abs(row["held_out"] or 0.0))
     return Units(tuple(rows), index.steps)
 

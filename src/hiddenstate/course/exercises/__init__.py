@@ -3,7 +3,6 @@
 - `answers.py`: run an answer, compare its result, and name the typical error that would give that result
 - `chapter_*.py`: the checks of each chapter's exercises
 - `cell_errors.py`: typical errors in the equations of a cell
-- `intervals.py`: the interval of a difference between two models
 - `language_models.py`: small language models with known predictions
 - `look_ahead.py`: models that look ahead, which a learner's test should find
 - `losses.py`: properties of the losses of a text or a series

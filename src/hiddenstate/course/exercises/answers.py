@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,6 @@ from hiddenstate.course.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
 Check = Callable[..., str]  # takes an answer, and either rejects it or returns a comment on the right answer
-Typical = tuple[str, str, object]  # a misconception or "", what to tell the learner, and the result of the error
 CLOSE = 1e-5
 LIBRARIES = (Path(__file__).parents[2], Path(torch.__file__).parent)  # whose lines are not the learner's
 LONGEST = 300  # characters of another library's message
@@ -32,13 +31,16 @@ _MEANINGS = {
 }
 
 
-def wrong(about: str, sentence: str) -> AnswerError:
-    """Return the error that rejects an answer.
+class Typical(NamedTuple):
+    """A typical error: what to tell the learner, the result that it gives, and the misconception behind it, if any."""
 
-    Args:
-        about: the misconception that the answer shows, such as ``M1``; "" if it shows none.
-        sentence: what is wrong: the result and the expected one, with numbers.
-    """
+    sentence: str
+    result: Any
+    about: str = ""
+
+
+def wrong(sentence: str, about: str = "") -> AnswerError:
+    """Return the error that rejects an answer: what is wrong, and the misconception that it shows, such as ``M1``."""
     return AnswerError("\n".join(filter(None, (sentence, idea_behind(about)))), misconception=about)
 
 
@@ -51,13 +53,9 @@ def run(answer: object, *arguments: object) -> Any:
     """Call an answer that is a function, with copies of the tensors, and return its result.
 
     Tensors that require grad and modules are passed as they are, since checks read them afterwards.
-
-    Raises:
-        AnswerError: it is not a function, or it raises an error; the message names its line, and the cause is that
-            error.
     """
     if not callable(answer):
-        raise wrong("", f"The answer should be a function, but its type is {type(answer).__name__}.")
+        raise wrong(f"The answer should be a function, but its type is {type(answer).__name__}.")
     try:
         return cast("Callable[..., object]", answer)(*map(_fresh, arguments))
     except AnswerError:
@@ -67,11 +65,7 @@ def run(answer: object, *arguments: object) -> Any:
 
 
 def called(answer: object, *arguments: object) -> Any:
-    """Call an answer as `run` does, and reject one that returns nothing.
-
-    Raises:
-        AnswerError: as `run`, or the answer returns None or three dots.
-    """
+    """Call an answer as `run` does, and reject one that returns nothing."""
     result = run(answer, *arguments)
     if result is None or result is ...:
         raise AnswerError(
@@ -116,25 +110,14 @@ def case(description: str) -> Iterator[None]:
 
 
 def tensor(answer: object, *shape: int, other: Mapping[tuple[int, ...], str] = _NO_SHAPES) -> Tensor:
-    """Return an answer as a tensor without a gradient.
-
-    Args:
-        answer: the answer.
-        shape: the required shape.
-        other: what to tell the learner about other shapes.
-
-    Raises:
-        AnswerError: it is no tensor, its shape is different, or it contains nan.
-    """
+    """Return an answer as a tensor without a gradient."""
     if not isinstance(answer, Tensor):
-        raise wrong(
-            "", f"The answer should be a tensor of shape {list(shape)}, but its type is {type(answer).__name__}."
-        )
+        raise wrong(f"The answer should be a tensor of shape {list(shape)}, but its type is {type(answer).__name__}.")
     if answer.shape != shape:
         sentence = f"The shape should be {list(shape)}, but it is {list(answer.shape)}."
-        raise wrong("", f"{sentence} {other.get(tuple(answer.shape), '')}".rstrip())
+        raise wrong(f"{sentence} {other.get(tuple(answer.shape), '')}".rstrip())
     if answer.isnan().any():
-        raise wrong("", "The answer contains nan, which is not a number: was 0 divided by 0, or inf subtracted?")
+        raise wrong("The answer contains nan, which is not a number: was 0 divided by 0, or inf subtracted?")
     return answer.detach()
 
 
@@ -146,9 +129,9 @@ def number(answer: object) -> float:
         answer = answer.item()
     if isinstance(answer, bool) or not isinstance(answer, numbers.Real):
         shape = f" of shape {list(answer.shape)}" if isinstance(answer, Tensor) else ""
-        raise wrong("", f"The answer should be one number, but its type is {type(answer).__name__}{shape}.")
+        raise wrong(f"The answer should be one number, but its type is {type(answer).__name__}{shape}.")
     if not math.isfinite(answer):
-        raise wrong("", f"The answer should be a finite number, but it is {float(answer)}: was it divided by 0?")
+        raise wrong(f"The answer should be a finite number, but it is {float(answer)}: was it divided by 0?")
     return float(answer)
 
 
@@ -157,7 +140,7 @@ def verdict(result: object) -> bool:
     if isinstance(result, Tensor) and result.numel() == 1:
         result = result.item()
     if not isinstance(result, int) or result not in (0, 1):
-        raise wrong("", f"The answer should be True or False, but its type is {type(result).__name__}.")
+        raise wrong(f"The answer should be True or False, but its type is {type(result).__name__}.")
     return bool(result)
 
 
@@ -200,17 +183,11 @@ def same(a: object, b: object) -> bool:
 
 
 def explained(result: object, right: object, typical: Iterable[Typical]) -> AnswerError:
-    """Return the error for a wrong result: the typical error that gives exactly this result, or else the difference.
-
-    Args:
-        result: the learner's.
-        right: the expected one.
-        typical: typical errors, the likeliest first. One whose result is the right one explains nothing.
-    """
-    for about, sentence, other in typical:
-        if same(result, other) and not same(other, right):
-            return wrong(about, sentence)
-    return wrong("", difference(result, right))
+    """Return the error for a wrong result: the typical error that gives exactly this result, or else the difference."""
+    for error in typical:
+        if same(result, error.result) and not same(error.result, right):
+            return wrong(error.sentence, error.about)
+    return wrong(difference(result, right))
 
 
 def difference(result: object, right: object) -> str:

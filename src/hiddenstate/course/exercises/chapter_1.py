@@ -33,9 +33,7 @@ def one_at_a_time(answer: object) -> str:
         if not near(result, right):
             raise explained(result, right, typical)
         if lengths_read(answer, lstm, list(x), state) == [steps]:
-            raise wrong(
-                "", "The outputs are right, but they come from one call for the whole sequence. Write the loop."
-            )
+            raise wrong("The outputs are right, but they come from one call for the whole sequence. Write the loop.")
     return "The loop gives the same numbers as one call, and the order of the inputs matters."
 
 
@@ -56,30 +54,30 @@ def _typical(lstm: LSTM, x: Tensor, state: State) -> Iterator[Typical]:
     again = (
         "Each step is given the initial state, not the result of the step before it. Pass in the state that came back."
     )
-    yield "M1", again, _loop(lstm, x, state, lambda before, after: before)[0]
+    yield Typical(again, _loop(lstm, x, state, lambda before, after: before)[0], "M1")
     h_only = _loop(lstm, x, state, lambda before, after: (after[0], before[1]))
-    yield "M3", "h is carried and c is not: each step starts from the initial c. Carry both.", h_only[0]
+    yield Typical("h is carried and c is not: each step starts from the initial c. Carry both.", h_only[0], "M3")
     c_only = _loop(lstm, x, state, lambda before, after: (before[0], after[1]))
-    yield "M3", "c is carried and h is not: each step starts from the initial h. Carry both.", c_only[0]
+    yield Typical("c is carried and h is not: each step starts from the initial h. Carry both.", c_only[0], "M3")
     swapped = _loop(lstm, x, state, lambda before, after: (after[1], after[0]))
-    yield "M3", "h and c are swapped on their way to the next step: the state is (h, c).", swapped[0]
+    yield Typical("h and c are swapped on their way to the next step: the state is (h, c).", swapped[0], "M3")
     h_twice = _loop(lstm, x, state, lambda before, after: (after[0], after[0]))
-    yield "M3", "h is passed in place of c as well: the state is (h, c).", h_twice[0]
+    yield Typical("h is passed in place of c as well: the state is (h, c).", h_twice[0], "M3")
     zeros = "The loop starts from zeros, but a state was given. Start from that one."
-    yield "", zeros, lstm(x)[0]
+    yield Typical(zeros, lstm(x)[0])
     apart = "Every step starts from zeros, so it knows nothing of the steps before it: pass in a state."
-    yield "M32", apart, torch.cat([lstm(element[None])[0] for element in x])
-    yield "", "These are the right outputs in the wrong order: the last step comes first.", right.flip(0)
-    yield "", "The inputs are read in the wrong order: the last comes first.", lstm(x.flip(0), state)[0]
+    yield Typical(apart, torch.cat([lstm(element[None])[0] for element in x]), "M32")
+    yield Typical("These are the right outputs in the wrong order: the last step comes first.", right.flip(0))
+    yield Typical("The inputs are read in the wrong order: the last comes first.", lstm(x.flip(0), state)[0])
     shifted = torch.cat([state[0], right[:-1]])
-    yield "", "The outputs are shifted by one step: element k is the h that step k starts from.", shifted
-    yield (
-        "M3",
+    yield Typical("The outputs are shifted by one step: element k is the h that step k starts from.", shifted)
+    yield Typical(
         "These are the cell states c. The output of a step is h.",
         _loop(lstm, x, state, lambda _, after: after)[1],
+        "M3",
     )
-    yield "", "The last step's output is repeated: keep the output of every step.", right[-1:].expand_as(right)
-    yield "", "The first input is read at every step.", lstm(x[:1].expand_as(x), state)[0]
+    yield Typical("The last step's output is repeated: keep the output of every step.", right[-1:].expand_as(right))
+    yield Typical("The first input is read at every step.", lstm(x[:1].expand_as(x), state)[0])
 
 
 def _loop(lstm: LSTM, x: Tensor, state: State, carry: Callable[[State, State], State]) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hiddenstate.course.exercises.answers import (
     Check,
+    Typical,
     called,
     case,
     explained,
@@ -41,9 +42,9 @@ def cell(answer: object) -> str:
         if not all(map(near, result, right)):
             raise other_cell(result, right, (x, h, c), weights)
         if not all(state.requires_grad for state in result):
-            raise wrong("", "The values are right, but no gradient reaches the weights: something is detached.")
+            raise wrong("The values are right, but no gradient reaches the weights: something is detached.")
         if not all(map(near, _gradients(result, weights), _gradients(right, weights))):
-            raise wrong("", "The values are right, but the gradients are not: part of the computation is detached.")
+            raise wrong("The values are right, but the gradients are not: part of the computation is detached.")
     return "Values and gradients match nn.LSTMCell at three sizes."
 
 
@@ -54,7 +55,7 @@ def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tu
 def _states(result: object, rows: int, units: int) -> tuple[Tensor, Tensor]:
     if not isinstance(result, tuple | list) or len(result) != 2:
         count = f"{len(result)} of them" if isinstance(result, tuple | list) else type(result).__name__
-        raise wrong("", f"The answer should be two tensors, h and c, in this order, but it is {count}.")
+        raise wrong(f"The answer should be two tensors, h and c, in this order, but it is {count}.")
     for state in result:
         tensor(state, rows, units)
     return result[0], result[1]
@@ -83,37 +84,32 @@ def _other_rows(result: Tensor, rows: Tensor, quarters: Mapping[str, Tensor]) ->
         next((gate for gate, quarter in quarters.items() if near(quarter, part)), "?") for part in result.chunk(4)
     )
     if order == ONNX:
-        return wrong("M15", "Nothing was moved, so the output gate's rows are where torch reads the forget gate's.")
+        return wrong("Nothing was moved, so the output gate's rows are where torch reads the forget gate's.", "M15")
     if "?" not in order:
         why = " That is the reverse conversion, from torch's order to ONNX's." if order == "igof" else ""
         lost = [gate for gate in TORCH if gate not in order]
         if lost:
             why = f" {' and '.join(lost)} is lost: a quarter was overwritten before it was moved, or used twice."
         return wrong(
-            "" if lost else "M15",
             f"The quarters come out in the order {' '.join(order)}, but torch's is {' '.join(TORCH)}.{why}",
+            "" if lost else "M15",
         )
     split = "The rows of a gate are split up. A gate has H rows, one for each unit: move whole quarters."
     interleaved = "Rows are read as if the gates of a unit were next to each other. Each gate has H rows together."
     typical = [
-        ("M16", split, rows.view(units, 4, columns).transpose(0, 1).reshape(rows.shape)),
-        ("", interleaved, rows.view(4, units, columns).transpose(0, 1).reshape(rows.shape)),
-        ("", "The rows are in reverse order. Move whole quarters, each with its rows in order.", rows.flip(0)),
+        Typical(split, rows.view(units, 4, columns).transpose(0, 1).reshape(rows.shape), "M16"),
+        Typical(interleaved, rows.view(4, units, columns).transpose(0, 1).reshape(rows.shape)),
+        Typical("The rows are in reverse order. Move whole quarters, each with its rows in order.", rows.flip(0)),
     ]
     if sorted(result.flatten().tolist()) != sorted(rows.flatten().tolist()):
-        return wrong("", "The numbers themselves have changed, or some are missing: only move whole rows.")
+        return wrong("The numbers themselves have changed, or some are missing: only move whole rows.")
     error = explained(result, rows, typical)
-    first = next(k for k, gate in enumerate(order) if gate == "?")
+    if error.misconception or "differ" not in str(error):
+        return error
+    first = order.index("?")
     begins = [int(row) // columns for row in result.chunk(4)[first][:, 0]]
-    return (
-        error
-        if error.misconception or "differ" not in str(error)
-        else wrong(
-            "",
-            f"Rows {first * units} to {(first + 1) * units - 1} of the result are rows {begins} of the input: "
-            "not a quarter.",
-        )
-    )
+    last = (first + 1) * units - 1
+    return wrong(f"Rows {first * units} to {last} of the result are rows {begins} of the input: not a quarter.")
 
 
 def forget_bias(answer: object) -> str:
@@ -145,21 +141,19 @@ def _refuse_bias(before: Mapping[str, Tensor], after: Mapping[str, Tensor], laye
     if not changed:
         first = float((before["l0.b_if"] + before["l0.b_hf"])[0])
         returned = " It returns something else: change the LSTM that it is given." if is_other else ""
-        raise wrong("", f"No weight or bias has changed: the first forget bias is still {first:.2f}.{returned}")
+        raise wrong(f"No weight or bias has changed: the first forget bias is still {first:.2f}.{returned}")
     sums = [after[f"l{layer}.b_if"] + after[f"l{layer}.b_hf"] for layer in range(layers)]
     late = [layer for layer, total in enumerate(sums) if not near(total, torch.ones_like(total))]
     others = [name for name in changed if name[-4:] not in ("b_if", "b_hf")]
     if late:
         added = [name for name in ("b_if", "b_hf") if near(after[f"l0.{name}"], before[f"l0.{name}"] + 1)]
         if added:
-            raise wrong(
-                "", f"1 was added to {' and '.join(added)}, whose values are random. The sum itself should be 1."
-            )
+            raise wrong(f"1 was added to {' and '.join(added)}, whose values are random. The sum itself should be 1.")
         raise _other_bias(sums, late, after, others)
     if others:
         example = ", ".join(others[:4]) + (" and more" if len(others) > 4 else "")
         sentence = f"The forget bias is 1, but {example} changed as well. Set only the forget gate's rows, H:2H."
-        raise wrong("", sentence)
+        raise wrong(sentence)
 
 
 def _other_bias(sums: list[Tensor], late: list[int], after: Mapping[str, Tensor], others: list[str]) -> AnswerError:
@@ -170,25 +164,24 @@ def _other_bias(sums: list[Tensor], late: list[int], after: Mapping[str, Tensor]
     exchanged = [gate for gate, other in by_gate.items() if near(other, ones) or near(other, 2 * ones)]
     if exchanged and any(name[-1] in exchanged for name in others) and not near(total, 2 * ones):
         return wrong(
-            "",
-            f"The bias of {exchanged[0]} is now {float(by_gate[exchanged[0]][0]):.0f}, and f's is not: f has "
-            "the second quarter, H:2H.",
+            f"The bias of {exchanged[0]} is now {float(by_gate[exchanged[0]][0]):.0f}, and f's is not: f has the "
+            "second quarter, H:2H."
         )
     if near(total, 2 * ones):
         value = 1 / (1 + math.exp(-2))
-        return wrong("M22", f"The forget bias is 2, and σ(2) = {value:.3f}: both vectors hold 1, and they are added.")
+        return wrong(f"The forget bias is 2, and σ(2) = {value:.3f}: both vectors hold 1, and they are added.", "M22")
     if len(late) < len(sums):
         have, lack = sorted(set(range(len(sums))) - set(late)), " and ".join(map(str, late))
-        return wrong("M12", f"Layer {have[0]} has it, but layer {lack} does not. Each layer has its own biases.")
+        return wrong(f"Layer {have[0]} has it, but layer {lack} does not. Each layer has its own biases.", "M12")
     values = ", ".join(f"{value:.2f}" for value in total.tolist())
     for vector, other in (("b_if", "b_hf"), ("b_hf", "b_if")):
         if near(after[f"l{layer}.{vector}"], ones):
-            return wrong("", f"{vector} is 1, but {other} is added to it, and was not set: the sums are {values}.")
+            return wrong(f"{vector} is 1, but {other} is added to it, and was not set: the sums are {values}.")
     if near(total, ones * 0):
-        return wrong("", "The two biases add up to 0. One of them should be 1, or both 0.5.")
+        return wrong("The two biases add up to 0. One of them should be 1, or both 0.5.")
     if near(total, ones * torch.sigmoid(torch.tensor(1.0))):
-        return wrong("", "The bias is 0.731, which is σ(1). The bias itself should be 1; σ is applied later.")
-    return wrong("", f"The two biases of layer {layer} should add up to 1, but they add up to {values}.")
+        return wrong("The bias is 0.731, which is σ(1). The bias itself should be 1; σ is applied later.")
+    return wrong(f"The two biases of layer {layer} should add up to 1, but they add up to {values}.")
 
 
 def latch(answer: object) -> str:
@@ -204,7 +197,7 @@ def latch(answer: object) -> str:
         trace = _latch(numbers_of).trace(torch.stack([values, flags], dim=-1))
     parts = {name: trace[f"l0.{name}"][:, :, 0] for name in "figohc"}
     if not all(part.isfinite().all() for part in parts.values()):
-        raise wrong("", "Some states are infinite or nan. Choose eight finite numbers.")
+        raise wrong("Some states are infinite or nan. Choose eight finite numbers.")
     for k, step in enumerate(flagged):
         kept = {name: part[step + 1 : step + 1 + HOLD] for name, part in parts.items()}
         if not bool((kept["h"] * values[step]).min() > 0.5):
@@ -221,15 +214,15 @@ def _eight(answer: object) -> dict[str, tuple[float, float]]:
             if isinstance(answer, Mapping)
             else f"is of type {type(answer).__name__}"
         )
-        raise wrong("", f"The answer should be a dict with (weight, bias) for each of i, f, g, o, but it {kind}.")
+        raise wrong(f"The answer should be a dict with (weight, bias) for each of i, f, g, o, but it {kind}.")
     pairs = {}
     for gate, pair in answer.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise wrong("", f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
+            raise wrong(f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
         if any(part is ... for part in pair):
-            raise wrong("", "Some of the eight numbers are still missing.")
+            raise wrong("Some of the eight numbers are still missing.")
         if not all(isinstance(part, numbers.Real | Tensor) for part in pair):
-            raise wrong("", f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
+            raise wrong(f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
         pairs[str(gate)] = (float(pair[0]), float(pair[1]))
     return pairs
 
@@ -240,31 +233,29 @@ def _lost(kept: dict[str, Tensor], at_flag: Mapping[str, float], sign: Tensor, a
     least = float((kept["h"] * sign).min())
     if f < 0.05:
         return wrong(
-            "M17" if at_flag["f"] > 0.95 else "",
             f"f is {f:.2f} after the flag: closed. A closed forget gate forgets; an open one keeps.",
+            "M17" if at_flag["f"] > 0.95 else "",
         )
     if at_flag["i"] < 0.05:
-        return wrong("", f"i is {at_flag['i']:.2f} at the flag, so the value is not written. Open i there.")
+        return wrong(f"i is {at_flag['i']:.2f} at the flag, so the value is not written. Open i there.")
     if i > 0.01:
-        return wrong("", f"i is {i:.2f} when there is no flag, so each new value is added to the one to keep.")
+        return wrong(f"i is {i:.2f} when there is no flag, so each new value is added to the one to keep.")
     if f < 0.98:
         return wrong(
-            "M20" if f > 0.5 else "",
             f"f is {f:.2f}, and that to the power of {HOLD} is {f**HOLD:.1e}: too little is left.",
+            "M20" if f > 0.5 else "",
         )
     if o < 0.5:
-        return wrong("", f"c has the sign, but h does not: o is {o:.2f}, so the stored value is not output.")
+        return wrong(f"c has the sign, but h does not: o is {o:.2f}, so the stored value is not output.")
     if again and at_flag["f"] > 0.2:
         return wrong(
-            "",
-            f"It keeps the first value, but after a second flag h is wrong: f is {at_flag['f']:.2f} at the "
-            "flag, so the new value "
-            "is added to the old one. Close f there.",
+            f"It keeps the first value, but after a second flag h is wrong: f is {at_flag['f']:.2f} at the flag, so "
+            "the new value is added to the old one. Close f there."
         )
     if bool((kept["h"] * sign).max() < 0):
-        return wrong("", "It keeps the opposite sign: g has the sign of its weight times the value.")
+        return wrong("It keeps the opposite sign: g has the sign of its weight times the value.")
     if least < 0:
-        return wrong("", "h does not have the sign of the value in every case: for -1 it should be below -0.5.")
+        return wrong("h does not have the sign of the value in every case: for -1 it should be below -0.5.")
     rounded = math.floor(1000 * least) / 1000  # rounded down, because 0.4998 is not 0.5
     least_of = f"|h| falls to {rounded:.3f}, but should stay above 0.5 at all {HOLD} steps."
     why = (
@@ -272,7 +263,7 @@ def _lost(kept: dict[str, Tensor], at_flag: Mapping[str, float], sign: Tensor, a
         if at_flag["g"] < 0.6
         else " Write more, or keep more."
     )
-    return wrong("", least_of + why)
+    return wrong(least_of + why)
 
 
 def _latch(pairs: Mapping[str, tuple[float, float]]) -> LSTM:

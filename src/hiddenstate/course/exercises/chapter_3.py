@@ -51,7 +51,7 @@ def _called_with_unknown(answer: object, train: Tagged, held: Tagged) -> object:
         if isinstance(cause, IndexError | KeyError):
             called(answer, copy.deepcopy(train), copy.deepcopy(train))  # without unknown words
             sentence = "That is an unknown word, which has no counts: give it the most frequent tag of all."
-            raise wrong("", f"{error} {sentence}") from cause
+            raise wrong(f"{error} {sentence}") from cause
         raise
 
 
@@ -98,88 +98,58 @@ def _accuracy(tags: Mapping[str, str], held: Tagged, unknown: str, count_unknown
 def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typical]:
     right = _share(train, held)
     if result == 0:
-        yield "", "Not a single word is right. Compare tags with tags (a pair is (word, tag)), and divide with /.", 0.0
+        yield Typical(
+            "Not a single word is right. Compare tags with tags (a pair is (word, tag)), and divide with /.", 0.0
+        )
     by_word, over_all = _counts(train)
-    most = over_all.most_common(1)[0][0]
-    total = sum(map(len, held))
-    shown = f"{result:.2f}"
-    counts_held = f"{shown} comes from counts of the held-out part, which contains the answers. Count in train."
-    yield "", counts_held, _share(held, held)
-    yield (
-        "",
-        f"{shown} comes from counts of both parts. The held-out part contains the answers: count in train.",
-        _share(train + held, held),
-    )
-    yield "", f"{shown} is the share of the training words. Test on the held-out ones.", _share(train, train)
-    yield (
-        "",
-        f"{shown} counts every unknown word as wrong. Give it the most frequent tag of all.",
-        _share(train, held, unknown=""),
-    )
-    yield (
-        "",
-        f"{shown} leaves out unknown words. A tagger has to tag those too: count them.",
-        _share(train, held, count_unknown=False),
-    )
-    skipped = _share(train, held, unknown="") * total
-    yield "", f"{shown} counts the right words. Divide by the number of held-out words, {total}.", right * total
-    yield (
-        "",
-        f"{shown} counts the right words, except unknown ones. Divide by {total}, and give unknown words the "
-        "most frequent tag.",
-        skipped,
-    )
-    yield "", f"{shown} is a percentage. The answer should be a fraction between 0 and 1.", 100 * right
-    yield "", f"{shown} is the fraction of errors. The answer should be the fraction that is right.", 1 - right
-    yield (
-        "",
-        f"{shown} gives every word the same tag. Take each word's own most frequent one.",
-        _accuracy({}, held, most),
-    )
+    most, total = over_all.most_common(1)[0][0], sum(map(len, held))
+    known = _share(train, held, unknown="")
+    both = " comes from counts of both parts. The held-out part contains the answers: count in train."
+    skipped = f" counts the right words, except unknown ones. Divide by {total}, and give unknown words the most "
+    skipped += "frequent tag."
     last = {word: tag for sentence in train for word, tag in sentence}
     first = {word: tag for sentence in reversed(train) for word, tag in reversed(sentence)}
     rare = {word: min(counter, key=counter.__getitem__) for word, counter in by_word.items()}
-    for unknown in (most, ""):
-        yield (
-            "",
-            f"{shown} gives each word the last tag it was seen with. Take the most frequent one.",
-            _accuracy(last, held, unknown),
-        )
-        yield (
-            "",
-            f"{shown} gives each word the first tag it was seen with. Take the most frequent one.",
-            _accuracy(first, held, unknown),
-        )
-        yield (
-            "",
-            f"{shown} gives each word its least frequent tag. Take the most frequent one.",
-            _accuracy(rare, held, unknown),
-        )
-    for place, which, why in ((0, "first", "is `return` inside the loop?"), (-1, "last", "add up over all.")):
-        yield "", f"{shown} is the share of the {which} sentence only: {why}", _share(train, [held[place]])
-    mean = sum(_share(train, [sentence]) for sentence in held) / len(held)
-    yield (
-        "",
-        f"{shown} is the mean of the sentences' shares. Count over all held-out words: sentences differ in length.",
-        mean,
-    )
+    seen_last = " gives each word the last tag it was seen with. Take the most frequent one."
+    seen_first = " gives each word the first tag it was seen with. Take the most frequent one."
+    rarest = " gives each word its least frequent tag. Take the most frequent one."
+    mean = " is the mean of the sentences' shares. Count over all held-out words: sentences differ in length."
     distinct = [[pair] for pair in dict.fromkeys(pair for sentence in held for pair in sentence)]
-    yield "", f"{shown} counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)
+    shares = [
+        (" comes from counts of the held-out part, which contains the answers. Count in train.", _share(held, held)),
+        (both, _share(train + held, held)),
+        (" is the share of the training words. Test on the held-out ones.", _share(train, train)),
+        (" counts every unknown word as wrong. Give it the most frequent tag of all.", known),
+        (
+            " leaves out unknown words. A tagger has to tag those too: count them.",
+            _share(train, held, count_unknown=False),
+        ),
+        (f" counts the right words. Divide by the number of held-out words, {total}.", right * total),
+        (skipped, known * total),
+        (" is a percentage. The answer should be a fraction between 0 and 1.", 100 * right),
+        (" is the fraction of errors. The answer should be the fraction that is right.", 1 - right),
+        (" gives every word the same tag. Take each word's own most frequent one.", _accuracy({}, held, most)),
+    ]
+    for unknown in (most, ""):
+        for sentence, tags in ((seen_last, last), (seen_first, first), (rarest, rare)):
+            shares.append((sentence, _accuracy(tags, held, unknown)))
+    shares += [
+        (" is the share of the first sentence only: is `return` inside the loop?", _share(train, [held[0]])),
+        (" is the share of the last sentence only: add up over all.", _share(train, [held[-1]])),
+        (mean, sum(_share(train, [sentence]) for sentence in held) / len(held)),
+        (" counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)),
+    ]
     by_type = Counter(counter.most_common(1)[0][0] for counter in by_word.values()).most_common(1)[0][0]
     in_held = _counts(held)[1].most_common(1)[0][0]
     for tag in over_all:
         whose = [name for name, other in (("distinct words", by_type), ("held-out words", in_held)) if other == tag]
         why = f", the most frequent one of {' and of '.join(whose)}" if whose else ""
-        sentence = (
-            f"{shown} gives unknown words the tag {tag}{why}. Of all training words, {most} is the most frequent."
-        )
-        yield "", sentence, _share(train, held, unknown=tag)
-    for digits in (1, 2, 3, 4):
-        yield (
-            "",
-            f"{shown} is rounded too far: return the share itself, which is compared to within 1e-05.",
-            round(right, digits),
-        )
+        sentence = f" gives unknown words the tag {tag}{why}. Of all training words, {most} is the most frequent."
+        shares.append((sentence, _share(train, held, unknown=tag)))
+    rounded = " is rounded too far: return the share itself, which is compared to within 1e-05."
+    shares += [(rounded, round(right, digits)) for digits in (1, 2, 3, 4)]
+    for sentence, share in shares:
+        yield Typical(f"{result:.2f}{sentence}", share)
 
 
 class _Tagger(nn.Module):
@@ -197,7 +167,7 @@ Batch = tuple[Tensor, Tensor, Tensor]
 RATE = 0.01
 
 
-class Loop(NamedTuple):
+class TrainingLoop(NamedTuple):
     """A training loop that differs from the right one in a typical error."""
 
     sentence: str = ""
@@ -219,34 +189,38 @@ class Loop(NamedTuple):
 
 
 LOOPS = (
-    Loop("Gradients of earlier batches add up in .grad: call zero_grad for every batch.", zero=False),
-    Loop("Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop.", new=True),
-    Loop(
+    TrainingLoop("Gradients of earlier batches add up in .grad: call zero_grad for every batch.", zero=False),
+    TrainingLoop(
+        "Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop.", new=True
+    ),
+    TrainingLoop(
         "The model was not given the lengths, so the reverse direction has read the padding first.",
         "M30",
         lengths=False,
     ),
-    Loop(
+    TrainingLoop(
         "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out.", "M31", padding=True
     ),
-    Loop("Scores and tags are flattened in different orders, so they don't belong together.", "M31", transposed=True),
-    Loop("Only the first batch was used: is `return` inside the loop?", batches=slice(1)),
-    Loop("Only the last batch was used: is the training step below the loop?", batches=slice(-1, None)),
-    Loop(
+    TrainingLoop(
+        "Scores and tags are flattened in different orders, so they don't belong together.", "M31", transposed=True
+    ),
+    TrainingLoop("Only the first batch was used: is `return` inside the loop?", batches=slice(1)),
+    TrainingLoop("Only the last batch was used: is the training step below the loop?", batches=slice(-1, None)),
+    TrainingLoop(
         "There was one step after the last batch, from the gradients of all. Step after each.", zero=False, step="last"
     ),
-    Loop("There was one step, after the last batch. Step after each.", step="last"),
-    Loop("The optimizer is SGD, and should be Adam.", optimizer=torch.optim.SGD),
-    Loop("The optimizer is AdamW, which decays the weights, and should be Adam.", optimizer=torch.optim.AdamW),
-    Loop("The rate is Adam's default of 0.001, not the one given: pass lr=rate.", rate=0.001),
-    Loop("cross_entropy is given probabilities, but takes scores: leave out softmax.", softmax=True),
-    Loop(
+    TrainingLoop("There was one step, after the last batch. Step after each.", step="last"),
+    TrainingLoop("The optimizer is SGD, and should be Adam.", optimizer=torch.optim.SGD),
+    TrainingLoop("The optimizer is AdamW, which decays the weights, and should be Adam.", optimizer=torch.optim.AdamW),
+    TrainingLoop("The rate is Adam's default of 0.001, not the one given: pass lr=rate.", rate=0.001),
+    TrainingLoop("cross_entropy is given probabilities, but takes scores: leave out softmax.", softmax=True),
+    TrainingLoop(
         "The loss is the sum over words, so longer batches count more. cross_entropy takes the mean.", reduction="sum"
     ),
-    Loop("The batches were used twice. Take one step for each.", passes=2),
-    Loop("The batches were used in reverse order.", batches=slice(None, None, -1)),
-    Loop("Each batch has two steps of the optimizer. Take one.", steps=2),
-    Loop("nll_loss takes log probabilities, and is given scores: use cross_entropy.", logarithm=False),
+    TrainingLoop("The batches were used twice. Take one step for each.", passes=2),
+    TrainingLoop("The batches were used in reverse order.", batches=slice(None, None, -1)),
+    TrainingLoop("Each batch has two steps of the optimizer. Take one.", steps=2),
+    TrainingLoop("nll_loss takes log probabilities, and is given scores: use cross_entropy.", logarithm=False),
 )
 
 
@@ -260,18 +234,16 @@ def fit(answer: object) -> str:
     model.register_forward_hook(lambda module, *_: modes.append(module.training))
     trained = called(answer, model, batches, RATE)
     if not isinstance(trained, _Tagger):
-        raise wrong(
-            "", f"It should return the trained model, but it returns an object of type {type(trained).__name__}."
-        )
-    right = _trained(untrained, batches, Loop())
+        raise wrong(f"It should return the trained model, but it returns an object of type {type(trained).__name__}.")
+    right = _trained(untrained, batches, TrainingLoop())
     if not differing(trained, untrained):
         raise _unchanged(trained)
     if differing(trained, right):
         raise _other_weights(trained, right, untrained, batches)
     if not all(modes):
-        raise wrong("", "The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
+        raise wrong("The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if trained.training:
-        raise wrong("M24", "The model is still in training mode, so a test would drop values: return model.eval().")
+        raise wrong("The model is still in training mode, so a test would drop values: return model.eval().", "M24")
     return "The weights are those after one step of Adam for each batch, and the model is ready to be tested."
 
 
@@ -284,32 +256,30 @@ def _batch(lengths: tuple[int, ...]) -> Batch:
 def _unchanged(model: nn.Module) -> AnswerError:
     """Explain why no weight has changed."""
     if any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters()):
-        return wrong("", "No weight has changed, though there are gradients: call optimizer.step() after backward.")
+        return wrong("No weight has changed, though there are gradients: call optimizer.step() after backward.")
     why = "backward was not called, or zero_grad came between backward and step"
-    return wrong("", f"No weight has changed, and there are no gradients: {why}.")
+    return wrong(f"No weight has changed, and there are no gradients: {why}.")
 
 
 def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", batches: Sequence[Batch]) -> AnswerError:
     for loop in LOOPS:
         if not differing(model, _trained(untrained, batches, loop)):
-            return wrong(loop.about, loop.sentence)
+            return wrong(loop.sentence, loop.about)
     names = differing(model, right)
     frozen = [name for name in names if name not in differing(model, untrained)]
     reached = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
     if frozen and reached and not reached & set(frozen):
         sentence = "The loss does not depend on them: take the scores of all steps"
-        return wrong("", f"These parameters have not been trained: {', '.join(frozen)}. {sentence}.")
+        return wrong(f"These parameters have not been trained: {', '.join(frozen)}. {sentence}.")
     if frozen:
-        return wrong(
-            "", f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam."
-        )
+        return wrong(f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam.")
     ours, theirs = dict(right.named_parameters())[names[0]], dict(model.named_parameters())[names[0]]
     gap = float((ours - theirs).detach().abs().max())
     sentence = f"The weights differ from those after one step of Adam for each batch: {names[0]} by up to {gap:.4f}"
-    return wrong("", f"{sentence} (allowed: 1e-05). Compare the order of the calls, the loss, and the rate.")
+    return wrong(f"{sentence} (allowed: 1e-05). Compare the order of the calls, the loss, and the rate.")
 
 
-def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: Loop) -> "_Tagger":
+def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: TrainingLoop) -> "_Tagger":
     """Train a copy by a loop."""
     model = copy.deepcopy(untrained).train()
     optimizer = loop.optimizer(model.parameters(), lr=loop.rate)  # type: ignore[call-arg]
@@ -333,43 +303,42 @@ def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: Loop) -> "_Ta
 def changed(answer: object) -> str:
     """Check exercise 3.3: differences between two calls with dropout."""
     if not isinstance(answer, Mapping) or set(answer) != {1, 2, 3}:
-        raise wrong("", "The answer should be a dict with a set of names for 1, 2 and 3 layers, the numbers as keys.")
+        raise wrong("The answer should be a dict with a set of names for 1, 2 and 3 layers, the numbers as keys.")
     if any(names is ... for names in answer.values()):
-        raise wrong("", "Some of the sets are still missing.")
+        raise wrong("Some of the sets are still missing.")
     result = {layers: _names(layers, names) for layers, names in sorted(answer.items())}
     right = {layers: _differs(layers) for layers in (1, 2, 3)}
     if result == right:
         return "Layer 0, or an only layer, never changes: dropout is applied between layers, not to the last output."
     if not any(result.values()):
-        raise wrong("", "Nothing changes in eval mode. In training mode each call drops different values.")
+        raise wrong("Nothing changes in eval mode. In training mode each call drops different values.")
     if result[1]:
-        raise wrong("M23", "With one layer there is nothing between layers: nothing is dropped, and torch warns.")
+        raise wrong("With one layer there is nothing between layers: nothing is dropped, and torch warns.", "M23")
     if any("l0.h" in names for names in result.values()):
         raise wrong(
-            "M23", "Layer 0 is computed before anything is dropped, and states are not dropped between steps either."
+            "Layer 0 is computed before anything is dropped, and states are not dropped between steps either.", "M23"
         )
     if all(names <= {"out"} for names in result.values()):
         raise wrong(
-            "M23", "Dropout applies to layer 1's input, so layer 1 changes. Nothing is dropped from the output."
+            "Dropout applies to layer 1's input, so layer 1 changes. Nothing is dropped from the output.", "M23"
         )
     layers = 2 if result[2] != right[2] else 3
     lack = ", ".join(sorted(right[layers] - result[layers]))
     raise wrong(
-        "", f"With {layers} layers, {lack} differs too: every layer above the first changes, and so does the output."
+        f"With {layers} layers, {lack} differs too: every layer above the first changes, and so does the output."
     )
 
 
 def _names(layers: int, names: object) -> set[str]:
     """Return a set of names, after rejecting those that an LSTM of so many layers does not have."""
     if isinstance(names, str | Mapping) or not isinstance(names, Set | Sequence):
-        raise wrong("", f"For {layers} layer{'s' * (layers > 1)} there should be a set of names, but it is {names!r}.")
+        raise wrong(f"For {layers} layer{'s' * (layers > 1)} there should be a set of names, but it is {names!r}.")
     possible = {*(f"l{k}.h" for k in range(layers)), "out"}
     unknown = sorted({str(name) for name in names} - possible)
     if unknown:
         raise wrong(
-            "",
             f"With {layers} layer{'s' * (layers > 1)} there is no {', '.join(unknown)}: choose from "
-            f"{', '.join(sorted(possible))}.",
+            f"{', '.join(sorted(possible))}."
         )
     return {str(name) for name in names}
 

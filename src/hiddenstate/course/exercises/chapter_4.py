@@ -28,7 +28,7 @@ def windows(answer: object) -> str:
                 why = (
                     f"The last row needs a character after it: (characters - 1) // rows is {(characters - 1) // rows}."
                 )
-                raise wrong("", f"{error} {why}") from error.__cause__
+                raise wrong(f"{error} {why}") from error.__cause__
             _refuse_windows(result, characters, rows, steps)
     return "Each row continues where it stopped, and every target is the next character, including a row's last one."
 
@@ -52,12 +52,12 @@ def _windows(result: object) -> Windows:
     try:
         pairs = [(x, y) for x, y in cast("Sequence[Any]", result)]
     except (TypeError, ValueError):
-        raise wrong("", f"The answer should be a list of pairs (x, y), but it is {_short(result)}.") from None
+        raise wrong(f"The answer should be a list of pairs (x, y), but it is {_short(result)}.") from None
     for x, y in pairs:
         if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dim() != 2:
-            raise wrong("", "x and y should be two tensors, [steps, rows].")
+            raise wrong("x and y should be two tensors, [steps, rows].")
         if x.shape != y.shape:
-            raise wrong("", f"x and y should have the same shape, but x is {list(x.shape)} and y {list(y.shape)}.")
+            raise wrong(f"x and y should have the same shape, but x is {list(x.shape)} and y {list(y.shape)}.")
     return pairs
 
 
@@ -71,108 +71,103 @@ def _other_layout(result: Windows, rows: int, length: int, sizes: list[int]) -> 
     shapes = [list(x.shape) for x, _ in result]
     if shapes[:1] == [[rows, sizes[0]]] != [[sizes[0], rows]]:
         return wrong(
-            "M8", f"The first window is {shapes[0]}: rows, then steps. Time comes first: [{sizes[0]}, {rows}]."
+            f"The first window is {shapes[0]}: rows, then steps. Time comes first: [{sizes[0]}, {rows}].", "M8"
         )
     expected = [[steps, rows] for steps in sizes]
     if shapes == expected[:-1] and torch.equal(torch.cat([x for x, _ in result])[:, 0], torch.arange(sum(sizes[:-1]))):
-        return wrong("", f"The last, shorter window, {expected[-1]}, is missing.")
+        return wrong(f"The last, shorter window, {expected[-1]}, is missing.")
     if shapes == [[length, rows]]:
-        return wrong("", f"That is one window, {shapes[0]}, of the whole rows. Cut it every {sizes[0]} steps.")
+        return wrong(f"That is one window, {shapes[0]}, of the whole rows. Cut it every {sizes[0]} steps.")
     begins = [int(x[0, 0]) for x, _ in result if x.shape[1] == rows and len(x)]
     if len(begins) == len(result) > 0 and begins != list(range(0, length, sizes[0])):
         where = f"The windows begin at steps {begins}. Rows of {length} characters"
-        return wrong("", f"{where}, cut every {sizes[0]} steps, have windows at {list(range(0, length, sizes[0]))}.")
-    return wrong("", f"Rows of {length} characters make windows of {expected}, [steps, rows]; these are {shapes}.")
+        return wrong(f"{where}, cut every {sizes[0]} steps, have windows at {list(range(0, length, sizes[0]))}.")
+    return wrong(f"Rows of {length} characters make windows of {expected}, [steps, rows]; these are {shapes}.")
 
 
 def _other_rows(x: Tensor, right: Tensor) -> AnswerError:
     begins = right[0]
     if torch.equal(x.flatten(), torch.arange(x.numel())):
         return wrong(
-            "M28", "Neighbouring characters are in different rows. A state is carried along a row, never across."
+            "Neighbouring characters are in different rows. A state is carried along a row, never across.", "M28"
         )
     if torch.equal(x.sort(dim=0).values, right):
-        return wrong("", "The windows are not in order, so a row's state is carried to a different place in the text.")
+        return wrong("The windows are not in order, so a row's state is carried to a different place in the text.")
     if torch.equal(x, right + 1):
-        return wrong("", "x begins at character 1. It should begin at character 0, and y at 1.")
+        return wrong("x begins at character 1. It should begin at character 0, and y at 1.")
     first = (x[0] != begins).nonzero()
     if not len(first):
         step = int((x != right).any(dim=1).nonzero()[0, 0])
         row = int((x[step] != right[step]).nonzero()[0, 0])
         return wrong(
-            "", f"At step {step}, row {row} reads character {int(x[step, row])} instead of {int(right[step, row])}."
+            f"At step {step}, row {row} reads character {int(x[step, row])} instead of {int(right[step, row])}."
         )
     row = int(first[0, 0])
-    return wrong(
-        "",
-        f"Row {row} starts at character {int(x[0, row])}; it should start at {int(begins[row])} and go on.",
-    )
+    return wrong(f"Row {row} starts at character {int(x[0, row])}; it should start at {int(begins[row])} and go on.")
 
 
 def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
     for shift, which in ((0, "that were just read"), (-1, "before those that were read"), (2, "two places further on")):
         if torch.equal(y, x + shift):
-            return wrong("", f"Targets are the characters {which}. They should be those that come next.")
+            return wrong(f"Targets are the characters {which}. They should be those that come next.")
     places = [int(place) for place in (y != x + 1).any(dim=1).nonzero()[:, 0]]
     ends = [sum(steps[: k + 1]) - 1 for k in range(len(steps))]
     last = ends[-1]
     if places == [last] and torch.equal(y[last], x[0]):
-        return wrong(
-            "", f"The last target of row 0 is character {int(y[-1, 0])}, the row's own start: it wraps around."
-        )
+        return wrong(f"The last target of row 0 is character {int(y[-1, 0])}, the row's own start: it wraps around.")
     if places == ends and torch.equal(y[ends[0]], x[0]):
         return wrong(
-            "", f"The last target of each window wraps around: {int(x[ends[0], 0])} is followed by the window's start."
+            f"The last target of each window wraps around: {int(x[ends[0], 0])} is followed by the window's start."
         )
     example = f"at step {places[0]} the target is {int(y[places[0], 0])}, after {int(x[places[0], 0])}"
     if places == [last]:
-        return wrong("", f"The last target of a row is wrong: {example}. It is the next row's first character.")
+        return wrong(f"The last target of a row is wrong: {example}. It is the next row's first character.")
     if places == ends:
-        return wrong("", f"The last target of each window is wrong: {example}. It comes from the next window.")
-    return wrong("", f"Some targets are not the next character: {example}.")
+        return wrong(f"The last target of each window is wrong: {example}. It comes from the next window.")
+    return wrong(f"Some targets are not the next character: {example}.")
 
 
 def borders(answer: object) -> str:
     """Check exercise 4.3: values, gradient and error at three kinds of border."""
     names = ("detach", "zeros", "neither")
     if not isinstance(answer, Mapping) or set(answer) != set(names):
-        raise wrong("", "The answer should be a dict with detach, zeros and neither.")
+        raise wrong("The answer should be a dict with detach, zeros and neither.")
     if not all(isinstance(row, Mapping) for row in answer.values()):
-        raise wrong("", "Each of detach, zeros and neither should have a dict with values, gradient and raises.")
+        raise wrong("Each of detach, zeros and neither should have a dict with values, gradient and raises.")
     right = {name: _border(name) for name in names}
     cells = {(name, column): answer[name].get(column, ...) for name in names for column in right[name]}
     empty_cells = [f"{name}, {column}" for (name, column), value in cells.items() if value is ...]
     if empty_cells:
-        raise wrong("", f"Some cells of the table are empty: {'; '.join(empty_cells)}.")
+        raise wrong(f"Some cells of the table are empty: {'; '.join(empty_cells)}.")
     for (name, column), value in cells.items():
         if value not in (True, False):
-            raise wrong("", f"{name}, {column}: {value!r} is neither True nor False.")
+            raise wrong(f"{name}, {column}: {value!r} is neither True nor False.")
     errors = [place for place, value in cells.items() if value != right[place[0]][place[1]]]
     if errors:
         (name, column), count = errors[0], len(errors)
-        about, sentence = _BORDERS[errors[0]]
+        sentence, about = _BORDERS[errors[0]]
         raise wrong(
-            about, f"{count} of 9 cells {'is' if count == 1 else 'are'} wrong, first {name}, {column}: {sentence}"
+            f"{count} of 9 cells {'is' if count == 1 else 'are'} wrong, first {name}, {column}: {sentence}", about
         )
     return "detach keeps the state but cuts its gradient; zeros lose both; with neither, backward raises."
 
 
 _BORDERS = {
-    ("detach", "values"): ("M27", "detach changes no numbers: h and c stay as they are."),
-    ("detach", "gradient"): ("", "detach cuts the graph: no loss of the second window reaches the first."),
-    ("detach", "raises"): ("", "after detach each backward has its own graph, so none is used twice."),
+    ("detach", "values"): ("detach changes no numbers: h and c stay as they are.", "M27"),
+    ("detach", "gradient"): ("detach cuts the graph: no loss of the second window reaches the first.", ""),
+    ("detach", "raises"): ("after detach each backward has its own graph, so none is used twice.", ""),
     ("zeros", "values"): (
-        "M26",
         "zeros are a different state, so the second window gives different outputs: a row forgets.",
+        "M26",
     ),
-    ("zeros", "gradient"): ("", "zeros were not computed from the first window, so no gradient reaches it."),
-    ("zeros", "raises"): ("", "with zeros each backward has its own graph, so none is used twice."),
-    ("neither", "values"): ("", "carried unchanged, the state has the same numbers as in one run."),
-    ("neither", "gradient"): ("", "nothing is cut, so the loss of the second window reaches the first."),
+    ("zeros", "gradient"): ("zeros were not computed from the first window, so no gradient reaches it.", ""),
+    ("zeros", "raises"): ("with zeros each backward has its own graph, so none is used twice.", ""),
+    ("neither", "values"): ("carried unchanged, the state has the same numbers as in one run.", ""),
+    ("neither", "gradient"): ("nothing is cut, so the loss of the second window reaches the first.", ""),
     ("neither", "raises"): (
-        "",
         "the second backward goes through the first window's graph, which was freed. retain_graph=True keeps it, but "
         "by then its weights have changed.",
+        "",
     ),
 }
 
@@ -227,19 +222,19 @@ def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, tempe
         result = called(answer, model, prompt, count, temperature)
     except AnswerError as error:
         if isinstance(error.__cause__, RuntimeError | ZeroDivisionError) and not temperature:
-            raise wrong("", f"At temperature 0, don't divide by it: take the argmax. {error}") from error.__cause__
+            raise wrong(f"At temperature 0, don't divide by it: take the argmax. {error}") from error.__cause__
         raise
     if isinstance(result, Tensor):
-        raise wrong("", "The answer should be a list, but it is a tensor: `.tolist()` makes a list.")
+        raise wrong("The answer should be a list, but it is a tensor: `.tolist()` makes a list.")
     if not isinstance(result, Sequence) or isinstance(result, str):
-        raise wrong("", f"The answer should be a list of ids, but its type is {type(result).__name__}.")
+        raise wrong(f"The answer should be a list of ids, but its type is {type(result).__name__}.")
     others = [element for element in result if not isinstance(element, int)]
     if others:
         kind = type(others[0]).__name__
-        raise wrong("", f"The list should have whole numbers, but an element is of type {kind}: `.item()` makes one.")
+        raise wrong(f"The list should have whole numbers, but an element is of type {kind}: `.item()` makes one.")
     if len(result) != count:
         why = " The prompt is not part of it." if len(result) == count + len(prompt) else ""
-        raise wrong("", f"It should write {count} characters, without the prompt, but it wrote {len(result)}.{why}")
+        raise wrong(f"It should write {count} characters, without the prompt, but it wrote {len(result)}.{why}")
     return list(result)
 
 
@@ -255,14 +250,13 @@ def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
     )
     if shares.max() == 1:
         return wrong(
-            "",
-            f"At temperature {temperature} it always chooses the same character, {int(shares.argmax())}: draw instead.",
+            f"At temperature {temperature} it always chooses the same character, {int(shares.argmax())}: draw instead."
         )
     other, sentence = min(typical, key=lambda error: float((shares - error[0]).abs().max()))
     if (shares - other).abs().max() < CHANCE < (right - other).abs().max():
-        return wrong("", f"At temperature {temperature}: {sentence}")
+        return wrong(f"At temperature {temperature}: {sentence}")
     counted = f"in {DRAWS} draws its share is {shares[0]:.2f}, and may differ by {CHANCE:.2f}"
-    return wrong("", f"At temperature {temperature} character 0 has probability {right[0]:.2f}, but {counted}.")
+    return wrong(f"At temperature {temperature} character 0 has probability {right[0]:.2f}, but {counted}.")
 
 
 def own_bits(answer: object) -> str:
@@ -282,47 +276,46 @@ def own_bits(answer: object) -> str:
         two = number(called(answer, Strides(choices=2), torch.tensor([2, 4]), 60))
         if abs(two - 1) > 0.01:
             raise wrong(
-                "",
                 f"A model with two equal chances at each step costs itself 1 bit; this is {two:.1f}. Is the text whose "
-                "characters are scored the one that the model has read? Call `generate` once.",
+                "characters are scored the one that the model has read? Call `generate` once."
             )
     return f"Two bits for four equal chances, {right:.2f} for unequal ones, 0 for a model that is always sure."
 
 
 def _typical_bits(result: float) -> Iterator[Typical]:
     shown = f"{result:.3f}"
-    yield "", f"{shown} is in nats. Divide by ln 2.", math.log(4)
-    yield "", f"{shown} is in nats, multiplied by ln 2. Divide by it.", math.log(4) * math.log(2)
-    yield "", f"{shown} is in units of log 10. Take log2, or divide nats by ln 2.", math.log10(4)
-    yield "", f"{shown} is the sum over {DRAWS} characters. Return the mean.", 2.0 * DRAWS
-    yield "", f"{shown} is the sum in nats over {DRAWS} characters. Return the mean, in bits.", math.log(4) * DRAWS
-    yield "", f"{shown} is the perplexity, 2 to the power of the bits.", 4.0
-    yield "", f"{shown} is negative: the cost is minus the log of the probability.", -2.0
-    yield "", f"{shown} is negative, and in nats: the cost is minus log2 of the probability.", -math.log(4)
-    yield "", f"{shown} is the log2 of a loss in nats. Divide that loss by ln 2.", math.log2(math.log(4))
-    yield "", f"{shown} is the mean probability. The cost is minus its log2.", 0.25
-    yield "", f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result
+    yield Typical(f"{shown} is in nats. Divide by ln 2.", math.log(4))
+    yield Typical(f"{shown} is in nats, multiplied by ln 2. Divide by it.", math.log(4) * math.log(2))
+    yield Typical(f"{shown} is in units of log 10. Take log2, or divide nats by ln 2.", math.log10(4))
+    yield Typical(f"{shown} is the sum over {DRAWS} characters. Return the mean.", 2.0 * DRAWS)
+    yield Typical(f"{shown} is the sum in nats over {DRAWS} characters. Return the mean, in bits.", math.log(4) * DRAWS)
+    yield Typical(f"{shown} is the perplexity, 2 to the power of the bits.", 4.0)
+    yield Typical(f"{shown} is negative: the cost is minus the log of the probability.", -2.0)
+    yield Typical(f"{shown} is negative, and in nats: the cost is minus log2 of the probability.", -math.log(4))
+    yield Typical(f"{shown} is the log2 of a loss in nats. Divide that loss by ln 2.", math.log2(math.log(4)))
+    yield Typical(f"{shown} is the mean probability. The cost is minus its log2.", 0.25)
+    yield Typical(f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result)
 
 
 def _other_coin(result: float, right: float, cold: float, read: float) -> AnswerError:
     p = SCORES.softmax(-1)
     uniform = float(-p.log2().mean())
     if abs(result - cold) < 0.01:
-        return wrong("", f"{result:.2f} bits is what the most probable character costs. Draw at temperature 1.")
+        return wrong(f"{result:.2f} bits is what the most probable character costs. Draw at temperature 1.")
     if abs(result - (read + right) / 2) < 0.1:
-        return wrong("", f"{result:.2f} bits counts the prompt as well, which the model did not write.")
+        return wrong(f"{result:.2f} bits counts the prompt as well, which the model did not write.")
     if abs(result - read) < 0.01:
-        return wrong("", f"{result:.2f} bits is what the prompt costs. Score the characters that the model writes.")
+        return wrong(f"{result:.2f} bits is what the prompt costs. Score the characters that the model writes.")
     if abs(result - uniform) < 0.15:
-        return wrong("", f"{result:.2f} bits is what characters drawn with equal chances cost. Draw from the scores.")
+        return wrong(f"{result:.2f} bits is what characters drawn with equal chances cost. Draw from the scores.")
     if abs(result - float(-(p * p.softmax(-1).log2()).sum())) < 0.1:
-        return wrong("", f"{result:.2f} bits is what softmax, taken twice, gives: cross_entropy takes the scores.")
+        return wrong(f"{result:.2f} bits is what softmax, taken twice, gives: cross_entropy takes the scores.")
     for temperature in (0.5, 2.0):
         if abs(result - float(-((SCORES / temperature).softmax(-1) * p.log2()).sum())) < 0.1:
-            return wrong("", f"{result:.2f} bits is what a text drawn at temperature {temperature} costs. Draw at 1.")
+            return wrong(f"{result:.2f} bits is what a text drawn at temperature {temperature} costs. Draw at 1.")
     if abs(result - math.log2(len(SCORES))) < 0.01:
-        return wrong("", f"{result:.2f} bits is the log2 of the number of choices. Take the model's probabilities.")
-    return wrong("", f"Its own text should cost this model about {right:.2f} bits (± 0.25), but this is {result:.2f}.")
+        return wrong(f"{result:.2f} bits is the log2 of the number of choices. Take the model's probabilities.")
+    return wrong(f"Its own text should cost this model about {right:.2f} bits (± 0.25), but this is {result:.2f}.")
 
 
 def _other_certain(result: float) -> AnswerError:
@@ -331,14 +324,10 @@ def _other_certain(result: float) -> AnswerError:
     begins = f"A model that is sure of each next character costs itself 0 bits; this is {result:.1f}."
     share = result / cost
     if share < 0.1:
-        return wrong(
-            "", f"{begins} Nearly all of it is one character: is the first, predicted after the prompt, scored?"
-        )
+        return wrong(f"{begins} Nearly all of it is one character: is the first, predicted after the prompt, scored?")
     return wrong(
-        "",
-        f"{begins} What the model predicts depends on the prompt: read prompt and text together, from one "
-        "state, and hold "
-        "the scores at one character against the next character.",
+        f"{begins} What the model predicts depends on the prompt: read prompt and text together, from one state, and "
+        "hold the scores at one character against the next character."
     )
 
 

@@ -1,7 +1,7 @@
 """Checks of chapter 5: looking inside, honestly."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -23,23 +23,22 @@ def best_of(answer: object) -> str:
     if abs(result - drawn) <= 0.2 * drawn:
         return f"Over ten draws it averages {drawn:.3f}, with nothing at all behind it."
     if abs(result - 100 * drawn) <= 20 * drawn:
-        raise wrong("", f"{result:.3g} is a percentage. |r| is between 0 and 1.")
+        raise wrong(f"{result:.3g} is a percentage. |r| is between 0 and 1.")
     if result == 0:
-        raise wrong("", f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
+        raise wrong(f"Noise is 0 on average, over units; the best of {UNITS} is not the average: {drawn:.3f}.")
     other, sentence = min(_typical_bests(result), key=lambda error: abs(result - error[0]))
     decimals = len(repr(result).partition(".")[2])
     if math.isclose(result, other, rel_tol=0.005 if result != round(other, decimals) else 0.05):
-        raise wrong("", sentence)
+        raise wrong(sentence)
     if result < 0:
-        raise wrong("", f"|r| is not negative. The drawn value is {drawn:.3f}.")
+        raise wrong(f"|r| is not negative. The drawn value is {drawn:.3f}.")
     if result > 1:
-        raise wrong("", f"{result:.3g} is no correlation: |r| is at most 1. The drawn value is {drawn:.3f}.")
+        raise wrong(f"{result:.3g} is no correlation: |r| is at most 1. The drawn value is {drawn:.3f}.")
     if result > drawn:
-        raise wrong("", f"{result:.3g} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
+        raise wrong(f"{result:.3g} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
     raise wrong(
-        "",
-        f"{result:.3g} is less than the drawn value, {drawn:.3f} (±20 % are allowed). One unit's |r| is about "
-        f"1 / √{TOKENS}; the largest of {UNITS} is about three times that.",
+        f"{result:.3g} is less than the drawn value, {drawn:.3f} (±20 % are allowed). One unit's |r| is about 1 / "
+        f"√{TOKENS}; the largest of {UNITS} is about three times that."
     )
 
 
@@ -135,95 +134,80 @@ def _read_by(lstm: LSTM, unit: int, layers: tuple[str, ...]) -> bool:
     return any(bool(lstm.get_parameter(name)[:, unit].any()) for name in layers)
 
 
-# Procedures other than an edit of the unit, each with what to tell the learner.
-_PROCEDURES: tuple[tuple[str, str, Callable[[LSTM, Tensor, int], bool]], ...] = (
-    ("", "It says True for every unit, but there are units that nothing reads.", lambda lstm, x, unit: True),
-    (
-        "",
+# Procedures other than an edit of the unit: functions of a network, its input and the unit.
+_PROCEDURES = (
+    Typical("It says True for every unit, but there are units that nothing reads.", lambda lstm, x, unit: True),
+    Typical(
         "It says False for every unit. Is the edit active, at every step, while the second output is computed?",
         lambda lstm, x, unit: False,
     ),
-    (
-        "",
-        "It changes layer 1, whose h is the output itself, or `out` after the run. Edit the unit of layer 0, "
-        "and run again.",
+    Typical(
+        "It changes layer 1, whose h is the output itself, or `out` after the run. Edit the unit of layer 0, and run "
+        "again.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l1.h", unit=unit)),
     ),
-    (
-        "",
-        "It misses a unit that opens or closes a saturated gate: a gradient, a small change or a wide tolerance "
-        "does not show "
-        "it, but a different value does.",
+    Typical(
+        "It misses a unit that opens or closes a saturated gate: a gradient, a small change or a wide tolerance does "
+        "not show it, but a different value does.",
         _slope,
     ),
-    (
-        "",
+    Typical(
         "It compares the final state, in which layer 0's own h and only the last step count. Compare `out`.",
         lambda lstm, x, unit: _changes_state(lstm, x, unit),
     ),
-    (
-        "",
+    Typical(
         "It edits or compares the first step only. A unit may be used at a later one: edit and compare all of them.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit, t=0)),
     ),
-    (
-        "",
+    Typical(
         "It compares the last step only. A unit may be used at an earlier one: compare all of `out`.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (-1,)),
     ),
-    (
-        "",
+    Typical(
         "It compares one unit of `out`, the one with the number of layer 0's. Any unit of layer 1 may read it: compare "
         "all of `out`.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (..., unit)),
     ),
-    (
-        "M35",
+    Typical(
         "It judges by how strong a unit is. A faint one may be read with a large weight, and a strong one by nothing.",
         lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].abs().max() > 0.1),
+        "M35",
     ),
-    (
-        "",
+    Typical(
         "It looks at layer 0's own h, which is not 0, so the edit changes it. Nothing may read it: compare `out`.",
         lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].any()),
     ),
-    (
-        "",
+    Typical(
         "It compares the mean of `out`, in which changes of opposite signs cancel. Compare all its numbers.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), mean=True),
     ),
-    (
-        "",
+    Typical(
         "It holds the unit at its own mean, which misses a unit that is always the same but is read. Set it to 0.",
         _differs_from_mean,
     ),
-    (
-        "M35",
+    Typical(
         "It judges by whether the unit varies. A unit may vary, like the copy here, and be read by nothing.",
         lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].std() > 1e-4),
-    ),
-    (
         "M35",
+    ),
+    Typical(
         "It judges by correlation. The copy correlates with the output like the unit that *is* read.",
         _correlated,
+        "M35",
     ),
-    (
-        "",
+    Typical(
         "It treats a weight as use. The gate behind it may be closed, so that nothing reaches the output.",
         lambda lstm, x, unit: _read_by(lstm, unit, ("weight_ih_l1", "weight_hh_l0")),
     ),
-    (
-        "",
+    Typical(
         "It treats a weight of layer 1 as use. The gate behind it may be closed, and layer 0 reads its own h too.",
         lambda lstm, x, unit: _read_by(lstm, unit, ("weight_ih_l1",)),
     ),
-    (
-        "",
+    Typical(
         "It edits a different unit: the argument `unit` has no effect.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=0)),
     ),
-    (
-        "",
+    Typical(
         "It edits a different unit: the argument `unit` has no effect.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=1)),
     ),
@@ -244,15 +228,15 @@ _CASES = {
 
 def _typical_tests(cases: Mapping[str, Case], x: Tensor, result: dict[str, bool]) -> Iterator[Typical]:
     right = {name: network.used for name, network in cases.items()}
-    yield (
-        "",
+    yield Typical(
         "It says the opposite for every unit: True should mean that the output changes.",
         {name: not used for name, used in right.items()},
     )
-    for about, sentence, procedure in _PROCEDURES:
-        yield about, sentence, {name: procedure(network.lstm, x, network.unit) for name, network in cases.items()}
+    for error in _PROCEDURES:
+        verdicts = {name: error.result(network.lstm, x, network.unit) for name, network in cases.items()}
+        yield error._replace(result=verdicts)
     missed = "; ".join(f"{_CASES[name]} (it says {result[name]})" for name in cases if result[name] != right[name])
-    yield "", f"It is wrong about {missed}.", result
+    yield Typical(f"It is wrong about {missed}.", result)
 
 
 @cache
@@ -296,10 +280,10 @@ def _wired(*wires: Wire) -> LSTM:
 
 
 _SENTENCES = {
-    "a": ("M35", "'Counts' states what the unit does, but only a correlation was shown."),
-    "b": ("M35", "Use was tested, but not shown: the cost, 0.002 bits, is like those of comparable units."),
-    "d": ("", "It may still be used: other units may stand in for it, or 20 units are too few to see a small use."),
-    "e": ("", "True, and more is supported: it was tested on new text, and against a random label."),
+    "a": ("'Counts' states what the unit does, but only a correlation was shown.", "M35"),
+    "b": ("Use was tested, but not shown: the cost, 0.002 bits, is like those of comparable units.", "M35"),
+    "d": ("It may still be used: other units may stand in for it, or 20 units are too few to see a small use.", ""),
+    "e": ("True, and more is supported: it was tested on new text, and against a random label.", ""),
 }
 
 
@@ -309,9 +293,7 @@ def strongest(answer: object) -> str:
     if letter == "c":
         return "It can be read, on new text, far above chance. That is all that was shown."
     if letter not in _SENTENCES:
-        raise wrong(
-            "", f'The answer should be one of the letters a to e, as a string such as "a", but it is {answer!r}.'
-        )
+        raise wrong(f'The answer should be one of the letters a to e, as a string such as "a", but it is {answer!r}.')
     raise wrong(*_SENTENCES[letter])
 
 

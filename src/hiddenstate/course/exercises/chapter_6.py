@@ -42,7 +42,7 @@ def in_chunks(answer: object) -> str:
                     raise _other_chunks(result, right, lstm, x, sizes)
                 lengths = lengths_read(answer, lstm, x, sizes)
                 if lengths and lengths != sizes:
-                    raise wrong("", f"The result is right, but x was read in chunks of {lengths} steps.")
+                    raise wrong(f"The result is right, but x was read in chunks of {lengths} steps.")
     return "Every split gives the outputs and the state of the whole sequence."
 
 
@@ -54,14 +54,14 @@ def _cut(sizes: list[int]) -> list[int]:
 
 def _pair(result: object, right: Tensor, chunks: int) -> tuple[Tensor, State]:
     if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], list):
-        raise wrong("", f"out is a list of {len(result[0])} chunks. Join them with `torch.cat`.")
+        raise wrong(f"out is a list of {len(result[0])} chunks. Join them with `torch.cat`.")
     if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], tuple):
-        raise wrong("", "The first part should be out, a tensor, and the second the state: is the order reversed?")
+        raise wrong("The first part should be out, a tensor, and the second the state: is the order reversed?")
     try:
         out, (h, c) = cast("Sequence[Any]", result)
     except (TypeError, ValueError):
         kind = f"a {type(result).__name__}" + (f" of shape {list(result.shape)}" if isinstance(result, Tensor) else "")
-        raise wrong("", f"The answer should be two things: out, and the state, a pair (h, c). It is {kind}.") from None
+        raise wrong(f"The answer should be two things: out, and the state, a pair (h, c). It is {kind}.") from None
     steps, rows, units = right.shape
     shapes: dict[tuple[int, ...], str] = {
         (rows, steps, units): "Join the chunks along the first axis, the steps.",
@@ -83,42 +83,46 @@ def _other_chunks(
     if not near(out, right[0]):
         return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0]))
     if near(h, right[1][1]) and near(c, right[1][0]):
-        return wrong("M3", "The outputs are right, but the final state is (c, h). It is (h, c).")
+        return wrong("The outputs are right, but the final state is (c, h). It is (h, c).", "M3")
     first = lstm(x[: sizes[0]])[1]
     if near(h, first[0]) or near(c, first[1]):
-        return wrong("", "The outputs are right, but the state is that after the first chunk. Return the last one.")
+        return wrong("The outputs are right, but the state is that after the first chunk. Return the last one.")
     if len(sizes) > 1 and near(c, lstm(x[: -sizes[-1]])[1][1]):
-        return wrong("", "The outputs are right, but the state is that before the last chunk. Return the one after it.")
+        return wrong("The outputs are right, but the state is that before the last chunk. Return the one after it.")
     part, other, expected = ("h", h, right[1][0]) if not near(h, right[1][0]) else ("c", c, right[1][1])
-    return wrong("", f"The outputs are right, but the final {part} is not: {explained(other, expected, [])}")
+    return wrong(f"The outputs are right, but the final {part} is not: {explained(other, expected, [])}")
 
 
 def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor) -> Iterator[Typical]:
     chunks = x.split(sizes)
-    yield (
-        "M32",
+    yield Typical(
         "Each chunk starts from zeros, so it knows nothing of the chunks before it.",
         torch.cat([lstm(chunk)[0] for chunk in chunks]),
+        "M32",
     )
     first = lstm(chunks[0])[1]
     again = torch.cat([lstm(chunk, first if k else None)[0] for k, chunk in enumerate(chunks)])
-    yield "M1", "Each chunk starts where the *first* ended. Pass in the state that the last call returned.", again
-    yield (
-        "M3",
+    yield Typical(
+        "Each chunk starts where the *first* ended. Pass in the state that the last call returned.", again, "M1"
+    )
+    yield Typical(
         "h is carried to the next chunk and c is not: c starts from zeros. Carry both.",
         _carried(lstm, chunks, "h"),
-    )
-    yield (
         "M3",
+    )
+    yield Typical(
         "c is carried to the next chunk and h is not: h starts from zeros. Carry both.",
         _carried(lstm, chunks, "c"),
+        "M3",
     )
-    yield "M3", "h and c are swapped on their way to the next chunk: the state is (h, c).", _carried(lstm, chunks, "ch")
+    yield Typical(
+        "h and c are swapped on their way to the next chunk: the state is (h, c).", _carried(lstm, chunks, "ch"), "M3"
+    )
     backward = torch.cat(right.split(sizes)[::-1])
-    yield "", "The chunks of the output are joined in reverse order.", backward
-    yield "", "The chunks are read in reverse order.", _carried(lstm, chunks[::-1], "hc")
+    yield Typical("The chunks of the output are joined in reverse order.", backward)
+    yield Typical("The chunks are read in reverse order.", _carried(lstm, chunks[::-1], "hc"))
     shifted = torch.cat([torch.zeros_like(right[:1]), right[:-1]])
-    yield "", "The outputs are shifted by one step.", shifted
+    yield Typical("The outputs are shifted by one step.", shifted)
 
 
 def _carried(lstm: LSTM, chunks: Sequence[Tensor], carried: str) -> Tensor:
@@ -139,76 +143,73 @@ def resets(answer: object) -> str:
     ends[0, 1] = ends[1, 0] = ends[3, 0] = ends[2, 1] = ends[5, 2] = True
     with seeded(62):
         cases = [ends, torch.rand(9, 2) < 0.3, torch.rand(5, 8) < 0.3, torch.tensor([[False], [True]])]
-    for done in cases:
-        steps, rows = done.shape
-        right = torch.zeros_like(done)
-        right[1:] = done[:-1]
+    for marks in cases:
+        steps, rows = marks.shape
+        right = torch.zeros_like(marks)
+        right[1:] = marks[:-1]
         other: dict[tuple[int, ...], str] = {
             (steps - 1, rows): "Step 0 is missing.",
             (steps + 1, rows): "That is one step too many: the last.",
         }
         with case(f"With done of shape {[steps, rows]}"):
-            result = tensor(called(answer, done), steps, rows, other=other)
+            result = tensor(called(answer, marks), steps, rows, other=other)
             if result.dtype != torch.bool:
-                raise wrong("", f"The answer should be a bool tensor, but its dtype is {result.dtype}.")
+                raise wrong(f"The answer should be a bool tensor, but its dtype is {result.dtype}.")
             if not torch.equal(result, right):
-                raise _other_mask(result, done, right)
+                raise _other_mask(result, marks, right)
     return "Each sequence starts one step after the previous one in its row ends."
 
 
-def _other_mask(result: Tensor, done: Tensor, right: Tensor) -> AnswerError:
-    aside, before = torch.zeros_like(done), torch.zeros_like(done)
-    aside[:, 1:] = done[:, :-1]
-    before[:-1] = done[1:]
-    beginning, twice = right.clone(), torch.zeros_like(done)
+def _other_mask(result: Tensor, marks: Tensor, right: Tensor) -> AnswerError:
+    aside, before = torch.zeros_like(marks), torch.zeros_like(marks)
+    aside[:, 1:] = marks[:, :-1]
+    before[:-1] = marks[1:]
+    beginning, twice = right.clone(), torch.zeros_like(marks)
     beginning[0] = True
-    copied = done[:1].repeat(len(done), 1)
+    copied = marks[:1].repeat(len(marks), 1)
     copied[0] = False
-    twice[2:] = done[:-2]
+    twice[2:] = marks[:-2]
     to_row = "The marks have moved to the next *row* of the batch. Steps are the first axis."
     back = "The marks have moved one step back. A sequence starts one step *after* the last step of the previous one."
     typical: list[Typical] = [
-        ("", "The last step is marked, so it is cut off from its own sequence. The reset comes after.", done),
-        (
-            "M25",
+        Typical("The last step is marked, so it is cut off from its own sequence. The reset comes after.", marks),
+        Typical(
             "Nothing is marked: each sequence continues with the state of the previous one.",
-            torch.zeros_like(done),
+            torch.zeros_like(marks),
+            "M25",
         ),
-        (
-            "",
+        Typical(
             "A last step in the last row of time was rolled around to step 0, which should not be marked.",
-            done.roll(1, 0),
+            marks.roll(1, 0),
         ),
-        (
-            "M28",
+        Typical(
             "All rows are reset when one is done, but the sequences of the others continue.",
             right.any(1, keepdim=True).expand_as(right),
+            "M28",
         ),
-        ("M8", to_row, aside),
-        ("M8", to_row, done.roll(1, 1)),
-        ("", back, before),
-        ("", back, done.roll(-1, 0)),
-        ("", "Step 0 is marked too, but it continues the previous batch.", beginning),
-        ("", "The marks have moved by two steps. The next sequence starts one step later.", twice),
-        ("", "The mask is inverted: True should mean that a sequence starts.", ~right),
-        ("", "This inverts done: every step is marked except the last ones. Mark only the step after each.", ~done),
-        (
-            "",
+        Typical(to_row, aside, "M8"),
+        Typical(to_row, marks.roll(1, 1), "M8"),
+        Typical(back, before),
+        Typical(back, marks.roll(-1, 0)),
+        Typical("Step 0 is marked too, but it continues the previous batch.", beginning),
+        Typical("The marks have moved by two steps. The next sequence starts one step later.", twice),
+        Typical("The mask is inverted: True should mean that a sequence starts.", ~right),
+        Typical("This inverts done: every step is marked except the last ones. Mark only the step after each.", ~marks),
+        Typical(
             "The last step is marked as well as the first one of the next sequence. Mark only first steps.",
-            right | done,
+            right | marks,
         ),
-        (
-            "",
+        Typical(
             "Every step after the first end is marked. Mark only the first step of each sequence.",
             right.cummax(0).values,
         ),
-        ("", "Each step was copied from the one before after that had changed. Copy first: done.clone().", copied),
-        ("", "All steps are marked, so no state is carried at all.", torch.ones_like(done)),
+        Typical("Each step was copied from the one before after that had changed. Copy first: done.clone().", copied),
+        Typical("All steps are marked, so no state is carried at all.", torch.ones_like(marks)),
     ]
     t, n = (int(place) for place in (result != right).nonzero()[0])
     count = int((result != right).sum())
     place = f"At step {t} of row {n} it is {bool(result[t, n])}, and should be {bool(right[t, n])}"
-    typical.append(("", f"{place}; {count} of {result.numel()} marks are wrong.", result))
+    typical.append(Typical(f"{place}; {count} of {result.numel()} marks are wrong.", result))
     return explained(result, right, typical)
 
 
@@ -237,92 +238,66 @@ def _ratio(error: Tensor, other: Tensor) -> float:
 
 def _typical_skills(result: float, right: float, forecast: Tensor, series: Tensor) -> Iterator[Typical]:
     """Name what was computed instead of the skill of the forecasts."""
-    came, shown = series[1:], f"{result:.2f}"
+    came = series[1:]
     rival, error = series[:-1] - came, forecast[:-1] - came
-    yield (
-        "",
-        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
-        1 - _ratio(forecast - series, rival),
-    )
-    yield (
-        "",
-        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
-        1 - _ratio(forecast[:-1] - series[:-1], rival),
-    )
-    yield (
-        "",
-        f"{shown} is a leak: the forecast made at t is compared with t, not t+1.",
-        1 - _ratio(forecast[1:] - came, rival),
-    )
-    yield (
-        "",
-        f"{shown} compares the forecast made at t with t-1, not t+1.",
-        1 - _ratio(forecast[1:] - series[:-1], rival),
-    )
-    yield (
-        "",
-        f"{shown} rolls the series, so that the last forecast is compared with the first value.",
-        1 - _ratio(forecast - series.roll(-1, 0), rival),
-    )
-    mean = "the mean is too weak a baseline. Use the last value."
-    yield "", f"{shown}: {mean}", 1 - _ratio(error, came - came.mean())
-    yield "", f"{shown}: {mean}", 1 - _ratio(error, series - series.mean())
-    yield "", f"{shown}: {mean}", 1 - _ratio(error, came - came.mean(0))
-    yield "", f"{shown}: 0 is too weak a baseline. Use the last value.", 1 - _ratio(error, came)
-    pair = torch.stack([forecast[:-1].flatten(), came.flatten()])
-    correlation = float(torch.corrcoef(pair)[0, 1])
-    follows = f"{shown} is a correlation. Anything that follows a random walk one step behind has that."
-    yield "M34", follows, correlation
-    yield "M34", f"{shown} is a squared correlation, which a forecast one step behind has too.", correlation**2
-    yield "", f"{shown} is the ratio of the errors. Skill is 1 minus that: 0 is no better.", 1 - right
-    yield "", f"{shown} is the ratio minus 1. Skill is 1 minus the ratio: a better forecast has more.", -right
-    yield (
-        "",
-        f"{shown} divides persistence's error by the forecast's. It is the other way round.",
-        1 - _ratio(rival, error),
-    )
-    yield (
-        "",
-        f"{shown} divides persistence's error by the forecast's. Skill is 1 minus the reverse.",
-        _ratio(rival, error),
-    )
-    yield "", f"{shown} compares absolute errors. Square them.", float(1 - error.abs().mean() / rival.abs().mean())
-    yield "", f"{shown} compares roots of the squared errors. Compare the means themselves.", 1 - (1 - right) ** 0.5
-    yield "", f"{shown} is the squared error alone. Compare it with that of persistence.", float(error.square().mean())
-    yield (
-        "",
-        f"{shown} is a difference of errors. Divide by persistence's: 1 - error / error.",
-        float(rival.square().mean() - error.square().mean()),
-    )
-    by_row = float((1 - error.square().mean(0) / rival.square().mean(0)).mean())
-    yield "", f"{shown} is the mean of each series' skill. Compare the errors over all of them.", by_row
-    yield (
-        "",
-        f"{shown} is the mean of ratios, step by step. Take both means first, then the ratio.",
-        float((1 - error.square() / rival.square()).mean()),
-    )
-    by_step = float(1 - (error.square().mean(1) / rival.square().mean(1)).mean())
-    yield "", f"{shown} is the mean of each step's skill. Compare the errors over all steps.", by_step
-    mixed = f"{shown} compares squared errors with absolute ones. Square both."
-    yield "", mixed, float(1 - error.square().mean() / rival.abs().mean())
-    yield "", mixed, float(1 - error.abs().mean() / rival.square().mean())
-    median = float(1 - error.square().median() / rival.square().median())
-    yield "", f"{shown} compares medians of the squared errors. Compare their means.", median
-    count = error.numel()
-    sums = "the sum of one part's squared errors with the mean of the other's. Take the same of both."
-    yield "", f"{shown} compares {sums}", 1 - count * (1 - right)
-    yield "", f"{shown} compares {sums}", 1 - (1 - right) / count
-    yield "", f"{shown} is a percentage. Skill is at most 1.", 100 * right
-    yield (
-        "",
-        f"{shown} squares the mean error. Take the mean of the squared errors.",
-        1 - float(error.mean() ** 2 / rival.mean() ** 2),
-    )
+    squares, rivals = error.square(), rival.square()
+    correlation = float(torch.corrcoef(torch.stack([forecast[:-1].flatten(), came.flatten()]))[0, 1])
+    leak = " is a leak: the forecast made at t is compared with t, not t+1."
+    rolled = " rolls the series, so that the last forecast is compared with the first value."
+    mean = ": the mean is too weak a baseline. Use the last value."
+    follows = " is a correlation. Anything that follows a random walk one step behind has that."
+    sums = " compares the sum of one part's squared errors with the mean of the other's. Take the same of both."
+    mixed = " compares squared errors with absolute ones. Square both."
+    for sentence, skill in (
+        (leak, 1 - _ratio(forecast - series, rival)),
+        (leak, 1 - _ratio(forecast[:-1] - series[:-1], rival)),
+        (leak, 1 - _ratio(forecast[1:] - came, rival)),
+        (" compares the forecast made at t with t-1, not t+1.", 1 - _ratio(forecast[1:] - series[:-1], rival)),
+        (rolled, 1 - _ratio(forecast - series.roll(-1, 0), rival)),
+        (mean, 1 - _ratio(error, came - came.mean())),
+        (mean, 1 - _ratio(error, series - series.mean())),
+        (mean, 1 - _ratio(error, came - came.mean(0))),
+        (": 0 is too weak a baseline. Use the last value.", 1 - _ratio(error, came)),
+        (follows, correlation),
+        (" is a squared correlation, which a forecast one step behind has too.", correlation**2),
+        (" is the ratio of the errors. Skill is 1 minus that: 0 is no better.", 1 - right),
+        (" is the ratio minus 1. Skill is 1 minus the ratio: a better forecast has more.", -right),
+        (" divides persistence's error by the forecast's. It is the other way round.", 1 - _ratio(rival, error)),
+        (" divides persistence's error by the forecast's. Skill is 1 minus the reverse.", _ratio(rival, error)),
+        (" compares absolute errors. Square them.", float(1 - error.abs().mean() / rival.abs().mean())),
+        (" compares roots of the squared errors. Compare the means themselves.", 1 - (1 - right) ** 0.5),
+        (" is the squared error alone. Compare it with that of persistence.", float(squares.mean())),
+        (
+            " is a difference of errors. Divide by persistence's: 1 - error / error.",
+            float(rivals.mean() - squares.mean()),
+        ),
+        (
+            " is the mean of each series' skill. Compare the errors over all of them.",
+            float((1 - squares.mean(0) / rivals.mean(0)).mean()),
+        ),
+        (
+            " is the mean of ratios, step by step. Take both means first, then the ratio.",
+            float((1 - squares / rivals).mean()),
+        ),
+        (
+            " is the mean of each step's skill. Compare the errors over all steps.",
+            float(1 - (squares.mean(1) / rivals.mean(1)).mean()),
+        ),
+        (mixed, float(1 - squares.mean() / rival.abs().mean())),
+        (mixed, float(1 - error.abs().mean() / rivals.mean())),
+        (
+            " compares medians of the squared errors. Compare their means.",
+            float(1 - squares.median() / rivals.median()),
+        ),
+        (sums, 1 - error.numel() * (1 - right)),
+        (sums, 1 - (1 - right) / error.numel()),
+        (" is a percentage. Skill is at most 1.", 100 * right),
+        (
+            " squares the mean error. Take the mean of the squared errors.",
+            1 - float(error.mean() ** 2 / rival.mean() ** 2),
+        ),
+    ):
+        yield Typical(f"{result:.2f}{sentence}", skill, "M34" if "correlation" in sentence else "")
 
 
-CHECKS: dict[str, Check] = {
-    "6.1": in_chunks,
-    "6.2": resets,
-    "6.3": skill,
-    "6.4": can_stream,
-}
+CHECKS: dict[str, Check] = {"6.1": in_chunks, "6.2": resets, "6.3": skill, "6.4": can_stream}

@@ -15,10 +15,10 @@ State = tuple[Tensor, ...] | None
 def _read(ids: Tensor) -> Tensor:
     """Return a model's input, after rejecting shapes other than [T, 1]."""
     if not isinstance(ids, Tensor):
-        raise wrong("", f"The model was given x of type {type(ids).__name__}, but it reads a tensor [T, 1].")
+        raise wrong(f"The model was given x of type {type(ids).__name__}, but it reads a tensor [T, 1].")
     if ids.dim() != 2 or ids.shape[1] != 1 or not len(ids):
         shapes = f"The model was given x of shape {list(ids.shape)}, but it reads [T, 1], with at least one step."
-        raise wrong("", f"{shapes} `ids` is [n]: `ids[:, None]` is [n, 1].")
+        raise wrong(f"{shapes} `ids` is [n]: `ids[:, None]` is [n, 1].")
     return ids
 
 
@@ -82,42 +82,38 @@ def greedy(
 def typical_texts(count: int, model: nn.Module, prompt: Tensor) -> Iterator[Typical]:
     """Yield the texts that typical errors of a sampler write greedily."""
     right = greedy(model, prompt, count + 1)
-    yield (
-        "M1",
+    yield Typical(
         "Every character is chosen from a new state, so the model has forgotten what it wrote.",
         greedy(model, prompt, count, carry=False),
+        "M1",
     )
     late = greedy(model, prompt[-1:], count)
-    yield "", "It reads only the last character of the prompt, and should read all of them.", late
-    yield (
-        "",
+    yield Typical("It reads only the last character of the prompt, and should read all of them.", late)
+    yield Typical(
         "It reads only the first character of the prompt, and should read all of them.",
         greedy(model, prompt[:1], count),
     )
     forgets = greedy(model, prompt[-1:], count, carry=False)
-    yield "M1", "The prompt is read character by character, each from a new state: carry the state.", forgets
-    yield (
-        "",
+    yield Typical("The prompt is read character by character, each from a new state: carry the state.", forgets, "M1")
+    yield Typical(
         "The first character should come from the scores of the prompt's last step only, scores[-1].",
         greedy(model, prompt, count, place=0),
     )
-    yield (
-        "",
+    yield Typical(
         "The prompt's last character is written first. Write only what the model chooses after the prompt.",
         [int(prompt[-1]), *right[: count - 1]],
     )
-    yield "", "The first character after the prompt is missing.", right[1 : count + 1]
+    yield Typical("The first character after the prompt is missing.", right[1 : count + 1])
     again = greedy(model, torch.cat([prompt, prompt[-1:]]), count)
-    yield "", "The prompt's last character is read twice: its scores already predict the first character.", again
-    yield "", "It chooses the least probable character.", greedy(model, prompt, count, sign=-1)
-    yield "", "The text is in reverse order.", right[count - 1 :: -1]
-    yield (
-        "",
+    yield Typical("The prompt's last character is read twice: its scores already predict the first character.", again)
+    yield Typical("It chooses the least probable character.", greedy(model, prompt, count, sign=-1))
+    yield Typical("The text is in reverse order.", right[count - 1 :: -1])
+    yield Typical(
         "It reads the whole text again at every step and carries the state as well. Do one of the two.",
         _reread(model, prompt, count),
     )
     stuck = list(_feeding(model, prompt, count))
-    yield "", "The prompt is read again at every step: what it writes must be its next input.", stuck
+    yield Typical("The prompt is read again at every step: what it writes must be its next input.", stuck)
 
 
 def other_texts(
@@ -126,15 +122,15 @@ def other_texts(
     """Explain texts that are not the most probable ones: an error that gives all of them, or the first difference."""
     by_prompt = (typical_texts(len(text), model, prompt) for text, prompt in zip(results, prompts, strict=True))
     for errors in zip(*by_prompt, strict=True):
-        texts = [text for _, _, text in errors]
+        texts = [error.result for error in errors]
         if texts == results and texts != right:
-            return wrong(*errors[0][:2])
+            return wrong(errors[0].sentence, errors[0].about)
     if all(len(set(text)) == 1 for text in results):
-        return wrong("", "It repeats one character: what it writes must be its next input, after the prompt.")
+        return wrong("It repeats one character: what it writes must be its next input, after the prompt.")
     result, text, prompt = next((a, b, p) for a, b, p in zip(results, right, prompts, strict=True) if a != b)
     place = next(k for k, (a, b) in enumerate(zip(result, text, strict=True)) if a != b)
     begins = f"After the prompt {prompt.tolist()} it should write {text}, but it wrote {result}"
-    return wrong("", f"{begins}: the first {place} are right." if place else f"{begins}: the first is wrong already.")
+    return wrong(f"{begins}: the first {place} are right." if place else f"{begins}: the first is wrong already.")
 
 
 def _reread(model: nn.Module, prompt: Tensor, count: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Check of exercise 6.4: whether a learner's test finds models whose outputs depend on later input."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,41 +63,32 @@ def _after_change(model: Model, x: Tensor, step: int) -> Tensor:
     return ((model(other)[0] - model(x)[0]).abs() > 1e-6).flatten(1).any(1)
 
 
-# Tests that do not do what is asked, each with what to tell the learner.
-_TESTS: tuple[tuple[str, str, Callable[[Model, Tensor], bool]], ...] = (
-    (
-        "",
+# Tests that do not do what is asked: functions of a model and its input.
+_TESTS = (
+    Typical(
         "It passes every model, even the bidirectional one, whose first output depends on the last input.",
         lambda model, x: True,
     ),
-    (
-        "",
-        "It rejects every model, even the LSTM that reads forward. If an input changes, the output of its own "
-        "step may change "
-        "too: compare only the outputs before it, and change one step at a time, in a copy of x.",
+    Typical(
+        "It rejects every model, even the LSTM that reads forward. If an input changes, the output of its own step may "
+        "change too: compare only the outputs before it, and change one step at a time, in a copy of x.",
         lambda model, x: False,
     ),
-    (
-        "",
-        "It rejects the LSTM that reads forward: outputs may depend on what came *before* them. Change a late "
-        "input, and compare "
-        "the outputs before it.",
+    Typical(
+        "It rejects the LSTM that reads forward: outputs may depend on what came *before* them. Change a late input, "
+        "and compare the outputs before it.",
         lambda model, x: not bool(_after_change(model, x, 0)[1:].any()),
     ),
-    (
-        "",
+    Typical(
         "It rejects exactly the models that can stream: True should mean that no output depends on later input.",
         lambda model, x: bool(_after_change(model, x, -1)[:-1].any()),
     ),
-    (
-        "",
-        "It finds the reverse direction, but misses models that look ahead without one. Change the input at "
-        "every step in "
-        "turn, and compare all outputs before it.",
+    Typical(
+        "It finds the reverse direction, but misses models that look ahead without one. Change the input at every step "
+        "in turn, and compare all outputs before it.",
         lambda model, x: not bool(_after_change(model, x, -1)[0]),
     ),
-    (
-        "",
+    Typical(
         "It misses a model that looks one step ahead. Compare the output just before the change, too.",
         lambda model, x: not bool(_after_change(model, x, -1)[:-2].any()),
     ),
@@ -107,10 +98,10 @@ _TESTS: tuple[tuple[str, str, Callable[[Model, Tensor], bool]], ...] = (
 def _typical_tests(
     models: dict[str, nn.Module], x: Tensor, result: dict[str, bool], right: dict[str, bool]
 ) -> Iterator[Typical]:
-    for about, sentence, test in _TESTS:
-        yield about, sentence, {name: test(cast("Model", model), x) for name, model in models.items()}
+    for error in _TESTS:
+        yield error._replace(result={name: error.result(model, x) for name, model in models.items()})
     passed = [_KINDS[name] for name in models if result[name] and not right[name]]
     rejected = [_KINDS[name] for name in models if right[name] and not result[name]]
     sentences = [f"It rejects {', '.join(rejected)}, though no output depends on later input."] if rejected else []
     sentences += [f"It passes {', '.join(passed)}, though outputs depend on later input."] if passed else []
-    yield "", " ".join(sentences), result
+    yield Typical(" ".join(sentences), result)

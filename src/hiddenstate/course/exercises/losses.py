@@ -28,7 +28,7 @@ def losses_of(score: Score, x: Tensor, *edits: Edit) -> Tensor:
     losses = called(score, x, *edits)
     if isinstance(losses, Tensor) and losses.isnan().any():
         raise wrong(
-            "", "Some losses are nan: 0 was divided by 0, or training has diverged (lower the learning rate, and clip)."
+            "Some losses are nan: 0 was divided by 0, or training has diverged (lower the learning rate, and clip)."
         )
     return tensor(losses, n, other=other).double()
 
@@ -40,12 +40,11 @@ def refuse_infinite(losses: Tensor, train: Tensor, x: Tensor) -> None:
     place = int((~losses.isfinite()).nonzero()[0])
     if bool(((train[:-1] == x[place]) & (train[1:] == x[place + 1])).any()):
         raise wrong(
-            "",
             f"Loss {place} is infinite, though its pair occurs in training: its probability came out as 0. Divide "
-            "counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent.",
+            "counts by their sum; a softmax of counts leaves next to nothing for all but the most frequent."
         )
     raise wrong(
-        "", "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
+        "Some losses are infinite: an element that never occurs in training is possible. Give it a small count."
     )
 
 
@@ -81,8 +80,8 @@ def refuse_look_ahead(score: Score, x: Tensor) -> None:
         losses_of(score, x)
     ahead = "Losses change with elements that come later:"
     if any(getattr(module, "bidirectional", False) for module in modules):
-        raise wrong("M33", f"{ahead} the LSTM is bidirectional, so one direction reads from the end.")
-    raise wrong("", f"{ahead} is a later element read, or a mean or maximum taken over all of x?")
+        raise wrong(f"{ahead} the LSTM is bidirectional, so one direction reads from the end.", "M33")
+    raise wrong(f"{ahead} is a later element read, or a mean or maximum taken over all of x?")
 
 
 def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
@@ -98,12 +97,11 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
             continue
         if len(losses) > 1 and bool(torch.allclose(losses, losses[:1])):
             raise wrong(
-                "",
                 f"The loss of character {place} stays {losses[0]:.2f} whatever that character is: compare each "
-                "prediction with the next element, x[1:].",
+                "prediction with the next element, x[1:]."
             )
         if bool((losses < 0).any()):
-            raise wrong("", "Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
+            raise wrong("Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
         for probabilities, sentence in (
             (math.e**-losses, "The losses are in nats: divide by ln 2, to have bits."),
             (10**-losses, "The losses are in units of log 10: take log2, to have bits."),
@@ -112,15 +110,13 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
             (losses, "These are the probabilities themselves. Take -log2 p."),
         ):
             if TOTAL[0] <= float(probabilities.sum()) <= TOTAL[1]:
-                raise wrong("", sentence)
+                raise wrong(sentence)
         adds = f"All probabilities of character {place} add up to {total:.2f}, not to 1"
         before = torch.stack([losses_of(score, _with(begin, place - 1, value))[-1] for value in values])
         if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
             raise wrong(
-                "",
-                f"{adds}, but those of all characters before it do: the table is normalised over the wrong "
-                "axis, or its "
-                "two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True).",
+                f"{adds}, but those of all characters before it do: the table is normalised over the wrong axis, or "
+                "its two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True)."
             )
         sums = (
             ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
@@ -128,9 +124,8 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
             else ""
         )
         raise wrong(
-            "",
             f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is computed "
-            f"after x[t]), or these are not minus log2 of probabilities{sums}.",
+            f"after x[t]), or these are not minus log2 of probabilities{sums}."
         )
 
 
@@ -145,14 +140,12 @@ def _refuse_other_errors(score: Score, x: Tensor) -> None:
     if abs(bend(*losses) - 1) <= 0.01:
         return
     if abs(bend(*(loss**2 for loss in losses)) - 1) <= 0.01:
-        raise wrong("", "The losses are absolute errors. Square them.")
+        raise wrong("The losses are absolute errors. Square them.")
     if abs(bend(*losses) - 0.5) <= 0.01:
-        raise wrong("", "The losses are half of the squared errors.")
+        raise wrong("The losses are half of the squared errors.")
     raise wrong(
-        "",
-        "The loss is not the squared error of a forecast made without the true value: if that value changes, "
-        "the loss changes "
-        f"{bend(*losses):.2f} times as much as it should.",
+        "The loss is not the squared error of a forecast made without the true value: if that value changes, the loss "
+        f"changes {bend(*losses):.2f} times as much as it should."
     )
 
 

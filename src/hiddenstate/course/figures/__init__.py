@@ -2,8 +2,7 @@
 
 The pages are built without torch, with a mark in place of each such part.
 
-- `marks.py`: the marks, and what replaces them
-- `stills.py`, `beginning_stills.py`, `model_stills.py`: the first frames; `first_lesson.py`: the LSTM of some;
-  `drawing.py`: parts of them
+- `marks.py`: the marks, and what replaces them; the models of the live figures, as scripts
+- `stills.py`: the first frames
 - `numeric_answers.py`: the answers
 """

@@ -1,12 +1,25 @@
-"""Marks in the built pages for the parts that are computed later, because computing them needs torch."""
+"""What is computed when the course is opened, because it needs torch: what replaces the pages' marks, and the models.
 
+The models of the live figures are classic scripts, which a page opened from disk is allowed to load.
+"""
+
+import base64
+import json
 import re
+from collections.abc import Callable
 
-from hiddenstate.course.figures import beginning_stills, model_stills, stills
+from torch import nn
+
 from hiddenstate.course.figures.numeric_answers import compute, written
+from hiddenstate.course.figures.stills import STILLS, tiny
+from hiddenstate.models.model_folder import shipped
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.studio.bundles.bundle import Bundle
+from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
+from hiddenstate.studio.bundles.opening import bundle_folder
 
-STILLS = beginning_stills.STILLS | stills.STILLS | model_stills.STILLS  # shown without a script, and on paper
 _MARK = re.compile(r"<!--course-(still|answer) (\w+) (.*?)-->")
+WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 def fill(html: str) -> str:
@@ -21,6 +34,35 @@ def fill(html: str) -> str:
 def _part(mark: re.Match[str]) -> str:
     part, name, argument = mark.groups()
     if part == "still":
-        return STILLS[name](argument)
+        return STILLS[name]()
     answer = written(compute(name, argument))
     return f'<code class="docutils literal notranslate"><span class="pre">{answer}</span></code>'
+
+
+def _tiny() -> Bundle:
+    lstm, x, state = tiny()
+    return bundle_layer(lstm, "tiny", Numbers(x, state, WORDS))
+
+
+def _unit() -> Bundle:
+    """Bundle a one-unit LSTM with zero weights, so that its gates have exactly the values to which they are set."""
+    lstm = LSTM(1, 1)
+    for weight in lstm.parameters():
+        nn.init.zeros_(weight)
+    return bundle_layer(lstm, "unit")
+
+
+MODELS: dict[str, Callable[[], Bundle]] = {
+    "tiny": _tiny,
+    "unit": _unit,
+    "tagger": lambda: bundle_folder(shipped()),
+    "shakespeare": lambda: bundle_folder(shipped("shakespeare")),
+}
+
+
+def script(name: str) -> str:
+    """Return a classic script that puts a model into ``window.courseModels``."""
+    bundle = MODELS[name]()
+    weights = base64.b64encode(bundle.weights).decode()
+    data = json.dumps({"head": bundle.head(), "weights": weights}, ensure_ascii=True)
+    return f"(window.courseModels ??= {{}})[{json.dumps(name)}] = {data};\n"

@@ -45,21 +45,17 @@ def cell(of: str, c_prev: float, **gates: float) -> float:
     return float(_unit(gates, 1, c_prev)[f"l0.{of}"])
 
 
-ANSWERS: dict[str, Callable[..., Any]] = {
-    "parameters": parameters,
-    "shape": shape,
-    "cell": cell,
-}
+ANSWERS: dict[str, Callable[..., Any]] = {"parameters": parameters, "shape": shape, "cell": cell}
 
 
-def compute(kind: str, given: str) -> Any:
+def compute(kind: str, arguments: str) -> Any:
     """Compute an answer from a page's JSON."""
-    return ANSWERS[kind](**json.loads(given))
+    return ANSWERS[kind](**json.loads(arguments))
 
 
-def computed(kind: str, given: str) -> list[float]:
+def computed(kind: str, arguments: str) -> list[float]:
     """Compute an answer from a page's JSON; a single number is also a list."""
-    answer = compute(kind, given)
+    answer = compute(kind, arguments)
     return [float(number) for number in (answer if isinstance(answer, list) else [answer])]
 
 

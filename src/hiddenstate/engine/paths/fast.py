@@ -6,128 +6,145 @@ uses the general path, which converts it or raises.
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base import scoped
+from hiddenstate.base.torch_internals import interception
 from hiddenstate.engine import derivative, kernels
 from hiddenstate.engine.call import Call, split_weights, wants_gradient
-from hiddenstate.engine.interception import interception
+from hiddenstate.engine.inputs import CallOptions
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.native import Run, refusal_text
-from hiddenstate.structure.parameters import ParameterNames
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.engine.native import NativeRun, refusal_text
+from hiddenstate.structure.sizes import ParameterNames, Sizes
 
 if TYPE_CHECKING:
     from hiddenstate.engine.paths.packed import PackedLSTM
 
-
-class Options(NamedTuple):
-    """Options of a fast call: ``batch_first``, ``training``, and whether to record everything.
-
-    ``packed`` has packed weights for calls that need no gradient; if None, the call packs the weights.
-    """
-
-    batch_first: bool
-    training: bool
-    record: bool
-    packed: "PackedLSTM | None" = None
-
-
 OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 
+# The input, the state and the lengths, as passed by the user.
+Plain = tuple[Any, Any, Any]
 
-def why_not_plain(cell: str, dropout: float, recomputes: bool = False) -> str | None:
-    """Return why calls of a layer can't run on unconverted arguments, or None.
 
-    Args:
-        cell: the kind of cell.
-        dropout: the dropout probability, 0 outside training.
-        recomputes: whether a gradient would recompute the gates.
-    """
+def why_not_plain(cell: str, options: CallOptions) -> str | None:
+    """Return why calls of a layer can't run on unconverted arguments, or None."""
     if scoped.any_open:
         return OPEN_BLOCK
-    if dropout:
+    if options.dropout:
         return "dropout is drawn in training"
-    if recomputes and torch.is_grad_enabled():
+    if options.recompute_gates and torch.is_grad_enabled():
         return "a gradient would compute the gates again (recompute_gates)"
-    return kernels.why_not_known(cell)
+    return None if cell in kernels.CELLS else kernels.why_not(cell, None)
 
 
 def run(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+    arguments: Plain,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    options: CallOptions,
+    packed: "PackedLSTM | None" = None,
+    record: bool = False,
 ) -> Any:
     """Run a call that needs no gradient.
 
     Args:
-        given: x, hx and lengths, as passed by the user.
-        parameters: the LSTM's parameters by name.
+        arguments: x, hx and lengths.
+        parameters: the layer's parameters by name.
         names: the names of the five parameters of each layer and direction, None for absent ones.
-        sizes: the LSTM's sizes.
-        options: `Options`.
+        sizes: the layer's sizes.
+        options: the layer's options.
+        packed: packed weights; if None, the call packs the weights.
+        record: whether to record everything.
 
     Returns:
         ``out``, always time first, and ``(h_n, c_n)``; with ``record``, also three lists: gates and cell states of each
         layer and direction, and outputs of each layer except the last; unbatched runs have N = 1 there. None if the
         general path is needed.
     """
-    return None if interception() is not None else _run(given, parameters, names, sizes, options)
+    if interception() is not None:
+        return None
+    return _run(arguments, parameters, names, sizes, options, packed, record)
 
 
 def _run(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+    arguments: Plain,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    options: CallOptions,
+    packed: "PackedLSTM | None",
+    record: bool,
 ) -> Any:
-    kernel = _kernel(given[0], options, sizes.cell)
+    kernel, weights = _kernel_and_weights(arguments[0], parameters, sizes.cell, packed)
     if kernel is None:
         return None
-    weights = parameters if options.packed is None else options.packed.packed
-    return _fast_call(kernel).run(given, weights, names, sizes.axes, options)
+    flags = options.batch_first, options.training, record
+    return _fast_call(kernel).run(arguments, weights, names, sizes.axes, flags)
 
 
-def _kernel(x: object, options: Options, cell: str) -> Kernel | None:
-    """Return the kernel of a call: the one for which its weights were packed, or the one for its input type."""
-    if options.packed is None:
-        return kernels.plain_kernel(x, cell)
-    kernel = options.packed.kernel
-    return kernel if kernel.real is kernel.element else None
+def _kernel_and_weights(
+    x: object, parameters: dict[str, Any], cell: str, packed: "PackedLSTM | None"
+) -> tuple[Kernel | None, Any]:
+    """Return the kernel for packed weights or, without them, for the input, and the weights that it reads.
+
+    The kernel is None if it stores cell states in another type.
+    """
+    if packed is None:
+        return kernels.plain_kernel(x, cell), parameters
+    return packed.kernel if packed.kernel.real is packed.kernel.element else None, packed.packed
 
 
 def why_not(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+    arguments: Plain,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    options: CallOptions,
+    packed: "PackedLSTM | None",
 ) -> str | None:
     """Return why `run` would return None, or None if it would not."""
-    why = interception()
-    if why is not None:
-        return why
-    kernel = _kernel(given[0], options, sizes.cell)
+    against = interception()
+    if against is not None:
+        return against
+    x = arguments[0]
+    kernel, weights = _kernel_and_weights(x, parameters, sizes.cell, packed)
+    if kernel is None and kernels.version() is None:
+        return kernels.NOT_LOADED
     if kernel is None:
-        kind, dtype = type(given[0]).__name__, getattr(given[0], "dtype", "no dtype")
-        plain = "not a plain float32 or float64 torch.Tensor"
-        return kernels.why_not_loaded() or f"the input is a {kind} of {dtype}, {plain}"
-    weights = parameters if options.packed is None else options.packed.packed
-    refused = _fast_call(kernel).why_not(given, weights, names, sizes.axes, options)
+        kind, dtype = type(x).__name__, getattr(x, "dtype", "no dtype")
+        return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
+    flags = options.batch_first, options.training, False
+    refused = _fast_call(kernel).why_not(arguments, weights, names, sizes.axes, flags)
     return None if refused is None else refusal_text(*refused)
 
 
 def run_differentiable(
-    given: tuple[Any, Any, Any], parameters: dict[str, Any], names: ParameterNames, sizes: Sizes, options: Options
+    arguments: Plain,
+    parameters: dict[str, Any],
+    names: ParameterNames,
+    sizes: Sizes,
+    options: CallOptions,
+    packed: "PackedLSTM | None" = None,
+    record: bool = False,
 ) -> Any:
     """Like `run`, but differentiable if torch builds a graph for the arguments; the record is part of the graph.
 
     In training mode, the values for the backward pass are saved; otherwise they are recomputed. Also returns None for
     ``record`` with several layers or directions; see `derivative.run_shown`.
     """
-    x, hx, lengths = given
-    weights = [None if name is None else parameters.get(name) for one in names for name in one]
-    tensors = _given_tensors(x, hx, sizes)
+    x, hx, lengths = arguments
+    weights = [None if name is None else parameters.get(name) for stacked in names for name in stacked]
+    tensors = _tensors(x, hx, sizes)
     # Checked before any tensor operation, because torch.jit.trace would record the operation.
     if interception() is not None or tensors is None or not all(isinstance(value, Tensor) for value in tensors):
         return None
     if not _wants_gradient((*tensors, *weights)):
-        return _run(given, parameters, names, sizes, options)
-    if options.record and len(sizes.layer_directions) > 1:
+        return _run(arguments, parameters, names, sizes, options, packed, record)
+    if record and len(sizes.layer_directions) > 1:
         return None
     axes = {value.dim() for value in tensors}
     single = axes == {2}
@@ -144,15 +161,16 @@ def run_differentiable(
         tensors[0] = tensors[0].transpose(0, 1)
     x, *states = tensors
     h0, c0, *_ = *states, None, None
-    saves = options.training or options.record
-    given = x, sizes.kind.as_given(states) if states else None, lengths
-    done = _run(given, parameters, names, sizes, Options(False, options.training, saves))
-    if done is None:
+    arguments = x, sizes.kind.as_given(states) if states else None, lengths
+    time_first = CallOptions(batch_first=False, training=options.training)
+    result = _run(arguments, parameters, names, sizes, time_first, None, options.training or record)
+    if result is None:
         return None
-    return _with_derivative((x, h0, c0, None, None, *weights), done, lengths, sizes, options, single=single)
+    leaves = (x, h0, c0, None, None, *weights)
+    return _with_derivative(leaves, result, lengths, sizes, options.training, record=record, single=single)
 
 
-def _given_tensors(x: Any, hx: Any, sizes: Sizes) -> list[Any] | None:
+def _tensors(x: Any, hx: Any, sizes: Sizes) -> list[Any] | None:
     """Return the input and the states, or None if ``hx`` does not fit the kind of cell."""
     if hx is None:
         return [x]
@@ -170,19 +188,19 @@ def _wants_gradient(tensors: Sequence[Tensor | None]) -> bool:
 
 
 def _with_derivative(
-    leaves: tuple[Any, ...], done: Any, lengths: Any, sizes: Sizes, options: Options, *, single: bool
+    leaves: tuple[Any, ...], result: Any, lengths: Any, sizes: Sizes, training: bool, *, record: bool, single: bool
 ) -> Any:
-    out, state, *recorded = done
+    out, state, *recorded = result
     h_n, c_n, *_ = *sizes.kind.parts_of(state), None
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
     x, h0, c0, *_ = leaves
-    call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=options.training)
-    found = derivative.attach(call, Run(out, h_n, c_n, gates, none, c, layer_outputs), shown=options.record)
+    call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=training)
+    values = derivative.attach(call, NativeRun(out, h_n, c_n, gates, none, c, layer_outputs), shown=record)
     count = 1 + len(sizes.kind.carried)
-    out, *states = (value.squeeze(1) for value in found[:count]) if single else found[:count]
+    out, *states = (value.squeeze(1) for value in values[:count]) if single else values[:count]
     state = sizes.kind.as_given(states)
-    return (out, state, ([found[3]], [found[4]], [])) if options.record else (out, state)
+    return (out, state, ([values[3]], [values[4]], [])) if record else (out, state)
 
 
 @cache  # there is one per number type and instruction set

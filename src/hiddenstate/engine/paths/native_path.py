@@ -1,39 +1,97 @@
-"""Runs calls on the native engine, whole or layer by layer; differentiable any number of times."""
+"""Runs calls on the native engine, on weights in one of four forms; differentiable any number of times."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from hiddenstate.edits.resolve import ResolvedEdit
-from hiddenstate.engine import derivative, kernels, native
-from hiddenstate.engine.call import Call, Result, tensors_needing_gradients, through_layers, wants_gradient
-from hiddenstate.engine.interception import interception, is_plain, why_not_plain
+from hiddenstate.base.torch_internals import interception, is_plain
+from hiddenstate.engine import derivative, kernels, native, reference
+from hiddenstate.engine.call import (
+    Call,
+    CallResult,
+    tensors_needing_gradients,
+    through_layers,
+    wants_gradient,
+    with_leaves,
+)
+from hiddenstate.engine.dropout import draw_masks
 from hiddenstate.engine.kernels import Kernel
-from hiddenstate.engine.paths import reference_path
-from hiddenstate.engine.paths.reference_path import LayerResult
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.engine.reference import LayerResult
+from hiddenstate.engine.weights import Int8Weights, why_not_kernel
+from hiddenstate.structure.names import LayerDirection, Place
+
+# What computes a call, by the form of its weights, in the order in which they are tried.
+FORMS = {
+    "int8": "one native call for all layers and directions, on int8 weights",
+    "native": "one native call for all layers and directions, and one backward",
+    "native by layer": "each layer natively, or through the reference",
+    "native bfloat16": "like the two above, under autocast to bfloat16",
+}
+NOT_PACKED = "the weights cannot be packed: one is sparse, or has another type"
+DEQUANTISED = "a gradient is needed, which is computed for the dequantised weights"
+
+
+def choose(call: Call, reasons: dict[str, str], barred: str | None) -> str | None:
+    """Return the form of weights on which the engine computes a call, or None; add the reasons against faster forms.
+
+    ``barred`` is a reason against all of them, if there is one.
+    """
+    is_int8 = isinstance(call.weights, Int8Weights)
+    if barred is not None:
+        reasons.update((form, barred) for form in FORMS if form != "int8" or is_int8)
+        return None
+    partly = why_not_whole(call)
+    if is_int8:
+        against = partly or _why_not_int8(call)
+        if against is None:
+            return "int8"
+        reasons["int8"] = against
+    against = why_not(call)
+    if against is None:
+        if partly is None:
+            return "native"
+        reasons["native"] = partly
+        return "native by layer"
+    reasons |= {"native": against, "native by layer": against}
+    if not casts_to_bfloat16(call):
+        against = (
+            "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
+        )
+    else:
+        against = why_not(call, cast_to=torch.bfloat16)
+        if against is None:
+            return "native bfloat16"
+    reasons["native bfloat16"] = against
+    return None
+
+
+def run(form: str, call: Call) -> CallResult:
+    """Compute a call in the form that `choose` returned."""
+    if form == "native bfloat16":
+        with torch.autocast("cpu", enabled=False):
+            call = cast(call)
+            return run("native" if why_not_whole(call) is None else "native by layer", call)
+    if call.dropout:
+        call = replace(call, masks=draw_masks(call))
+    if form == "native":
+        return _run_whole(call)
+    if form == "native by layer":
+        return _run_by_layer(call)
+    packed = call.weights.packed  # type: ignore[attr-defined]
+    return _run_without_gradient(replace(call, weights=(), packed_weights=packed.packed), packed.kernel)
 
 
 def why_not(call: Call, *, cast_to: torch.dtype | None = None) -> str | None:
-    """Return why the native engine can't compute a call, or None.
-
-    With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
-    """
-    unknown = kernels.why_not_known(call.cell)
-    if unknown is not None:
-        return unknown
+    """Return why the native engine can't compute a call on float weights (as if cast to a type); or None."""
     tensors = [call.x, call.h0, *call.given_weights]
-    cells = [value for value in (call.c0, call.reset_c) if value is not None]
     if call.reset_h is not None:
         tensors.append(call.reset_h)
-    for value in (*tensors, *cells):
-        if not is_plain(value):
-            return why_not_plain(value)
+    cells = [value for value in (call.c0, call.reset_c) if value is not None]
     dtype = cast_to or call.x.dtype
-    if not kernels.serves(dtype):
-        return kernels.why_not_served(dtype)
+    against = kernels.why_not(call.cell, dtype, (*tensors, *cells))
+    if against is not None:
+        return against
     if cast_to is not None:
         return interception(autocast=True)
     types = dict.fromkeys(value.dtype for value in tensors)
@@ -49,31 +107,52 @@ def why_not_whole(call: Call) -> str | None:
     if call.record is not None and any(place.quantity in beyond for place in call.record.places):
         return "pre-activations are recorded (pre=True), which the reference computes"
     for edit in call.edits:
-        beyond_native = _beyond_native(edit)
-        if beyond_native is not None:
-            return f"the edit of {edit.place} {beyond_native}, which the reference computes"
+        if edit.edit.scope == "readout":
+            against = "changes only the output (readout)"
+        elif edit.edit.kind == "clamp":
+            against = "is a clamp"
+        elif edit.value.requires_grad and torch.is_grad_enabled():
+            against = "has a value with gradient"
+        else:
+            continue
+        return f"the edit of {edit.place} {against}, which the reference computes"
     return None
 
 
-def _beyond_native(edit: ResolvedEdit) -> str | None:
-    """Return the property of an edit that the engine does not support, or None."""
-    if edit.edit.scope == "readout":
-        return "changes only the output (readout)"
-    if edit.edit.kind == "clamp":
-        return "is a clamp"
-    return "has a value with gradient" if edit.value.requires_grad and torch.is_grad_enabled() else None
+def _why_not_int8(call: Call) -> str | None:
+    weights = call.weights
+    assert isinstance(weights, Int8Weights)
+    against = why_not_kernel(call.sizes, weights.like.dtype)
+    if against is not None:
+        return against
+    tensors = [call.x, call.h0, call.c0, call.reset_h, call.reset_c, *weights.reals()]
+    if wants_gradient(tensors):
+        return DEQUANTISED
+    for value in tensors:
+        if value is not None and not (is_plain(value) and value.dtype is torch.float32):
+            kind = type(value).__name__
+            return f"a tensor is a {kind} of {value.dtype} on {value.device}, not float32 on the CPU"
+    against = interception()
+    if against is not None:
+        return against
+    if weights.packed is None:
+        return NOT_PACKED
+    is_current = weights.packed.kernel is kernels.int8(call.cell)
+    return None if is_current else "the weights are packed for other instructions"
 
 
-def run(call: Call) -> Result:
-    """Compute a whole call in one native forward and one native backward call.
+def casts_to_bfloat16(call: Call) -> bool:
+    """Whether autocast to bfloat16 is on for the CPU and applies to the types of this call."""
+    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
+        return False
+    return all(
+        value is None or value.dtype in (torch.float32, torch.bfloat16) for value in tensors_needing_gradients(call)
+    )
 
-    With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
-    """
-    if not wants_gradient(tensors_needing_gradients(call)):
-        return run_without_gradient(call)
-    if call.record is None:
-        return Result(*derivative.run(call))
-    return run_by_layer(call)
+
+def cast(call: Call) -> Call:
+    """Return the call in bfloat16, cast as autocast would cast it before each product."""
+    return with_leaves(call, [None if value is None else value.bfloat16() for value in tensors_needing_gradients(call)])
 
 
 def plan(call: Call) -> str:
@@ -88,16 +167,29 @@ def plan(call: Call) -> str:
     return f"{divided}; inputs are multiplied {'together with' if joins else 'before'} the hidden states"
 
 
-def run_without_gradient(call: Call, kernel: Kernel | None = None) -> Result:
-    """Compute a whole call in one native call of ``kernel``, by default the one for the type of ``x``."""
-    done = native.forward(call, shown=_recorded_layers(call), kernel=kernel)
-    return Result(*done[:3], {} if call.record is None else _values(call, done))
+def _run_whole(call: Call) -> CallResult:
+    """Compute a whole call in one native forward and one native backward call.
+
+    With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
+    """
+    if not wants_gradient(tensors_needing_gradients(call)):
+        return _run_without_gradient(call)
+    return CallResult(*derivative.run(call)) if call.record is None else _run_by_layer(call)
 
 
-def run_by_layer(call: Call) -> Result:
+def _run_without_gradient(call: Call, kernel: Kernel | None = None) -> CallResult:
+    shown: list[bool] = []
+    if call.record is not None:
+        recorded = {place.layer_direction for place in call.record.places}
+        shown = [layer_direction in recorded for layer_direction in call.layer_directions]
+    result = native.forward(call, shown=shown, kernel=kernel)
+    return CallResult(*result[:3], {} if call.record is None else _values(call, result))
+
+
+def _run_by_layer(call: Call) -> CallResult:
     """Compute a call layer by layer: natively, or through the reference if an edit or a record needs it."""
-    out, done = through_layers(call, lambda k, x: _run_layer(call, k, x))
-    return reference_path.joined(out, done)
+    out, results = through_layers(call, lambda k, x: _run_layer(call, k, x))
+    return reference.joined(out, results)
 
 
 def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
@@ -107,31 +199,24 @@ def _run_layer(call: Call, k: int, x: Tensor) -> LayerResult:
         mine = [place for place in part.record.places if place.layer_direction == layer_direction]
         part = replace(part, record=replace(part.record, places=mine) if mine else None)
     if why_not_whole(part) is not None:
-        return reference_path.run_layer(call, k, x)
+        return reference.run_layer(call, k, x)
     if part.record is None or not wants_gradient(tensors_needing_gradients(part)):
-        out, h_n, c_n, values, _ = run(part)
+        out, h_n, c_n, values, _ = _run_whole(part)
     else:
         out, h_n, c_n, gates, c = derivative.run_shown(part)
         values = _recorded_values(part, layer_direction, gates, c, out, apart=True)
     return LayerResult(out, h_n[0], None if c_n is None else c_n[0], values, {})
 
 
-def _recorded_layers(call: Call) -> list[bool]:
-    if call.record is None:
-        return []
-    recorded = {place.layer_direction for place in call.record.places}
-    return [each in recorded for each in call.layer_directions]
-
-
-def _values(call: Call, done: native.Run) -> dict[str, Tensor]:
+def _values(call: Call, result: native.NativeRun) -> dict[str, Tensor]:
     """Return the recorded values of a run, by place."""
-    assert done.gates is not None
-    assert done.c is not None
-    assert done.layer_outputs is not None
-    D, P, dtype = call.sizes.directions, call.sizes.output_size, done.out.dtype
-    outputs = [*done.layer_outputs, done.out]
+    assert result.gates is not None
+    assert result.c is not None
+    assert result.layer_outputs is not None
+    D, P, dtype = call.sizes.directions, call.sizes.output_size, result.out.dtype
+    outputs = [*result.layer_outputs, result.out]
     values: dict[str, Tensor] = {}
-    for k, (layer_direction, gates, c) in enumerate(zip(call.layer_directions, done.gates, done.c, strict=True)):
+    for k, (layer_direction, gates, c) in enumerate(zip(call.layer_directions, result.gates, result.c, strict=True)):
         if gates is None:
             continue
         h = outputs[k // D] if D == 1 else outputs[k // D][..., k % D * P : (k % D + 1) * P]

@@ -8,7 +8,7 @@ computes both the output and the derivative. Uncompiled calls use `native` direc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,55 +22,78 @@ from hiddenstate.structure.sizes import Sizes
 
 _OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
 _NUMBER = 9  # the number of arguments that describe a call, for either operator
-_GIVEN_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
-_GIVEN_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
+_OF_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
+_OF_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
 # These arguments come last and have defaults, so that models exported before they existed still run. torch omits
 # trailing arguments that equal their defaults.
 _BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
 _BORDERS_RNN = "Tensor? reset_h=None"
 
 
-def why_not(call: Call, cast_to: torch.dtype | None) -> str | None:
-    """Return why the operator can't compute a call, or None.
-
-    With ``cast_to``, the call is judged as if autocast had cast all its tensors to that type.
-    """
+def computes(call: Call, cast_to: torch.dtype | None) -> bool:
+    """Whether the operator can compute a call, as it is or as if autocast had cast all its tensors to a type."""
+    if call.cell not in kernels.CELLS or not kernels.serves(cast_to or call.x.dtype):
+        return False
     tensors = [value for value in tensors_needing_gradients(call) if value is not None]
-    if not kernels.knows(call.cell):
-        return kernels.why_not_known(call.cell)
-    if not kernels.serves(cast_to or call.x.dtype):
-        return "there is no native kernel for this type"
     if not all(value.device.type == "cpu" and (cast_to or value.dtype is call.x.dtype) for value in tensors):
-        return "not all tensors are on the CPU and of one type"
+        return False
     lacks_bias = any(weights.b_ih is None or weights.b_hh is None for weights in call.weights)
-    return "a bias is None" if call.sizes.bias and lacks_bias else None
+    return not (call.sizes.bias and lacks_bias)
+
+
+class _Operands(NamedTuple):
+    """The arguments that describe a call, which come first, for either operator."""
+
+    x: Tensor
+    states: Sequence[Tensor]
+    weights: Sequence[Tensor]  # those of each layer and direction in turn, in the order of `PARAMETER_STEMS`
+    lengths: Tensor | None
+    reset: Tensor | None
+    masks: Sequence[Tensor] | None
+    bias: bool
+    bidirectional: bool
+    cell: str = "LSTM"
+
+    @staticmethod
+    def of(arguments: Sequence[Any]) -> "_Operands":
+        """Name the arguments; only an operator without cell states has the name of the cell, as its last argument."""
+        x, *others = arguments[:_NUMBER]
+        states = 1 if isinstance(others[-1], str) else 2
+        return _Operands(x, others[:states], *others[states:])
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The arguments in the operator's order."""
+        _, _, *others, cell = self
+        return (self.x, *self.states, *others, *([cell] if len(self.states) == 1 else []))
 
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Run a whole call through its operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
-    given = call.x, *call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None
-    options = call.sizes.bias, call.sizes.bidirectional
+    sizes = call.sizes
+    operands = _Operands(
+        *(call.x, call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None),
+        *(sizes.bias, sizes.bidirectional, sizes.cell),
+    )
     if call.c0 is None:
-        out, h_n, _ = rnn(*given, *options, call.sizes.cell, call.training, call.reset_h, call.recompute_gates)
+        out, h_n, _ = rnn(*operands.arguments(), call.training, call.reset_h, call.recompute_gates)
         return out, h_n, None
-    out, h_n, c_n, _ = lstm(*given, *options, call.training, call.reset_h, call.reset_c, call.recompute_gates)
+    out, h_n, c_n, _ = lstm(*operands.arguments(), call.training, call.reset_h, call.reset_c, call.recompute_gates)
     return out, h_n, c_n
 
 
 def _run(*arguments: Any) -> Any:
     """Run a whole call with `native.forward`; its records are returned as one list, which is empty unless ``keep``.
 
-    With ``recompute_gates``, the list has no gates. ``weights`` has those of each layer and direction in turn, in the
-    order of `parameters.PARAMETER_STEMS`.
+    With ``recompute_gates``, the list has no gates.
     """
-    given, keep, borders, recompute = _forward_arguments(arguments)
-    call = replace(_checked_call(given, borders), recompute_gates=recompute)
+    operands, keep, borders, recompute = _forward_arguments(arguments)
+    call = replace(_checked_call(operands, borders), recompute_gates=recompute)
     with torch.no_grad():
-        done = native.forward(call, gradient=keep)
-    outputs = [value for value in done[:3] if value is not None]
+        result = native.forward(call, gradient=keep)
+    outputs = [value for value in result[:3] if value is not None]
     if not keep:
         return (*outputs, [])
-    records: list[Any] = list(done.saved()[1:])
+    records: list[Any] = list(result.saved()[1:])
     every = chain.from_iterable(records[1:] if recompute else records)
     return (*outputs, [value for value in every if value is not None])
 
@@ -82,32 +105,27 @@ def _operator(name: str, function: Callable[..., Any], schema: str) -> Any:
 lstm = _operator(
     "lstm",
     _run,
-    f"({_GIVEN_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
+    f"({_OF_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
     "-> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
 )
 rnn = _operator(
     "rnn",
     _run,
-    f"({_GIVEN_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
+    f"({_OF_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
 )
 
 
-def _forward_arguments(arguments: Sequence[Any]) -> tuple[Sequence[Any], bool, list[Any], bool]:
-    """Split the arguments into the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
-    given, (keep, *options) = arguments[:_NUMBER], arguments[_NUMBER:]
-    defaults: list[Any] = [*[None] * _states(given), False]
+def _forward_arguments(arguments: Sequence[Any]) -> tuple[_Operands, bool, list[Any], bool]:
+    """Split the arguments: the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
+    operands, (keep, *options) = _Operands.of(arguments), arguments[_NUMBER:]
+    defaults: list[Any] = [*[None] * len(operands.states), False]
     *borders, recompute = options + defaults[len(options) :]
-    return given, keep, borders, recompute
-
-
-def _states(given: Sequence[Any]) -> int:
-    """Return how many states the cell carries; if only one, the operator's last argument is the cell's name."""
-    return 1 if isinstance(given[-1], str) else 2
+    return operands, keep, borders, recompute
 
 
 def _shapes(*arguments: Any) -> Any:
-    given, keep, borders, recompute = _forward_arguments(arguments)
-    call = _call(given, borders)
+    operands, keep, borders, recompute = _forward_arguments(arguments)
+    call = _call(operands, borders)
     (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
     H, K = sizes.hidden_size, len(sizes.layer_directions)
     real = kernels.real_type(x.dtype)
@@ -126,86 +144,96 @@ def _record(call: Call) -> int:
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    """Return the ``needed`` gradients of x, the given states and the weights: `native.backward`."""
-    given, out, kept, grads, needed, borders = _backward_arguments(arguments)
-    call = _checked_call(given, borders)
+    """Return the ``needed`` gradients of x, the states and the weights: `native.backward`."""
+    operands, out, kept, grads, needed, borders = _backward_arguments(arguments)
+    call = _checked_call(operands, borders)
     _check_gradients(call, out, grads, needed)
     with torch.no_grad():
         saved = _checked_saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
-        found = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
-    return [value for value in found if value is not None]
+        gradients = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
+    return [value for value in gradients if value is not None]
 
 
 lstm_backward = _operator(
     "lstm_backward",
     _run_backward,
-    f"({_GIVEN_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
+    f"({_OF_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
     f"{_BORDERS_LSTM}) -> Tensor[]",
 )
 rnn_backward = _operator(
     "rnn_backward",
     _run_backward,
-    f"({_GIVEN_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
+    f"({_OF_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
 )
 
 
-def _backward_arguments(arguments: Sequence[Any]) -> tuple[Any, ...]:
+def _backward_arguments(arguments: Sequence[Any]) -> tuple[_Operands, Any, Any, Any, Any, Any]:
     """Split the arguments into the call's, ``out``, ``kept``, the gradients, ``needed`` and border states."""
-    given, (out, kept, *others) = arguments[:_NUMBER], arguments[_NUMBER:]
-    count = 1 + _states(given)
-    return given, out, kept, others[:count], others[count], others[count + 1 :]
+    operands, (out, kept, *others) = _Operands.of(arguments), arguments[_NUMBER:]
+    count = 1 + len(operands.states)
+    return operands, out, kept, others[:count], others[count], others[count + 1 :]
 
 
 def _shapes_backward(*arguments: Any) -> list[Tensor]:
-    given, _, _, _, needed, borders = _backward_arguments(arguments)
-    first, weights = given[: 1 + _states(given)], given[1 + _states(given)]
-    leaves = (*first, *(value for value in borders if value is not None), *weights)
+    operands, _, _, _, needed, borders = _backward_arguments(arguments)
+    leaves = (operands.x, *operands.states, *(value for value in borders if value is not None), *operands.weights)
     return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, needed, strict=True) if need]
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    given, _, borders, _ = _forward_arguments(inputs)
-    ctx.first = 1 + _states(given)
-    first, (weights, lengths, reset, masks, *ctx.options) = given[: ctx.first], given[ctx.first :]
+    operands, _, borders, _ = _forward_arguments(inputs)
     out, *_, kept = output
-    states = [*first, *(value for value in borders if value is not None)]
-    ctx.of_masks = None if masks is None else [None] * len(masks)
-    ctx.counts = (len(states), len(weights), 2, len(masks or ()), 1, len(kept))
-    ctx.save_for_backward(*states, *weights, lengths, reset, *(masks or ()), out, *kept)
+    borders = [value for value in borders if value is not None]
+    masks = operands.masks or ()
+    ctx.options = operands.bias, operands.bidirectional, operands.cell
+    ctx.of_masks = None if operands.masks is None else [None] * len(masks)
+    groups = (
+        [operands.x],
+        operands.states,
+        borders,
+        operands.weights,
+        [operands.lengths, operands.reset],
+        masks,
+        [out],
+        kept,
+    )
+    ctx.counts = [len(group) for group in groups]
+    ctx.save_for_backward(*chain.from_iterable(groups))
 
 
 def _differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
     saved = iter(ctx.saved_tensors)
-    states, weights, (lengths, reset), masks, (out,), kept = (list(islice(saved, count)) for count in ctx.counts)
-    first, borders, needs = states[: ctx.first], states[ctx.first :], ctx.needs_input_grad
-    needed = [*needs[: ctx.first], *needs[_NUMBER + 1 : _NUMBER + 1 + len(borders)], *needs[ctx.first]]
-    given = (*first, weights, lengths, reset, masks or None, *ctx.options)
+    groups = (list(islice(saved, count)) for count in ctx.counts)
+    (x,), states, borders, weights, (lengths, reset), masks, (out,), kept = groups
+    operands = _Operands(x, states, weights, lengths, reset, masks or None, *ctx.options)
+    needs, first = ctx.needs_input_grad, 1 + len(states)
+    needed = [*needs[:first], *needs[_NUMBER + 1 : _NUMBER + 1 + len(borders)], *needs[first]]
     if torch.is_grad_enabled():  # create_graph=True
-        found = _differentiable(given, borders, grads[:-1], needed)
+        needed_gradients = _differentiable(operands, borders, grads[:-1], needed)
     else:
-        backward = lstm_backward if _states(given) == 2 else rnn_backward
-        found = backward(*given, out, kept, *grads[:-1], needed, *borders)
-    gradients = iter(found)
-    of_each = [next(gradients) if need else None for need in needed]
-    of_borders, of_weights = of_each[ctx.first : len(states)], of_each[len(states) :]
-    of_options = [None] * len(ctx.options)
-    every = (*of_each[: ctx.first], of_weights, None, None, ctx.of_masks, *of_options, None)
-    return (*every, *(of_borders or [None] * (ctx.first - 1)), None)[: len(needs)]
+        backward = lstm_backward if len(states) == 2 else rnn_backward
+        needed_gradients = backward(*operands.arguments(), out, kept, *grads[:-1], needed, *borders)
+    gradients = iter(needed_gradients)
+    of_leaves = iter([next(gradients) if need else None for need in needed])
+    of_first, of_borders = list(islice(of_leaves, first)), list(islice(of_leaves, len(borders)))
+    of_options = [None] * (len(operands.arguments()) - first - 4)
+    every = (*of_first, [*of_leaves], None, None, ctx.of_masks, *of_options, None)
+    return (*every, *(of_borders or [None] * len(states)), None)[: len(needs)]
 
 
 def _differentiable(
-    given: tuple[Any, ...], borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
+    operands: _Operands, borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
 ) -> list[Tensor | None]:
     """Return the needed gradients, differentiable, through the reference."""
-    first, weights, options = 1 + _states(given), given[1 + _states(given)], given[2 + _states(given) :]
-    count = first + len(borders)
 
-    def refer(*leaves: Tensor) -> tuple[Tensor, ...]:
-        return derivative.run_reference(_call((*leaves[:first], leaves[count:], *options), leaves[first:count]))
+    def refer(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        rest = iter(others)
+        states, of_borders = list(islice(rest, len(operands.states))), list(islice(rest, len(borders)))
+        return derivative.run_reference(_call(operands._replace(x=x, states=states, weights=[*rest]), of_borders))
 
-    leaves = (*given[:first], *borders, *weights)
-    found = derivative.differentiable_gradients(refer, leaves, grads, needed)
-    return [value for value, need in zip(found, needed, strict=True) if need]
+    leaves = (operands.x, *operands.states, *borders, *operands.weights)
+    gradients = derivative.differentiable_gradients(refer, leaves, grads, needed)
+    return [value for value, need in zip(gradients, needed, strict=True) if need]
 
 
 for operator, operator_backward in ((lstm, lstm_backward), (rnn, rnn_backward)):
@@ -214,17 +242,14 @@ for operator, operator_backward in ((lstm, lstm_backward), (rnn, rnn_backward)):
     operator.register_autograd(_differentiate, setup_context=_setup_context)
 
 
-def _call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
+def _call(operands: _Operands, borders: Sequence[Tensor | None]) -> Call:
     """Return the call that an operator's arguments describe."""
-    if _states(given) == 2:
-        x, h0, c0, weights, lengths, reset, masks, bias, bidirectional = given
-        cell = "LSTM"
-    else:
-        x, h0, weights, lengths, reset, masks, bias, bidirectional, cell = given
-        c0 = None
-    H, P, D = (h0 if c0 is None else c0).shape[2], h0.shape[2], 1 + bidirectional
-    sizes = Sizes(x.shape[2], H, h0.shape[0] // D, bias, bidirectional, P if P < H else 0, cell)
-    call = Call(sizes, weights_of_flat(weights, sizes), x, h0, c0, lengths, reset, masks=masks or ())
+    h0, c0, *_ = *operands.states, None
+    H, P, D = operands.states[-1].shape[2], h0.shape[2], 1 + operands.bidirectional
+    layers, projected = h0.shape[0] // D, P if P < H else 0
+    sizes = Sizes(operands.x.shape[2], H, layers, operands.bias, operands.bidirectional, projected, operands.cell)
+    weights = weights_of_flat(operands.weights, sizes)
+    call = Call(sizes, weights, operands.x, h0, c0, operands.lengths, operands.reset, masks=operands.masks or ())
     if all(value is None for value in borders):
         return call
     reset_h, reset_c, *_ = *borders, None
@@ -277,17 +302,15 @@ def _out_shape(call: Call) -> tuple[int, ...]:
     return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
 
 
-def _checked_call(given: Sequence[Any], borders: Sequence[Tensor | None]) -> Call:
+def _checked_call(operands: _Operands, borders: Sequence[Tensor | None]) -> Call:
     """Return the call, checked so that native code can trust it (it checks the weights' shapes itself)."""
-    names = ("x", "h0", "c0")[: 1 + _states(given)]
-    axes = [value.dim() for value in given[: len(names)]]
+    axes = [value.dim() for value in (operands.x, *operands.states)]
     if set(axes) != {3}:
-        operator = "lstm" if len(names) == 3 else "rnn"
-        listed = " and ".join([", ".join(names[:-1]), names[-1]])
+        operator, listed = ("lstm", "x, h0 and c0") if len(axes) == 3 else ("rnn", "x and h0")
         raise ShapeError(f"hiddenstate::{operator}: {listed} must have 3 axes, got {', '.join(map(str, axes))}")
-    call, weights = _call(given, borders), given[len(names)]
+    call, weights = _call(operands, borders), operands.weights
     name, x = _name(call), call.x
-    if len(call.sizes.kind.carried) != len(call.initial) or not kernels.knows(call.sizes.cell):
+    if len(call.sizes.kind.carried) != len(call.initial) or call.sizes.cell not in kernels.CELLS:
         raise ArgumentError(f"hiddenstate::{name} runs cells without a cell state, got {call.sizes.cell}")
     if len(weights) > len(tensors_needing_gradients(call)) or len(call.given_weights) < len(weights):
         raise ArgumentError(f"hiddenstate::{name} got {len(weights)} weights, expected {len(call.given_weights)}")

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
+from hiddenstate.base.torch_internals import FORWARD_LEVEL, STREAM_INTERCEPTORS, interception
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels, native
-from hiddenstate.engine.call import Call, Result
-from hiddenstate.engine.interception import STREAM_INTERCEPTORS, interception, why_not_plain
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.kernels import Kernel, new
 from hiddenstate.errors import ConcurrentUseError
 from hiddenstate.structure.sizes import Sizes
@@ -63,7 +62,7 @@ class PackedLSTM:
         step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
-        step.guard_idle(STREAM_INTERCEPTORS, forward_ad, "_current_level")
+        step.guard_idle(STREAM_INTERCEPTORS, *FORWARD_LEVEL)
         if kernel.element is kernel.real:
             dtype = np.dtype(str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
@@ -96,27 +95,18 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
     types = dict.fromkeys(value.dtype for value in known if value.dtype is not torch.int8)
     if len(types) != 1:
         return f"the weights' types are mixed: {', '.join(map(str, types))}"
-    against = (*map(why_not_plain, known), *map(kernels.why_not_served, types), kernels.why_not_known(sizes.cell))
-    return next((why for why in against if why is not None), None) or interception(autocast=True)
+    return kernels.why_not(sizes.cell, next(iter(types)), known) or interception(autocast=True)
 
 
 @dataclass(eq=False)
 class StreamSteps:
-    """The next ``count`` steps of a stream. Immutable.
+    """The next steps of a stream. Immutable."""
 
-    Args:
-        count: the number of steps, T.
-        hooks: the hooks of the layer, which would not run with packed weights.
-        is_observed: whether edits are in force.
-        pack: returns the packed weights, or None and the reason why they can't be packed.
-        call: makes the call that computes these steps from ``x [T, N, C]`` and a state.
-    """
-
-    count: int
-    hooks: Sequence[dict[int, Any]]
-    is_observed: bool
-    pack: Callable[[], tuple[PackedLSTM | None, str | None]]
-    call: Callable[[Tensor, tuple[Tensor, ...]], Call]
+    count: int  # T
+    hooks: Sequence[dict[int, Any]]  # the hooks of the layer, which would not run with packed weights
+    is_observed: bool  # whether edits are in force
+    pack: Callable[[], tuple[PackedLSTM | None, str | None]]  # returns packed weights, or None and the reason
+    call: Callable[[Tensor, tuple[Tensor, ...]], Call]  # makes the call that computes them from x [T, N, C] and a state
 
     @cached_property
     def packed(self) -> tuple[PackedLSTM | None, str | None]:
@@ -128,19 +118,9 @@ class StreamSteps:
 FEW_STEPS = 4
 
 
-def why_not_few(steps: StreamSteps) -> str | None:
-    """Return the reason if there are too many steps, or None."""
-    return None if steps.count <= FEW_STEPS else f"for more than {FEW_STEPS} steps a call is faster"
-
-
-def why_not(steps: StreamSteps) -> str | None:
-    """Return why steps can't run on packed weights, or None."""
-    return "the layer has forward hooks" if any(steps.hooks) else steps.packed[1]
-
-
-def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> Result:
+def run(steps: StreamSteps, x: Tensor, state: Sequence[Tensor]) -> CallResult:
     """Read ``x [T, N, C]`` on packed weights, and update the states in place."""
     stepper, _ = steps.packed
     assert stepper is not None
     h, *more = state
-    return Result(stepper.run(x, state), h, more[0] if more else None)
+    return CallResult(stepper.run(x, state), h, more[0] if more else None)

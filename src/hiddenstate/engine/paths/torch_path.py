@@ -6,37 +6,29 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.nn.utils._expanded_weights.expanded_weights_impl import ExpandedWeight
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from hiddenstate.base.torch_internals import PerSampleWeight, own_types
 from hiddenstate.base.validation import check_memory
-from hiddenstate.cells.cell import Cell
-from hiddenstate.engine.call import Call, Result
+from hiddenstate.engine.call import Call, CallResult
 from hiddenstate.engine.dropout import packing_order
-from hiddenstate.engine.interception import own_types
 
 
 def why_not(call: Call) -> str | None:
     """Return why torch's kernels can't compute this call, or None."""
     if call.reset is not None:
         return "torch has no reset="
-    why = why_not_function(call.sizes.kind, call.sizes.cell.lower())
-    if why is not None:
-        return why
-    served = torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0)
-    if not served and not (call.x.is_cpu and _are_of_another_class(call)):
-        return f"torch has no correct kernel for this on {call.x.device.type}"
-    return None if _can_pack(call.lengths) else "torch can't pack rows of length 0 (or of unknown length)"
-
-
-def _are_of_another_class(call: Call) -> bool:
-    """Whether weights, such as per-sample weights, belong to a class that may have its own rule for torch.lstm."""
-    return not all(type(weight) in (Tensor, Parameter) for weight in call.given_weights)
-
-
-def why_not_function(kind: Cell, name: str) -> str | None:
-    """Return the reason if torch has no function of this name, or None."""
-    return None if hasattr(torch, name) else f"torch has no {kind.label}"
+    if not hasattr(torch, call.cell.lower()):
+        return f"torch has no {call.sizes.kind.label}"
+    if not torch_serves(call.x.device.type, projects=call.sizes.proj_size > 0, drops=call.dropout > 0):
+        # Weights of another class, such as per-sample weights, may have their own rule for torch's function.
+        are_plain = all(type(weight) in (Tensor, Parameter) for weight in call.given_weights)
+        if are_plain or not call.x.is_cpu:
+            return f"torch has no correct kernel for this on {call.x.device.type}"
+    lengths = call.lengths
+    if lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0):
+        return None
+    return "torch can't pack rows of length 0 (or of unknown length)"
 
 
 def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
@@ -46,49 +38,33 @@ def torch_serves(device: str, *, projects: bool, drops: bool) -> bool:
     return not (projects and device in ("cpu", "mps")) and not (drops and device == "mps")
 
 
-def run(call: Call) -> Result:
+def run(call: Call) -> CallResult:
     """Compute a call with torch."""
     for weight in call.given_weights:
         check_memory(weight, "a weight")
-    per_sample = any(isinstance(weight, ExpandedWeight) for weight in call.given_weights)
+    per_sample = any(isinstance(weight, PerSampleWeight) for weight in call.given_weights)
     if per_sample and torch.is_grad_enabled() and not call.x.requires_grad:
         # For per-sample weights, torch's decomposition looks only at the input to decide whether a gradient is needed.
         call = replace(call, x=call.x.detach().requires_grad_())
-    return _run_padded(call) if call.lengths is None else _run_packed(call)
-
-
-def _can_pack(lengths: Tensor | None) -> bool:
-    """Whether every row is known to have at least one step, as torch's packed sequences require."""
-    return lengths is None or (not lengths.is_meta and len(lengths) > 0 and int(lengths.min()) > 0)
-
-
-def torch_function(call: Call) -> Callable[..., tuple[Tensor, ...]]:
-    """Return torch's function for the call's kind of cell."""
-    function: Callable[..., tuple[Tensor, ...]] = getattr(torch, call.sizes.cell.lower())
-    return function
-
-
-def _result(out: Tensor, h_n: Tensor, c_n: Tensor | None = None) -> Result:
-    return Result(out, h_n, c_n)
-
-
-def _run_padded(call: Call) -> Result:
+    function = getattr(torch, call.cell.lower())
+    if call.lengths is not None:
+        return _run_packed(call, call.lengths, function)
     state = call.sizes.kind.as_given([part.contiguous() for part in call.initial])  # as cuDNN requires
-    return _result(*torch_function(call)(call.x, state, call.given_weights, *_options(call), False))
+    return CallResult(*function(call.x, state, call.given_weights, *_options(call), False))
 
 
-def _run_packed(call: Call) -> Result:
+def _run_packed(call: Call, lengths: Tensor, function: Callable[..., tuple[Tensor, ...]]) -> CallResult:
     """Run ragged rows as a packed sequence, and unpack the result."""
-    assert call.lengths is not None
     order = packing_order(call)
     back = order.argsort()
     with own_types():  # otherwise packing would cast
-        packed = pack_padded_sequence(call.x.index_select(1, order), call.lengths[order].cpu())
+        packed = pack_padded_sequence(call.x.index_select(1, order), lengths[order].cpu())
     state = call.sizes.kind.as_given([part.index_select(1, order) for part in call.initial])
-    data, *states = torch_function(call)(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
+    data, *states = function(packed.data, packed.batch_sizes, state, call.given_weights, *_options(call))
     with own_types():
         out, _ = pad_packed_sequence(PackedSequence(data, packed.batch_sizes), total_length=call.x.shape[0])
-    return _result(out.index_select(1, back), *(state.index_select(1, back) for state in states))
+    h_n, *c_n = (state.index_select(1, back) for state in states)
+    return CallResult(out.index_select(1, back), h_n, c_n[0] if c_n else None)
 
 
 def _options(call: Call) -> tuple[bool, int, float, bool, bool]:

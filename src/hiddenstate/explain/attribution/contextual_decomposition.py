@@ -7,120 +7,115 @@ first. In the products i·g and f·c, every term with a factor from outside the 
 biases belongs to its own step.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.gate_weights import GateWeights, weights_of_gates
-from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.explain.subject.subject import GateWeights, Subject, weights_of_gates
+from hiddenstate.explain.subject.target import BatchRunner, Readout
+from hiddenstate.structure.names import LayerDirection, Place
+
+AT_ONCE = 2**20  # maximum number of units × steps × spans decomposed together
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """States split into two parts, for S spans at once: each ``[T, S, units]``, float64."""
+class Split(NamedTuple):
+    """Values split into two parts, for S spans at once, float64; ``[T, S, units]``, or ``[S, units]`` at one step."""
 
     beta: Tensor
     gamma: Tensor
 
 
-@dataclass
-class _State:
-    """The states passed from step to step, split: ``[S, P]`` and ``[S, H]``."""
+def split_readout(work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Split a linear target by every span, in blocks of spans.
 
-    h: tuple[Tensor, Tensor]
-    c: tuple[Tensor, Tensor]
+    Returns:
+        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
+    """
+    subject = work.subject
+    with torch.no_grad():
+        real = subject.run(keep=[str(place) for place in readout.vectors]).values
+    work.count(subject.T)
+    at_once = max(1, AT_ONCE // (subject.T * subject.sizes.hidden_size))
+    betas, gammas, gap = [], [], 0.0
+    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
+        split = decomposed(subject, within, begins)
+        work.count(subject.T * len(begins))
+        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
+        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
+        for place in readout.vectors:
+            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
+            gap = max(gap, float(missed.abs().max()))
+    return torch.cat(betas), torch.cat(gammas), gap
 
 
-@dataclass(frozen=True, eq=False)
-class _Spans:
-    """S spans: ``inside [T, S]``, the steps in each span; ``initial [S]``, whether it includes the initial state."""
-
-    inside: Tensor
-    initial: Tensor
-    cut: dict[bool, list[bool]] = field(default_factory=dict)
+def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
+    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every cell and hidden state of one row.
-
-    Args:
-        subject: a subject with one row.
-        inside: bool ``[T, S]``, the steps in each span.
-        initial: bool ``[S]``, the spans that include the initial state.
-
-    Returns:
-        The two parts of each c and h, at each step and for each span.
-
-    Raises:
-        ArgumentError: edits are in force; the decomposition does not support them.
-    """
+    """Split every c and h of one row, for S spans: ``inside [T, S]``, the steps; ``initial [S]``, the initial state."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
-    T, sizes = subject.T, subject.sizes
-    cut = {way: borders(subject, torch.arange(T), way).tolist() for way in (False, True)}
-    spans = _Spans(inside[..., None], initial[:, None], cut)
-    x = subject.x[:, :1].detach().cpu().double()
-    given = Split(torch.where(spans.inside, x, 0.0), torch.where(spans.inside, 0.0, x))
-    found: dict[Place, Split] = {}
+    sizes, inside = subject.sizes, inside[..., None]
+    inputs = _parted(subject.x[:, :1].detach().cpu().double(), inside)
+    parts: dict[Place, Split] = {}
     for layer in range(sizes.num_layers):
         sides = []
-        for each in sizes.directions_in(layer):
-            number = sizes.layer_directions.index(each)
-            state = [part[number].detach().cpu().double() for part in subject.initial]
-            h, c = _scan(given, weights_of_gates(subject, *each), spans, each, (state[0], state[1]))
-            found |= {Place(*each, "h"): h, Place(*each, "c"): c}
+        for track in sizes.directions_in(layer):
+            number = sizes.layer_directions.index(track)
+            begin = [_parted(part[number].detach().cpu().double(), initial[:, None]) for part in subject.initial]
+            cut = borders(subject, torch.arange(subject.T), track.reverse).tolist()
+            h, c = _scan(inputs, weights_of_gates(subject, *track), inside, track, cut, *begin)
+            parts |= {Place(*track, "h"): h, Place(*track, "c"): c}
             sides.append(h)
-        given = Split(torch.cat([h.beta for h in sides], -1), torch.cat([h.gamma for h in sides], -1))
-    return found
+        inputs = Split(*(torch.cat(both, -1) for both in zip(*sides, strict=True)))
+    return parts
+
+
+def _parted(values: Tensor, inside: Tensor) -> Split:
+    return Split(torch.where(inside, values, 0.0), torch.where(inside, 0.0, values))
 
 
 def _scan(
-    x: Split, weights: GateWeights, spans: _Spans, layer_direction: LayerDirection, begin: tuple[Tensor, Tensor]
+    x: Split, weights: GateWeights, inside: Tensor, track: LayerDirection, cut: list[bool], h: Split, c: Split
 ) -> tuple[Split, Split]:
-    """Run one layer and direction on split inputs; return h and c, split."""
-    from_x = Split(x.beta @ weights.W.T, x.gamma @ weights.W.T)
-    state = _State(*((torch.where(spans.initial, s, 0.0), torch.where(spans.initial, 0.0, s)) for s in begin))
-    h: dict[int, tuple[Tensor, Tensor]] = {}
-    c: dict[int, tuple[Tensor, Tensor]] = {}
-    for t in layer_direction.order(len(x.beta)):
-        if spans.cut[layer_direction.reverse][t]:
-            h_none, c_none = torch.zeros_like(state.h[0]), torch.zeros_like(state.c[0])
-            state = _State((h_none, h_none), (c_none, c_none))
-        z = tuple(
-            parts[t] + part @ weights.U.T for parts, part in zip((from_x.beta, from_x.gamma), state.h, strict=True)
-        )
-        state = _step((z[0], z[1]), weights, state, spans.inside[t])
-        h[t], c[t] = state.h, state.c
-    return _stacked(h), _stacked(c)
+    """Run one layer and direction on split inputs, from split states; return h and c at each step, split."""
+    from_x = Split(*(part @ weights.W.T for part in x))
+    states: dict[int, tuple[Split, Split]] = {}
+    for t in track.order(len(x.beta)):
+        if cut[t]:
+            h, c = (Split(*map(torch.zeros_like, state)) for state in (h, c))
+        z = Split(*(parts[t] + part @ weights.U.T for parts, part in zip(from_x, h, strict=True)))
+        h, c = states[t] = _step(z, weights, c, inside[t])
+    steps = [states[t] for t in range(len(states))]
+    return _stacked(h for h, _ in steps), _stacked(c for _, c in steps)
 
 
-def _step(z: tuple[Tensor, Tensor], weights: GateWeights, state: _State, inside: Tensor) -> _State:
-    """One time step on split pre-activations ``[S, 4H]``; ``inside [S, 1]``."""
-    parts = zip(CELL.gates, *(each.chunk(len(CELL.gates), -1) for each in (*z, weights.b)), strict=True)
-    by_gate = {gate.name: _three(beta, gamma, bias, gate) for gate, beta, gamma, bias in parts}
+def _stacked(steps: Iterable[Split]) -> Split:
+    return Split(*map(torch.stack, zip(*steps, strict=True)))
+
+
+def _step(z: Split, weights: GateWeights, c: Split, inside: Tensor) -> tuple[Split, Split]:
+    """One time step on split pre-activations ``[S, 4H]``; ``inside [S, 1]``; return h and c."""
+    parts = zip(CELL.gates, *(tensor.chunk(len(CELL.gates), -1) for tensor in (*z, weights.b)), strict=True)
+    by_gate = {gate.name: _activated(beta, gamma, bias, gate) for gate, beta, gamma, bias in parts}
     i, f, g, o = by_gate["i"], by_gate["f"], by_gate["g"], by_gate["o"]
     both = i.bias * g.bias
     write = i.beta * (g.beta + g.bias) + i.bias * g.beta + torch.where(inside, both, 0.0)
     rest = i.gamma * (g.beta + g.gamma + g.bias) + (i.beta + i.bias) * g.gamma + torch.where(inside, 0.0, both)
-    c_beta, c_gamma = state.c
-    new_beta = (f.beta + f.bias) * c_beta + write
-    new_gamma = (f.beta + f.gamma + f.bias) * c_gamma + f.gamma * c_beta + rest
-    shown = (o.total * part for part in _two(new_beta, new_gamma))
-    h = tuple(part if weights.projection is None else part @ weights.projection.T for part in shown)
-    return _State((h[0], h[1]), (new_beta, new_gamma))
+    new = Split((f.beta + f.bias) * c.beta + write, (f.beta + f.gamma + f.bias) * c.gamma + f.gamma * c.beta + rest)
+    shown = (o.total * part for part in _tanh(new))
+    return Split(*(part if weights.projection is None else part @ weights.projection.T for part in shown)), new
 
 
-@dataclass(frozen=True, eq=False)
-class _Three:
-    """An activation as a sum of three parts."""
+class _Activation(NamedTuple):
+    """A gate as a sum of three parts."""
 
     beta: Tensor
     gamma: Tensor
@@ -128,20 +123,15 @@ class _Three:
     total: Tensor
 
 
-def _three(beta: Tensor, gamma: Tensor, bias: Tensor, act: Callable[[Tensor], Tensor]) -> _Three:
+def _activated(beta: Tensor, gamma: Tensor, bias: Tensor, act: Callable[[Tensor], Tensor]) -> _Activation:
     """Split ``act(beta + gamma + bias)``: the bias first, then the mean of both orders of the others."""
     alone, whole = act(bias), act(beta + gamma + bias)
     with_beta, with_gamma = act(beta + bias), act(gamma + bias)
     beta_part, gamma_part = with_beta - alone + whole - with_gamma, with_gamma - alone + whole - with_beta
-    return _Three(beta_part / 2, gamma_part / 2, alone, whole)
+    return _Activation(beta_part / 2, gamma_part / 2, alone, whole)
 
 
-def _two(beta: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
+def _tanh(c: Split) -> Split:
     """Split ``tanh(beta + gamma)``: the mean of both orders."""
-    whole, first, second = torch.tanh(beta + gamma), torch.tanh(beta), torch.tanh(gamma)
-    return (first + whole - second) / 2, (second + whole - first) / 2
-
-
-def _stacked(parts: dict[int, tuple[Tensor, Tensor]]) -> Split:
-    steps = range(len(parts))
-    return Split(torch.stack([parts[t][0] for t in steps]), torch.stack([parts[t][1] for t in steps]))
+    whole, first, second = torch.tanh(c.beta + c.gamma), torch.tanh(c.beta), torch.tanh(c.gamma)
+    return Split((first + whole - second) / 2, (second + whole - first) / 2)

@@ -13,33 +13,24 @@ import torch
 from torch import Tensor
 
 from hiddenstate.cells.cell import Cell, MemorySplit, secant
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.ledger.cell_decomposition import borders
-from hiddenstate.explain.subject.gate_weights import weights_of_gates
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.ledger.cell_decomposition import before_each_step, borders, row_values
+from hiddenstate.explain.subject.subject import Subject, weights_of_gates
 from hiddenstate.explain.subject.target import Readout
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.layer_direction import LayerDirection
-from hiddenstate.structure.names import Place
+from hiddenstate.structure.names import LayerDirection, Place
 from hiddenstate.tracing.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenParts:
-    """The parts of a linear target; float64.
+    """The parts of a linear target; float64."""
 
-    Attributes:
-        x: ``[T, C]``, the contribution of each input feature.
-        biases: for each layer and direction (``l0``), the part of the candidate's biases, ``[T]``.
-        initial: ``[L*D]``, the parts of the initial states.
-        bias: the head's bias.
-        cells: for each layer and direction, the derivative of the target with respect to its memory, ``[T, H]``.
-    """
-
-    x: Tensor
-    biases: dict[str, Tensor]
-    initial: Tensor
-    bias: float
+    x: Tensor  # [T, C], the contribution of each input feature
+    biases: dict[str, Tensor]  # for each layer and direction (l0), the part of the candidate's biases, [T]
+    initial: Tensor  # [L*D], the parts of the initial states
+    bias: float  # the head's bias
+    # for each layer and direction, the derivative of the target with respect to its memory, [T, H]
     cells: dict[str, Tensor]
 
 
@@ -82,11 +73,7 @@ class FrozenLayer:
 
 
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
-    """Split a linear target of one row into its parts.
-
-    Raises:
-        ArgumentError: edits are in force; the linear map does not include them.
-    """
+    """Split a linear target of one row into its parts."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
     sizes = subject.sizes
@@ -99,16 +86,16 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
     for layer in reversed(range(sizes.num_layers)):
         inputs = _inputs(subject, trace, layer)
         slopes = torch.zeros_like(inputs)
-        for each in sizes.directions_in(layer):
-            part = frozen_layer(subject, trace, each)
-            slope, bias, initial[sizes.layer_directions.index(each)], cell = _through(
+        for track in sizes.directions_in(layer):
+            part = frozen_layer(subject, trace, track)
+            slope, bias, initial[sizes.layer_directions.index(track)], cell = _through(
                 subject, part, seeds, reads, readout.t
             )
             slopes += slope
-            biases[each.name], cells[each.name] = bias, cell
+            biases[track.name], cells[track.name] = bias, cell
         if layer:
             sides = slopes.split(sizes.output_size, dim=-1)
-            seeds |= {each.name: seed for each, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
+            seeds |= {track.name: seed for track, seed in zip(sizes.directions_in(layer - 1), sides, strict=True)}
         else:
             x = slopes * inputs
     return FrozenParts(x, biases, initial, readout.bias, cells)
@@ -153,25 +140,21 @@ def _inputs(subject: Subject, trace: Trace, layer: int) -> Tensor:
     """Return the input of a layer, ``[T, C]``."""
     if layer == 0:
         return subject.x[:, 0].detach().cpu().double()
-    return torch.cat([_values(trace, each, "h") for each in subject.sizes.directions_in(layer - 1)], dim=-1)
-
-
-def _values(trace: Trace, layer_direction: LayerDirection, quantity: str) -> Tensor:
-    return trace.values[f"{layer_direction.name}.{quantity}"][:, 0].detach().cpu().double()
+    return torch.cat(
+        [row_values(trace, Place(*track, "h")) for track in subject.sizes.directions_in(layer - 1)], dim=-1
+    )
 
 
 def frozen_layer(subject: Subject, trace: Trace, layer_direction: LayerDirection) -> FrozenLayer:
     """Convert the record of one layer and direction of a run to a common form."""
     kind = subject.sizes.kind
-    values = {q: _values(trace, layer_direction, q) for q in kind.quantities}
+    values = {q: row_values(trace, Place(*layer_direction, q)) for q in kind.quantities}
     layer, reverse = layer_direction
     number = subject.sizes.layer_directions.index(layer_direction)
-    cut = borders(subject, torch.arange(subject.T), reverse)
-    before = {}
-    for quantity, state in zip(kind.carried, kind.parts_of(subject.initial), strict=True):
-        begin = state[number].detach().cpu().double()
-        shifted = (values[quantity][1:], begin) if reverse else (begin, values[quantity][:-1])
-        before[quantity] = torch.where(cut[:, None], 0.0, torch.cat(shifted))
+    before = {
+        quantity: before_each_step(subject, layer_direction, values[quantity], state[number].detach().cpu().double())
+        for quantity, state in zip(kind.carried, kind.parts_of(subject.initial), strict=True)
+    }
     weights = weights_of_gates(subject, layer, reverse)
     rows = kind.rows(kind.candidate, subject.sizes.hidden_size)
     scale = kind.gate_by_name[kind.candidate].scale

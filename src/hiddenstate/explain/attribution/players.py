@@ -1,4 +1,4 @@
-"""`Players`: the parts of an input that are kept or replaced: steps, spans of steps, perhaps the initial state."""
+"""`Players`: the steps or spans of steps of an input, kept or replaced by a baseline; the target with some replaced."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +8,48 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import AnyState
+from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
 from hiddenstate.cells.cell import Cell
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.target import BatchRunner
 
+Baseline = str | Tensor
 Spans = Sequence[tuple[int, int]]
+
+
+def resolve_baselines(subject: Subject, baseline: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
+    """Return the baselines ``[T, C]`` of a single-row subject, by name."""
+    asked = subject.baseline if baseline is None else baseline
+    several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]
+    if not several:
+        raise ArgumentError("baseline= is empty: name one, such as 'zero'")
+    baselines: dict[str, Tensor] = {}
+    for number, choice in enumerate(several):
+        name = choice if isinstance(choice, str) else "given" if len(several) == 1 else f"given {number}"
+        baselines[name] = _baseline(subject, choice)
+    return baselines
+
+
+def _baseline(subject: Subject, baseline: Baseline) -> Tensor:
+    x = subject.x[:, 0]
+    if isinstance(baseline, str):
+        if baseline == "zero":
+            return torch.zeros_like(x)
+        if baseline not in subject.vectors:
+            known = " ".join(["zero", *subject.vectors])
+            raise ArgumentError(
+                f"there is no baseline {baseline!r} here; choose {known}, or give a tensor [C] or [T, C]"
+            )
+        return subject.vectors[baseline]().detach().to(x).expand_as(x)
+    if not isinstance(baseline, Tensor):
+        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
+    if baseline.shape not in (x.shape, x.shape[1:]):
+        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(baseline.shape)}")
+    check_plain_tensor(baseline, "baseline")
+    check_memory(baseline, "baseline")
+    return baseline.detach().to(x).expand_as(x)
 
 
 class Player(NamedTuple):
@@ -32,24 +67,16 @@ class Player(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Players:
-    """P players in an input of one row, and their replacements.
+    """P players in an input of one row, and their replacements."""
 
-    Attributes:
-        every: the players, in time order.
-        owner: ``[T]``, the index of the player that each step belongs to; -1 for steps of no player, which stay.
-        x: ``[T, C]``, the input.
-        base: ``[T, C]``, the baseline; equal to the input at steps of no player.
-        state: the tensors of the initial state of one row; ``zero`` replaces them if it is a player.
-        kind: the kind of cell.
-    """
-
-    every: tuple[Player, ...]
+    every: tuple[Player, ...]  # the players, in time order
+    # [T], the index of the player that each step belongs to; -1 for steps of no player, which stay
     owner: tuple[int, ...]
-    x: Tensor
-    base: Tensor
-    state: tuple[Tensor, ...]
+    x: Tensor  # [T, C], the input
+    base: Tensor  # [T, C], the baseline; equal to the input at steps of no player
+    state: tuple[Tensor, ...]  # the tensors of the initial state of one row; zero replaces them if it is a player
     zero: tuple[Tensor, ...]
-    kind: Cell
+    kind: Cell  # the kind of cell
 
     def __len__(self) -> int:
         return len(self.every)
@@ -88,19 +115,7 @@ class Players:
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
-    """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state.
-
-    Args:
-        subject: a subject with one row.
-        base: ``[T, C]``, the baseline.
-        spans: pairs ``(start, stop)``, stop excluded; None makes every step a player.
-        state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
-
-    Raises:
-        ArgumentError: spans overlap or are empty, or ``state`` is unknown.
-        ArgumentTypeError: spans are not pairs of numbers.
-        IndexRangeError: a span extends beyond the input.
-    """
+    """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state."""
     if state not in ("baseline", "player"):
         raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
     checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
@@ -134,3 +149,11 @@ def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:
         if start < stop:
             raise ArgumentError(f"spans overlap at step {start}: each step can be in one span")
     return pairs
+
+
+def masked_targets(work: BatchRunner, players: Players, present: Tensor) -> Tensor:
+    """Return the target ``[R]`` of rows with some players present, bool ``[R, P]``; float64 on the CPU."""
+    work.expect(len(present) * work.subject.T)
+    with torch.no_grad():
+        blocks = present.split(work.rows_at_once)
+        return torch.cat([work.values(players.inputs(rows), players.states(rows)).double().cpu() for rows in blocks])

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +11,8 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.players import Player
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, definite, number, sentence, table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, sum_line
+from hiddenstate.structure.tables import table
 
 # A part and its occlusion, each relative to the largest, disagree if both exceed this with opposite signs ...
 OPPOSED = 0.1
@@ -68,6 +66,15 @@ class Parts:
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class MethodResult(Parts):
+    """The result of a method for one baseline, without the axis of baselines."""
+
+    whole: float  # the target with all players present
+    none: float  # the target with all players replaced
+    occlusion: Tensor | None = None  # [P], what the target loses when one player is replaced; None if not requested
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Attribution(Parts, Explanation):
     """The contribution of each word (or span of words) to a target. Returned by `attribute`.
 
@@ -86,7 +93,11 @@ class Attribution(Parts, Explanation):
         cost: row-steps that were run.
     """
 
-    kind: ClassVar[str] = "attribution"
+    kind = "attribution"
+    _saved = (
+        "method target value words parts residual rest gamma alone interaction error exact points players baselines "
+        "references occlusion cost disagreements"
+    )
 
     method: str
     target: str
@@ -119,7 +130,7 @@ class Attribution(Parts, Explanation):
 
     def rows(self) -> list[Row]:
         """Return one row for each player and baseline."""
-        found: list[Row] = []
+        rows: list[Row] = []
         marked = self.disagreements
         for b, baseline in enumerate(self.baselines):
             for p, player in enumerate(self.players):
@@ -131,14 +142,8 @@ class Attribution(Parts, Explanation):
                         row[name] = float(values[b, p])
                 if self.gamma is not None:
                     row["gamma"] = float(self.gamma[p])
-                found.append(row | {"disagrees": p in marked})
-        return found
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        first = {name: getattr(self, name) for name in ("method", "target", "value", "words")}
-        players = [player._asdict() for player in self.players]
-        return {**first, **vars(self), "players": players, "disagreements": self.disagreements}
+                rows.append(row | {"disagrees": p in marked})
+        return rows
 
     def between(self, first: int, second: int) -> float:
         """Return the joint effect of two players beyond their separate effects, for the first baseline.
@@ -163,7 +168,7 @@ class Attribution(Parts, Explanation):
     def __str__(self) -> str:
         return _text(self)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw parts and occlusion as bars above the words."""
         from hiddenstate.explain.result.pictures import bars
 
@@ -206,12 +211,12 @@ def _leaders(result: Attribution) -> list[str]:
         "for it": [p for p in large if parts[p] > 0],
         "against it": [p for p in large if parts[p] < 0],
     }
-    said = [
+    sentences = [
         f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
         for way, chosen in ways.items()
         if chosen
     ]
-    return [sentence(" ".join(said))] if said else []
+    return [sentence(" ".join(sentences))] if sentences else []
 
 
 def _named(player: Player) -> str:
@@ -219,12 +224,12 @@ def _named(player: Player) -> str:
 
 
 def _how(result: Attribution) -> list[str]:
-    said = TITLES[result.method]
+    title = TITLES[result.method]
     if result.method == "integrated_gradients":
-        said += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
+        title += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
     if result.method == "shapley":
-        said += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
-    lines = [sentence(said)]
+        title += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+    lines = [sentence(title)]
     beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
     if beside:
         lines.append(f"occlusion: {OCCLUSION}")
@@ -275,8 +280,7 @@ def _sum(result: Attribution, b: int) -> str:
     if result.method == "frozen":
         biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
         others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
-        terms = "".join(f", {name} {number(part)}" for name, part in ({OF_BIASES: biases} | others).items())
-        return sentence(f"parts {number(total)}{terms} make {value}; rounding leaves {abs(result.residual):.0e}.")
+        return sum_line({"parts": total, OF_BIASES: biases, **others}, value, result.residual)
     if result.method == "cd":
         bias = result.rest.get("the head's bias", 0.0)
         return sentence(

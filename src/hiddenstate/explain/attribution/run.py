@@ -1,54 +1,52 @@
-"""`attribute`: how much each word contributes to a target."""
+"""`attribute`: how much each word contributes to a target, by any method."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution.baselines import Baseline, resolve_baselines
-from hiddenstate.explain.attribution.contextual_decomposition import decomposed
+from hiddenstate.explain.attribution.contextual_decomposition import split_readout
 from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.attribution.gradients import gradient_parts, integrated
-from hiddenstate.explain.attribution.occlusion import Occluded, masked_targets, occluded
-from hiddenstate.explain.attribution.players import Players, Spans, make_players
-from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, Parts, stacked
+from hiddenstate.explain.attribution.players import (
+    Baseline,
+    Players,
+    Spans,
+    make_players,
+    masked_targets,
+    resolve_baselines,
+)
+from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, MethodResult, stacked
 from hiddenstate.explain.attribution.shapley import shapley
-from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.explain.subject.bounds import check_row_steps
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject
-from hiddenstate.explain.subject.subject import check_cell
-from hiddenstate.explain.subject.target import Readout
-from hiddenstate.structure.names import Place
+from hiddenstate.explain.subject.subject import check_cell, check_row_steps
+from hiddenstate.explain.subject.target import BatchRunner, TargetLike, resolve_row, resolve_target
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
+FIRST_POINTS = 16
+MOST_POINTS = 1024
+SHARE = 1e-3  # maximum error of the sum, as a share of the difference
+LEAST = 0.1  # smaller differences count as this large
+GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative to a plain run
 MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
-CD_NUMBERS = 2**20  # maximum number of units × steps × spans decomposed at once
 
 
-@dataclass(frozen=True, eq=False)
-class Options:
-    """How to attribute; see `attribute`."""
+class AttributionOptions(NamedTuple):
+    """How to attribute; see `attribute`. ``pairs``: whether interactions of two players are also computed."""
 
     points: int | None
     samples: int
     seed: int
     pairs: bool
     occlusion: bool
-
-
-@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Found(Parts):
-    """The result of a method for one baseline, and the occlusion for comparison."""
-
-    occluded: Occluded
 
 
 def attribute(
@@ -101,8 +99,7 @@ def attribute(
         samples: the number of orders to draw, if Shapley values are sampled.
         seed: the seed of the draw.
         occlusion: whether to also compute occlusion, and mark where the method disagrees with it.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the row-steps done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
         options: the options of `hiddenstate.explain.subject`.
 
     Returns:
@@ -124,171 +121,198 @@ def attribute(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     check_progress(progress)
-    found = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
+    row_subject = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     if spans is None and (occlusion or method in ("occlusion", "shapley")):
         # Each step is replaced in a run of its own, which may share the steps before it with others.
         check_row_steps(
-            found.T * (found.T + 1) // 2, f"give fewer than T = {found.T:,} steps, or join steps with spans="
+            row_subject.T * (row_subject.T + 1) // 2,
+            f"give fewer than T = {row_subject.T:,} steps, or join steps with spans=",
         )
-    target = resolve_target(of, found)
+    target = resolve_target(of, row_subject)
     if method in ("frozen", "cd"):
         target.linear(method)
     if method == "cd":
         why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
-        check_cell(found, "method='cd'", ("LSTM",), why)
-    chosen = Options(points, samples, seed, spans is not None, occlusion or method == "occlusion")
-    bases = resolve_baselines(found, baseline)
-    every = [make_players(found, base, spans, state) for base in bases.values()]
+        check_cell(row_subject, "method='cd'", ("LSTM",), why)
+    chosen = AttributionOptions(points, samples, seed, spans is not None, occlusion or method == "occlusion")
+    bases = resolve_baselines(row_subject, baseline)
+    every = [make_players(row_subject, base, spans, state) for base in bases.values()]
     with reporting(progress) as report:
-        work = BatchRunner(found, target, report)
-        each = [METHODS[method](work, players, chosen) for players in every]
-    return _result(work, method, tuple(bases), every[0], each, chosen)
+        work = BatchRunner(row_subject, target, report)
+        values = [METHODS[method](work, players, chosen) for players in every]
+    return _result(work, method, tuple(bases), every[0], values)
 
 
 def _result(
-    work: BatchRunner, method: str, names: tuple[str, ...], players: Players, each: Sequence[Found], options: Options
+    work: BatchRunner,
+    method: str,
+    names: tuple[str, ...],
+    players: Players,
+    by_baseline: Sequence[MethodResult],
 ) -> Attribution:
-    first = each[0]
-    gone = [one.occluded for one in each]
+    first = by_baseline[0]
     return Attribution(
         method=method,
         target=work.target.name,
-        value=first.occluded.whole,
+        value=first.whole,
         words=work.subject.words(),
         players=players.every,
         baselines=names,
-        references=torch.tensor([one.none for one in gone], dtype=torch.float64),
-        parts=torch.stack([one.parts for one in each]),
-        occlusion=torch.stack([one.parts for one in gone]) if options.occlusion else None,
-        residual=max((one.residual for one in each), key=abs),
+        references=torch.tensor([values.none for values in by_baseline], dtype=torch.float64),
+        parts=torch.stack([values.parts for values in by_baseline]),
+        occlusion=stacked([values.occlusion for values in by_baseline]),
+        residual=max((values.residual for values in by_baseline), key=abs),
         cost=work.cost,
         rest=first.rest,
         gamma=first.gamma,
-        alone=stacked([one.alone for one in each]),
-        interaction=stacked([one.interaction for one in each]),
-        error=stacked([one.error for one in each]),
-        exact=all(one.exact for one in each),
-        points=max(one.points for one in each),
+        alone=stacked([values.alone for values in by_baseline]),
+        interaction=stacked([values.interaction for values in by_baseline]),
+        error=stacked([values.error for values in by_baseline]),
+        exact=all(values.exact for values in by_baseline),
+        points=max(values.points for values in by_baseline),
     )
 
 
-def _shapley(work: BatchRunner, players: Players, options: Options) -> Found:
+def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     values = shapley(work, players, samples=options.samples, seed=options.seed, pairs=options.pairs)
-    gone = _beside(work, players, options, values.whole, values.none)
-    residual = values.whole - values.none - float(values.parts.sum())
-    alone = values.alone if options.pairs else None
-    return Found(
-        parts=values.parts,
-        residual=residual,
-        occluded=gone,
-        alone=alone,
-        interaction=values.interaction,
-        error=values.error,
-        exact=values.exact,
-    )
+    if not options.occlusion:
+        return values
+    ends = _occluded(work, players)
+    return replace(values, whole=ends.whole, none=ends.none, occlusion=ends.occlusion)
 
 
-def _integrated(work: BatchRunner, players: Players, options: Options) -> Found:
-    gone = _beside(work, players, options)
-    integral = integrated(work, players, gone.whole - gone.none, options.points)
-    return Found(
-        parts=integral.parts,
-        residual=integral.missing,
-        occluded=gone,
-        exact=integral.converged,
-        points=integral.points,
-    )
+def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
+
+    Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
+    ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
+    """
+    ends = _ends(work, players, options)
+    difference = ends.whole - ends.none
+    bound = SHARE * max(abs(difference), LEAST)
+    count = options.points or FIRST_POINTS
+    while True:
+        nodes, weights = np.polynomial.legendre.leggauss(count)
+        parts = _along(work, players, (nodes + 1) / 2, weights / 2)
+        missing = difference - float(parts.sum())
+        converged = abs(missing) <= bound
+        if converged or options.points is not None or count >= MOST_POINTS:
+            return replace(ends, parts=parts, residual=missing, exact=converged, points=count)
+        count *= 2
 
 
-def _gradient(work: BatchRunner, players: Players, options: Options) -> Found:
-    gone = _beside(work, players, options)
-    parts = gradient_parts(work, players)
-    return Found(parts=parts, residual=gone.whole - gone.none - float(parts.sum()), occluded=gone)
+def _gradient(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    ends = _ends(work, players, options)
+    parts = _along(work, players, np.array([1.0]), np.array([1.0]))
+    return replace(ends, parts=parts, residual=ends.whole - ends.none - float(parts.sum()))
 
 
-def _occlusion(work: BatchRunner, players: Players, options: Options) -> Found:
-    gone = occluded(work, players, pairs=options.pairs)
-    residual = gone.whole - gone.none - float(gone.parts.sum())
-    return Found(parts=gone.parts, residual=residual, occluded=gone, alone=gone.alone, interaction=gone.interaction)
+@torch.inference_mode(False)
+def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
+    """Sum the weighted gradients at points along the line, times the difference; float64 ``[P]``."""
+    x, base = players.x, players.base
+    work.expect(len(alphas) * work.subject.T)
+    total = torch.zeros(x.shape, dtype=torch.float64)
+    of_state = 0.0
+    at_once = max(1, work.rows_at_once // GRADIENT_COST)
+    for k in range(0, len(alphas), at_once):
+        alpha = torch.as_tensor(alphas[k : k + at_once]).to(x)
+        weight = torch.as_tensor(weights[k : k + at_once]).to(x.device, torch.float64)
+        rows = (base[:, None] + alpha[:, None] * (x - base)[:, None]).detach().requires_grad_()
+        state = _state_along(players, alpha)
+        with torch.enable_grad():
+            value = work.values(rows, players.as_given(state)).sum()
+            slopes = torch.autograd.grad(value, (rows, *state), allow_unused=True, materialize_grads=True)
+        total += torch.einsum("r,trc->tc", weight, slopes[0].double()).cpu()
+        for slope, part, zero in zip(slopes[1:], players.state, players.zero, strict=True):
+            of_state += float(torch.einsum("r,lru,lu->", weight, slope.double(), (part - zero)[:, 0].double()))
+    by_step = (total * (x - base).double().cpu()).sum(-1)
+    return players.sums(by_step, of_state)
 
 
-def _beside(
-    work: BatchRunner, players: Players, options: Options, whole: float | None = None, none: float | None = None
-) -> Occluded:
-    """Compute occlusion for comparison; without it, only the target and its value with every player replaced."""
+def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
+    """The initial states of the rows: scaled up from zero if the initial state is a player."""
+    R = len(alpha)
+    if not players.has_state:
+        return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
+    pairs = zip(players.state, players.zero, strict=True)
+    return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
+
+
+def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    return _occluded(work, players, pairs=options.pairs)
+
+
+def _ends(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    """Run the target with every player present and with every player replaced; with occlusion, if it is requested."""
     if options.occlusion:
-        return occluded(work, players)
-    if whole is None or none is None:
-        present = torch.tensor([[True], [False]]).expand(2, len(players))
-        whole, none = masked_targets(work, players, present).tolist()
-    return Occluded(whole, none, torch.empty(0, dtype=torch.float64))
+        return _occluded(work, players)
+    whole, none = masked_targets(work, players, torch.tensor([[True], [False]]).expand(2, len(players))).tolist()
+    return MethodResult(parts=torch.empty(0), residual=0.0, whole=whole, none=none)
 
 
-def _frozen(work: BatchRunner, players: Players, options: Options) -> Found:
-    gone = _beside(work, players, options)
+def _occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> MethodResult:
+    """Replace each player in a row of one batch; with ``pairs``, also all but one, and every two."""
+    P = len(players)
+    work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))
+    everyone = torch.ones(1, P, dtype=torch.bool)
+    single = ~torch.eye(P, dtype=torch.bool)
+    couples: Sequence[tuple[int, int]] = list(combinations(range(P), 2)) if pairs else []
+    rows = [everyone, ~everyone, single, *([~single] if pairs else [])]
+    if couples:
+        both = torch.ones(len(couples), P, dtype=torch.bool)
+        for row, couple in zip(both, couples, strict=True):
+            row[list(couple)] = False
+        rows.append(both)
+    value = masked_targets(work, players, torch.cat(rows))
+    whole, none, without = float(value[0]), float(value[1]), value[2 : 2 + P]
+    parts = whole - without
+    residual = whole - none - float(parts.sum())
+    result = MethodResult(parts=parts, residual=residual, whole=whole, none=none, occlusion=parts)
+    if not pairs:
+        return result
+    interaction = torch.zeros(P, P, dtype=torch.float64)
+    for (a, b), both_gone in zip(couples, value[2 + 2 * P :], strict=True):
+        interaction[a, b] = interaction[b, a] = whole - without[a] - without[b] + both_gone
+    return replace(result, alone=value[2 + P : 2 + 2 * P] - none, interaction=interaction)
+
+
+def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    ends = _ends(work, players, options)
     with torch.no_grad():
         trace = work.subject.trace()
     work.count(work.subject.T)
-    found = frozen_parts(work.subject, trace, work.target.linear("frozen"))
-    by_step = found.x.sum(-1)
-    parts = players.sums(by_step, float(found.initial.sum()))
-    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in found.biases.items()}
+    split = frozen_parts(work.subject, trace, work.target.linear("frozen"))
+    by_step = split.x.sum(-1)
+    parts = players.sums(by_step, float(split.initial.sum()))
+    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in split.biases.items()}
     if not players.has_state:
-        rest["initial state"] = float(found.initial.sum())
+        rest["initial state"] = float(split.initial.sum())
     if -1 in players.owner:
         rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
-    rest["the head's bias"] = found.bias
-    residual = gone.whole - float(parts.sum()) - sum(rest.values())
-    return Found(parts=parts, residual=residual, occluded=gone, rest=rest)
+    rest["the head's bias"] = split.bias
+    residual = ends.whole - float(parts.sum()) - sum(rest.values())
+    return replace(ends, parts=parts, residual=residual, rest=rest)
 
 
-def _cd(work: BatchRunner, players: Players, options: Options) -> Found:
-    gone = _beside(work, players, options)
+def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    ends = _ends(work, players, options)
     readout, P = work.target.linear("cd"), len(players)
     work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
     pairs = list(combinations(range(P), 2)) if options.pairs else []
     members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
     inside = torch.tensor([[owner in group for group in members] for owner in players.owner])
     initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
-    beta, gamma, residual = _split_readout(work, readout, inside, initial)
+    beta, gamma, residual = split_readout(work, readout, inside, initial)
     interaction = torch.zeros(P, P, dtype=torch.float64)
     for k, (p, q) in enumerate(pairs):
         interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
     rest = {"the head's bias": readout.bias}
     together = interaction if options.pairs else None
-    return Found(parts=beta[:P], residual=residual, occluded=gone, rest=rest, gamma=gamma[:P], interaction=together)
+    return replace(ends, parts=beta[:P], residual=residual, rest=rest, gamma=gamma[:P], interaction=together)
 
 
-def _split_readout(
-    work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor
-) -> tuple[Tensor, Tensor, float]:
-    """Split a linear target by every span, in blocks of spans.
-
-    Returns:
-        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
-    """
-    subject = work.subject
-    with torch.no_grad():
-        real = subject.run(keep=[str(place) for place in readout.vectors]).values
-    work.count(subject.T)
-    at_once = max(1, CD_NUMBERS // (subject.T * subject.sizes.hidden_size))
-    betas, gammas, gap = [], [], 0.0
-    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
-        split = decomposed(subject, within, begins)
-        work.count(subject.T * len(begins))
-        betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
-        gammas.append(_read(readout, {place: split[place].gamma for place in readout.vectors}))
-        for place in readout.vectors:
-            missed = real[str(place)].double().cpu() - split[place].beta - split[place].gamma
-            gap = max(gap, float(missed.abs().max()))
-    return torch.cat(betas), torch.cat(gammas), gap
-
-
-def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
-    return torch.stack([parts[place][readout.t] @ vector for place, vector in readout.vectors.items()]).sum(0)
-
-
-METHODS: dict[str, Callable[[BatchRunner, Players, Options], Found]] = {
+METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodResult]] = {
     "shapley": _shapley,
     "integrated_gradients": _integrated,
     "frozen": _frozen,

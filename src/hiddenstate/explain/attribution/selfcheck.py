@@ -1,8 +1,9 @@
 """`selfcheck`: scores any attribution method on networks whose true attribution is known."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +16,13 @@ from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ledger
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, share, table
-from hiddenstate.explain.subject.bounds import check_row_steps
+from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
+from hiddenstate.explain.subject.subject import check_row_steps
 from hiddenstate.plant.expected import EXPECTED, Expectation, Verdict, garden
 from hiddenstate.plant.planted import Plant
 from hiddenstate.structure.addresses import Address, parse_address
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hiddenstate.structure.tables import table
 
 Method = Callable[[Any, Tensor, str], Tensor | Sequence[float]]  # takes a layer, an input and a target
 
@@ -73,6 +72,7 @@ class SelfCheck(Explanation):
     cost: int
 
     kind = "selfcheck"
+    _saved = "plants=rows inputs residual cost"
 
     @property
     def verdicts(self) -> Mapping[str, Verdict]:
@@ -83,35 +83,32 @@ class SelfCheck(Explanation):
         """Return one row per plant."""
         return [asdict(score) for score in self.scores]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {"plants": self.rows(), "inputs": self.inputs, "residual": self.residual, "cost": self.cost}
-
     def __str__(self) -> str:
         rows = [
-            [one.plant, one.verdict, f"{one.agreement:.3f}", share(max(one.agreement, 0.0)), f"{one.amount:.3f}"]
-            for one in self.scores
+            [name, verdict, f"{agreement:.3f}", share(max(agreement, 0.0)), f"{amount:.3f}"]
+            for name, agreement, amount, verdict, *_ in map(astuple, self.scores)
         ]
-        told = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
-        told.append(
+        lines = [table(["plant", "verdict", "agreement", "", "amount"], rows, "llrlr")]
+        lines.append(
             sentence(
                 f"agreement: the cosine between the scores and each step's true worth, over {self.inputs} inputs; "
                 f"amount: the norm of the scores relative to that of the true ones. {self.cost:,} row-steps."
             )
         )
-        for one in self.scores:
-            if one.expected is not None:
-                right = "as expected" if one.expected == one.verdict else f"NOT as expected, which is {one.expected!r}"
-                told.append(sentence(f"{one.plant}, {right}: {one.why}."))
-        return "\n".join(told)
+        for score in self.scores:
+            if score.expected is not None:
+                is_right = score.expected == score.verdict
+                right = "as expected" if is_right else f"NOT as expected, which is {score.expected!r}"
+                lines.append(sentence(f"{score.plant}, {right}: {score.why}."))
+        return "\n".join(lines)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the agreement on each plant as a bar."""
         from hiddenstate.base.figures import Picture
 
         figure = Picture(figsize=(6, 0.4 * len(self.scores) + 1), layout="constrained")
         ax = figure.add_subplot()
-        ax.barh([one.plant for one in self.scores], [one.agreement for one in self.scores], color="#0072b2")
+        ax.barh([score.plant for score in self.scores], [score.agreement for score in self.scores], color="#0072b2")
         ax.axvline(FINDS, color="#888888", linestyle="--", linewidth=0.8)
         ax.set_xlim(-1, 1)
         ax.invert_yaxis()
@@ -138,8 +135,7 @@ def selfcheck(
             only its LSTMs. Give ``hiddenstate.plant.garden()`` to a function that also takes a GRU.
         T: the number of time steps of each input.
         inputs: the number of inputs for each plant.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the plants done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the plants done and their total.
 
     Raises:
         ArgumentTypeError: the method is neither a function nor a name, it did not return numbers, ``plants`` is not a
@@ -166,12 +162,12 @@ def selfcheck(
     scores, cost = [], 0
     with reporting(progress) as report:
         for plant in counted(list(chosen.values()), report):
-            with _Counter(plant.lstm) as counter:
+            with _counting_row_steps(plant.lstm) as row_steps:
                 score = _score(run, plant, T, count)
             if plant.name in expected:
                 score = replace(score, expected=expected[plant.name].verdict, why=expected[plant.name].why)
             scores.append(score)
-            cost += counter.row_steps
+            cost += sum(row_steps)
     seen = [1 - score.agreement for score in scores if score.verdict != "sees nothing"]
     return SelfCheck(tuple(scores), count, max(seen, default=0.0), cost)
 
@@ -189,8 +185,8 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     chosen: Any = method
 
     def run(lstm: Any, x: Tensor, of: str) -> Tensor:
-        found = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
-        return found.scores
+        result = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        return result.scores
 
     return run, EXPECTED[method]
 
@@ -198,38 +194,35 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
 def _ledger(lstm: Any, x: Tensor, of: str) -> Tensor:
     """Return how much of what each step wrote is still in the target unit's memory."""
     place, unit, t, _ = parse_address(of)
-    found = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.{lstm.sizes.kind.memory}", unit, t)))
-    assert isinstance(found, Ledger)
-    return found.parts[:, 0]
+    entries = ledger(lstm, x, place=str(Address(f"{place.split('.')[0]}.{lstm.sizes.kind.memory}", unit, t)))
+    assert isinstance(entries, Ledger)
+    return entries.parts[:, 0]
 
 
-class _Counter:
-    """Counts the row-steps that an LSTM runs inside a block."""
+@contextmanager
+def _counting_row_steps(lstm: Any) -> Iterator[list[int]]:
+    """Return a context manager that collects the row-steps of each call of an LSTM."""
+    counts: list[int] = []
 
-    def __init__(self, lstm: Any) -> None:
-        self.lstm = lstm
-        self.row_steps = 0
-
-    def __enter__(self) -> "_Counter":
-        self._hook = self.lstm.register_forward_pre_hook(self._count)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._hook.remove()
-
-    def _count(self, _: nn.Module, args: tuple[Any, ...]) -> None:
+    def count(_: nn.Module, args: tuple[Any, ...]) -> None:
         if args and isinstance(args[0], Tensor):
-            self.row_steps += args[0].numel() // args[0].shape[-1]
+            counts.append(args[0].numel() // args[0].shape[-1])
+
+    hook = lstm.register_forward_pre_hook(count)
+    try:
+        yield counts
+    finally:
+        hook.remove()
 
 
 def _score(method: Method, plant: Plant, T: int, inputs: int) -> PlantScore:
-    given, worths = [], []
+    scores, worths = [], []
     place, unit = plant.place
     for seed in range(inputs):
         x = plant.inputs(seed, T=T)
         worths.append(plant.worth(x)[:, 0].double())
-        given.append(_checked(method(plant.lstm, x, f"{place}[{unit}]@{T - 1}"), T))
-    got, truth = torch.cat(given).numpy(), torch.cat(worths).numpy()
+        scores.append(_checked(method(plant.lstm, x, f"{place}[{unit}]@{T - 1}"), T))
+    got, truth = torch.cat(scores).numpy(), torch.cat(worths).numpy()
     sizes = float(np.linalg.norm(got)), float(np.linalg.norm(truth))
     if not sizes[1]:
         raise ArgumentError(f"no step matters in any of the {inputs} inputs of {plant.name!r}; give more inputs")
@@ -249,12 +242,12 @@ def _checked(scores: object, T: int) -> Tensor:
         check_dense(scores, "the tensor that the method returned")
         check_memory(scores, "the tensor that the method returned")
     try:
-        found = torch.as_tensor(scores).detach().double().cpu()
+        values = torch.as_tensor(scores).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentTypeError(f"a method must return numbers, got {type(scores).__name__}") from error
-    if found.shape != (T,) or not bool(found.isfinite().all()):
+    if values.shape != (T,) or not bool(values.isfinite().all()):
         raise ShapeError(
-            f"a method must return one finite number per step, here [{T}], got {list(found.shape)}"
-            + (" with infinite or missing numbers" if found.shape == (T,) else "")
+            f"a method must return one finite number per step, here [{T}], got {list(values.shape)}"
+            + (" with infinite or missing numbers" if values.shape == (T,) else "")
         )
-    return found
+    return values

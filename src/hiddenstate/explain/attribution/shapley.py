@@ -1,5 +1,6 @@
-"""Shapley values: computed exactly from the target of every mask, or sampled over orders."""
+"""Shapley values: exact, from the target of every mask, which a prefix tree may compute; or sampled over orders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -8,49 +9,110 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.explain.attribution.occlusion import masked_targets
-from hiddenstate.explain.attribution.players import Players
-from hiddenstate.explain.attribution.prefix_tree import PrefixTree
-from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.nn.scoped_edits import edits_in_force
+from hiddenstate.edits.resolve import edits_in_force
+from hiddenstate.explain.attribution.players import Players, masked_targets
+from hiddenstate.explain.attribution.result import MethodResult
+from hiddenstate.explain.subject.target import BatchRunner
 
+State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
+
+BYTES = 2**24  # states per thread at one level: small enough for the cache, so that copies are fast
+MOST_BYTES = 2**26  # limit for the states of all threads
+COPIES = 4  # how many copies of the states a step makes
 EXACT_STEPS = 16  # maximum number of players with a prefix tree
 EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 
-@dataclass(frozen=True, eq=False)
-class Shapley:
-    """Shapley values of P players, float64.
+@dataclass(frozen=True)
+class Segment:
+    """Steps ``start .. stop-1`` that are run together; they belong to one player, or to no player (-1)."""
 
-    Attributes:
-        parts: ``[P]``.
-        exact: whether all masks were run; otherwise the values are means over sampled orders.
-        error: ``[P]``, the standard errors of sampled values; None for exact ones.
-        whole: the target with all players present.
-        none: the target with no players present.
-        alone: ``[P]``, the target with one player present, minus ``none``; None if sampled.
-        interaction: ``[P, P]``, the pairwise Shapley interaction index (Grabisch & Roubens 1999); None if sampled.
-    """
-
-    parts: Tensor
-    exact: bool
-    error: Tensor | None
-    whole: float
-    none: float
-    alone: Tensor | None = None
-    interaction: Tensor | None = None
+    start: int
+    stop: int
+    player: int
 
 
-def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> Shapley:
-    """Compute Shapley values: exactly if feasible, otherwise from samples.
+def split_into_segments(players: Players, T: int) -> list[Segment]:
+    """Cut steps ``0 .. T-1`` into segments; if the initial state is a player, it comes first."""
+    segments = [Segment(0, 0, k) for k, player in enumerate(players.every) if player.is_state]
+    start = 0
+    for t in range(1, T + 1):
+        if t == T or players.owner[t] != players.owner[start]:
+            segments.append(Segment(start, t, players.owner[start]))
+            start = t
+    return segments
+
+
+class PrefixTree:
+    """Grows the tree depth-first in blocks of rows, so that memory stays bounded for any P.
 
     Args:
-        work: runs the subject.
-        players: P players.
-        samples: the number of orders to draw, if the values are sampled.
-        seed: the seed of the draw.
-        pairs: whether to also compute pairwise interactions.
+        work: runs the subject; its LSTM is unidirectional, and its target depends on one step.
+        players: the P players.
     """
+
+    def __init__(self, work: BatchRunner, players: Players) -> None:
+        assert work.target.t is not None
+        self._work, self._players = work, players
+        self._segments = split_into_segments(players, work.target.t + 1)  # later steps do not affect the target
+        self._values = torch.empty(2 ** len(players), dtype=torch.float64)
+        sizes = work.subject.sizes
+        row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
+        self._most = max(2, min(BYTES * torch.get_num_threads(), MOST_BYTES) // row)
+
+    @property
+    def cost(self) -> int:
+        """The number of row-steps in the whole tree."""
+        rows, cost = 1, 0
+        for segment in self._segments:
+            rows *= 1 if segment.player < 0 else 2
+            cost += rows * (segment.stop - segment.start)
+        return cost
+
+    @torch.no_grad()
+    def grow(self) -> Tensor:
+        """Return the target of every mask, ``[2^P]``: bit p of the index is set if player p is present."""
+        self._grow(0, self._players.state, torch.zeros(1, dtype=torch.int64))
+        values = self._values
+        # A player after the target's step is in no segment: it does not affect the value.
+        for number in range(len(self._players)):
+            if all(segment.player != number for segment in self._segments):
+                masks = torch.arange(len(values))
+                values = values[masks & ~(1 << number)]
+        return values
+
+    def _grow(self, level: int, state: State, masks: Tensor) -> None:
+        """Run segment ``level`` and all later ones for rows that start from a state, ``[L*D, R, ...]``."""
+        segment = self._segments[level]
+        base, real = (of[segment.start : segment.stop, None] for of in (self._players.base, self._players.x))
+        if segment.player < 0:
+            self._run(level, state, masks, [real])
+            return
+        without = self._players.zero if segment.start == segment.stop else state
+        with_it = masks | 1 << segment.player
+        if 2 * len(masks) > self._most:  # enough rows: run the branches in turn, without copying the states
+            self._run(level, without, masks, [base])
+            self._run(level, state, with_it, [real])
+        else:
+            both = tuple(torch.cat(pair, dim=1) for pair in zip(without, state, strict=True))
+            self._run(level, both, torch.cat([masks, with_it]), [base, real])
+
+    def _run(self, level: int, state: State, masks: Tensor, inputs: Sequence[Tensor]) -> None:
+        """Run a segment for rows in equal groups, one for each input ``[T', 1, C]``; then the later segments."""
+        segment = self._segments[level]
+        if segment.start < segment.stop:
+            rows = [vector.expand(-1, len(masks) // len(inputs), -1) for vector in inputs]
+            x = rows[0] if len(rows) == 1 else torch.cat(rows, dim=1)
+            outputs = self._work.run(x, self._players.as_given(state), first=segment.start)
+            if level == len(self._segments) - 1:
+                self._values[masks] = self._work.target.of(outputs).double().cpu()
+                return
+            state = self._players.kind.parts_of(outputs.state)
+        self._grow(level + 1, state, masks)
+
+
+def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> MethodResult:
+    """Compute Shapley values: exactly if feasible, otherwise from samples."""
     count, P, T = len(players) - players.has_state, len(players), work.subject.T
     if _serves_tree(work) and count <= EXACT_STEPS:
         tree = PrefixTree(work, players)
@@ -69,8 +131,11 @@ def _serves_tree(work: BatchRunner) -> bool:
     return one_way and not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
 
 
-def from_values(values: Tensor, pairs: bool) -> Shapley:
-    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present."""
+def from_values(values: Tensor, pairs: bool) -> MethodResult:
+    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present.
+
+    The interactions of two players are the Shapley interaction index (Grabisch & Roubens 1999).
+    """
     f = values.numpy()
     P = int(np.log2(len(f)))
     masks = np.arange(len(f))
@@ -87,15 +152,13 @@ def from_values(values: Tensor, pairs: bool) -> Shapley:
                 w = masks[(masks >> p & 1 == 0) & (masks >> q & 1 == 0)]
                 joint = f[w | 1 << p | 1 << q] - f[w | 1 << p] - f[w | 1 << q] + f[w]
                 interaction[p, q] = interaction[q, p] = (weights[sizes[w]] * joint).sum()
-    alone = f[[1 << p for p in range(P)]] - f[0]
-    return Shapley(
-        torch.from_numpy(parts),
-        True,
-        None,
-        float(f[-1]),
-        float(f[0]),
-        torch.from_numpy(alone),
-        torch.from_numpy(interaction) if pairs else None,
+    return MethodResult(
+        parts=torch.from_numpy(parts),
+        residual=float(f[-1]) - float(f[0]) - float(torch.from_numpy(parts).sum()),
+        alone=torch.from_numpy(f[[1 << p for p in range(P)]] - f[0]) if pairs else None,
+        interaction=torch.from_numpy(interaction) if pairs else None,
+        whole=float(f[-1]),
+        none=float(f[0]),
     )
 
 
@@ -110,22 +173,23 @@ def _every_mask(P: int) -> Tensor:
     return torch.stack([masks >> p & 1 for p in range(P)], dim=1).bool()
 
 
-def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> Shapley:
+def _sampled(work: BatchRunner, players: Players, samples: int, seed: int) -> MethodResult:
     """Draw orders in which players are added, each with its reverse, and average what each player contributes."""
     P, pairs = len(players), -(-samples // 2)
     generator = np.random.default_rng(seed)
     drawn = [generator.permutation(P) for _ in range(pairs)]
-    orders = np.stack([order for one in drawn for order in (one, one[::-1])])
-    ends = masked_targets(
-        work, players, torch.stack([torch.ones(P, dtype=torch.bool), torch.zeros(P, dtype=torch.bool)])
-    )
+    orders = np.stack([order for forward in drawn for order in (forward, forward[::-1])])
+    whole, none = masked_targets(work, players, torch.tensor([[True], [False]]).expand(2, P)).tolist()
     rank = np.argsort(orders, axis=1)
     # Row k of an order has its first k players; the empty and full masks are the same for every order.
     present = torch.from_numpy(rank[:, None, :] < np.arange(1, P)[None, :, None])
     inner = masked_targets(work, players, present.reshape(-1, P)).numpy().reshape(len(orders), P - 1)
-    steps = np.diff(np.column_stack([np.full(len(orders), ends[1]), inner, np.full(len(orders), ends[0])]))
+    steps = np.diff(np.column_stack([np.full(len(orders), none), inner, np.full(len(orders), whole)]))
     added = np.take_along_axis(steps, rank, axis=1)
     by_pair = added.reshape(pairs, 2, P).mean(1)
     error = by_pair.std(0, ddof=1) / np.sqrt(pairs) if pairs > 1 else np.full(P, np.nan)
     parts = torch.from_numpy(by_pair.mean(0))
-    return Shapley(parts, False, torch.from_numpy(error), float(ends[0]), float(ends[1]))
+    residual = whole - none - float(parts.sum())
+    return MethodResult(
+        parts=parts, residual=residual, error=torch.from_numpy(error), exact=False, whole=whole, none=none
+    )

@@ -1,7 +1,9 @@
-"""`automaton`: learns a finite automaton from an LSTM by queries, with AALpy."""
+"""`automaton`: learns a finite automaton from an LSTM by queries, with AALpy; its result, `LearnedAutomaton`."""
 
+import math
 import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -10,18 +12,125 @@ from torch import Tensor, nn
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
-from hiddenstate.explain.automaton.result import LearnedAutomaton
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.nn.rnn import Layer
+from hiddenstate.structure.tables import table
 
+MOST_DRAWN = 30
 Output = Callable[[Tensor], Sequence[Hashable]]
 Word = tuple[Hashable, ...]
-
 TESTS_A_ROUND = 500  # random words on which a hypothesis is tested
 MOST_ROW_STEPS = 5_000_000
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LearnedAutomaton(Explanation):
+    """A Moore machine learned from an LSTM, and how well the two agree. States are numbers; 0 is the start.
+
+    Attributes:
+        symbols: the alphabet.
+        delta: maps every (state, symbol) to the next state.
+        outputs: the LSTM's output in each state.
+        steps: the share of steps at which both outputs agree, over fresh random words.
+        words: the share of these words that agree at every step.
+        tested: the number of these words.
+        disagreement: the shortest known word at the end of which they differ; None if there is none.
+        complete: whether learning converged: False if it stopped at the maximum number of states.
+        residual: the share of steps at which they differ.
+        cost: row-steps that were run.
+    """
+
+    kind = "automaton"
+
+    symbols: tuple[Hashable, ...]
+    delta: Mapping[tuple[int, Hashable], int]
+    outputs: tuple[Hashable, ...]
+    steps: float
+    words: float
+    tested: int
+    disagreement: tuple[Hashable, ...] | None
+    complete: bool
+    residual: float
+    cost: int
+
+    def __len__(self) -> int:
+        return len(self.outputs)
+
+    def run(self, word: Sequence[Hashable]) -> list[Hashable]:
+        """Return the automaton's output after each symbol.
+
+        Raises:
+            NameUnknownError: the alphabet has no such symbol.
+        """
+        state, outputs = 0, []
+        for symbol in word:
+            if symbol not in self.symbols:
+                raise NameUnknownError(f"no symbol {symbol!r} in this automaton: it reads {self.symbols}")
+            state = self.delta[state, symbol]
+            outputs.append(self.outputs[state])
+        return outputs
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per state and symbol."""
+        return [
+            {"state": state, "output": str(self.outputs[state]), "symbol": str(symbol), "next": after}
+            for (state, symbol), after in self.delta.items()
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON; symbols and outputs as text."""
+        own = {name: getattr(self, name) for name in ("steps", "words", "tested", "complete", "residual", "cost")}
+        wrong = None if self.disagreement is None else list(map(str, self.disagreement))
+        outputs = list(map(str, self.outputs))
+        return {**own, "disagreement": wrong, "outputs": outputs, "transitions": self.rows()}
+
+    def __str__(self) -> str:
+        lines = [
+            [str(state), str(output), *(str(self.delta[state, symbol]) for symbol in self.symbols)]
+            for state, output in enumerate(self.outputs)
+        ]
+        summary = (
+            f"{len(self)} states. Over {self.tested:,} fresh random words, it agrees with the LSTM\nat "
+            f"{self.steps:.2%} of the steps, and at all steps of {self.words:.2%} of the words."
+        )
+        if self.disagreement is not None:
+            summary += f" They differ on: {' '.join(map(str, self.disagreement))}"
+        if not self.complete:
+            summary += "\nLearning stopped at the maximum number of states; the LSTM distinguishes more."
+        return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + summary
+
+    def _figure(self) -> Any:
+        """Draw the states on a circle, with an arrow for each symbol."""
+        from hiddenstate.base.figures import Picture
+
+        figure = Picture(figsize=(5.5, 5.5), layout="constrained")
+        axes = figure.add_subplot()
+        count = min(len(self), MOST_DRAWN)
+        at = [(math.sin(2 * math.pi * k / count), math.cos(2 * math.pi * k / count)) for k in range(count)]
+        labels: dict[tuple[int, int], list[str]] = {}
+        for (state, symbol), after in self.delta.items():
+            if state < count and after < count:
+                labels.setdefault((state, after), []).append(str(symbol))
+        for (state, after), symbols in labels.items():
+            (x, y), (u, v) = at[state], at[after]
+            label = ",".join(symbols)
+            if state == after:
+                axes.text(1.25 * x, 1.25 * y, f"↺ {label}", fontsize=8, ha="center", va="center", parse_math=False)
+                continue
+            bent = {"arrowstyle": "-|>", "connectionstyle": "arc3,rad=0.15", "shrinkA": 16, "shrinkB": 16}
+            axes.annotate("", (u, v), (x, y), arrowprops={**bent, "color": "#555555"})
+            axes.text(0.6 * x + 0.4 * u, 0.6 * y + 0.4 * v, label, fontsize=8, color="#0072b2", parse_math=False)
+        for state in range(count):
+            label = f"{state}\n{self.outputs[state]}"
+            box = {"boxstyle": "circle,pad=0.3", "facecolor": "white", "edgecolor": "#333333"}
+            axes.text(*at[state], label, fontsize=8, ha="center", va="center", bbox=box, parse_math=False)
+        axes.set_xlim(-1.5, 1.5)
+        axes.set_ylim(-1.5, 1.5)
+        axes.set_axis_off()
+        return figure
 
 
 def automaton(
@@ -74,7 +183,7 @@ def automaton(
             f"{count:,} random words of {long:,} symbols are more than {MOST_ROW_STEPS:,} row-steps: lower tests= or "
             "length="
         )
-    asked = _Asked(model, _checked(alphabet, model), _output_function(model, output, head, labels))
+    asked = _Queries(model, _checked(alphabet, model), _output_function(model, output, head, labels))
     draw = random.Random(check_seed(seed))
     return _learned(asked, draw, most, long, count)
 
@@ -99,20 +208,19 @@ def _output_function(
             raise ArgumentTypeError(f"output must be a function of hidden states, got {type(output).__name__}")
         return output
     like = model._like()
-    found = subject(model, like.new_zeros(1, 1, model.input_size), head=head, labels=labels).head
-    assert found is not None
-    if len(found.weight) == 1:
+    reader = subject(model, like.new_zeros(1, 1, model.input_size), head=head, labels=labels).head
+    assert reader is not None
+    if len(reader.weight) == 1:
         raise ArgumentError("head= has one output, so its largest is always the same: give output=, such as its sign")
-    return lambda h: [found.labels[k] for k in found.logits(h).argmax(-1).tolist()]
+    return lambda h: [reader.labels[k] for k in reader.logits(h).argmax(-1).tolist()]
 
 
-class _Asked:
+class _Queries:
     """Queries an LSTM and counts row-steps."""
 
     def __init__(self, lstm: Layer, alphabet: dict[Hashable, Tensor], output: Output) -> None:
         self.symbols = tuple(alphabet)
-        given = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
-        self._subject: Subject = given
+        self._subject = subject(lstm, lstm._like().new_zeros(1, 1, lstm.input_size).transpose(0, 1))
         self._vectors = {symbol: vector.to(lstm._like()) for symbol, vector in alphabet.items()}
         self._output = output
         self.cost = 0
@@ -133,19 +241,19 @@ class _Asked:
                 "lower states=, or give a coarser output="
             )
         out = self._subject.run(x).out
-        said = self._outputs_at(out.flatten(0, 1))
-        return [list(said[n :: len(words)]) for n in range(len(words))]
+        answers = self._outputs_at(out.flatten(0, 1))
+        return [list(answers[n :: len(words)]) for n in range(len(words))]
 
     def _outputs_at(self, h: Tensor) -> Sequence[Hashable]:
-        found = self._output(h)
-        if not isinstance(found, Sequence):
-            raise ArgumentTypeError(f"output must return a list of outputs, got {type(found).__name__}")
-        if len(found) != len(h):
-            raise ShapeError(f"output must return one item for each of {len(h)} hidden states, got {len(found)}")
-        return found
+        outputs = self._output(h)
+        if not isinstance(outputs, Sequence):
+            raise ArgumentTypeError(f"output must return a list of outputs, got {type(outputs).__name__}")
+        if len(outputs) != len(h):
+            raise ShapeError(f"output must return one item for each of {len(h)} hidden states, got {len(outputs)}")
+        return outputs
 
 
-def _learned(asked: _Asked, draw: random.Random, most: int, length: int, tests: int) -> LearnedAutomaton:
+def _learned(asked: _Queries, draw: random.Random, most: int, length: int, tests: int) -> LearnedAutomaton:
     base = optional_package("aalpy.base", "automata", "learning an automaton")
     learn = optional_package("aalpy.learning_algs", "automata", "learning an automaton").run_Lstar
     full: list[bool] = []
@@ -220,15 +328,15 @@ def _random_words(draw: random.Random, symbols: Sequence[Hashable], length: int,
 
 
 def _first_difference(
-    asked: _Asked, delta: Mapping[tuple[int, Hashable], int], outputs: Sequence[Hashable], words: Sequence[Word]
+    asked: _Queries, delta: Mapping[tuple[int, Hashable], int], outputs: Sequence[Hashable], words: Sequence[Word]
 ) -> tuple[float, float, Word | None]:
     """Return the share of steps and of words on which both agree, and the shortest prefix on which they differ."""
     same, whole_words, shortest = 0, 0, None
-    for word, said in zip(words, asked.words(words), strict=True):
+    for word, answers in zip(words, asked.words(words), strict=True):
         state, right = 0, 0
         for t, symbol in enumerate(word):
             state = delta[state, symbol]
-            if outputs[state] == said[t]:
+            if outputs[state] == answers[t]:
                 right += 1
             elif shortest is None or t + 1 < len(shortest):
                 shortest = word[: t + 1]

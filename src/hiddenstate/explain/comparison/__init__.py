@@ -1,11 +1,5 @@
 """Where two models differ, and which units correspond: `compare`, available as `hs.compare`.
 
 - `run.py`: `compare`
-- `result.py`: its result, `Comparison`
-- `divergence.py`: how much the outputs of two runs differ, step by step
+- `result.py`: its result, `Comparison`; how much the outputs of two runs differ, step by step
 """
-
-from hiddenstate.explain.comparison.result import Comparison
-from hiddenstate.explain.comparison.run import compare
-
-__all__ = ["Comparison", "compare"]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,16 +12,62 @@ from hiddenstate.base.indexing import freeze, resolve, resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.comparison.divergence import note_outputs, step_differences
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened
+from hiddenstate.explain.subject.head import needed_head, needed_probabilities
+from hiddenstate.explain.subject.module_output import SOFTMAX
+from hiddenstate.explain.subject.subject import Subject, real_steps
+from hiddenstate.structure.tables import table
 from hiddenstate.tracing.trace import Trace
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 SHOWN = 12  # steps
+
+
+def choose_measure(a: Subject, b: Subject) -> str:
+    """Return the measure for two outputs: ``KL``, ``distance``, ``state distance``, or ``none``; see `Comparison`."""
+    if a.head is not None and b.head is not None and a.head.labels == b.head.labels:
+        if a.head.log_probabilities is not None and b.head.log_probabilities is not None:
+            return "KL"
+        if len(a.head.weight) == len(b.head.weight):
+            return "distance"
+    sizes = [subject.sizes.output_size * subject.sizes.directions for subject in (a, b)]
+    return "state distance" if sizes[0] == sizes[1] else "none"
+
+
+def note_outputs(a: Subject, b: Subject, measure: str) -> str:
+    """Return how what is compared differs from what the modules return; empty if it does not."""
+    if measure in ("state distance", "none"):
+        cure = "Compare two subjects with head= to compare its outputs."
+        return next((f"There is no head: {subject.no_head}. {cure}" for subject in (a, b) if subject.no_head), "")
+    explained = ("", *SOFTMAX) if measure == "KL" else ("",)
+    for subject in (a, b):
+        if subject.output is not None:
+            notes = subject.output.notes([subject.row_length(n) for n in range(subject.N)], explained)
+            steps, note = next(((steps, note) for note, steps in notes.items() if note), (0, ""))
+            if note:
+                return f"At {steps:,} of {sum(notes.values()):,} steps, what is compared is {note}."
+    return ""
+
+
+@torch.no_grad()
+def step_differences(a: Subject, b: Subject, run_a: Trace, run_b: Trace, measure: str) -> Tensor:
+    """Return how much the outputs differ at each step, ``[T, N]``; NaN beyond a row's end."""
+    outs = [_out(subject, run) for subject, run in ((a, run_a), (b, run_b))]
+    if measure == "KL":
+        p, q = (needed_probabilities(needed_head(subject.head))(out) for subject, out in zip((a, b), outs, strict=True))
+        differences = torch.where(p == -torch.inf, 0.0, p.double().exp() * (p.double() - q.double())).sum(-1)
+    elif measure == "none":
+        differences = torch.full(outs[0].shape[:2], torch.nan, dtype=torch.float64)
+    else:
+        if measure == "distance":
+            outs = [needed_head(subject.head).logits(out) for subject, out in zip((a, b), outs, strict=True)]
+        differences = (outs[0].double() - outs[1].double()).norm(dim=-1)
+    return differences.cpu().masked_fill(~real_steps(a), torch.nan)
+
+
+def _out(subject: Subject, run: Trace) -> Tensor:
+    last = subject.sizes.directions_in(subject.sizes.num_layers - 1)
+    return torch.cat([run.values[f"{track.name}.h"] for track in last], dim=-1)
 
 
 class Difference(NamedTuple):
@@ -82,7 +128,8 @@ class Comparison(Explanation):
         patched: the mean difference that remains with each layer that `checked` patched.
     """
 
-    kind: ClassVar[str] = "comparison"
+    kind = "comparison"
+    _saved = "measure tolerance cka tracks patched residual cost mean note first matches differences=rows"
 
     measure: str
     differences: tuple[Tensor, ...]
@@ -127,7 +174,7 @@ class Comparison(Explanation):
             for item, values in enumerate(self.differences)
             for t, n in torch.nonzero(values > self.tolerance).tolist()
         ]
-        return sorted(every, key=lambda one: -one.amount)[: check_int("count", count)]
+        return sorted(every, key=lambda difference: -difference.amount)[: check_int("count", count)]
 
     def edit(self, place: str, *, item: int = 0, unit: int | Sequence[int] | None = None, t: int | None = None) -> Edit:
         """Return the edit of b that sets matched units to a's values.
@@ -147,7 +194,7 @@ class Comparison(Explanation):
         if not isinstance(place, str):
             raise ArgumentTypeError(f"place must be a string such as 'l0.h', got {type(place).__name__}")
         name, _, quantity = place.partition(".")
-        kinds = [one.sizes.kind for one in (self.pairs[0].a, self.pairs[0].b)]
+        kinds = [subject.sizes.kind for subject in (self.pairs[0].a, self.pairs[0].b)]
         both = [state for state in kinds[0].state_names if state in kinds[1].state_names]
         if name not in self.matches or quantity not in both:
             raise NameUnknownError(
@@ -203,14 +250,6 @@ class Comparison(Explanation):
             for t, n in torch.nonzero(~values.isnan()).tolist()
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything but the runs, ready for JSON."""
-        first = self.first
-        matches = {name: match._asdict() for name, match in self.matches.items()}
-        names = ("measure", "tolerance", "cka", "tracks", "patched", "residual", "cost", "mean", "note")
-        own = {name: getattr(self, name) for name in names}
-        return {**own, "first": first._asdict() if first else None, "matches": matches, "differences": self.rows()}
-
     def __str__(self) -> str:
         parts = [self._where(), *([sentence(self.note)] if self.note else [])]
         most = self.largest()
@@ -218,8 +257,8 @@ class Comparison(Explanation):
             top = most[0].amount
             where = ["step"] if self._single else ["item", "row", "step"]
             lines = [
-                [*map(str, one[3 - len(where) : 3]), shortened(one.word), number(one.amount), bar(one.amount, top)]
-                for one in most
+                [*map(str, place[3 - len(where) :]), shortened(word), number(amount), bar(amount, top)]
+                for *place, word, amount in most
             ]
             parts.append(table([*where, "word", self.measure, ""], lines, "r" * len(where) + "lrl"))
         if self.matches:
@@ -259,7 +298,7 @@ class Comparison(Explanation):
             yield 'check("l0.h") patches a\'s values into b, to see how much of the difference is left.'
         yield "CKA: how similar two layers are, up to rotation and scale; 1 means equal."
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the alignment of all layers and directions as a heat map."""
         from hiddenstate.base.figures import Picture
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
-from hiddenstate.explain.comparison.divergence import choose_measure, step_differences
-from hiddenstate.explain.comparison.result import Comparison, Match, Pair
+from hiddenstate.explain.comparison.result import Comparison, Match, Pair, choose_measure, step_differences
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
 from hiddenstate.explain.subject.sources import subject
+from hiddenstate.explain.subject.subject import real_steps
 
 
 def compare(
@@ -42,8 +42,7 @@ def compare(
         data: the input of both; for models of text, a text or a list of texts. Omitted for two subjects.
         other: a different input for b, with the same number of steps.
         tolerance: outputs that differ by more than this count as different.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the inputs done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the inputs done and their total.
         options: as for `hiddenstate.explain.subject`, for both.
 
     Raises:
@@ -59,10 +58,12 @@ def compare(
     with reporting(progress) as report:
         pairs = tuple(_pairs(a, b, data, data if other is None else other, options, report))
     measure = choose_measure(pairs[0].a, pairs[0].b)
-    states = [_states(one) for one in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
+    states = [_states(ordered) for ordered in (pairs, tuple(Pair(p.b, p.a, p.run_b, p.run_a) for p in pairs))]
     names = tuple(states[0]), tuple(states[1])
     # In a relu network, flipping a unit's sign would change the function.
-    signed = any("relu" in {gate.activation for gate in one.sizes.kind.gates} for one in (pairs[0].a, pairs[0].b))
+    signed = any(
+        "relu" in {gate.activation for gate in ordered.sizes.kind.gates} for ordered in (pairs[0].a, pairs[0].b)
+    )
     match = _same if pairs[0].a.lstm is pairs[0].b.lstm else partial(_match, signed=signed)
     if len(next(iter(states[0].values()))) < 2:
         raise ShapeError("the data have fewer than two steps, too few to correlate; give more")
@@ -87,15 +88,15 @@ def _pairs(a: Any, b: Any, data: Any, other: Any, options: dict[str, Any], repor
     others = other if _is_list_of_texts(other) else [other]
     if len(every) != len(others) or not every:
         raise ShapeError(f"both need the same number of items, at least one; got {len(every)} and {len(others)}")
-    found = []
+    pairs = []
     for x, y in counted(list(zip(every, others, strict=True)), report):
-        one, two = (subject(*each, **options) for each in ((a, x), (b, y)))
-        lengths = [[s.row_length(n) for n in range(s.N)] for s in (one, two)]
+        first, second = subject(a, x, **options), subject(b, y, **options)
+        lengths = [[side.row_length(n) for n in range(side.N)] for side in (first, second)]
         if lengths[0] != lengths[1]:
             raise ShapeError(f"both need the same number of steps in each row, got {lengths[0]} and {lengths[1]}")
         with torch.no_grad():
-            found.append(Pair(one, two, one.trace(), two.trace()))
-    return found
+            pairs.append(Pair(first, second, first.trace(), second.trace()))
+    return pairs
 
 
 def _is_list_of_texts(data: Any) -> bool:
@@ -110,12 +111,12 @@ def _is_list_of_texts(data: Any) -> bool:
 
 def _states(pairs: Sequence[Pair]) -> dict[str, Tensor]:
     """Return the hidden states of each layer and direction at all real steps, ``[S, P]``, of the first in each pair."""
-    found: dict[str, list[Tensor]] = {each.name: [] for each in pairs[0].a.sizes.layer_directions}
+    states: dict[str, list[Tensor]] = {track.name: [] for track in pairs[0].a.sizes.layer_directions}
     for pair in pairs:
-        real = torch.tensor([[t < pair.a.row_length(n) for n in range(pair.a.N)] for t in range(pair.a.T)])
-        for name, parts in found.items():
+        real = real_steps(pair.a)
+        for name, parts in states.items():
             parts.append(pair.run_a.values[f"{name}.h"].detach().cpu().double()[real])
-    return {name: torch.cat(parts) for name, parts in found.items()}
+    return {name: torch.cat(parts) for name, parts in states.items()}
 
 
 def _match(x: Tensor, y: Tensor, *, signed: bool) -> Match:
@@ -125,9 +126,9 @@ def _match(x: Tensor, y: Tensor, *, signed: bool) -> Match:
     sizes = correlation if signed else correlation.abs()
     solver = optional_package("scipy.optimize", "compare", "matching units")
     rows, columns = (torch.as_tensor(part) for part in solver.linear_sum_assignment(-sizes.numpy()))
-    units, found = torch.full((x.shape[1],), -1), torch.zeros(x.shape[1], dtype=torch.float64)
-    units[rows], found[rows] = columns, correlation[rows, columns]
-    return Match(units, found.clamp(-1, 1))
+    units, matched = torch.full((x.shape[1],), -1), torch.zeros(x.shape[1], dtype=torch.float64)
+    units[rows], matched[rows] = columns, correlation[rows, columns]
+    return Match(units, matched.clamp(-1, 1))
 
 
 def _same(x: Tensor, y: Tensor) -> Match:

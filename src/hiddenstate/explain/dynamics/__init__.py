@@ -1,16 +1,8 @@
 """An LSTM as a dynamical system: `dynamics`.
 
-- `run.py`: `dynamics`, and `Dynamics`, whose methods give the views below
+- `run.py`: `dynamics`, and `Dynamics`, whose methods give the views below; how changes of the state grow along a run
 - `gate_statistics.py`: how long units remember, how often gates are shut
 - `fixed_points.py`: the states that do not change under a constant input
-- `spectra.py`: how small changes of the state grow or fade along a run
 - `state_map.py`: one step as a map from state to state in float64, with its Jacobian
 - `thread_pool.py`: runs the parts of a long computation in several threads, on one core each
 """
-
-from hiddenstate.explain.dynamics.fixed_points import FixedPoints
-from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
-from hiddenstate.explain.dynamics.run import Dynamics, dynamics
-from hiddenstate.explain.dynamics.spectra import Spectrum
-
-__all__ = ["Dynamics", "FixedPoints", "Saturation", "Spectrum", "Timescales", "dynamics"]

@@ -7,7 +7,7 @@ saddles as well as stable points; then refine candidates by Newton's method.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,11 +17,9 @@ from hiddenstate.base.validation import AnyState
 from hiddenstate.explain.dynamics.state_map import StateMap
 from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, table
+from hiddenstate.explain.result.terminal import sentence
 from hiddenstate.explain.subject.progress_bar import Progress
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hiddenstate.structure.tables import table
 
 NEAR = 1e-2  # maximum speed at which Newton's method is tried
 STILL = 1e-9  # maximum speed of a fixed point
@@ -47,7 +45,8 @@ class FixedPoints(Explanation):
         map: one step of the LSTM, in float64.
     """
 
-    kind: ClassVar[str] = "fixed points"
+    kind = "fixed points"
+    _saved = "x points=rows states eigenvalues starts residual cost"
 
     x: Tensor
     states: Tensor
@@ -109,12 +108,6 @@ class FixedPoints(Explanation):
             for k in range(len(self))
         ]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        values = torch.stack([self.eigenvalues.real, self.eigenvalues.imag], dim=-1)
-        rest = {"starts": self.starts, "residual": self.residual, "cost": self.cost}
-        return {"x": self.x, "points": self.rows(), "states": self.states, "eigenvalues": values, **rest}
-
     def __str__(self) -> str:
         if not len(self):
             return sentence(
@@ -145,7 +138,7 @@ class FixedPoints(Explanation):
             )
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
         from hiddenstate.base.figures import Picture
 
@@ -173,8 +166,8 @@ def find_fixed_points(
         search = partial(_searched, map_, x, descent)
         searched = threads.run(search, [(share, None if k else progress) for k, share in enumerate(shares)])
         states, counts = _unique(torch.cat([points for points, _ in searched]))
-        each = threads.run(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
-    eigenvalues = torch.cat(each) if each else states.to(torch.complex128)
+        by_point = threads.run(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
+    eigenvalues = torch.cat(by_point) if by_point else states.to(torch.complex128)
     cost = sum(steps for _, steps in searched)
     speed = (map_(states, x.expand(len(states), -1)) - states).norm(dim=-1)
     unstable = (eigenvalues.abs() > 1).sum(-1)
@@ -221,7 +214,7 @@ def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progr
 @torch.no_grad()
 def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
     """Solve ``F(z) = z`` by Newton's method from each state; return those that converge."""
-    done, cost = [z[:0]], 0
+    refined, cost = [z[:0]], 0
     for part in z.split(max(1, 2**27 // (map_.numbers**2 * 8))):
         at = part.clone()
         for _ in range(NEWTON_STEPS):
@@ -233,18 +226,18 @@ def _refined(map_: StateMap, x: Tensor, z: Tensor) -> tuple[Tensor, int]:
             slope = map_.jacobian(at[left], x.expand(int(left.sum()), -1)) - torch.eye(map_.numbers, dtype=at.dtype)
             at[left] += torch.linalg.lstsq(slope, -moved[left][..., None]).solution[..., 0].clamp(-1, 1)
         speed = (map_(at, x.expand(len(at), -1)) - at).norm(dim=-1)
-        done.append(at[(speed < STILL) & at.isfinite().all(-1)])
-    return torch.cat(done), cost
+        refined.append(at[(speed < STILL) & at.isfinite().all(-1)])
+    return torch.cat(refined), cost
 
 
 def _unique(z: Tensor) -> tuple[Tensor, Tensor]:
     """Return the distinct points, and the number of duplicates of each."""
     kept: list[Tensor] = []
     counts: list[int] = []
-    for one in z:
-        same = next((k for k, other in enumerate(kept) if float((one - other).norm()) < SAME), None)
+    for point in z:
+        same = next((k for k, other in enumerate(kept) if float((point - other).norm()) < SAME), None)
         if same is None:
-            kept.append(one)
+            kept.append(point)
             counts.append(1)
         else:
             counts[same] += 1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +11,8 @@ from torch import Tensor
 from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import sentence, share, table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hiddenstate.explain.result.terminal import sentence, share
+from hiddenstate.structure.tables import table
 
 SHUT, OPEN = 0.1, 0.9
 EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, float("inf"))  # steps
@@ -37,7 +35,8 @@ class Timescales(Explanation):
         memory: the state that is kept: c, or h in a GRU.
     """
 
-    kind: ClassVar[str] = "timescales"
+    kind = "timescales"
+    _saved = "constants steps residual cost"
 
     constants: Mapping[str, Tensor]
     steps: int
@@ -52,10 +51,6 @@ class Timescales(Explanation):
             for name, values in self.constants.items()
             for k, value in enumerate(values.tolist())
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        return {"constants": dict(self.constants), "steps": self.steps, "residual": self.residual, "cost": self.cost}
 
     def __str__(self) -> str:
         head = ["", *(f"{low:g}-{high:g}" if high < 1e9 else f"over {low:g}" for low, high in SPANS)]
@@ -73,7 +68,7 @@ class Timescales(Explanation):
             + f"\nlongest: {', '.join(longest)}; over {self.steps:,} steps."
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
         from hiddenstate.base.figures import Picture
 
@@ -103,7 +98,8 @@ class Saturation(Explanation):
         cell: the kind of cell.
     """
 
-    kind: ClassVar[str] = "saturation"
+    kind = "saturation"
+    _saved = "shut open steps residual cost"
 
     shut: Mapping[str, Tensor]
     open: Mapping[str, Tensor]
@@ -119,11 +115,6 @@ class Saturation(Explanation):
             for name in self.shut
             for k in range(len(self.shut[name]))
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        rest = {"steps": self.steps, "residual": self.residual, "cost": self.cost}
-        return {"shut": dict(self.shut), "open": dict(self.open), **rest}
 
     def __str__(self) -> str:
         lines = []
@@ -144,7 +135,7 @@ class Saturation(Explanation):
             + table(head, lines, "llll")
         )
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw each gate of each unit as a point that shows how often it is shut, and how often it is open."""
         from hiddenstate.base.figures import Picture
 

@@ -1,5 +1,6 @@
 """`dynamics`: an LSTM as a dynamical system: time scales, gate saturation, fixed points and spectra."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +12,123 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points
 from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales, compute_saturation, compute_timescales
-from hiddenstate.explain.dynamics.spectra import Spectrum, compute_spectrum
-from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map
-from hiddenstate.explain.subject.bounds import check_row_steps
+from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map, sorted_eigenvalues
+from hiddenstate.explain.dynamics.thread_pool import side_by_side
+from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.terminal import sentence, share, shortened
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.sources import subject
-from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.subject import Subject, check_cell, check_row_steps, real_steps
 from hiddenstate.nn.rnn import Layer
+from hiddenstate.structure.tables import table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Explanation):
+    """The Jacobian of each step with respect to the state before it: its eigenvalues, and the growth over the run.
+
+    Attributes:
+        words: the word at each step.
+        eigenvalues: ``[T, D]``, complex, largest first.
+        norms: ``[T]``, the largest singular value: the maximum factor by which a step can stretch a small change.
+        exponents: ``[D]``, the Lyapunov exponents of this run: the mean logarithmic growth of a change per step, in
+            orthogonal directions, largest first.
+        residual: the difference between the sum of the exponents and the mean log determinant of the Jacobians, which
+            should be equal.
+        cost: row-steps that were run.
+    """
+
+    kind = "spectrum"
+    _saved = "words norms exponents residual cost eigenvalues"
+
+    words: tuple[str, ...]
+    eigenvalues: Tensor
+    norms: Tensor
+    exponents: Tensor
+    residual: float
+    cost: int
+
+    @property
+    def radius(self) -> Tensor:
+        """``[T]``, the modulus of the largest eigenvalue at each step."""
+        return self.eigenvalues[:, 0].abs()
+
+    def rows(self) -> Sequence[Row]:
+        """Return one row per step."""
+        above = (self.eigenvalues.abs() > 1).sum(-1)
+        values = zip(self.words, self.radius.tolist(), above.tolist(), self.norms.tolist(), strict=True)
+        return [
+            {"t": t, "word": word, "radius": radius, "above_1": count, "norm": norm}
+            for t, (word, radius, count, norm) in enumerate(values)
+        ]
+
+    def __str__(self) -> str:
+        largest, norms = float(self.norms.max()) or 1.0, self.norms.tolist()
+        above = (self.eigenvalues.abs() > 1).sum(-1).tolist()
+        lines = [
+            [shortened(word), f"{radius:.3f}", str(count), f"{norm:.2f}", share(norm / largest)]
+            for word, radius, count, norm in zip(self.words, self.radius.tolist(), above, norms, strict=True)
+        ]
+        top = float(self.exponents[0])
+        fate = "grows" if top > 0 else "fades"
+        return (
+            table(["word", "|λ|", "above 1", "norm", ""], lines, "lrrrl")
+            + "\n"
+            + sentence(
+                "|λ|: the largest eigenvalue of the step's Jacobian; above 1: how many eigenvalues are; norm: the "
+                "maximum factor by which this step can stretch a small change of the state. Over the run, a small "
+                f"change {fate} by a factor of about exp({top:+.3f}) per step (the largest Lyapunov exponent)."
+            )
+        )
+
+    def _figure(self) -> Any:
+        """Draw the moduli of the eigenvalues over the steps."""
+        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import shortened as cut
+
+        figure = Picture(figsize=(max(5.0, 0.35 * len(self.words) + 2), 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        for t in range(len(self.words)):
+            axes.scatter([t] * self.eigenvalues.shape[1], self.eigenvalues[t].abs(), s=6, color="#0072b2")
+        axes.axhline(1, color="#888888", linewidth=0.8)
+        axes.set_xticks(range(len(self.words)), [cut(w) for w in self.words], rotation=90, fontsize=7, parse_math=False)
+        axes.set_ylabel("|eigenvalue|")
+        return figure
+
+
+def compute_spectrum(
+    map_: StateMap, states: Tensor, x: Tensor, words: tuple[str, ...], progress: Progress | None = None
+) -> Spectrum:
+    """Compute the spectrum along a run, a few steps at a time: Jacobians of a large state take a lot of memory."""
+    basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
+    measures = list[tuple[Tensor, Tensor, Tensor]]()
+    with side_by_side() as threads:
+        for before, inputs in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
+            slopes = threads.call(map_.jacobian, before, inputs)
+            for slope, measured in zip(slopes, threads.run(_measured, slopes.split(1)), strict=True):
+                basis, stretched = threads.call(_one_further, slope, basis)
+                growth = growth + stretched.diagonal().abs().log()
+                measures.append(measured)
+                if progress is not None:
+                    progress(len(measures), len(x))
+    eigenvalues, norms, determinants = zip(*measures, strict=True)
+    exponents = growth / len(x)
+    both = exponents.sum(), torch.cat(determinants).mean()
+    residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
+    ordered = exponents.sort(descending=True).values
+    return Spectrum(words, torch.cat(eigenvalues), torch.cat(norms), ordered, residual, len(x))
+
+
+def _one_further(slope: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Map an orthonormal basis through a step; return the new orthonormal basis and how much each direction grew."""
+    turned, stretched = torch.linalg.qr(slope @ basis)
+    return turned, stretched
+
+
+def _measured(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the eigenvalues, largest singular value and log determinant of a Jacobian ``[1, D, D]``."""
+    determinant = torch.linalg.slogdet(slope).logabsdet
+    return sorted_eigenvalues(slope), torch.linalg.matrix_norm(slope, ord=2), determinant
 
 
 def dynamics(model: Any, x: Any = None, **options: Any) -> "Dynamics":
@@ -90,8 +201,7 @@ class Dynamics:
             starts: the number of states to start from.
             descent: the number of descent steps from each start, before Newton's method.
             seed: the seed of the random starts.
-            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
-                or a function called with the descent steps done and their total.
+            progress: True for a bar on stderr, False for none, or a function of the descent steps done and their total.
 
         Raises:
             ArgumentTypeError: the input is not a tensor, or ``progress`` is neither a function nor a bool.
@@ -103,23 +213,22 @@ class Dynamics:
             raise ArgumentTypeError(f"x must be a tensor [C], got {type(x).__name__}")
         check_progress(progress)
         map_, C = make_state_map(self.subject.lstm), self.subject.sizes.input_size
-        given = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
-        if given.shape != (C,):
-            raise ShapeError(f"fixed points need a constant input [{C}], got {list(given.shape)}")
+        constant = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
+        if constant.shape != (C,):
+            raise ShapeError(f"fixed points need a constant input [{C}], got {list(constant.shape)}")
         count, steps = check_int("starts", starts), check_int("descent", descent)
         if count < 1 or steps < 1:
             raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
         check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
         with reporting(progress) as report:
-            return find_fixed_points(map_, given, self._starts(map_, count, check_seed(seed)), steps, report)
+            return find_fixed_points(map_, constant, self._starts(map_, count, check_seed(seed)), steps, report)
 
     def spectrum(self, row: int = 0, *, progress: Progress | bool | None = True) -> Spectrum:
         """Compute the Jacobian's eigenvalues at each step of one row of the data, and the Lyapunov exponents.
 
         Args:
             row: the row to analyse.
-            progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none,
-                or a function called with the steps done and their total.
+            progress: True for a bar on stderr, False for none, or a function of the steps done and their total.
 
         Raises:
             ArgumentTypeError: ``progress`` is neither a function nor a bool.
@@ -127,35 +236,35 @@ class Dynamics:
             IndexRangeError: there is no such row.
         """
         check_progress(progress)
-        map_, one = make_state_map(self.subject.lstm), self.subject.only(row)
-        if one.reset is not None and bool(one.reset.any()):
+        map_, subject = make_state_map(self.subject.lstm), self.subject.only(row)
+        if subject.reset is not None and bool(subject.reset.any()):
             raise ArgumentError("a change of the state does not survive a reset: give a run without resets")
-        states = self._states(map_, one)
+        states = self._states(map_, subject)
         with reporting(progress) as report:
-            return compute_spectrum(map_, states, one.x[:, 0].detach().cpu().double(), one.words(), report)
+            return compute_spectrum(map_, states, subject.x[:, 0].detach().cpu().double(), subject.words(), report)
 
     def _gates(self, kinds: tuple[str, ...]) -> tuple[dict[str, Tensor], int]:
         """Return gates at the real steps of all rows, ``[steps, H]`` by place, and the row-steps run."""
-        one = self.subject
-        names = [f"{each.name}.{kind}" for each in one.sizes.layer_directions for kind in kinds]
+        subject = self.subject
+        names = [f"{track.name}.{kind}" for track in subject.sizes.layer_directions for kind in kinds]
         with torch.no_grad():
-            values = one.run(keep=names).values
-        real = torch.tensor([[t < one.row_length(n) for n in range(one.N)] for t in range(one.T)])
+            values = subject.run(keep=names).values
+        real = real_steps(subject)
         if not bool(real.any()):
             raise ShapeError("the data have no steps, so there is nothing to analyse")
-        return {name: values[name].cpu()[real] for name in names}, one.T * one.N
+        return {name: values[name].cpu()[real] for name in names}, subject.T * subject.N
 
     @staticmethod
-    def _states(map_: StateMap, one: Subject) -> Tensor:
+    def _states(map_: StateMap, subject: Subject) -> Tensor:
         """The states before each step of one row, ``[T, D]``."""
         with torch.no_grad():
-            trace = one.trace()
-        kind = one.sizes.kind
+            trace = subject.trace()
+        kind = subject.sizes.kind
         parts = [
-            torch.stack([trace.values[f"{each.name}.{q}"][:, 0].cpu() for each in one.sizes.layer_directions])
+            torch.stack([trace.values[f"{track.name}.{q}"][:, 0].cpu() for track in subject.sizes.layer_directions])
             for q in kind.carried
         ]
-        return torch.cat([map_.joined(kind.parts_of(one.initial)), map_.joined(parts)[:-1]])
+        return torch.cat([map_.joined(kind.parts_of(subject.initial)), map_.joined(parts)[:-1]])
 
     def _starts(self, map_: StateMap, count: int, seed: int) -> Tensor:
         generator = torch.Generator().manual_seed(seed)

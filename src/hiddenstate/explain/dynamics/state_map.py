@@ -13,9 +13,9 @@ from torch.nn.functional import linear
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import LSTM as CELL
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.structure.sizes import Sizes
 
 MOST_NUMBERS = 4096  # at this state size, the Jacobian takes 134 MB
@@ -27,14 +27,10 @@ class StateMap:
     """``z' = F(z, x)``: z holds the hidden and cell states of all layers in one vector, ``[D]`` with D = L·(P + H).
 
     Without cell states, as in a GRU, D = L·H.
-
-    Attributes:
-        sizes: the sizes of the LSTM, which is unidirectional.
-        weights: the weights of each layer, float64 on the CPU.
     """
 
-    sizes: Sizes
-    weights: tuple[Weights, ...]
+    sizes: Sizes  # the sizes of the LSTM, which is unidirectional
+    weights: tuple[Weights, ...]  # the weights of each layer, float64 on the CPU
 
     @property
     def numbers(self) -> int:
@@ -100,13 +96,7 @@ def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
 
 
 def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``.
-
-    Args:
-        values: the values of the step, and the previous cell state, ``[N, H]``.
-        pre: derivatives of the pre-activations, ``[N, 4H, D]``.
-        own: the slice of the layer's previous cell state within the whole state.
-    """
+    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``."""
     parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
     by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
     for state, slopes in CELL.slopes(values).items():
@@ -122,17 +112,12 @@ def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[T
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:
     """Return the eigenvalues ``[N, D]`` of matrices ``[N, D, D]``, complex, largest first."""
-    found = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
-    return found.gather(-1, found.abs().argsort(dim=-1, descending=True))
+    eigenvalues = torch.linalg.eigvals(matrices) if len(matrices) else matrices.new_zeros(matrices.shape[:2])
+    return eigenvalues.gather(-1, eigenvalues.abs().argsort(dim=-1, descending=True))
 
 
 def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
-    """Return the state map of an LSTM.
-
-    Raises:
-        ArgumentError: the LSTM is bidirectional, edits are in force, or the state has more than 4,096 numbers.
-        DtypeError: the memory of a weight was freed.
-    """
+    """Return the state map of an LSTM."""
     check_module_memory(lstm)
     sizes = lstm.sizes
     if sizes.bidirectional:
@@ -145,10 +130,11 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()
     ]
-    found = StateMap(sizes, tuple(weights))
-    if found.numbers > MOST_NUMBERS:
+    state_map = StateMap(sizes, tuple(weights))
+    if state_map.numbers > MOST_NUMBERS:
         raise ArgumentError(
-            f"a state of {found.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too large: "
-            f"its Jacobian would take {found.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of at most {MOST_NUMBERS:,}"
+            f"a state of {state_map.numbers:,} numbers ({' and '.join(sizes.kind.carried)} of all layers) is too "
+            f"large: its Jacobian would take {state_map.numbers**2 * 8 / 1e6:,.0f} MB; give an LSTM of "
+            f"at most {MOST_NUMBERS:,}"
         )
-    return found
+    return state_map

@@ -55,9 +55,9 @@ class SideBySide:
             results[k] = result
         return [results[k] for k in range(len(parts))]
 
-    def call(self, function: Callable[..., B], *given: object) -> B:
+    def call(self, function: Callable[..., B], *arguments: object) -> B:
         """Run a function in one worker, and return its result."""
-        return self.run(lambda arguments: function(*arguments), [given])[0]
+        return self.run(lambda _: function(*arguments), [None])[0]
 
     def start(self) -> None:
         """Start all workers, and wait until the last one has started."""

@@ -1,23 +1,123 @@
-"""`Graph`: nodes and edges from words to a target; an edit can check each edge."""
+"""`Graph`: nodes and edges from words to a target, and their picture; an edit can check each edge."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from hiddenstate.base.scalars import check_int
 from hiddenstate.edits.edit import Edit, add, zero
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.graph.parts import TARGET, Edge, Node
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import number, sentence, shortened
-from hiddenstate.explain.subject.batch_runner import BatchRunner
+from hiddenstate.explain.subject.target import BatchRunner
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+TARGET, OTHERS = "target", "all others"
+POSITIVE, NEGATIVE = "#d55e00", "#0072b2"
+THICKEST = 4.0  # points
 BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
+
+
+class Node(NamedTuple):
+    """A cell state at a step, a word, the target, or another source such as a bias.
+
+    ``value`` is its value (NaN for words and other sources), ``part`` its part of the target.
+    """
+
+    name: str
+    kind: str
+    track: str
+    t: int
+    unit: int
+    word: str
+    value: float
+    part: float
+
+
+class Edge(NamedTuple):
+    """The contribution of one node to another: ``amount`` to its value, and thereby ``flow`` to the target's value.
+
+    ``kind`` is ``input``, ``below`` (from the layer below), ``recurrent``, ``memory``, ``read`` (by the target),
+    ``bias``, ``initial`` or ``others`` (everything that was pruned).
+    """
+
+    source: str
+    target: str
+    kind: str
+    amount: float
+    flow: float
+
+
+def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequence[Edge]) -> Any:
+    """Draw the nodes and the edges between them."""
+    from hiddenstate.base.figures import Picture
+    from hiddenstate.base.figures import shortened as cut
+
+    figure = Picture(figsize=(max(6.0, 1.1 * len(words) + 1.5), 5.5), layout="constrained")
+    axes = figure.add_subplot()
+    at = _places(nodes)
+    shown = [edge for edge in edges if edge.source in at and edge.target in at]
+    largest = max((abs(edge.flow) for edge in shown), default=1.0) or 1.0
+    for edge in sorted(shown, key=lambda edge: abs(edge.flow)):
+        if edge.flow:  # edges without flow are not drawn
+            share = abs(edge.flow) / largest
+            axes.annotate(
+                "",
+                at[edge.target],
+                at[edge.source],
+                arrowprops={
+                    "arrowstyle": "-|>",
+                    "linewidth": max(0.3, THICKEST * share),
+                    "color": POSITIVE if edge.flow > 0 else NEGATIVE,
+                    "alpha": 0.25 + 0.75 * share,
+                    "shrinkA": 6,
+                    "shrinkB": 6,
+                },
+            )
+    for node in nodes:
+        if node.name in at:
+            label = cut(node.word) if node.kind == "word" else node.name.split("@")[0]
+            color = POSITIVE if node.part > 0 else NEGATIVE
+            axes.text(
+                *at[node.name], label, fontsize=7, ha="center", va="center", parse_math=False,
+                bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": color, "linewidth": 0.8},
+            )  # fmt: skip
+    xs, ys = zip(*at.values(), strict=True)
+    axes.set_xlim(min(xs) - 0.7, max(xs) + 0.7)
+    axes.set_ylim(min(ys) - 0.5, max(ys) + 0.5)
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10, parse_math=False)
+    return figure
+
+
+def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
+    """Where each node is drawn; nodes of the same layer and step are stacked."""
+    names = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
+    names.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
+    columns: dict[tuple[str, int], int] = {}
+    tallest: dict[str, int] = {}
+    for node in nodes:
+        if node.kind == "cell":
+            key = node.track, node.t
+            columns[key] = columns.get(key, 0) + 1
+            tallest[node.track] = max(tallest.get(node.track, 0), columns[key])
+    floors, level = {}, 1.0
+    for name in names:
+        floors[name] = level
+        level += 0.35 * tallest[name] + 0.7
+    at: dict[str, tuple[float, float]] = {}
+    seen: dict[tuple[str, int], int] = {}
+    for node in nodes:
+        if node.kind == "word":
+            at[node.name] = (float(node.t), 0.0)
+        elif node.kind == "cell":
+            key = node.track, node.t
+            seen[key] = seen.get(key, 0) + 1
+            at[node.name] = (node.t + 0.12 * (seen[key] % 2), floors[node.track] + 0.35 * (seen[key] - 1))
+        elif node.kind == "target":
+            at[node.name] = (float(node.t), level)
+    return at
 
 
 class EdgeCheck(NamedTuple):
@@ -43,7 +143,8 @@ class Graph(Explanation):
         real: the measured loss of the target without each edge, for the edges that `checked` checked.
     """
 
-    kind: ClassVar[str] = "graph"
+    kind = "graph"
+    _saved = "target value words residual cost nodes edges=rows"
 
     target: str
     value: float
@@ -61,9 +162,9 @@ class Graph(Explanation):
         Raises:
             NameUnknownError: it is not in the graph.
         """
-        for one in self.nodes:
-            if one.name == name:
-                return one
+        for node in self.nodes:
+            if node.name == name:
+                return node
         raise NameUnknownError(
             f"no node {name!r} in this graph; its cell states are {' '.join(n.name for n in self.top())}"
         )
@@ -159,18 +260,13 @@ class Graph(Explanation):
         """Return one row per edge; checked edges include what the target really loses."""
         return [edge._asdict() | ({"real": self.real.get(edge)} if self.real else {}) for edge in self.edges]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        own = {name: getattr(self, name) for name in ("target", "value", "words", "residual", "cost")}
-        return {**own, "nodes": [node._asdict() for node in self.nodes], "edges": self.rows()}
-
     def __str__(self) -> str:
         lines = [f"{self.target}: {number(self.value)}"]
         for edge, indent in self._branches(TARGET, 0, ""):
             word = self.node(edge.source).word
-            said = f"{edge.source} {shortened(word)}" if word else edge.source
+            source = f"{edge.source} {shortened(word)}" if word else edge.source
             real = f" ({number(self.real[edge])})" if edge in self.real else " " * 9 * bool(self.real)
-            lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {said}")
+            lines.append(f"{indent} {number(edge.flow)}{real}  {edge.kind:9} {source}")
         lines.append(
             sentence(
                 "Each line is an edge: its part of the target, its kind, and its source. Gates are held fixed, so "
@@ -196,8 +292,6 @@ class Graph(Explanation):
             yield edge, f"{indent}{'└' if end else '├'}"
             yield from self._branches(edge.source, depth + 1, indent + ("  " if end else "│ "))
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the graph: steps to the right, layers upwards, edges as thick as their flow, red above 0, blue below."""
-        from hiddenstate.explain.graph.picture import drawn
-
         return drawn(f"{self.target}: {self.value:+.3f}", self.words, self.nodes, self.edges)

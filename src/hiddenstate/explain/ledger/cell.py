@@ -1,7 +1,7 @@
 """The ledger of a memory (an LSTM's c, a GRU's h): what each step wrote, and how much of it is still there."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
@@ -11,13 +11,11 @@ from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.ledger.cell_decomposition import CellDecomposition, erased_most, projected
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, table
+from hiddenstate.explain.result.terminal import bar, number, sentence, share, shortened, sum_line
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.structure.addresses import Address
 from hiddenstate.structure.names import Place
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from hiddenstate.structure.tables import table
 
 MOST_LABELS = 4  # logits to name
 MOST_UNITS = 3  # units to name at each step
@@ -51,7 +49,7 @@ class Ledger(Explanation):
         cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
-    kind: ClassVar[str] = "ledger"
+    kind = "ledger"
 
     place: Place
     units: tuple[int, ...]
@@ -116,7 +114,7 @@ class Ledger(Explanation):
 
     def rows(self) -> list[Row]:
         """Return one row for each step and unit."""
-        found: list[Row] = []
+        rows: list[Row] = []
         erased = erased_most(self.forget, range(len(self.units))) if len(self.units) == 1 else None
         for s, t in enumerate(self.steps):
             for k, unit in enumerate(self.units):
@@ -125,21 +123,18 @@ class Ledger(Explanation):
                 if erased is not None:
                     at = erased[s][0]
                     row["erased_most_at"] = None if at is None else self.steps[at]
-                found.append(row)
-        return found
+                rows.append(row)
+        return rows
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
-        names = ("units", "t", "words", "steps", "written", "kept", "parts", "edited", "initial", "value", "labels")
-        data = {name: getattr(self, name) for name in names}
-        if len(self.units) == 1:
-            data["erased_most_at"] = self.erased_at()
-        return {"place": str(self.place), **data, "logits": self.logits, "residual": self.residual, "cost": self.cost}
+    @property
+    def _saved(self) -> str:
+        erased = "erased_most_at=erased_at" if len(self.units) == 1 else ""
+        return f"place units t words steps written kept parts edited initial value labels {erased} logits residual cost"
 
     def __str__(self) -> str:
         return _text(self)
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw the parts over the steps: bars for one unit, a heat map for several."""
         from hiddenstate.explain.result.pictures import bars, heat_map
 
@@ -157,16 +152,16 @@ class Ledger(Explanation):
         return self.units.index(unit)
 
 
-def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> Ledger:
+def cell_ledger(subject: Subject, memory: CellDecomposition, unit: int | None) -> Ledger:
     """Make the ledger of one unit of a cell state, or of all units."""
-    units = tuple(range(found.sizes.hidden_size)) if unit is None else (unit,)
+    units = tuple(range(subject.sizes.hidden_size)) if unit is None else (unit,)
     chosen = list(units)
-    effect = _effect(found, memory)
+    effect = _effect(subject, memory)
     return Ledger(
         place=memory.place,
         units=units,
         t=memory.t,
-        words=found.words(),
+        words=subject.words(),
         steps=memory.steps,
         written=memory.written[:, chosen],
         kept=memory.kept[:, chosen],
@@ -176,31 +171,31 @@ def cell_ledger(found: Subject, memory: CellDecomposition, unit: int | None) -> 
         initial=memory.initial_part[chosen],
         value=memory.c[chosen],
         effect=None if effect is None else effect[chosen],
-        labels=() if found.head is None or effect is None else found.head.labels[: effect.shape[1]],
+        labels=() if subject.head is None or effect is None else subject.head.labels[: effect.shape[1]],
         residual=float(memory.residual[chosen].abs().max()),
-        cost=found.T,
-        cell=found.sizes.cell,
+        cost=subject.T,
+        cell=subject.sizes.cell,
     )
 
 
-def _effect(found: Subject, memory: CellDecomposition) -> Tensor | None:
+def _effect(subject: Subject, memory: CellDecomposition) -> Tensor | None:
     """Return the factor from each unit's c to each logit at t, ``[H, K]``."""
     layer, reverse, _ = memory.place
-    if found.head is None or layer != found.sizes.num_layers - 1:
+    if subject.head is None or layer != subject.sizes.num_layers - 1:
         return None
-    units = found.sizes.output_size
-    weight = found.head.weight.detach().cpu().double()[:, units * reverse : units * (reverse + 1)]
-    return memory.secant[:, None] * projected(found, memory.place, weight.T)
+    units = subject.sizes.output_size
+    weight = subject.head.weight.detach().cpu().double()[:, units * reverse : units * (reverse + 1)]
+    return memory.secant[:, None] * projected(subject, memory.place, weight.T)
 
 
 def _text(ledger: Ledger) -> str:
-    one = len(ledger.units) == 1
-    unit = f"unit {ledger.units[0]} of " if one else ""
+    is_unit = len(ledger.units) == 1
+    unit = f"unit {ledger.units[0]} of " if is_unit else ""
     way = ", read from the last word to the first" if ledger.place.reverse else ""
     where = f"{unit}the {_meaning(ledger)} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
     head = sentence(f"Who wrote {where}")
-    lines = [head, "", _one_unit(ledger) if one else _all_units(ledger), ""]
-    if one:
+    lines = [head, "", _one_unit(ledger) if is_unit else _all_units(ledger), ""]
+    if is_unit:
         lines.append(_sum_of_one(ledger))
         lines += _logit_lines(ledger)
     else:
@@ -236,12 +231,9 @@ def _one_unit(ledger: Ledger) -> str:
 
 
 def _sum_of_one(ledger: Ledger) -> str:
-    terms = [f"parts {number(float(ledger.parts.sum()))}"]
-    if ledger.edited.abs().max() > 0:
-        terms.append(f"edits {number(float(ledger.edited.sum()))}")
-    terms.append(f"initial state {number(float(ledger.initial[0]))}")
-    made = number(float(ledger.value[0]))
-    return sentence(f"{', '.join(terms)} make {ledger.place.quantity} = {made}; rounding leaves {ledger.residual:.0e}.")
+    edits = {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
+    terms = {"parts": float(ledger.parts.sum()), **edits, "initial state": float(ledger.initial[0])}
+    return sum_line(terms, f"{ledger.place.quantity} = {number(float(ledger.value[0]))}", ledger.residual)
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:
@@ -249,8 +241,8 @@ def _logit_lines(ledger: Ledger) -> list[str]:
         return []
     effect = ledger.effect[0] * ledger.value[0]
     most = effect.abs().topk(min(MOST_LABELS, len(effect))).indices.tolist()
-    said = ", ".join(f"{shortened(ledger.labels[k])} {number(float(effect[k]))}" for k in most)
-    return [sentence(f"It adds to the logits at this step (those that it moves most): {said}.")]
+    largest = ", ".join(f"{shortened(ledger.labels[k])} {number(float(effect[k]))}" for k in most)
+    return [sentence(f"It adds to the logits at this step (those that it moves most): {largest}.")]
 
 
 def _all_units(ledger: Ledger) -> str:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.nn.scoped_edits import edits_in_force
-from hiddenstate.structure.names import Place, parse_place
+from hiddenstate.structure.names import LayerDirection, Place, parse_place
 from hiddenstate.tracing.trace import Trace
 
 ROUNDINGS = 16  # an edit's change of fewer units in the last place counts as rounding
@@ -24,33 +24,21 @@ class CellDecomposition:
     """The values that one layer and direction has written and kept up to step t, for one row.
 
     S steps, H units; all tensors float64 on the CPU.
-
-    Attributes:
-        place: the memory, such as ``l1.c``.
-        t: the step.
-        steps: the S steps read up to t, in reading order; the last is t.
-        forget: ``[S, H]``, the forget gates, or a GRU's update gates; 0 where a reset cuts.
-        written: ``[S, H]``, i·g, or (1-z)·n.
-        edited: ``[S, H]``, the changes made by edits of the memory; zero without edits.
-        kept: ``[S, H]``, the share of the cell state after each step that is still there at t.
-        c0: ``[H]``, the initial memory.
-        c: ``[H]``, the memory at t.
-        secant: ``[H]``, the factor that turns a part of the memory into a part of the output before a projection: the
-            secant ``o·tanh(c)/c``, or 1.
-        h: ``[P]``, the hidden state at t.
     """
 
-    place: Place
-    t: int
-    steps: tuple[int, ...]
-    forget: Tensor
-    written: Tensor
-    edited: Tensor
-    kept: Tensor
-    c0: Tensor
-    c: Tensor
+    place: Place  # the memory, such as l1.c
+    t: int  # the step
+    steps: tuple[int, ...]  # the S steps read up to t, in reading order; the last is t
+    forget: Tensor  # [S, H], the forget gates, or a GRU's update gates; 0 where a reset cuts
+    written: Tensor  # [S, H], i·g, or (1-z)·n
+    edited: Tensor  # [S, H], the changes made by edits of the memory; zero without edits
+    kept: Tensor  # [S, H], the share of the cell state after each step that is still there at t
+    c0: Tensor  # [H], the initial memory
+    c: Tensor  # [H], the memory at t
+    # [H], the factor that turns a part of the memory into a part of the output before a projection: the secant
+    # o·tanh(c)/c, or 1
     secant: Tensor
-    h: Tensor
+    h: Tensor  # [P], the hidden state at t
 
     @property
     def parts(self) -> Tensor:
@@ -79,13 +67,13 @@ def decompose_cell(subject: Subject, trace: Trace, place: Place, t: int) -> Cell
     cell = subject.sizes.kind
     steps = range(subject.T - 1, t - 1, -1) if reverse else range(t + 1)
     order = torch.tensor(steps)
-    values = {q: _row(trace, Place(layer, reverse, q))[order] for q in (*cell.gate_names, cell.memory)}
+    values = {q: row_values(trace, Place(layer, reverse, q))[order] for q in (*cell.gate_names, cell.memory)}
     k = subject.sizes.layer_directions.index(place.layer_direction)
     c0 = cell.parts_of(subject.initial)[-1][k, 0].detach().cpu().double()
     split = cell.split(values)
     forget = split.keep * ~borders(subject, order, reverse)[:, None]
     written = split.write * values[cell.candidate]
-    h = _row(trace, Place(layer, reverse, "h"))[t]
+    h = row_values(trace, Place(layer, reverse, "h"))[t]
     edited = _edited(subject, trace, place, order, forget, written, c0, values[cell.memory])
     kept = torch.ones_like(forget)
     kept[:-1] = forget[1:].flip(0).cumprod(0).flip(0)
@@ -101,7 +89,8 @@ def projected(subject: Subject, place: Place, vectors: Tensor) -> Tensor:
     return weight.detach().cpu().double().T @ vectors
 
 
-def _row(trace: Trace, place: Place) -> Tensor:
+def row_values(trace: Trace, place: Place) -> Tensor:
+    """Return the values ``[T, units]`` of a place in a run of one row, in float64 on the CPU."""
     return trace.values[str(place)][:, 0].detach().cpu().double()
 
 
@@ -113,6 +102,12 @@ def borders(subject: Subject, order: Tensor, reverse: bool) -> Tensor:
     if not reverse:
         return reset[order]
     return torch.cat([reset[1:], reset.new_zeros(1)])[order]  # nothing follows the last step
+
+
+def before_each_step(subject: Subject, track: LayerDirection, values: Tensor, initial: Tensor) -> Tensor:
+    """Return a state before each step, from its values ``[T, units]`` and the initial one ``[1, units]``."""
+    shifted = [values[1:], initial] if track.reverse else [initial, values[:-1]]
+    return torch.where(borders(subject, torch.arange(subject.T), track.reverse)[:, None], 0.0, torch.cat(shifted))
 
 
 def _edited(
@@ -160,12 +155,12 @@ def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
     The result is None if nothing was erased. Takes time proportional to S², and memory proportional to S.
     """
     chosen = forget[:, list(units)]
-    found: list[list[int | None]] = []
+    erased: list[list[int | None]] = []
     for s in range(len(chosen)):
         left = torch.cat([torch.ones_like(chosen[:1]), chosen[s + 1 :].cumprod(0)])
         if len(left) == 1:
-            found.append([None] * chosen.shape[1])
+            erased.append([None] * chosen.shape[1])
             continue
         lost, at = (left[:-1] - left[1:]).max(0)
-        found.append([s + 1 + int(k) if drop > 0 else None for k, drop in zip(at, lost, strict=True)])
-    return found
+        erased.append([s + 1 + int(k) if drop > 0 else None for k, drop in zip(at, lost, strict=True)])
+    return erased

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 from hiddenstate.base.scalars import check_seed
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.probe.classify import (
+from hiddenstate.explain.probe.linear import (
+    Eraser,
     by_word,
     control_labels,
     fit,
+    fit_eraser,
     held_out_sequences,
     interval,
     repeated_share,
 )
-from hiddenstate.explain.probe.erasure import Eraser, fit_eraser
-from hiddenstate.explain.probe.result import Probe, class_means
-from hiddenstate.explain.probe.states import Model, check_arguments, read_steps
+from hiddenstate.explain.probe.result import Model, Probe, check_arguments, class_means, read_steps
 from hiddenstate.text.labels import label_names
 
 LEAST_SEQUENCES, MOST_LABELS = 4, 256
@@ -73,7 +73,7 @@ def probe(
     shared = (is_held_out, sequence, seed)
     untrained = read_steps(_untrained(model, seed), data, labels, place, names)
     eraser = fit_eraser(steps.states[~is_held_out], steps.classes[~is_held_out], len(names))
-    reading, _, directions = fit(steps.states, classes, *shared)
+    reading, directions = fit(steps.states, classes, *shared)
     repeated, control = repeated_share(steps.words, is_held_out), control_labels(steps.words, classes, seed)
     void = _void(repeated, control, eraser)
     scores = {"probe": reading}
@@ -118,11 +118,11 @@ def _void(repeated: float, control: NDArray[np.int64], eraser: Eraser) -> dict[s
 
 def _untrained(model: Model, seed: int) -> Model:
     """Return a copy of a model with new weights, initialised as before training."""
-    made = copy.deepcopy(model)
+    fresh = copy.deepcopy(model)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for part in made.modules():
+        for part in fresh.modules():
             reset = getattr(part, "reset_parameters", None)
             if callable(reset):
                 reset()
-    return made
+    return fresh

@@ -4,7 +4,3 @@
 - `terminal.py`: bars and tables for terminals
 - `pictures.py`: bars and heat maps
 """
-
-from hiddenstate.explain.result.explanation import Explanation
-
-__all__ = ["Explanation"]

@@ -1,21 +1,23 @@
 """`Explanation`: the base class of all results of `hiddenstate.explain`: tables, files, pictures."""
 
-import csv
-import io
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import isfunction
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
-import numpy as np
+import torch
 from torch import Tensor
 
 from hiddenstate.base.files import written_beside
 from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import plain
 from hiddenstate.base.validation import optional_package
+from hiddenstate.structure.names import Place
+from hiddenstate.structure.tables import csv_text
 
 if TYPE_CHECKING:
     import pandas
@@ -25,17 +27,6 @@ FORMAT = "hiddenstate.explanation/1"
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
-
-
-def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a method of a result so that it first checks that no tensor's memory was freed."""
-
-    @wraps(method)
-    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
-        check_memory_of(vars(self).items())
-        return method(self, *args, **kwargs)
-
-    return checked
 
 
 class Explanation(ABC):
@@ -59,9 +50,16 @@ class Explanation(ABC):
     def rows(self) -> Sequence[Row]:
         """Return the result as rows of a table, all with the same columns."""
 
-    @abstractmethod
+    @property
+    def _saved(self) -> str:
+        """What `to_dict` returns, in this order: names of attributes or methods; ``key=name`` if the key is another."""
+        raise NotImplementedError
+
     def to_dict(self) -> dict[str, Any]:
-        """Return everything, ready for JSON."""
+        """Return everything except models and runs, ready for JSON."""
+        check_memory_of(vars(self).items())
+        keys = [entry.partition("=") for entry in self._saved.split()]
+        return {key: _as_data(attrgetter(name or key)(self)) for key, _, name in keys}
 
     @abstractmethod
     def __str__(self) -> str:
@@ -120,13 +118,10 @@ class Explanation(ABC):
         Raises:
             FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
         """
-        rows, buffer = self.rows(), io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        text = csv_text(self.rows())
         if path is None:
-            return buffer.getvalue()
-        _write(path, buffer.getvalue())
+            return text
+        _write(path, text)
         return None
 
     def save(self, path: str | Path) -> None:
@@ -138,21 +133,32 @@ class Explanation(ABC):
         _write(path, self.to_json())
 
 
+def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a method of a result so that it first checks that no tensor's memory was freed, which crashes torch."""
+
+    @wraps(method)
+    def checked(self: object, *args: Any, **kwargs: Any) -> Any:
+        check_memory_of(vars(self).items())
+        return method(self, *args, **kwargs)
+
+    return checked
+
+
+def _as_data(value: Any) -> Any:
+    """Return a value for `to_dict`: places as text, named tuples as dictionaries, complex numbers as pairs."""
+    if callable(value):
+        return value()
+    if isinstance(value, Place):
+        return str(value)
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    if isinstance(value, Mapping):
+        return {key: _as_data(part) for key, part in value.items()}
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple) and hasattr(value[0], "_asdict"):
+        return [_as_data(part) for part in value]
+    return torch.view_as_real(value) if isinstance(value, Tensor) and value.is_complex() else value
+
+
 def _write(path: str | Path, text: str) -> None:
     with written_beside(path) as beside:
         beside.write_text(text, encoding="utf-8")
-
-
-def plain(value: Any) -> Any:
-    """Turn tensors, arrays and tuples into lists, and numbers that are not finite into null, for JSON."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, Tensor):
-        return plain(value.detach().cpu().numpy())
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    return None if isinstance(value, float) and not np.isfinite(value) else value

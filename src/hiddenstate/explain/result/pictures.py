@@ -1,15 +1,17 @@
 """Pictures of explanations: bars over the words, and heat maps. Needs matplotlib."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from hiddenstate.base.figures import Picture, shortened
+from hiddenstate.explain.result.terminal import readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")  # the colour-blind safe palette of Okabe and Ito
 MOST_NAMED = 60  # maximum number of words under an axis
@@ -34,24 +36,21 @@ def heat_map(title: str, words: Sequence[str], values: Tensor, what: str) -> "Fi
     """Draw numbers ``[units, words]`` as colours: red above 0, blue below."""
     figure = Picture(figsize=(max(5.0, 0.35 * len(words) + 2), 4.5), layout="constrained")
     axes = figure.subplots()
-    largest = float(values.abs().max()) or 1.0
-    image = axes.imshow(
-        values.detach().cpu().numpy(),
-        aspect="auto",
-        cmap="RdBu_r",
-        vmin=-largest,
-        vmax=largest,
-        interpolation="nearest",
-    )
-    figure.colorbar(image, ax=axes)
+    draw_map(axes, values.detach().cpu().numpy(), float(values.abs().max()) or 1.0)
     _name(axes, words)
     axes.set_ylabel(what)
     axes.set_title(title, fontsize=10, parse_math=False)
     return figure
 
 
+def draw_map(axes: Any, values: "NDArray[Any]", bound: float, **options: Any) -> None:
+    """Draw numbers from ``-bound`` to ``bound`` as colours, with a colour bar."""
+    colors = {"cmap": "RdBu_r", "vmin": -bound, "vmax": bound, "interpolation": "nearest"}
+    axes.figure.colorbar(axes.imshow(values, aspect="auto", **colors, **options), ax=axes)
+
+
 def _name(axes: object, words: Sequence[str]) -> None:
     every = max(1, -(-len(words) // MOST_NAMED))
     at = range(0, len(words), every)
-    labels = [shortened(words[k] if words[k].isprintable() and words[k].strip() else repr(words[k])) for k in at]
+    labels = [shortened(readable(words[k])) for k in at]
     axes.set_xticks(list(at), labels, rotation=60, ha="right", fontsize=8, parse_math=False)  # type: ignore[attr-defined]

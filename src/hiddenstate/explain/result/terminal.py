@@ -1,10 +1,10 @@
-"""Bars and tables for terminals, as fixed-width plain text."""
+"""Bars, numbers and sentences for terminals, as fixed-width plain text."""
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 
 _RIGHT = " ▏▎▍▌▋▊▉█"  # blocks filled by eighths, from the left edge
 HALF, FULL = "▐", "█"
@@ -47,8 +47,8 @@ def definite(target: object) -> str:
     >>> definite("logit of NOUN at man (step 2)"), definite("l1.c[3] at step 2"), definite("output 0 at step 2")
     ('the logit of NOUN at man (step 2)', 'l1.c[3] at step 2', 'the output 0 at step 2')
     """
-    said = str(target)
-    return f"the {said}" if said.startswith(("log", "output ")) else said
+    name = str(target)
+    return f"the {name}" if name.startswith(("log", "output ")) else name
 
 
 def number(value: float) -> str:
@@ -64,30 +64,20 @@ def number(value: float) -> str:
     return f"{value:+.2e}" if abs(value) >= 1e5 else f"{value:+.0e}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: str = "") -> str:
-    """Lay out rows under a header; ``left`` has a letter for each column: l for left-aligned, r for right-aligned.
+def sum_line(terms: Mapping[str, float], total: str, residual: float) -> str:
+    """Return a sentence that says which terms make a total, and what rounding leaves."""
+    summed = ", ".join(f"{name} {number(value)}" for name, value in terms.items())
+    return sentence(f"{summed} make {total}; rounding leaves {abs(residual):.0e}.")
 
-    >>> print(table(["word", "part"], [["a", "+1.0"], ["longer", "-0.5"]], "lr"))
-    word    part
-    a       +1.0
-    longer  -0.5
-    """
-    cells = [list(head), *(list(row) for row in rows)]
-    widths = [max(cell_len(row[k]) for row in cells) for k in range(len(head))]
-    aligned = left.ljust(len(head), "r")
-    lines = []
-    for row in cells:
-        parts = [
-            set_cell_size(cell, width) if side == "l" else " " * (width - cell_len(cell)) + cell
-            for cell, width, side in zip(row, widths, aligned, strict=True)
-        ]
-        lines.append("  ".join(parts).rstrip())
-    return "\n".join(lines)
+
+def readable(text: str) -> str:
+    """Return a label or token in readable form: quoted if it is blank or a control character."""
+    return text if text.isprintable() and text.strip() else repr(text)
 
 
 def shortened(word: str) -> str:
     """Return a token in readable form, truncated if it is too long."""
-    visible = word if word.isprintable() and word.strip() else repr(word)
+    visible = readable(word)
     return visible if cell_len(visible) <= LONGEST else visible[: LONGEST - 1] + "…"
 
 

@@ -52,14 +52,14 @@ class Head:
         """
         if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(self.labels):
             return label
-        found = [k for k, name in enumerate(self.labels) if name == label]
-        if len(found) != 1:
+        matches = [k for k, name in enumerate(self.labels) if name == label]
+        if len(matches) != 1:
             some = " ".join(map(repr, self.labels[:MOST_NAMED])) + (" ..." if len(self.labels) > MOST_NAMED else "")
-            count = f"{len(found)} labels" if found else "no label"
+            count = f"{len(matches)} labels" if matches else "no label"
             raise NameUnknownError(
                 f"this model has {count} {label!r}; expected one of the {len(self.labels)}: {some}; or an index from 0"
             )
-        return found[0]
+        return matches[0]
 
     def readout(self, label: str | int) -> tuple[Tensor, float]:
         """Return the vector ``[D*P]`` and the number b with ``logit = vector · out + b``, both in float64.
@@ -85,15 +85,7 @@ def softmax_head(
     groups: Sequence[int] = (),
     temperatures: Sequence[float] = (),
 ) -> Head:
-    """Make a head whose logits are the scores of a softmax, or of one softmax per group.
-
-    Args:
-        weight: ``[K, D*P]``.
-        bias: ``[K]``, or None.
-        labels: K names.
-        groups: the number of logits of each softmax; by default one softmax over all.
-        temperatures: the divisor of each group's logits.
-    """
+    """Make a head whose logits are the scores of a softmax, or of one softmax per group."""
     sizes = list(groups) or [len(weight)]
     divisors = list(temperatures) or [1.0] * len(sizes)
     shown, offset = weight.detach(), None if bias is None else bias.detach()
@@ -107,18 +99,7 @@ def softmax_head(
 
 
 def make_head(head: object, labels: Sequence[str] | None, *, softmax: bool | None = None) -> Head:
-    """Turn a linear layer into a head.
-
-    Args:
-        head: a linear layer; a `Head` is returned as it is.
-        labels: a name for each output; numbers by default.
-        softmax: whether the outputs are the scores of a softmax.
-
-    Raises:
-        ArgumentTypeError: it is neither a linear layer nor a `Head`, the labels are not a list of strings, or
-            ``softmax`` is not a bool.
-        ArgumentError: there are not as many labels as outputs, or there can be no softmax.
-    """
+    """Turn a linear layer into a head."""
     if softmax is not None and not isinstance(softmax, bool):
         raise ArgumentTypeError(f"softmax= must be True, False or None, got {softmax!r:.60}")
     if isinstance(head, Head):
@@ -134,3 +115,25 @@ def make_head(head: object, labels: Sequence[str] | None, *, softmax: bool | Non
         raise ArgumentError("a softmax over one output is always 1: drop softmax=True to explain the output itself")
     weight, bias = head.weight.detach(), None if head.bias is None else head.bias.detach()
     return softmax_head(weight, bias, names) if softmax else Head(weight, bias, tuple(names))
+
+
+def needed_head(head: Head | None, reason: str = "") -> Head:
+    """Return the head; raise ArgumentError, with the reason and ways to give one, if there is none."""
+    if head is None:
+        raise ArgumentError(
+            f"there is no head here{f': {reason}' if reason else ' that reads the outputs of the LSTM'}. Give one, as "
+            "in hs.explain.subject(model, x, head=linear, labels=names), a function of the LSTM's outputs, such as "
+            "of=lambda run: model.mlp(run.out[-1])[:, 0] (run.state has the final states), or a place such as "
+            "'l0.h[3]@7'"
+        )
+    return head
+
+
+def needed_probabilities(head: Head) -> Callable[[Tensor], Tensor]:
+    """Return the function that computes log-probabilities; raise ArgumentError if the head has none."""
+    if head.log_probabilities is None:
+        raise ArgumentError(
+            "this head has no probabilities, because it is not known to feed a softmax (and a tagger with a CRF scores "
+            "whole sentences): use logit(...), or, if a softmax reads a linear layer's outputs, give softmax=True"
+        )
+    return head.log_probabilities

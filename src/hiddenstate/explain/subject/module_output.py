@@ -1,4 +1,4 @@
-"""`ModuleOutput`: whether a module's own output is what its head gives, at which steps, and through which function."""
+"""Finds the head of a module by what it read and gave in one call, and compares that with what the module returned."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
+
+from hiddenstate.explain.subject.head import Head, make_head
 
 NEIGHBOURS = 4  # rows compared on each side; rounding can change the order of rows that are nearly equal
 ROUNDING = 16  # in units of the type's precision, relative to the largest value
@@ -89,13 +91,6 @@ def match_output(
     A tensor in the result is the head's output if each of its rows is one of the head's rows (or a function of one):
     any selection of steps, in any layout, cast to any type. Selections are exact, so rows that were observed in the
     module's own calls must be equal bit for bit; otherwise, and for functions of them, up to rounding.
-
-    Args:
-        states: the LSTM's outputs, ``[T, N, D*P]``.
-        head: what the head reads and gives.
-        result: what the module returned.
-        is_observed: whether the module itself called the head on these rows.
-        has_padding: whether rows of zeros may be padding.
     """
     T, N = states.shape[:2]
     K = head.outputs.shape[1]
@@ -109,9 +104,9 @@ def match_output(
                 few = real[:: max(1, len(real) // 2)]
                 if len(few) and bool(function.is_possible(few.float())):
                     rounding = "none" if is_observed and not name else "function" if is_observed else "any"
-                    own = _Rows(*_comparable(head.outputs, function.apply, part.dtype, rounding))
+                    own = _RowIndex(*_comparable(head.outputs, function.apply, part.dtype, rounding))
                     if bool(own.contain(few).all()) and bool(own.contain(real).all()):
-                        is_returned |= _Rows(real, own.absolute, own.relative).contain(own.rows).cpu()
+                        is_returned |= _RowIndex(real, own.absolute, own.relative).contain(own.rows).cpu()
         if bool(is_returned.any()):
             returned = set(rows_as_bytes(head.read[is_returned.to(head.read.device)]))
             steps = torch.tensor(
@@ -131,15 +126,7 @@ def rows_as_bytes(values: Tensor) -> Iterator[bytes]:
 def _comparable(
     outputs: Tensor, function: Callable[[Tensor], Tensor], dtype: torch.dtype, rounding: str
 ) -> tuple[Tensor, float, float]:
-    """Return a function of a head's outputs in the type of a result, and the absolute and relative error to expect.
-
-    Args:
-        outputs: the outputs, ``[M, K]``.
-        function: the function.
-        dtype: the type of the result.
-        rounding: ``none`` for outputs as they are, ``function`` for a function of them, which torch computes in float32
-            and rounds once; ``any`` for outputs that the module may have computed in several steps.
-    """
+    """Return a function of a head's outputs in the type of a result, and the absolute and relative error to expect."""
     if rounding == "none":
         return outputs.to(dtype), 0.0, 0.0
     wide = torch.promote_types(torch.promote_types(outputs.dtype, dtype), torch.float32)
@@ -182,7 +169,7 @@ def _views(values: Tensor, K: int) -> Iterator[Tensor]:
             yield values.movedim(axis, -1).reshape(-1, K)
 
 
-class _Rows:
+class _RowIndex:
     """Rows ``[M, K]`` to look up, by their position or by a projection that is almost surely different for each.
 
     Args:
@@ -248,3 +235,89 @@ def _projected(rows: Tensor) -> Tensor:
     direction = torch.randn(K, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).to(rows.device)
     parts = rows.split(max(1, NUMBERS_AT_ONCE // K))
     return torch.cat([part.double().nan_to_num(0, 0, 0) @ direction for part in parts])
+
+
+class LinearCall(NamedTuple):
+    """One call of a linear layer: copies of its input and output, which the module may overwrite."""
+
+    layer: nn.Linear
+    read: Tensor
+    output: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleCall:
+    """What was observed in one call of a module."""
+
+    model: nn.Module  # the module
+    states: Tensor  # the outputs of the LSTM's first call, time first, [T, N, D*P]
+    has_padding: bool  # whether rows have different lengths
+    linear: Sequence[LinearCall]  # the calls of linear layers that read as many features
+    result: object  # what the module returned
+
+    def match(self, head: Head) -> ModuleOutput:
+        """Compare a head's outputs with what the module returned."""
+        calls = [call for call in self.linear if _is_layer(call.layer, head)]
+        if calls:
+            rows = HeadRows(
+                torch.cat([call.read.flatten(0, -2) for call in calls]),
+                torch.cat([call.output.flatten(0, -2) for call in calls]),
+            )
+        else:
+            read = self.states.flatten(0, 1).to(head.weight.dtype)
+            rows = HeadRows(read, head.logits(read))
+        return match_output(self.states, rows, self.result, is_observed=bool(calls), has_padding=self.has_padding)
+
+
+class ObservedHead(NamedTuple):
+    """The head of a module, with the module's output; or the reason why there is none."""
+
+    head: Head | None
+    output: ModuleOutput | None = None
+    no_head: str = ""
+
+
+def find_head(call: ModuleCall, labels: Sequence[str] | None, *, softmax: bool | None) -> ObservedHead:
+    """Return the only linear layer that reads the LSTM's unchanged outputs and gives the module's output."""
+    rows = {dtype: set(rows_as_bytes(call.states.to(dtype))) for dtype in {linear.read.dtype for linear in call.linear}}
+    readers = dict.fromkeys(linear.layer for linear in call.linear if _reads_only(linear.read, rows[linear.read.dtype]))
+    kind = type(call.model).__name__
+    if not readers:
+        return ObservedHead(None, no_head=f"no linear layer of this {kind} reads the LSTM's outputs unchanged")
+    outputs = {layer: call.match(make_head(layer, None)) for layer in readers}
+    heads = [layer for layer, output in outputs.items() if output.function is not None]
+    if len(heads) == 1:
+        return with_softmax(heads[0], outputs[heads[0]], labels, softmax=softmax)
+    names = [repr(name) for name, part in call.model.named_modules() if part in readers]
+    what = f"{', '.join(names)} {'reads' if len(names) == 1 else 'read'} the LSTM's outputs"
+    if heads:
+        return ObservedHead(
+            None, no_head=f"{what}, and this {kind} returns the outputs of {len(heads)} of these layers"
+        )
+    outputs_of = "that layer's outputs" if len(names) == 1 else "those layers' outputs"
+    return ObservedHead(None, no_head=f"{what}, but this {kind} returns {outputs_of} changed, in part or not at all")
+
+
+def with_softmax(
+    head: nn.Linear | Head, output: ModuleOutput, labels: Sequence[str] | None, *, softmax: bool | None
+) -> ObservedHead:
+    """Return a head that feeds a softmax if the caller says so or, by default, if the module's output shows it."""
+    if isinstance(head, nn.Linear):
+        head = make_head(head, labels, softmax=output.function in SOFTMAX if softmax is None else softmax)
+    return ObservedHead(head, output)
+
+
+def _is_layer(layer: nn.Linear, head: Head) -> bool:
+    """Whether a head has the weight and the bias of a layer; layers may share a weight and differ in their bias."""
+    pairs = (layer.weight, head.weight), (layer.bias, head.bias)
+    return all(
+        (a is None and b is None)
+        or (a is not None and b is not None and a.data_ptr() == b.data_ptr() and a.shape == b.shape)
+        for a, b in pairs
+    )
+
+
+def _reads_only(values: Tensor, rows: set[bytes]) -> bool:
+    """Whether all rows of a tensor are among these, except for zeros that may be padding."""
+    reads = set(rows_as_bytes(values))
+    return bool(reads & rows) and reads - rows <= {bytes(len(next(iter(reads))))}

@@ -22,15 +22,8 @@ DELAY = 1.0  # seconds before a bar appears
 def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator[Progress | None]:
     """Turn a ``progress=`` argument into a callback, for the duration of a block.
 
-    Args:
-        progress: a callback, True for a bar, or False or None for nothing.
-        unit: what is counted, for the bar.
-
     Yields:
         The callback, or None if nobody would see a bar.
-
-    Raises:
-        ArgumentTypeError: ``progress`` is anything else.
     """
     check_progress(progress)
     if not isinstance(progress, bool):
@@ -73,10 +66,10 @@ class _DelayedBar:
         self._task = self.bars.add_task("", total=1)
         self._appears = time.monotonic() + DELAY
 
-    def report(self, done: int, total: int) -> None:
-        if done < total and time.monotonic() >= self._appears:
+    def report(self, completed: int, total: int) -> None:
+        if completed < total and time.monotonic() >= self._appears:
             self.bars.start()
-        self.bars.update(self._task, completed=done, total=total)
+        self.bars.update(self._task, completed=completed, total=total)
 
 
 def _is_seen(console: Console) -> bool:

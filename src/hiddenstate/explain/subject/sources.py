@@ -1,24 +1,221 @@
-"""`subject`: turns anything that can be explained into a `Subject`."""
+"""`subject`: turns anything that can be explained into a `Subject`; calls a module to find the input of its LSTM."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.engine.inputs import Arguments, Lengths
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.base.modes import evaluating
+from hiddenstate.base.scoped import lasting
+from hiddenstate.engine.inputs import Arguments, CallOptions, Lengths, read
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
-from hiddenstate.explain.subject.module_sources import lstm_subject, module_subject
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.module_output import LinearCall, ModuleCall, find_head, with_softmax
+from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.addresses import parse_address
-from hiddenstate.structure.names import split_path
+from hiddenstate.structure.names import at_path, split_path
+from hiddenstate.tracing.model_recorder import list_paths
+from hiddenstate.tracing.models import as_written
 from hiddenstate.tracing.traceable import find_recordable
+
+LSTMCall = tuple[tuple[Any, ...], dict[str, Any], Any]  # positional arguments, keyword arguments and output
+
+
+def lstm_subject(
+    lstm: Recurrent[Any, Any],
+    arguments: Arguments,
+    head: Head | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+) -> Subject:
+    """Return the subject of an LSTM and the arguments of one call."""
+    sizes = lstm.sizes
+    _check_size(lstm, arguments.input)
+    call, _ = read(arguments, sizes, lstm._eval_twin()._weights(), CallOptions(lstm.batch_first))
+    if call.reset_h is not None:
+        raise ArgumentError(
+            "reset_to= is given, but explanations need resets to zero: explain each sequence separately, with its "
+            "initial state as hx="
+        )
+    wide = sizes.directions * sizes.output_size
+    if head is not None and head.weight.shape[1] != wide:
+        raise ShapeError(f"the head reads {head.weight.shape[1]} features, but the LSTM gives D*P = {wide}")
+    x = call.x.detach()
+    T, N = x.shape[:2]
+    lengths = [T] * N if call.lengths is None else call.lengths.tolist()
+    return Subject(
+        lstm,
+        x,
+        sizes.kind.as_given([part.detach() for part in call.initial]),
+        head,
+        _checked_tokens(tokens, lengths),
+        call.lengths,
+        call.reset,
+        {"mean": lambda: _mean_step(x, lengths)},
+    )
+
+
+def _check_size(lstm: Recurrent[Any, Any], x: object = None) -> None:
+    """Reject an input that is too large to run, even if it takes little memory itself."""
+    if isinstance(x, Tensor) and x.dim() in (2, 3):
+        row_steps = math.prod(x.shape[:-1])
+        N = 1 if x.dim() == 2 else x.shape[0 if lstm.batch_first else 1]
+        width = x.shape[-1] + lstm.sizes.directions * lstm.sizes.output_size
+        check_bytes(row_steps * width * x.element_size(), "inputs and outputs", row_steps // max(N, 1), N)
+
+
+def _mean_step(x: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return the mean input ``[C]`` over the real steps of all rows."""
+    return torch.cat([x[:T, n] for n, T in enumerate(lengths)]).double().mean(0).to(x)
+
+
+def _checked_tokens(
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None, lengths: Sequence[int]
+) -> tuple[tuple[str, ...], ...] | None:
+    if tokens is None:
+        return None
+    plain = isinstance(tokens, Sequence) and not isinstance(tokens, str)
+    if not plain or not all(isinstance(part, Sequence) for part in tokens):
+        raise ArgumentTypeError(f"tokens= must be a list of words, or one for each row, got {tokens!r:.60}")
+    rows = [list(tokens)] if all(isinstance(token, str) for token in tokens) else [list(row) for row in tokens]
+    if [len(row) for row in rows] != list(lengths):
+        raise ShapeError(
+            f"tokens= must have a word for each step of each row, {list(lengths)}, got {[len(row) for row in rows]}"
+        )
+    return tuple(tuple(map(str, row)) for row in rows)
+
+
+def module_subject(
+    model: nn.Module,
+    x: Any,
+    path: str | None = None,
+    head: nn.Linear | Head | None = None,
+    labels: Sequence[str] | None = None,
+    tokens: Sequence[str] | Sequence[Sequence[str]] | None = None,
+    *,
+    softmax: bool | None = None,
+) -> Subject:
+    """Call a module once, and return the subject of the LSTM inside, with its input and the head that read it.
+
+    The module's own forward runs. For this one call, the module is in eval mode and has our hooks, so other threads
+    should not train it meanwhile. Explaining the subject later does not change the module.
+
+    The head is found by observation: the one linear layer that, in this call, reads the LSTM's unchanged outputs and
+    whose outputs, or a softmax or sigmoid of them, are what the module returns.
+    """
+    chosen = None if head is None else make_head(head, labels, softmax=softmax)
+    path, module = _module_at(model, path)
+    lstm = find_recordable(module)
+    assert isinstance(lstm, Recurrent)
+    calls, linear, result = _watched(model, module, lstm, x)
+    if not calls:
+        raise ArgumentError("the module did not call this LSTM, so it has no input; choose another with path=")
+    args, kwargs, out = calls[0]
+    arguments = Arguments(**dict(zip(("input", "hx"), args, strict=False)) | kwargs)
+    plain = lstm_subject(lstm, arguments, chosen, tokens)
+    observed = ModuleCall(model, _time_first(out, lstm.batch_first), plain.lengths is not None, linear, result)
+    if head is None or chosen is None:
+        observed_head = find_head(observed, labels, softmax=softmax)
+    else:
+        observed_head = with_softmax(head, observed.match(chosen), labels, softmax=softmax)
+    return replace(plain, path=path, **observed_head._asdict())
+
+
+def _time_first(out: Tensor | PackedSequence, batch_first: bool) -> Tensor:
+    if isinstance(out, PackedSequence):
+        return pad_packed_sequence(out)[0]
+    if out.dim() == 2:
+        return out[:, None]
+    return out.transpose(0, 1) if batch_first else out
+
+
+def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
+    """Return the layer at a path, with its path; without a path, the only LSTM, or the only layer if there is none."""
+    every = [*model.named_modules(remove_duplicate=False)]
+    layers = {name: part for name, part in every if isinstance(find_recordable(part), LSTM)}
+    if path or not layers:
+        layers = {name: part for name, part in every if isinstance(find_recordable(part), Recurrent)}
+    kind = type(model).__name__
+    if path is not None and not isinstance(path, str):
+        raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
+    if not layers:
+        theirs = any(isinstance(part, nn.LSTM | nn.GRU | nn.RNN) for part in model.modules())
+        cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
+        raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM, GRU or RNN; {cure}")
+    module = at_path(path or "", layers)
+    if module is None and not path:
+        count = len(set(layers.values()))
+        raise ArgumentError(
+            f"this {kind} contains {count} recurrent layers; choose one with path=: {list_paths(layers)}"
+        )
+    if module is None:
+        raise NameUnknownError(f"no LSTM, GRU or RNN at {path!r} in this {kind}: there is {list_paths(layers)}")
+    return path or next(iter(layers)), module
+
+
+def _watched(
+    model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
+) -> tuple[list[LSTMCall], list[LinearCall], object]:
+    """Call the module without dropout; return the LSTM's first call, those of linear layers, and what it returned.
+
+    Inputs and outputs are copied, because the module may overwrite them.
+    """
+    calls: list[LSTMCall] = []
+    linear: list[LinearCall] = []
+    width = lstm.sizes.directions * lstm.sizes.output_size
+
+    def check_size(_: nn.Module, args: Any) -> None:
+        _check_size(lstm, *args[:1])
+
+    def hear(_: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        if not calls:  # only the first call is explained
+            calls.append((_copied(args), _copied(kwargs), _copied(result[0])))
+
+    def read_by(layer: Any, args: Any, kwargs: Any, output: Any) -> None:
+        read_ = args[0] if args else kwargs.get("input")
+        if layer.in_features == width and isinstance(read_, Tensor) and isinstance(output, Tensor):
+            linear.append(LinearCall(layer, read_.clone(), output.clone()))
+
+    def watch() -> None:
+        called.register_forward_pre_hook(check_size)
+        called.register_forward_hook(hear, with_kwargs=True)
+        for part in model.modules():
+            if isinstance(part, nn.Linear):
+                part.register_forward_hook(read_by, with_kwargs=True)
+
+    unwatched = lasting(watch, lambda: _unwatch(model, check_size, hear, read_by))
+    with unwatched, evaluating(model), torch.no_grad(), as_written():
+        result = model(*(x if isinstance(x, tuple) else (x,)))
+    return calls, linear, result
+
+
+def _copied(value: Any) -> Any:
+    """Return arguments or outputs of an LSTM with copies of their tensors."""
+    if isinstance(value, Tensor):
+        return value.clone()
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.clone())
+    if isinstance(value, tuple | list):
+        return tuple(map(_copied, value))
+    return {name: _copied(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
+    # Hooks are found by function, because Ctrl-C could strike between registering a hook and storing its handle.
+    for part in model.modules():
+        for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for number in [number for number, hook in hooks.items() if any(hook is watcher for watcher in watchers)]:
+                del hooks[number]
+                part._forward_hooks_with_kwargs.pop(number, None)
 
 
 def subject(
@@ -68,16 +265,15 @@ def subject(
     if isinstance(model, Subject):
         _refuse(options | {"x": x, "path": path}, "a Subject, which has it already")
         return model
-    if isinstance(model, Tagger | LanguageModel):
-        check_module_memory(model)
-        _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
-        return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             "expected an LSTM, a module that contains one, a Tagger, a LanguageModel or a Subject, got "
             f"{type(model).__name__}"
         )
     check_module_memory(model)
+    if isinstance(model, Tagger | LanguageModel):
+        _refuse(options | {"path": path}, f"a {type(model).__name__}, which reads text")
+        return tagger_subject(model, x) if isinstance(model, Tagger) else language_model_subject(model, x)
     lstm = find_recordable(model)
     if not isinstance(lstm, Recurrent):
         _refuse({"hx": hx, "lengths": lengths, "reset": reset}, "a module, which gives them to its LSTM itself")
@@ -92,17 +288,7 @@ def subject(
 
 
 def resolve_subject(of: object, model: Any, x: Any = None, **options: Any) -> Subject:
-    """Return the `subject` for a target; a path before the target's place selects the LSTM in a module.
-
-    Args:
-        of: the target, such as ``"encoder.l1.c[125]@7"``.
-        model: as for `subject`.
-        x: the input, as for `subject`.
-        options: the options of `subject`.
-
-    Raises:
-        HiddenStateError: any error of `subject`.
-    """
+    """Return the `subject` for a target; a path before the target's place selects the LSTM in a module."""
     path = split_path(parse_address(of).place)[0] if isinstance(of, str) else ""
     chooses = path and options.get("path") is None and isinstance(model, nn.Module)
     if chooses and not isinstance(model, Recurrent | Tagger | LanguageModel):

@@ -1,4 +1,4 @@
-"""`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows."""
+"""`Subject`: an LSTM, its input, its words and its head; runs the LSTM on many rows, and returns `Outputs`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,19 +9,104 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
-from hiddenstate.errors import ArgumentError, NameUnknownError, ShapeError
-from hiddenstate.explain.subject.bounds import check_bytes
-from hiddenstate.explain.subject.head import Head
+from hiddenstate.edits.resolve import edits_in_force, share_edits
+from hiddenstate.engine.call import live_steps
+from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError, TraceTooLargeError
+from hiddenstate.explain.subject.head import Head, needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import ModuleOutput
-from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.scoped_edits import edits_in_force, share_edits
-from hiddenstate.structure.names import Place, parse_place, split_path
-from hiddenstate.structure.paths import list_places
+from hiddenstate.structure.names import LayerDirection, Place, list_places, parse_place, split_path
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
+
+MOST_ROW_STEPS = 2**30  # takes minutes to hours, depending on the LSTM
+MOST_BYTES = 2**33  # maximum size of one run's inputs and outputs, or of its record
+
+
+def check_row_steps(row_steps: int, cure: str) -> None:
+    """Reject a computation that would run for hours."""
+    if row_steps > MOST_ROW_STEPS:
+        raise ArgumentError(
+            f"this would run {row_steps:,} row-steps (time steps, summed over all rows), but at most "
+            f"{MOST_ROW_STEPS:,} are allowed: {cure}"
+        )
+
+
+def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
+    """Raise TraceTooLargeError if a run would take more than 8 GiB; strides can give a small tensor any shape."""
+    if nbytes > MOST_BYTES:
+        raise TraceTooLargeError(
+            f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
+            "allowed: give fewer steps or rows"
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Outputs:
+    """The outputs of a run of R rows. A target takes them and returns one number per row, ``[R]``.
+
+    Attributes:
+        out: the last layer's hidden states, ``[T, R, D*P]``, time first whatever the LSTM's layout is.
+        state: the final ``(h_n, c_n)``, ``[L*D, R, P]`` and ``[L*D, R, H]``; only h_n for a cell without a cell state.
+        head: the linear layer that reads ``out``, or None.
+        values: recorded places, ``[steps, R, units]``.
+        steps: the steps of ``values``.
+        first: the input step of ``out[0]``; above 0 if only a part was run.
+        last_layer: the index of the last layer.
+    """
+
+    out: Tensor
+    state: AnyState
+    head: Head | None
+    values: Mapping[str, Tensor] = field(default_factory=dict)
+    steps: tuple[int, ...] = ()
+    first: int = 0
+    last_layer: int = 0
+
+    @property
+    def logits(self) -> Tensor:
+        """The head's logits at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head.
+        """
+        return needed_head(self.head).logits(self.out)
+
+    @property
+    def log_probabilities(self) -> Tensor:
+        """The logarithm of each label's probability at every step, ``[T, R, K]``.
+
+        Raises:
+            ArgumentError: there is no head, or it gives no probabilities.
+        """
+        return self.log_probabilities_from(self.out)
+
+    def log_probabilities_from(self, out: Tensor) -> Tensor:
+        """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
+        return needed_probabilities(needed_head(self.head))(out)
+
+    def out_at(self, t: int) -> Tensor:
+        """Return the output ``[R, D*P]`` at step t of the input."""
+        return self.out[t - self.first]
+
+    def at(self, place: Place, t: int) -> Tensor:
+        """Return the values ``[R, units]`` of a place at step t of the input.
+
+        Raises:
+            NameUnknownError, IndexRangeError: the place or the step was not recorded.
+        """
+        name = str(place)
+        if name in self.values:
+            if t not in self.steps:
+                raise IndexRangeError(f"step {t} of {name} was not recorded in this run, only {self.steps}")
+            return self.values[name][self.steps.index(t)]
+        if place.quantity != "h" or place.layer != self.last_layer:
+            raise NameUnknownError(f"{name} was not recorded in this run, only {' '.join(self.values)}")
+        units = (self.state[0] if isinstance(self.state, tuple) else self.state).shape[-1]
+        begin = units if place.reverse else 0
+        return self.out_at(t)[:, begin : begin + units]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -44,6 +129,7 @@ class Subject:
         path: the LSTM's path in its model; empty if the LSTM itself is the model.
         output: for a module with a head: how the module's own output follows from the head's.
         no_head: for a module whose linear layers are not its head: the reason.
+        sizes: the sizes of the LSTM.
     """
 
     lstm: Recurrent[Any, Any]
@@ -59,6 +145,10 @@ class Subject:
     path: str = ""
     output: ModuleOutput | None = None
     no_head: str = ""
+    sizes: Sizes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sizes", self.lstm.sizes)
 
     def __repr__(self) -> str:
         head = "" if self.head is None else f", {len(self.head.labels)} labels"
@@ -83,11 +173,6 @@ class Subject:
         """Batch rows."""
         return self.x.shape[1]
 
-    @property
-    def sizes(self) -> Sizes:
-        """The sizes of the LSTM."""
-        return self.lstm.sizes
-
     def words(self, row: int = 0) -> tuple[str, ...]:
         """Return the word at each step of a row: its tokens, or the step numbers."""
         if self.tokens is not None:
@@ -107,11 +192,11 @@ class Subject:
         """
         if not isinstance(word, str):
             return resolve_one(word, self.row_length(row), "word")
-        found = [t for t, token in enumerate(self.words(row)) if token == word]
-        if len(found) != 1:
-            places = "stands nowhere" if not found else f"occurs at steps {', '.join(map(str, found))}"
+        steps = [t for t, token in enumerate(self.words(row)) if token == word]
+        if len(steps) != 1:
+            places = "stands nowhere" if not steps else f"occurs at steps {', '.join(map(str, steps))}"
             raise NameUnknownError(f"{word!r} {places} in {' '.join(self.words(row))!r}; give the number of its step")
-        return found[0]
+        return steps[0]
 
     def place(self, name: str) -> Place:
         """Return the place with a name, which may start with the LSTM's path.
@@ -127,20 +212,21 @@ class Subject:
 
     def only(self, row: int = 0) -> "Subject":
         """Return the subject of one row, cut to its length."""
-        check_memory_of([("x", self.x), ("initial", self.initial)])
         row = resolve_one(row, self.N, "row")
-        T, one = self.row_length(row), slice(row, row + 1)
+        T, chosen = self.row_length(row), slice(row, row + 1)
         if T < 1:
             raise ShapeError(f"row {row} has no steps, so there is nothing to explain; choose another row")
+        if self.N == 1 and self.lengths is None:
+            return self
         kind = self.sizes.kind
         return replace(
             self,
-            x=self.x[:T, one],
-            initial=kind.as_given([part[:, one] for part in kind.parts_of(self.initial)]),
+            x=self.x[:T, chosen],
+            initial=kind.as_given([part[:, chosen] for part in kind.parts_of(self.initial)]),
             tokens=None if self.tokens is None else (self.tokens[row],),
             lengths=None,
-            reset=None if self.reset is None else self.reset[:T, one],
-            output=None if self.output is None else replace(self.output, steps=self.output.steps[:T, one]),
+            reset=None if self.reset is None else self.reset[:T, chosen],
+            output=None if self.output is None else replace(self.output, steps=self.output.steps[:T, chosen]),
         )
 
     def run(
@@ -221,13 +307,13 @@ class Subject:
         """Return the arguments of the LSTM's call, in its own layout."""
         R, stop = x.shape[1], first + len(x)
         self._refuse_edits_of_rows(R)
-        given: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if self.lengths is not None:
-            given["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
+            options["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
         if self.reset is not None:
             reset = self.reset[first:stop].expand(-1, R)
-            given["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
-        return (x.transpose(0, 1) if self.lstm.batch_first else x, state), given
+            options["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
+        return (x.transpose(0, 1) if self.lstm.batch_first else x, state), options
 
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
@@ -240,6 +326,12 @@ class Subject:
         return out.transpose(0, 1) if self.lstm.batch_first else out
 
 
+def real_steps(subject: Subject) -> Tensor:
+    """Return bool ``[T, N]`` on the CPU: True before each row's end."""
+    lengths = torch.full((subject.N,), subject.T, device="cpu") if subject.lengths is None else subject.lengths.cpu()
+    return live_steps(lengths, subject.T)
+
+
 def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) -> None:
     """Raise ArgumentError, with the reason, if a function does not support a subject's kind of cell."""
     kind = subject.sizes.kind
@@ -248,3 +340,30 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
         names = cells if kind.label in known else known  # some functions support only one nonlinearity of plain RNNs
         got = kind.name if kind.label in known else kind.label
         raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
+
+
+@dataclass(frozen=True, eq=False)
+class GateWeights:
+    """One layer and direction in float64, for G gates; biases are zero if there are none."""
+
+    W: Tensor  # [G*H, C]
+    U: Tensor  # [G*H, P]
+    b_ih: Tensor  # [G*H]
+    b_hh: Tensor  # [G*H]
+    projection: Tensor | None  # [P, H]
+
+    @property
+    def b(self) -> Tensor:
+        """The sum of both biases."""
+        return self.b_ih + self.b_hh
+
+
+def weights_of_gates(subject: Subject, layer: int, reverse: bool) -> GateWeights:
+    """Return the weights of one layer and direction, gates stacked in the cell's order."""
+    number = subject.sizes.layer_directions.index(LayerDirection(layer, reverse))
+    stacked = subject.lstm._eval_twin()._weights()[number]
+    W, U, b_ih, b_hh, hr = (None if value is None else value.detach().cpu().double() for value in stacked)
+    assert W is not None
+    assert U is not None
+    none = W.new_zeros(len(W))
+    return GateWeights(W, U, none if b_ih is None else b_ih, none if b_hh is None else b_hh, hr)

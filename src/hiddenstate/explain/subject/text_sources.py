@@ -23,16 +23,7 @@ SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
 
 @torch.no_grad()
 def tagger_subject(tagger: Tagger, text: object) -> Subject:
-    """Return the subject of a tagger's word-level LSTM: its steps are words, its labels the tags.
-
-    Args:
-        tagger: the tagger.
-        text: a sentence, as a string or a list of words; or several sentences, each a list of words.
-
-    Raises:
-        ArgumentError: there is no word, or the string holds several sentences.
-        ArgumentTypeError: the text has the wrong type.
-    """
+    """Return the subject of a tagger's word-level LSTM: its steps are words, its labels the tags."""
     rows = _rows(text)
     batch = tagger.encode(rows).batch(range(len(rows))).to(tagger.head.weight.device)
     x = eval_twin(tagger).embed(batch)
@@ -51,13 +42,13 @@ def tagger_subject(tagger: Tagger, text: object) -> Subject:
 
 def _rows(text: object) -> list[list[str]]:
     if isinstance(text, str):
-        found = [words for line in sentences(text) if (words := tokenise(line))]
-        if len(found) != 1:
+        rows = [words for line in sentences(text) if (words := tokenise(line))]
+        if len(rows) != 1:
             raise ArgumentError(
-                f"only one sentence can be explained at a time, got {len(found)} in {text!r:.200}: give one, or "
+                f"only one sentence can be explained at a time, got {len(rows)} in {text!r:.200}: give one, or "
                 "several as lists of words"
             )
-        return found
+        return rows
     if isinstance(text, Sequence) and text:
         if all(isinstance(word, str) for word in text):
             return [list(text)]
@@ -91,9 +82,9 @@ def _mean_word(tagger: Tagger) -> Tensor:
     with_context = 0 if tagger.context is None else tagger.context.size
     for k in range(0, len(words.tokens), SPELT_TOGETHER):
         batch = tagger.encoder.encode([[word] for word in words.tokens[k : k + SPELT_TOGETHER]])
-        given = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
+        part = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
         total[: tagger.lstm.input_size - with_context] += (
-            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, given)[0].double().cpu()
+            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, part)[0].double().cpu()
         )
     return (total / counts.sum()).to(tagger.head.weight)
 
@@ -101,8 +92,8 @@ def _mean_word(tagger: Tagger) -> Tensor:
 @torch.no_grad()
 def _unknown_word(tagger: Tagger) -> Tensor:
     """Return the input ``[C]`` of a word not in the vocabulary, spelt with one unknown character, without context."""
-    one = torch.tensor([[UNKNOWN]])
-    batch = Batch(one, torch.tensor([1]), one, torch.tensor([1]), torch.zeros_like(one))
+    unknown = torch.tensor([[UNKNOWN]])
+    batch = Batch(unknown, torch.tensor([1]), unknown, torch.tensor([1]), torch.zeros_like(unknown))
     x = _plain(tagger, batch)[0, 0]
     return torch.cat([x, x.new_zeros(tagger.lstm.input_size - len(x))])
 
@@ -117,14 +108,6 @@ def language_model_subject(model: LanguageModel, text: object) -> Subject:
     """Return the subject of a language model: its steps are characters or words, its labels the possible next tokens.
 
     As always, the model first reads a newline, which is therefore the first step.
-
-    Args:
-        model: the model.
-        text: a string.
-
-    Raises:
-        ArgumentTypeError: the text has the wrong type.
-        ArgumentError: the model reads backwards.
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a language model reads a text, got {type(text).__name__}")

@@ -12,12 +12,12 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import NameUnknownError
 from hiddenstate.explain.result.explanation import Explanation, Row
-from hiddenstate.explain.result.terminal import bar, number, shortened, table
+from hiddenstate.explain.result.terminal import bar, number, shortened
 from hiddenstate.structure.names import split_path
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     import xarray
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
 SHOWN = 12  # maximum number of lines of the table in the terminal
@@ -74,6 +74,9 @@ class Sweep(Explanation):
     cost: int
 
     kind = "sweep"
+    _saved = (
+        "target direction base other places steps words units effect estimate rank_correlation complete residual cost"
+    )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -112,12 +115,7 @@ class Sweep(Explanation):
     def rows(self) -> Sequence[Row]:
         """Return one row per patch that was run or estimated."""
         known = ~np.isnan(self.effect if self.estimate is None else self.estimate)
-        return [one._asdict() for k in np.flatnonzero(known) for one in [self._effect(int(k))]]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything except the values, ready for JSON."""
-        names = "target direction base other places steps words units effect estimate rank_correlation complete"
-        return {name: getattr(self, name) for name in [*names.split(), "residual", "cost"]}
+        return [effect._asdict() for k in np.flatnonzero(known) for effect in [self._effect(int(k))]]
 
     def to_xarray(self) -> "xarray.Dataset":
         """Return a labelled dataset over place, step and unit. Needs xarray (``pip install 'hiddenstate[frames]'``).
@@ -133,34 +131,37 @@ class Sweep(Explanation):
         coordinates = {"place": list(self.places), "step": list(self.steps), "unit": list(self.labels)}
         words = {"word": ("step", list(self.words))}
         attributes = {name: getattr(self, name) for name in ("target", "direction", "base", "other")}
-        found: xarray.Dataset = package.Dataset(variables, coords={**coordinates, **words}, attrs=attributes)
-        return found
+        dataset: xarray.Dataset = package.Dataset(variables, coords={**coordinates, **words}, attrs=attributes)
+        return dataset
 
     def __str__(self) -> str:
         top = self.top()
-        largest = max((abs(one.effect) for one in top), default=0.0)
+        largest = max((abs(patch.effect) for patch in top), default=0.0)
         steps = dict(zip(self.steps, self.words, strict=True))
         lines = []
-        for one in top:
-            estimated = [] if self.estimate is None else [number(one.estimate or 0.0)]
-            name = f"{one.place}[{one.unit}]@{one.t}"
-            lines.append([name, shortened(steps[one.t]), number(one.effect), bar(one.effect, largest), *estimated])
+        for patch in top:
+            estimated = [] if self.estimate is None else [number(patch.estimate or 0.0)]
+            name = f"{patch.place}[{patch.unit}]@{patch.t}"
+            lines.append(
+                [name, shortened(steps[patch.t]), number(patch.effect), bar(patch.effect, largest), *estimated]
+            )
         head = ["patch", "word", "effect", "", *([] if self.estimate is None else ["by gradient"])]
         run = int((~np.isnan(self.effect)).sum())
-        told = [
+        text = [
             f"{self.target}: {number(self.base)}",
             f"In the run that values are patched from ({self.direction}) it is {number(self.other)}.",
             table(head, lines, "llrl"),
             f"{run:,} patches run, the {len(top)} largest shown; {self.cost:,} row-steps.",
         ]
         if self.rank_correlation is not None:
-            told.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
-        return "\n".join([*told, *([] if self.complete else ["Stopped before all patches were run."])])
+            text.append(f"Rank correlation of gradient and effect over the patches run: {self.rank_correlation:.2f}.")
+        return "\n".join([*text, *([] if self.complete else ["Stopped before all patches were run."])])
 
-    def _figure(self) -> "Figure":
+    def _figure(self) -> Any:
         """Draw a heat map for each place: units upwards, steps to the right, all on one scale."""
         from hiddenstate.base.figures import Picture
         from hiddenstate.base.figures import shortened as cut
+        from hiddenstate.explain.result.pictures import draw_map
 
         columns = min(2, len(self.places))
         lines = -(-len(self.places) // columns)
@@ -169,21 +170,12 @@ class Sweep(Explanation):
         bound = float(np.nanmax(np.abs(self.effect), initial=0.0)) or 1.0
         for k, place in enumerate(self.places):
             ax = figure.add_subplot(lines, columns, k + 1)
-            image = ax.imshow(
-                self.effect[k].T,
-                aspect="auto",
-                origin="lower",
-                cmap="RdBu_r",
-                vmin=-bound,
-                vmax=bound,
-                interpolation="nearest",
-            )
+            draw_map(ax, self.effect[k].T, bound, origin="lower")
             ax.set_title(place, fontsize=9)
             ax.set_ylabel("unit")
             ax.set_xticks(
                 range(len(self.steps)), [cut(w) for w in self.words], fontsize=7, rotation=90, parse_math=False
             )
-            figure.colorbar(image, ax=ax)
         return figure
 
     def _effect(self, k: int) -> Effect:

@@ -1,9 +1,8 @@
 """`sweep`: patches every place, unit and step from one run into another, and measures the effect on a target."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -13,18 +12,12 @@ from torch import Tensor
 from hiddenstate.base.indexing import Index, freeze, resolve
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
-from hiddenstate.explain.subject.batch_runner import BatchRunner
-from hiddenstate.explain.subject.bounds import check_row_steps
-from hiddenstate.explain.subject.outputs import Outputs
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.resolve_target import TargetLike, resolve_row, resolve_target
 from hiddenstate.explain.subject.sources import resolve_subject, subject
-from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import Target
-from hiddenstate.explain.sweep.adjoint import slopes
-from hiddenstate.explain.sweep.patching import Patch, Patcher
+from hiddenstate.explain.subject.subject import Outputs, Subject, check_row_steps
+from hiddenstate.explain.subject.target import BatchRunner, Target, TargetLike, resolve_row, resolve_target
+from hiddenstate.explain.sweep.effects import Patch, Patcher, slopes
 from hiddenstate.explain.sweep.result import Sweep
-from hiddenstate.structure.names import places as every_place
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
@@ -75,8 +68,7 @@ def sweep(
             patch the corrupt run from the clean one, to see what restores it.
         top: how many patches to run after an estimate.
         row: the batch row.
-        progress: True for a progress bar on stderr (after one second, in a terminal or notebook), False for none, or a
-            function called with the row-steps done and their total.
+        progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
         options: as for `subject`: ``head=``, ``labels=``, ``hx=`` and others.
 
     Returns:
@@ -97,11 +89,11 @@ def sweep(
             raise ArgumentError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
     check_progress(progress)
     row = resolve_row(of, row)
-    clean_one, corrupt_one = (one.only(row) for one in _pair(of, (model, clean, corrupt), options))
-    if clean_one.T != corrupt_one.T:
-        raise ShapeError(f"both inputs need the same number of steps, got {clean_one.T} and {corrupt_one.T}")
-    base, other = (clean_one, corrupt_one) if direction == "noising" else (corrupt_one, clean_one)
-    target = resolve_target(of, clean_one)
+    clean_row, corrupt_row = (both.only(row) for both in _pair(of, model, clean, corrupt, options))
+    if clean_row.T != corrupt_row.T:
+        raise ShapeError(f"both inputs need the same number of steps, got {clean_row.T} and {corrupt_row.T}")
+    target = resolve_target(of, clean_row)
+    base, other = (clean_row, corrupt_row) if direction == "noising" else (corrupt_row, clean_row)
     patterns = ",".join(f"*.{state}" for state in base.sizes.kind.state_names) if places is None else places
     plan, count = _plan(base, patterns, units, steps), check_int("top", top)
     if mode == "gradient+exact" and count < 1:
@@ -109,35 +101,42 @@ def sweep(
     patches = len(plan.patches) if mode == "exact" else min(count, len(plan.patches))
     check_row_steps(base.T * patches, f"choose fewer of the {patches:,} patches, with places=, units=, steps= or top=")
     with reporting(progress) as report:
-        return _Run(base, other, target, plan, report).sweep(mode, direction, count)
+        work = BatchRunner(base, target, report)
+        return _patched(work, other, plan, direction, None if mode == "exact" else count)
 
 
-@dataclass(frozen=True)
-class _Plan:
+class PatchPlan(NamedTuple):
     """The places, steps and groups of units to patch, and each patch's position in the array of effects."""
 
     places: tuple[str, ...]
     steps: tuple[int, ...]
     groups: tuple[tuple[int, ...], ...]
     patches: list[Patch]
-    where: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+    def spread(self, numbers: Numbers) -> Numbers:
+        """Arrange one number per patch as ``[places, steps, units]``."""
+        array = np.full((len(self.places), len(self.steps), len(self.groups)), np.nan)
+        array.ravel()[self.positions] = numbers
+        return array
 
 
-def _pair(of: TargetLike, given: tuple[Any, Any, Any], options: dict[str, Any]) -> tuple[Subject, Subject]:
+def _pair(of: TargetLike, model: Any, clean: Any, corrupt: Any, options: dict[str, Any]) -> tuple[Subject, Subject]:
     """Return the subjects of the clean and the corrupt run."""
-    model, clean, corrupt = given
     if corrupt is None and isinstance(model, Subject) and isinstance(clean, Subject):
-        return subject(model, **options), subject(clean, **options)
+        return (subject(model, **options), subject(clean, **options)) if options else (model, clean)
     if clean is None or corrupt is None:
         raise ArgumentError(
             "a sweep compares two runs: give a model and two inputs, sweep(model, clean, corrupt, of=...), or two "
             "subjects, sweep(clean, corrupt, of=...)"
         )
-    one, two = (x if isinstance(x, Subject) else resolve_subject(of, model, x, **options) for x in (clean, corrupt))
-    return one, two
+    first, second = (
+        x if isinstance(x, Subject) else resolve_subject(of, model, x, **options) for x in (clean, corrupt)
+    )
+    return first, second
 
 
-def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
+def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> PatchPlan:
     """Choose the patches, before anything runs."""
     sizes, T = base.sizes, base.T
     names = chosen_places(sizes, patterns, base.path)
@@ -150,33 +149,24 @@ def _plan(base: Subject, patterns: str, units: Units, steps: Index) -> _Plan:
             f"{len(names)} places of {len(groups)} units at {len(times)} steps are more than {MOST_PATCHES:,} patches; "
             "choose fewer with places=, units= or steps="
         )
-    patches, where = [], []
+    patches, positions = [], []
     for p, name in enumerate(names):
         width = sizes.units(name.split(".")[1])
         inside = [(u, tuple(k for k in group if k < width)) for u, group in enumerate(groups)]
         for s, t in enumerate(times):
             start = (p * len(times) + s) * len(groups)
             patches += [Patch(name, t, group) for _, group in inside if group]
-            where += [start + u for u, group in inside if group]
-    return _Plan(names, times, groups, patches, np.array(where, dtype=np.int64))
+            positions += [start + u for u, group in inside if group]
+    return PatchPlan(names, times, groups, patches, np.array(positions, dtype=np.int64))
 
 
 def chosen_places(sizes: Sizes, patterns: str, path: str = "") -> tuple[str, ...]:
-    """Return the gates and states that patterns such as ``"*.c,l1.h"`` match, in layer order.
-
-    Args:
-        sizes: the sizes of the LSTM.
-        patterns: patterns separated by commas.
-        path: the path of the LSTM's module, which may come before the place in a pattern.
-
-    Raises:
-        NameUnknownError: a pattern matches nothing.
-    """
+    """Return the gates and states that patterns such as ``"*.c,l1.h"`` match, in layer order."""
     if not isinstance(patterns, str):
         raise ArgumentTypeError(
             f"places must be patterns in one string, such as '*.c,l1.h', got {type(patterns).__name__}"
         )
-    known = [str(place) for place in every_place(sizes.num_layers, sizes.bidirectional, sizes.kind.quantities)]
+    known = [name for layer_direction in sizes.places for name in layer_direction]
     wanted = [part.strip().removeprefix(f"{path}.") for part in patterns.split(",")]
     for pattern in wanted:
         if not any(fnmatchcase(name, pattern) for name in known):
@@ -199,98 +189,75 @@ def _groups(units: Units, width: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(resolve(freeze(part, "units"), width, "units")) for part in parts)
 
 
-class _Run:
-    """One sweep in progress."""
-
-    def __init__(self, base: Subject, other: Subject, target: Target, plan: _Plan, progress: Progress | None) -> None:
-        self.subject, self.target, self.plan = base, target, plan
-        self.work = BatchRunner(base, target, progress)
-        with torch.no_grad():
-            self.base, source = base.trace(), other.trace()
-            self.source = {name: source.values[name][:, 0] for name in plan.places}
-            self.values = [
-                float(target.of(_outputs(one, run, target))) for one, run in ((base, self.base), (other, source))
-            ]
-        self.work.count(2 * base.T)
-        self.patcher = Patcher(self.work, self.base, self.values[0], self.source)
-
-    def sweep(self, mode: Mode, direction: Direction, top: int) -> Sweep:
-        estimate = self._estimate() if mode == "gradient+exact" else None
-        numbers: NDArray[np.int64] = np.arange(len(self.plan.patches))
-        if estimate is not None:
-            numbers = np.sort(np.argsort(-np.abs(estimate), kind="stable")[:top])
-        effect, complete = self._effects(numbers.tolist())
-        residual = self._residual()
-        ran = ~np.isnan(effect)
-        return Sweep(
-            target=self.target.name,
-            direction=direction,
-            base=self.values[0],
-            other=self.values[1],
-            places=self.plan.places,
-            steps=self.plan.steps,
-            words=tuple(self.subject.words()[t] for t in self.plan.steps),
-            units=self.plan.groups,
-            effect=self._spread(effect),
-            estimate=None if estimate is None else self._spread(estimate),
-            rank_correlation=None if estimate is None else rank_correlation(estimate[ran], effect[ran]),
-            complete=complete,
-            values=self.source,
-            residual=residual,
-            cost=self.work.cost,
+def _patched(work: BatchRunner, other: Subject, plan: PatchPlan, direction: Direction, top: int | None) -> Sweep:
+    """Run the patches, all or the ``top`` ones with the largest estimates, with values from another run."""
+    base, target = work.subject, work.target
+    with torch.no_grad():
+        run, other_run = base.trace(), other.trace()
+        value, other_value = (
+            float(target.of(_outputs(row, trace, target))) for row, trace in ((base, run), (other, other_run))
         )
-
-    def _spread(self, of_patches: Numbers) -> Numbers:
-        """Arrange one number per patch as ``[places, steps, units]``."""
-        plan = self.plan
-        found = np.full((len(plan.places), len(plan.steps), len(plan.groups)), np.nan)
-        found.ravel()[plan.where] = of_patches
-        return found
-
-    def _estimate(self) -> Numbers:
-        """Return slope times difference for each patch."""
-        slope = slopes(self.subject, self.target, self.base)
-        self.work.count(self.subject.T)
-        parts = {
-            name: (slope[name] * (self.source[name] - self.base.values[name][:, 0])).detach().double().cpu().numpy()
-            for name in self.plan.places
-        }
-        return np.array([parts[one.place][one.t, list(one.units)].sum() for one in self.plan.patches])
-
-    def _effects(self, numbers: Sequence[int]) -> tuple[Numbers, bool]:
-        """Run these patches; after Ctrl-C, keep those already run."""
-        effect = np.full(len(self.plan.patches), np.nan)
-        chosen = [self.plan.patches[k] for k in numbers]
-        self.work.total = self.work.cost + self.patcher.row_steps(chosen)
-
-        def done(which: Sequence[int], values: Tensor) -> None:
-            effect[[numbers[k] for k in which]] = values.detach().double().cpu().numpy() - self.values[0]
-
-        try:
-            self.patcher.run(chosen, done)
-        except KeyboardInterrupt:
-            return effect, False
-        return effect, True
-
-    def _residual(self) -> float:
-        """Return how far a patch with the run's own values moves the target."""
-        if not self.plan.patches:
-            return 0.0
-        own = {name: value[:, 0] for name, value in self.base.values.items()}
-        found: list[float] = []
-        Patcher(self.work, self.base, self.values[0], own).run(
-            self.plan.patches[:1], lambda _, values: found.append(abs(float(values) - self.values[0]))
-        )
-        return found[0]
+    work.count(2 * base.T)
+    source = {name: other_run.values[name][:, 0] for name in plan.places}
+    estimate: Numbers | None = None
+    numbers: NDArray[np.int64] = np.arange(len(plan.patches))
+    if top is not None:
+        estimate = _estimate(work, run, source, plan.patches)
+        numbers = np.sort(np.argsort(-np.abs(estimate), kind="stable")[:top])
+    effect, complete = _effects(Patcher(work, run, value, source), plan.patches, numbers.tolist())
+    own = Patcher(work, run, value, {name: values[:, 0] for name, values in run.values.items()})
+    was_run = ~np.isnan(effect)
+    return Sweep(
+        target=target.name,
+        direction=direction,
+        base=value,
+        other=other_value,
+        places=plan.places,
+        steps=plan.steps,
+        words=tuple(base.words()[t] for t in plan.steps),
+        units=plan.groups,
+        effect=plan.spread(effect),
+        estimate=None if estimate is None else plan.spread(estimate),
+        rank_correlation=None if estimate is None else rank_correlation(estimate[was_run], effect[was_run]),
+        complete=complete,
+        values=source,
+        # A patch with the run's own values should not move the target.
+        residual=max((abs(float(values) - value) for _, values in own.run(plan.patches[:1])), default=0.0),
+        cost=work.cost,
+    )
 
 
-def _outputs(one: Subject, run: Trace, target: Target) -> Outputs:
+def _estimate(work: BatchRunner, run: Trace, source: Mapping[str, Tensor], patches: Sequence[Patch]) -> Numbers:
+    """Return slope times difference for each patch."""
+    slope = slopes(work.subject, work.target, run)
+    work.count(work.subject.T)
+    parts = {
+        name: (slope[name] * (values - run.values[name][:, 0])).detach().double().cpu().numpy()
+        for name, values in source.items()
+    }
+    return np.array([parts[patch.place][patch.t, list(patch.units)].sum() for patch in patches])
+
+
+def _effects(patcher: Patcher, patches: Sequence[Patch], numbers: Sequence[int]) -> tuple[Numbers, bool]:
+    """Run the patches of these numbers; after Ctrl-C, return the effects of those already run, and False."""
+    effect = np.full(len(patches), np.nan)
+    chosen = [patches[k] for k in numbers]
+    patcher.work.total = patcher.work.cost + patcher.row_steps(chosen)
+    try:
+        for which, values in patcher.run(chosen):
+            effect[[numbers[k] for k in which]] = values.detach().double().cpu().numpy() - patcher.value
+    except KeyboardInterrupt:
+        return effect, False
+    return effect, True
+
+
+def _outputs(row: Subject, run: Trace, target: Target) -> Outputs:
     """Return a recorded run as the `Outputs` that a target reads."""
     out, steps = run.out, target.steps
     assert isinstance(out, Tensor)
     values = {name: run.values[name][list(steps)] for name in target.keep}
-    time_first = out.transpose(0, 1) if one.lstm.batch_first else out
-    return Outputs(time_first, run.state, one.head, values, steps, 0, one.sizes.num_layers - 1)
+    time_first = out.transpose(0, 1) if row.lstm.batch_first else out
+    return Outputs(time_first, run.state, row.head, values, steps, 0, row.sizes.num_layers - 1)
 
 
 def rank_correlation(a: Numbers, b: Numbers) -> float:

@@ -1,6 +1,6 @@
 """Reads weights from Keras layers, models and files. Keras itself is not needed to read its files.
 
 - `importer.py`, `config.py`: `from_keras`; a layer's settings
-- `file.py`: the contents of a file; `texts.py` first checks HDF5's strings, and `hdf5.py` reads HDF5 in a separate
-  process, which runs `hdf5_process.py`, because a damaged file can crash it
+- `file.py`: the contents of a file
+- `hdf5.py`: reads HDF5 in a separate process, which runs `hdf5_process.py`, because a damaged file can crash it
 """

@@ -57,11 +57,7 @@ class Entry:
         return bool(self.config.get("time_major") or self.wrapper.get("time_major"))
 
     def refuse(self, *, flipped: bool) -> None:
-        """Reject settings that would change the numbers of our layer.
-
-        Raises:
-            ArgumentError: the activation or merge mode differs, or the layer only reads in reverse.
-        """
+        """Reject settings that would change the numbers of our layer."""
         ours = f"an hs.{self.cell}"
         activation = self.nonlinearity if self.cell == "RNN" and self.nonlinearity in _NONLINEARITIES else "tanh"
         wanted_of = {"activation": activation, "recurrent_activation": "sigmoid"}

@@ -15,10 +15,8 @@ from torch import Tensor
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading, unpacked_limit
 from hiddenstate.errors import ArgumentTypeError, FileFormatError
-from hiddenstate.interop.arrays import to_tensor
-from hiddenstate.interop.keras.hdf5 import Hdf5, Item, opened
-from hiddenstate.interop.keras.texts import check_texts, find_hdf5_start
-from hiddenstate.interop.layouts import KERAS
+from hiddenstate.interop.keras.hdf5 import Hdf5, Hdf5Item, check_texts, find_hdf5_start, opened
+from hiddenstate.interop.layouts import KERAS, to_tensor
 
 # Groups that contain only other groups.
 _CONTAINERS = ("layers", "_layer_checkpoint_dependencies", "cells")
@@ -44,7 +42,7 @@ class _ListedCell(NamedTuple):
     names: tuple[str, ...]
     places: tuple[str, ...]
     naming: str
-    arrays: Mapping[str, Item]
+    arrays: Mapping[str, Hdf5Item]
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,7 @@ class KerasFile:
 
 
 def read_keras(path: str | Path) -> KerasFile:
-    """Read a ``.keras`` or ``.h5`` file: a whole model or only its weights. No code in it is run.
-
-    Raises:
-        FileFormatError: the file is of another kind, or is damaged.
-        FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
-    """
+    """Read a ``.keras`` or ``.h5`` file: a whole model or only its weights. No code in it is run."""
     check_is_file(path)
     with reading(path):
         if zipfile.is_zipfile(path):
@@ -110,7 +103,7 @@ def _read_h5(file: Hdf5, limit: int) -> KerasFile:
     return KerasFile(_within(limit, _older_cells(older), file), config, root.texts.get("keras_version", ""))
 
 
-def _items(file: Hdf5, group: str = "/") -> dict[str, Item]:
+def _items(file: Hdf5, group: str = "/") -> dict[str, Hdf5Item]:
     return file.list(group, _TEXTS, _LARGEST_CONFIG)
 
 
@@ -127,9 +120,9 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return config
 
 
-def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
+def _within(limit: int, listed: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
     """Read the arrays of all cells, after checking that they fit in memory."""
-    cells = list(found)
+    cells = list(listed)
     arrays = [array for cell in cells for array in cell.arrays.values()]
     size = sum(array.nbytes for array in arrays)
     if size > limit:
@@ -146,22 +139,25 @@ def _within(limit: int, found: Iterator[_ListedCell], file: Hdf5) -> list[Stored
     ]
 
 
-def _modern_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
+def _modern_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
     """Yield the cells of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
     roles = {str(k): role for k, role in enumerate(KERAS.names)}
     for owner, arrays in _arrays(items).items():
         *groups, last = owner.split("/")
         if last == "vars" and groups:
             paths = {k: "/".join(groups[: k + 1]) for k, group in enumerate(groups) if group not in _CONTAINERS}
-            said = [_said_name(items, path) for path in paths.values()]
+            own_names = [_said_name(items, path) for path in paths.values()]
             places = tuple(groups[k] for k in paths)
-            names = tuple(name or place for name, place in zip(said, places, strict=True))
+            names = tuple(name or place for name, place in zip(own_names, places, strict=True))
             yield from _cell(
-                names, places, "exact" if any(said) else "none", {roles.get(k, k): array for k, array in arrays.items()}
+                names,
+                places,
+                "exact" if any(own_names) else "none",
+                {roles.get(k, k): array for k, array in arrays.items()},
             )
 
 
-def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
+def _older_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
     """Yield the cells of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
@@ -171,7 +167,7 @@ def _older_cells(items: Mapping[str, Item]) -> Iterator[_ListedCell]:
 
 
 def _cell(
-    names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Item]
+    names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Hdf5Item]
 ) -> Iterator[_ListedCell]:
     """Yield a cell with a group's arrays, if their names and axes are exactly those of a recurrent layer."""
     matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
@@ -179,23 +175,23 @@ def _cell(
         yield _ListedCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
 
 
-def _arrays(items: Mapping[str, Item]) -> dict[str, dict[str, Item]]:
+def _arrays(items: Mapping[str, Hdf5Item]) -> dict[str, dict[str, Hdf5Item]]:
     """Return the datasets of each group, by name."""
-    found: dict[str, dict[str, Item]] = {}
+    by_group: dict[str, dict[str, Hdf5Item]] = {}
     for path, item in items.items():
         if item.shape is not None:
             owner, _, name = path.rpartition("/")
-            found.setdefault(owner, {})[name] = item
-    return found
+            by_group.setdefault(owner, {})[name] = item
+    return by_group
 
 
-def _said_name(items: Mapping[str, Item], path: str) -> str:
+def _said_name(items: Mapping[str, Hdf5Item], path: str) -> str:
     """Return the name of the layer that owns a group's variables, if this version of Keras wrote it."""
     variables = items.get(f"{path}/vars")
     return "" if variables is None else variables.texts.get("name", "")
 
 
-def _read(file: Hdf5, item: Item) -> Tensor:
+def _read(file: Hdf5, item: Hdf5Item) -> Tensor:
     if item.elsewhere:
         raise FileFormatError(f"{item.name} is in another file, which is not read")
     if item.dtype.hasobject:

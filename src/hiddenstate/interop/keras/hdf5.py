@@ -1,4 +1,8 @@
-"""Reads HDF5 files in a separate process, so that a file that crashes the HDF5 library is rejected as damaged."""
+"""Reads HDF5 files in a separate process, so that a file that crashes the HDF5 library is rejected as damaged.
+
+The file's strings are checked before: the library loops forever on some and crashes on others. The format:
+https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html, "Global Heap", "The Datatype Message".
+"""
 
 import io
 import json
@@ -13,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
+from mmap import mmap
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
@@ -21,19 +26,80 @@ import numpy as np
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError, MissingDependencyError
 
+_SIGNATURE, _HEAP = b"\x89HDF\r\n\x1a\n", b"GCOL\x01"
+_HEADER, _OBJECT = 16, 16  # bytes
+_LENGTH = 8  # size of a length field in bytes, always 8 in Keras files
+
+
+# The header of the type of variable-length strings: version and class 9; the kind, which must be 0 or 1; two more
+# bytes; the size, 16; and the element type, single bytes.
+_UNKNOWN_TYPE = re.compile(
+    b"[\x19\x29\x39\x49]["
+    + re.escape(bytes(byte for byte in range(256) if byte % 16 > 1))
+    + b"]..\x10\x00\x00\x00[\x10-\x4f]...\x01\x00\x00\x00",
+    re.DOTALL,
+)
 PROGRAM = Path(__file__).with_name("hdf5_process.py")
 _LONGEST_ANSWER = 1 << 26  # maximum size of a file's listing in bytes
 _MEMORY = 1 << 28  # memory limit in bytes, in addition to the arrays
 # Seconds of CPU time, one more for this many bytes of the file, and wall-clock time as a multiple of CPU time.
 _SECONDS, _BYTES_A_SECOND, _PATIENCE = 10, 1 << 20, 30
 _DTYPE = re.compile(r"[<>|=][biufcVO][0-9]*")
-
 Array = np.ndarray[Any, np.dtype[Any]]
 Ask = Callable[[Mapping[str, Any], memoryview | None], Mapping[str, Any]]
 
 
+def find_hdf5_start(content: bytes | mmap) -> int | None:
+    """Return the offset of HDF5 in a file; None for other files."""
+    return next((at for at in _places(len(content)) if content[at : at + 8] == _SIGNATURE), None)
+
+
+def check_texts(content: bytes | mmap) -> None:
+    """Raise FileFormatError if a file has string heaps without an end, or invalid string types."""
+    if _UNKNOWN_TYPE.search(content):
+        raise FileFormatError("is damaged: the type of a string is invalid")
+    start = find_hdf5_start(content)
+    if start is None:
+        return  # the library itself reports this error
+    version = content[start + 8 : start + 9]
+    place = start + (14 if version < b"\x02" else 10)
+    if content[place : place + 1] != bytes([_LENGTH]):
+        raise FileFormatError(f"its lengths are not stored in {_LENGTH} bytes, as Keras files require")
+    left = len(content) // _OBJECT
+    at = content.find(_HEAP, 0)
+    while at >= 0:
+        left -= _objects(content, at)
+        if left < 0:
+            raise FileFormatError("is damaged: its string heaps overlap")
+        at = content.find(_HEAP, at + 1)
+
+
+def _places(size: int) -> Iterator[int]:
+    """Yield the offsets at which HDF5 may start in a file: 0, 512, 1024, 2048, and so on."""
+    place = 0
+    while place < size:
+        yield place
+        place = max(512, 2 * place)
+
+
+def _objects(content: bytes | mmap, at: int) -> int:
+    """Count the objects in a heap."""
+    end, count = at + int.from_bytes(content[at + 8 : at + 16], "little"), 0
+    at += _HEADER
+    while at + _OBJECT <= min(end, len(content)):
+        number = int.from_bytes(content[at : at + 2], "little")
+        size = int.from_bytes(content[at + 8 : at + 16], "little")
+        if number == 0 and size < _OBJECT:  # free space, which includes its own header
+            raise FileFormatError("is damaged: free space in its string heap has no size")
+        at += size if number == 0 else _OBJECT + -(-size // 8) * 8
+        if at > end:  # such sizes overflow in the library, which then reads the same object again and again
+            raise FileFormatError("is damaged: a string in its string heap is longer than the heap")
+        count += 1
+    return count
+
+
 @dataclass(frozen=True)
-class Item:
+class Hdf5Item:
     """A group or a dataset.
 
     Attributes:
@@ -62,39 +128,29 @@ class Hdf5:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
 
-    def list(self, group: str, texts: Sequence[str], longest: int) -> dict[str, Item]:
+    def list(self, group: str, texts: Sequence[str], longest: int) -> dict[str, Hdf5Item]:
         """Return a group's contents by path (itself as ""), with their attributes. External links are ignored."""
         answer = self._ask({"list": group, "texts": texts, "longest": longest}, None)
-        return {str(path): _item(said) for path, said in answer["items"].items()}
+        return {str(path): _item(described) for path, described in answer["items"].items()}
 
-    def read(self, item: Item) -> Array:
+    def read(self, item: Hdf5Item) -> Array:
         """Return the array of a dataset."""
         array: Array = np.empty(item.shape or (), item.dtype)
         self._ask({"read": item.name}, array.reshape(-1).view(np.uint8).data)
         return array
 
 
-def _item(said: Mapping[str, Any]) -> Item:
-    texts = {str(name): str(text) for name, text in said["texts"].items()}
-    if "shape" not in said:
-        return Item(said["name"], texts)
-    dtype = np.dtype(said["dtype"] if _DTYPE.fullmatch(said["dtype"]) else "O")
-    return Item(said["name"], texts, tuple(map(int, said["shape"])), dtype, bool(said["elsewhere"]))
+def _item(described: Mapping[str, Any]) -> Hdf5Item:
+    texts = {str(name): str(text) for name, text in described["texts"].items()}
+    if "shape" not in described:
+        return Hdf5Item(described["name"], texts)
+    dtype = np.dtype(described["dtype"] if _DTYPE.fullmatch(described["dtype"]) else "O")
+    return Hdf5Item(described["name"], texts, tuple(map(int, described["shape"])), dtype, bool(described["elsewhere"]))
 
 
 @contextmanager
 def opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
-    """Open a file, or unpacked content, in a process that ends after the block.
-
-    Args:
-        path: the file.
-        content: the HDF5 bytes, if they were unpacked from this file.
-        limit: the maximum total size of its arrays in bytes.
-
-    Raises:
-        FileFormatError: the file is damaged, or takes too much memory or time.
-        MissingDependencyError: there is no Python interpreter to run the process.
-    """
+    """Open a file, or unpacked content, in a process that ends after the block."""
     with reading(path):
         process = _Process(path, path.stat().st_size if content is None else len(content))
         try:
@@ -187,8 +243,8 @@ class _Process:
             raise FileFormatError(f"{self.path} takes more than {self.seconds} seconds to read, or is damaged")
         if not self._is_ready:
             self._errors.seek(0)
-            told = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-            raise MissingDependencyError(f"{self.path}: the process that reads HDF5 did not start: {told or name}")
+            last_line = self._errors.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise MissingDependencyError(f"{self.path}: the process that reads HDF5 did not start: {last_line or name}")
         raise FileFormatError(f"{self.path} is damaged: it crashed the HDF5 library ({name})")
 
     def end(self) -> None:

@@ -33,15 +33,11 @@ def main() -> None:
 
 
 def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Serve one request: ``list`` a group, with some attributes of each object, or ``read`` a dataset.
-
-    Returns:
-        The answer, and its payload as an array, or None.
-    """
+    """Serve one request: ``list`` a group, with some attributes of each object, or ``read`` a dataset."""
     if "list" in order:
-        found: dict[str, Any] = {"": file[order["list"]]}
-        found[""].visititems(found.__setitem__)
-        return {"items": {path: _describe(item, order) for path, item in found.items()}}, None
+        items: dict[str, Any] = {"": file[order["list"]]}
+        items[""].visititems(items.__setitem__)
+        return {"items": {path: _describe(item, order) for path, item in items.items()}}, None
     import numpy as np
 
     array = np.ascontiguousarray(file[order["read"]][()]).reshape(-1)

@@ -19,12 +19,19 @@ from hiddenstate.errors import (
     MissingDependencyError,
     NameUnknownError,
 )
-from hiddenstate.interop.arrays import to_tensor
 from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.keras.config import Entry, read_layer, recurrent_layers
 from hiddenstate.interop.keras.file import StoredCell, read_keras
-from hiddenstate.interop.layouts import KERAS, KERAS_GRU, KERAS_GRU_RESET_FIRST, Layout, layout_for, to_weights
+from hiddenstate.interop.layouts import (
+    KERAS,
+    KERAS_GRU,
+    KERAS_GRU_RESET_FIRST,
+    WeightLayout,
+    layout_for,
+    to_tensor,
+    to_weights,
+)
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import rnn_mode
 
@@ -108,15 +115,15 @@ def from_keras(
     rnn_mode(nonlinearity)
     layer = layer_class(kind)
     if isinstance(source, Sequence) and not isinstance(source, str):
-        made = _built(_Layer("", None, _split(source)), _Options(layer, nonlinearity=nonlinearity))
+        built = _built(_KerasLayer("", None, _split(source)), _KerasOptions(layer, nonlinearity=nonlinearity))
     else:
         options: Any = {"recurrent_activation": recurrent_activation, "flipped": flipped, "nonlinearity": nonlinearity}
-        made = in_keras(source, kind=layer, **options).one(name)
-    return build_kind(made, kind)
+        built = in_keras(source, kind=layer, **options).one(name)
+    return build_kind(built, kind)
 
 
 @dataclass(frozen=True)
-class _Options:
+class _KerasOptions:
     """What to build: the class, whether a layer may read only in reverse, and settings that a file may lack."""
 
     kind: type[Any]
@@ -136,7 +143,7 @@ def in_keras(
     """List the layers of a kind in a Keras file or layer; see `from_keras`."""
     if recurrent_activation not in (None, "sigmoid"):
         raise ArgumentError(f"recurrent_activation={recurrent_activation!r}: an hs.{kind.__name__} always uses sigmoid")
-    options = _Options(kind, flipped, nonlinearity)
+    options = _KerasOptions(kind, flipped, nonlinearity)
     if isinstance(source, (str, Path)):
         return _in_file(source, recurrent_activation, options)
     if not hasattr(source, "get_weights") or not hasattr(source, "get_config"):
@@ -148,11 +155,11 @@ def in_keras(
     if entry is None or entry.cell != kind.__name__:
         what = entry.what if entry else f"it is a {called}"
         return Found(where, {}, {getattr(source, "name", called): what}, kind=kind)
-    builders = {entry.name: lambda: _build(_Layer(entry.name, entry, _split(source.get_weights())), options)}
+    builders = {entry.name: lambda: _build(_KerasLayer(entry.name, entry, _split(source.get_weights())), options)}
     return Found(where, builders, kind=kind)
 
 
-def _in_file(path: str | Path, recurrent_activation: str | None, options: _Options) -> Found[Any]:
+def _in_file(path: str | Path, recurrent_activation: str | None, options: _KerasOptions) -> Found[Any]:
     if find_spec("h5py") is None:
         raise MissingDependencyError("Keras files need h5py: pip install 'hiddenstate[keras]'")
     file = read_keras(path)
@@ -180,7 +187,7 @@ def _entries(path: str | Path, config: Mapping[str, Any]) -> list[Entry]:
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _KerasLayer:
     """A layer that was found: its settings, if known, and the arrays of its directions."""
 
     name: str
@@ -188,14 +195,16 @@ class _Layer:
     cells: Sequence[Arrays]
 
 
-def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
+def _configured_layers(entries: Iterable[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_KerasLayer]:
     """Yield the layers of a kind in a configuration, with their arrays."""
     owners = [_find_layer(cell, entries) for cell in cells]
     for entry in entries:
         if entry.cell == kind:
             own = [cell for cell, owner in zip(cells, owners, strict=True) if owner is entry]
-            found = sorted(own, key=lambda cell: any(p.startswith(_BACKWARD) for p in _beyond(cell, entry) or ()))
-            yield _Layer(entry.name, entry, [cell.arrays for cell in found])
+            forward_first = sorted(
+                own, key=lambda cell: any(p.startswith(_BACKWARD) for p in _beyond(cell, entry) or ())
+            )
+            yield _KerasLayer(entry.name, entry, [cell.arrays for cell in forward_first])
 
 
 def _find_layer(cell: StoredCell, entries: Iterable[Entry]) -> Entry | None:
@@ -217,7 +226,7 @@ def _beyond(cell: StoredCell, entry: Entry) -> tuple[str, ...] | None:
     return path[end:]
 
 
-def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_Layer]:
+def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) -> Iterator[_KerasLayer]:
     """Yield cells that are in no configuration, but have the shapes of a kind of layer."""
     left = [cell for cell in cells if _find_layer(cell, entries) is None and _looks_like_one(cell.arrays, kind)]
     names = Counter(_without_cell(cell) for cell in left)
@@ -225,9 +234,9 @@ def _unsaid(entries: Sequence[Entry], cells: Sequence[StoredCell], kind: str) ->
         pair = [other for other in left if _half(cell) is not None and _half(other) == _half(cell)]
         if len(pair) != 2:
             name = _without_cell(cell)
-            yield _Layer("/".join(name if names[name] == 1 else cell.names), None, [cell.arrays])
+            yield _KerasLayer("/".join(name if names[name] == 1 else cell.names), None, [cell.arrays])
         elif not _is_reverse(cell):
-            yield _Layer("/".join(_half(cell) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
+            yield _KerasLayer("/".join(_half(cell) or ()), None, [t.arrays for t in sorted(pair, key=_is_reverse)])
 
 
 def _is_reverse(cell: StoredCell) -> bool:
@@ -262,7 +271,7 @@ def _split(arrays: Sequence[Any]) -> list[Arrays]:
     return [dict(zip(KERAS.names, tensors[k : k + count], strict=False)) for k in range(0, len(tensors), count)]
 
 
-def _build(layer: _Layer, options: _Options) -> Any:
+def _build(layer: _KerasLayer, options: _KerasOptions) -> Any:
     cell = options.kind.__name__
     if layer.entry is not None:
         expected = 1 if layer.entry.backward is None else 2
@@ -282,7 +291,7 @@ def _build(layer: _Layer, options: _Options) -> Any:
     return _built(layer, options)
 
 
-def _built(layer: _Layer, options: _Options) -> Any:
+def _built(layer: _KerasLayer, options: _KerasOptions) -> Any:
     weights = [to_weights(arrays, _layout(arrays, layer.entry, options.kind.__name__)) for arrays in layer.cells]
     return build_layer(
         weights,
@@ -293,7 +302,7 @@ def _built(layer: _Layer, options: _Options) -> Any:
     )
 
 
-def _layout(arrays: Arrays, entry: Entry | None, kind: str) -> Layout:
+def _layout(arrays: Arrays, entry: Entry | None, kind: str) -> WeightLayout:
     """The layout of a cell's arrays. A GRU's bias ``[3H]``, not ``[2, 3H]``, shows that it resets the state first."""
     bias = arrays.get(KERAS.biases[0])
     if kind == KERAS_GRU.cell:

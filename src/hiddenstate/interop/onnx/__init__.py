@@ -1,10 +1,7 @@
 """ONNX: exports layers and models to checked files, reads weights from files, and supports torch's exporters.
 
-- `export.py`: `export_onnx`; `attempts.py`: chooses the form in which a model is exported
-- `check.py`, `runs.py`: runs a file and compares its outputs before it is kept
-- `lstm.py`: builds the graph of an LSTM, a GRU or a plain RNN; `graph.py`, `evaluate.py`: constants in a graph;
-  `functions.py`: inlines functions; `stack.py`: groups nodes into layers of one module
-- `program.py`, `signature.py`: a model exported by torch; its inputs and outputs
-- `symbols.py`: our operator in torch's exporters
-- `importer.py`, `node.py`: reads weights from a file
+- `export.py`: `export_onnx`; `lstm.py`: a layer as ONNX's operator, as a whole model or for torch's exporters
+- `program.py`: a model exported by torch, in the best form
+- `check.py`: runs a file and compares its outputs before it is kept
+- `importer.py`, `node.py`, `graph.py`: reads weights from a file: its nodes, the constants in its graph
 """

@@ -12,20 +12,16 @@ from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.base.messages import with_article
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import autocasts, optional_package
+from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
-from hiddenstate.interop.onnx.attempts import TORCH_LAYERS, Attempt, write_first
-from hiddenstate.interop.onnx.check import Run, check_file, runtime
-from hiddenstate.interop.onnx.lstm import OPSET, build_model
-from hiddenstate.interop.onnx.program import Given, export_program
-from hiddenstate.interop.onnx.runs import runs_of_lstm, runs_of_model
-from hiddenstate.interop.onnx.signature import Form, Signature
-from hiddenstate.interop.torch.from_torch import from_torch
-from hiddenstate.interop.torch.rounding import float_copy
+from hiddenstate.interop.onnx.check import CheckedRun, ExampleCall, check_file, runs_of_lstm, runs_of_model, runtime
+from hiddenstate.interop.onnx.lstm import OPSET, Form, Signature, build_model
+from hiddenstate.interop.onnx.program import TORCH_LAYERS, Attempt, export_program, write_first
+from hiddenstate.interop.torch.conversion import float_copy, from_torch
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer
-from hiddenstate.nn.scoped_edits import edits_in_force
 from hiddenstate.tracing.traceable import find_recordable
 
 _OURS = (LSTM, GRU, RNN)
@@ -145,28 +141,28 @@ def export_onnx(
             model = build_model(signature, module._weights(), OPSET if opset is None else opset)
             like = module._like()
 
-            def runs(layer: nn.Module) -> Iterator[Run]:
+            def runs(layer: nn.Module) -> Iterator[CheckedRun]:
                 return runs_of_lstm(layer, signature, like)
 
-            _write(path, model, _Check(module, runs, tolerance, f"{kind.lower()}.dequantize()") if check else None)
+            _write(path, model, _FileCheck(module, runs, tolerance, f"{kind.lower()}.dequantize()") if check else None)
         return
     _refuse_options(
         for_lstms, {"form": "sequence", "lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself"
     )
-    given = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
+    example = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def export(attempt: Attempt) -> Any:
         with evaluating(attempt.module):
-            return export_program(attempt.module, attempt.given, opset)
+            return export_program(attempt.module, attempt.example, opset)
 
     def keep(model: Any) -> None:
-        def runs(of: nn.Module) -> Iterator[Run]:
-            return runs_of_model(of, given, model)
+        def runs(of: nn.Module) -> Iterator[CheckedRun]:
+            return runs_of_model(of, example, model)
 
-        _write(path, model, _Check(module, runs, tolerance, "hs.convert_back(model)") if check else None)
+        _write(path, model, _FileCheck(module, runs, tolerance, "hs.convert_back(model)") if check else None)
 
     with evaluating(module):
-        write_first(module, given, export, keep)
+        write_first(module, example, export, keep)
 
 
 def _refuse_module(module: object) -> None:
@@ -225,21 +221,23 @@ def _signature(layer: Layer, form: Form, lengths: bool, states: bool) -> Signatu
     return Signature(layer.sizes, form, layer.batch_first, lengths, states)
 
 
-def _example(module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any) -> Given:
+def _example(
+    module: nn.Module, args: tuple[Any, ...] | None, kwargs: Mapping[str, Any] | None, *more: Any
+) -> ExampleCall:
     if not isinstance(args, tuple):
         raise ArgumentTypeError(
             f"args must be a tuple, an example of the arguments of a call of this {type(module).__name__}, got "
             f"{type(args).__name__}"
         )
-    return Given(args, kwargs or {}, *more)
+    return ExampleCall(args, kwargs or {}, *more)
 
 
 @dataclass(frozen=True, eq=False)
-class _Check:
+class _FileCheck:
     """How to check a file: the module, its calls, the tolerance, and how to get the module with float weights."""
 
     module: nn.Module
-    runs: Callable[[nn.Module], Iterator[Run]]
+    runs: Callable[[nn.Module], Iterator[CheckedRun]]
     tolerance: float
     floats: str
 

@@ -1,17 +1,132 @@
-"""Values in an ONNX graph: constants, values computed from constants, and the nodes between two values."""
+"""Values in an ONNX graph: constants, values computed from constants, and the nodes between two values.
 
+Constants are computed with onnx's reference evaluator, one node at a time and within bounds: the size of a node's
+output is known before it runs, from the shapes of its inputs (and the values of small ones, such as a shape), so a node
+whose output would be too large is rejected. Functions are inlined, after checking how large the result would be.
+"""
+
+import math
 from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    TypeProto,
+    helper,
+    numpy_helper,
+)
+from onnx.inliner import inline_local_functions
+from onnx.reference import ReferenceEvaluator
+from onnx.shape_inference import infer_shapes
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.interop.onnx.evaluate import Array, evaluate
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# The maximum number of values that all nodes may produce in total: a fixed number, or a multiple of the initial values.
+_MOST, _EXPANSION = 1 << 26, 32
+_VALUES = 1024  # shape inference gets the values of inputs up to this size, and only the shapes of larger ones
+# Operators that reorder, slice, join, unpack and rescale weights. Each takes time proportional to the size of its
+# output, whose shape onnx infers.
+_WORDS = """
+    Abs Add And ArgMax ArgMin Cast CastLike Ceil Clip Concat Constant ConstantOfShape Cos CumSum DequantizeLinear
+    Div Dropout Equal Erf Exp Expand EyeLike Flatten Floor Gather GatherElements GatherND Greater GreaterOrEqual
+    Identity Less LessOrEqual Log Max Mean Min Mod Mul Neg Not OneHot Or Pad Pow QuantizeLinear Range Reciprocal
+    ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round
+    ScatterElements ScatterND Shape Sigmoid Sign Sin Size Slice Softmax Split Sqrt Squeeze Sub Sum Tanh Tile
+    Transpose Trilu Unsqueeze Where Xor
+"""
+_OPERATORS = frozenset(_WORDS.split())
+# Matrix products take time proportional to rows × columns × the summed dimension.
+_PRODUCTS = frozenset({"MatMul", "Gemm"})
+_MOST_PRODUCTS = 1 << 34
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
+_MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
+_DEEPEST = 100  # maximum depth of nested function calls
+Name = tuple[str, str, str]
+
+
+def evaluate(model: ModelProto, name: str, nodes: Iterable[NodeProto], feeds: Mapping[str, Array]) -> Array:
+    """Run nodes on values, and return one of the values that they compute."""
+    values = dict(feeds)
+    left = max(_MOST, _EXPANSION * sum(value.size for value in feeds.values()))
+    for node in nodes:
+        try:
+            left -= _size(model, node, values)
+            computed = _run(model, node, values) if left >= 0 else ()
+        except ArgumentError as error:
+            raise ArgumentError(f"{name!r} can't be computed: {error}") from error
+        except Exception as error:  # onnx's reference implementation may raise any error
+            raise ArgumentError(f"{name!r} can't be computed: {node.op_type}: {error}") from error
+        if left < 0:
+            raise ArgumentError(
+                f"{name!r} can't be computed: {node.op_type} computes more numbers than an LSTM's weights have"
+            )
+        values.update(zip(node.output, computed, strict=False))
+    return np.asarray(values[name])
+
+
+def _size(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> int:
+    """Return how many values a node will compute."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS | _PRODUCTS:
+        raise ArgumentError(f"the operator {node.op_type} is not supported in the computation of weights")
+    part = _model(model, node, values)
+    inferred = {value.name: value.type for value in infer_shapes(part, strict_mode=True, data_prop=True).graph.output}
+    size = sum(_numbers(inferred[name], node.op_type) for name in node.output if name)
+    if node.op_type in _PRODUCTS and size * _summed(node, values[node.input[0]]) > _MOST_PRODUCTS:
+        raise ArgumentError(f"{node.op_type} multiplies more numbers than an LSTM's weights have")
+    return size
+
+
+def _numbers(inferred: TypeProto, operator: str) -> int:
+    dims = inferred.tensor_type.shape.dim
+    if not inferred.tensor_type.HasField("shape") or not all(dim.HasField("dim_value") for dim in dims):
+        raise ArgumentError(f"the number of values that {operator} computes is unknown")
+    return math.prod(dim.dim_value for dim in dims)
+
+
+def _summed(product: NodeProto, left: Array) -> int:
+    """Return the length of the summed dimension of a matrix product."""
+    turned = any(attribute.name == "transA" and attribute.i for attribute in product.attribute)
+    return left.shape[0 if turned else -1] if left.ndim else 1
+
+
+def _run(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> list[Array]:
+    part = _model(model, node, {})
+    del part.graph.initializer[:]
+    part.graph.input.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(node.input) if name)
+    del part.graph.output[:]
+    part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output if name)
+    feeds = {name: values[name] for name in node.input if name}
+    outputs = iter(ReferenceEvaluator(part).run(None, feeds))
+    return [np.asarray(next(outputs)) if name else np.empty(0) for name in node.output]
+
+
+def _model(model: ModelProto, node: NodeProto, values: Mapping[str, Array]) -> ModelProto:
+    """Return a model of one node, with small inputs as values and others as shapes."""
+    inputs, initializers = [], []
+    for name in dict.fromkeys(name for name in node.input if name):
+        if name not in values:
+            continue
+        value = values[name]
+        is_text = value.dtype.kind == "O"
+        dtype = TensorProto.STRING if is_text else helper.np_dtype_to_tensor_dtype(value.dtype)
+        inputs.append(helper.make_tensor_value_info(name, dtype, value.shape))
+        if value.size <= _VALUES and value.dtype.kind in "iuf":
+            initializers.append(numpy_helper.from_array(value, name))
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    graph = helper.make_graph([node], "part", inputs, outputs, initializers)
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +142,7 @@ class Scope:
     place: int = 0  # the index of the enclosing node in that graph
 
     def constant(self, name: str) -> Array:
-        """Return a value that does not depend on the graph's inputs, computed with onnx's reference if necessary.
-
-        Raises:
-            ArgumentError: the value depends on them, or can't be computed.
-            FileFormatError: its data is in another file, which was not read.
-        """
+        """Return a value that does not depend on the graph's inputs, computed with onnx's reference if necessary."""
         nodes, leaves = self.ancestors([name])
         unknown = sorted(leaf for leaf in leaves if leaf not in self.constants)
         drawn = [node.op_type for node in nodes if node.op_type in _RANDOM]
@@ -44,34 +154,30 @@ class Scope:
         return feeds[name] if name in feeds else self.compute(name, nodes, feeds)
 
     def compute(self, name: str, nodes: Iterable[NodeProto], feeds: Mapping[str, Array]) -> Array:
-        """Run nodes on values, with onnx's reference.
-
-        Raises:
-            ArgumentError: the reference can't run them, or they compute more values than weights would need.
-        """
+        """Run nodes on values, with onnx's reference."""
         return evaluate(self.model, name, nodes, feeds)
 
     def ancestors(self, names: Iterable[str], stop: Iterable[str] = ()) -> tuple[list[NodeProto], set[str]]:
         """Find the nodes that compute some values, in order, and their sources: inputs, constants, ``stop``."""
         left, seen, leaves, stop = list(names), set[str](), set[str](), set(stop)
-        found: dict[tuple[int, int], NodeProto] = {}
+        nodes: dict[tuple[int, int], NodeProto] = {}
         while left:
             name = left.pop()
             if name in seen:
                 continue
             seen.add(name)
-            made = None if name in stop or name in self.constants else self._maker(name)
-            if made is None or any(_subgraphs(made[1])):
+            maker = None if name in stop or name in self.constants else self._maker(name)
+            if maker is None or any(_subgraphs(maker[1])):
                 leaves.add(name)
-            elif made[0] not in found:
-                found[made[0]] = made[1]
-                left += [name for name in made[1].input if name]
-        return [found[place] for place in sorted(found)], leaves
+            elif maker[0] not in nodes:
+                nodes[maker[0]] = maker[1]
+                left += [name for name in maker[1].input if name]
+        return [nodes[place] for place in sorted(nodes)], leaves
 
     def producer(self, name: str) -> NodeProto | None:
         """Return the node that computes a value."""
-        made = self._maker(name)
-        return made and made[1]
+        maker = self._maker(name)
+        return maker and maker[1]
 
     def consumers(self, name: str) -> Sequence[NodeProto]:
         """Return the nodes of this graph that read a value."""
@@ -98,11 +204,11 @@ class Scope:
 
     @cached_property
     def _consumers(self) -> Mapping[str, list[NodeProto]]:
-        found: dict[str, list[NodeProto]] = {}
+        readers: dict[str, list[NodeProto]] = {}
         for node in self.nodes:
             for name in dict.fromkeys(node.input):
-                found.setdefault(name, []).append(node)
-        return found
+                readers.setdefault(name, []).append(node)
+        return readers
 
     def _array(self, name: str) -> Array:
         value = self.constants[name]
@@ -143,3 +249,61 @@ def _subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     sizes = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
     return sizes if sizes and all(sizes) else None
+
+
+class _Cost(NamedTuple):
+    nodes: int
+    bytes: int
+    depth: int
+
+
+def without_functions(model: ModelProto) -> ModelProto:
+    """Return the model with its functions inlined."""
+    if not model.functions:
+        return model
+    costs = _costs({(function.domain, function.name, function.overload): function for function in model.functions})
+    cost = _cost(model.graph.node, costs)
+    if cost.nodes > _MOST_NODES or cost.bytes > _MOST_BYTES + model.ByteSize() or cost.depth > _DEEPEST:
+        raise FileFormatError(
+            f"functions are nested {cost.depth} deep and expand to {cost.nodes:,} nodes of {cost.bytes:,} bytes, "
+            f"expected at most {_DEEPEST}, {_MOST_NODES:,} and {_MOST_BYTES:,}"
+        )
+    return inline_local_functions(model)
+
+
+def _costs(functions: dict[Name, FunctionProto]) -> dict[Name, _Cost]:
+    """The cost of each function, leaf functions first."""
+    costs: dict[Name, _Cost] = {}
+    calls = {name: {_called(n) for n in _nodes(f.node)} & functions.keys() for name, f in functions.items()}
+    while left := calls.keys() - costs.keys():
+        ready = [name for name in left if calls[name] <= costs.keys()]
+        if not ready:
+            raise FileFormatError(f"functions call themselves: {', '.join(sorted(name[1] for name in left)[:5])}")
+        costs.update({name: _cost(functions[name].node, costs) for name in ready})
+        if max(cost.depth for cost in costs.values()) > _DEEPEST:
+            raise FileFormatError(f"functions are nested more than {_DEEPEST} deep")
+    return costs
+
+
+def _cost(nodes: Sequence[NodeProto], costs: dict[Name, _Cost]) -> _Cost:
+    calls = [costs[name] for node in _nodes(nodes) if (name := _called(node)) in costs]
+    own = sum(1 for _ in _nodes(nodes))
+    return _Cost(
+        own + sum(call.nodes for call in calls),
+        sum(node.ByteSize() for node in nodes) + sum(call.bytes for call in calls),
+        1 + max((call.depth for call in calls), default=0),
+    )
+
+
+def _nodes(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
+    """Yield nodes, including those in subgraphs."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            inner = [attribute.g] if attribute.type == AttributeProto.GRAPH else []
+            for graph in (*inner, *attribute.graphs):
+                yield from _nodes(graph.node)
+
+
+def _called(node: NodeProto) -> Name:
+    return node.domain, node.op_type, node.overload

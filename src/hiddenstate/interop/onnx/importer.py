@@ -12,9 +12,9 @@ from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentTypeError, FileFormatError, NameUnknownError
-from hiddenstate.interop.arrays import to_array
 from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.found import Found
+from hiddenstate.interop.layouts import to_array
 from hiddenstate.nn.lstm import LSTM
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def from_onnx(
         FileNotFoundError, IsADirectoryError: the file does not exist, or is a folder.
         MissingDependencyError: onnx is not installed.
     """
-    found = in_onnx(source, kind=layer_class(kind), inputs=inputs, join=join, flipped=flipped)
-    return build_kind(found.one(name), kind)
+    layers = in_onnx(source, kind=layer_class(kind), inputs=inputs, join=join, flipped=flipped)
+    return build_kind(layers.one(name), kind)
 
 
 def in_onnx(
@@ -121,7 +121,7 @@ def in_onnx(
 def _in_model(
     where: str, model: "onnx.ModelProto", kind: type[Any], inputs: Mapping[str, Any], join: bool, flipped: bool
 ) -> Found[Any]:
-    from hiddenstate.interop.onnx.stack import group_into_stacks
+    from hiddenstate.interop.onnx.node import group_into_stacks
 
     every = list(_recurrent_nodes(model, inputs))
     nodes = [node for node in every if node.cell == kind.__name__]
@@ -131,7 +131,7 @@ def _in_model(
         for node in model.graph.node
         if any(cell in node.op_type for cell in _CELLS)
     }
-    others |= {each.name: f"it is of type {each.cell}. kind=hs.{each.cell} reads it" for each in every}
+    others |= {node.name: f"it is of type {node.cell}. kind=hs.{node.cell} reads it" for node in every}
     builders = {stack[0].name: partial(_build, stack, kind, flipped) for stack in stacks}
     layers = {node.name for node in nodes}
     return Found(where, builders, {name: what for name, what in others.items() if name not in layers}, kind=kind)
@@ -152,8 +152,7 @@ def _read(path: str | Path) -> "onnx.ModelProto":
 
 def _recurrent_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "Iterator[RecurrentNode]":
     """Yield every LSTM, GRU and RNN node of a model, even inside nodes and functions, under a unique name."""
-    from hiddenstate.interop.onnx.functions import without_functions
-    from hiddenstate.interop.onnx.graph import iterate_scopes
+    from hiddenstate.interop.onnx.graph import iterate_scopes, without_functions
     from hiddenstate.interop.onnx.node import RecurrentNode
 
     known = {value.name for value in (*model.graph.input, *model.graph.initializer)}
@@ -162,12 +161,12 @@ def _recurrent_nodes(model: "onnx.ModelProto", inputs: Mapping[str, Any]) -> "It
         raise NameUnknownError(
             f"no input {', '.join(unknown)} in this graph: it has {', '.join(sorted(known)) or 'none'}"
         )
-    given = ChainMap({name: _array(value) for name, value in inputs.items()})
+    constants = ChainMap({name: _array(value) for name, value in inputs.items()})
     model = without_functions(model)
-    scopes = iterate_scopes(model, model.graph, given)
-    found = [(node, scope) for scope in scopes for node in scope.nodes if _is_recurrent(node)]
-    names = Counter(node.name for node, _ in found)
-    for node, scope in found:
+    scopes = iterate_scopes(model, model.graph, constants)
+    recurrent = [(node, scope) for scope in scopes for node in scope.nodes if _is_recurrent(node)]
+    names = Counter(node.name for node, _ in recurrent)
+    for node, scope in recurrent:
         output = next((name for name in node.output if name), "")
         yield RecurrentNode(node.name if node.name and names[node.name] == 1 else output, node, scope)
 
@@ -181,7 +180,7 @@ def _array(value: Any) -> Any:
 
 
 def _build(stack: "Sequence[RecurrentNode]", kind: type[Any], flipped: bool) -> Any:
-    weights = [each for node in stack for each in node.weights(flipped=flipped)]
+    weights = [direction for node in stack for direction in node.weights(flipped=flipped)]
     for node in stack:
         node.warn_of_initial_state()
     return build_layer(

@@ -1,21 +1,30 @@
-"""One LSTM, GRU or RNN node of an ONNX graph: its weights, and its features that this library does not support.
+"""An LSTM, GRU or RNN node of an ONNX graph: its weights, its features that this library does not support, its stack.
 
 The operators: https://onnx.ai/onnx/operators/onnx__LSTM.html, onnx__GRU.html and onnx__RNN.html
 """
 
+import math
 import warnings
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from onnx import NodeProto, helper
 
 from hiddenstate.cells.cell import Weights
 from hiddenstate.errors import ArgumentError, HiddenStateError, RankError, ShapeError
-from hiddenstate.interop.arrays import to_tensor
-from hiddenstate.interop.layouts import ONNX, ONNX_GRU, ONNX_GRU_RESET_FIRST, ONNX_RNN, Layout, to_weights
-from hiddenstate.interop.onnx.evaluate import Array
-from hiddenstate.interop.onnx.graph import Scope
+from hiddenstate.interop.layouts import (
+    ONNX,
+    ONNX_GRU,
+    ONNX_GRU_RESET_FIRST,
+    ONNX_RNN,
+    WeightLayout,
+    to_tensor,
+    to_weights,
+)
+from hiddenstate.interop.onnx.graph import Array, Scope
 
 _INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 # The activations of each direction. LSTM: i, o and f; g; c in h. GRU: z and r; n. RNN: h.
@@ -31,6 +40,9 @@ _FREE = {
 }
 # Operators that repeat or move a state, but keep zeros.
 _SPREADS = ("Expand", "Tile", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Gather", "Identity", "Cast")
+# Time steps and rows of the random numbers passed from one node to the next, if the graph does not give sizes.
+_SIZES = ((3, 2), (2, 5))
+_MOST_SAMPLES = 1 << 26  # the maximum number of random samples
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class RecurrentNode:
         return str(self.node.op_type)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> WeightLayout:
         """The layout of its arrays. By default, a GRU resets the state before the matrix product."""
         if self.cell == "GRU":
             return ONNX_GRU if self.attributes.get("linear_before_reset", 0) else ONNX_GRU_RESET_FIRST
@@ -84,15 +96,7 @@ class RecurrentNode:
         return bool(self.attributes.get("layout", 0))
 
     def weights(self, *, flipped: bool = False) -> list[Weights]:
-        """Return the weights of its directions. Values are copied.
-
-        Args:
-            flipped: also accept a node that reads only in reverse.
-
-        Raises:
-            ArgumentError: it has a feature that our layer lacks, or its weights are computed at run time.
-            ShapeError, RankError, DtypeError: its arrays do not match each other.
-        """
+        """Return the weights of its directions. Values are copied."""
         self._refuse(flipped)
         arrays = {role: self._array(role) for role in ONNX.names if role in self.inputs}
         for role, array in arrays.items():
@@ -100,11 +104,11 @@ class RecurrentNode:
                 has = f"direction={self.direction!r} has {self.directions}"
                 raise ShapeError(f"{role} of {self} is for {len(array)} directions, but {has}")
         tensors = {role: to_tensor(array, role) for role, array in arrays.items()}
-        found = [to_weights({role: t[d] for role, t in tensors.items()}, self.layout) for d in range(self.directions)]
-        H, said = found[0].hh.shape[1], self.attributes.get("hidden_size")
-        if said != H:
-            raise ArgumentError(f"{self} has hidden_size={said}, but its R is for {H} units")
-        return found
+        weights = [to_weights({role: t[d] for role, t in tensors.items()}, self.layout) for d in range(self.directions)]
+        H, declared = weights[0].hh.shape[1], self.attributes.get("hidden_size")
+        if declared != H:
+            raise ArgumentError(f"{self} has hidden_size={declared}, but its R is for {H} units")
+        return weights
 
     def warn_of_initial_state(self) -> None:
         """Warn about nonzero initial states in the graph, because our layers do not store any."""
@@ -185,3 +189,93 @@ class RecurrentNode:
         return bool(got) and all(
             got != [name.lower() for name in names * self.directions] for names in _ACTIVATIONS[self.cell]
         )
+
+
+def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
+    """Group nodes into LSTMs, or GRUs or RNNs: a node joins the one whose output it reads, if that is unambiguous.
+
+    Nothing else may read that output, both must have the same number of units, directions, biases and layout, and the
+    nodes between them must only turn ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads,
+    which is checked by running them on random numbers.
+    """
+    listed = list(nodes)
+    outs: dict[Scope, set[str]] = {}
+    for node in listed:
+        outs.setdefault(node.scope, set()).add(_out(node))
+    stacks: list[list[RecurrentNode]] = []
+    last: dict[tuple[Scope, str], list[RecurrentNode]] = {}  # the last node of each stack, by its output
+    for node in listed:
+        out = _read(node, outs[node.scope])
+        stack = last.pop((node.scope, out), [])
+        if not stack or not _is_next(stack[-1], node, out):
+            stack = []
+            stacks.append(stack)
+        stack.append(node)
+        last[node.scope, _out(node)] = stack
+    return stacks
+
+
+def _out(node: RecurrentNode) -> str:
+    return node.node.output[0] if node.node.output else ""
+
+
+def _read(node: RecurrentNode, outs: Collection[str]) -> str:
+    """Return the one output among these on which a node depends, apart from constants; otherwise ""."""
+    if "X" not in node.inputs:
+        return ""
+    _, leaves = node.scope.ancestors([node.inputs["X"]], stop=outs)
+    read = [leaf for leaf in leaves if leaf not in node.scope.constants]
+    return read[0] if len(read) == 1 and read[0] in outs else ""
+
+
+def _is_next(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
+    return _alike(below, above) and _read_by_none_else(above, out) and _only_joins(below, above, out)
+
+
+def _alike(below: RecurrentNode, above: RecurrentNode) -> bool:
+    names = ("hidden_size", "direction", "layout", "activations", "linear_before_reset")
+    options = [[node.attributes.get(name) for name in names] for node in (below, above)]
+    return options[0] == options[1] and ("B" in below.inputs) == ("B" in above.inputs)
+
+
+def _read_by_none_else(above: RecurrentNode, out: str) -> bool:
+    """Whether the node above is the only one that reads the output (others may read its shape)."""
+    scope = above.scope
+    between, _ = scope.ancestors([above.inputs["X"]], stop=[out])
+    values = {out}  # includes values computed from it, which other nodes could also read
+    for node in between:
+        values.update(node.output if values & set(node.input) else ())
+    outputs = [node.output[0] for node in (*between, above.node)]
+    readers = [node for name in values for node in scope.consumers(name)]
+    return not values & scope.outputs and all(n.op_type == "Shape" or n.output[0] in outputs for n in readers)
+
+
+def _only_joins(below: RecurrentNode, above: RecurrentNode, out: str) -> bool:
+    scope = above.scope
+    between, leaves = scope.ancestors([above.inputs["X"]], stop=[out])
+    try:
+        constants = {leaf: scope.constant(leaf) for leaf in leaves - {out}}
+        for y in _samples(below, out):
+            x = scope.compute(above.inputs["X"], between, {**constants, out: y}) if between else y
+            if not np.array_equal(x, _joined(y, below.batch_first)):
+                return False
+    except HiddenStateError:
+        return False
+    return True
+
+
+def _samples(node: RecurrentNode, out: str) -> Iterator[Array]:
+    """Yield random outputs of a node, including negative ones, with the graph's sizes or default sizes."""
+    H, D = node.attributes.get("hidden_size", 1), node.directions
+    known = node.scope.shapes.get(out)
+    shapes = [(N, T, D, H) if node.batch_first else (T, D, N, H) for T, N in _SIZES] if known is None else [known]
+    for shape in shapes:
+        if math.prod(shape) > _MOST_SAMPLES:
+            raise ArgumentError(f"an output of shape {list(shape)} is too large to be tested")
+        yield np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+def _joined(y: Array, batch_first: bool) -> Array:
+    """Turn ``[T, D, N, H]`` into ``[T, N, D*H]``, or with ``batch_first`` ``[N, T, D, H]`` into ``[N, T, D*H]``."""
+    y = y if batch_first else y.swapaxes(1, 2)
+    return y.reshape(*y.shape[:2], -1)

@@ -79,16 +79,12 @@ def _set_class(module: nn.Module, kind: type[nn.Module]) -> None:
 
 
 def plan(module: nn.Module, route: Route) -> Recast:
-    """Plan how to change a module's class. Nothing is changed, and no parametrization is computed.
-
-    Raises:
-        ArgumentError: the change would lose something, which the message names.
-    """
+    """Plan how to change a module's class. Nothing is changed, and no parametrization is computed."""
     _refuse_subclass(module, route.old)
     if "forward" in vars(module):
         raise ArgumentError("its forward was replaced on the module itself")
     outlines = [_outline(module, kind, route.options) for kind in (route.old, route.new)]
-    old, new = (vars(made).keys() - vars(nn.Module()).keys() for made in outlines)
+    old, new = (vars(bare).keys() - vars(nn.Module()).keys() for bare in outlines)
     settings = {name for name in vars(module) if has_default(route.old, name) and not hasattr(route.new, name)}
     gone = frozenset(old | settings)
     _refuse_clash(module, route, gone, new)
@@ -142,13 +138,13 @@ def _refuse_clash(module: nn.Module, route: Route, gone: frozenset[str], come: s
 def _refuse_weight(module: nn.Module, name: str, like: Tensor) -> None:
     if parametrize.is_parametrized(module, name):
         return
-    found = _weight(module, name)
-    if found is None:
+    weight = _weight(module, name)
+    if weight is None:
         raise ArgumentError(f"its {name} is missing")
-    if is_lazy(found):
+    if is_lazy(weight):
         raise ArgumentError(f"its {name} has no values yet: run the model once first")
-    if found.shape != like.shape:
-        raise ArgumentError(f"its {name} has shape {list(found.shape)}, but its options give {list(like.shape)}")
+    if weight.shape != like.shape:
+        raise ArgumentError(f"its {name} has shape {list(weight.shape)}, but its options give {list(like.shape)}")
 
 
 def _weight(module: nn.Module, name: str) -> Tensor | None:

@@ -1,30 +1,139 @@
-"""Converts all of torch's recurrent layers and cells in a model to ours, and back."""
+"""Converts all of torch's recurrent layers and cells in a model to ours, and back; or copies one layer."""
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.torch.class_swap import (
-    TO_OURS,
-    TO_TORCH,
-    Recast,
-    Route,
-    apply_all,
-    class_name,
-    plan,
+from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, class_name, plan
+from hiddenstate.interop.torch.module_tree import (
+    hidden_modules,
+    modules_by_path,
+    quantised_kind,
+    scripted_layers,
+    sharing_copy,
 )
-from hiddenstate.interop.torch.compiled import quantised_kind, scripted_layers
-from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
 from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
-from hiddenstate.interop.torch.rounding import INT8, Roundings, floats_for_conversion
-from hiddenstate.nn.quantised import WeightType
+from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
+from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.quantised import WeightType, dequantise_module, keep, quantise_module, rounded
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.torch_modules import rebuild
 
+INT8 = ", int8"  # added to the class name in a report
+ROUNDED = LSTM, GRU  # those that int8 kernels compute
+_FLOAT = tuple(route.new for route in TO_OURS if route.new not in ROUNDED)
+_WHY_FLOAT = "only LSTMs and GRUs have int8 kernels"
 # Reports of converted models; they are dropped with their models.
 _reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
+
+
+class Roundings:
+    """The rounded weights of each layer to be quantised. Nothing changes until `apply` is called."""
+
+    def __init__(self) -> None:
+        self.made: dict[nn.Module, dict[str, Tensor]] = {}
+        self.of_ours: list[Converted] = []  # modules that already had our class
+        self.kept_float: list[Left] = []
+
+    def plan(
+        self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]
+    ) -> list[tuple[tuple[str, ...], Recast]]:
+        """Round layers of our class, now or soon; return the recasts to apply, and add the others to ``left``.
+
+        Modules that no int8 kernel computes are added to ``kept_float``.
+        """
+        going = []
+        for paths, recast in recasts:
+            if recast.route.new not in ROUNDED:
+                self.kept_float.append(Left(paths, readable_name(recast.route.new), _WHY_FLOAT))
+                going.append((paths, recast))
+            elif self._round(paths, recast.module, left):
+                going.append((paths, recast))
+        for paths, module in modules_by_path(model):
+            if isinstance(module, _FLOAT) and getattr(module, "weight_format", "float") == "float":
+                self.kept_float.append(Left(paths, class_name(module), _WHY_FLOAT))
+            if isinstance(module, ROUNDED) and module.weight_format == "float" and self._round(paths, module, left):
+                kind, count = class_name(module), sum(parameter.numel() for parameter in module.parameters())
+                self.of_ours.append(Converted(paths, kind, kind + INT8, module.extra_repr(), count, ()))
+        return going
+
+    def _round(self, paths: tuple[str, ...], module: nn.Module, left: list[Left]) -> bool:
+        try:
+            self.made[module] = rounded(module)
+        except ArgumentError as error:
+            left.append(Left(paths, class_name(module), str(error)))
+            return False
+        return True
+
+    def apply(self) -> None:
+        """Change the modules, which all have our class now."""
+        for module, tensors in self.made.items():
+            assert isinstance(module, ROUNDED)
+            keep(module, tensors)
+
+
+def float_copy(model: nn.Module) -> nn.Module | None:
+    """Return a copy whose int8 weights are floats, sharing all other tensors; None if it has no int8 weights."""
+    if not _int8_layers(model):
+        return None
+    copied = sharing_copy(model)
+    for module in _int8_layers(copied):
+        dequantise_module(module)
+    return copied
+
+
+def _int8_layers(model: nn.Module) -> list[Recurrent[Any, Any]]:
+    return [part for part in model.modules() if isinstance(part, Recurrent) and part.weight_format == "int8"]
+
+
+@contextmanager
+def floats_for_conversion(model: nn.Module) -> Iterator[None]:
+    """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
+    changed = _int8_layers(model)
+    for module in changed:
+        dequantise_module(module)
+    try:
+        yield
+    except BaseException:
+        for module in changed:
+            quantise_module(module)
+        raise
+
+
+@overload
+def from_torch(module: nn.LSTM) -> LSTM: ...
+@overload
+def from_torch(module: nn.LSTMCell) -> LSTMCell: ...
+@overload
+def from_torch(module: nn.GRU) -> GRU: ...
+@overload
+def from_torch(module: nn.GRUCell) -> GRUCell: ...
+@overload
+def from_torch(module: nn.RNN) -> RNN: ...
+@overload
+def from_torch(module: nn.RNNCell) -> RNNCell: ...
+
+
+def from_torch(module: nn.Module) -> nn.Module:
+    """Make our layer from torch's, with copies of its values, and its options, dtype, device, mode and attributes.
+
+    Raises:
+        ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
+        ArgumentError: the module has something that a copy would lose, such as parametrizations or hooks.
+    """
+    for route in TO_OURS:
+        if isinstance(module, route.old):
+            return rebuild(module, route.new, route.options)
+    known = ", ".join(readable_name(route.old) for route in TO_OURS)
+    raise ArgumentTypeError(f"from_torch takes one of {known}, got {readable_name(type(module))}")
 
 
 def conversion_report(model: nn.Module) -> ConversionReport:
@@ -89,6 +198,7 @@ def convert(
     """
     if weights not in ("float", "int8"):
         raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
+    _check_module("convert", model)
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 
@@ -123,14 +233,8 @@ def _check_module(function: str, model: object) -> None:
 
 
 def _convert(
-    model: nn.Module,
-    routes: Sequence[Route],
-    inplace: bool,
-    strict: bool,
-    verbose: bool,
-    weights: WeightType = "float",
+    model: nn.Module, routes: Sequence[Route], inplace: bool, strict: bool, verbose: bool, weights: WeightType = "float"
 ) -> nn.Module:
-    _check_module("convert", model)
     model = model if inplace else _copy(model, routes)
     recasts, left = _sort(model, routes)
     roundings = Roundings()
@@ -205,7 +309,7 @@ def _loading(path: str, module: nn.Module, kinds: Sequence[str]) -> str:
 
 def _is_inside(path: str, left: Sequence[Left]) -> bool:
     """Whether a module is part of one that is left unchanged as a whole."""
-    return any(not above or path.startswith(f"{above}.") for one in left for above in one.paths)
+    return any(not above or path.startswith(f"{above}.") for part in left for above in part.paths)
 
 
 def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast, roundings: Roundings) -> Converted:

@@ -1,11 +1,26 @@
-"""Finds a model's modules by path, including those that torch does not see, and makes copies that share its tensors."""
+"""Finds a model's modules by path, including those that torch does not see, and makes copies that share its tensors.
+
+Recurrent layers that torch has compiled or quantised, which nothing here can change, are recognised. Most TorchScript
+modules are recognised by their graphs, because frozen ones have neither submodules nor classes left.
+"""
 
 import copy
+import re
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 
 from hiddenstate.errors import ArgumentError
+
+# A call of a recurrent operator in a graph, such as aten::lstm(, aten::rnn_tanh_cell( or, of a quantised model,
+# quantized::quantized_gru_cell_dynamic(.
+_CALL = re.compile(r"::(?:quantized_)?(lstm|gru|rnn)(?:_tanh|_relu)?(_cell)?(?:_dynamic)?\(")
+_TORCHS = "torch.nn.modules.rnn."
+_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+_QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
+# They compute in floats, by the same functions as torch's other layers.
+_IMITATIONS = "torch.ao.nn.quantized.reference"
 
 
 def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]:
@@ -13,7 +28,7 @@ def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]
     paths: dict[nn.Module, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(module, []).append(path)
-    return [(tuple(found), module) for module, found in paths.items()]
+    return [(tuple(own), module) for module, own in paths.items()]
 
 
 def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -38,11 +53,7 @@ def _modules_in(value: object, where: str, above: set[int]) -> Iterator[tuple[st
 
 
 def sharing_copy(model: nn.Module) -> nn.Module:
-    """Copy a model's modules, but share its parameters, buffers and other tensors.
-
-    Raises:
-        ArgumentError: the model can't be copied this way.
-    """
+    """Copy a model's modules, but share its parameters, buffers and other tensors."""
     kind, cure = type(model).__name__, "convert it in place, with inplace=True"
     memo = {id(tensor): tensor for tensor in _tensors_in(model)}
     try:
@@ -80,3 +91,32 @@ def _tensors_in(model: nn.Module) -> Iterator[Tensor]:
             ahead.extend(part.values())
         elif isinstance(part, (list, tuple, set)):
             ahead.extend(part)
+
+
+def scripted_layers(module: torch.jit.ScriptModule) -> tuple[str, ...]:
+    """Return the kinds of recurrent layers and cells that a TorchScript module computes, without its submodules.
+
+    >>> scripted_layers(torch.jit.script(nn.GRU(4, 3)))
+    ('GRU',)
+    """
+    try:
+        compiled = module._c
+    except (AttributeError, RuntimeError):  # not initialised yet
+        return ()
+    graphs = "".join(str(compiled._get_method(name).graph) for name in compiled._method_names())
+    kinds = {kind.upper() + ("Cell" if cell else "") for kind, cell in _CALL.findall(graphs)}
+    if _TORCHS in compiled._type().qualified_name():  # traced cells call no operator of their own
+        kinds |= {module.original_name} & set(_NAMES)
+    return tuple(sorted(kinds))
+
+
+def quantised_kind(module: nn.Module) -> str | None:
+    """Return the name of the class if a module is one of torch's quantised layers or cells; otherwise None.
+
+    >>> quantised_kind(torch.ao.nn.quantizable.LSTM(4, 3))
+    'LSTM'
+    """
+    for kind in type(module).__mro__:
+        if kind.__name__ in _NAMES and kind.__module__.startswith(_QUANTISED):
+            return None if kind.__module__.startswith(_IMITATIONS) else kind.__name__
+    return None

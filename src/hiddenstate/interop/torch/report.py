@@ -1,7 +1,8 @@
 """The report of a conversion: the recurrent layers that were converted, and those that were left unchanged."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from hiddenstate.structure.tables import table
 
 
 @dataclass(frozen=True)
@@ -53,36 +54,22 @@ class ConversionReport:
             return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
         lines = [f"{len(self.converted)} of {total} modules converted"]
         if self.converted:
-            lines += ["", *_table([_HEAD, *map(_row, self.converted)])]
+            lines += ["", table(_HEAD, [_row(module) for module in self.converted], "llllrl")]
         for title, modules in (("left as they are", self.left), ("kept in floats", self.kept_float)):
             if modules:
                 rows = [(named(module.paths[0]), module.was, module.reason) for module in modules]
-                lines += ["", title, *_table([("path", "what", "why"), *rows])]
+                lines += ["", title, table(("path", "what", "why"), rows, "lll")]
         return "\n".join(lines)
 
 
 _HEAD = ("path", "was", "is now", "sizes", "parameters", "shared with")
-_NUMERIC = ("parameters",)
 
 
-def _row(one: Converted) -> tuple[str, ...]:
-    shared = ", ".join([*map(named, one.paths[1:]), *one.tied])
-    return named(one.paths[0]), one.was, one.became, one.sizes, f"{one.parameters:,}", shared
+def _row(layer: Converted) -> tuple[str, ...]:
+    shared = ", ".join([*map(named, layer.paths[1:]), *layer.tied])
+    return named(layer.paths[0]), layer.was, layer.became, layer.sizes, f"{layer.parameters:,}", shared
 
 
 def named(path: str) -> str:
     """Format a module's path for display."""
     return path or "(the model)"
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table whose first row is the header."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    right = [name in _NUMERIC for name in rows[0]]
-    return [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

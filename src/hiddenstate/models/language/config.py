@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.settings import choice, number
+from hiddenstate.training.settings import TrainConfig, choice, number
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ Vectors of characters or words go through a stack of LSTM layers and a softmax, 
 being the next. The state is carried over, so a text can be read in pieces of any size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
+from itertools import islice
 from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -18,25 +20,24 @@ from torch.nn.utils.rnn import pad_sequence
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, FileFormatError
+from hiddenstate.models.building import dropped, locked, made_if_it_fits, without_tokens
 from hiddenstate.models.cells import CELL_NAMES, VERSION_5
 from hiddenstate.models.language.config import LanguageConfig
-from hiddenstate.models.language.generation import generate
-from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Sampling
+from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Array, Chosen, Sampling, chooser, head_scores
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
-from hiddenstate.models.meta_model import made_if_it_fits
-from hiddenstate.models.noise import dropped, locked, without_tokens
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
-from hiddenstate.structure.parameters import parameter_shapes
-from hiddenstate.structure.sizes import Sizes
-from hiddenstate.text.tokens import Tokens
+from hiddenstate.structure.sizes import Sizes, parameter_shapes
+from hiddenstate.text.tokens import UNKNOWN_ID, Ids, Tokens
 from hiddenstate.tracing.trace import Trace
 
 T = TypeVar("T", bound="LanguageModel")
 
+PRECISIONS = ("fp32", "bf16")
 
-class Loss(NamedTuple):
+
+class LanguageLoss(NamedTuple):
     """The training loss, and the part of it that measures the model's quality, both in nats per token."""
 
     mean: Tensor
@@ -141,11 +142,11 @@ class LanguageModel(CheckedModule):
             TraceTooLargeError, NameUnknownError, IndexRangeError: as for `hiddenstate.LSTM.trace`.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        if not all(isinstance(one, str) for one in texts):
+        if not all(isinstance(part, str) for part in texts):
             raise ArgumentTypeError("trace takes a text or a list of texts; ids of tokens are for read()")
         if not texts:
             raise ArgumentError("there is no text to trace")
-        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(one).tolist()]) for one in texts]
+        rows = [torch.tensor([self.tokens.start, *self.tokens.encode(part).tolist()]) for part in texts]
         ids = pad_sequence(rows, padding_value=self.tokens.start).to(next(self.parameters()).device)
         words = [[self.tokens.tokens[k] for k in row.tolist()] for row in rows]
         lengths = torch.tensor([len(row) for row in rows])
@@ -174,7 +175,7 @@ class LanguageModel(CheckedModule):
         out, state = self.read(ids, state)
         return self.head.surprise(self.features(out), targets.flatten()).view(targets.shape), state
 
-    def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[Loss, AnyState]:
+    def loss(self, ids: Tensor, targets: Tensor, state: AnyState | None = None) -> tuple[LanguageLoss, AnyState]:
         """Return the loss over targets ``[T, N]`` (mean surprise plus penalties), and the state for the next call."""
         config = self.config
         out, state = self.read(ids, state)
@@ -184,7 +185,7 @@ class LanguageModel(CheckedModule):
             mean = mean + config.activation_penalty * shown.float().square().mean()
         if config.change_penalty and len(out) > 1:
             mean = mean + config.change_penalty * out.float().diff(dim=0).square().mean()
-        return Loss(mean, surprise), state
+        return LanguageLoss(mean, surprise), state
 
     def features(self, out: Tensor) -> Tensor:
         """Return the softmax's input ``[M, E]`` (``[M, H]`` without tied weights) for hidden states ``[..., H]``."""
@@ -250,5 +251,89 @@ class LanguageModel(CheckedModule):
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
         weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
-        done: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
-        return done
+        result: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
+        return result
+
+
+def generate(
+    model: LanguageModel,
+    prompt: Ids,
+    length: int,
+    sampling: Sampling,
+    samples: int = 1,
+    precision: str = "fp32",
+) -> Iterator[Chosen]:
+    """Yield ids that continue a prompt, each as soon as it is chosen; arrays ``[S]`` for several samples.
+
+    Each sample has its own random numbers, so it does not depend on the number of others.
+    """
+    if length < 0 or samples < 1:
+        raise ArgumentError(f"length must be at least 0 and samples at least 1, got {length} and {samples}")
+    if precision not in PRECISIONS:
+        raise ArgumentError(f"precision must be one of {' '.join(PRECISIONS)}, got {precision!r}")
+    if model.config.backward:
+        raise ArgumentError("this model reads from the end of a text to its beginning, so it can't continue a prompt")
+    if next(model.parameters()).device.type != "cpu":
+        raise DeviceError("generation runs on the CPU; move the model there: model.cpu()")
+    return islice(_endless(model, prompt, sampling, samples, precision), length)
+
+
+def _endless(model: LanguageModel, prompt: Ids, sampling: Sampling, samples: int, precision: str) -> Iterator[Chosen]:
+    begin, step = reader(model, samples, precision)
+    scores, choose = _scores(model, sampling, samples), chooser(sampling, samples, len(model.tokens))
+    chosen = choose(scores(begin([model.tokens.start, *prompt.tolist()])))
+    while True:
+        yield chosen
+        chosen = choose(scores(step(chosen)))
+
+
+def reader(
+    model: LanguageModel, samples: int, precision: str
+) -> tuple[Callable[[list[int]], Array], Callable[[Chosen], Array]]:
+    """Return functions that read a prompt, and one more id, and return the hidden state in the same array."""
+    is_single, is_coarse = samples == 1, precision == "bf16"
+    lstm = deepcopy(model.lstm).bfloat16() if is_coarse else model.lstm
+    stream = lstm.stream(samples)
+    with torch.no_grad():
+        ids = torch.arange(len(model.tokens))
+        vectors = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
+        vectors = vectors.to(torch.bfloat16 if is_coarse else vectors.dtype, copy=True)
+    hidden = torch.empty((lstm.hidden_size,) if is_single else (samples, lstm.hidden_size))
+    shown: Array = hidden.numpy()
+
+    def begin(prompt: list[int]) -> Array:
+        chunk = vectors[torch.tensor(prompt), None].expand(-1, samples, -1)
+        hidden.copy_(stream.feed(chunk)[-1].view(hidden.shape))
+        return shown
+
+    if not is_coarse:
+        arrays = vectors.numpy()
+        return begin, lambda chosen: stream.step(arrays[chosen], out=shown)
+    rows, out = vectors.unbind(), torch.empty_like(hidden, dtype=torch.bfloat16)
+
+    def step(chosen: Chosen) -> Array:
+        x = rows[chosen] if is_single else vectors[torch.from_numpy(chosen)]  # NumPy does not support bfloat16
+        hidden.copy_(stream.step(x, out=out))
+        return shown
+
+    return begin, step
+
+
+def _scores(model: LanguageModel, sampling: Sampling, samples: int) -> Callable[[Array], Array]:
+    """Return a function from hidden state to all scores divided by the temperature, in an array it may reuse."""
+    if not isinstance(model.head, AdaptiveSoftmax):
+        weight, bias = (part.detach().float().numpy() for part in (model.head.weight.T.contiguous(), model.head.bias))
+        project = None if model.project is None else model.project.weight.detach().T.numpy()
+        return head_scores(weight, bias, project, sampling, samples)
+    scale = 1.0 if sampling.is_greedy else 1 / sampling.temperature
+
+    @torch.no_grad()
+    def scores(h: Array) -> Array:
+        hidden = torch.from_numpy(h)
+        logs = model.head.log_probabilities(model.features(hidden if h.ndim > 1 else hidden[None]))
+        scaled: Array = logs.mul_(scale).view(*h.shape[:-1], -1).numpy()
+        if not sampling.unknown:
+            scaled[..., UNKNOWN_ID] = -np.inf
+        return scaled
+
+    return scores

@@ -69,12 +69,8 @@ def head_scores(
 ) -> Callable[[Array], Array]:
     """Return a function from hidden state to all tokens' scores divided by the temperature, in an array it reuses.
 
-    Args:
-        weight: ``[E, V]``, contiguous.
-        bias: ``[V]``.
-        project: ``[H, E]``, or None if the hidden state is the head's input.
-        sampling: how to choose.
-        samples: the number S of texts; with one, states and scores are vectors.
+    ``weight [E, V]`` is contiguous; ``project [H, E]`` is None if the hidden state is the head's input. States and
+    scores are vectors for a single sample.
     """
     scale = np.float32(1.0 if sampling.is_greedy else 1 / sampling.temperature)
     weight, bias = scale * weight, scale * bias
@@ -121,7 +117,7 @@ def keep_likeliest(scores: Array, top_k: int, top_p: float) -> None:
 
 def _noise(seed: int, samples: int, tokens: int) -> Iterator[Array]:
     """Yield Gumbel noise for each choice."""
-    sources = [np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(samples)]
+    sources = [np.random.default_rng(own) for own in np.random.SeedSequence(seed).spawn(samples)]
     block = max(1, _NOISE_BLOCK // (samples * tokens))
     while True:
         drawn = np.stack([source.standard_exponential((block, tokens)) for source in sources], axis=1)

@@ -7,8 +7,8 @@ before the model learns from it, so every score is a genuine prediction.
 import math
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +18,113 @@ from torch import Tensor
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.language.perplexity import Tally, tally
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.text.batches import Rows, Span, spans
 from hiddenstate.text.source import Source, read_chunks
-from hiddenstate.text.tokens import END_TOKEN, Ids, Pieces, split
+from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_ID, Ids, Pieces, split
 
-if TYPE_CHECKING:
-    from hiddenstate.models.language.language_model import LanguageModel
+_NUMBERS_AT_ONCE = 2**24
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Surprise summed over tokens, in nats. ``<unk>`` stands for unknown words.
+
+    Attributes:
+        tokens: the number of tokens.
+        nats: the sum of their surprise.
+        unknown: how many of the tokens are ``<unk>``.
+        unknown_nats: the surprise of ``<unk>`` tokens.
+        characters: the number of characters, including spaces and newlines; 0 if not counted.
+
+    >>> str(Tally(tokens=2, nats=2 * math.log(8)))
+    '2 tokens, perplexity 8.00'
+    """
+
+    tokens: int = 0
+    nats: float = 0.0
+    unknown: int = 0
+    unknown_nats: float = 0.0
+    characters: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+    @property
+    def mean(self) -> float:
+        """Nats per token; NaN without tokens."""
+        return _share(self.nats, self.tokens)
+
+    @property
+    def perplexity(self) -> float:
+        """The number of equally likely tokens that would be as hard to predict, with ``<unk>`` as one of them."""
+        return _exp(self.mean)
+
+    @property
+    def known_perplexity(self) -> float:
+        """The perplexity of all tokens other than ``<unk>``."""
+        return _exp(_share(self.nats - self.unknown_nats, self.tokens - self.unknown))
+
+    @property
+    def unknown_share(self) -> float:
+        """The share of tokens that are ``<unk>``."""
+        return _share(self.unknown, self.tokens)
+
+    @property
+    def bits_per_character(self) -> float:
+        """Bits per character; too low if there are unknown words, because ``<unk>`` does not spell them."""
+        return _share(self.nats / math.log(2), self.characters)
+
+    def __str__(self) -> str:
+        return f"{self.tokens:,} tokens, perplexity {self.perplexity:.2f}"
+
+
+def tally(ids: NDArray[np.integer[Any]], nats: NDArray[np.float32], characters: int = 0) -> Tally:
+    """Sum up tokens and their surprise, both ``[T]``."""
+    unknown = ids == UNKNOWN_ID
+    sums = float(nats.sum(dtype=np.float64)), float(nats[unknown].sum(dtype=np.float64))
+    return Tally(len(ids), sums[0], int(unknown.sum()), sums[1], characters)
+
+
+@torch.no_grad()
+def measure(model: LanguageModel, ids: Ids, rows: int = 1) -> Tally:
+    """Measure the surprise of every token of a text, each given all previous ones.
+
+    Args:
+        model: the model; it is in eval mode afterwards.
+        ids: the text, as the model's tokens; for a model that reads backwards, in reverse order.
+        rows: the number of pieces that are read in parallel. More is faster, but each piece starts without the context
+            of the previous one.
+    """
+    model.eval()
+    N, start = min(rows, len(ids)), model.tokens.start
+    text, total, state = Rows(ids, N, start), Tally(), None
+    widest = max(len(model.tokens), 4 * model.config.hidden_size)
+    for span in spans(text.length, max(1, _NUMBERS_AT_ONCE // (N * widest))):
+        counted, state = _measured(model, *text.read(span), state)
+        total += counted
+    read = N * text.length
+    if read < len(ids):  # the remainder continues the last row
+        last = Rows(ids[read:], 1, int(ids[read - 1]))
+        assert state is not None
+        end = map_state(lambda part: part[:, -1:], state)
+        total += _measured(model, *last.read(Span(0, last.length)), end)[0]
+    return replace(total, characters=len(ids) if model.config.level == "char" else 0)
+
+
+def _measured(model: LanguageModel, inputs: Tensor, targets: Tensor, state: AnyState | None) -> tuple[Tally, AnyState]:
+    device = next(model.parameters()).device
+    nats, state = model.surprise(inputs.to(device), targets.to(device), state)
+    return tally(targets.flatten().numpy(), nats.flatten().float().cpu().numpy()), state
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan
+
+
+def _exp(nats: float) -> float:
+    return math.inf if nats > 700 else math.exp(nats)
+
 
 STEPS = 128  # tokens scored at a time
 
@@ -71,7 +172,7 @@ class Scored:
 
 
 def score(
-    model: "LanguageModel", source: Source, *, steps: int = STEPS, dynamic: Dynamic | None = None
+    model: LanguageModel, source: Source, *, steps: int = STEPS, dynamic: Dynamic | None = None
 ) -> Iterator[Scored]:
     """Score a text from beginning to end; before it, the model reads only a newline.
 
@@ -92,12 +193,8 @@ def score(
     if model.config.backward:
         raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a stream")
     scorer = _Scorer(model) if dynamic is None else _Learner(model, dynamic)
-    return _scored(scorer, model.config.level, source, steps if dynamic is None else dynamic.steps)
-
-
-def _scored(scorer: "_Scorer", level: str, source: Source, steps: int) -> Iterator[Scored]:
-    for pieces in regrouped(split(level, read_chunks(source), whole_lines=True), steps):
-        yield scorer.score(pieces)
+    pieces = split(model.config.level, read_chunks(source), whole_lines=True)
+    return (scorer.score(group) for group in regrouped(pieces, steps if dynamic is None else dynamic.steps))
 
 
 def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
@@ -121,7 +218,7 @@ def regrouped(parts: Iterator[Pieces], size: int) -> Iterator[Pieces]:
 class _Scorer:
     """Scores one piece of a text after another."""
 
-    def __init__(self, model: "LanguageModel") -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self.model = model
         self.last = model.tokens.start
         self.state: AnyState | None = None
@@ -129,7 +226,7 @@ class _Scorer:
 
     def score(self, pieces: Pieces) -> Scored:
         ids = self.model.tokens.ids(pieces)
-        inputs, targets = (self._column(each) for each in (np.concatenate([[self.last], ids[:-1]]), ids))
+        inputs, targets = (self._column(part) for part in (np.concatenate([[self.last], ids[:-1]]), ids))
         nats = self.read(inputs, targets)[:, 0].float().cpu().numpy()
         self.last = int(ids[-1])
         return Scored(pieces, ids, nats, tally(ids, nats, self._characters(pieces)))
@@ -161,7 +258,7 @@ class _Learner(_Scorer):
     which is not available here.
     """
 
-    def __init__(self, model: "LanguageModel", dynamic: Dynamic) -> None:
+    def __init__(self, model: LanguageModel, dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())
         self.model.lstm.train()  # saves the values that the gradient needs; the module has no dropout
         self.dynamic = dynamic

@@ -12,12 +12,7 @@ from torch.nn.functional import cross_entropy, embedding, linear, log_softmax
 
 
 class Softmax(nn.Module):
-    """Scores of all V tokens, from E features each.
-
-    Args:
-        features: E.
-        tokens: V.
-    """
+    """Scores of all V tokens, from E features each."""
 
     def __init__(self, features: int, tokens: int) -> None:
         super().__init__()
@@ -62,13 +57,13 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     def embed(self, ids: Tensor) -> Tensor:
         """Return the vectors ``[..., E]`` of tokens: rows of the head, and rows of a cluster projected up."""
         first = self.shortlist_size
-        found = embedding(ids.clamp(max=first - 1), self.head.weight[:first])
+        embedded = embedding(ids.clamp(max=first - 1), self.head.weight[:first])
         for number, (narrow, rows) in enumerate(self._clusters()):
             places = self._members(ids, number).nonzero(as_tuple=True)
             if len(places[0]):
                 vectors = linear(rows.weight[ids[places] - self.cutoffs[number]], narrow.weight.T)
-                found = found.index_put(places, vectors.to(found.dtype))
-        return found
+                embedded = embedded.index_put(places, vectors.to(embedded.dtype))
+        return embedded
 
     def log_probabilities(self, hidden: Tensor) -> Tensor:
         """From ``[M, E]``, return the logarithm of each token's probability, ``[M, V]``."""
@@ -82,7 +77,7 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
     def surprise(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """From ``[M, E]``, return the negative logarithm of the targets' probabilities, ``[M]``, in nats."""
         first, in_head = self.shortlist_size, targets
-        found = hidden.new_zeros(len(targets), dtype=torch.float32)
+        in_tails = hidden.new_zeros(len(targets), dtype=torch.float32)
         for number, tail in enumerate(self.tail):
             member = self._members(targets, number)
             in_head = in_head.masked_fill(member, first + number)
@@ -90,13 +85,12 @@ class AdaptiveSoftmax(nn.AdaptiveLogSoftmaxWithLoss):
             if len(rows):
                 scores = tail(hidden[rows]).float()
                 part = cross_entropy(scores, targets[rows] - self.cutoffs[number], reduction="none")
-                found = found.index_add(0, rows, part)
-        return found + cross_entropy(self.head(hidden).float(), in_head, reduction="none")
+                in_tails = in_tails.index_add(0, rows, part)
+        return in_tails + cross_entropy(self.head(hidden).float(), in_head, reduction="none")
 
     def _clusters(self) -> list[tuple[nn.Linear, nn.Linear]]:
         """Each cluster's projection to fewer features, and the rows that score its tokens."""
-        found: list[tuple[nn.Linear, nn.Linear]] = [tuple(tail) for tail in self.tail]  # type: ignore[arg-type, misc]
-        return found
+        return [tuple(tail) for tail in self.tail]  # type: ignore[arg-type, misc]
 
     def _members(self, ids: Tensor, number: int) -> Tensor:
         return (ids >= self.cutoffs[number]) & (ids < self.cutoffs[number + 1])

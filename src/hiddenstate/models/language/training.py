@@ -5,9 +5,8 @@ batch.
 """
 
 import hashlib
-import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -15,21 +14,24 @@ from torch import Tensor
 
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.card_data import Outcome
-from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.language.card import write_language_card
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.perplexity import Tally, measure
-from hiddenstate.models.training_run import describe_origin, run_task
-from hiddenstate.text.continuous import Rows, Span, spans
-from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, Tokens, learn
+from hiddenstate.models.language.scoring import Tally, measure
+from hiddenstate.models.training_run import (
+    ModelTask,
+    Origin,
+    Outcome,
+    data_section,
+    page,
+    run_task,
+    table,
+    training_section,
+)
+from hiddenstate.text.batches import Rows, Span, spans
+from hiddenstate.text.tokens import LEVELS, UNKNOWN_TOKEN, Ids, learn
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, best_epoch
-from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.task import Loss
-
-StrPath = str | os.PathLike[str]
+from hiddenstate.training.settings import RunFile, StrPath, read_run_file
+from hiddenstate.training.task import Loss, OnProgress, Result, Score
 
 KIND = "lm"
 # The files and settings allowed in a language model's run file, by level.
@@ -90,7 +92,7 @@ def train_language_model(
     files = {"train": train, "dev": dev, "test": test, "out": out}
     about = {"command": command, "about_data": about_data, "licence": licence}
     wanted = RunFile.of(KIND, config or LanguageConfig(), files, about)
-    return run_language_model(wanted, run, on_progress=on_progress)
+    return run_task(LanguageTask, wanted, run, on_progress=on_progress)
 
 
 def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> LanguageTraining:
@@ -108,34 +110,86 @@ def resume_language_model(run: StrPath, *, on_progress: OnProgress = lambda prog
         OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), RUN_FILES["char"])  # the run file names every setting
-    return run_language_model(wanted, run, resume=True, on_progress=on_progress)
+    return run_task(LanguageTask, wanted, run, resume=True, on_progress=on_progress)
 
 
-def run_language_model(
-    wanted: RunFile[LanguageConfig],
-    run: StrPath | None = None,
-    *,
-    resume: bool = False,
-    on_progress: OnProgress = lambda progress: None,
-) -> LanguageTraining:
-    """Execute a run file; same arguments and errors as the two functions above."""
-    return run_task(LanguageTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+_LIMITS = """\
+- It imitates its training text and knows nothing else: what it writes is not fact, and may be offensive if the training
+  text is.
+- Perplexities of word-level models can be compared only if their vocabularies are the same: the more words are `<unk>`,
+  the easier a text is to predict.
+- It predicts text in another language, or from another field, badly."""
 
 
-class Batch(NamedTuple):
+def write_language_card(name: str, model: LanguageModel, origin: Origin, outcome: Outcome[Tally]) -> str:
+    """Write the card in Markdown; ``name`` is its heading."""
+    config = model.config
+    what = "character" if config.level == "char" else "word"
+    end = "" if config.level == "char" else ", and `<eos>` for the end of a line"
+    reads = f"each {what} from those {'after' if config.backward else 'before'} it"
+    sections = {
+        "What it is": f"A language model: it predicts {reads}. Its vocabulary has {len(model.tokens):,} {what}s; "
+        f"among them, `<unk>` stands for all others{end}. Made with hiddenstate; load it with "
+        "`hiddenstate.load`.",
+        "Architecture": _architecture(model),
+        "Data": data_section(origin),
+        "Training": training_section(config, origin, outcome),
+        "How well it predicts": _results(config, outcome),
+        "Licence": origin.licence or "Not stated.",
+        "Limits": _LIMITS,
+    }
+    return page(name, sections)
+
+
+def _architecture(model: LanguageModel) -> str:
+    config, cell = model.config, model.lstm.sizes.kind.label
+    count = sum(parameter.numel() for parameter in model.parameters())
+    clusters = f"an adaptive softmax with clusters from ids {', '.join(map(str, config.cutoffs))}"
+    tied = " that shares its weights with the embeddings" if config.tied else ""
+    return f"""\
+- embeddings of size {config.embedding_size}
+- {cell}, {config.num_layers} layer{"s" if config.num_layers > 1 else ""} of {config.hidden_size} units
+- {clusters if config.cutoffs else "a linear layer and softmax"}{tied}
+
+{count:,} parameters, stored as {config.weights_dtype}, computed in float32."""
+
+
+def _results(config: LanguageConfig, outcome: Outcome[Tally]) -> str:
+    rows = [f"| {name} | {_cells(config, t)} |" for name, t in (("dev", outcome.dev), ("test", outcome.test)) if t]
+    how = f"as stored in {config.weights_dtype}" if outcome.finished else "before they are rounded to their stored type"
+    head = (
+        "characters | unknown | nats per character | bits per character"
+        if config.level == "char"
+        else "words | unknown | perplexity | perplexity of the known words"
+    )
+    text = (
+        f"Measured on all tokens of each text, cut into {config.dev_rows} pieces that are read in parallel, with the "
+        f"weights {how}."
+    )
+    return table(text, f"| data | {head} |", rows)
+
+
+def _cells(config: LanguageConfig, tally: Tally) -> str:
+    counts = f"{tally.tokens:,} | {100 * tally.unknown_share:.2f} %"
+    if config.level == "char":
+        return f"{counts} | {tally.mean:.4f} | {tally.bits_per_character:.4f}"
+    return f"{counts} | {tally.perplexity:.2f} | {tally.known_perplexity:.2f}"
+
+
+class RowSpan(NamedTuple):
     """A span of time steps, and the rows."""
 
     span: Span
     rows: slice
 
 
-class LanguageTask:
+class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally, LanguageTraining]):
     """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     higher_is_better = False
 
     def __init__(self, wanted: RunFile[LanguageConfig]) -> None:
-        self.config, self.wanted = wanted.settings, wanted
+        super().__init__(wanted, write_language_card, LanguageTraining)
         self.unit = "characters" if self.config.level == "char" else "words"
         tokens, ids = learn(wanted.files["train"], self.config.level, self.config.minimum, self.config.vocabulary_size)
         if len(tokens) == 1:
@@ -143,39 +197,38 @@ class LanguageTask:
                 f"{wanted.files['train']}: all {self.unit} would be {UNKNOWN_TOKEN}; lower minimum, or raise "
                 "vocabulary_size (0: any number)"
             )
-        self.ids = {name: self._read(tokens, name) for name in ("dev", "test") if wanted.files[name]}
+        parts = {part: wanted.files[part] for part in ("dev", "test") if wanted.files[part]}
+        self.ids = {part: self._turned(tokens.read(path)) for part, path in parts.items()}
         texts = ids, *self.ids.values()
-        self.fingerprint = hashlib.sha256(b"".join(each.tobytes() for each in texts)).hexdigest()
-        self.rows = self._side_by_side(ids[::-1].copy() if self.config.backward else ids, tokens)
+        self.fingerprint = hashlib.sha256(b"".join(text.tobytes() for text in texts)).hexdigest()
+        try:
+            self.rows = Rows(self._turned(ids), self.config.rows, tokens.start)
+        except ArgumentError as error:
+            raise ArgumentError(f"{wanted.files['train']}: {error}") from error
         self.model = LanguageModel.build(self.config, tokens)
         self.hx: AnyState | None = None
-        self.dev: Tally | None = None
 
-    def _read(self, tokens: Tokens, name: str) -> Ids:
-        ids = tokens.read(self.wanted.files[name])
+    def _turned(self, ids: Ids) -> Ids:
+        """Return a text in the order in which the model reads it."""
         return ids[::-1].copy() if self.config.backward else ids
 
-    def _side_by_side(self, ids: Ids, tokens: Tokens) -> Rows:
-        try:
-            return Rows(ids, self.config.rows, tokens.start)
-        except ArgumentError as error:
-            raise ArgumentError(f"{self.wanted.files['train']}: {error}") from error
-
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[Batch | None]:
+    def plan(self, epoch: int, rank: int, ranks: int) -> list[RowSpan | None]:
         """Cut the time steps into spans; each process has its own rows."""
         if ranks > self.config.rows:
             raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
         generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
-        return [Batch(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)]
+        return [
+            RowSpan(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)
+        ]
 
     def size(self, epoch: int) -> int:
         """Count the tokens."""
         return self.rows.length * self.config.rows
 
-    def loss(self, item: Batch) -> Loss:
+    def loss(self, item: RowSpan) -> Loss:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
-        inputs, targets = (each.to(device) for each in self.rows.read(*item))
+        inputs, targets = (ids.to(device) for ids in self.rows.read(*item))
         loss, state = self.model.loss(inputs, targets, self.hx)
         self.hx = map_state(Tensor.detach, state)
         return Loss(loss.mean, targets.numel(), loss.surprise.detach())
@@ -197,28 +250,18 @@ class LanguageTask:
         details = {"nats": self.dev.mean, "perplexity": self.dev.perplexity, "unknown_share": self.dev.unknown_share}
         return Score(self.dev.mean, describe_tally(self.dev, self.config.level), details)
 
-    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
-        """Write the model just measured."""
-        assert self.dev is not None
-        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
-
-    def write(self, out: Path, model: LanguageModel, outcome: Outcome[Tally]) -> None:
-        """Write a model with its card."""
-        folder.save(model, out, write_language_card(out.resolve().name, model, describe_origin(self.wanted), outcome))
+    def measure(self, model: LanguageModel, part: str) -> Tally | None:
+        """Measure the surprise of a text."""
+        return measure(model, self.ids[part], self.config.dev_rows) if part in self.ids else None
 
 
-def describe_tally(done: Tally, level: str) -> str:
+# Executes a run file: the run's folder, if it is not the default one, and whether to resume, may be given.
+run_language_model = partial(run_task, LanguageTask)
+
+
+def describe_tally(tally: Tally, level: str) -> str:
     """Describe how well a text was predicted, in the usual measure for characters or words."""
     if level == "char":
-        text = f"{done.mean:.4f} nats, {done.bits_per_character:.4f} bits a character"
-        return f"{text}, {100 * done.unknown_share:.2f} % unknown" if done.unknown else text
-    return f"perplexity {done.perplexity:.2f}, {100 * done.unknown_share:.1f} % unknown"
-
-
-def _finish(task: LanguageTask, out: Path, history: tuple[Epoch, ...]) -> LanguageTraining:
-    """Measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_epoch(history), folder.load_language_model(out)
-    measured = {name: measure(stored, ids, task.config.dev_rows) for name, ids in task.ids.items()}
-    outcome = Outcome(best.last.epoch, len(history), True, measured["dev"], measured.get("test"))
-    task.write(out, stored, outcome)
-    return LanguageTraining(history, best, outcome.dev, outcome.test)
+        text = f"{tally.mean:.4f} nats, {tally.bits_per_character:.4f} bits a character"
+        return f"{text}, {100 * tally.unknown_share:.2f} % unknown" if tally.unknown else text
+    return f"perplexity {tally.perplexity:.2f}, {100 * tally.unknown_share:.1f} % unknown"

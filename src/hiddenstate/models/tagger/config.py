@@ -1,12 +1,16 @@
-"""Every setting of a tagger and its training."""
+"""Every setting of a tagger and its training, and what else describes a tagger besides its weights."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.text.conllu import TAG_COLUMNS
-from hiddenstate.training.config import TrainConfig
-from hiddenstate.training.settings import choice, number
+from hiddenstate.training.settings import TrainConfig, choice, number
+
+# Settings that format versions before 4 lacked, with the values that they implied.
+VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class TaggerConfig(TrainConfig):
         label_smoothing: share of the target probability spread over all tags.
         batch_words: the maximum number of words in a batch.
         varied: share of an epoch's sentences that are replaced by a variant, a part or a change of letter case
-            (`lessons/variants.py`). Each epoch draws different sentences; a sentence's variant never changes.
+            (`syllabus.py`). Each epoch draws different sentences; a sentence's variant never changes.
         teacher_share: with teachers, the weight of their probabilities relative to a word's tag.
         tagged_epochs: with teachers, the number of final epochs that learn only from tags.
         untagged_words: the number of words of untagged text in an epoch, drawn for each; 0 for all.
@@ -79,3 +83,33 @@ class TaggerConfig(TrainConfig):
         for column in self.columns:
             if column not in TAG_COLUMNS:
                 raise ArgumentError(f"columns must be among {known}, got {column!r}")
+
+
+def check_columns(tags: Mapping[str, Sequence[str]], columns: Sequence[str]) -> None:
+    """Raise ArgumentError unless exactly these columns have tags, without duplicates."""
+    if tuple(tags) != tuple(columns):
+        raise ArgumentError(f"a tagger of {' '.join(columns)} needs tags for these columns, got {' '.join(tags)}")
+    for column, names in tags.items():
+        if not names or len(set(names)) != len(names):
+            raise ArgumentError(f"column {column} needs at least one tag, without duplicates, got {list(names)}")
+
+
+def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
+    """Return the tags of each column."""
+    for column, names in tags.items():
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise TypeError(f"the tags of {column} must be a list of strings, got {names!r}")
+        for name in names:
+            if not name.strip() or any(mark in name for mark in "\t\n\r"):
+                raise ArgumentError(f"tag {name!r} of {column} is blank or contains a tab or line end")
+    return tags
+
+
+def upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
+    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
+    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
+        column = config.get("column", "upos")
+        others = {name: value for name, value in config.items() if name != "column"}
+        tags = {column: vocabulary["tags"]}
+        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
+    return config, vocabulary

@@ -5,40 +5,18 @@ first character: both have seen the word's spelling and the context on their sid
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from hiddenstate.errors import ArgumentError
-from hiddenstate.models.language.config import LanguageConfig
-from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.text.batches import plan_batches
-from hiddenstate.text.tokens import Tokens
 
 READ_TOGETHER = 20_000  # characters
 BORDER = "\n"  # the text that each model reads before a sentence
-
-
-class CharacterModel(Protocol):
-    """The parts of a character language model that are used here, as in `LanguageModel`."""
-
-    config: LanguageConfig
-    tokens: Tokens
-    lstm: Recurrent[Any, Any]
-
-    def embed(self, ids: Tensor) -> Tensor:
-        """Return the layer's input for ids."""
-
-    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]:
-        """Yield the weights."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the weights by name."""
-
-    def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return the config and the tokens, ready for JSON."""
 
 
 class ContextualVectors(nn.Module):
@@ -52,7 +30,7 @@ class ContextualVectors(nn.Module):
         ArgumentError: a model is not a character model, or reads in the wrong direction.
     """
 
-    def __init__(self, forward_model: CharacterModel, backward_model: CharacterModel) -> None:
+    def __init__(self, forward_model: LanguageModel, backward_model: LanguageModel) -> None:
         super().__init__()
         for model, backward in ((forward_model, False), (backward_model, True)):
             if model.config.level != "char" or model.config.backward is not backward:
@@ -84,14 +62,34 @@ class ContextualVectors(nn.Module):
         texts = [" ".join(words) for words in sentences]
         places = [list(_places(words)) for words in sentences]
         # The border precedes the first character.
-        ends = [[last + 1 for _, last in each] for each in places]
-        starts = [[len(text) - first for first, _ in each] for text, each in zip(texts, places, strict=True)]
+        ends = [[last + 1 for _, last in words] for words in places]
+        starts = [[len(text) - first for first, _ in words] for text, words in zip(texts, places, strict=True)]
         ahead = _states(self.forward_model, texts, ends)
         return torch.cat([ahead, _states(self.backward_model, [text[::-1] for text in texts], starts)], dim=-1)
 
     def train(self, mode: bool = True) -> "ContextualVectors":
         """Stay in eval mode, because these vectors must not change while something else is trained on them."""
         return super().train(False)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return what `from_data` needs besides the weights, ready for JSON."""
+        models = {"forward": self.forward_model, "backward": self.backward_model}
+        described = {name: model.to_data() for name, model in models.items()}
+        return {name: {"config": config, "vocabulary": vocabulary} for name, (config, vocabulary) in described.items()}
+
+    @classmethod
+    def from_data(cls, data: Any) -> "ContextualVectors":
+        """Make contextual vectors from the result of `to_data`, with fresh weights.
+
+        Raises:
+            FileFormatError: something is missing or out of range.
+        """
+        try:
+            parts = [data[name] for name in ("forward", "backward")]
+            models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]
+        except (KeyError, TypeError, IndexError) as error:
+            raise FileFormatError(f"not a description of contextual vectors: {error!r}") from error
+        return cls(models[0], models[1])
 
 
 def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -104,28 +102,24 @@ def _places(words: Sequence[str]) -> Iterator[tuple[int, int]]:
         first += len(word) + 1
 
 
-def _states(model: CharacterModel, texts: Sequence[str], places: Sequence[Sequence[int]]) -> Tensor:
+def _states(model: LanguageModel, texts: Sequence[str], places: Sequence[Sequence[int]]) -> Tensor:
     """Return the hidden states ``[T, N, H]`` after the characters at these positions; zero beyond the last."""
     device = next(model.parameters()).device
     ids = [torch.from_numpy(model.tokens.ids(BORDER + text)).long() for text in texts]
-    lengths = torch.tensor([len(each) for each in ids])
+    lengths = torch.tensor([len(row) for row in ids])
     out, _ = model.lstm(model.embed(pad_sequence(ids).to(device)), lengths=lengths.to(device))
-    chosen = pad_sequence([torch.tensor(each, dtype=torch.int64) for each in places], padding_value=-1).to(device)
+    chosen = pad_sequence([torch.tensor(row, dtype=torch.int64) for row in places], padding_value=-1).to(device)
     states: Tensor = out[chosen.clamp(min=0), torch.arange(len(texts), device=device)]
     return states.masked_fill((chosen < 0)[..., None], 0)
 
 
 def compute_vectors(context: ContextualVectors, sentences: Sequence[Sequence[str]]) -> Tensor:
-    """Return the vectors ``[W, C']`` of all words of all sentences, as float16 to save memory.
-
-    Raises:
-        ArgumentError: a word is empty.
-    """
+    """Return the vectors ``[W, C']`` of all words of all sentences, as float16 to save memory."""
     starts = torch.tensor([0, *(len(words) for words in sentences)]).cumsum(0).tolist()
     vectors = torch.empty(starts[-1], context.size, dtype=torch.float16)
     characters = [sum(map(len, words)) + len(words) for words in sentences]
     for positions in plan_batches(characters, READ_TOGETHER):
-        found = context([sentences[position] for position in positions])
+        batch = context([sentences[position] for position in positions])
         for row, position in enumerate(positions):
-            vectors[starts[position] : starts[position + 1]] = found[: len(sentences[position]), row]
+            vectors[starts[position] : starts[position + 1]] = batch[: len(sentences[position]), row]
     return vectors

@@ -1,14 +1,160 @@
-"""Turns scores into tags: each word's distribution and tag, and the most probable taggings of the sentence."""
+"""From scores to tags and to the loss: tags one by one, or jointly by a linear-chain CRF."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice, repeat
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from hiddenstate.models.tagger.crf import Chain, Sequences, n_best
+from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagging import Guess, Tags
+from hiddenstate.text.batches import IGNORED_TAG, Batch
+
+# The score of a forbidden tag. Its exponential is exactly 0, but the score is finite, so gradients are too.
+_NEVER = -1e4
+
+
+class Sequences(NamedTuple):
+    """The n most probable sequences of each row.
+
+    ``tags [N, n, T]`` (undefined beyond a row's end), and ``scores [N, n]``, their log-probabilities, highest first;
+    -inf if a row has no more sequences.
+    """
+
+    tags: Tensor
+    scores: Tensor
+
+
+class Chain(nn.Module):
+    """Learnt scores for the first tag, for transitions, and for the last tag.
+
+    Args:
+        tags: K, the number of tags.
+    """
+
+    def __init__(self, tags: int) -> None:
+        super().__init__()
+        self.start = nn.Parameter(torch.zeros(tags))
+        self.transitions = nn.Parameter(torch.zeros(tags, tags))  # from, to
+        self.end = nn.Parameter(torch.zeros(tags))
+
+    def log_partition(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return the log partition function ``[N]``, by the forward algorithm.
+
+        Args:
+            scores: ``[T, N, K]``, float64.
+            lengths: ``[N]``, at least 1.
+        """
+        going = torch.arange(len(scores), device=scores.device)[:, None, None] < lengths[:, None]
+        follow = self.transitions.double().exp()
+        state = self.start + scores[0]
+        for t in range(1, len(scores)):
+            most = state.detach().amax(-1, keepdim=True)
+            reached = ((state - most).exp() @ follow).clamp_min(torch.finfo(torch.float64).tiny).log() + most
+            state = torch.where(going[t], reached + scores[t], state)
+        return (state + self.end).logsumexp(-1)
+
+    def surprise(self, scores: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+        """Return the negative logarithm ``[N]`` of the probability of the tags of each row.
+
+        Args:
+            scores: ``[T, N, K]``.
+            tags: ``[T, N]``; a negative one stands for any tag.
+            lengths: ``[N]``, at least 1.
+        """
+        scores = scores.double()
+        allowed = (tags[..., None] < 0) | (tags[..., None] == torch.arange(scores.shape[-1], device=scores.device))
+        # Sums over all sequences, and over those with these tags, are computed in parallel.
+        both = torch.cat([scores, scores.masked_fill(~allowed, _NEVER)], dim=1)
+        every, these = self.log_partition(both, lengths.repeat(2)).chunk(2)
+        return every - these
+
+    def marginals(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return each tag's marginal probability at each word, ``[T, N, K]``; 0 beyond a row's end."""
+        with torch.enable_grad():
+            leaf = scores.detach().double().requires_grad_()
+            # The derivative of the log partition function with respect to a score is the marginal probability of that
+            # tag.
+            (shares,) = torch.autograd.grad(self.log_partition(leaf, lengths).sum(), leaf)
+        return shares.to(scores.dtype)
+
+    def best(self, scores: Tensor, lengths: Tensor, n: int = 1) -> Sequences:
+        """Return the ``n`` most probable sequences of scores ``[T, N, K]``."""
+        chain = (self.start, self.transitions, self.end)
+        likeliest = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
+        return Sequences(likeliest.tags, likeliest.scores - self.log_partition(scores.double(), lengths)[:, None])
+
+
+def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
+    """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm.
+
+    To the ``scores [T, N, K]`` of words, ``start`` and ``end`` ``[K]`` are added for the first and last tag, and
+    ``transitions [K, K]`` for each transition.
+    """
+    T, _, K = scores.shape
+    scores = scores.double()
+    state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
+    into, origins = transitions.T.contiguous(), list[Tensor]()
+    for t in range(1, T):
+        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
+        highest, origin = (part.transpose(1, 2) for part in _highest(ways, n))
+        origins.append(origin)
+        room = highest.shape[1] - state.shape[1]
+        before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)
+        going = (t < lengths)[:, None, None]
+        state = torch.where(going, highest + scores[t][:, None], before)
+    totals, place = _highest((state + end).flatten(1), n)
+    tags = list[Tensor]()
+    for t in range(T - 1, 0, -1):
+        tags.append(place % K)
+        origin = origins[t - 1].flatten(1)
+        # A row that has ended may have indices of sequences that do not exist; they are meaningless.
+        earlier = origin.gather(1, place.clamp_max(origin.shape[1] - 1))
+        place = torch.where((t < lengths)[:, None], earlier, place)
+    return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), totals)
+
+
+def _highest(values: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """Return up to ``n`` of the highest values along the last axis, and their indices."""
+    if n == 1:  # many times faster than topk
+        return values.max(dim=-1, keepdim=True)
+    return values.topk(min(n, values.shape[-1]), dim=-1)
+
+
+def tagging_loss(
+    scores: Mapping[str, Tensor], batch: Batch, config: TaggerConfig, chains: Mapping[str, Chain | None]
+) -> Tensor:
+    """Return the mean surprise of a batch's tags per word, in nats, summed over columns.
+
+    If a word has teachers' probabilities, its loss is the cross-entropy with them (Hinton et al. 2015); if it also has
+    a tag, the mean of both, weighted by ``config.teacher_share``. ``scores`` are ``[T, N, K]``, float32.
+    """
+    assert batch.tags is not None
+    total = torch.zeros((), device=batch.words.device)
+    for column, tags in batch.tags.items():
+        chain, taught = chains[column], None if batch.taught is None else batch.taught[column]
+        if taught is not None:
+            soft = -(taught * scores[column].log_softmax(-1)).sum(-1).flatten()
+            share = torch.where(tags.flatten() == IGNORED_TAG, 1.0, config.teacher_share)
+            hard = _of_tags(scores[column], tags, config.label_smoothing, "none")
+            surprise, count = (share * soft + (1 - share) * hard).sum(), int(batch.lengths.sum())
+        else:
+            count = max(1, int((tags != IGNORED_TAG).sum()))
+            if chain is not None:
+                surprise = chain.surprise(scores[column], tags, batch.lengths).sum().float()
+            else:
+                surprise = _of_tags(scores[column], tags, config.label_smoothing, "sum")
+        total = total + surprise / count
+    return total
+
+
+def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> Tensor:
+    """Return the surprise of the words' tags, 0 for words without: summed or, with ``"none"``, of each, ``[T·N]``."""
+    flat = scores.flatten(0, 1), tags.flatten()
+    return cross_entropy(*flat, ignore_index=IGNORED_TAG, label_smoothing=smoothing, reduction=reduction)
 
 
 def best(
@@ -16,45 +162,28 @@ def best(
 ) -> tuple[Tensor, Tensor]:
     """Find the tags of one column as indices ``[W]``, sentence by sentence, and the probability of each.
 
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        has_probabilities: whether to compute the probabilities; with a CRF they take time, and are 0 otherwise.
+    With a CRF, probabilities take time, and are 0 unless asked for.
     """
-    _, is_word = _words(scores, lengths)
     if chain is None:
-        shares, numbers = _distributions(scores, is_word, temperature).max(-1)
+        shares, numbers = _distributions(scores, lengths, None, temperature).max(-1)
         return numbers, shares
-    numbers = chain.best(scores, lengths, 1).tags[:, 0][is_word]
+    numbers = chain.best(scores, lengths, 1).tags[:, 0][_is_word(scores, lengths)]
     if not has_probabilities:
         return numbers, torch.zeros(len(numbers))
-    return numbers, _marginals(scores, lengths, is_word, chain, temperature).gather(1, numbers[:, None])[:, 0]
+    return numbers, _distributions(scores, lengths, chain, temperature).gather(1, numbers[:, None])[:, 0]
 
 
 def find(
     scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
 ) -> list[Tags]:
-    """Find the tags of one column, for each sentence of a batch.
-
-    Args:
-        scores: ``[T, N, K]``; undefined beyond a sentence's end.
-        lengths: ``[N]``, at least 1.
-        names: the K tags.
-        chain: the column's CRF; without one, words are tagged independently.
-        temperature: the temperature of each word's distribution.
-        n: the number of taggings of the whole sentence to find.
-    """
-    sizes, is_word = _words(scores, lengths)
+    """Find the tags of one column for each sentence of a batch, and the ``n`` most probable taggings of all of it."""
+    sizes, flat = lengths.tolist(), _distributions(scores, lengths, chain, temperature)
     if chain is None:
-        flat = _distributions(scores, is_word, temperature)
         numbers = flat.argmax(-1)
         sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
     else:
         best = chain.best(scores, lengths, max(n, 1))
-        flat = _marginals(scores, lengths, is_word, chain, temperature)
-        numbers = best.tags[:, 0][is_word]
+        numbers = best.tags[:, 0][_is_word(scores, lengths)]
         sequences = best if n else None
     chosen = map(names.__getitem__, numbers.tolist())
     guesses: Iterable[tuple[Guess, ...]] = repeat(()) if sequences is None else _guesses(sequences, names, sizes)
@@ -64,20 +193,19 @@ def find(
     ]
 
 
-def _words(scores: Tensor, lengths: Tensor) -> tuple[list[int], Tensor]:
-    """Return each sentence's length, and a mask ``[N, T]`` of its words."""
-    return lengths.tolist(), torch.arange(len(scores), device=lengths.device) < lengths[:, None]
+def _is_word(scores: Tensor, lengths: Tensor) -> Tensor:
+    """Return a mask ``[N, T]`` of the words."""
+    return torch.arange(len(scores), device=lengths.device) < lengths[:, None]
 
 
-def _distributions(scores: Tensor, is_word: Tensor, temperature: float) -> Tensor:
+def _distributions(scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float) -> Tensor:
     """Return the distributions of all words, sentence by sentence, so that each sentence has a slice of them."""
-    return (scores.transpose(0, 1)[is_word] / temperature).softmax(-1)
-
-
-def _marginals(scores: Tensor, lengths: Tensor, is_word: Tensor, chain: Chain, temperature: float) -> Tensor:
-    """Like `_distributions`, but with a CRF."""
-    shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
-    return (shares.transpose(0, 1)[is_word].log() / temperature).softmax(-1)
+    if chain is None:
+        logits = scores.transpose(0, 1)[_is_word(scores, lengths)]
+    else:
+        shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
+        logits = shares.transpose(0, 1)[_is_word(scores, lengths)].log()
+    return (logits / temperature).softmax(-1)
 
 
 def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:

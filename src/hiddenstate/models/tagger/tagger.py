@@ -6,9 +6,10 @@ column. With a CRF, the tags of a column are chosen jointly.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from contextlib import AbstractContextManager
+from dataclasses import asdict
 from itertools import chain
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,19 +17,24 @@ from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
-from hiddenstate.errors import ArgumentError
-from hiddenstate.models.cells import CELL_NAMES
-from hiddenstate.models.meta_model import made_if_it_fits
-from hiddenstate.models.noise import Dropout, dropout_odds
-from hiddenstate.models.tagger.config import TaggerConfig
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.models.building import Dropout, dropout_odds, made_if_it_fits
+from hiddenstate.models.cells import CELL_NAMES, VERSION_5
+from hiddenstate.models.tagger.config import VERSION_4, TaggerConfig, check_columns, check_tags, upgraded
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
-from hiddenstate.models.tagger.crf import Chain
-from hiddenstate.models.tagger.data import TaggerData, check_columns, checked_temperatures, not_a_tagger
-from hiddenstate.models.tagger.decoding import best, find
-from hiddenstate.models.tagger.lessons.losses import tagging_loss
-from hiddenstate.models.tagger.piping import SENTENCES_TOGETHER, check_options, in_batches, piped
-from hiddenstate.models.tagger.tagging import OnlyTags, Reading, Tagging, Tags, WordTags
-from hiddenstate.models.tagger.word_inputs import WordInputs
+from hiddenstate.models.tagger.decoding import Chain, best, find, tagging_loss
+from hiddenstate.models.tagger.tagging import (
+    SENTENCES_TOGETHER,
+    OnlyTags,
+    Reading,
+    Tagging,
+    Tags,
+    WordInputs,
+    WordTags,
+    check_options,
+    in_batches,
+    piped,
+)
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
@@ -52,10 +58,19 @@ T = TypeVar("T", bound="Tagger")
 
 SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
 BATCH_WORDS = 4000
-SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = (
-    256,
-    4000,
-)  # larger batches take more memory for their records and are no faster
+SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take more memory for their records, and are no faster
+
+
+class ScoredBatch(NamedTuple):
+    """Sentences that were read together: the position of each, and the places of their words among all words ``[W]``.
+
+    ``scores`` are ``[T, N, K]``, for all columns; ``lengths`` are ``[N]``.
+    """
+
+    positions: list[int]
+    places: Tensor
+    scores: Tensor
+    lengths: Tensor
 
 
 class Tagger(CheckedModule):
@@ -176,8 +191,8 @@ class Tagger(CheckedModule):
         parts = [self.word_embedding(words), self.spell(batch.chars, batch.char_lengths)[batch.char_index]]
         if batch.context is not None:
             parts.append(batch.context)
-        given: Tensor = self.dropout(torch.cat(parts, dim=-1))
-        return given
+        vectors: Tensor = self.dropout(torch.cat(parts, dim=-1))
+        return vectors
 
     def forward(self, batch: Batch) -> Tensor:
         """Return scores ``[T, N, K]`` of all columns' tags, concatenated; undefined beyond a sentence's end."""
@@ -246,7 +261,20 @@ class Tagger(CheckedModule):
             ArgumentError: ``n_best`` is negative, or the precision is unknown.
         """
         check_options(n_best, precision)
-        return partial(self._tag, WordInputs(self._word_inputs), n_best, precision)
+        inputs = WordInputs(self._word_inputs)
+
+        def tag(sentences: Iterable[Sequence[str]], batch_words: int = BATCH_WORDS) -> list[Tagging]:
+            rows = check_sentences(sentences)
+            empty = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.columns.items()}
+            taggings = [Tagging((), empty)] * len(rows)
+            with torch.no_grad(), evaluating(self), self._precision(precision):
+                for batch in self._scored(rows, inputs, batch_words):
+                    tags = self._columns(batch.scores, batch.lengths, n_best)
+                    for position, columns in zip(batch.positions, tags, strict=True):
+                        taggings[position] = Tagging(rows[position], columns)
+            return taggings
+
+        return tag
 
     def only_tags(self, *, precision: str = "fp32", has_probabilities: bool = False) -> OnlyTags:
         """Like `repeatedly`, but return a function that finds only the tag of each word, in each column.
@@ -264,77 +292,51 @@ class Tagger(CheckedModule):
             ArgumentTypeError: from the function: a sentence is a text, or contains something other than words.
         """
         check_options(0, precision)
-        return partial(self._only_tags, WordInputs(self._word_inputs), precision, has_probabilities)
+        inputs = WordInputs(self._word_inputs)
 
-    def _only_tags(
-        self, inputs: WordInputs, precision: str, has_probabilities: bool, rows: Sequence[tuple[str, ...]]
-    ) -> dict[str, WordTags]:
-        if {*map(type, rows)} - {tuple}:
-            rows = check_sentences(rows)
-        count = sum(map(len, rows))
-        found = {
-            column: WordTags(names, torch.empty(count, dtype=torch.int64), torch.empty(count))
-            for column, names in self.encoder.tags.items()
-        }
+        def tag(rows: Sequence[tuple[str, ...]]) -> dict[str, WordTags]:
+            if {*map(type, rows)} - {tuple}:
+                rows = check_sentences(rows)
+            count = sum(map(len, rows))
+            tags = {
+                column: WordTags(names, torch.empty(count, dtype=torch.int64), torch.empty(count))
+                for column, names in self.columns.items()
+            }
+            with torch.no_grad(), evaluating(self), self._precision(precision):
+                for batch in self._scored(rows, inputs, BATCH_WORDS):
+                    for column, part in self.split(batch.scores).items():
+                        numbers, shares = best(
+                            part.float(),
+                            batch.lengths,
+                            self._chain(column),
+                            self.temperatures[column],
+                            has_probabilities=has_probabilities,
+                        )
+                        tags[column].numbers[batch.places] = numbers.cpu()
+                        tags[column].probabilities[batch.places] = shares.cpu()
+            return tags
 
-        def take(_: list[int], places: Tensor, scores: Tensor, lengths: Tensor) -> None:
-            for column, part in self.split(scores).items():
-                chain, temperature = self._chain(column), self.temperatures[column]
-                numbers, shares = best(part.float(), lengths, chain, temperature, has_probabilities=has_probabilities)
-                found[column].numbers[places] = numbers.cpu()
-                found[column].probabilities[places] = shares.cpu()
+        return tag
 
-        self._score(inputs, precision, rows, BATCH_WORDS, take)
-        return found
+    def _precision(self, name: str) -> AbstractContextManager[Any]:
+        return torch.autocast(self.head.weight.device.type, torch.bfloat16, enabled=name == "bf16")
 
-    def _tag(
-        self,
-        inputs: WordInputs,
-        n_best: int,
-        precision: str,
-        sentences: Iterable[Sequence[str]],
-        batch_words: int = BATCH_WORDS,
-    ) -> list[Tagging]:
-        rows = check_sentences(sentences)
-        nothing = {column: Tags(names, (), torch.empty(0, len(names))) for column, names in self.encoder.tags.items()}
-        taggings = [Tagging((), nothing)] * len(rows)
-
-        def take(positions: list[int], _: Tensor, scores: Tensor, lengths: Tensor) -> None:
-            for position, tags in zip(positions, self._columns(scores, lengths, n_best), strict=True):
-                taggings[position] = Tagging(rows[position], tags)
-
-        self._score(inputs, precision, rows, batch_words, take)
-        return taggings
-
-    @torch.no_grad()
-    def _score(
-        self,
-        inputs: WordInputs,
-        precision: str,
-        rows: Sequence[tuple[str, ...]],
-        batch_words: int,
-        take: Callable[[list[int], Tensor, Tensor, Tensor], None],
-    ) -> None:
-        """Pass each batch to ``take``.
-
-        Its arguments are the batch's positions among the sentences, the places of its words among all words (``[W]``,
-        sentence by sentence), its scores ``[T, N, K]``, and lengths ``[N]``.
-        """
+    def _scored(self, rows: Sequence[tuple[str, ...]], inputs: WordInputs, batch_words: int) -> Iterator[ScoredBatch]:
+        """Score sentences batch by batch, with the vectors of words from ``inputs``."""
         sizes = [*map(len, rows)]
         lengths = torch.tensor(sizes, dtype=torch.int64)
         starts = lengths.cumsum(0) - lengths
         device = self.head.weight.device
-        with evaluating(self), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-            vectors, forms = inputs.look_up(chain.from_iterable(rows))
-            context = None if self.context is None else compute_vectors(self.context, rows)
-            for positions in plan_batches(sizes, batch_words):
-                chosen = torch.tensor(positions)
-                index, beyond = word_index(starts[chosen], lengths[chosen])
-                x = functional.embedding(forms[index].to(device), vectors)
-                if context is not None:
-                    x = torch.cat([x, word_rows(context, index, beyond).to(device)], dim=-1)
-                on_device = lengths[chosen].to(device)
-                take(positions, index.T[~beyond.T], self._scores(x, on_device), on_device)
+        vectors, forms = inputs.look_up(chain.from_iterable(rows))
+        context = None if self.context is None else compute_vectors(self.context, rows)
+        for positions in plan_batches(sizes, batch_words):
+            chosen = torch.tensor(positions)
+            index, beyond = word_index(starts[chosen], lengths[chosen])
+            x = functional.embedding(forms[index].to(device), vectors)
+            if context is not None:
+                x = torch.cat([x, word_rows(context, index, beyond).to(device)], dim=-1)
+            on_device = lengths[chosen].to(device)
+            yield ScoredBatch(positions, index.T[~beyond.T], self._scores(x, on_device), on_device)
 
     def pipe(
         self,
@@ -433,9 +435,14 @@ class Tagger(CheckedModule):
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs besides the weights: the config and the vocabulary, ready for JSON."""
-        encoder = self.encoder
-        made_from = (self.config, encoder.words, encoder.chars, encoder.tags, self.temperatures, self.context)
-        return TaggerData(*made_from).to_data()
+        config, encoder, implied = asdict(self.config), self.encoder, {**VERSION_4, **VERSION_5}
+        vocabulary: dict[str, Any] = {"words": encoder.words.to_data(), "chars": encoder.chars.to_data()}
+        vocabulary["tags"] = {column: list(names) for column, names in encoder.tags.items()}
+        vocabulary["temperatures"] = dict(self.temperatures)
+        if self.context is not None:
+            vocabulary["context"] = self.context.to_data()
+        # Settings that earlier formats imply are left out.
+        return {name: v for name, v in config.items() if name not in implied or v != implied[name]}, vocabulary
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
@@ -444,12 +451,15 @@ class Tagger(CheckedModule):
         Raises:
             FileFormatError: something is missing or out of range.
         """
-        data = TaggerData.from_data(config, vocabulary)
+        config, vocabulary = upgraded(config, vocabulary)
         try:
-            tagger = cls(data.config, data.words, data.chars, data.tags, data.context)
-            tagger.calibrate(data.temperatures)
-        except (AttributeError, TypeError, ArgumentError) as error:
-            raise not_a_tagger(error) from error
+            words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
+            context = ContextualVectors.from_data(vocabulary["context"]) if "context" in vocabulary else None
+            settings = TaggerConfig.from_data(config, "a tagger's config")
+            tagger = cls(settings, words, chars, check_tags(vocabulary["tags"]), context)
+            tagger.calibrate(vocabulary["temperatures"])
+        except (AttributeError, KeyError, TypeError, ArgumentError) as error:
+            raise FileFormatError(f"not the description of a tagger: {error}") from error
         return tagger
 
     def calibrate(self, temperatures: Mapping[str, float]) -> None:
@@ -458,7 +468,15 @@ class Tagger(CheckedModule):
         Raises:
             ArgumentError: a column is missing or unknown, or a temperature is not between 1e-6 and 1e6.
         """
-        self.temperatures = checked_temperatures(temperatures, tuple(self.encoder.tags))
+        columns = tuple(self.encoder.tags)
+        if set(temperatures) != set(columns):
+            got = " ".join(temperatures)
+            raise ArgumentError(f"temperatures must be given for {' '.join(columns)}, got {got!r}")
+        for column, value in temperatures.items():
+            # With much lower temperatures, the divided scores would be infinite and their differences NaN.
+            if not isinstance(value, float | int) or not 1e-6 <= value <= 1e6:
+                raise ArgumentError(f"the temperature of {column} must be between 1e-6 and 1e6, got {value!r}")
+        self.temperatures = {column: float(temperatures[column]) for column in columns}
 
     def _word_inputs(self, words: Sequence[str]) -> Tensor:
         """Return the input vectors ``[F, C]`` of words without their context: word embedding and spelling."""
@@ -475,8 +493,8 @@ class Tagger(CheckedModule):
 
     def _columns(self, scores: Tensor, lengths: Tensor, n: int) -> list[dict[str, Tags]]:
         """Return each sentence's tags in each column, from scores ``[T, N, K]``."""
-        found = [
+        columns = [
             find(part.float(), lengths, self.encoder.tags[column], self._chain(column), self.temperatures[column], n)
             for column, part in self.split(scores).items()
         ]
-        return [dict(zip(self.encoder.tags, tags, strict=True)) for tags in zip(*found, strict=True)]
+        return [dict(zip(self.encoder.tags, tags, strict=True)) for tags in zip(*columns, strict=True)]

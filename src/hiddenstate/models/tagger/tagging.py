@@ -1,22 +1,26 @@
 """The result of tagging a sentence: a distribution over tags for each word, in each tag column."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
+from hiddenstate.base.forks import ForkSafeLock
+from hiddenstate.base.scalars import check_int
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.text.conllu import Sentence, Table, forms_in, with_columns
 from hiddenstate.tracing.trace import Trace
 
 
 @dataclass(frozen=True, eq=False)
 class WordTags:
-    """The tags of all words of several sentences, one after another, in one column.
+    """The tags of all words of several sentences, one after another, in one column: indices of its ``names``.
 
-    Attributes:
-        names: the column's tags.
-        numbers: ``[W]``, each word's tag as an index of ``names``.
-        probabilities: ``[W]``, the probability of each word's tag; 0 if a CRF chose the tags and they were not
-            requested.
+    Both tensors are ``[W]``; probabilities are 0 if a CRF chose the tags and they were not requested.
     """
 
     names: tuple[str, ...]
@@ -113,3 +117,124 @@ class Reading(Tagging):
 
     trace: Trace
     row: int = 0
+
+
+T = TypeVar("T")
+
+# In smaller batches, sentences differ more in length, which costs time; larger batches take memory and are no faster.
+SENTENCES_TOGETHER = 4000
+WORDS_TOGETHER = 80_000  # bounds the memory for long sentences
+
+
+def piped(
+    tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], batch_size: int, as_tuples: bool
+) -> Iterator[Any]:
+    """Return the results of ``tag`` for a stream of sentences; same arguments and errors as `Tagger.pipe`."""
+    size = check_int("batch_size", batch_size)
+    if size < 1:
+        raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
+    if isinstance(sentences, str):
+        raise ArgumentTypeError("pipe takes an iterable of sentences, each a list of words; got a text")
+    return _piped(tag, sentences, size, as_tuples)
+
+
+def _piped(
+    tag: Callable[[list[Any]], Sequence[Any]], items: Iterable[Any], size: int, as_tuples: bool
+) -> Iterator[Any]:
+    for batch in in_batches(map(_checked_pair, items) if as_tuples else items, size, partial(_count, as_tuples)):
+        if as_tuples:
+            words, others = zip(*batch, strict=True)
+            yield from zip(tag([*words]), others, strict=True)
+        else:
+            yield from tag(batch)
+
+
+def _count(is_pair: bool, item: Any) -> int:
+    words = item[0] if is_pair else item
+    return len(words) if hasattr(words, "__len__") else 1  # `tag` rejects anything that is not a sentence
+
+
+def _checked_pair(item: Any) -> Any:
+    if not isinstance(item, (tuple, list)) or len(item) != 2:
+        raise ArgumentTypeError(
+            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
+            "drop as_tuples to give sentences only"
+        )
+    return item
+
+
+def check_options(n_best: int, precision: str) -> None:
+    """Raise ArgumentError if an option of `Tagger.tag` is out of range."""
+    if precision not in ("fp32", "bf16"):
+        raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
+    if n_best < 0:
+        raise ArgumentError(f"n_best must be at least 0, got {n_best}")
+
+
+def in_batches(
+    items: Iterable[T], size: int, words: Callable[[T], int], most_words: int = WORDS_TOGETHER
+) -> Iterator[list[T]]:
+    """Yield the items in lists of at most ``size``; a list also ends once it has ``most_words`` words."""
+    batch, count = list[T](), 0
+    for item in items:
+        batch.append(item)
+        count += words(item)
+        if len(batch) >= size or count >= most_words:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
+
+
+def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[str]:
+    """Tag groups of sentences, and return each group as CoNLL-U with a blank line after each sentence."""
+    forms = [forms_in(group) for group in groups]
+    columns = {column: words.tags for column, words in tag([*chain.from_iterable(forms)]).items()}
+    texts, at = list[str](), 0
+    for group, sentences in zip(groups, forms, strict=True):
+        end = at + sum(map(len, sentences))
+        texts.append(with_columns(group, {column: tags[at:end] for column, tags in columns.items()}))
+        at = end
+    return texts
+
+
+MOST_WORDS = 50_000  # 50 MB for the shipped tagger
+
+
+class WordInputs:
+    """Caches the input vectors of words, so that a stream of sentences spells each word only once.
+
+    It may be used from several threads. The model's weights must not change meanwhile. Beyond ``most`` words the cache
+    is cleared to bound the memory; the words of a single call of `look_up` are always kept.
+    """
+
+    def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
+        self._compute, self._most, self._lock = compute, most, ForkSafeLock()
+        self._rows: dict[str, int] = {}
+        self._vectors: Tensor | None = None  # [F, C] or longer, of which the first F rows are in use
+
+    def look_up(self, words: Iterable[str]) -> tuple[Tensor, Tensor]:
+        """Return a tensor of vectors, and the row of each word in it, ``[W]``."""
+        words = list(words)
+        with self._lock.lock:
+            new = [word for word in dict.fromkeys(words) if word not in self._rows]
+            if len(self._rows) + len(new) > self._most:
+                self._rows, self._vectors, new = {}, None, [*dict.fromkeys(words)]
+            if new or self._vectors is None:
+                self._vectors = _appended(self._vectors, len(self._rows), self._compute(new))
+                self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
+            # Words added later are written after these rows, or into another tensor.
+            return self._vectors, torch.tensor([*map(self._rows.__getitem__, words)], dtype=torch.int64)
+
+
+def _appended(vectors: Tensor | None, count: int, more: Tensor) -> Tensor:
+    """Return a tensor with these rows after the first ``count``; a longer tensor if they don't fit."""
+    if vectors is None:
+        return more
+    end = count + len(more)
+    if end > len(vectors) or vectors.is_inference():  # a tensor made in inference mode can't be written outside it
+        longer = vectors.new_empty(2 * end, vectors.shape[1])
+        longer[:count] = vectors[:count]
+        vectors = longer
+    vectors[count:end] = more
+    return vectors

@@ -4,37 +4,38 @@ The same seed, data, machine and number of threads give the same model.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.models.card_data import Outcome
-from hiddenstate.models.folder import model_folder as folder
-from hiddenstate.models.tagger.card import write_card
+from hiddenstate.models.model_folder import FILES, find_complete_folder, find_folder, load_language_model
+from hiddenstate.models.tagger.accuracy import Report, Reports, distinct_words, evaluate, fitted_temperatures
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors
-from hiddenstate.models.tagger.evaluation.accuracy import Reports, distinct_words, evaluate, fitted_temperatures
-from hiddenstate.models.tagger.lessons.batch_plan import Lesson, Syllabus
-from hiddenstate.models.tagger.lessons.teachers import taught_by
-from hiddenstate.models.tagger.lessons.variants import Variant, make_variants, select_like
-from hiddenstate.models.tagger.lessons.warm_start import started
+from hiddenstate.models.tagger.syllabus import Lesson, Syllabus, Variant, make_variants, select_like, started, taught_by
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.training_run import describe_origin, run_task
+from hiddenstate.models.training_run import (
+    ModelTask,
+    Origin,
+    Outcome,
+    data_section,
+    page,
+    run_task,
+    table,
+    training_section,
+)
 from hiddenstate.text.conllu import Sentence, read_conllu
-from hiddenstate.text.untagged import read_untagged
+from hiddenstate.text.passages import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
-from hiddenstate.training.progress import Epoch, OnProgress, Result, Score, Step, best_epoch
-from hiddenstate.training.run_file import RunFile, read_run_file
-from hiddenstate.training.task import Loss, split
+from hiddenstate.training.settings import RunFile, StrPath, read_run_file
+from hiddenstate.training.task import Epoch, Loss, OnProgress, Result, Score, Step, split
 
 __all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
-
-StrPath = str | os.PathLike[str]
 
 # Folders of the language models that provide contextual vectors.
 CONTEXT = ("forward_model", "backward_model")
@@ -89,7 +90,7 @@ def train_tagger(
             ``config.teacher_share``.
         untagged: more text, CoNLL-U or plain (see `read_untagged`), which the teachers tag.
         start: folder of a trained tagger from which training starts, see
-            `hiddenstate.models.tagger.lessons.warm_start.started`.
+            `hiddenstate.models.tagger.syllabus.started`.
         run: folder for checkpoints and metrics; by default the model's, with ``.run`` appended.
         command: for the card, the command line.
         about_data: for the card, a description of the data.
@@ -107,11 +108,11 @@ def train_tagger(
     """
     models = dict(zip(MODEL_FILES, (*(context or ("", "")), start), strict=True))
     files = {"train": train, "dev": dev, "test": test, "out": out}
-    files |= {name: model and folder.find_folder(model) for name, model in models.items()}
+    files |= {name: model and find_folder(model) for name, model in models.items()}
     about = {"command": command, "about_data": about_data, "licence": licence}
-    lists = {"teacher": [folder.find_folder(teacher) for teacher in teachers], "untagged": untagged}
+    lists = {"teacher": [find_folder(teacher) for teacher in teachers], "untagged": untagged}
     wanted = RunFile.of(Tagger.kind, config or TaggerConfig(), files, about, lists)
-    return run_tagger(wanted, run, on_progress=on_progress)
+    return run_task(TaggerTask, wanted, run, on_progress=on_progress)
 
 
 def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: None) -> Training:
@@ -129,55 +130,160 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         OSError: a file cannot be read.
     """
     wanted = read_run_file(RunFolder(run).check(), TAGGER_RUN)
-    return run_tagger(wanted, run, resume=True, on_progress=on_progress)
+    return run_task(TaggerTask, wanted, run, resume=True, on_progress=on_progress)
 
 
-def run_tagger(
-    wanted: RunFile[TaggerConfig],
-    run: StrPath | None = None,
-    *,
-    resume: bool = False,
-    on_progress: OnProgress = lambda progress: None,
-) -> Training:
-    """Execute a run file; same arguments and errors as `train_tagger` and `resume_tagger`."""
-    return run_task(TaggerTask, _finish, wanted, run, resume=resume, on_progress=on_progress)
+_COLUMNS = {
+    "upos": "universal part-of-speech tags (UPOS)",
+    "xpos": "language-specific part-of-speech tags (XPOS)",
+    "feats": "morphological features (FEATS)",
+}
+_LISTED = 60  # maximum tags listed
+
+_LIMITS = """\
+- It was trained and measured on text tokenised as in its data; with another tokenisation or other conventions, expect
+  more errors.
+- Expect more errors on other kinds of text than it was trained on, and nothing useful in another language.
+- The probabilities were calibrated on the dev data; on other kinds of text they are likely to be too high.
+- The word vectors contain the associations of the training texts, including unwanted ones."""
 
 
-class TaggerTask:
+def write_card(name: str, tagger: Tagger, origin: Origin, outcome: Outcome[Reports]) -> str:
+    """Write the card in Markdown; ``name`` is its heading."""
+    config = tagger.config
+    sections = {
+        "What it is": _what(tagger),
+        "Architecture": _architecture(tagger, origin),
+        "Data": data_section(origin),
+        "Training": training_section(config, origin, outcome),
+        "Accuracy": _accuracy(config, outcome),
+        "Confidence": _confidence(tagger, outcome),
+        "Licence": origin.licence or "Not stated.",
+        "Limits": _LIMITS,
+    }
+    return page(name, sections)
+
+
+def _what(tagger: Tagger) -> str:
+    kinds = [_COLUMNS.get(column, f"column {column.upper()} of CoNLL-U") for column in tagger.columns]
+    listed = [
+        f"{len(names)} of {column.upper()} ({' '.join(names) if len(names) <= _LISTED else 'see `vocabulary.json`'})"
+        for column, names in tagger.columns.items()
+    ]
+    return (
+        f"A tagger for {' and '.join(kinds)}: it gives each word of a sentence a probability for each tag. Tags: "
+        f"{'; '.join(listed)}. Made with hiddenstate; load it with `hiddenstate.load`."
+    )
+
+
+def _which_words(config: TaggerConfig, origin: Origin) -> str:
+    if origin.start:
+        return f" (the vocabulary of `{origin.start}`)"
+    more = f" ({config.untagged_minimum} with the untagged text)" if origin.untagged else ""
+    return f" seen at least {config.word_minimum} times{more}"
+
+
+def _architecture(tagger: Tagger, origin: Origin) -> str:
+    config, encoder, cell = tagger.config, tagger.encoder, tagger.lstm.sizes.kind.label
+    count = sum(parameter.numel() for parameter in tagger.parameters())
+    return f"""\
+- word embeddings of size {config.word_size}: one for each of {len(encoder.words.tokens):,} \
+{"lower-cased " if config.lower_case else ""}words{_which_words(config, origin)}, and one for all other words
+{_spelling(tagger)}{_context_models(tagger)}\
+- sentence: {"bidirectional " if config.bidirectional else ""}{cell}, {config.num_layers} layers of \
+{config.hidden_size} units{" per direction" if config.bidirectional else ""}
+- a linear layer and {"a linear chain" if config.crf else "softmax"} over the tags
+
+{count:,} parameters, stored as {config.weights_dtype}, computed in float32."""
+
+
+def _spelling(tagger: Tagger) -> str:
+    config, cell = tagger.config, tagger.lstm.sizes.kind.label
+    if not config.char_hidden_size:
+        return ""
+    return (
+        f"- spelling: the final states of a bidirectional {cell} of {config.char_hidden_size} units per direction, "
+        f"over embeddings of size {config.char_size} of {len(tagger.encoder.chars.tokens):,} characters\n"
+    )
+
+
+def _context_models(tagger: Tagger) -> str:
+    if tagger.context is None:
+        return ""
+    units = [model.config.hidden_size for model in (tagger.context.forward_model, tagger.context.backward_model)]
+    return f"- context: states of two character language models, {units[0]} units forward and {units[1]} backward\n"
+
+
+def _accuracy(config: TaggerConfig, outcome: Outcome[Reports]) -> str:
+    rows = []
+    for name, column, report in _measured(outcome):
+        accuracy = report.accuracy
+        unknown = f"{100 * accuracy.unknown_share:.2f} %" if accuracy.unknown_words else ""
+        counts = f"{accuracy.words:,} | {100 * accuracy.share:.2f} % | {accuracy.unknown_words:,} | {unknown}"
+        rows.append(f"| {name} | {column.upper()} | {counts} |")
+    how = f"as stored in {config.weights_dtype}" if outcome.finished else "before they are rounded to their stored type"
+    text = (
+        f"Share of words tagged correctly, measured with the weights {how}. Unknown words are those that do not occur "
+        "in the tagged training data."
+    )
+    return table(text, "| data | column | words | correct | unknown words | correct |", rows)
+
+
+def _confidence(tagger: Tagger, outcome: Outcome[Reports]) -> str:
+    """Describe how well the probability of a chosen tag predicts how often it is right."""
+    rows = [
+        f"| {name} | {column.upper()} | {tagger.temperatures[column]:.3f} | {100 * report.uncalibrated.error:.2f} % "
+        f"| {100 * report.calibration.error:.2f} % |"
+        for name, column, report in _measured(outcome)
+    ]
+    text = (
+        "Expected calibration error: words are grouped by the probability of the chosen tag; the error is the "
+        "difference between that probability and the share of words tagged correctly, averaged over words. The "
+        "temperature rescales the probabilities; it is fitted on the dev data at the end of training, and is 1 until "
+        "then."
+    )
+    return table(text, "| data | column | temperature | error without it | error with it |", rows)
+
+
+def _measured(outcome: Outcome[Reports]) -> list[tuple[str, str, Report]]:
+    parts = [(name, reports) for name, reports in (("dev", outcome.dev), ("test", outcome.test)) if reports]
+    return [(name, column, report) for name, reports in parts for column, report in reports.items()]
+
+
+class TaggerTask(ModelTask[TaggerConfig, Tagger, Reports, Training]):
     """A tagger with its training and dev data: a `hiddenstate.training.task.Task`."""
 
     unit = "words"
     higher_is_better = True
 
     def __init__(self, wanted: RunFile[TaggerConfig]) -> None:
-        self.config, files = wanted.settings, wanted.files
-        self.wanted = wanted
+        super().__init__(wanted, write_card, Training)
+        files, columns = wanted.files, self.config.columns
         teachers, untagged = (wanted.lists.get(name, ()) for name in ("teacher", "untagged"))
         _check_teaching(self.config, teachers, untagged)
-        read = {name: _tagged(files[name], self.config.columns) for name in ("train", "dev", "test") if files[name]}
-        self.sentences, self.dev_sentences, self.test_sentences = read["train"], read["dev"], read.get("test")
-        self.known = distinct_words(self.sentences)
+        self.parts = {part: _tagged(files[part], columns) for part in ("train", "dev", "test") if files[part]}
+        tagged = self.parts["train"]
+        self.known = distinct_words(tagged)
         models = [files[name] for name in MODEL_FILES if files[name]]
         self.fingerprint = _hash([files["train"], files["dev"], *untagged], [*models, *teachers], files["test"])
         more = [words for path in untagged for words in read_untagged(path)]
         context = _context(files)
         if files["start"]:
-            self.model = started(files["start"], self.config, self.sentences)
+            self.model = started(files["start"], self.config, tagged)
         else:
-            self.model = Tagger.build(self.config, self.sentences, context, more)
-        forms = [*(sentence.forms for sentence in self.sentences), *more]
+            self.model = Tagger.build(self.config, tagged, context, more)
+        forms = [*(sentence.forms for sentence in tagged), *more]
         none = [(None,) * len(words) for words in more]
-        tags = {c: [*(sentence.tags(c) for sentence in self.sentences), *none] for c in self.config.columns}
+        tags = {column: [*(sentence.tags(column) for sentence in tagged), *none] for column in columns}
         variants = make_variants(forms, self.config.seed) if self.config.varied else []
         varied = {column: [*rows, *select_like(variants, rows)] for column, rows in tags.items()}
         self.encoded = self.taught = self.model.encode([*forms, *(variant.words for variant in variants)], varied)
         if teachers:
             taught = taught_by(teachers, forms, self.model.columns, self.config.precision)
             self.taught = replace(self.encoded, taught=_with_variants(taught, forms, variants))
-        lengths, tagged = [len(words) for words in forms], len(self.sentences)
+        lengths, count = [len(words) for words in forms], len(tagged)
         others = [len(variant.words) for variant in variants]
-        self.syllabus = Syllabus(self.config, lengths[:tagged], lengths[tagged:], bool(teachers), others)
-        self.dev: Reports = {}
+        self.syllabus = Syllabus(self.config, lengths[:count], lengths[count:], bool(teachers), others)
 
     def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
         """Group the positions of sentences of similar length into batches."""
@@ -202,20 +308,24 @@ class TaggerTask:
 
     def evaluate(self) -> Score:
         """Measure the mean accuracy over the columns on the dev data."""
-        self.dev = evaluate(self.model, self.dev_sentences, self.known)
+        self.dev = evaluate(self.model, self.parts["dev"], self.known)
         details: dict[str, float] = {}
         for column, report in self.dev.items():
             details |= {column: report.accuracy.share, f"{column}_unknown": report.accuracy.unknown_share}
         shares = [report.accuracy.share for report in self.dev.values()]
         return Score(sum(shares) / len(shares), _describe(self.dev), details)
 
-    def save_model(self, out: Path, history: Sequence[Epoch]) -> None:
-        """Write the model just measured."""
-        self.write(out, self.model, Outcome(history[-1].last.epoch, len(history), False, self.dev))
+    def calibrate(self, model: Tagger) -> None:
+        """Fit the temperatures."""
+        model.calibrate(fitted_temperatures(model, self.parts["dev"]))
 
-    def write(self, out: Path, tagger: Tagger, outcome: Outcome[Reports]) -> None:
-        """Write a model with its card."""
-        folder.save(tagger, out, write_card(out.resolve().name, tagger, describe_origin(self.wanted), outcome))
+    def measure(self, model: Tagger, part: str) -> Reports | None:
+        """Measure the accuracy on a file."""
+        return evaluate(model, self.parts[part], self.known) if part in self.parts else None
+
+
+# Executes a run file: the run's folder, if it is not the default one, and whether to resume, may be given.
+run_tagger = partial(run_task, TaggerTask)
 
 
 def _describe(reports: Reports) -> str:
@@ -223,16 +333,6 @@ def _describe(reports: Reports) -> str:
     if len(reports) == 1:
         return str(*reports.values())
     return ", ".join(f"{column.upper()} {100 * report.accuracy.share:.2f} %" for column, report in reports.items())
-
-
-def _finish(task: TaggerTask, out: Path, history: tuple[Epoch, ...]) -> Training:
-    """Calibrate and measure the best model as rounded on disk, and write the result into its card."""
-    best, stored = best_epoch(history), folder.load(out)
-    stored.calibrate(fitted_temperatures(stored, task.dev_sentences))
-    dev = evaluate(stored, task.dev_sentences, task.known)
-    test = None if task.test_sentences is None else evaluate(stored, task.test_sentences, task.known)
-    task.write(out, stored, Outcome(best.last.epoch, len(history), True, dev, test))
-    return Training(history, best, dev, test)
 
 
 def _check_teaching(config: TaggerConfig, teachers: Sequence[str], untagged: Sequence[str]) -> None:
@@ -261,33 +361,33 @@ def _with_variants(
 
 def _context(files: Mapping[str, str]) -> ContextualVectors | None:
     """Read the two language models for contextual vectors, if any."""
-    given = [files[name] for name in CONTEXT if files[name]]
-    if given and files["start"]:
+    folders = [files[name] for name in CONTEXT if files[name]]
+    if folders and files["start"]:
         raise ArgumentError(
             "the tagger to start from determines the language models: give either language models or a start, not both"
         )
-    if not given:
+    if not folders:
         return None
-    if len(given) < len(CONTEXT):
+    if len(folders) < len(CONTEXT):
         raise ArgumentError(f"contextual vectors need two language models, {' and '.join(CONTEXT)}, got one")
-    return ContextualVectors(*(folder.load_language_model(path) for path in given))
+    return ContextualVectors(*(load_language_model(path) for path in folders))
 
 
 def _tagged(path: StrPath, columns: Sequence[str]) -> list[Sentence]:
     """Read the file's sentences that have at least one tag (a batch without tags has no loss)."""
     sentences, tagged = read_conllu(path), set[int]()
     for column in columns:
-        tags = [sentence.tags(column) for sentence in sentences]
+        rows = [sentence.tags(column) for sentence in sentences]
         # In FEATS, _ is a tag; but if it is the only one, the column is not tagged.
-        if {tag for each in tags for tag in each} <= {None, "_"}:
+        if {tag for tags in rows for tag in tags} <= {None, "_"}:
             raise FileFormatError(f"{path}: no word has a tag in column {column.upper()}; give a tagged CoNLL-U file")
-        tagged |= {k for k, each in enumerate(tags) if any(tag is not None for tag in each)}
+        tagged |= {k for k, tags in enumerate(rows) if any(tag is not None for tag in tags)}
     return [sentence for k, sentence in enumerate(sentences) if k in tagged]
 
 
 def _hash(files: Iterable[str], models: Iterable[str], test: str) -> str:
     """Return the hash of all input files and models, which must not have changed when a run is resumed."""
-    of_models = [folder.find_complete_folder(model) / name for model in models for name in folder.FILES]
+    of_models = [find_complete_folder(model) / name for model in models for name in FILES]
     digest = hashlib.sha256()
     for file in (*map(Path, files), *of_models):
         digest.update(hashlib.sha256(file.read_bytes()).digest())

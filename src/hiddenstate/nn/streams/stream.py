@@ -1,24 +1,45 @@
 """Runs one time step at a time and carries the state."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Sequence
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hiddenstate.base.messages import shorten
 from hiddenstate.base.modes import without_autocast
-from hiddenstate.engine.paths.path import PathReport
-from hiddenstate.errors import ArgumentTypeError, RankError, ShapeError
-from hiddenstate.nn.streams.runner import Runner, States
-from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.streams.stream_rows import Rows
-from hiddenstate.nn.streams.stream_state import Moment, StreamState
-from hiddenstate.structure.axis_order import Layout, from_time_first, to_time_first
+from hiddenstate.base.scoped import Block, lasting, to_the_end
+from hiddenstate.base.validation import check_state, check_tensor
+from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits, scoped_edits
+from hiddenstate.engine import dispatch
+from hiddenstate.engine.call import Call, PathReport
+from hiddenstate.engine.kernels import real_type
+from hiddenstate.engine.paths.packed import SHARED, FastStep, StreamSteps
+from hiddenstate.engine.weights import check_weights
+from hiddenstate.errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    ConcurrentUseError,
+    DtypeError,
+    FileFormatError,
+    RankError,
+    ShapeError,
+)
+from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, weights_for_call
+from hiddenstate.nn.recurrent_parameters import RecurrentParameters
+from hiddenstate.nn.streams import stream_file
+from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_mask, check_out
+from hiddenstate.nn.streams.stream_state import Rows, States, StreamState, list_rows
+from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
 
-class Stream(StreamState):
+class Stream:
     """A running layer, which takes one step (or a chunk) at a time and keeps the state. Created by ``stream``.
 
     Chunks of any size give the same results as the whole sequence at once. A stream computes no gradients and no
@@ -27,11 +48,20 @@ class Stream(StreamState):
     that they miss, such as one through ``.data``, call `hiddenstate.repack`. A stream's state changes with each call,
     so use one stream per thread.
 
+    The state is ``h [L, N, P]`` and ``c [L, N, H]``. Only an LSTM has c: for a GRU or RNN, read every pair below as
+    only h.
+
     >>> import hiddenstate as hs, torch
     >>> stream = hs.LSTM(4, 3).stream()
     >>> stream.step(torch.zeros(4)).shape
     torch.Size([3])
     """
+
+    _lstm: RecurrentParameters
+    _sizes: Sizes
+    _layout: AxisOrder
+    _now: StreamState
+    _turn: dict[str, object]  # the current holder; setting and removing it are atomic, so no holder is left behind
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
         """Streams are created by ``stream`` of a layer.
@@ -45,11 +75,72 @@ class Stream(StreamState):
         )
 
     @classmethod
-    def _of(cls, runner: Runner, sizes: Sizes, batch: int, like: Callable[[], Tensor], layout: Layout) -> "Stream":
-        """Create a stream; the arguments are those of `StreamState`."""
+    def _of(cls, lstm: RecurrentParameters, batch: int) -> "Stream":
+        """Create a stream that runs a layer."""
+        sizes = lstm.sizes
+        if isinstance(batch, bool) or not isinstance(batch, int):
+            raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
+        if batch < 1:
+            raise ArgumentError(f"batch must be at least 1, got {shorten(batch)}")
+        if sizes.bidirectional:
+            raise ArgumentError(
+                f"a bidirectional {sizes.kind.label} can't be streamed: its reverse direction begins at the last step, "
+                "which has not come yet. Use bidirectional=False"
+            )
         stream = cls.__new__(cls)
-        StreamState.__init__(stream, runner, sizes, batch, like, layout)
+        stream._lstm, stream._sizes, stream._turn = lstm, sizes, {}
+        stream._layout = "NT" if lstm.batch_first else "TN"
+        stream._keep(*stream._zeros(batch), t=0, free=())
         return stream
+
+    @cached_property
+    def _packed(self) -> Packed:
+        """The packed weights, which all streams of the layer share."""
+        packed = shared_weights(self._lstm)
+        packed.check_again()
+        return packed
+
+    @property
+    def batch(self) -> int:
+        """The number of sequences that run side by side, N."""
+        return self._state[0].shape[1]
+
+    @property
+    def t(self) -> int:
+        """The number of time steps since the stream was created or last reset as a whole."""
+        return self._now.t
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows in use: all except those released by `leave`."""
+        free = set(self._now.free)
+        return tuple(row for row in range(self.batch) if row not in free)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of the layer that runs."""
+        return self._sizes
+
+    @property
+    def layout(self) -> AxisOrder:
+        """The order of a chunk's axes: ``"TN"``, or ``"NT"`` if the LSTM is ``batch_first``."""
+        return self._layout
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the layer that runs, under torch's names."""
+        return dict(zip(self._lstm._flat_weights_names, self._lstm._flat_weights, strict=True))
+
+    @property
+    def _state(self) -> States:
+        return self._now.tensors
+
+    @property
+    def _quick(self) -> FastStep | None:
+        return self._now.quick
+
+    def _like(self) -> Tensor:
+        """Return a weight, whose type and device inputs must have."""
+        return self._lstm._like()
 
     def step(self, x: Array, *, rows: Rows | None = None, out: Array | None = None) -> Array:
         """Read one time step.
@@ -71,54 +162,52 @@ class Stream(StreamState):
             ConcurrentUseError: another thread is in a step of this stream.
         """
         if rows is not None:
-            done = self._quick_rows(x, rows, out)
-            return self._step_of_checked_rows(x, rows, out) if done is None else done
+            result = self._quick_rows(x, rows, out)
+            return self._step_of_checked_rows(x, rows, out) if result is None else result
         step = self._now.step
         if step is not None:
-            done = step(x, out)
-            if done is not None:
-                return done  # type: ignore[no-any-return]
+            result = step(x, out)
+            if result is not None:
+                return result  # type: ignore[no-any-return]
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:
         """Take a step with all checks; the following steps then use the quick step, if possible."""
-        given: Tensor = self._tensor(x, "x")
-        step = self._one_step(given)
-        shape = (*given.shape[:-1], self._sizes.output_size)
+        value: Tensor = self._tensor(x, "x")
+        step = self._one_step(value)
+        shape = (*value.shape[:-1], self._sizes.output_size)
         if out is not None:
             check_out(out, x, shape, self._like())
-        done = self._feed(step).view(shape)
+        result = self._feed(step).view(shape)
         with self._alone():
             self._find_quick()
-        return self._give(done, x, out)
+        return self._give(result, x, out)
 
-    def _one_step(self, given: Tensor) -> Tensor:
+    def _one_step(self, x: Tensor) -> Tensor:
         """Return the input of a step as ``[1, N, C]``; raises RankError if its rank is wrong."""
-        if given.dim() != 2 and not (given.dim() == 1 and self.batch == 1):
+        if x.dim() != 2 and not (x.dim() == 1 and self.batch == 1):
             allowed = "[N, C] or [C]" if self.batch == 1 else "[N, C]"
-            raise RankError(
-                f"a step must be {allowed}, got {given.dim()}D of shape {list(given.shape)}; feed() takes chunks"
-            )
-        return given.unsqueeze(0) if given.dim() == 2 else given.view(1, 1, -1)
+            raise RankError(f"a step must be {allowed}, got {x.dim()}D of shape {list(x.shape)}; feed() takes chunks")
+        return x.unsqueeze(0) if x.dim() == 2 else x.view(1, 1, -1)
 
     def _quick_rows(self, x: Array, rows: Rows, out: Array | None) -> Array | None:
         """Take a step of some rows in one native call, or return None if that is not possible for these arguments."""
         now = self._now
-        return None if now.quick is None else now.quick.step_rows(x, rows, now.rows.free, out)
+        return None if now.quick is None else now.quick.step_rows(x, rows, now.free, out)
 
     def _step_of_checked_rows(self, x: Array, rows: Rows, out: Array | None) -> Array:
         """Take a step of some rows with all checks, for any form of arguments."""
-        index, given = self._index(rows), self._tensor(x, "x")
+        index, value = self._index(rows), self._tensor(x, "x")
         want = (len(index), self._sizes.input_size)
-        if given.shape != want:
-            raise ShapeError(f"x has shape {list(given.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
+        if value.shape != want:
+            raise ShapeError(f"x has shape {list(value.shape)}, expected [n, C] = {list(want)} for {len(index)} rows")
         if out is not None:
             check_out(out, x, (len(index), self._sizes.output_size), self._like())
         with self._alone():
             self._to_write()
             self._find_quick()
-        done = self._quick_rows(x, index, out)
-        return self._give(self._feed(given.unsqueeze(0), index)[0], x, out) if done is None else done
+        result = self._quick_rows(x, index, out)
+        return self._give(self._feed(value.unsqueeze(0), index)[0], x, out) if result is None else result
 
     def feed(self, chunk: Array) -> Array:
         """Read several time steps.
@@ -136,12 +225,12 @@ class Stream(StreamState):
             IndexRangeError, ArgumentError: an edit in force does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        given: Tensor = self._tensor(chunk, "chunk")
-        if given.dim() != 3:
+        value: Tensor = self._tensor(chunk, "chunk")
+        if value.dim() != 3:
             form = "[N, T, C]" if self._layout == "NT" else "[T, N, C]"
-            raise RankError(f"a chunk must be {form}, got {given.dim()}D of shape {list(given.shape)}")
-        done = from_time_first(self._feed(to_time_first(given, self._layout)), self._layout)
-        return self._give(done, chunk, None)
+            raise RankError(f"a chunk must be {form}, got {value.dim()}D of shape {list(value.shape)}")
+        out = from_time_first(self._feed(to_time_first(value, self._layout)), self._layout)
+        return self._give(out, chunk, None)
 
     def path(self, x: Array) -> PathReport:
         """Report which path a step or a chunk takes, and why no faster one can run it, as `LSTM.path` does.
@@ -152,33 +241,37 @@ class Stream(StreamState):
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError, ArgumentError: as for a step.
         """
-        given: Tensor = self._tensor(x, "x")
-        if given.dim() not in (1, 2, 3):
-            raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {given.dim()}D of shape {list(given.shape)}")
-        chunk = to_time_first(given, self._layout) if given.dim() == 3 else self._one_step(given)
+        value: Tensor = self._tensor(x, "x")
+        if value.dim() not in (1, 2, 3):
+            raise RankError(f"give a step [N, C] or a chunk [T, N, C], got {value.dim()}D of shape {list(value.shape)}")
+        chunk = to_time_first(value, self._layout) if value.dim() == 3 else self._one_step(value)
         self._check_chunk(chunk)
         with without_autocast(self._like().device.type), torch.no_grad():
-            return self._runner.path(chunk, self._state, self.t)
+            return dispatch.steps_report(self._steps(len(chunk)), chunk, self._state)
 
     def _tensor(self, value: object, name: str) -> Tensor:
         """Return the value as a tensor with the weights' type, on their device."""
         return as_tensor(value, name, self._like())
 
-    def _give(self, done: Tensor, like: Array, out: Array | None) -> Array:
+    def _give(self, result: Tensor, like: Array, out: Array | None) -> Array:
         """Return the result as a tensor or NumPy array like the input, or written to ``out``."""
         if out is not None:
-            self._tensor(out, "out").copy_(done)
+            self._tensor(out, "out").copy_(result)
             return out
-        return done.numpy() if isinstance(like, np.ndarray) else done
+        return result.numpy() if isinstance(like, np.ndarray) else result
 
     def _feed(self, x: Tensor, index: Tensor | None = None) -> Tensor:
         """Read ``[T, N, C]`` and return ``[T, N, P]``; only for the rows of an index ``[n]``, if there is one."""
         if index is None:
             self._check_chunk(x)
-        self._check_state()
+        like, dtype, device = self._like(), self._state[0].dtype, self._state[0].device
+        if (dtype, device) != (like.dtype, like.device):
+            raise DtypeError(
+                f"the {self._sizes.kind.label} went from {dtype} on {device} to {like.dtype} on {like.device} while "
+                "this stream ran: reset() the stream, or assign its state again"
+            )
         if not len(x):
             return x.new_zeros(0, x.shape[1], self._sizes.output_size)
-        like = self._like()
         with self._alone(), torch.no_grad(), without_autocast(like.device.type):
             out, state = self._run(x.to(like.dtype), index)
             self._advance(state, self.t + len(x))
@@ -195,32 +288,310 @@ class Stream(StreamState):
     def _run(self, x: Tensor, index: Tensor | None) -> tuple[Tensor, States]:
         state = tuple(part.clone() for part in self._state)  # because in-place writes may be interrupted
         if index is None:
-            return self._runner.run(x, state, self.t)
+            return self._compute(x, state)
         if not len(index):
             return x.new_empty(len(x), 0, self._sizes.output_size), self._state
         # Edits name rows of the whole stream, so all rows are run, and the waiting ones are restored.
         every = x.new_zeros(len(x), self.batch, x.shape[2]).index_copy_(1, index, x)
         before = tuple(part.clone() for part in self._state)
-        out, after = self._runner.run(every, state, self.t)
+        out, after = self._compute(every, state)
         for was, part in zip(before, after, strict=True):
             was.index_copy_(1, index, part.index_select(1, index).to(was.dtype))
         return out.index_select(1, index), before
+
+    def _compute(self, x: Tensor, state: States) -> tuple[Tensor, States]:
+        """Read ``x [T, N, C]``, and return ``out`` and the new state; the given one may be updated in place."""
+        out, h_n, c_n, *_ = dispatch.run_steps(self._steps(len(x)), x, state)
+        return out, (h_n,) if c_n is None else (h_n, c_n)
+
+    def _steps(self, count: int) -> StreamSteps:
+        edits = edits_in_force(self._lstm)
+        call = partial(self._call, edits, self.t)
+        return StreamSteps(count, self._hooks(), bool(edits), self._packed.stepper_or_reason, call)
+
+    def _call(self, edits: Sequence[Edit], start: int, x: Tensor, state: States) -> Call:
+        """Return the call that computes steps, the first of which is the stream's step ``start``."""
+        if any(self._hooks()):
+            raise ArgumentError(
+                "this layer has forward hooks (added by pruning or the older weight norm, for example), which a stream "
+                "would not run: make pruning or weight norm permanent, or remove the hooks"
+            )
+        lstm, weights = self._lstm, weights_for_call(self._lstm)
+        check_weights(weights, lstm.sizes)
+        resolved = resolve_edits(edits, lstm.sizes, StepSpan(len(x), x.shape[1], start, open_end=True), x.device)
+        h, *more = state
+        return Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=resolved)
+
+    def _hooks(self) -> list[dict[int, Any]]:
+        return [self._lstm._forward_pre_hooks, self._lstm._forward_hooks]
+
+    def _find_quick(self) -> None:
+        """Find the quick step, which remains valid until something changes; none if it is not possible."""
+        now, steps = self._now, self._steps(1)
+        stepper = steps.packed[0] if dispatch.why_not_packed(steps) is None else None
+        if now.quick is not None and now.quick.stepper is stepper and now.quick.writes(now.tensors):
+            return
+        quick = None
+        types = now.tensors[0].dtype, now.tensors[-1].dtype
+        if stepper is not None and types == (stepper.kernel.element, stepper.kernel.real):
+            quick = stepper.quick(now.tensors)
+            quick.native.take_turns(self._turn)
+            quick.native.guard_parameters(self._packed.stored, self._packed.named())
+            quick.native.guard_empty([*self._hooks(), stepper.outdated], [scoped_edits, dispatch.chosen_backends])
+            # The guard has just read the versions. If another thread wrote to the weights after they were packed, the
+            # packed ones are stale.
+            quick = quick if self._packed.stepper() is stepper else None
+        if quick is not now.quick:
+            self._now = StreamState(now.tensors, now.t, now.free, quick)
+
+    @property
+    def state(self) -> Any:
+        """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from it.
+
+        A bfloat16 stream on CPU keeps c in float32. It is rounded to bfloat16 here, but not in `fork` and `save`.
+        Either type may be assigned.
+
+        Raises:
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, the state does not fit.
+        """
+        with self._alone():
+            dtype = self._state[0].dtype
+            return self._sizes.kind.as_given([part.to(dtype, copy=True) for part in self._state])
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        self._set_state(value, None)
+
+    def _set_state(self, value: object, t: int | None) -> None:
+        h, *more = self._checked_state(value, self.batch)
+        with self._alone():
+            self._keep(h.to(self._like().dtype, copy=True), *(c.clone() for c in more), t=t)
+
+    def _checked_state(self, value: object, n: int | None, name: str = "state") -> States:
+        """Check a state of n rows, ``[L, n, units]``, or of one row, ``[L, units]``, if n is None."""
+        names, like = self._sizes.kind.carried, self._like()
+        parts = check_state(value, name, len(names))
+        likes = (like, *(self._like_c(part) for part in parts[1:]))
+        state = tuple(map(check_tensor, parts, names, likes))
+        for name, part, (L, _, units) in zip(names, state, self._state_shapes(n or 1), strict=True):
+            form, want = ("[L, units]", (L, units)) if n is None else ("[L, N, units]", (L, n, units))
+            if part.shape != want:
+                raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
+        return tuple(part.detach() for part in state)
+
+    def _like_c(self, c: object) -> Tensor:
+        """Return a tensor with the type that a cell state must have: the weights' type, or the stored one."""
+        like = self._like()
+        kept = real_type(like.dtype)
+        return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
+
+    def join(self, state: Any = None) -> int:
+        """Take a row for a new sequence, which starts from zero or from ``state``, and return its number.
+
+        A released row is reused. If there is none, the stream doubles its ``batch``; existing rows keep their numbers.
+
+        Args:
+            state: ``h [L, P]`` and ``c [L, H]``.
+
+        Raises:
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        begins: tuple[Tensor | int, ...] = self._zero if state is None else self._checked_state(state, None)
+        with self._alone():
+            if not self._now.free:
+                self._widen(2 * self.batch)
+            self._to_write()
+            row = self._now.free[0]
+            to_the_end(partial(self._now.begin_row, row, begins))
+            return row
+
+    def leave(self, rows: Rows) -> None:
+        """Release rows whose sequences have ended; their states are zeroed.
+
+        Raises:
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist, or has already left.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        index = self._index(rows)
+        with self._alone():
+            left = index.tolist()
+            self._now.check_in_use(left)
+            self._to_write()
+            to_the_end(partial(self._now.end_rows, index, [*self._now.free, *left]))
+
+    def state_of(self, rows: Rows) -> Any:
+        """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; ``[L, P]``, ``[L, H]`` for an int.
+
+        Raises:
+            ArgumentTypeError, IndexRangeError, ArgumentError: the stream has no such rows.
+        """
+        index = self._index(rows)
+        with self._alone():
+            parts = [part.index_select(1, index) for part in self._state]
+        parts = [part.to(parts[0].dtype) for part in parts]
+        return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
+
+    def _index(self, rows: Rows) -> Tensor:
+        """Return the rows as an index on the state's device; reject rows that do not exist or have left."""
+        listed = list_rows(rows, self.batch)
+        self._now.check_in_use(listed)
+        return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
+
+    def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: Any = None) -> None:
+        """Zero the state, or set it to ``to``: for all rows, for those where the mask is True, or for some ``rows``.
+
+        If neither a mask nor rows are given, the step count ``t`` is also reset.
+
+        Args:
+            mask: bool ``[N]``.
+            rows: one or more row numbers.
+            to: ``(h, c)`` instead of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for each
+                row, h ``[L, n, P]`` and c ``[L, n, H]``, where n is the number of ``rows``, or N with a mask.
+
+        Raises:
+            ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
+            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist or has left, or both a mask and rows
+                were given.
+            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        if mask is not None and rows is not None:
+            raise ArgumentError("reset() takes either a mask or rows=, got both: give one of them")
+        index = None if rows is None else self._index(rows)
+        if mask is not None:
+            check_mask(mask, self.batch, self._like())
+        begin: tuple[Tensor | int, ...] = self._zero
+        if to is not None:
+            begin = self._begin(to, self.batch if index is None else len(index))
+        with self._alone():
+            if index is not None:
+                self._to_write()
+                to_the_end(partial(self._now.set_rows, index, begin))
+            elif mask is not None:
+                begins = mask.to(self._like().device)[:, None]
+                self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
+            else:
+                self._packed.check_again()  # also for writes that torch's version counters miss
+                zeros = self._zeros(self.batch)
+                for part, new in zip(zeros, begin, strict=True):
+                    part[:] = new
+                self._keep(*zeros, t=0)
+
+    def _begin(self, to: object, n: int) -> States:
+        """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
+        first = check_state(to, "to", len(self._sizes.kind.carried))[0]
+        if isinstance(first, Tensor) and first.dim() == 2:
+            return tuple(part[:, None] for part in self._checked_state(to, None, "to"))
+        return self._checked_state(to, n, "to")
 
     def fork(self) -> "Stream":
         """Return a second stream that continues from this one's state; from then on, the two are independent."""
         other = Stream.__new__(Stream)
         with self._alone():
-            now = Moment(tuple(part.clone() for part in self._state), self.t, self._rows.copy())
-            other.__dict__.update(self.__dict__, _now=now, _turn={})
+            other.__dict__.update(self.__dict__, _now=self._now.copy(), _turn={})
         return other
 
+    def save(self, path: str | Path) -> None:
+        """Write the state and the step count to a safetensors file, atomically, with a fingerprint of the weights.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        with self._alone():
+            state = dict(zip(self._sizes.kind.carried, (part.clone() for part in self._state), strict=True))
+            saved = stream_file.SavedStream(state, self.t, self._sizes.cell, self._fingerprint())
+        stream_file.save(path, saved)
+
+    def load(self, path: str | Path) -> None:
+        """Continue from a state that `save` wrote, in a stream of a layer with the same weights.
+
+        Raises:
+            FileFormatError: the file is damaged, is not a stream's state, has a different cell, sizes or type, or was
+                computed with other weights.
+        """
+        kind = self._sizes.kind
+        saved = stream_file.load(path, kind)
+        device = self._like().device
+        state = kind.as_given([part.to(device) for part in saved.state.values()])
+        try:
+            self._checked_state(state, self.batch)
+        except (ShapeError, DtypeError) as error:
+            raise FileFormatError(f"the state in {path} does not fit this {kind.label} and batch: {error}") from error
+        stream_file.check_weights(path, saved, self._fingerprint())
+        self._set_state(state, saved.t)
+
+    def _fingerprint(self) -> str:
+        return fingerprint(self._lstm._named_weights())
+
+    @property
+    def _zero(self) -> tuple[int, ...]:
+        """The initial value of a row's states."""
+        return (0,) * len(self._state)
+
+    def _keep(self, h: Tensor, *more: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
+        state = h.contiguous(), *(c.to(real_type(h.dtype)).contiguous() for c in more)
+        self._now = StreamState(state, self.t if t is None else t, self._now.free if free is None else free)
+
+    def _advance(self, state: States, t: int) -> None:
+        now = self._now
+        types = [part.dtype for part in now.tensors], [part.dtype for part in state]
+        if now.quick is None or types[0] != types[1] or any(part.is_inference() for part in now.tensors):
+            self._keep(*state, t=t)
+        else:
+            to_the_end(partial(now.become, state, t))
+
+    def _to_write(self) -> None:
+        """Copy a state that was made in inference mode, since torch does not let it be written outside of that mode."""
+        if not torch.is_inference_mode_enabled() and any(part.is_inference() for part in self._state):
+            self._keep(*(part.clone() for part in self._state))
+
+    def _widen(self, batch: int) -> None:
+        before = self.batch
+        state = [new.to(old.dtype) for new, old in zip(self._zeros(batch), self._state, strict=True)]
+        for new, old in zip(state, self._state, strict=True):
+            new[:, :before] = old
+        self._keep(*state, free=[*self._now.free, *range(before, batch)])
+
+    def _alone(self) -> Block:
+        """Return a context manager that only one thread can enter at a time."""
+        mine = object()
+        return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
+
+    def _take_turn(self, mine: object) -> None:
+        is_mine, quick = self._turn.setdefault("holder", mine) is mine, self._quick
+        if not is_mine or (quick is not None and quick.native.running):
+            raise ConcurrentUseError(SHARED)
+
+    def _end_turn(self, mine: object) -> None:
+        if self._turn.get("holder") is mine:
+            self._turn.clear()
+
+    def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
+        sizes = self._sizes
+        return [(sizes.num_layers, batch, sizes.units(name)) for name in sizes.kind.carried]
+
+    def _zeros(self, batch: int) -> States:
+        like, shapes = self._like(), self._state_shapes(batch)
+        nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
+        try:
+            if nbytes >= 2**63:
+                raise MemoryError("no tensor can have that many bytes")
+            return tuple(like.new_zeros(shape) for shape in shapes)
+        except (RuntimeError, MemoryError) as error:
+            raise ArgumentError(
+                f"the state of a stream with batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than the "
+                "available memory: use a smaller batch"
+            ) from error
+
     def __getstate__(self) -> dict[str, Any]:
-        own = {name: value for name, value in self.__dict__.items() if name not in ("_now", "_turn")}
-        return {**own, "_state": self._state, "_t": self.t, "_rows": self._rows.copy()}
+        own = {name: value for name, value in self.__dict__.items() if name not in ("_now", "_turn", "_packed")}
+        return {**own, "_state": self._state, "_t": self.t, "_free": [*self._now.free]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        now = Moment(state.pop("_state"), state.pop("_t"), state.pop("_rows"))
+        now = StreamState(state.pop("_state"), state.pop("_t"), state.pop("_free"))
         self.__dict__.update(state, _now=now, _turn={})
 
     def __repr__(self) -> str:

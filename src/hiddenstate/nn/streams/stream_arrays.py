@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hiddenstate.base.torch_internals import overlaps_itself
 from hiddenstate.base.validation import check_dense, check_memory, check_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, ShapeError
 
@@ -14,11 +15,7 @@ Array = TypeVar("Array", Tensor, "np.ndarray[Any, Any]")
 
 
 def as_tensor(value: object, name: str, like: Tensor) -> Tensor:
-    """Return the value as a tensor with the type and device of ``like``; a NumPy array shares its memory with it.
-
-    Raises:
-        ArgumentTypeError, DtypeError, DeviceError, ArgumentError: it cannot be converted.
-    """
+    """Return the value as a tensor with the type and device of ``like``; a NumPy array shares its memory with it."""
     return check_tensor(_from_numpy(value, name) if isinstance(value, np.ndarray) else value, name, like)
 
 
@@ -38,34 +35,26 @@ def _from_numpy(value: "np.ndarray[Any, Any]", name: str) -> Tensor:
 
 
 def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> None:
-    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory.
-
-    Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError, ArgumentError: the array is rejected.
-    """
+    """Reject an output array that is not of x's kind, has a wrong shape, or shares its own memory."""
     if isinstance(out, np.ndarray) != isinstance(x, np.ndarray):
         raise ArgumentTypeError(
             f"out is a {type(out).__name__} and x a {type(x).__name__}: give two tensors or two arrays"
         )
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ArgumentError("out is a read-only array: give a writable one, np.empty(...) for example")
-    given = as_tensor(out, "out", like)
-    if given.shape != shape:
+    value = as_tensor(out, "out", like)
+    if value.shape != shape:
         raise ShapeError(f"out has shape {list(out.shape)}, expected {list(shape)}")
-    if given.is_inference() and not torch.is_inference_mode_enabled():
+    if value.is_inference() and not torch.is_inference_mode_enabled():
         raise ArgumentError("out was made in inference mode and cannot be written outside of it: create it outside")
-    if given.requires_grad or torch._debug_has_internal_overlap(given) == 1:
+    if value.requires_grad or overlaps_itself(value):
         raise ArgumentError(
             "out must be a tensor with no overlapping memory that requires no gradient, such as torch.empty(...)"
         )
 
 
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
-    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``.
-
-    Raises:
-        ArgumentTypeError, ShapeError, DtypeError, DeviceError: the mask is rejected.
-    """
+    """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``."""
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
         raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
     check_dense(mask, "mask")

@@ -16,29 +16,22 @@ _LATEST = 2**63  # time steps
 _ASSIGN = "To use it nevertheless, read it with safetensors.torch.load_file and assign it to stream.state"
 
 
-class Saved(NamedTuple):
-    """The contents of a file.
+class SavedStream(NamedTuple):
+    """The contents of a file."""
 
-    Attributes:
-        state: the states by name.
-        t: the number of time steps taken.
-        cell: the kind of cell that computed them.
-        weights: the fingerprint of the weights with which they were computed.
-    """
-
-    state: Mapping[str, Tensor]
-    t: int
-    cell: str
-    weights: str
+    state: Mapping[str, Tensor]  # by name
+    t: int  # the number of time steps taken
+    cell: str  # the kind of cell that computed them
+    weights: str  # the fingerprint of the weights with which they were computed
 
 
-def save(path: str | Path, saved: Saved) -> None:
+def save(path: str | Path, saved: SavedStream) -> None:
     """Write a safetensors file, which also records whether all values are finite."""
     about = {"t": str(saved.t), "cell": saved.cell, "weights": saved.weights, "finite": str(_is_finite(saved.state))}
     write_tensors(path, KIND, dict(saved.state), about)
 
 
-def load(path: str | Path, cell: Cell) -> Saved:
+def load(path: str | Path, cell: Cell) -> SavedStream:
     """Read a file that `save` wrote, with the states of this kind of cell.
 
     Raises:
@@ -67,10 +60,10 @@ def load(path: str | Path, cell: Cell) -> Saved:
         # A state may legitimately be NaN. In the file, NaN is a sign of damage only if the saved state was finite.
         if about.get("finite") == str(True) and not _is_finite(state):
             raise FileFormatError(f"{path} is damaged: it contains values that are not finite, but is marked as finite")
-    return Saved(state, t, cell.name, weights)
+    return SavedStream(state, t, cell.name, weights)
 
 
-def check_weights(path: str | Path, saved: Saved, weights: str) -> None:
+def check_weights(path: str | Path, saved: SavedStream, weights: str) -> None:
     """Raise FileFormatError if the state was not computed with the weights of this fingerprint."""
     if saved.weights != weights:
         raise FileFormatError(

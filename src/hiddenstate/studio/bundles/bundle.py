@@ -13,25 +13,23 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
+from hiddenstate.errors import ArgumentError
+from hiddenstate.tracing.trace import Trace
 
 FORMAT = "hiddenstate-studio"
 VERSION = 1
 
 
 @dataclass(frozen=True)
-class Given:
-    """Data given along with a model: numbers to read, or a trace.
+class InputSteps:
+    """Data given along with a model: numbers to read, or a trace."""
 
-    Attributes:
-        steps: T.
-        tokens: a word for each step, or None.
-    """
-
-    steps: int
-    tokens: Sequence[str] | None = None
+    steps: int  # T
+    tokens: Sequence[str] | None = None  # a word for each step, or None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class Bundle:
     weights: bytes = field(repr=False)
     vocabulary: Mapping[str, Any] | None = field(default=None, repr=False)
     card: str = field(default="", repr=False)
-    given: Given | None = None
+    given: InputSteps | None = None
     cell: Cell = field(default=LSTM, repr=False)
 
     def named(self, name: str) -> "Bundle":
@@ -66,7 +64,7 @@ class Bundle:
         """Return everything except the weights, ready for JSON."""
         from hiddenstate.text.tokenise import PATTERN  # loaded only when needed, because it takes time
 
-        given = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
+        reading = None if self.given is None else {"steps": self.given.steps, "tokens": self.given.tokens}
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -79,7 +77,7 @@ class Bundle:
             "vocabulary": self.vocabulary,
             "tokeniser": PATTERN if self.vocabulary is not None else None,
             "card": self.card,
-            "given": given,
+            "given": reading,
         }
 
     def head_bytes(self) -> bytes:
@@ -99,9 +97,51 @@ def saved(tensors: Mapping[str, Tensor]) -> bytes:
 
 def assign_ids(bundles: Sequence[Bundle]) -> dict[str, Bundle]:
     """Give each bundle an id that can be used in an address: its name, with a number if the name is taken."""
-    found: dict[str, Bundle] = {}
+    by_id: dict[str, Bundle] = {}
     for bundle in bundles:
         stem = re.sub(r"[^a-z0-9]+", "-", bundle.name.lower()).strip("-")[:60] or bundle.kind
         taken = itertools.chain([stem], (f"{stem}-{count}" for count in itertools.count(2)))
-        found[next(key for key in taken if key not in found)] = bundle
-    return found
+        by_id[next(key for key in taken if key not in by_id)] = bundle
+    return by_id
+
+
+def bundle_trace(trace: Trace, name: str = "", row: int = 0) -> Bundle:
+    """Bundle one row of a trace."""
+    trace._check_memory()
+    row = resolve_one(row, trace.batch, "row")
+    steps = trace.row_length(row)
+    _refuse(trace, steps)
+    kind = trace.layers.cell
+    # Pre-activations and similar values need weights.
+    shown = [place for place in trace.names if place.split(".")[1] in kind.quantities]
+    tensors = {f"given.{place}": trace.values[place][:steps, row] for place in shown}
+    tensors |= {f"given.carried.{name}": value[:steps, row] for name, value in trace.carried.items()}
+    states = zip(kind.carried, kind.parts_of(trace.initial), strict=True)
+    tensors |= {f"given.{state}0": value[:, row] for state, value in states}
+    words = trace.words(row)
+    reading = InputSteps(steps, None if words is None else [str(word) for word in words[:steps]])
+    return Bundle("trace", name or "trace", _config(trace), saved(tensors), given=reading, cell=kind)
+
+
+def _refuse(trace: Trace, steps: int) -> None:
+    if trace.steps != tuple(range(trace.length)):
+        raise ArgumentError(
+            f"only {len(trace.steps)} of {trace.length} steps were recorded; the studio shows whole runs: trace again "
+            "without steps="
+        )
+    if trace.reset is not None and bool(trace.reset.any()):
+        raise ArgumentError("the studio shows one sequence, but this trace has resets; trace the sequences one by one")
+    if not steps:
+        raise ArgumentError("this row of the trace has no steps to show; choose a different one with row=")
+
+
+def _config(trace: Trace) -> dict[str, int | bool]:
+    states = trace.layers.cell.parts_of(trace.initial)
+    return {
+        "input_size": 0,  # unknown
+        "hidden_size": states[-1].shape[2],
+        "num_layers": trace.num_layers,
+        "bias": True,
+        "bidirectional": trace.bidirectional,
+        "proj_size": states[0].shape[2] if trace.projected else 0,
+    }

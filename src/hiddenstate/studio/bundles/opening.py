@@ -1,23 +1,35 @@
 """Turns everything that the studio can open into bundles."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import safetensors.torch
+import torch
+from torch import Tensor, nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.folder.model_folder import load_saved, shipped
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import is_model_file
+from hiddenstate.models.model_folder import (
+    CARD,
+    CONFIG,
+    VOCABULARY,
+    WEIGHTS,
+    find_folder,
+    load,
+    load_any,
+    read_kind,
+    shipped,
+)
 from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import quantised, restored, scale_name
 from hiddenstate.nn.streams.stream import Stream
-from hiddenstate.studio.bundles.bundle import Bundle
-from hiddenstate.studio.bundles.captured_inputs import capture_input
-from hiddenstate.studio.bundles.models import bundle_folder, bundle_model
-from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, layer_in, make_bundle
-from hiddenstate.studio.bundles.traces import bundle_trace
+from hiddenstate.studio.bundles.bundle import Bundle, bundle_trace
+from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, capture_input, layer_in, make_bundle
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
@@ -28,21 +40,54 @@ _SHOWN = (
 )
 
 
-def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
-    """Return the things to open, each with its name, or "" if it has none; mappings are expanded.
+def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
+    """Bundle a model's folder unchanged, after loading it to check that it is complete."""
+    path = find_folder(folder)
+    model = load_any(path)
+    config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
+    card = (path / CARD).read_text(encoding="utf-8", errors="replace")
+    weights, cell = (path / WEIGHTS).read_bytes(), model.lstm.sizes.kind
+    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, card, cell=cell)
 
-    Raises:
-        ArgumentError: a mapping is empty.
-    """
-    found: list[tuple[str, Any]] = []
+
+def bundle_model(model: Tagger | LanguageModel) -> Bundle:
+    """Bundle a model in memory; weights that fit int8 or float16 exactly are stored that way."""
+    check_module_memory(model)
+    config, vocabulary = model.to_data()
+    weights: dict[str, Tensor] = {}
+    for key, value in model.state_dict().items():
+        weights |= _narrowed(key, value.detach().cpu())
+    stored, cell = safetensors.torch.save(weights), model.lstm.sizes.kind
+    return Bundle(model.kind, model.kind, _plain(config), stored, _plain(vocabulary), cell=cell)
+
+
+def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
+    """Return tensors that represent a weight exactly: int8 values and scales, a float16 tensor, or the weight."""
+    if value.ndim > 1 and value.dtype == torch.float32 and bool(torch.isfinite(value).all()):
+        whole, scale = quantised(value)
+        if torch.equal(restored(whole, scale), value):
+            return {name: whole, scale_name(name): scale}
+    half = value.to(torch.float16)
+    return {name: (half if bool((half.to(value.dtype) == value).all()) else value).contiguous().clone()}
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Convert tuples and similar types to those that parsing JSON returns."""
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain
+
+
+def named(models: Sequence[Any]) -> list[tuple[str, Any]]:
+    """Return the things to open, each with its name, or "" if it has none; mappings are expanded."""
+    chosen: list[tuple[str, Any]] = []
     for model in models or (shipped(),):
         if isinstance(model, Mapping) and not isinstance(model, ModelTrace):
-            found += [(str(name), each) for name, each in model.items()]
+            chosen += [(str(name), entry) for name, entry in model.items()]
         else:
-            found.append(("", model))
-    if not found:
+            chosen.append(("", model))
+    if not chosen:
         raise ArgumentError("there is no model to open: the mapping of names to models is empty")
-    return found
+    return chosen
 
 
 def opened(
@@ -55,17 +100,11 @@ def opened(
     row: int = 0,
     path: str | None = None,
 ) -> Bundle:
-    """Bundle one thing; the options are those of `hiddenstate.studio`.
-
-    Raises:
-        ArgumentTypeError: the studio cannot show this type.
-        ArgumentError: an option does not apply to it.
-        HiddenStateError: it has any other problem.
-    """
+    """Bundle one thing; the options are those of `hiddenstate.studio`."""
     if x is None and (hx is not None or tokens is not None):
         raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
     if is_model_file(model):
-        model, name = load_saved(model), name or Path(model).stem
+        model, name = load(model), name or Path(model).stem
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)
@@ -95,11 +134,11 @@ def _whole(model: Any) -> Bundle:
 
 
 def _of_module(model: nn.Module, name: str, path: str | None, numbers: Numbers | None) -> Bundle:
-    found, layer = layer_in(model, path)
+    where, layer = layer_in(model, path)
     if numbers is not None and not isinstance(model, KINDS):
-        read = capture_input(model, found, layer, numbers.x)
+        read = capture_input(model, where, layer, numbers.x)
         numbers = Numbers(read.x, read.hx, numbers.tokens, numbers.row)
-    return bundle_layer(layer, name or found, numbers)
+    return bundle_layer(layer, name or where, numbers)
 
 
 def _path(run: ModelTrace, path: str | None) -> str:

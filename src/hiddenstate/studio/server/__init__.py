@@ -1,7 +1,6 @@
 """Serves the studio's page to a browser.
 
-- `site.py`: the routes; `serving.py`: runs the server; `connections.py`: decides which connections stay open
-- `corpus_routes.py`: the routes of the pages of an index
-- `guard.py`: checks every request; `sockets.py`: an open page's WebSocket
-- `browser.py`: opens a browser without revealing the token in the address to other processes
+- `serving.py`: runs the server, decides which connections stay open, and opens a browser
+- `site.py`: the routes, and an open page's WebSocket; `corpus_routes.py`: the routes of the pages of an index
+- `guard.py`: checks every request
 """

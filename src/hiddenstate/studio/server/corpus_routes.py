@@ -17,11 +17,7 @@ from hiddenstate.studio.corpus import Answers
 
 
 class CorpusRoutes:
-    """The routes below ``index/``.
-
-    Args:
-        answers: the index that they query.
-    """
+    """The routes below ``index/``."""
 
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
@@ -61,10 +57,10 @@ class CorpusRoutes:
 
     async def _answer(self, pool: ThreadPoolExecutor, work: Callable[[], Any]) -> Response:
         try:
-            found = await asyncio.get_running_loop().run_in_executor(pool, work)
+            answer = await asyncio.get_running_loop().run_in_executor(pool, work)
         except HiddenStateError as error:
             return Response(as_json({"error": str(error)}), 422, media_type="application/json")
-        return Response(as_json(found), media_type="application/json")
+        return Response(as_json(answer), media_type="application/json")
 
     async def _lines(self, query: str) -> AsyncGenerator[bytes, None]:
         loop, lines = asyncio.get_running_loop(), asyncio.Queue[dict[str, Any]]()
@@ -74,10 +70,10 @@ class CorpusRoutes:
             with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
                 loop.call_soon_threadsafe(lines.put_nowait, line)
 
-        def report(done: int, total: int) -> None:
+        def report(finished: int, total: int) -> None:
             if is_left:
                 raise _LeftError
-            put({"done": done, "total": total})
+            put({"done": finished, "total": total})
 
         def work() -> None:
             last: dict[str, Any] = {"error": "The search failed; the reason is in the studio's terminal."}

@@ -1,14 +1,20 @@
-"""Runs the studio's server until Ctrl-C or in the background."""
+"""Runs the studio's server until Ctrl-C or in the background, and opens a browser."""
 
 import asyncio
 import contextlib
 import errno
+import html
 import ipaddress
 import operator
+import os
 import signal
 import socket
+import tempfile
 import threading
+import webbrowser
+from collections.abc import Iterator, MutableSet
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,14 +22,98 @@ from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.studio.messages import MOST_BYTES
-from hiddenstate.studio.server.browser import open_browser
-from hiddenstate.studio.server.connections import Connections
 from hiddenstate.studio.server.site import Site
 
+_REDIRECT = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0; url={url}">
+<title>hiddenstate studio</title>
+<p><a href="{url}">Open the studio</a></p>
+"""
 LOCAL = "127.0.0.1"
 _MOST_REQUESTS = 512  # concurrent connections
 _PATIENCE = 3  # seconds for open requests to finish when the server stops
 _REQUEST = 10  # seconds for a request to arrive; longer than uvicorn keeps an idle connection
+
+
+def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
+    """Open ``url`` in a browser.
+
+    Every user of a machine can list the arguments of its processes, so the browser gets the name of a private file that
+    redirects to ``url``. The browser may read the file at any time, so it is deleted only by ``cleanup``.
+    """
+    try:
+        return webbrowser.open(cleanup.enter_context(redirect(url)))
+    except (webbrowser.Error, OSError):  # OSError if there is nowhere to write the file
+        return False
+
+
+@contextlib.contextmanager
+def redirect(url: str) -> Iterator[str]:
+    """Write an HTML file that only this user can read and that redirects to ``url``; yield the file's own URL."""
+    handle, name = tempfile.mkstemp(".html", "hiddenstate-studio-")  # mkstemp creates it with mode 0600
+    os.close(handle)
+    file = Path(name)
+    try:
+        file.write_text(_REDIRECT.format(url=html.escape(url)), encoding="utf-8")
+        yield file.as_uri()
+    finally:
+        file.unlink(missing_ok=True)
+
+
+class Connections(MutableSet[Any]):
+    """The connections of one uvicorn server, oldest first. uvicorn adds and discards them.
+
+    uvicorn answers 503 once it has ``most`` connections. Before that, a new connection replaces the oldest one that has
+    sent no request or, if all have sent one, the oldest one that has been answered and is idle.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: dict[Any, None] = {}
+
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._open
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._open)
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: Any) -> None:
+        """Add a connection, and close an idle one if there would be too many."""
+        if len(self) >= self._most - 1:
+            self._make_room()
+        self._open[connection] = None
+
+    def discard(self, connection: Any) -> None:
+        """Remove a closed connection."""
+        self._open.pop(connection, None)
+
+    def _make_room(self) -> None:
+        idle = [connection for connection in self if _is_idle(connection)]
+        oldest = next((connection for connection in idle if connection.cycle is None), idle[0] if idle else None)
+        if oldest is not None:
+            self.discard(oldest)  # discarded at once, because the transport reports the end only later
+            oldest.transport.close()
+
+    async def close_idle(self, seconds: float) -> None:
+        """Until cancelled, close connections that send no complete request within ``seconds``; uvicorn keeps them."""
+        before: dict[Any, Any] = {}
+        while True:
+            await asyncio.sleep(seconds)
+            waiting = {connection: connection.cycle for connection in self if _is_idle(connection)}
+            for connection, cycle in waiting.items():
+                if connection in before and before[connection] is cycle:  # no request since the last check
+                    connection.transport.close()
+            before = waiting
+
+
+def _is_idle(connection: Any) -> bool:
+    """Whether a connection waits for a request. A WebSocket, which has no ``cycle``, does not."""
+    return hasattr(connection, "cycle") and (connection.cycle is None or connection.cycle.response_complete)
 
 
 class Running:
@@ -111,11 +201,7 @@ def make_server(site: Site, host: str) -> Any:
 
 
 def address(host: object, port: object) -> tuple[str, int]:
-    """Check an address to listen on, and return it.
-
-    Raises:
-        ArgumentTypeError, ArgumentError: the host or port is invalid.
-    """
+    """Check an address to listen on, and return it."""
     if not isinstance(host, str):
         raise ArgumentTypeError(f"host must be a string such as {LOCAL!r}, got {host!r}")
     if not host:  # an empty host would mean all of this machine's addresses
@@ -134,11 +220,7 @@ def address(host: object, port: object) -> tuple[str, int]:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
-
-    Raises:
-        ArgumentError: it can't listen; the message gives the reason.
-    """
+    """Return a listening socket."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_MOST_REQUESTS)

@@ -1,47 +1,103 @@
-"""The studio's server: sends the page and the models, which the page runs, and answers requests about an index."""
+"""The studio's server: sends the page and the models, which the page runs, and answers requests about an index.
 
+Connected pages receive events, and send changes of the view.
+"""
+
+import asyncio
+import contextlib
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import anyio
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from hiddenstate.studio import html
+from hiddenstate.errors import MessageError
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.corpus import CorpusPages
-from hiddenstate.studio.page import new_nonce, page, policy, prepare
+from hiddenstate.studio.messages import Audience, Subscriber, ViewMessage, decode, frame
+from hiddenstate.studio.page import boot_data, new_nonce, page, policy, prepare
 from hiddenstate.studio.server.corpus_routes import CorpusRoutes
 from hiddenstate.studio.server.guard import Guard, server_names
-from hiddenstate.studio.server.sockets import Pages
 
+MOST_PAGES = 256
+PAUSE = 1 / 30  # minimum seconds between messages to a page; screens can't show more
+_TOO_MANY, _REFUSED = 1013, 1003
 _PIECE = 256 * 1024  # bytes sent before waiting for a slow client
+
+
+class Pages:
+    """The connected pages."""
+
+    def __init__(self, audience: Audience, heard: Callable[[ViewMessage], None]) -> None:
+        self._audience = audience
+        self._heard = heard
+        self._count = 0
+
+    async def stay(self, socket: WebSocket) -> None:
+        """Serve one page until it disconnects."""
+        if self._count >= MOST_PAGES:
+            await socket.close(_TOO_MANY, "too many pages are open")
+            return
+        self._count += 1
+        loop, ready = asyncio.get_running_loop(), asyncio.Event()
+        looker = Subscriber(lambda: _from_any_thread(loop, ready))
+        self._audience.join(looker)
+        try:
+            await socket.accept()
+            async with anyio.create_task_group() as both:
+                both.start_soon(_tell, socket, looker, ready)
+                await self._hear(socket)
+                both.cancel_scope.cancel()
+        finally:
+            self._audience.leave(looker)
+            self._count -= 1
+
+    async def _hear(self, socket: WebSocket) -> None:
+        while True:
+            received = await socket.receive()
+            if received["type"] == "websocket.disconnect":
+                return
+            try:
+                self._heard(decode(received.get("text") or received.get("bytes") or ""))
+            except MessageError as error:
+                await socket.close(_REFUSED, str(error)[:100])
+                return
+
+
+async def _tell(socket: WebSocket, looker: Subscriber, ready: asyncio.Event) -> None:
+    """Send a page its messages until it disconnects; then stop listening, which ends the connection."""
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # RuntimeError if we closed the connection
+        while True:
+            await ready.wait()
+            ready.clear()
+            for message in looker.take():
+                await socket.send_bytes(frame(message))
+            await asyncio.sleep(PAUSE)
+
+
+def _from_any_thread(loop: asyncio.AbstractEventLoop, ready: asyncio.Event) -> None:
+    with contextlib.suppress(RuntimeError):  # the server may have stopped meanwhile
+        loop.call_soon_threadsafe(ready.set)
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """The content of a server.
+    """The content of a server."""
 
-    Attributes:
-        bundles: models by id; the first one is shown.
-        view: the initial view.
-        live: the role of Python while the page is open, see `Boot` in web/types.ts.
-        pages: the endpoint for connected pages, if any.
-        token: the secret in the address.
-        corpus: the index behind the pages Units and Search, if any.
-    """
-
-    bundles: Mapping[str, Bundle]
-    view: Mapping[str, Any] = field(default_factory=dict)
-    live: str = ""
-    pages: Pages | None = None
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    corpus: CorpusPages | None = None
+    bundles: Mapping[str, Bundle]  # models by id; the first one is shown
+    view: Mapping[str, Any] = field(default_factory=dict)  # the initial view
+    live: str = ""  # the role of Python while the page is open, see `Boot` in web/types.ts
+    pages: Pages | None = None  # the endpoint for connected pages, if any
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))  # the secret in the address
+    corpus: CorpusPages | None = None  # the index behind the pages Units and Search, if any
 
     @cached_property
     def heads(self) -> Mapping[str, bytes]:
@@ -67,23 +123,23 @@ class Site:
         """Answer with the page."""
         nonce = new_nonce()
         index = None if self.corpus is None else self.corpus.about()
-        text = page(html.boot("server", self.bundles, self.view, self.live, index), nonce)
+        text = page(boot_data("server", self.bundles, self.view, self.live, index), nonce)
         allowed = policy(nonce, connect=f"'self' ws://{request.headers['host']}")
         headers = {"Content-Security-Policy": f"{allowed}; frame-ancestors 'none'"}
         return Response(text, headers=headers, media_type="text/html")
 
     async def head(self, request: Request) -> Response:
         """Answer with a model's head."""
-        found = self.heads.get(request.path_params["model"])
-        return _none() if found is None else Response(found, media_type="application/json")
+        head = self.heads.get(request.path_params["model"])
+        return _none() if head is None else Response(head, media_type="application/json")
 
     async def weights(self, request: Request) -> Response:
         """Answer with a model's weights."""
-        found = self.bundles.get(request.path_params["model"])
-        if found is None:
+        bundle = self.bundles.get(request.path_params["model"])
+        if bundle is None:
             return _none()
-        length = {"Content-Length": str(len(found.weights))}
-        return StreamingResponse(_pieces(found.weights), headers=length, media_type="application/octet-stream")
+        length = {"Content-Length": str(len(bundle.weights))}
+        return StreamingResponse(_pieces(bundle.weights), headers=length, media_type="application/octet-stream")
 
 
 async def _pieces(content: bytes) -> AsyncIterator[memoryview]:

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.evaluation.accuracy import (
+from hiddenstate.models.tagger.accuracy import (
     Accuracy,
     TagAccuracy,
     distinct_words,
     evaluate,
     fitted_temperatures,
 )
+from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import parse_conllu, read_conllu
 

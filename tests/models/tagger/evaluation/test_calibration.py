@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from hiddenstate.models.tagger.evaluation.calibration import BINS, fit_temperature, measure_calibration
+from hiddenstate.models.tagger.accuracy import BINS, fit_temperature, measure_calibration
 
 
 def test_calibration_against_one_word_at_a_time() -> None:

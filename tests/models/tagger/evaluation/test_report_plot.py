@@ -2,9 +2,7 @@ from typing import Any
 
 import numpy as np
 
-from hiddenstate.models.tagger.evaluation.accuracy import Accuracy, Report
-from hiddenstate.models.tagger.evaluation.calibration import Bin, Calibration
-from hiddenstate.models.tagger.evaluation.report_plot import MOST_TAGS, plot_reports
+from hiddenstate.models.tagger.accuracy import MOST_TAGS, Accuracy, Bin, Calibration, Report, plot_reports
 
 RAW = Calibration((Bin(0, 0.0, 0.0), Bin(3, 0.5, 0.25), Bin(1, 0.9, 1.0)))
 FINE = Calibration((Bin(4, 0.75, 0.75),))

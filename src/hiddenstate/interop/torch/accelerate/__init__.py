@@ -1,7 +1,7 @@
 """Runs torch's own LSTMs on the engine: replaces the functions beneath `torch.nn.LSTM` and `LSTMCell`, not the modules.
 
 - `acceleration.py`: `accelerate` and its block; `counts.py`: counts the calls of each path
-- `program.py`: `python -m hiddenstate.run`: runs a program inside the block; `launchers.py`: launchers such as torchrun
-- `replacements.py`: the functions that replace torch's; `arguments.py`: their arguments by name
-- `stand_ins.py`: represents a layer of torch's in traces and edits; `unseen.py`: layers whose calls cannot be seen
+- `program.py`: `python -m hiddenstate.run`: runs a program inside the block
+- `replacements.py`: the functions that replace torch's
+- `stand_ins.py`: represents a layer of torch's in traces and edits
 """

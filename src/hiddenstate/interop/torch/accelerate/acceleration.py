@@ -13,7 +13,7 @@ from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.interop.torch.accelerate import replacements, stand_ins
-from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, Counts, Tally
+from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, CallTally, Counts
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
@@ -75,7 +75,7 @@ class Acceleration(Block):
         return self._tally.report()
 
 
-def _print(tally: Tally) -> None:
+def _print(tally: CallTally) -> None:
     print(tally.report(), file=sys.stderr)
 
 

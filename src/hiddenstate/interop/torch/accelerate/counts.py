@@ -1,18 +1,39 @@
-"""Counts the calls of torch's recurrent layers and cells that ran on the engine, and the reasons why others did not."""
+"""Counts the calls of torch's layers that ran on the engine, why others did not, and layers that can't be seen."""
 
+import gc
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import torch
+from torch import nn
+
 from hiddenstate.engine.dispatch import ComputedBy
-from hiddenstate.interop.torch.accelerate.unseen import unseen_layers
+from hiddenstate.interop.torch.module_tree import quantised_kind, scripted_layers
 
 MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
-
-
 _NO_CALLS = (
     "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
     "themselves.)"
 )
+
+
+def unseen_layers() -> dict[str, int]:
+    """Count the recurrent layers and cells in this process that are TorchScript or quantised, by kind and reason."""
+    # Uses type(), because some objects fake their __class__.
+    modules = (thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module))
+    return dict(Counter(reason for module in modules for reason in _reasons(module)))
+
+
+def _reasons(module: nn.Module) -> Iterator[str]:
+    if isinstance(module, torch.jit.ScriptModule):
+        for kind in scripted_layers(module):
+            yield f"TorchScript {kind}: calls torch's compiled operator; use the model before it is scripted"
+    elif quantised := quantised_kind(module):
+        rounds = quantised in ("LSTM", "GRU")
+        cure = "give the float model to hs.convert(model, weights='int8')" if rounds else "use the float model"
+        package = type(module).__module__.split(".modules")[0]
+        yield f"{package}.{type(module).__name__}: quantised by torch; {cure} instead"
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ def _by_count(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: -item[1])
 
 
-class Tally:
+class CallTally:
     """Calls counted since some moment."""
 
     def __init__(self) -> None:
@@ -76,11 +97,11 @@ class Counts:
     """Counts calls as they are made, from any thread."""
 
     def __init__(self) -> None:
-        self.now = Tally()
+        self.now = CallTally()
 
     def begin(self) -> None:
         """Start counting from zero; earlier tallies are not changed."""
-        self.now = Tally()
+        self.now = CallTally()
 
     def add(self, by: ComputedBy) -> None:
         """Count a call."""

@@ -1,4 +1,4 @@
-"""Runs a Python script or module inside `hiddenstate.accelerate`."""
+"""``python -m hiddenstate.run``: runs a program on the engine, and those that launchers such as torchrun start."""
 
 import argparse
 import builtins
@@ -6,6 +6,7 @@ import os
 import pkgutil
 import runpy
 import sys
+from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -13,7 +14,26 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
-from hiddenstate.interop.torch.accelerate.launchers import is_torchrun, torchrun_arguments
+
+TORCHRUN = ("torch.distributed.run", "torch.distributed.launch")
+
+
+def is_torchrun(program: str, *, is_module: bool) -> bool:
+    """Whether a program is torchrun."""
+    return program in TORCHRUN if is_module else Path(program).stem == "torchrun"
+
+
+def torchrun_arguments(arguments: Sequence[str], *, report: bool) -> list[str]:
+    """Return arguments for torchrun that start each worker as ``python -m hiddenstate.run``."""
+    from torch.distributed.run import parse_args
+
+    options = parse_args(list(arguments))
+    if options.no_python:
+        raise ValueError("torchrun --no-python starts no Python program: put python -m hiddenstate.run before yours")
+    own = list(arguments[: len(arguments) - len(options.training_script_args) - 1])
+    worker = ["-m", options.training_script] if options.module else [options.training_script]
+    as_module = [] if options.module else ["-m"]
+    return [*own, *as_module, "hiddenstate.run", *(["--report"] * report), *worker, *options.training_script_args]
 
 
 def main() -> None:

@@ -25,13 +25,11 @@ from hiddenstate.engine.cell_steps import CellStep
 from hiddenstate.engine.dispatch import ComputedBy
 from hiddenstate.engine.inputs import Arguments
 from hiddenstate.engine.paths import fast
-from hiddenstate.engine.paths.path import choose
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
-from hiddenstate.interop.torch.accelerate.arguments import TorchArguments, name_arguments
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.structure.parameters import ParameterNames, parameter_names
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.interop.torch.accelerate.stand_ins import TorchArguments, name_arguments
+from hiddenstate.structure.sizes import ParameterNames, Sizes, parameter_names
 
 Results = tuple[Any, ...]
 
@@ -132,21 +130,17 @@ def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, ComputedBy]:
         if cell is None:
             return None, _by_torch(fast.OPEN_BLOCK)
         observed = replace(step, is_observed=cell.is_asked())
-        by = dispatch.computed_by(observed, *choose(dispatch.CELL_PATHS, observed))
+        by = dispatch.computed_by(observed, *dispatch.choose_cell(observed))
         return cell.step(step), _OF_CELLS if by.name == "engine" else by
-    done = cell_steps.compute(step.kind, *step.arguments)
-    if done is None:
-        _, reasons = choose(dispatch.CELL_PATHS, step)
+    after = cell_steps.compute(step.kind, *step.arguments)
+    if after is None:
+        _, reasons = dispatch.choose_cell(step)
         return None, _by_torch(reasons.get("native", "another thread changed a weight"))
-    return step.kind.parts_of(done), _OF_CELLS
+    return step.kind.parts_of(after), _OF_CELLS
 
 
 def serve(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
-    """Compute a call on the engine: return the results, or None if torch has to, and what computes it.
-
-    Raises:
-        HiddenStateError: an edit or a record that is in force does not fit the call.
-    """
+    """Compute a call on the engine: return the results, or None if torch has to, and what computes it."""
     stand_in = stand_ins.find_layer(args.flat) if scoped.any_open else None
     if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
         return None, _by_torch(f"the input is on {args.x.device.type}")
@@ -161,17 +155,15 @@ def serve(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
 
 
 def _serve_plain(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
-    unknown = kernels.why_not_known(args.cell)
-    if unknown is not None:
-        return None, _by_torch(unknown)
+    if args.cell not in kernels.CELLS:
+        return None, _by_torch(str(kernels.why_not(args.cell, None)))
     other = next((weight for weight in args.flat if type(weight) not in (Tensor, Parameter)), None)
     if other is not None:  # such as per-sample weights, which support this function but few others
         name = type(other).__name__
         return None, _by_torch(f"a weight is of the class {name}, which may have its own rule for torch's function")
     sizes, names, flat_names = _infer_layout(args)
-    dropout = args.dropout if args.training else 0.0
-    if args.batch_sizes is None and fast.why_not_plain(args.cell, dropout) is None:
-        options = fast.Options(args.batch_first, args.training, False)
+    options = args.options
+    if args.batch_sizes is None and fast.why_not_plain(args.cell, options) is None:
         parameters = dict(zip(flat_names, args.flat, strict=True))
         result = fast.run_differentiable((args.x, _state(args), None), parameters, names, sizes, options)
         if result is not None:
@@ -181,19 +173,12 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
 
 
 def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None, ComputedBy]:
-    call, form = inputs.read(
-        _arguments(args),
-        sizes,
-        weights_of_flat(args.flat, sizes),
-        batch_first=args.batch_first,
-        dropout=args.dropout if args.training else 0.0,
-        training=args.training,
-    )
-    path, reasons = choose(dispatch.PATHS, call)
-    by = dispatch.computed_by(call, path, reasons)
+    call, form = inputs.read(_arguments(args), sizes, weights_of_flat(args.flat, sizes), args.options)
+    name, reasons = dispatch.choose(call)
+    by = dispatch.computed_by(call, name, reasons)
     if by.name != "engine" and not dispatch.uses_reference():
         return None, _by_torch(by.detail)
-    result = path.run(call)
+    result = dispatch.PATHS[name].run(call)
     return _flat_results(args, form.give_out(result.out), form.give_state(result.h_n, result.c_n)), by
 
 
@@ -232,11 +217,11 @@ def _layout(
     bias: bool,
     bidirectional: bool,
 ) -> tuple[Sizes, ParameterNames, list[str]]:
-    stacked, each = num_layers * (1 + bidirectional), 2 + 2 * bias
-    projects = weights == stacked * (each + 1)  # only a projection has a third matrix
+    stacked, per_direction = num_layers * (1 + bidirectional), 2 + 2 * bias
+    projects = weights == stacked * (per_direction + 1)  # only a projection has a third matrix
     # Checked before layers are named, because num_layers may be absurdly large.
-    if not projects and weights != stacked * each:
+    if not projects and weights != stacked * per_direction:
         raise ArgumentError(f"{weights} weights do not make {with_article(cell)} of {num_layers} layers")
     sizes = Sizes(input_size, hidden_size, num_layers, bias, bidirectional, output_size if projects else 0, cell)
     names = parameter_names(sizes)
-    return sizes, names, [name for one in names for name in one if name is not None]
+    return sizes, names, [name for stems in names for name in stems if name is not None]

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -16,17 +16,16 @@ from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.cell import Weights
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import edits_in_force, scope_edits
 from hiddenstate.engine.call import weights_of_flat
 from hiddenstate.engine.cell_steps import CellStep
-from hiddenstate.engine.inputs import Arguments
-from hiddenstate.interop.torch.accelerate.arguments import TorchArguments
+from hiddenstate.engine.inputs import Arguments, CallOptions
 from hiddenstate.nn import calls
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
-from hiddenstate.nn.scoped_edits import edits_in_force, scope_edits
 from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
@@ -35,6 +34,37 @@ from hiddenstate.tracing.traceable import Traceable
 holds: list[Callable[[], Sequence[Switch]]] = []
 S = TypeVar("S", bound="_StandIn")
 T = TypeVar("T", "_StandIn", "_StandInCell")
+
+
+class TorchArguments(NamedTuple):
+    """The arguments of torch's function, by name, and the kind of cell that it computes."""
+
+    cell: str
+    x: Tensor
+    batch_sizes: Tensor | None
+    hx: Sequence[Tensor]  # the states, even if there is only one
+    flat: Sequence[Tensor]
+    bias: bool
+    num_layers: int
+    dropout: float
+    training: bool
+    bidirectional: bool
+    batch_first: bool
+
+    @property
+    def options(self) -> CallOptions:
+        """The options of the call."""
+        return CallOptions(self.batch_first, self.dropout if self.training else 0.0, self.training)
+
+
+def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
+    """Name torch's arguments: a packed sequence comes as ``data, batch_sizes`` and is never batch first."""
+    if isinstance(arguments[2 if cell == "LSTM" else 3], (tuple, list)) and isinstance(arguments[1], Tensor):
+        x, batch_sizes, hx, *others = [*arguments, False]
+    else:
+        x, hx, *others = arguments
+        batch_sizes = None
+    return TorchArguments._make([cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others])
 
 
 def _switches() -> list[Switch]:
@@ -79,13 +109,9 @@ class _StandIn(Recurrent[Any, Any]):
     def run(
         self, arguments: Arguments, args: TorchArguments, receive: calls.Receiver
     ) -> tuple[Tensor | PackedSequence, Any]:
-        """Run a call with its active edits and records; ``receive`` is called with what computes it.
-
-        Raises:
-            HiddenStateError: an edit or a record does not fit the call.
-        """
+        """Run a call with its active edits and records; ``receive`` is called with what computes it."""
         # Not kept in the stand-in: other threads may be running calls of the same module, with other options.
-        return calls.run(self, arguments, calls.Options(args.batch_first, args.dropout, args.training), receive)
+        return calls.run(self, arguments, args.options, receive)
 
     def edit(self, *edits: Edit) -> Block:
         """Return a context manager with edits, like `hiddenstate.LSTM.edit`; torch's functions stay replaced in it."""
@@ -159,23 +185,23 @@ def find_stand_in(module: nn.Module) -> Traceable | None:
 
 def _stand_in(module: nn.Module, kinds: Sequence[type[T]], known: dict[int, T]) -> T | None:
     """Return the stand-in of a module. If there is none, it is made, and removed when its module is gone."""
-    found = known.get(id(module))
-    kind = next((each for each in kinds if isinstance(module, each._torch.kind)), None)
-    if found is not None or kind is None:
-        return found
+    existing = known.get(id(module))
+    kind = next((candidate for candidate in kinds if isinstance(module, candidate._torch.kind)), None)
+    if existing is not None or kind is None:
+        return existing
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
-        made = outline(module, kind, kind._torch.options)
+        new = outline(module, kind, kind._torch.options)
     forget = partial(known.pop, id(module))
-    vars(made)["_module"] = weakref.ref(module, lambda _: forget(None))
-    return known.setdefault(id(module), made)
+    vars(new)["_module"] = weakref.ref(module, lambda _: forget(None))
+    return known.setdefault(id(module), new)
 
 
 def find_layer(flat: Sequence[Tensor]) -> _StandIn | None:
     """Find the stand-in of the module that passed these weights; a module always passes the same list object."""
-    return next((one for one in [*_layers.values()] if one.weights_of_module() is flat), None)
+    return next((stand_in for stand_in in [*_layers.values()] if stand_in.weights_of_module() is flat), None)
 
 
 def find_cell(weight_ih: Tensor) -> _StandInCell | None:
     """Find the stand-in of the cell that has this weight."""
-    return next((one for one in [*_cells.values()] if one.weight_of_module() is weight_ih), None)
+    return next((stand_in for stand_in in [*_cells.values()] if stand_in.weight_of_module() is weight_ih), None)

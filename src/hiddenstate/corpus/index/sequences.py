@@ -1,0 +1,132 @@
+"""A sequence of a corpus and its contexts, and what reads it; random draws that depend only on places in the corpus."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.explain.subject.head import Head
+from hiddenstate.nn.recurrent import Recurrent
+
+WINDOW = 64  # steps in a context
+CHECKPOINT = 256  # steps between stored states
+MOST_STEPS = 1 << 22  # maximum number of steps in a sequence
+MOST_LABELS = 128
+NO_LABEL = ""
+
+LabelFunction = Callable[[Sequence[str]], Sequence[str]]
+
+
+class CorpusItem(NamedTuple):
+    """A sequence that is read from the zero state.
+
+    Attributes:
+        tokens: a word or character for each of its T steps.
+        labels: a label for each step, `NO_LABEL` if it has none.
+        data: its input ``[T, C]``, if that can't be computed from the tokens; otherwise None.
+    """
+
+    tokens: tuple[str, ...]
+    labels: tuple[str, ...]
+    data: NDArray[np.float32] | None = None
+
+
+class Context(NamedTuple):
+    """Some steps of a sequence: its shard, its number there, the first step, and the step after the last."""
+
+    shard: int
+    sequence: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusReader(ABC):
+    """A model that reads the sequences of a corpus.
+
+    Attributes:
+        model: the model.
+        labels: the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for
+            arrays, which have theirs.
+        arrays: the sequences that a layer reads; empty if they come from files, or the index was reopened.
+    """
+
+    model: Any
+    labels: str | LabelFunction | None = None
+    arrays: tuple[CorpusItem, ...] = ()
+
+    kind: ClassVar[str]
+
+    @property
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The layer whose units are indexed."""
+        layer: Recurrent[Any, Any] = self.model.lstm
+        return layer
+
+    @property
+    @abstractmethod
+    def head(self) -> Head | None:
+        """The head that reads the layer's outputs."""
+
+    @property
+    def common(self) -> tuple[str, ...]:
+        """The tokens whose steps are counted, the most frequent ones of the model."""
+        return ()
+
+    @abstractmethod
+    def items(self, shard: Shard) -> list[CorpusItem]:
+        """Return the sequences of a shard."""
+
+    @abstractmethod
+    def item(self, x: Any) -> CorpusItem:
+        """Return a sentence, text or array as a sequence."""
+
+    @abstractmethod
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
+        """Return the layer's input ``[stop - start, N, C]`` at some steps; arbitrary for sequences that have ended."""
+
+    @abstractmethod
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
+        """Return the index of the correct output of the head at each step; -1 if unknown."""
+
+    def folded(self, token: str) -> str:
+        """Return a token in the form in which it is counted."""
+        return token
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the model into a folder, from which it can be loaded."""
+
+    @abstractmethod
+    def fingerprint(self) -> dict[str, Any]:
+        """Return everything that the model's values depend on, ready for JSON."""
+
+
+def context_key(shard: int, sequence: Any, window: Any) -> Any:
+    """Return the number of a context: 64 steps of a sequence of a shard."""
+    return (shard << 40) | (sequence << 16) | window
+
+
+def context_of(key: int) -> tuple[int, int, int]:
+    """Return the shard, the sequence and the window of a context's number."""
+    return key >> 40, (key >> 16) & 0xFFFFFF, key & 0xFFFF
+
+
+def half_of(shard: int, sequences: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each sequence's half, 0 or 1: labels are chosen on the first and confirmed on the second."""
+    return (scramble(np.int64(shard) * (1 << 24) + sequences) >> np.uint64(63)).astype(np.int64)
+
+
+def scramble(numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a pseudo-random 64-bit number for each number (splitmix64; Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = numbers.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -1,0 +1,192 @@
+"""The evidence about a unit: its correlation with a label on held-out sequences, and the cost of edits of it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hiddenstate.base.modes import eval_twin, types_of_the_weights
+from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.corpus.index.sequences import Context, CorpusItem, half_of, scramble
+from hiddenstate.corpus.units.permutation import FLIPS, Chance, chance, groups_of
+from hiddenstate.edits.edit import Edit, zero
+from hiddenstate.edits.edit import set as hold
+from hiddenstate.explain.subject.head import needed_head, needed_probabilities
+from hiddenstate.nn.recurrent import Recurrent
+
+MOST_STEPS = 512  # maximum number of steps in a sequence
+ROWS_TOGETHER = 64
+MATCHED = 8
+LEAST_GROUPS = 8  # minimum number of sequences with and without a label for a statement about what a unit is used for
+NATS, DISTANCE = "nats lost by the right output", "distance that the outputs move"
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+class UnitEffect(NamedTuple):
+    """The average cost of zeroing a unit at the steps with a label, and at all others."""
+
+    unit: str
+    there: float
+    elsewhere: float
+
+
+def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
+    """Return sequences from the second half of the corpus, in random order, and their number of steps.
+
+    There are at least ``least`` steps, if possible, of which at most ``longest`` are counted per sequence.
+    """
+    sample: list[Context] = []
+    steps = 0
+    order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
+    for shard in order.tolist():
+        starts = index.text(shard).starts
+        numbers = np.arange(len(starts) - 1)
+        numbers = numbers[half_of(shard, numbers) == 1]
+        for k in numbers[np.argsort(scramble(numbers), kind="stable")].tolist():
+            length = int(starts[k + 1] - starts[k])
+            length = min(length, longest or length)
+            sample.append(Context(shard, k, 0, length))
+            steps += length
+            if steps >= least:
+                return sample, steps
+    return sample, steps
+
+
+def label_chance(
+    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str, chances: int
+) -> Chance:
+    """Return the correlation of a unit with a label over a sample, and its p, if there is a label."""
+    if not label or not sample:
+        return Chance(None, None)
+    values = np.concatenate([states[name][:, unit] for states in index.run(sample, [name])]).astype(np.float64)
+    texts = [index.text(context.shard).item(context.sequence) for context in sample]
+    has_label = np.array([step_label == label for text in texts for step_label in text.labels])
+    return chance(values, has_label, [context.stop for context in sample], max(FLIPS, chances))
+
+
+def _matched(index: IndexFolder, name: str, unit: int) -> list[int]:
+    """Return the units of a place whose root mean square is nearest to that of a unit."""
+    known = index.statistics[name]
+    size = np.sqrt(known.mean**2 + known.deviation**2)
+    order = np.argsort(np.abs(size - size[unit]), kind="stable").tolist()
+    return [k for k in order if k != unit][:MATCHED]
+
+
+def effects_of(
+    index: IndexFolder, sample: Sequence[Context], name: str, unit: int, label: str
+) -> tuple[str, list[UnitEffect], float | None]:
+    """Return the name of the cost, the effects (zeroing a unit, holding it, zeroing matched ones), and the margin."""
+    units = [unit, unit, *_matched(index, name, unit)]
+    if not sample:
+        return "cost", [UnitEffect(f"{name}[{k}]", 0.0, 0.0) for k in units], None
+    held = hold(name, unit=unit, to=float(index.statistics[name].mean[unit]))
+    edits = [zero(name, unit=unit), held, *(zero(name, unit=k) for k in units[2:])]
+    cost_name, lost, labels, lengths = costs(index, sample, edits)
+    known = ~np.isnan(lost).any(axis=0)
+    at = labels == label if label else np.zeros(len(labels), np.bool_)
+    lost, at, groups = lost[:, known], at[known], groups_of(at, lengths)[known]
+    effects = [
+        UnitEffect(f"{name}[{k}]", _mean(cost[at]), _mean(cost[~at])) for k, cost in zip(units, lost, strict=True)
+    ]
+    return cost_name, effects, _margin(lost, at, groups)
+
+
+def _margin(lost: Floats, at: Mask, groups: NDArray[np.int64]) -> float | None:
+    """Return the smallest of the differences that must be above 0, each reduced by two standard errors.
+
+    ``lost [2 + matched units, M]`` has the costs of zeroing the unit, of holding it, and of zeroing the others, ``at``
+    whether a step has the label, and ``groups`` is that of `groups_of`.
+    """
+    if len(lost) < 3 or min(len(np.unique(groups[side])) for side in (at, ~at)) < LEAST_GROUPS:
+        return None
+    # Two units are compared at the same steps, so they are paired.
+    values = [*lost[:2], *(lost[0] - other for other in lost[2:])]
+    return min([_lowest(cost, groups, at) for cost in values] + [_lowest(cost, groups, at, ~at) for cost in lost[:2]])
+
+
+def _lowest(values: Floats, groups: NDArray[np.int64], at: Mask, less: Mask | None = None) -> float:
+    """Return the mean of values at some steps, minus the mean at others (if given), minus two standard errors."""
+    mean, numbers = 0.0, np.unique(groups, return_inverse=True)[1]
+    parts = np.zeros(int(numbers.max()) + 1)
+    for sign, side in ((1, at), (-1, less)):
+        if side is not None:
+            here = values[side]
+            mean += sign * here.mean()
+            parts += sign * np.bincount(numbers[side], here - here.mean(), len(parts)) / len(here)
+    count = len(np.unique(numbers[at]))
+    return float(mean - 2 * math.sqrt((parts @ parts) * count / (count - 1)))
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else 0.0
+
+
+@torch.no_grad()
+@types_of_the_weights()
+def costs(
+    index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
+) -> tuple[str, Floats, NDArray[np.str_], list[int]]:
+    """Return the cost of each of some edits by itself, at each step of some sequences.
+
+    If a softmax reads the layer and the correct output is known (the next token, or the label), the cost is the
+    log-probability that this output loses, in nats. Otherwise it is the distance by which the outputs of a head without
+    a softmax move or, without such a head, the layer's. Only the first 512 steps of each sequence are used.
+
+    Returns the name of the cost, the costs ``[len(edits), M]``, the label of each step, and the lengths of the
+    sequences in this order.
+    """
+    reader, lstm = index.reader, eval_twin(index.reader.lstm)
+    items = [_cut(index.item(context.shard, context.sequence)) for context in sample]
+    targets = [reader.targets(item) for item in items]
+    is_softmax = reader.head is not None and reader.head.log_probabilities is not None
+    logits = None if reader.head is None or is_softmax else reader.head.logits
+    is_known = is_softmax and any((target >= 0).any() for target in targets)
+    order = sorted(range(len(items)), key=lambda k: -len(items[k].tokens))
+    parts, labels = list[Floats](), list[str]()
+    for start in range(0, len(order), ROWS_TOGETHER):
+        rows = order[start : start + ROWS_TOGETHER]
+        lengths = torch.tensor([len(items[k].tokens) for k in rows])
+        x = reader.inputs([items[k] for k in rows], 0, int(lengths.max()))
+        plain = _out(lstm, x, lengths)
+        valid = (torch.arange(len(x))[:, None] < lengths).numpy()
+        right = np.full(valid.shape, -1)
+        for row, k in enumerate(rows):
+            right[: len(targets[k]), row] = targets[k]
+        before = _scores(index, plain, right) if is_known else None
+        costs_of_rows = []
+        for edit in edits:
+            with lstm.edit(edit):
+                out = _out(lstm, x, lengths)
+            if before is None:
+                before_edit, after = (plain, out) if logits is None else (logits(plain), logits(out))
+                lost = (after - before_edit).norm(dim=-1).double().numpy()
+            else:
+                lost = np.where(right >= 0, before - _scores(index, out, right), np.nan)
+            costs_of_rows.append(lost.T[valid.T])
+        parts.append(np.array(costs_of_rows))
+        labels += [label for k in rows for label in items[k].labels]
+    steps = [len(items[k].tokens) for k in order]
+    return NATS if is_known else DISTANCE, np.concatenate(parts, axis=1), np.array(labels), steps
+
+
+def _cut(item: CorpusItem) -> CorpusItem:
+    return CorpusItem(
+        item.tokens[:MOST_STEPS], item.labels[:MOST_STEPS], None if item.data is None else item.data[:MOST_STEPS]
+    )
+
+
+def _out(lstm: Recurrent[Any, Any], x: Tensor, lengths: Tensor) -> Tensor:
+    out: Tensor = lstm(x.transpose(0, 1) if lstm.batch_first else x, lengths=lengths)[0]
+    return out.transpose(0, 1) if lstm.batch_first else out
+
+
+def _scores(index: IndexFolder, out: Tensor, right: NDArray[np.int64]) -> Floats:
+    head = index.reader.head
+    chosen = torch.from_numpy(np.maximum(right, 0))[..., None]
+    return np.asarray(needed_probabilities(needed_head(head))(out).gather(-1, chosen)[..., 0].double().numpy())

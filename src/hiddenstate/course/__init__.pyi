@@ -1,0 +1,2 @@
+from hiddenstate.course.checks import check as check
+from hiddenstate.course.files import data as data

@@ -1,0 +1,256 @@
+"""A layer's weights: quantised to int8 and read as floats, or copied into one block of memory, as cuDNN requires."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, overload
+
+import torch
+from torch import Tensor, nn
+from torch.backends import cudnn
+from torch.backends.cudnn import rnn
+from torch.nn import Parameter
+
+from hiddenstate.base.torch_internals import lay_out_for_cudnn, lays_out_for_cudnn
+from hiddenstate.base.validation import autocasts, check_dense, check_memory
+from hiddenstate.cells.cell import Weights
+from hiddenstate.engine import kernels
+from hiddenstate.engine.kernels import Kernel
+from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeError
+from hiddenstate.structure.sizes import Sizes, parameter_names, weight_shapes
+
+MOST = 127  # the largest absolute value
+MOST_COLUMNS = (2**31 - 1) // MOST**2  # the number of products that fit in an int32 sum
+# With fewer units, float32 is as fast: quantising h at each step costs as much as the faster products save.
+FEWEST_UNITS = 32
+
+
+def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
+    """Round each row of a matrix ``[rows, columns]`` to integers in -127..127 times its own scale.
+
+    The scale is the row's largest absolute value divided by 127, so nothing is clipped, and no value changes by more
+    than half a scale (one scale in bfloat16 and float16, because the scale is also rounded). Quantising again changes
+    nothing in float32 and float64.
+
+    Returns:
+        The values, int8 ``[rows, columns]``, and the scales ``[rows]``, in the type of ``weight``.
+    """
+    check_dense(weight, name)
+    check_memory(weight, name)
+    if not weight.dtype.is_floating_point:
+        raise DtypeError(f"{name} has dtype {weight.dtype}: only floating-point weights can be quantised to int8")
+    dtype = weight.dtype
+    # In narrow types the scale may be rounded, but the quotients must not be.
+    weight = weight.detach().to(torch.promote_types(dtype, torch.float32))
+    if weight.device.type != "meta" and not weight.isfinite().all():
+        raise ArgumentError(f"{name} has values that are not finite, which int8 cannot represent: check the training")
+    greatest = weight.abs().amax(dim=1) if weight.numel() else weight.new_zeros(len(weight))
+    scale = (greatest / MOST * MOST / MOST).to(dtype)  # 127 * scale / 127 is then exactly the scale
+    steps = torch.where(scale[:, None] > 0, weight / scale[:, None], 0)
+    return steps.round().clamp(-MOST, MOST).to(torch.int8), scale
+
+
+def dequantise(values: Tensor, scale: Tensor, name: str) -> Tensor:
+    """Return the float values of int8 ``values [rows, columns]`` with ``scale [rows]``."""
+    check_dense(values, name)
+    check_dense(scale, f"the scale of {name}")
+    if values.dtype is not torch.int8 or not scale.dtype.is_floating_point:
+        raise DtypeError(
+            f"{name} has dtype {values.dtype} and its scale {scale.dtype}, expected torch.int8 and a floating-point "
+            "type: was one replaced?"
+        )
+    if values.dim() != 2 or scale.shape != values.shape[:1]:
+        raise ShapeError(
+            f"{name} has shape {list(values.shape)} and its scale {list(scale.shape)}, expected [rows, columns] and "
+            "[rows]: was one replaced?"
+        )
+    if scale.device != values.device:
+        raise DeviceError(f"{name} is on {values.device} and its scale on {scale.device}: was one replaced?")
+    check_memory(values, name)
+    check_memory(scale, f"the scale of {name}")
+    return values.to(scale.dtype) * scale[:, None]
+
+
+class Kept(NamedTuple):
+    """The stored weights of one layer and direction: matrices as (values, scale), and biases."""
+
+    names: Weights
+    values: Weights
+    scales: Weights
+
+
+class PackedWeights(Protocol):
+    """Weights that native code packed for one of its kernels: `hiddenstate.engine.paths.packed.PackedLSTM`."""
+
+    packed: Any
+    kernel: Kernel
+
+
+def _not_packed() -> None:
+    return None
+
+
+class Int8Weights(Sequence[Weights]):
+    """The int8 weights of each layer and direction. Items are floats, which are computed on first use."""
+
+    def __init__(self, kept: Sequence[Kept]) -> None:
+        self.kept = kept
+        self.stepper: Callable[[], PackedWeights | None] = _not_packed  # set by the code that packs them
+        self._floats: list[Weights] | None = None
+        self._packed: PackedWeights | None = None
+
+    @property
+    def packed(self) -> PackedWeights | None:
+        """The packed weights, which are packed on first use; None if they can't be packed."""
+        if self._packed is None:
+            self._packed = self.stepper()
+        return self._packed
+
+    @property
+    def like(self) -> Tensor:
+        """A tensor with the type and device of the floats."""
+        scale: Tensor = self.kept[0].scales.ih
+        return scale
+
+    def reals(self) -> list[Tensor]:
+        """All biases and scales, which are floating point and may require a gradient."""
+        every = [value for kept in self.kept for value in (kept.values.b_ih, kept.values.b_hh, *kept.scales)]
+        return [value for value in every if value is not None]
+
+    def floats(self) -> list[Weights]:
+        """The weights as floats."""
+        if self._floats is None:
+            self._floats = [_floats(kept) for kept in self.kept]
+        return self._floats
+
+    @overload
+    def __getitem__(self, k: int) -> Weights: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Weights]: ...
+    def __getitem__(self, k: int | slice) -> Weights | list[Weights]:
+        return self.floats()[k]
+
+    def __iter__(self) -> Iterator[Weights]:
+        return iter(self.floats())
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+
+def _floats(kept: Kept) -> Weights:
+    values = [
+        value if value is None or scale is None else dequantise(value, scale, str(name))
+        for name, value, scale in zip(*kept, strict=True)
+    ]
+    return Weights._make(values)
+
+
+def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
+    """Return why layers of these sizes do not use int8 on this machine, or None."""
+    if dtype is not torch.float32:
+        return f"the scales are {dtype}, not float32"
+    if sizes.cell not in ("LSTM", "GRU"):
+        return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
+    if kernels.int8(sizes.cell) is None:
+        return "this processor has no int8 instructions, or they are slower than those for float32"
+    if sizes.proj_size:
+        return "there is a projection"
+    if max(sizes.input_size, sizes.directions * sizes.hidden_size) > MOST_COLUMNS:
+        return f"a sum of more than {MOST_COLUMNS:,} products may not fit into int32"
+    if sizes.hidden_size < FEWEST_UNITS:
+        return f"with fewer than {FEWEST_UNITS} units float32 is as fast"
+    return None
+
+
+def int8_kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
+    """Return the best kernel for a layer with int8 weights: the int8 one, or the one for floats."""
+    best = kernels.int8(sizes.cell)
+    return kernels.kernel(dtype, sizes.cell) if best is None or why_not_kernel(sizes, dtype) else best
+
+
+def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
+    """Move an LSTM's weights into one block of memory, in cuDNN's order; their values do not change.
+
+    Otherwise torch copies them at each call, and warns. Does nothing if cuDNN cannot run them: on other devices, for
+    unsupported or mixed types, or if a weight is missing or repeated.
+    """
+    present = [value for value in weights if value is not None]
+    if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
+        return
+    if not lays_out_for_cudnn():
+        return
+    # no_grad, because the weights are written in place
+    with torch.cuda.device_of(present[0]), torch.no_grad():
+        lay_out_for_cudnn(
+            present,
+            len(present) // len(sizes.layer_directions),
+            sizes.input_size,
+            rnn.get_cudnn_mode(sizes.cell),
+            sizes.hidden_size,
+            sizes.proj_size,
+            sizes.num_layers,
+            batch_first,
+            sizes.bidirectional,
+        )
+
+
+def _takes(value: Tensor) -> bool:
+    """Whether a weight is a plain tensor that cuDNN accepts (not one spread over several devices, for example)."""
+    return type(value) in (Tensor, nn.Parameter) and value.is_cuda and bool(cudnn.is_acceptable(value))
+
+
+def _apart(values: Sequence[Tensor]) -> bool:
+    """Whether all weights have one type, and none is repeated."""
+    return len({value.dtype for value in values}) == 1 and len({value.data_ptr() for value in values}) == len(values)
+
+
+def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:
+    """Raise ShapeError, DtypeError or DeviceError if weights do not fit the sizes, or differ in type or device."""
+    if isinstance(weights, Int8Weights):
+        _check_kept(weights, sizes)
+        return
+    like = weights[0].ih
+    # Dynamo ignores caches and warns about them.
+    shapes_of = weight_shapes.__wrapped__ if torch.compiler.is_compiling() else weight_shapes
+    for k, part in enumerate(weights):
+        shapes = shapes_of(sizes, k)
+        for j, value in enumerate(part):
+            if value is None:
+                continue
+            # torch's per-sample weights are of a special class that does not report a layout.
+            dense = type(value) not in (Tensor, Parameter) or value.layout is torch.strided
+            alike = value.dtype == like.dtype and value.device == like.device
+            if value.shape != shapes[j] or not alike or not dense:
+                names = parameter_names(sizes)
+                check_weight(value, str(names[k][j]), shapes[j] or (), (str(names[0][0]), like))
+
+
+def _check_kept(weights: Int8Weights, sizes: Sizes) -> None:
+    """Reject int8 weights with wrong shapes or mixed floating-point types; the rest is checked when they are read."""
+    first = f"the scale of {weights.kept[0].names.ih}", weights.like
+    for k, kept in enumerate(weights.kept):
+        for name, value, scale, shape in zip(*kept, weight_shapes(sizes, k), strict=True):
+            if value is None or shape is None:
+                continue
+            if scale is None:
+                check_weight(value, str(name), shape, first)
+                continue
+            check_weight(scale, f"the scale of {name}", shape[:1], first)
+            if value.shape != shape:
+                check_weight(value, str(name), shape, first)
+
+
+def check_weight(value: Tensor, name: str, shape: Sequence[int], first: tuple[str, Tensor]) -> None:
+    """Raise ShapeError, DtypeError or DeviceError if a weight has a wrong shape, type or device, or is sparse."""
+    check_dense(value, name)
+    if value.shape != tuple(shape):
+        raise ShapeError(
+            f"{name} has shape {list(value.shape)}, expected {list(shape)} by the sizes: was it or a size replaced?"
+        )
+    if value.dtype != first[1].dtype and not autocasts(first[1].device.type):
+        raise DtypeError(
+            f"{name} has dtype {value.dtype} and {first[0]} has {first[1].dtype}: was its .data replaced? Convert the "
+            f"module with .to({first[1].dtype})"
+        )
+    if value.device != first[1].device:
+        raise DeviceError(
+            f"{name} is on {value.device} and {first[0]} on {first[1].device}: move the module with .to(...)"
+        )

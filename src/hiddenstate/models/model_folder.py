@@ -1,0 +1,303 @@
+"""Saves and loads models: as a folder, or as one file (see `model_file`).
+
+A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
+its destination under a temporary name, flushed to disk, and then renamed, so a reader always finds a complete model,
+either the old or the new one.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, overload
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.memory import check_memory_of
+from hiddenstate.base.messages import readable_name
+from hiddenstate.base.reading import reading
+from hiddenstate.base.writing import writing
+from hiddenstate.engine.weights import dequantise
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
+from hiddenstate.models import model_file
+from hiddenstate.models.building import make_meta_model
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.tagger.config import VERSION_4
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.models.weights_file import WeightsFile, as_stored, written
+from hiddenstate.nn.quantised import SCALE
+from hiddenstate.nn.rnn import Layer
+
+FORMAT = "hiddenstate-model"
+# Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
+# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs.
+VERSION = 5
+
+CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
+SHIPPED = ("tagger-en", "shakespeare")
+
+Model = Tagger | LanguageModel
+M = TypeVar("M", Tagger, LanguageModel)
+
+
+def shipped(name: str = "tagger-en") -> Path:
+    """Return the folder of a model that comes with the package.
+
+    Args:
+        name: ``tagger-en``, an English part-of-speech tagger, or ``shakespeare``, a character language model.
+
+    Raises:
+        ArgumentError: there is no such model.
+    """
+    if name not in SHIPPED:
+        raise ArgumentError(f"hiddenstate comes with no model {name!r}; choose one of {', '.join(SHIPPED)}")
+    return Path(__file__).parent / "shipped" / name
+
+
+def find_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model, given by its path or by the name of a shipped model.
+
+    A folder with that name in the working directory takes precedence.
+    """
+    path = Path(model)
+    return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
+
+
+def find_complete_folder(model: str | os.PathLike[str]) -> Path:
+    """Return the folder of a model, as `find_folder` does, after checking that it has all of a model's files."""
+    path = find_folder(model)
+    if not path.is_dir():
+        raise FileFormatError(f"no model at {model}: there is no such folder{_earlier(path)}")
+    missing = [name for name in FILES if not (path / name).is_file()]
+    if missing:
+        raise FileFormatError(f"no model at {model}: {missing[0]} is missing; a model folder has {', '.join(FILES)}")
+    return path
+
+
+def save(model: Model | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
+    """Write a model as a folder or as one file, replacing an earlier one there.
+
+    A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
+    (float32 without one), also those of int8 layers; a layer's are stored in its own precision. If anything fails, an
+    earlier model is left unchanged. Only if the process is killed between two renames does the earlier folder remain
+    under a temporary name, which the error raised by `load` gives.
+
+    Args:
+        model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
+        folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch.
+        card: Markdown for a folder's ``MODEL_CARD.md``.
+
+    Raises:
+        ArgumentError: something other than a model is already there, or a weight is too large for its precision.
+        ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
+        DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
+        FileWriteError: the folder or file can't be written.
+    """
+    if not isinstance(model, Tagger | LanguageModel | Layer):
+        raise ArgumentTypeError(
+            "save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
+            f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
+        )
+    is_file = model_file.is_model_file(folder)
+    if isinstance(model, Layer):
+        if not is_file:
+            raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
+        model_file.write_layer(model, folder)
+    elif is_file:
+        config, vocabulary = model.to_data()
+        weights = as_stored(float_weights(model), config["weights_dtype"])
+        model_file.write_model(model.kind, weights, config, vocabulary, folder)
+    else:
+        _save_folder(model, folder, card)
+
+
+def _save_folder(model: Model, folder: str | os.PathLike[str], card: str) -> None:
+    with writing(folder):
+        target = check_target(folder)
+    config, vocabulary = model.to_data()
+    head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
+    weights = written(float_weights(model), config["weights_dtype"])
+    with folder_beside(target) as partial:
+        partial.mkdir()
+        write_bytes(partial / CONFIG, _json(head, indent=2))
+        write_bytes(partial / VOCABULARY, _json(vocabulary))
+        write_bytes(partial / WEIGHTS, weights)
+        write_bytes(partial / CARD, (card or f"# A {model.kind} of hiddenstate\n").encode())
+        sync(partial)
+        put_folder(partial, target)
+        sync(target.parent)
+
+
+def float_weights(model: Model) -> dict[str, Tensor]:
+    """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
+    weights: dict[str, Tensor] = dict(model.state_dict())
+    check_memory_of(weights.items())
+    for name in [name for name, value in weights.items() if value.dtype is torch.int8]:
+        weights[name] = dequantise(weights[name], weights.pop(name + SCALE), name)
+    return weights
+
+
+def _earliest_version(config: Mapping[str, Any]) -> int:
+    """Return the earliest format version that can store the model, so that earlier releases can read it if possible."""
+    if "cell" in config:
+        return 5
+    if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
+        return 4
+    return 3 if config.get("weights_dtype") == "int8" else 2
+
+
+def check_target(folder: str | os.PathLike[str]) -> Path:
+    """Return the full path of a folder that `save` may write, which is absent, empty, or contains only a model."""
+    target = Path(folder).resolve()
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise ArgumentError(f"{folder} is a file; give a folder to write the model to")
+    others = sorted(path.name for path in target.iterdir() if path.name not in FILES)
+    if others:
+        raise ArgumentError(f"{folder} holds {others[0]!r}, which is not part of a model; choose another folder")
+    if any(target.iterdir()):
+        _head(target, str(folder))
+    return target
+
+
+def load_tagger(folder: str | os.PathLike[str]) -> Tagger:
+    """Read a tagger from its folder, or by the name of a shipped one, ready to use (dropout off, weights float32)."""
+    return load_as(Tagger, folder)
+
+
+def load_language_model(folder: str | os.PathLike[str]) -> LanguageModel:
+    """Read a language model in the same way."""
+    return load_as(LanguageModel, folder)
+
+
+def read_kind(folder: str | os.PathLike[str]) -> str:
+    """Return the kind of model that a folder declares, or "" if it cannot be read; a file must be a model file."""
+    if model_file.is_model_file(folder):
+        return model_file.read_head(folder).get("kind", "")
+    try:
+        return str(json.loads((find_folder(folder) / CONFIG).read_bytes())["kind"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def load_any(folder: str | os.PathLike[str]) -> Model:
+    """Read a tagger or a language model, ready to use."""
+    if read_kind(folder) == LanguageModel.kind:
+        return load_as(LanguageModel, folder)
+    return load_as(Tagger, folder)  # raises the right error, even for unknown kinds
+
+
+@overload
+def load(path: Literal["tagger-en"]) -> Tagger: ...
+@overload
+def load(path: Literal["shakespeare"]) -> LanguageModel: ...
+@overload
+def load(path: str | os.PathLike[str]) -> Model | Layer: ...
+def load(path: str | os.PathLike[str]) -> Model | Layer:
+    """Read a model that `save` wrote, ready to use (dropout off, a model's weights float32).
+
+    Args:
+        path: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
+            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
+            precedence.)
+
+    Raises:
+        FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
+
+    >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
+    ('NOUN', 'ADP', 'DET', 'NOUN')
+    """
+    is_layer = model_file.is_model_file(path) and read_kind(path) == model_file.LAYER
+    return model_file.read_layer(path) if is_layer else load_any(path)
+
+
+def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
+    """Read a model of this class from its folder or file."""
+    if not isinstance(folder, str | os.PathLike):
+        raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")
+    with reading(folder):
+        stored_kind, described, described_by, weights = _described(folder)
+        if stored_kind != kind.kind:
+            raise FileFormatError(f"{folder} is a model of kind {stored_kind!r}, expected {kind.kind!r}")
+        file = WeightsFile(weights)
+        # Each layer has weights, so a config with absurdly many layers is rejected before any layer is created.
+        if any(type(L) is int and len(file.shapes) < L for L in _values_named("num_layers", described)):
+            raise FileFormatError(f"{weights}: there are weights for fewer layers than num_layers in {described_by}")
+        # Created on the meta device first, so that absurd sizes, which do not match the weights, are rejected.
+        outline = make_meta_model(lambda: kind.from_data(*described)).state_dict()
+        tensors = file.read(outline, described_by)
+        with torch.random.fork_rng(devices=[]):  # replaced weights should not change the random state
+            model = kind.from_data(*described)
+        model.float()  # whatever torch's default type is
+        model.load_state_dict(tensors)
+        model.eval()
+        return model
+
+
+def _described(folder: str | os.PathLike[str]) -> tuple[Any, tuple[Any, Any], str, Path]:
+    """Return the kind, the config and vocabulary of a model, the name of what holds these, and the weights' file."""
+    if not model_file.is_model_file(folder):
+        path = find_complete_folder(folder)
+        head = _head(path, str(folder))
+        described = head.get("config"), _object(path / VOCABULARY)
+        return head.get("kind"), described, f"{CONFIG} and {VOCABULARY}", path / WEIGHTS
+    metadata = model_file.read_head(folder)
+    kind = metadata.get("kind", "")
+    if kind == model_file.LAYER:
+        raise FileFormatError(
+            f"{folder} is a layer, which reads numbers, not text: expected a tagger or a language model"
+        )
+    return kind, model_file.parse_description(metadata, folder), "its metadata", Path(folder)
+
+
+def _values_named(name: str, data: Any) -> Iterator[Any]:
+    """Yield the values with this name in JSON objects, nested ones included."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += value.values()
+            yield from [value[name]] if name in value else []
+        elif isinstance(value, tuple):
+            left += value
+
+
+def _head(path: Path, name: str) -> dict[str, Any]:
+    """Return the object in config.json, after checking its format and version."""
+    if not (path / CONFIG).is_file():
+        raise ArgumentError(f"{name} is not a model folder: {CONFIG} is missing; choose another folder")
+    head = _object(path / CONFIG)
+    if head.get("format") != FORMAT:
+        raise FileFormatError(f"{name} is not a model folder: {CONFIG} does not contain 'format': '{FORMAT}'")
+    version = head.get("version")
+    if type(version) is not int or version < 1:
+        raise FileFormatError(f"{path / CONFIG}: version must be a positive integer, got {version!r}")
+    if version > VERSION:
+        raise FileFormatError(
+            f"{name} has format version {version}, but this hiddenstate only reads up to {VERSION}; upgrade hiddenstate"
+        )
+    return head
+
+
+def _object(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is damaged: not JSON ({error}); get the model again") from error
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path} is damaged: expected an object, got {type(data).__name__}")
+    return data
+
+
+def _earlier(path: Path) -> str:
+    """Explain how to recover an earlier model that a killed `save` left next to its place."""
+    left = left_beside(path.resolve(), "previous")
+    return f", but {left[-1].name} next to it is the model from before a save was killed: rename it" if left else ""
+
+
+def _json(data: dict[str, Any], indent: int | None = None) -> bytes:
+    return (json.dumps(data, ensure_ascii=False, indent=indent) + "\n").encode()

@@ -1,0 +1,93 @@
+"""The checklists of ARCHITECTURE.md are true: their files exist, and have a part of every cell, tool and panel."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hiddenstate.cells.kinds import CELLS
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+CELL, TOOL, PANEL = "A kind of cell", "An explanation tool", "A panel"
+
+NAMES = sorted({kind.partition("_")[0].lower() for kind in CELLS})
+# By function, its folder, which may be named after the result.
+TOOLS = {
+    "attribute": "attribution",
+    "automaton": "automaton",
+    "compare": "comparison",
+    "dynamics": "dynamics",
+    "graph": "graph",
+    "ledger": "ledger",
+    "probe": "probe",
+    "sweep": "sweep",
+}
+PANELS = sorted(path.name for path in (ROOT / "web" / "panels").iterdir() if path.is_dir())
+# What is left out, and why.
+LEFT_OUT = {
+    ("automaton", "src/hiddenstate/cli/explain.py"): "asks a function for every word's label",
+    ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
+    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md",
+    ("probe", "docs/explanation.md"): "as above",
+}
+
+
+def places(heading: str) -> list[str]:
+    """The paths of a checklist."""
+    section = TEXT.split(f"\n### {heading}\n")[1].split("\n### ")[0]
+    lines = re.findall(r"^- \[ \] (.*)$", section, re.MULTILINE)
+    return [path for line in lines for path in re.findall(r"`([\w./-]+\.\w+)`", line)]
+
+
+def missing(heading: str, name: str, folder: str = "") -> Iterator[str]:
+    """The files of a checklist that are not there, or do not have this name in them."""
+    for place in places(heading):
+        path = place.replace("NAME", name).replace("FOLDER", folder or name)
+        if (name, path) in LEFT_OUT:
+            continue
+        file = existing(ROOT / path)
+        if file is None:
+            yield f"{path} is missing"
+        elif path == place and not re.search(name, file.read_text(encoding="utf-8"), re.IGNORECASE):
+            yield f"{path} does not name {name}"
+
+
+def existing(path: Path) -> Path | None:
+    """A file, whether or not it is a component."""
+    choices = [path, path.with_suffix(".ts"), path.with_suffix(".tsx")] if "web" in path.parts else [path]
+    return next(filter(Path.is_file, choices), None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kind_of_cell_has_its_places(name: str) -> None:
+    assert list(missing(CELL, name)) == []
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_every_tool_has_its_places(name: str) -> None:
+    assert list(missing(TOOL, name, TOOLS[name])) == []
+
+
+def test_no_tool_is_left_out() -> None:
+    folders = {path.parent.name for path in (ROOT / "src" / "hiddenstate" / "explain").glob("*/run.py")}
+    assert folders == set(TOOLS.values())
+    for name, path in LEFT_OUT:
+        assert name in TOOLS
+        assert not (ROOT / path).exists() or not re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_every_panel_has_its_places(name: str) -> None:
+    assert list(missing(PANEL, name)) == []
+
+
+def test_a_file_that_is_gone_is_told() -> None:
+    assert list(missing(CELL, "lstm")) == []
+    assert "src/hiddenstate/cells/quokka.py is missing" in list(missing(CELL, "quokka"))
+    assert "src/hiddenstate/cells/kinds.py does not name quokka" in list(missing(CELL, "quokka"))
+
+
+def test_the_lists_stay_short() -> None:
+    assert {heading: len(places(heading)) for heading in (CELL, TOOL, PANEL)} == {CELL: 25, TOOL: 7, PANEL: 3}

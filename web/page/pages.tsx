@@ -1,0 +1,88 @@
+// The pages and their panels, which are created when a page is first opened.
+
+import { useSignal } from "@preact/signals";
+import type { ComponentType } from "preact";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { AttributionPanel } from "studio/panels/attribution/index.js";
+import { ComparePanel } from "studio/panels/compare/index.js";
+import { EditsPanel } from "studio/panels/edits/index.js";
+import { ExplainPanel } from "studio/panels/explain/index.js";
+import { HeatmapPanel } from "studio/panels/heatmap/index.js";
+import { LedgerPanel } from "studio/panels/ledger/index.js";
+import { LinesPanel } from "studio/panels/lines/index.js";
+import { MicroscopePanel } from "studio/panels/microscope/index.js";
+import { SearchPanel } from "studio/panels/search/index.js";
+import { SentencePanel } from "studio/panels/sentence/index.js";
+import { StructurePanel } from "studio/panels/structure/index.js";
+import { SweepPanel } from "studio/panels/sweep/index.js";
+import { TablePanel } from "studio/panels/table/index.js";
+import { mountTour } from "studio/panels/tour/index.js";
+import { TransportPanel } from "studio/panels/transport/index.js";
+import { UnitsPanel } from "studio/panels/units/index.js";
+import type { App } from "studio/state/types.js";
+import type { View } from "studio/types.js";
+import { useApp } from "studio/ui/app.js";
+
+// Matches windows large enough to show the line charts without scrolling.
+const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
+
+const Tour = () => <Mounted mount={mountTour} />;
+
+const PANELS: Record<View["page"], ComponentType[]> = {
+  read: [Desk, EditsPanel, TablePanel],
+  compare: [ComparePanel],
+  explain: [ExplainPanel, LedgerPanel, AttributionPanel, SweepPanel],
+  units: [UnitsPanel],
+  search: [SearchPanel],
+  structure: [StructurePanel],
+};
+const NAMES = Object.keys(PANELS) as View["page"][];
+
+/** The pages, and the tour on top. */
+export function Pages() {
+  const { view } = useApp();
+  const opened = useRef(new Set<View["page"]>());
+  opened.current.add(view.page);
+  return (
+    <>
+      {NAMES.map((name) => (
+        <main class={`page page-${name}`} hidden={name !== view.page}>
+          {opened.current.has(name) && PANELS[name].map((Panel) => <Panel />)}
+        </main>
+      ))}
+      <Tour />
+    </>
+  );
+}
+
+/**
+ * The main panels, which fill the window if it is large enough. The line charts come after them or are part of them.
+ */
+function Desk() {
+  const isTall = useSignal(TALL.matches);
+  useEffect(() => {
+    const follow = () => (isTall.value = TALL.matches);
+    TALL.addEventListener("change", follow);
+    return () => TALL.removeEventListener("change", follow);
+  }, []);
+  return (
+    <>
+      <div class="desk">
+        <SentencePanel />
+        <TransportPanel />
+        <HeatmapPanel />
+        <MicroscopePanel />
+        {isTall.value && <LinesPanel />}
+      </div>
+      {!isTall.value && <LinesPanel />}
+    </>
+  );
+}
+
+/** A panel without components. */
+function Mounted({ mount }: { mount: (app: App) => Node }) {
+  const app = useApp();
+  const root = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => root.current?.append(mount(app)), []);
+  return <div ref={root} class="mounted" />;
+}

@@ -1,0 +1,140 @@
+// The controls of the comparison: its kind, texts, models and suggested pairs, and the track, quantity and alignment to
+// show.
+
+import { PAIRS } from "studio/panels/compare/presets.js";
+import { withoutFirstWord } from "studio/panels/compare/second.js";
+import { numberCount } from "studio/state/input.js";
+import { trackTitle } from "studio/state/units.js";
+import type { View } from "studio/types.js";
+import { useApp, useDraft } from "studio/ui/app.js";
+import { Choice, Select } from "studio/ui/form.js";
+
+const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
+const WAYS = { position: "position", words: "equal words" };
+
+export function WhatControls() {
+  const { host, session, view } = useApp();
+  const { models } = host.boot();
+  const readsText = session.model?.kind === "tagger" || session.model?.kind === "language-model";
+  return (
+    <div class="compare-what">
+      <div class="compare-row">
+        <div class="compare-kind">
+          <KindChoice several={models.length > 1} />
+        </div>
+        {view.comparison === "sentences" && readsText && <Pairs />}
+      </div>
+      <Side name="A" models={models} />
+      {view.comparison !== "edits" && <Side name="B" models={models} />}
+    </div>
+  );
+}
+
+function KindChoice({ several }: { several: boolean }) {
+  const { store, session, view } = useApp();
+  const { models, ...others } = KINDS;
+  const named = session.model?.kind === "layer" ? { sentences: "Two inputs" } : {};
+  const options = { ...(several ? KINDS : others), ...named } as Record<View["comparison"], string>;
+  const choose = (comparison: View["comparison"]) => {
+    const { otherText, otherModel } = store.get();
+    store.set({
+      comparison,
+      otherText: comparison === "sentences" ? otherText : "",
+      otherModel: comparison === "models" ? otherModel : "",
+    });
+  };
+  return <Choice {...{ label: "Compare", options, value: view.comparison, choose }} />;
+}
+
+/** The model, if the page has several, and the text of one side. */
+function Side({ name, models }: { name: "A" | "B"; models: { id: string; name: string }[] }) {
+  const { store, view } = useApp();
+  const key = name === "A" ? "model" : "otherModel";
+  return (
+    <div class="compare-side">
+      <span class={`side ${name.toLowerCase()}`}>{name}</span>
+      {models.length > 1 && view.comparison === "models" && (
+        <select
+          {...{ "aria-label": `Model ${name}`, value: view[key] || view.model }}
+          onChange={({ currentTarget }) => store.set({ [key]: currentTarget.value })}
+        >
+          {models.map(({ id, name: text }) => (
+            <option value={id}>{text}</option>
+          ))}
+        </select>
+      )}
+      {(name === "A" || view.comparison === "sentences") && <SideText name={name} />}
+    </div>
+  );
+}
+
+function SideText({ name }: { name: "A" | "B" }) {
+  const { store, session, view } = useApp();
+  const typing = useDraft(name === "A" ? view.text : view.otherText || view.text, (text) =>
+    store.set({ [name === "A" ? "text" : "otherText"]: text }),
+  );
+  const { model } = session;
+  const isNumbers = model?.kind === "layer";
+  const given = model?.given && name === "A" ? "As given. " : "";
+  const numbers = `${given}A signal, such as sine 24, or rows of ${numberCount(model?.tracks[0].inputSize ?? 0)}, one per line`;
+  // A textarea, because newlines matter to models of characters and of numbers.
+  return (
+    <textarea
+      {...{
+        rows: 1,
+        spellcheck: false,
+        autocomplete: "off",
+        "aria-label": `${isNumbers ? "Input" : "Sentence"} ${name}`,
+      }}
+      placeholder={isNumbers ? numbers : ""}
+      {...typing}
+    />
+  );
+}
+
+function Pairs() {
+  const { store, view } = useApp();
+  const current = PAIRS.findIndex(({ text, other }) => text === view.text && other === view.otherText);
+  const lacksFirst = view.otherText !== "" && view.otherText === withoutFirstWord(view.text);
+  const options = PAIRS.map(({ text, other }, k) => ({ value: String(k), text: `${text}  |  ${other}` }));
+  const choose = (value: string) => {
+    const pair = PAIRS[Number(value)];
+    if (value !== "") store.change({ text: pair.text, otherText: pair.other }, "compare a pair of sentences");
+  };
+  return (
+    <div class="compare-pairs">
+      <Select
+        {...{ label: "pairs", options: [{ value: "", text: "pairs to try" }, ...options], choose }}
+        value={current < 0 ? "" : String(current)}
+      />
+      <p class="compare-about">
+        {PAIRS[current]?.about ?? (lacksFirst ? "B is A without its first word. Edit either one." : "")}
+      </p>
+    </div>
+  );
+}
+
+export function HowControls() {
+  const { store, session, view } = useApp();
+  const { model } = session;
+  if (model === null) return <div class="compare-picks" />;
+  const twoWays = model.tracks.some(({ reverse }) => reverse);
+  const tracks = model.tracks.map((info) => ({ value: info.name, text: `${info.name}: ${trackTitle(info, twoWays)}` }));
+  const quantities = model.quantities.map((value) => ({ value, text: `${value}: ${model.meanings[value]}` }));
+  const aligns = view.comparison !== "edits" && model.kind !== "layer"; // otherwise steps are matched by number
+  return (
+    <div class="compare-picks">
+      <Select {...{ label: "layer", options: tracks, value: view.track }} choose={(track) => store.set({ track })} />
+      <Select
+        {...{ label: "values", options: quantities, value: view.quantity }}
+        choose={(quantity) => store.set({ quantity })}
+      />
+      {aligns && (
+        <Choice
+          {...{ label: "Aligned by", options: WAYS, value: view.align }}
+          choose={(align) => store.set({ align })}
+        />
+      )}
+    </div>
+  );
+}

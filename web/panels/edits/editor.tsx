@@ -1,0 +1,220 @@
+// The small editor that opens at a value. It shows the change, its extent, and an immediate preview of its effect.
+
+import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
+import { createPortal } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
+import { placeBeside } from "studio/panels/edits/place.js";
+import { editSentence, placeText } from "studio/panels/edits/words.js";
+import type { Difference } from "studio/state/difference.js";
+import { placeParts } from "studio/state/edits.js";
+import type { Session } from "studio/state/session.js";
+import { shownToken, stepName } from "studio/state/tokens.js";
+import type { Choice as Prediction, Edit } from "studio/types.js";
+import { useApp, useDraft } from "studio/ui/app.js";
+import { format } from "studio/ui/draw.js";
+import { Choice } from "studio/ui/form.js";
+
+/** The edit in progress: its index in the list (the list's length for a new one), and the original list. */
+export interface Work {
+  spot: Spot;
+  index: number;
+  base: readonly Edit[];
+  draft: Edit;
+  at: DOMRect; // beside which the editor is
+  opener: Element | null; // which gets the focus back
+}
+
+/** Opens, changes and closes the editor. */
+export function useEditor(work: Signal<Work | null>) {
+  const { store, session } = useApp();
+  const close = () => {
+    const opener = work.peek()?.opener;
+    work.value = null;
+    if (opener instanceof HTMLElement || opener instanceof SVGElement) opener.focus({ preventScroll: true });
+  };
+  const show = (next: Work) =>
+    batch(() => {
+      work.value = next;
+      store.set({ edits: editsWith(next) });
+    });
+  const open = (what: Pick<Work, "spot" | "draft" | "index">, at: DOMRect) => {
+    const before = work.peek();
+    if (!session.model || !session.run) return;
+    const inside = document.activeElement?.closest(".edit-box");
+    show({
+      ...what,
+      ...{ at, base: before?.base ?? store.get().edits },
+      opener: before && inside ? before.opener : document.activeElement,
+    });
+  };
+  return {
+    open,
+    close,
+    change: (index: number, at: DOMRect) => {
+      const draft = store.get().edits[index];
+      if (draft && session.plain) open({ spot: editSpot(draft, session.plain), draft, index }, at);
+    },
+    adjust: (patch: Partial<Edit>) => {
+      const now = work.peek();
+      if (now) show({ ...now, draft: Object.freeze({ ...now.draft, ...patch }) });
+    },
+    cancel: () => {
+      const now = work.peek();
+      if (now) store.set({ edits: now.base });
+      close();
+    },
+    apply: () => {
+      const [now, { model, run }] = [work.peek(), session];
+      if (!now || !model || !run) return;
+      store.set({ edits: now.base }); // the undo step starts when the editor opens
+      store.change({ edits: editsWith(now) }, editSentence(now.draft, model, run.tokens));
+      close();
+    },
+  };
+}
+
+export function Editor({
+  work,
+  editor,
+  difference,
+}: {
+  work: Signal<Work | null>;
+  editor: ReturnType<typeof useEditor>;
+  difference: ReadonlySignal<Difference | null>;
+}) {
+  const { view, session } = useApp();
+  const root = useRef<HTMLDivElement>(null);
+  const { value: now } = work;
+  useSignalEffect(() => {
+    const { value: current } = work;
+    if (current && (view.page === "structure" || !isSame(view.edits, editsWith(current)))) editor.close();
+  });
+  useLayoutEffect(() => {
+    if (!now || !root.current) return;
+    placeBeside(root.current, now.at);
+    root.current.querySelector("input")?.focus({ preventScroll: true });
+  }, [now?.spot, now?.at]);
+  const { model, run } = session;
+  if (!now || !model || !run) return null;
+  const { spot, draft } = now;
+  const { adjust } = editor;
+  const { low, high } = sliderRange(spot.place, draft.kind, spot.value);
+  const [units, steps] = [draft.unit ?? [spot.unit], draft.t ?? [spot.t]];
+  const several = {
+    unit: units.length > 1 ? "these units" : `unit ${units[0]}`,
+    t: steps.length > 1 ? "these steps" : `step ${steps[0]}`,
+  };
+  const box = (
+    <div
+      {...{ ref: root, class: "edit-box", role: "dialog", "aria-label": "Change a value", tabindex: -1 }}
+      onKeyDown={(event) => {
+        event.stopPropagation(); // here the arrow keys move the slider
+        if (event.key === "Escape") editor.cancel();
+        if (event.key === "Enter" && !(event.target instanceof HTMLButtonElement)) editor.apply();
+      }}
+    >
+      <header>
+        <h3>
+          <code>{spot.place}</code> {placeText(spot.place, model)}
+        </h3>
+        <p class="edit-where">{`unit ${spot.unit}, ${stepName(run, spot.t)}: now ${format(spot.value)}`}</p>
+        <button
+          {...{ type: "button", class: "edit-close", "aria-label": "Close without changing anything" }}
+          onClick={editor.cancel}
+        >
+          ×
+        </button>
+      </header>
+      <Choice
+        {...{ label: "Effect", options: { set: "set to", scale: "multiply by", add: "add" }, value: draft.kind }}
+        choose={(kind) => adjust({ kind, value: sliderRange(spot.place, kind, spot.value).begin })}
+      />
+      <Value {...{ low, high, value: draft.value }} key={draft.kind} change={(value) => adjust({ value })} />
+      <div class="edit-extent">
+        <Choice
+          {...{ label: "Units", options: { one: several.unit, all: "all units" }, value: draft.unit ? "one" : "all" }}
+          choose={(which) => adjust({ unit: which === "one" ? units : null })}
+        />
+        <Choice
+          {...{
+            label: "Steps",
+            options: { one: several.t, all: `all ${model.unit}s` },
+            value: draft.t ? "one" : "all",
+          }}
+          choose={(which) => adjust({ t: which === "one" ? steps : null })}
+        />
+        <Choice
+          {...{ label: "Scope", options: { write: "write", readout: "readout" }, value: draft.scope }}
+          choose={(scope) => adjust({ scope })}
+        />
+        <p class="edit-scope">{SCOPES[draft.scope]}</p>
+      </div>
+      <p class="edit-outcome" aria-live="polite">
+        {outcomeText(session, difference.value, now)}
+      </p>
+      <div class="edit-actions">
+        <button type="button" class="primary" onClick={editor.apply}>
+          Apply
+        </button>
+        <button type="button" onClick={editor.cancel}>
+          Cancel
+        </button>
+      </div>
+    </div>
+  );
+  return createPortal(box, document.body);
+}
+
+/** A number with a slider. Typed values may be outside the slider's range. */
+function Value({
+  low,
+  high,
+  value,
+  change,
+}: {
+  low: number;
+  high: number;
+  value: number;
+  change: (value: number) => void;
+}) {
+  const typing = useDraft(value, (text) => text !== "" && change(Number(text)));
+  return (
+    <div class="edit-value">
+      <input {...{ type: "number", step: "any", "aria-label": "value", ...typing }} />
+      <input
+        {...{ type: "range", min: low, max: high, step: 0.01, "aria-label": "value, slider", value }}
+        onInput={({ currentTarget }) => change(currentTarget.valueAsNumber)}
+      />
+    </div>
+  );
+}
+
+/** The list of edits with the draft in its place. */
+function editsWith({ base, draft, index }: Work): Edit[] {
+  return [...base.slice(0, index), draft, ...base.slice(index + 1)];
+}
+
+function isSame(a: readonly Edit[], b: readonly Edit[]) {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+/** Describes the effect of the edit in one line. */
+function outcomeText({ run, plain }: Session, difference: Difference | null, { spot, base, index }: Work): string {
+  if (!run || !plain || !difference || run.steps !== plain.steps) return "";
+  const { track, quantity } = placeParts(spot.place);
+  const value = valueInRun(run, track, quantity, spot.unit, spot.t);
+  const others = index < base.length ? base.length > 1 : base.length > 0;
+  const words = difference.words.filter((word) => word.changed);
+  const listed = words
+    .slice(0, 3)
+    .map(({ token, before, after }) => `“${shownToken(token)}” ${labelText(before)} → ${labelText(after)}`);
+  const rest = words.length > 3 ? ` and ${words.length - 3} more` : "";
+  const silent = plain.heads.length ? "no prediction changes" : "the output changes as shown in the Edits panel";
+  const effect = listed.length ? listed.join(", ") + rest : silent;
+  return `${quantity} is ${format(value)} here. ${others ? "With the other edits: " : ""}${effect}.`;
+}
+
+function labelText(prediction: Prediction | null) {
+  return shownToken(prediction?.label ?? "");
+}

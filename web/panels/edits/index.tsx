@@ -1,0 +1,134 @@
+// The Edits panel: the edits, their effect on the run, and things to try.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { type Spot, draftAt } from "studio/panels/edits/draft.js";
+import { type Work, Editor, useEditor } from "studio/panels/edits/editor.js";
+import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
+import { EditList, PythonLines } from "studio/panels/edits/list.js";
+import { DifferencePicture } from "studio/panels/edits/picture.js";
+import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
+import { type Difference, compareRuns } from "studio/state/difference.js";
+import { useApp } from "studio/ui/app.js";
+import { Panel } from "studio/ui/panel.js";
+
+const HELP =
+  "Change a value inside the run and see what happens. Choose a value in the heat map and press Enter, or click " +
+  "one in the cell, and an editor opens there. An edit does exactly what hs.set, hs.scale and hs.add do in " +
+  "Python: everything that follows in the " +
+  "equations is computed from the changed value, and the rest of the page shows the edited run.";
+
+const INVITATION =
+  "No edits yet. Choose a value in the heat map and press Edit there, click one in the cell, or try one of these.";
+const TRACE = "This is a recorded trace. It has no weights and can't be run again, so nothing in it can be changed.";
+
+export function EditsPanel() {
+  const { store, session, view } = useApp();
+  const work = useSignal<Work | null>(null);
+  const editor = useEditor(work);
+  useEffect(
+    () =>
+      listenForClicks((spot, at) => {
+        if (session.model?.hasWeights) editor.open({ spot, draft: draftAt(spot), index: store.get().edits.length }, at);
+      }),
+    [],
+  );
+  const { model, run } = session;
+  const { edits } = view;
+  const difference = useComputed(() => {
+    const { run: edited, plain } = session;
+    return plain && edited && compareRuns(plain, edited, view.head);
+  });
+  return (
+    <Panel
+      {...{ id: "edits", title: "Edits: what if?", help: HELP, body: "edits-body", tools: <History /> }}
+      picture={() => difference.value && <DifferencePicture difference={difference.value} />}
+      exports={{ csv: () => (difference.value ? differenceRows(difference.value) : []) }}
+    >
+      <div class="edits-side">
+        <div class="edits-list">
+          {model && run && (
+            <>
+              {edits.length === 0 && <p class="edits-none">{model.hasWeights ? INVITATION : TRACE}</p>}
+              {edits.length > 0 && <EditList {...{ edits, model, run }} change={editor.change} />}
+              {edits.length > 0 && <PythonLines {...{ edits, model, run }} />}
+            </>
+          )}
+        </div>
+        {model?.hasWeights && run && <Presets model={model} />}
+        <EditSearch />
+      </div>
+      {model && run && run.edits.length === 0 ? (
+        <div class="edits-result ideas">
+          <IdeaCards model={model} />
+        </div>
+      ) : (
+        <div class="edits-result">{difference.value && <Effect difference={difference.value} />}</div>
+      )}
+      <Editor {...{ work, editor, difference }} />
+    </Panel>
+  );
+}
+
+/** What the edits changed. */
+function Effect({ difference }: { difference: Difference }) {
+  return (
+    <>
+      <p class="verdict" aria-live="polite">
+        {differenceVerdict(difference)}
+      </p>
+      <div class="scroll" tabindex={0} role="group" aria-label="Before and after, step by step">
+        <DifferenceTable difference={difference} />
+      </div>
+    </>
+  );
+}
+
+function History() {
+  const { store, view } = useApp();
+  const { canUndo, canRedo, undoLabel } = store;
+  return (
+    <>
+      <button
+        {...{ type: "button", disabled: !canUndo, title: canUndo ? `Undo: ${undoLabel}` : "Nothing to undo" }}
+        onClick={() => store.undo()}
+      >
+        Undo
+      </button>
+      <button type="button" disabled={!canRedo} onClick={() => store.redo()}>
+        Redo
+      </button>
+      <button
+        {...{ type: "button", disabled: view.edits.length === 0 }}
+        onClick={() => store.change({ edits: [] }, "remove all edits")}
+      >
+        Remove all
+      </button>
+    </>
+  );
+}
+
+/** Opens the editor wherever a value is clicked, in any panel. */
+function listenForClicks(open: (spot: Spot, at: DOMRect) => void): () => void {
+  let pointer: PointerEvent | null = null;
+  const point = (event: PointerEvent) => void (pointer = event);
+  const edit = (event: Event) => {
+    if (event instanceof CustomEvent && event.target instanceof Element)
+      open(event.detail, clickedArea(event.target, pointer));
+  };
+  document.addEventListener("pointerup", point, true);
+  document.addEventListener("hs-edit", edit);
+  return () => {
+    document.removeEventListener("pointerup", point, true);
+    document.removeEventListener("hs-edit", edit);
+  };
+}
+
+/** The area that the editor must not cover: the clicked point, or the whole element for a key or button. */
+function clickedArea(target: Element, pointer: PointerEvent | null): DOMRect {
+  const box = target.getBoundingClientRect();
+  if (!pointer || performance.now() - pointer.timeStamp > 400) return box;
+  const { clientX: x, clientY: y } = pointer;
+  const inside = x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
+  return inside ? new DOMRect(x - 8, y - 8, 16, 16) : box;
+}

@@ -1,0 +1,123 @@
+// The edits in force, one per line, and the equivalent Python.
+
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
+import { inForce, restingReason } from "studio/state/edits.js";
+import type { Edit, Model, Run } from "studio/types.js";
+import { useApp } from "studio/ui/app.js";
+
+const MOST_LINES = 8; // at least this many edits of one place are grouped
+
+interface Edits {
+  edits: readonly Edit[];
+  model: Model;
+  run: Run;
+}
+
+export function EditList({ edits, model, run, change }: Edits & { change: (index: number, at: DOMRect) => void }) {
+  return (
+    <ol class="edit-list" aria-label="Edits in force">
+      {bundles(edits).map(({ from, count }) => {
+        const [edit, rests] = [edits[from], restingReason(edits[from], model, run.steps)];
+        if (count > 1) {
+          const where = extentText({ ...edit, unit: null }, run.tokens).replace(/^all units, /, "");
+          const action = `${count} units, each set to its own value`;
+          const name = `${count} units of ${edit.place}, each set to its own value (${where})`;
+          return <Line {...{ edits, from, count, action, where, rests, name }} />;
+        }
+        const name = editSentence(edit, model, run.tokens);
+        const where = `${extentText(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`;
+        return (
+          <Line {...{ edits, from, count, action: actionText(edit), where, rests, name }}>
+            <button
+              {...{ type: "button", "aria-label": `Change: ${name}`, disabled: rests !== "" }}
+              onClick={({ currentTarget }) =>
+                change(from, (currentTarget.closest("li") as HTMLElement).getBoundingClientRect())
+              }
+            >
+              Change
+            </button>
+          </Line>
+        );
+      })}
+    </ol>
+  );
+}
+
+/** @param props.rests why it is not in force; "" if it is */
+function Line(props: {
+  edits: readonly Edit[];
+  from: number;
+  count: number;
+  action: string;
+  where: string;
+  rests: string;
+  name: string;
+  children?: ComponentChildren;
+}) {
+  const { store } = useApp();
+  const { edits, from, count, rests, name } = props;
+  const remaining = edits.filter((_, k) => k < from || k >= from + count);
+  return (
+    <li class={rests ? "resting" : ""}>
+      <div class="edit-what">
+        <code>{edits[from].place}</code> {props.action}
+        <span class="edit-where">{props.where}</span>
+        {rests && <span class="edit-rests">{`Resting: ${rests}.`}</span>}
+      </div>
+      {props.children}
+      <button
+        {...{ type: "button", class: "edit-close", "aria-label": `Remove: ${name}` }}
+        onClick={() => store.change({ edits: remaining }, "remove an edit")}
+      >
+        ×
+      </button>
+    </li>
+  );
+}
+
+/**
+ * Groups edits that set the units of one place to different values, such as a patch, which has one edit for each unit.
+ *
+ * @returns a bundle of fewer than MOST_LINES is one edit
+ */
+export function bundles(edits: readonly Edit[]): { from: number; count: number }[] {
+  const all: { from: number; count: number }[] = [];
+  for (let from = 0; from < edits.length;) {
+    let count = 1;
+    while (from + count < edits.length && goTogether(edits[from], edits[from + count])) count += 1;
+    all.push({ from, count: count < MOST_LINES ? 1 : count });
+    from += count < MOST_LINES ? 1 : count;
+  }
+  return all;
+}
+
+function goTogether(a: Edit, b: Edit) {
+  const same = ({ place, kind, t, scope }: Edit) => JSON.stringify([place, kind, t, scope]);
+  return a.kind === "set" && a.unit?.length === 1 && b.unit?.length === 1 && same(a) === same(b);
+}
+
+export function PythonLines({ edits, model, run }: Edits) {
+  const text = pythonBlock(inForce(edits, model, run.steps), model, run.tokens);
+  const copied = useSignal({ text: "", outcome: "" });
+  const copy = () =>
+    navigator.clipboard.writeText(text).then(
+      () => (copied.value = { text, outcome: "Copied" }),
+      // Pages opened from files or in notebooks may have no access to the clipboard.
+      () => (copied.value = { text, outcome: "Select it and copy" }),
+    );
+  return (
+    <figure class="edit-python">
+      <figcaption>
+        The same in Python
+        <button type="button" onClick={() => void copy()}>
+          {copied.value.text === text ? copied.value.outcome : "Copy"}
+        </button>
+      </figcaption>
+      <pre tabindex={0}>
+        <code>{text}</code>
+      </pre>
+    </figure>
+  );
+}

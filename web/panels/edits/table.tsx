@@ -1,0 +1,155 @@
+// The run before and after the edits, one column per step: the prediction, how much it changed, and the change in each
+// track's h.
+
+import { useSignalEffect } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { type Difference, type Distance, firstDifferent } from "studio/state/difference.js";
+import { shownToken, stepName } from "studio/state/tokens.js";
+import type { Choice } from "studio/types.js";
+import { useApp } from "studio/ui/app.js";
+
+export function DifferenceTable({ difference }: { difference: Difference }) {
+  const { store, view } = useApp();
+  const { words, tracks } = difference;
+  const table = useRef<HTMLTableElement>(null);
+  /** Marks the column of the selected step. */
+  const mark = (step: number) => {
+    for (const cell of table.current?.querySelectorAll(".here") ?? []) cell.classList.remove("here");
+    for (const cell of table.current?.querySelectorAll(`tr > :nth-child(${step + 2})`) ?? [])
+      cell.classList.add("here");
+  };
+  useLayoutEffect(() => mark(store.get().step));
+  useSignalEffect(() => mark(view.step));
+  const scale = barBound(tracks);
+  const moved = words.map((word) => word.moved);
+  const first = firstDifferent(moved, false);
+  return (
+    <table ref={table} class="difference" style={{ "--columns": words.length }}>
+      <caption>Before and after the edits, step by step</caption>
+      <thead>
+        <tr>
+          <td />
+          {words.map(({ t, token, changed }) => (
+            <th scope="col" class={changed ? "changed" : ""}>
+              <button type="button" title={`step ${t}`} onClick={() => store.set({ step: t })}>
+                {shownToken(token)}
+              </button>
+            </th>
+          ))}
+        </tr>
+      </thead>
+      {words[0]?.before && (
+        <tbody>
+          <Row name="before" title="Prediction without the edits" kind="before">
+            {words.map(({ before }) => (
+              <Predicted choice={before} />
+            ))}
+          </Row>
+          <Row name="after" title="Prediction with the edits" kind="after">
+            {words.map(({ after, changed }) => (
+              <Predicted choice={after} kind={changed ? "changed" : ""} />
+            ))}
+          </Row>
+          <Row name="moved" title="Probability that moved to other labels">
+            {moved.map((size, t) => (
+              <Sized size={size} scale={1} mark={t === first ? "first" : ""} />
+            ))}
+          </Row>
+        </tbody>
+      )}
+      <tbody class="tracks">
+        <tr class="divide">
+          <th scope="rowgroup" colSpan={words.length + 1}>
+            {`max |Δh|, bars to ${scale}`}
+          </th>
+        </tr>
+        {tracks.map(({ info, size, first: at }) => (
+          <Row
+            name={info.name}
+            title={`Largest difference in h of any unit of ${info.name}, with and without the edits`}
+          >
+            {Array.from(size, (one, t) => (
+              <Sized size={one} scale={scale} mark={t !== at ? "" : info.reverse ? "◂ first" : "first ▸"} />
+            ))}
+          </Row>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Row(props: { name: string; title: string; kind?: string; children: ComponentChildren }) {
+  return (
+    <tr class={props.kind ?? ""}>
+      <th scope="row" title={props.title}>
+        {props.name}
+      </th>
+      {props.children}
+    </tr>
+  );
+}
+
+function Predicted({ choice, kind = "" }: { choice: Choice | null; kind?: string }) {
+  return (
+    <td class={kind}>
+      {choice && (
+        <>
+          <span class="label">{shownToken(choice.label)}</span>
+          <span class="share">{choice.probability.toFixed(2)}</span>
+        </>
+      )}
+    </td>
+  );
+}
+
+/**
+ * A number with a bar whose length is the number's share of the row's scale.
+ *
+ * @param props.mark "" or the label of a first step
+ */
+function Sized({ size, scale, mark }: { size: number; scale: number; mark: string }) {
+  return (
+    <td class={mark ? "size first" : "size"}>
+      <span class="bar" style={{ "--share": Math.min(1, size / scale) }} />
+      <span class="share">{size === 0 ? "0" : size < 0.01 ? "<.01" : size.toFixed(2)}</span>
+      {mark && <span class="mark">{mark}</span>}
+    </td>
+  );
+}
+
+/** The scale of the bars of h: values between -1 and 1 differ by at most 2. */
+export function barBound(tracks: Distance[]): number {
+  const most = Math.max(0, ...tracks.map(({ size }) => Math.max(0, ...size)));
+  return [0.1, 0.2, 0.5, 1].find((bound) => most <= bound) ?? 2;
+}
+
+/** Rows for a file. */
+export function differenceRows({ words, tracks }: Difference): string[][] {
+  const head = ["step", "token", "before", "probability before", "after", "probability after", "moved"];
+  const lines = words.map(({ t, token, before, after, moved }) => [
+    String(t),
+    token,
+    before?.label ?? "",
+    before ? String(before.probability) : "",
+    after?.label ?? "",
+    after ? String(after.probability) : "",
+    String(moved),
+    ...tracks.map(({ size }) => String(size[t])),
+  ]);
+  return [[...head, ...tracks.map(({ info }) => `max |Δh| ${info.name}`)], ...lines];
+}
+
+/** Describes the changes in a sentence or two. */
+export function differenceVerdict({ words, tracks, first, changed }: Difference): string {
+  const tokens = words.map(({ token }) => token);
+  const at = (t: number) => stepName({ tokens }, t);
+  const parted = tracks.filter((track) => track.first >= 0);
+  if (!parted.length) return "These edits change nothing here: every value stays the same.";
+  const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");
+  const count = `${changed} of ${words.length} predictions ${changed === 1 ? "changes" : "change"}`;
+  const outside = words[0].before
+    ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. `
+    : "";
+  return `${outside}First difference in each layer, in reading order: ${inside}.`;
+}

@@ -1,0 +1,156 @@
+// Units by steps, coloured by one gate or state: a layer's whole memory at a glance.
+
+import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
+import { Cursors, Readout } from "studio/panels/heatmap/cursors.js";
+import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
+import { ordered } from "studio/panels/heatmap/order.js";
+import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
+import { HeatTools } from "studio/panels/heatmap/tools.js";
+import { summary } from "studio/panels/heatmap/words.js";
+import { range } from "studio/state/ranges.js";
+import { togglePin, trackOf } from "studio/state/units.js";
+import { openEditor, useApp } from "studio/ui/app.js";
+import { Legend } from "studio/ui/legend.js";
+import { Panel, Unread } from "studio/ui/panel.js";
+import { Canvas, useBox } from "studio/ui/stage.js";
+
+const HELP =
+  "Each row is a hidden unit, each column a time step; the colour shows the value, on a scale that does not " +
+  "depend on the sentence (except that c's grows if necessary; if a projection takes h beyond ±1, it gets the " +
+  "colour at the end of the scale). Click a cell to see it in the microscope, " +
+  "double-click or press P to pin its unit, press Enter to edit it.";
+
+export function HeatmapPanel() {
+  const { store, session, view } = useApp();
+  const place = useRef<HTMLDivElement>(null);
+  const map = useRef<HTMLDivElement>(null);
+  const box = useBox(place);
+  const pointed = useSignal<Cell | null>(null);
+  const scene = useComputed((): Scene | null => {
+    const { run } = session;
+    if (run === null || box.value.width === 0) return null;
+    const track = trackOf(run, view.track);
+    const { order, about } = ordered(run, track, view.quantity, view.sort, view.head);
+    const { steps, tokens } = run;
+    const layout = heatLayout({ ...box.value, steps, pinned: view.pinned, order, longest: longestToken(tokens) });
+    return { run, track, quantity: view.quantity, layout, about };
+  });
+  const edit = () => {
+    const { run, model } = session;
+    const { step, unit, track, quantity } = store.get();
+    if (run && model?.hasWeights && map.current) openEditor(map.current, trackOf(run, track), quantity, unit, step);
+  };
+  return (
+    <Panel
+      {...{ id: "heatmap", title: "Heat map", help: HELP, body: "heat-body", tools: <HeatTools /> }}
+      picture={() => scene.value && session.model && <HeatPicture {...scene.value} model={session.model} />}
+      exports={{ csv: () => (session.run ? heatRows(session.run, store.get()) : []) }}
+    >
+      <Unread />
+      <div ref={place} class="heat-place">
+        <HeatMap {...{ place, map, scene, pointed, edit, box }} />
+      </div>
+      <p class="unseen" id="heatmap-words">
+        {session.run && summary(session.run, view.track, view.quantity)}
+      </p>
+      <div class="heat-foot">
+        <Readout {...{ map, scene, pointed, edit }} />
+        <div class="heat-legend">{scene.value && <Legend quantity={view.quantity} run={session.run} />}</div>
+      </div>
+    </Panel>
+  );
+}
+
+/** The map itself, on two canvases, and the markers over it. */
+function HeatMap({
+  place,
+  map,
+  scene,
+  pointed,
+  edit,
+  box,
+}: {
+  place: { current: HTMLDivElement | null };
+  map: { current: HTMLDivElement | null };
+  scene: { value: Scene | null };
+  pointed: Signal<Cell | null>;
+  edit: () => void;
+  box: { value: { width: number; height: number } };
+}) {
+  const { store, player } = useApp();
+  const shown = scene.value;
+  const layout = shown?.layout;
+  const under = (event: MouseEvent) => {
+    const corner = map.current?.getBoundingClientRect();
+    if (!layout || !corner || (event.target as Element).matches(".heat-head")) return null; // tokens may cover cells
+    return cellAt(layout, event.clientX - corner.left, event.clientY - corner.top);
+  };
+  const point = (cell: Cell | null) => {
+    const { step, unit } = pointed.peek() ?? {};
+    if (cell?.step !== step || cell?.unit !== unit) pointed.value = cell;
+  };
+  const row = (by: number) => {
+    const order = layout?.order ?? [];
+    const at = Math.max(0, order.indexOf(store.get().unit));
+    const unit = order[Math.min(Math.max(at + by, 0), order.length - 1)];
+    if (unit !== undefined) store.set({ unit });
+  };
+  const keys: Record<string, () => void> = {
+    ArrowUp: () => row(-1),
+    ArrowDown: () => row(1),
+    PageUp: () => row(-10),
+    PageDown: () => row(10),
+    ArrowLeft: () => player.move(-1),
+    ArrowRight: () => player.move(1),
+    p: () => togglePin(store, store.get().unit),
+    Enter: edit,
+  };
+  const ends = shown && range(shown.quantity);
+  return (
+    <div
+      ref={map}
+      {...{ class: "heat-map", tabindex: 0, role: "group", "aria-roledescription": "heat map", hidden: !shown }}
+      aria-label="Units by steps. Arrow keys move, P pins, Enter edits."
+      aria-describedby="heatmap-words"
+      style={layout && { width: `${layout.width}px`, height: `${layout.height}px` }}
+      onPointerMove={(event) => {
+        const cell = under(event);
+        point(cell);
+        if (cell && event.buttons === 1 && event.pointerType === "mouse") store.set(cell);
+      }}
+      onPointerLeave={() => point(null)}
+      onClick={(event) => {
+        const cell = under(event);
+        if (cell === null) return;
+        player.pause();
+        store.set(cell);
+      }}
+      onDblClick={(event) => {
+        const cell = under(event);
+        if (cell) togglePin(store, cell.unit);
+      }}
+      onKeyDown={(event) => {
+        if (event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
+        keys[event.key]();
+        event.preventDefault();
+      }}
+    >
+      {shown && layout && ends && (
+        <>
+          <Canvas
+            {...{ class: "heat-head", width: layout.width, height: headHeight(layout) }}
+            style={{ marginBottom: `-${headHeight(layout)}px` }}
+            draw={(context) => drawTokens(context, layout, shown.run.tokens)}
+          />
+          <Canvas
+            {...{ class: "heat-canvas", width: layout.width, height: layout.height }}
+            draw={(context) => drawHeat(context, shown, ends)}
+          />
+          <Cursors {...{ layout, pointed, place, box }} />
+        </>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,136 @@
+// One unit's chart: the gates above, the candidate and the states below, and the numbers at the cursor.
+
+import type { ReadonlySignal } from "@preact/signals";
+import {
+  type Band,
+  bands,
+  LEFT,
+  RIGHT,
+  stepX,
+  TOKENS_HEIGHT,
+  tokenTicks,
+  TOP,
+  valueY,
+} from "studio/panels/lines/layout.js";
+import { stepName } from "studio/state/tokens.js";
+import { valueAt, quantityWidth } from "studio/state/units.js";
+import type { Model, Run, Track } from "studio/types.js";
+import { useDerived } from "studio/ui/app.js";
+import { tick } from "studio/ui/draw.js";
+import { quantityColour } from "studio/ui/scales.js";
+
+export interface ChartProps {
+  model: Model;
+  run: Run;
+  track: Track;
+  unit: number;
+  width: number;
+  reach: number; // the largest memory on the scale
+  tokens: boolean; // whether to show them below
+  step: ReadonlySignal<number>;
+  y?: number;
+}
+
+const ROW = 17; // height of a line of the numbers on the right
+
+export function chartHeight(model: Model, tokens: boolean): number {
+  return bottom(bands(model, 1)) + (tokens ? TOKENS_HEIGHT : 10);
+}
+
+function bottom(all: Band[]) {
+  const { top, height } = all[all.length - 1];
+  return top + height;
+}
+
+export function UnitChart(props: ChartProps) {
+  const { model, run, track, unit, width, reach, tokens, step, y } = props;
+  const all = bands(model, reach);
+  const height = chartHeight(model, tokens);
+  const label = useDerived(() => spoken(model, run, track, unit, step.value), [model, run, track, unit]);
+  return (
+    <svg
+      class="lines-chart"
+      {...{ y, width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }}
+      aria-label={label}
+    >
+      <text x={0} y={TOP + 11} class="lines-unit">
+        unit {unit}
+      </text>
+      {all.map((band) => (
+        <>
+          {(band.low === 0 ? [0, 1] : [band.low, 0, band.high]).map((value) => (
+            <Level value={value} y={Math.round(valueY(value, band)) + 0.5} width={width} />
+          ))}
+          {band.names.map((name) => (
+            <polyline points={points(props, band, name)} class="lines-line" stroke={quantityColour(name)} />
+          ))}
+        </>
+      ))}
+      <AtCursor {...props} all={all} />
+      {tokens &&
+        tokenTicks(run, width).map(({ x, word, isSlanted }) => (
+          <text
+            {...{ x, y: bottom(all) + 14, class: "tick word-tick", "text-anchor": isSlanted ? "end" : "middle" }}
+            transform={isSlanted ? `rotate(-40 ${x} ${bottom(all) + 14})` : undefined}
+          >
+            {word}
+          </text>
+        ))}
+    </svg>
+  );
+}
+
+function Level({ value, y, width }: { value: number; y: number; width: number }) {
+  return (
+    <>
+      <line x1={LEFT} x2={width - RIGHT} y1={y} y2={y} class={value === 0 ? "axis" : "axis faint"} />
+      <text x={LEFT - 6} y={y + 3.5} class="tick" text-anchor="end">
+        {tick(value)}
+      </text>
+    </>
+  );
+}
+
+/** A vertical line, with the values there as dots and as numbers on the right. */
+function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Band[] }) {
+  const x = stepX(step.value, width, run.steps);
+  const values = all.flatMap((band) =>
+    band.names.map((name, k) => ({ name, k, band, value: valueAt(track, name, unit, step.value) })),
+  );
+  return (
+    <>
+      <line x1={x} x2={x} y1={TOP} y2={bottom(all)} class="cursor" />
+      {values.map(
+        ({ name, band, value }) =>
+          unit < quantityWidth(track.info, name) && (
+            <circle cx={x} cy={valueY(value, band)} r={3.2} class="lines-dot" fill={quantityColour(name)} />
+          ),
+      )}
+      {values.map(({ name, k, band: { top, height, names }, value }) => {
+        const y = top + height / 2 + (k - (names.length - 1) / 2) * ROW + 4;
+        return (
+          <>
+            <text x={width - RIGHT + 14} y={y} class="lines-letter" style={{ fill: quantityColour(name) }}>
+              {name}
+            </text>
+            <text x={width - 2} y={y} class="lines-number" text-anchor="end">
+              {Number.isFinite(value) ? value.toFixed(4) : "\u2013"}
+            </text>
+          </>
+        );
+      })}
+    </>
+  );
+}
+
+function points({ run, track, unit, width }: ChartProps, band: Band, name: string) {
+  if (unit >= quantityWidth(track.info, name)) return "";
+  return run.tokens
+    .map((_, t) => `${stepX(t, width, run.steps).toFixed(1)},${valueY(valueAt(track, name, unit, t), band).toFixed(1)}`)
+    .join(" ");
+}
+
+function spoken(model: Model, run: Run, track: Track, unit: number, step: number) {
+  const values = model.quantities.map((name) => `${name} ${valueAt(track, name, unit, step).toFixed(2)}`);
+  return `Unit ${unit} of ${track.info.name} at ${stepName(run, step)}: ${values.join(", ")}`;
+}

@@ -1,0 +1,118 @@
+// How a gate is computed: the sum of its products, the largest first, and the activation curve.
+
+import { useMemo } from "preact/hooks";
+import { Curve, squashLine } from "studio/panels/microscope/curve.js";
+import { runningSums, SumRows, sumHeight } from "studio/panels/microscope/sum.js";
+import { type Term, featureSource, gateTerms } from "studio/panels/microscope/terms.js";
+import { usePaced, useTween } from "studio/panels/microscope/tween.js";
+import type { Scene } from "studio/panels/microscope/types.js";
+import { activated } from "studio/runtime/kinds.js";
+import { neighbours, unsquash } from "studio/state/moment.js";
+import type { View } from "studio/types.js";
+import { useApp } from "studio/ui/app.js";
+import { format } from "studio/ui/draw.js";
+import { gateEffect } from "studio/ui/moment-words.js";
+import { Text, useFit } from "studio/ui/stage.js";
+
+const SHOWN = 5; // number of terms on each side
+const CURVE = { x: 26, height: 106 };
+const BESIDE = 280; // x of the text beside the curve
+
+const WHY =
+  "This is a recorded run: it has the value of each gate, but not the weights. So the sum behind a gate " +
+  "can't be broken down here. Open the model itself in the studio to see every product.";
+
+export function GateLevel({ scene }: { scene: Scene }) {
+  return scene.model.hasWeights ? <Summed scene={scene} /> : <Traced scene={scene} />;
+}
+
+function Summed({ scene }: { scene: Scene }) {
+  const { view } = useApp();
+  const { model, run, info, track, width, go } = scene;
+  const { gate, unit } = view;
+  const step = Math.min(view.step, run.steps - 1);
+  const root = useFit<SVGSVGElement>();
+  const { value: sums, pace } = usePaced(() => {
+    const dot = model.dotProduct(run, info.name, gate, unit, step);
+    return { sum: dot.sum, terms: gateTerms(model, info, unit, dot, SHOWN) };
+  }, [run, info, gate, unit]);
+  const { sum, terms } = sums;
+  const numbers = useTween(
+    useMemo(() => runningSums(terms), [terms]),
+    pace,
+  );
+  /** Goes to a term's source: the unit below at this step, or a unit of this layer at the previous step. */
+  const follow = ({ kind, index }: Term) => {
+    const below = kind === "input" ? featureSource(model.tracks, info, index) : null;
+    const inUnits = info.outputs === info.units;
+    if (below && inUnits) return go({ zoom: "unit", track: below.track, unit: below.unit });
+    const { before } = neighbours(track, step, run.steps);
+    if (kind === "hidden" && before !== null && inUnits) go({ zoom: "unit", unit: index, step: before });
+  };
+  const y = sumHeight(terms) + 10;
+  const isBeside = width >= BESIDE + 200;
+  const [x, top] = isBeside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
+  const gives = activated(model.cell, gate, sum);
+  const actual = gateValue(scene, gate, unit, step);
+  const squash = squashLine(model.cell, gate, sum);
+  const whole = `sum, before the ${model.cell.activations[gate]}`;
+  return (
+    <svg
+      {...{ ref: root, class: "hs-sum", width, height: isBeside ? y + CURVE.height : top + 48, role: "group" }}
+      aria-label={`How ${gate} of ${info.name}, unit ${unit}, is computed: ${squash}`}
+    >
+      <SumRows {...{ terms, sum, whole, width, numbers, follow }} />
+      <g transform={`translate(${CURVE.x} ${y})`}>
+        <Curve cell={model.cell} gate={gate} sum={sum} />
+      </g>
+      <Text x={x} y={top} kind="hs-equation" room={width - x}>
+        {squash}
+      </Text>
+      <Text x={x} y={top + 20} kind="hs-soft" room={width - x}>
+        {`${model.meanings[gate]}: ${gateEffect(gate, gives)}`}
+      </Text>
+      <Text x={x} y={top + 40} kind="hs-note" room={width - x}>
+        {Math.abs(actual - gives) > 5e-5 && `edited: the run has ${format(actual)}`}
+      </Text>
+    </svg>
+  );
+}
+
+function gateValue({ track, info }: Scene, gate: string, unit: number, step: number): number {
+  return track.values[gate][step * info.units + unit];
+}
+
+/** Shows only the curve with the gate's point, because a trace has no weights. */
+function Traced({ scene }: { scene: Scene }) {
+  const { gate, unit, step } = useApp().view;
+  const { width, model } = scene;
+  const root = useFit<SVGSVGElement>();
+  const value = gateValue(scene, gate, unit, step);
+  const sum = unsquash(model.cell, gate, value);
+  return (
+    <div>
+      <p class="hs-why">{WHY}</p>
+      <svg ref={root} class="hs-sum" width={width} height={CURVE.height + 36} role="group">
+        <g transform={`translate(${CURVE.x} 10)`}>
+          <Curve cell={model.cell} gate={gate} sum={sum} />
+        </g>
+        <Text x={CURVE.x} y={CURVE.height + 24} kind="hs-equation" room={width - CURVE.x}>
+          {`${gate} = ${format(value)}${Number.isFinite(sum) ? `, so the sum was ${format(sum)}` : ""}`}
+        </Text>
+      </svg>
+    </div>
+  );
+}
+
+export function gateRows(scene: Scene, { gate, unit, step }: View): string[][] {
+  const { model, run, info } = scene;
+  if (!model.hasWeights) {
+    return [
+      ["gate", "value"],
+      [gate, String(gateValue(scene, gate, unit, step))],
+    ];
+  }
+  const terms = gateTerms(model, info, unit, model.dotProduct(run, info.name, gate, unit, step));
+  const rows = terms.map(({ name, weight, factor, value }) => [name, weight ?? "", factor ?? "", value].map(String));
+  return [["term", "weight", "value", "adds"], ...rows];
+}

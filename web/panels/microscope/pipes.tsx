@@ -1,0 +1,133 @@
+// Draws wires as pipes: a pipe is as wide as the largest possible value, and the flow in it is as wide as the value.
+// The numbers of a step that the user watches travel along the wires as small labels.
+
+import { type ReadonlySignal, useSignal } from "@preact/signals";
+import { useLayoutEffect } from "preact/hooks";
+import { animate } from "studio/panels/microscope/tween.js";
+import type { Layout, Numbers, Point } from "studio/panels/microscope/types.js";
+import { useApp } from "studio/ui/app.js";
+import { isCalm } from "studio/ui/theme.js";
+
+export const PIPE = 14;
+const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
+const CORNER = 8;
+const LABEL = { width: 38, height: 17 };
+const JOURNEY = 800; // duration in milliseconds, if there is time
+/** The colours of values between 0 and 1, by gate; other values are coloured by sign. */
+const OPEN: Record<string, string> = { i: "i", f: "f", o: "o", r: "r", z: "z", write: "z" };
+
+export function Pipes({ layout, numbers }: { layout: Layout; numbers: ReadonlySignal<Numbers> }) {
+  const line = (points: Point[], kind: string, width: number) => (
+    <path d={pathThrough(points)} class={`hs-${kind}`} fill="none" stroke-width={width} />
+  );
+  return (
+    <>
+      {layout.buses.map((points) => line(points, "bus", 1.5))}
+      {layout.wires.map(({ points }) => line(points, "casing", PIPE + 2))}
+      {layout.wires.map(({ points }) => line(points, "inside", PIPE))}
+      <Flows layout={layout} numbers={numbers} />
+    </>
+  );
+}
+
+function Flows({ layout, numbers }: { layout: Layout; numbers: ReadonlySignal<Numbers> }) {
+  const { value: now } = numbers;
+  return (
+    <>
+      {layout.wires.map(({ name, points }) => {
+        const part = Math.min(1, Math.abs(now[name]) / (name in OPEN ? 1 : now.largest));
+        const width = part > 0 ? Math.max(THINNEST, PIPE * part) : 0;
+        return (
+          <path
+            {...{ d: pathThrough(points), class: "hs-flow", fill: "none", "stroke-width": width }}
+            stroke={flowColour(name, now[name])}
+          />
+        );
+      })}
+    </>
+  );
+}
+
+/** A gate's colour, or the sign's colour. */
+export function flowColour(name: string, value: number): string {
+  if (name in OPEN) return `var(--q-${OPEN[name]})`;
+  return value < 0 ? "var(--minus)" : "var(--plus)";
+}
+
+/** @param props.times when each number moves, as fractions of the whole time */
+export function Tokens({
+  layout,
+  times,
+  values,
+  isPlaying,
+}: {
+  layout: Layout;
+  times: Record<string, [number, number]>;
+  values: Numbers;
+  isPlaying: boolean;
+}) {
+  const { player } = useApp();
+  const part = useSignal(1); // of the journey
+  useLayoutEffect(() => {
+    part.value = 1;
+    if (!isPlaying || isCalm()) return undefined;
+    const time = player.playing ? player.pace : Infinity;
+    return animate(Math.min(JOURNEY, 0.9 * time), (now) => (part.value = now));
+  }, [values]);
+  return (
+    <g class="hs-tokens" aria-hidden="true">
+      {layout.wires.map(({ name, points }) => {
+        const [begin, end] = times[name];
+        const isAway = part.value === 1 || part.value < begin || part.value > end;
+        const { x, y } = along(points, isAway ? 0 : (part.value - begin) / (end - begin));
+        const value = values[name] ?? values.m;
+        return (
+          <g class="hs-token" display={isAway ? "none" : "inline"} transform={`translate(${x} ${y})`}>
+            <rect
+              {...{ x: -LABEL.width / 2, y: -LABEL.height / 2, rx: LABEL.height / 2, ...LABEL }}
+              stroke={flowColour(name, value)}
+            />
+            <text text-anchor="middle" y={4}>
+              {value.toFixed(2)}
+            </text>
+          </g>
+        );
+      })}
+    </g>
+  );
+}
+
+/** A line through points, its corners rounded. */
+function pathThrough(points: Point[]): string {
+  const [first, ...rest] = points;
+  const parts = rest.map((here, k) => {
+    const next = rest[k + 1];
+    if (!next) return `L${here.x} ${here.y}`;
+    const from = towards(here, k === 0 ? first : rest[k - 1], CORNER),
+      to = towards(here, next, CORNER);
+    return `L${from.x} ${from.y}Q${here.x} ${here.y} ${to.x} ${to.y}`;
+  });
+  return `M${first.x} ${first.y}${parts.join("")}`;
+}
+
+/** The point at a given distance from one point towards another. */
+function towards(from: Point, to: Point, distance: number): Point {
+  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
+  const part = Math.min(1, distance / length);
+  return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
+}
+
+/**
+ * The point at a given fraction of the way along a line.
+ *
+ * @param part 0..1
+ */
+function along(points: Point[], part: number): Point {
+  const lengths = points.slice(1).map((end, k) => Math.hypot(end.x - points[k].x, end.y - points[k].y));
+  let left = part * lengths.reduce((sum, length) => sum + length, 0);
+  for (let k = 0; k < lengths.length; k++) {
+    if (left <= lengths[k] || k === lengths.length - 1) return towards(points[k], points[k + 1], left);
+    left -= lengths[k];
+  }
+  return points[0];
+}

@@ -1,0 +1,152 @@
+// The search of an indexed corpus: a query, its matches and rates, and queries from the sentence.
+
+import { useSignal, useSignalEffect } from "@preact/signals";
+import { useMemo, useRef } from "preact/hooks";
+import { Brush } from "studio/panels/search/brush.js";
+import { Rates } from "studio/panels/search/rates.js";
+import { foundSentence, GRAMMAR, SEARCH_HELP } from "studio/panels/search/text.js";
+import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
+import { useApp } from "studio/ui/app.js";
+import { Panel } from "studio/ui/panel.js";
+import { PassageLine } from "studio/ui/passage.js";
+import { VirtualList } from "studio/ui/virtual-list.js";
+
+const ROW = 32;
+
+export function SearchPanel() {
+  const { corpus } = useApp();
+  if (corpus.reason === "") return <Search />;
+  return (
+    <Panel id="search" title="Search the corpus" help={SEARCH_HELP}>
+      <p class="soft" role="status">
+        {corpus.reason}
+      </p>
+    </Panel>
+  );
+}
+
+function Search() {
+  const { store, session, corpus, view } = useApp();
+  const text = useSignal(view.query);
+  const message = useSignal("");
+  const matches = useSignal<Found | null>(null);
+  const request = useSignal<AbortController | null>(null); // the search that is running
+  const last = useRef(""); // the query that was run last
+
+  const run = async (query: string) => {
+    const control = new AbortController();
+    const isCurrent = () => request.peek() === control;
+    request.peek()?.abort();
+    request.value = control;
+    message.value = "Searching\u2026";
+    const progress = (done: number, total: number) => {
+      if (!isCurrent()) return;
+      message.value = `Running the corpus again for a threshold that is not stored: ${done} of ${total} shards\u2026`;
+    };
+    try {
+      const answer = await corpus.search(query, progress, control.signal);
+      if (!isCurrent()) return;
+      matches.value = answer;
+      message.value = foundSentence(answer, session.model?.unit ?? "step");
+    } catch (error) {
+      if (!isCurrent()) return;
+      matches.value = null;
+      message.value = control.signal.aborted ? "Stopped." : error instanceof Error ? error.message : String(error);
+    }
+    request.value = null;
+  };
+  useSignalEffect(() => {
+    const { page, query } = view;
+    if (page !== "search" || query === last.current) return;
+    last.current = text.value = query;
+    if (query !== "") void run(query);
+  });
+  const search = (query: string) => {
+    last.current = text.value = query; // so that the effect, which runs later, leaves what is typed by then alone
+    store.set({ query });
+    void run(query);
+  };
+  return (
+    <>
+      <Panel id="search" title="Search the corpus" help={SEARCH_HELP}>
+        <form
+          class="search-form"
+          role="search"
+          onSubmit={(event) => {
+            event.preventDefault();
+            const query = text.value.trim();
+            if (query !== "") search(query);
+          }}
+        >
+          <input
+            {...{ type: "search", class: "search-box", spellcheck: false, autocomplete: "off", maxlength: 2000 }}
+            {...{ "aria-label": "Query", placeholder: GRAMMAR[1][0], value: text.value }}
+            onInput={({ currentTarget }) => (text.value = currentTarget.value)}
+          />
+          <button type="submit" class="primary">
+            Search
+          </button>
+          {request.value && (
+            <button type="button" onClick={() => request.value?.abort()}>
+              Stop
+            </button>
+          )}
+        </form>
+        <details class="search-grammar">
+          <summary>How to write a query</summary>
+          <table>
+            <tbody>
+              {GRAMMAR.map(([form, meaning]) => (
+                <tr>
+                  <td>
+                    <button type="button" class="quiet number" title="Search for it" onClick={() => search(form)}>
+                      {form}
+                    </button>
+                  </td>
+                  <td>{meaning}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </details>
+        <p class="search-says" role="status">
+          {message.value}
+        </p>
+        <div class="search-rates">{matches.value && <Rates of={matches.value} />}</div>
+        {matches.value && matches.value.spans.length > 0 && (
+          <Spans of={matches.value} fail={(problem) => (message.value = problem)} />
+        )}
+      </Panel>
+      <Brush search={search} />
+    </>
+  );
+}
+
+/** The spans that match, one line each, in the colours of a unit. Passages are fetched when they come into view. */
+function Spans({ of: matches, fail }: { of: Found; fail: (message: string) => void }) {
+  const { corpus, session, view } = useApp();
+  const current = useSignal(-1);
+  const unit = firstUnit(matches.query) || unitAddress(view);
+  const list = useMemo(() => ({}), [matches, unit]);
+  if (unit === "") return null;
+  const wide = (k: number) => widened(matches.spans[k], session.model?.unit);
+  return (
+    <VirtualList
+      {...{ id: "search-list", label: "Spans that match", of: list, count: matches.spans.length, height: ROW }}
+      {...{ kind: "search-row", current: current.value }}
+      choose={(k) => (current.value = k)}
+      rest={(rows) => corpus.fetchPassages(unit, rows.map(wide)).catch((error) => fail(error.message))}
+      row={(k) => {
+        const [, , start, stop] = matches.spans[k];
+        return (
+          <>
+            <span class="number soft" title={`${stop - start} steps`}>
+              {stop - start}
+            </span>
+            <PassageLine {...{ unit, span: wide(k), start, stop }} />
+          </>
+        );
+      }}
+    />
+  );
+}

@@ -1,0 +1,111 @@
+// The sandbox: the user changes the sizes of a layer, and all shapes follow.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import { SizeFields } from "studio/panels/structure/fields.js";
+import { UnrolledPicture } from "studio/panels/structure/picture.js";
+import { unroll } from "studio/panels/structure/plan.js";
+import { Claims, codeLines, parameterRows, Results, shapeRows } from "studio/panels/structure/results.js";
+import { type Setup, LESSON, readSetup, writeSetup } from "studio/panels/structure/setup.js";
+import { modelSizes, refusal } from "studio/panels/structure/sizes.js";
+import { type CellKind, KINDS } from "studio/runtime/kinds.js";
+import { useApp } from "studio/ui/app.js";
+import { Panel } from "studio/ui/panel.js";
+
+const HELP =
+  "A hypothetical layer with the cell of this model: choose its sizes, and see what goes in, what comes out, which parameters it " +
+  "has and what its equations multiply. The letters are used throughout the page: T time steps, N rows of " +
+  "the batch, C input features, H hidden units, P projected units, L layers, D directions.";
+/** the cell until a model is loaded */
+const NONE: CellKind = { ...KINDS.LSTM, gates: [], states: [] };
+const DRAWN_STEPS = 4;
+const DRAWN_LAYERS = 4;
+
+export function SandboxPanel() {
+  const { store, session, view } = useApp();
+  const setup = useComputed((): Setup => ({ ...readSetup(view.sandbox), cell: session.model?.cell ?? NONE })).value;
+  const change = (patch: Partial<Setup>) => store.set({ sandbox: writeSetup({ ...setup, ...patch }) });
+  const why = refusal(setup);
+  const last = useRef(setup); // the last possible layer, which is shown while the sizes are impossible
+  if (why === "") last.current = setup;
+  const { current: shown } = last;
+  return (
+    <Panel
+      {...{ id: "sandbox", title: "Sandbox: sizes and shapes", help: HELP, kind: why === "" ? "" : "is-refused" }}
+      picture={() => <UnrolledPicture plan={drawnPlan(shown)} />}
+      exports={{ csv: () => [...shapeRows(setup), [], ...parameterRows(setup)] }}
+    >
+      <div class="st-sandbox">
+        <div class="st-left">
+          <div class="st-presets">
+            <button type="button" onClick={() => change(LESSON)}>
+              the lesson's (4, 3)
+            </button>
+            <button type="button" onClick={() => session.model && change(modelSizes(session.model))}>
+              the sizes of this model
+            </button>
+          </div>
+          <SizeFields {...{ setup, change }} />
+          <p class="st-refused" role="alert">
+            {why}
+          </p>
+          <Code text={codeLines(shown)} />
+          <div class="st-claims">
+            <Claims setup={shown} />
+          </div>
+        </div>
+        <div class="st-results">
+          <Results setup={shown} gates={session.model?.gates ?? []} />
+        </div>
+      </div>
+      <div class="st-scroll st-drawing" tabindex={0} role="region" aria-label="The layer unrolled">
+        <UnrolledPicture plan={drawnPlan(shown)} />
+      </div>
+      <p class="soft st-notes">{drawnText(shown)}</p>
+    </Panel>
+  );
+}
+
+/** Lines of code with a copy button. */
+function Code({ text }: { text: string }) {
+  const code = useRef<HTMLPreElement>(null);
+  const outcome = useSignal("");
+  const copy = () =>
+    navigator.clipboard.writeText(text).then(
+      () => (outcome.value = "copied"),
+      () => {
+        if (code.current) getSelection()?.selectAllChildren(code.current);
+        outcome.value = "selected: copy it with Ctrl+C";
+      },
+    );
+  return (
+    <div class="st-copied">
+      <pre ref={code} class="st-code number">
+        {text}
+      </pre>
+      <div>
+        <button type="button" onClick={() => void copy()}>
+          Copy
+        </button>
+        <span class="soft" role="status">
+          {outcome}
+        </span>
+      </div>
+    </div>
+  );
+}
+
+/** A few steps and layers. */
+function drawnPlan(setup: Setup) {
+  const words = Array.from({ length: Math.min(setup.T, DRAWN_STEPS) }, (_, t) => `step ${t}`);
+  const sizes = { ...setup, numLayers: Math.min(setup.numLayers, DRAWN_LAYERS) };
+  return unroll(sizes, words, { rows: setup.N, steps: setup.T, layers: setup.numLayers });
+}
+
+function drawnText({ T, numLayers }: Setup): string {
+  const parts = [
+    T > DRAWN_STEPS && `${DRAWN_STEPS} of ${T} steps`,
+    numLayers > DRAWN_LAYERS && `${DRAWN_LAYERS} of ${numLayers} layers`,
+  ].filter(Boolean);
+  return parts.length > 0 ? `${parts.join(" and ")} are drawn.` : "";
+}

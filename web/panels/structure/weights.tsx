@@ -1,0 +1,101 @@
+// The panel of weights: torch's stacked matrices of one layer and direction, and a table of all weights by name.
+
+import { useComputed } from "@preact/signals";
+import { WeightsFigure } from "studio/panels/structure/figure.js";
+import { type Figure, type Weights, placeMatrices, stackedMatrices } from "studio/panels/structure/layout.js";
+import { type Scale, weightScale } from "studio/panels/structure/scale.js";
+import { RowTable, weightRows } from "studio/panels/structure/table.js";
+import { ColourBar, WeightsPicture } from "studio/panels/structure/weights-picture.js";
+import { useApp } from "studio/ui/app.js";
+import { TrackChoice } from "studio/ui/form.js";
+import { Panel } from "studio/ui/panel.js";
+import { Stage } from "studio/ui/stage.js";
+
+const HELP =
+  "Every weight of one layer and direction, stacked as in torch: the gates on top of one another, a row " +
+  "for each unit. W_i weighs the layer's input x, W_h the previous hidden state; W_hr, if there " +
+  "is a projection, has a row for each element of h. Point at a " +
+  "weight to read it by name; click to see what it adds at the current step.";
+const ROOM = 600; // minimum width of the matrices in pixels, even if they must scroll
+
+export function WeightsPanel() {
+  const { store, session, view } = useApp();
+  const chosen = useComputed(() => {
+    const { model } = session;
+    return model?.tracks.find(({ name }) => name === view.track) ?? model?.tracks[0];
+  });
+  const matrices = useComputed(() => {
+    const { model } = session;
+    return model?.hasWeights && chosen.value ? stackedMatrices(chosen.value, model.weights(chosen.value.name)) : null;
+  });
+  const scale = useComputed(() => matrices.value && weightScale(matrices.value.map(({ values }) => values))).value;
+  const { model } = session;
+  const { value: track } = chosen;
+  const shown = (width: number): Weights | null => {
+    if (!model || !track || !matrices.value || !scale) return null;
+    const figure = placeMatrices(matrices.value, Math.max(ROOM, width));
+    return { model, track, matrices: matrices.value, scale, figure };
+  };
+  return (
+    <Panel
+      {...{ id: "weights", title: "Weights by gate", help: HELP }}
+      picture={(width) => {
+        const weights = shown(width);
+        return weights && <WeightsPicture {...weights} />;
+      }}
+      exports={{ csv: () => (model && track ? weightRows(model, track) : []) }}
+      tools={
+        model &&
+        track && (
+          <>
+            <span class="st-picker">
+              <TrackChoice
+                options={model.tracks.map(({ name }) => ({ value: name, text: name }))}
+                value={track.name}
+                choose={(name) => store.set({ track: name })}
+              />
+            </span>
+            {scale && (
+              <span class="st-bar">
+                <ColourBar limit={scale.limit} />
+              </span>
+            )}
+          </>
+        )
+      }
+    >
+      {model && !model.hasWeights && (
+        <p class="hs-why">A recorded run has no weights. Open the model itself to see them.</p>
+      )}
+      <Stage>
+        {(width) => {
+          const weights = shown(width);
+          return (
+            weights && (
+              <>
+                <WeightsFigure {...{ weights, width }} key={weights.track.name} />
+                <p class="soft st-notes">{captionText(weights.figure, weights.scale)}</p>
+              </>
+            )
+          );
+        }}
+      </Stage>
+      {model?.hasWeights && track && (
+        <details class="st-table">
+          <summary>All weights of {track.name} by name</summary>
+          <RowTable rows={weightRows(model, track)} />
+        </details>
+      )}
+    </Panel>
+  );
+}
+
+/** Explains what a point of the picture stands for, and how many weights are outside the colour scale. */
+function captionText({ pixel, block }: Figure, { limit, beyond, count }: Scale): string {
+  const size = pixel > 1 ? `A weight is ${pixel} × ${pixel} pixels.` : "A weight is one pixel.";
+  const point = block > 1 ? `Each pixel covers ${block} × ${block} weights and shows the one farthest from 0.` : size;
+  const left = beyond
+    ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights are outside that range.`
+    : "";
+  return point + left;
+}

@@ -1,0 +1,114 @@
+// Sweep: shows how the target changes if one state comes from another text.
+
+import { useComputed, useSignal } from "@preact/signals";
+import { PatchMap, strongest } from "studio/panels/sweep/map.js";
+import { type Pair, type Sweep, differing, pairWith, sweepWork } from "studio/panels/sweep/sweep.js";
+import { cellSentence, MEANING, pairSentence, patchEdits, sweepRows } from "studio/panels/sweep/words.js";
+import { shortToken } from "studio/state/tokens.js";
+import type { Subject } from "studio/types.js";
+import { useApp, useJob, useTyping } from "studio/ui/app.js";
+import { Progress } from "studio/ui/form.js";
+import { Panel } from "studio/ui/panel.js";
+import { Stage } from "studio/ui/stage.js";
+
+const HELP =
+  "Give a second text with the same number of words, such as this one with one word swapped. Each state of the second text is then patched " +
+  "into the run of the first, one at a time, to see which one carries the difference to the target. Arrow keys move from " +
+  "cell to cell; Enter opens the Read page with the patch as edits, and undo takes you back.";
+const REST = 250; // milliseconds
+
+export function SweepPanel() {
+  const { store, session, view, question } = useApp();
+  const pairing = useComputed(() => {
+    const { explained } = question.value;
+    return explained ? pairWith(explained, view.otherText || view.text) : { pair: null, reason: "" };
+  });
+  const job = useJob("explain", () => pairing.value.pair, sweepWork);
+  const pointed = useSignal<{ sweep: Sweep; n: number } | null>(null);
+  const readout = useComputed(() => {
+    const sweep = job.result?.value;
+    return sweep && cellSentence(sweep, pointed.value?.sweep === sweep ? pointed.value.n : strongest(sweep.effects));
+  });
+  const other = useTyping(
+    view.otherText || view.text,
+    (otherText) => store.set({ otherText }),
+    () => Math.max(REST, 1.5 * session.took),
+  );
+  const { explained } = question.value;
+  const { pair, reason } = pairing.value;
+  const sweep = job.result?.value ?? null;
+
+  const point = (n: number | null) => {
+    if (sweep && n !== null) pointed.value = { sweep, n };
+  };
+  /** Opens the Read page with a patch in force. */
+  const open = (n: number) => {
+    const edits = sweep === null ? [] : patchEdits(sweep, n);
+    if (sweep === null || edits.length === 0) return;
+    const { track, quantity, t } = sweep.places[n];
+    const { tracks, lead } = sweep.pair.explained.subject;
+    const { name } = tracks[track].info;
+    store.change({ page: "read", edits, track: name, quantity, step: t - lead }, `patch ${quantity} of ${name}`);
+  };
+
+  return (
+    <Panel
+      {...{ id: "sweep", title: "Sweep: what if?", help: HELP, hidden: explained === null }}
+      picture={() => sweep && <PatchMap sweep={sweep} width={1000} />}
+      exports={{ csv: () => sweepRows(sweep) }}
+      tools={
+        <div class="sweep-work">
+          <Progress of={job} label="Progress of the sweep" />
+          {job.stopped && (
+            <button type="button" onClick={() => job.begin(pair)}>
+              Continue
+            </button>
+          )}
+        </div>
+      }
+    >
+      <div class="sweep-texts">
+        <span>this text</span>
+        <p>{explained && <Words subject={explained.subject} pair={pair} />}</p>
+        <span>the other</span>
+        <textarea
+          {...{ class: "sweep-other", rows: 1, spellcheck: false, autocomplete: "off", "aria-label": "The other text" }}
+          hidden={explained?.subject.cells.length === 0}
+          {...other}
+        />
+      </div>
+      <p class="sweep-says" role="status">
+        {pair ? pairSentence(pair) : reason}
+      </p>
+      <Stage class="scroll sweep-stage" reveal=".cell[tabindex='0']" when={sweep}>
+        {(width) => sweep && <PatchMap {...{ sweep, width, point }} press={open} />}
+      </Stage>
+      <p class="sweep-readout" aria-live="polite">
+        {readout}
+      </p>
+      <p class="sweep-means" hidden={pair === null}>
+        {MEANING}
+      </p>
+    </Panel>
+  );
+}
+
+/** The words of this text, with those that differ in the other text marked. */
+function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
+  const changed = new Set(pair ? differing(subject, pair.other) : []);
+  const tokens = subject.tokens.slice(subject.lead);
+  const isDense = tokens.every((token) => [...token].length === 1);
+  return (
+    <>
+      {tokens.map((token, t) => {
+        const word = isDense ? token : shortToken(token, 24);
+        return (
+          <>
+            {changed.has(t + subject.lead) ? <mark>{word}</mark> : word}
+            {isDense ? "" : " "}
+          </>
+        );
+      })}
+    </>
+  );
+}

@@ -1,0 +1,101 @@
+// The controls for moving through the sentence (play, step, scrub), and for choosing the layer and direction of all
+// panels.
+
+import { useSignal } from "@preact/signals";
+import { nothingToPlay, tellStep } from "studio/panels/transport/words.js";
+import { PACES } from "studio/state/player.js";
+import { wordAt } from "studio/state/tokens.js";
+import { trackTitle } from "studio/state/units.js";
+import { useApp } from "studio/ui/app.js";
+import { IconButton, Select, TrackChoice } from "studio/ui/form.js";
+
+export function TransportPanel() {
+  const { player } = useApp();
+  const pace = useSignal<keyof typeof PACES>("steady");
+  return (
+    <section id="transport" class="transport" aria-label="Step through the run">
+      <Buttons />
+      <Scrubber />
+      <Select
+        {...{ label: "Pace", kind: "nameless", value: pace.value }}
+        options={Object.keys(PACES).map((name) => ({ value: name, text: name }))}
+        choose={(name) => {
+          pace.value = name as keyof typeof PACES;
+          player.pace = PACES[pace.value];
+        }}
+      />
+      <Tracks />
+      <Telling />
+    </section>
+  );
+}
+
+function Buttons() {
+  const { player, session } = useApp();
+  const name = player.playing ? "Pause" : "Play";
+  const why = nothingToPlay(session); // "" if playing is possible
+  const about = (label: string, title: string) => ({ label, title: why || title, disabled: why !== "" });
+  return (
+    <div class="transport-buttons">
+      <IconButton
+        {...{ icon: "previous", ...about("One step back", "One step back (\u2190)") }}
+        onClick={() => player.move(-1)}
+      />
+      <IconButton
+        {...{ icon: player.playing ? "pause" : "play", kind: "play", ...about(name, `${name} (space)`) }}
+        onClick={() => player.toggle()}
+      />
+      <IconButton
+        {...{ icon: "next", ...about("One step forward", "One step forward (\u2192)") }}
+        onClick={() => player.move(1)}
+      />
+    </div>
+  );
+}
+
+function Scrubber() {
+  const { store, session, player, view } = useApp();
+  const { run } = session;
+  const { step } = view;
+  const spoken = run && [`Step ${step} of ${run.steps - 1}`, wordAt(run, step, 14)].filter(Boolean).join(": ");
+  return (
+    <div class="transport-scrub">
+      <input
+        {...{ type: "range", id: "scrub", min: 0, max: Math.max(0, player.last), step: 1, value: step }}
+        {...{ disabled: player.last < 1, "aria-label": "Step", "aria-valuetext": spoken ?? "nothing is read yet" }}
+        onInput={({ currentTarget }) => {
+          player.pause();
+          store.set({ step: Number(currentTarget.value) });
+        }}
+      />
+      <output class="transport-says number" for="scrub" aria-live="off">
+        {run && `${step} / ${run.steps - 1}`}
+      </output>
+    </div>
+  );
+}
+
+function Tracks() {
+  const { store, session, view } = useApp();
+  const { model } = session;
+  if (model === null || model.tracks.length < 2) return null;
+  const twoWays = model.tracks.some(({ reverse }) => reverse);
+  const options = model.tracks.map((info) => ({
+    value: info.name,
+    text: `l${info.layer}${twoWays ? (info.reverse ? " \u2190" : " \u2192") : ""}`,
+    title: `${trackTitle(info, twoWays)} (${info.name}), ${info.units} units`,
+  }));
+  return (
+    <div class="transport-tracks">
+      <TrackChoice options={options} value={view.track} choose={(track) => store.set({ track })} />
+    </div>
+  );
+}
+
+/** The description of the step at the cursor. */
+function Telling() {
+  const { session, player, view } = useApp();
+  const isNew = view.step === 0 && !player.playing && !session.live;
+  const first = nothingToPlay(session) || (isNew ? "Press Play to watch the model continue reading." : "");
+  return <p class="transport-tells">{[session.run && tellStep(session.run, view), first].filter(Boolean).join(" ")}</p>;
+}

@@ -1,0 +1,142 @@
+// The units of an indexed corpus: a gallery of all units, and the card of the selected one.
+
+import { useComputed } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { Card } from "studio/panels/units/card.js";
+import { arranged, UNIT_COLUMNS } from "studio/panels/units/columns.js";
+import { parseAddress, type UnitTable, unitAddress } from "studio/state/corpus.js";
+import { useApp } from "studio/ui/app.js";
+import { Panel } from "studio/ui/panel.js";
+import { quantityColour } from "studio/ui/scales.js";
+import { VirtualList } from "studio/ui/virtual-list.js";
+
+const GALLERY_HELP =
+  "Every unit of the index. Its label is the one with the largest correlation on one half of the sequences; r is the " +
+  "correlation on the other half. A correlation is not an effect: the card shows what zeroing the unit does. Click a " +
+  "heading to sort; move through the units with the arrow keys.";
+const CARD_HELP =
+  "Contexts where the unit is highest and lowest, and random ones, each word in the colour of the unit's value there. p " +
+  "is the fraction of shifted labels that correlate at least as strongly. A unit is used for its label if zeroing it costs " +
+  "most there, more than zeroing any unit of about the same size. A confirmed label does not mean that the unit has only " +
+  "one job.";
+const ROW = 30;
+const SHAPE = { width: 80, height: 20 };
+
+export function UnitsPanel() {
+  const { store, corpus, view } = useApp();
+  useEffect(() => corpus.readUnits(), []);
+  const { table } = corpus;
+  const order = useComputed(() =>
+    corpus.table === null ? [] : arranged(corpus.table.columns, view.unitRows, view.unitFilter),
+  );
+  const csv = () => {
+    if (table === null) return [];
+    const keys = UNIT_COLUMNS.map(({ key }) => key).filter((key) => key !== "shape");
+    return [keys, ...order.value.map((k) => keys.map((key) => String(table.columns[key][k] ?? "")))];
+  };
+  const remembers = table?.columns.time_constant.some((value, k) => value !== null || table.columns.never_forgets[k]);
+  return (
+    <>
+      <Panel
+        {...{ id: "units", title: "Units", help: GALLERY_HELP, kind: remembers ? "with-memory" : "" }}
+        exports={corpus.reason === "" ? { csv } : {}}
+        tools={
+          corpus.reason === "" && (
+            <>
+              <input
+                {...{
+                  type: "search",
+                  class: "filter units-filter",
+                  placeholder: "Filter: l1.h NOUN",
+                  value: view.unitFilter,
+                }}
+                aria-label="Filter units"
+                onInput={({ currentTarget }) => store.set({ unitFilter: currentTarget.value })}
+              />
+              <span class="soft" role="status">
+                {table && countText(order.value.length, table.columns.unit.length)}
+              </span>
+            </>
+          )
+        }
+      >
+        {table ? (
+          <Gallery table={table} order={order.value} />
+        ) : (
+          <p class="soft" role="status">
+            {corpus.reason || corpus.problem || "Reading the index\u2026"}
+          </p>
+        )}
+      </Panel>
+      <Panel id="unit-card" title="One unit" help={CARD_HELP} hidden={table === null}>
+        {table && <Card table={table} />}
+      </Panel>
+    </>
+  );
+}
+
+function countText(shown: number, all: number) {
+  const [some, total] = [shown, all].map((count) => count.toLocaleString("en"));
+  return shown === all ? `${total} units` : `${some} of ${total} units`;
+}
+
+/** A row for each unit. */
+function Gallery({ table: { columns }, order }: { table: UnitTable; order: number[] }) {
+  const { store, view } = useApp();
+  const address = unitAddress(view);
+  return (
+    <div class="units-gallery">
+      <div class="unit-row units-head" role="group" aria-label="Sort units by">
+        {UNIT_COLUMNS.map(({ key, title, about }) => {
+          const way = view.unitRows === key ? "ascending" : view.unitRows === `-${key}` ? "descending" : undefined;
+          return (
+            <button
+              {...{ type: "button", title: `${title}: ${about}. Sort by it.`, "data-key": key, "data-way": way }}
+              aria-pressed={way !== undefined}
+              onClick={() => store.set({ unitRows: way === "descending" ? key : `-${key}` })}
+            >
+              {title}
+            </button>
+          );
+        })}
+      </div>
+      <VirtualList
+        {...{ id: "units-list", label: "Units", of: order, count: order.length, height: ROW, kind: "unit-row" }}
+        current={order.findIndex((k) => columns.unit[k] === address)}
+        choose={(k) => store.set(parseAddress(columns.unit[order[k]]))}
+        row={(k) => <Cells columns={columns} k={order[k]} />}
+      />
+    </div>
+  );
+}
+
+function Cells({ columns, k }: { columns: UnitTable["columns"]; k: number }) {
+  const { quantity } = parseAddress(columns.unit[k]);
+  return (
+    <>
+      {UNIT_COLUMNS.map(({ key, write }) => (
+        <span class={`unit-${key}`}>
+          {key === "shape" ? (
+            <Shape digits={columns.shape[k]} quantity={quantity} />
+          ) : (
+            write(columns[key][k], columns.never_forgets[k])
+          )}
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** A small histogram: each digit is the height of a bar. */
+function Shape({ digits, quantity }: { digits: string; quantity: string }) {
+  const { width, height } = SHAPE;
+  const step = width / digits.length;
+  const bars = [...digits].map(
+    (digit, k) => `M${k * step} ${height}v${(-Number(digit) * height) / 9}h${step}V${height}z`,
+  );
+  return (
+    <svg {...SHAPE} viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
+      <path d={bars.join("")} fill={quantityColour(quantity)} />
+    </svg>
+  );
+}
