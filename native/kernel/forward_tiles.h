@@ -44,9 +44,14 @@ struct InputTile {
     real* to;  // [rows, kTile]
 
     void run(Height tall, std::int64_t first) const {
-        multiply_rows(tall, kColumns, {{x + first, C, w}}, {bias, 0}, [&](int r, const Sums& z) {
-            for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
-        });
+        const Factors factors[] = {{x + first, C, w}};
+        if (tall.in_matrices()) {
+            multiply_rows(tall, kColumns, factors, {bias, 0}, [&](int r, const Sums& z) {
+                for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
+            });
+        } else {
+            multiply(tall, kColumns, factors, {bias, 0}, reinterpret_cast<Sums*>(to + first * kTile));
+        }
     }
 };
 

@@ -162,11 +162,11 @@ inline Start from_sums(const Sums* sums) { return {reinterpret_cast<const real*>
 constexpr std::int64_t kFetched = 16;  // with 96 columns or more, the tiles of a step prefetch all of the memory
 
 #ifndef HIDDENSTATE_INT8
-// acc[r] = start of row r + sum_k a[r][k] w[k] of each product, for R rows and the first V vectors of a block. Each row is summed in the
-// order of k, whatever the number of rows in the tile, so results do not depend on how rows are divided among threads and tiles.
+// sum[r] = start of row r + sum_k a[r][k] w[k] of each product, for R rows and the first V vectors of a block. Each row is summed in the
+// order of k, whatever the number of rows in the tile, so results do not depend on how rows are divided among threads and tiles. `sum` is a
+// local variable of the caller: nothing else can point to it, so the compiler keeps it in registers.
 template <int R, int V>
-void product(const Factors* products, int count, Start start, Sums* acc) {
-    vf sum[R][V];  // nothing else can point to it, so the compiler keeps it in registers
+[[gnu::always_inline]] inline void add_products(const Factors* products, int count, Start start, vf (&sum)[R][V]) {
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = start.of(r, v);
     }
@@ -188,7 +188,22 @@ void product(const Factors* products, int count, Start start, Sums* acc) {
             for (int r = 0; r < R; ++r) last[r][0] = a[r][K - 1], last[r][1] = element{}, a[r] = last[r];
         }
     }
+}
+
+// The same with the sums in memory.
+template <int R, int V>
+void product(const Factors* products, int count, Start start, Sums* acc) {
+    vf sum[R][V];
+    add_products(products, count, start, sum);
     for (int r = 0; r < R; ++r) std::memcpy(acc[r], sum[r], sizeof sum[r]);
+}
+
+// Calls use(r, sums of row r) for each of R rows of a tile of one product and all vectors, with the sums still in registers.
+template <int R, class Use>
+void use_product(const Factors& factors, Start start, const Use& use) {
+    vf sum[R][kColumns];
+    add_products(&factors, 1, start, sum);
+    for (int r = 0; r < R; ++r) use(r, sum[r]);
 }
 
 // Computes two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. Each addition to a sum waits for the previous one,
@@ -252,6 +267,26 @@ template <int Count, class Use>
     Sums acc[kRows];
     multiply(tall, V, products, start, acc);
     for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
+}
+
+#ifndef HIDDENSTATE_INT8
+// use_product for each number of rows.
+template <class Use, int... K>
+constexpr std::array<void (*)(const Factors&, Start, const Use&), sizeof...(K)> product_users(std::integer_sequence<int, K...>) {
+    return {use_product<K + 1, Use>...};
+}
+#endif
+
+// Calls use(r, sums of row r) for each row of a tile of one product and all vectors. It is compiled once for each number of rows, so that a
+// step, which often has few rows, does not store the sums and load them again.
+template <class Use>
+[[gnu::always_inline]] inline void multiply_columns(Height tall, const Factors& factors, Start start, const Use& use) {
+#if defined(HIDDENSTATE_ADD_PRODUCT) || defined(HIDDENSTATE_INT8)
+    multiply_rows(tall, kColumns, {factors}, start, use);
+#else
+    static constexpr auto all = product_users<Use>(std::make_integer_sequence<int, kVectorRows>{});
+    all[static_cast<std::size_t>(tall.count - 1)](factors, start, use);
+#endif
 }
 
 // Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Tile heights in vectors are as equal as
