@@ -64,7 +64,7 @@ inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]
 template <class Use>
 [[gnu::always_inline]] inline void multiply_recurrent(Height tall, const Factors& recurrent, Start from, const real* bias, const Use& use) {
     if constexpr (!kApart) {
-        multiply_columns(tall, recurrent, from, use);
+        multiply_columns(tall, {recurrent}, from, use);
     } else {
         Sums begin[kRows];
         for (int r = 0; r < tall.count; ++r) {

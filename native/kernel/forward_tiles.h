@@ -75,7 +75,12 @@ struct StepTile {
         const auto cell = [&](int r, const vf (&z)[kBlockSums]) { add(first + r, z, cells); };
         const Factors recurrent{h + first, width(job.P), w};
         if (joins && (kQuads ? tall.in_matrices() : !kMatrices)) {
-            multiply_both(tall, {inputs.x + first, inputs.C, inputs.w}, recurrent, inputs.bias, cell);
+            const Factors input{inputs.x + first, inputs.C, inputs.w};
+            if constexpr (kApart) {
+                multiply_both(tall, input, recurrent, inputs.bias, cell);
+            } else {
+                multiply_columns(tall, {input, recurrent}, {inputs.bias, 0}, cell);
+            }
             return cells.store_hidden();
         }
         multiply_recurrent(tall, recurrent, {inputs.to + first * kTile, kTile}, inputs.bias, cell);

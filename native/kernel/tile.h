@@ -198,11 +198,11 @@ void product(const Factors* products, int count, Start start, Sums* acc) {
     for (int r = 0; r < R; ++r) std::memcpy(acc[r], sum[r], sizeof sum[r]);
 }
 
-// Calls use(r, sums of row r) for each of R rows of a tile of one product and all vectors, with the sums still in registers.
+// Calls use(r, sums of row r) for each of R rows of a tile and all vectors, with the sums still in registers.
 template <int R, class Use>
-void use_product(const Factors& factors, Start start, const Use& use) {
+void use_products(const Factors* products, int count, Start start, const Use& use) {
     vf sum[R][kColumns];
-    add_products(&factors, 1, start, sum);
+    add_products(products, count, start, sum);
     for (int r = 0; r < R; ++r) use(r, sum[r]);
 }
 
@@ -270,22 +270,22 @@ template <int Count, class Use>
 }
 
 #ifndef HIDDENSTATE_INT8
-// use_product for each number of rows.
+// use_products for each number of rows.
 template <class Use, int... K>
-constexpr std::array<void (*)(const Factors&, Start, const Use&), sizeof...(K)> product_users(std::integer_sequence<int, K...>) {
-    return {use_product<K + 1, Use>...};
+constexpr std::array<void (*)(const Factors*, int, Start, const Use&), sizeof...(K)> product_users(std::integer_sequence<int, K...>) {
+    return {use_products<K + 1, Use>...};
 }
 #endif
 
-// Calls use(r, sums of row r) for each row of a tile of one product and all vectors. It is compiled once for each number of rows, so that a
-// step, which often has few rows, does not store the sums and load them again.
-template <class Use>
-[[gnu::always_inline]] inline void multiply_columns(Height tall, const Factors& factors, Start start, const Use& use) {
+// Calls use(r, sums of row r) for each row of a tile and all vectors. It is compiled once for each number of rows, so that a step, which
+// often has few rows, does not store the sums and load them again.
+template <int Count, class Use>
+[[gnu::always_inline]] inline void multiply_columns(Height tall, const Factors (&products)[Count], Start start, const Use& use) {
 #if defined(HIDDENSTATE_ADD_PRODUCT) || defined(HIDDENSTATE_INT8)
-    multiply_rows(tall, kColumns, {factors}, start, use);
+    multiply_rows(tall, kColumns, products, start, use);
 #else
     static constexpr auto all = product_users<Use>(std::make_integer_sequence<int, kVectorRows>{});
-    all[static_cast<std::size_t>(tall.count - 1)](factors, start, use);
+    all[static_cast<std::size_t>(tall.count - 1)](products, Count, start, use);
 #endif
 }
 
