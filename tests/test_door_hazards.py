@@ -64,7 +64,7 @@ DOORS: dict[tuple[str, str], str] = {
     ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
-    ("reader", ""): "tagger language_model",
+    ("reader", ""): "tagger language_model series_model",
     ("copy", "it copies arrays by the function that from_keras is tested with"): "from_equinox from_flax",
     ("copy", "it only moves parameters between classes, and reads none"): "LSTM.flatten_parameters",
     ("copy", ""): """
@@ -92,7 +92,8 @@ DOORS: dict[tuple[str, str], str] = {
         Outputs.* Subject.rows_of Target.of
     """,
     ("values", ""): """
-        *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top Attribution.between Comparison.largest
+        *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top *Attribution.between *Attribution.player
+        Comparison.largest
         FixedPoints.kind_of FixedPoints.state Ledger.erased_at Trace.at Trace.before_resets Trace.cell_before Trace.pick
         Trace.recorded Subject.only Plant.inputs Machine.decode
     """,
@@ -100,10 +101,11 @@ DOORS: dict[tuple[str, str], str] = {
     ("names", HOLDS_NONE): """
         Sizes.* Structure.of Structure.to_dicts LSTM.structure LSTM*.extra_repr RNNCell.extra_repr LSTM.trace_nbytes
         Head.index Trace.words Subject.words Subject.row_length Subject.step_of Graph.into Graph.node Moment.*
-        conversion_report structure_of logit log_probability Verdict
+        conversion_report structure_of logit log_probability output Verdict
     """,
     ("plant", OWN_NETWORK): """
-        bistable copied_unread counter dyck flip_flop garden integrator latch gru_counter gru_latch
+        accumulator bistable copied_unread counter delay dyck flip_flop garden integrator latch opened gru_counter
+        gru_latch
     """,
     ("studio", ""): "studio",
     ("studio", "it runs the page that `studio` made of checked tensors"): "Studio.*",
@@ -275,6 +277,7 @@ TOOLS: dict[str, Callable[[], Any]] = {
     "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),
     "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
     "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
+    "of a series": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=0, features=True, spans=5),
     "of a model": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=OF),
 }
 

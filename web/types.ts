@@ -2,7 +2,10 @@
 //
 // T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
 
+import type { BeginMessage, Edit, StepMessage, View, ViewMessage } from "studio/facts.js";
 import type { CellKind } from "studio/runtime/kinds.js";
+
+export type { BeginMessage, Edit, View };
 
 /** A gate or a state, by its letter: i f g o c h. Their order and meanings come with each bundle, from Python. */
 type Quantity = string;
@@ -56,16 +59,6 @@ export interface Run {
   heads: Head[]; // empty if the model predicts nothing
   surprise: Float32Array | null; // [T] of each token, in nats; language models only
   edits: readonly Edit[]; // that were applied
-}
-
-/** One change of a run, like hiddenstate.Edit. */
-export interface Edit {
-  place: string; // "l1.f"
-  kind: "set" | "scale" | "add"; // the new value is value, old * value, or old + value
-  value: number;
-  unit: number[] | null; // null: all
-  t: number[] | null; // null: all
-  scope: "write" | "readout"; // write: carried on through time; readout: only this step's output
 }
 
 /**
@@ -192,41 +185,6 @@ export interface BundleHead {
   given: { tokens: string[] | null; steps: number } | null;
 }
 
-/** The user's current view, which is stored in the URL in full. */
-export interface View {
-  page: "read" | "compare" | "structure" | "explain" | "units" | "search";
-  model: string; // its id
-  text: string;
-  otherModel: string; // compare: "" for the same model
-  otherText: string; // compare
-  comparison: "sentences" | "models" | "edits"; // the kind of comparison on the compare page
-  align: "position" | "words"; // how steps are aligned there
-  step: number; // the cursor
-  track: string;
-  quantity: Quantity; // the values in the heat map
-  unit: number; // the one under the microscope
-  pinned: number[];
-  sort: string; // "index", "change", "cluster", or "tag:NOUN" (correlation)
-  head: string; // which head is shown
-  zoom: "model" | "layer" | "unit" | "gate"; // of the microscope
-  gate: string; // the gate whose products are shown
-  edits: readonly Edit[];
-  tour: number; // the step of the tour, or -1
-  sandbox: string; // the sizes in the structure page's sandbox; "" for those of the lesson
-  rows: string; // the sort order of the state table: a column's name, with "-" in front for descending order
-  filter: string; // the filter of its rows: "NOUN", "probability<0.6"
-  label: string; // explain: the label to explain; "" for the model's prediction
-  measure: "auto" | "logit" | "probability"; // explain: its logit or probability; auto: whichever suits the model
-  memory: string; // explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
-  writer: number; // explain: the step to follow in the ledger; -1 for the one of which most remains
-  method: "occlusion" | "shapley"; // explain: whether Shapley values are computed as well
-  players: "words" | "steps"; // explain: the units to replace if steps are characters
-  query: string; // search: the query, as typed
-  unitRows: string; // units: the order of the gallery, like `rows`
-  unitFilter: string; // units: the filter of the gallery: "l1.h NOUN"
-  theme: "auto" | "light" | "dark";
-}
-
 /** Where the page runs. */
 export interface Boot {
   host: "server" | "file" | "notebook";
@@ -236,28 +194,8 @@ export interface Boot {
   index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search
 }
 
-/**
- * Messages from Python while the page is open; see host.watch.
- * the stream continues from this state: step t is next
- */
-export interface LiveBegin {
-  type: "begin";
-  t: number;
-  h: Float32Array; // [L, P] before it
-  c?: Float32Array; // [L, H] before it, of an LSTM
-}
+/** No more messages will come. */
+type EndMessage = { type: "end" };
 
-/** the stream has read a step */
-interface LiveStep {
-  type: "step";
-  t: number;
-  token: string | null;
-  x: Float32Array; // [C]
-  h: Float32Array; // [L, P] after it
-  c?: Float32Array; // [L, H] after it, of an LSTM
-}
-/** Python has set parts of the view */
-type LiveView = { type: "view"; view: Partial<View> };
-/** no more messages will come */
-type LiveEnd = { type: "end" };
-export type LiveMessage = LiveBegin | LiveStep | LiveView | LiveEnd;
+/** A message from Python while the page is open; see host.watch. */
+export type LiveMessage = BeginMessage | StepMessage | ViewMessage | EndMessage;

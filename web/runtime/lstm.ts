@@ -1,5 +1,6 @@
 // An LSTM, a GRU or a plain RNN: its stacked layers and directions.
 
+import { MOST_LAYERS } from "studio/facts.js";
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { type BoundEdit, bind } from "studio/runtime/edits.js";
@@ -21,7 +22,6 @@ export interface Sizes {
 export type State = Record<string, Float32Array>[];
 
 const MOST = 2 ** 25; // maximum number of values that one run may record
-const MOST_LAYERS = 4096; // as in hiddenstate.models.model_file
 
 /** A recurrent layer with its weights. */
 export class Lstm {

@@ -1,5 +1,6 @@
 // Builds a model that runs in the browser from a bundle.
 
+import { BUNDLE } from "studio/facts.js";
 import { damaged, StudioError } from "studio/runtime/errors.js";
 import { trace } from "studio/runtime/given.js";
 import { kindNamed } from "studio/runtime/kinds.js";
@@ -10,8 +11,7 @@ import { tagger } from "studio/runtime/tagger.js";
 import { Weights } from "studio/runtime/weights.js";
 import type { BundleHead, Model } from "studio/types.js";
 
-const FORMAT = "hiddenstate-studio";
-const VERSION = 1;
+const { format: FORMAT, version: VERSION } = BUNDLE;
 
 const KINDS: Record<string, (head: BundleHead, weights: Weights) => Model> = {
   tagger,

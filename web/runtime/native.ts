@@ -1,7 +1,7 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
 import { type Cell, useNativeScan } from "studio/runtime/cell.js";
-import type { CellKind } from "studio/runtime/kinds.js";
+import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
 /** by quantity */
@@ -27,7 +27,7 @@ interface Engine {
   ) => void;
 }
 
-const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
+const NUMBERED = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]; // as in native/runtime/wasm/layer.cpp
 const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
 let engine: Engine | null = null;
@@ -62,7 +62,7 @@ class NativeLayer {
     this.native = native;
     this.info = info;
     this.kind = kind;
-    this.layer = native.make(KINDS.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
+    this.layer = native.make(NUMBERED.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
     [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
     released.register(this, { native, layer: this.layer });
   }
@@ -122,8 +122,8 @@ function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { tra
 }
 
 /** Whether a file stacks the gates in the engine's order. */
-function inOrder({ gates, activations }: CellKind) {
-  return gates.join() === Object.keys(activations).join();
+function inOrder({ name, gates }: CellKind) {
+  return gates.join() === KINDS[name].gates.join();
 }
 
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */

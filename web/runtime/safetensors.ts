@@ -3,6 +3,7 @@
 // (I8) has a tensor NAME.scale (NAME_scale in a quantised LSTM, where it is 0 for a row of zeros) with a scale for each
 // row, by which the row's numbers are multiplied.
 
+import { LARGEST_HEADER, MOST_ENTRIES } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
 
@@ -19,9 +20,7 @@ const TYPES: Record<string, { bytes: number; read: (view: DataView, data: Float3
   I8: { bytes: 1, read: readWholes },
 };
 
-const LARGEST_HEADER = 100_000_000; // bytes: the limit in safetensors itself
 const MOST_PARTS = 2 ** 20; // of a header: 65,536 tensors have fewer
-const MOST_ENTRIES = 4096; // of the metadata
 
 /** of a tensor in the file */
 type Place = { dtype: string; shape: number[]; count: number; from: number; to: number };

@@ -1,5 +1,6 @@
 // Data about a corpus that comes from Python: its units, their cards, searches, and passages with a unit's values.
 
+import { MOST_PASSAGES, MOST_PASSAGE_STEPS } from "studio/facts.js";
 import { reactive } from "studio/state/reactive.js";
 import type { Boot, Model, View } from "studio/types.js";
 
@@ -83,8 +84,6 @@ export interface Found {
 /** part of a sequence, with the values of a unit */
 export type Passage = { start: number; tokens: string[]; labels: string[]; values: number[] };
 
-const MOST_TOGETHER = 32; // maximum number of passages in one request
-const MOST_STEPS = 256; // maximum number of steps in a passage
 const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
@@ -189,8 +188,8 @@ export class Corpus {
   /** Fetches the passages that are not cached yet. */
   async fetchPassages(unit: string, spans: Span[]) {
     const missing = spans.filter((span) => !this.kept.has(`${unit} ${span}`));
-    for (let k = 0; k < missing.length; k += MOST_TOGETHER) {
-      const some = missing.slice(k, k + MOST_TOGETHER);
+    for (let k = 0; k < missing.length; k += MOST_PASSAGES) {
+      const some = missing.slice(k, k + MOST_PASSAGES);
       const written = some.map((span) => span.join(":")).join(",");
       const found: Passage[] = await this.host.ask("passages.json", { unit, spans: written });
       if (this.kept.size > MOST_KEPT) this.kept.clear();
@@ -204,7 +203,7 @@ export class Corpus {
 export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"] | undefined): Span {
   const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
-  return [shard, sequence, first, Math.min(stop + around, first + MOST_STEPS)];
+  return [shard, sequence, first, Math.min(stop + around, first + MOST_PASSAGE_STEPS)];
 }
 
 export function createCorpus(host: typeof import("studio/state/host.js")): Corpus {

@@ -1,9 +1,9 @@
 // The page's host: a server, a file or a notebook. All outside data comes through this module.
 
+import { MOST_CHARACTERS } from "studio/facts.js";
 import { damaged, StudioError } from "studio/runtime/errors.js";
 import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
 
-const MOST_CHARACTERS = 20_000; // longest text to send to Python
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
 /** @returns the boot data */

@@ -1,43 +1,12 @@
 // Creates the initial view of the page, and fits views to a model and a run.
 
+import { FIRST_VIEW } from "studio/facts.js";
 import { memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
 /** The default initial view. */
 export function plainView({ models }: Boot): View {
-  return {
-    page: "read",
-    model: models[0]?.id ?? "",
-    text: "",
-    otherModel: "",
-    otherText: "",
-    comparison: "sentences",
-    align: "words",
-    step: 0,
-    track: "",
-    quantity: "c",
-    unit: -1,
-    pinned: [],
-    sort: "index",
-    head: "",
-    zoom: "unit",
-    gate: "f",
-    edits: [],
-    tour: -1,
-    sandbox: "",
-    rows: "step",
-    filter: "",
-    label: "",
-    measure: "auto",
-    memory: "",
-    writer: -1,
-    method: "occlusion",
-    players: "words",
-    query: "",
-    unitRows: "-held_out",
-    unitFilter: "",
-    theme: "auto",
-  };
+  return { ...FIRST_VIEW, model: models[0]?.id ?? "" };
 }
 
 /**

@@ -7,7 +7,6 @@ import { Job, type Work } from "studio/state/job.js";
 import type { App } from "studio/state/types.js";
 import { valueAt } from "studio/state/units.js";
 import type { Track, View } from "studio/types.js";
-import { element } from "studio/ui/draw.js";
 
 export const AppContext = createContext<App | null>(null);
 
@@ -19,7 +18,7 @@ export function useApp(): App & { view: Readonly<View> } {
 
 /** The element that a component draws, by itself: for files, and for code without components. */
 export function still<E extends Element>(drawn: ComponentChild): E {
-  const holder = element("div");
+  const holder = document.createElement("div");
   render(drawn, holder);
   const { firstElementChild } = holder;
   render(null, holder); // so that it follows no signals, which would keep it in memory

@@ -1,7 +1,6 @@
 // Exports panels as files. Exports are self-contained: styles are resolved, and nothing refers to the page.
 
 import { download } from "studio/state/host.js";
-import { svg } from "studio/ui/draw.js";
 import { resolved } from "studio/ui/theme.js";
 
 // Inherited CSS properties that affect SVG elements; the rest of a computed style has no effect on them.
@@ -27,6 +26,7 @@ const INHERITED = [
 ];
 const OWN = Object.entries({ opacity: "1", transform: "none" }); // with their default values
 const SHARPNESS = 2;
+const SVG = "http://www.w3.org/2000/svg";
 
 export interface Exports {
   svg?: () => SVGSVGElement | null; // null if nothing is drawn
@@ -78,12 +78,15 @@ function standalone(picture: SVGSVGElement): SVGSVGElement {
     const { width, height } = pictureSize(picture);
     resolveStyles(picture, copy);
     for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("xmlns", SVG);
     copy.setAttribute("width", String(width));
     copy.setAttribute("height", String(height));
     if (!copy.hasAttribute("viewBox")) copy.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const [x, y, w, h] = (copy.getAttribute("viewBox") ?? "").split(/[\s,]+/);
-    copy.prepend(svg("rect", { x, y, width: w, height: h, fill: resolved("--surface") }));
+    const ground = document.createElementNS(SVG, "rect");
+    const area = { x, y, width: w, height: h, fill: resolved("--surface") };
+    for (const [key, value] of Object.entries(area)) ground.setAttribute(key, value);
+    copy.prepend(ground);
     return copy;
   });
 }

@@ -1,6 +1,6 @@
 // The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
 
-import type { CellKind } from "studio/runtime/kinds.js";
+import { type CellKind, gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { stepName, wordAt } from "studio/state/tokens.js";
 import type { Model, Run, Track } from "studio/types.js";
@@ -156,11 +156,9 @@ export function readingWay({ carried }: CellKind, reverse: boolean, unit: string
 /** Describes the whole moment in one sentence, for screen readers. */
 export function spokenMoment(moment: Moment, run: Run): string {
   const { cell, values, track, unit, t, shown } = moment;
-  const gates = GATES_AS_SPOKEN[cell.label] ?? [];
+  const gates = gatesApart(cell);
   const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${gateEffect(gate, values[gate])}`);
   const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeText(moment)}`;
   const states = cell.memory === "h" ? [memory] : [memory, `${shown} ${format(values[shown])}`];
   return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${[...parts, ...states].join("; ")}`;
 }
-
-const GATES_AS_SPOKEN: Record<string, string[]> = { LSTM: ["i", "f", "g", "o"], GRU: ["r", "z", "n"] };

@@ -17,6 +17,7 @@ returns is there or in `result.py`:
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
 """
 
+from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.result import Attribution
 from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
@@ -33,6 +34,7 @@ from hiddenstate.explain.probe.result import Probe
 from hiddenstate.explain.probe.run import probe
 from hiddenstate.explain.result.explanation import Explanation
 from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.series import Output, output
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Outputs, Subject
 from hiddenstate.explain.subject.target import Readout, Target, log_probability, logit
@@ -44,11 +46,13 @@ __all__ = [
     "Comparison",
     "Dynamics",
     "Explanation",
+    "FeatureAttribution",
     "FixedPoints",
     "Graph",
     "Head",
     "LearnedAutomaton",
     "Ledger",
+    "Output",
     "Outputs",
     "Probe",
     "Readout",
@@ -60,6 +64,7 @@ __all__ = [
     "Sweep",
     "Target",
     "Timescales",
+    "Window",
     "attribute",
     "automaton",
     "dynamics",
@@ -67,6 +72,7 @@ __all__ = [
     "ledger",
     "log_probability",
     "logit",
+    "output",
     "probe",
     "selfcheck",
     "subject",

@@ -1,14 +1,10 @@
 // Explains the numbers, their sums, and what they do not prove.
 
+import { LARGE, NOTHING, OPPOSED } from "studio/facts.js";
 import type { Attribution } from "studio/panels/attribution/work.js";
 import type { NamedPlayer } from "studio/state/explained.js";
 import { shortToken } from "studio/state/tokens.js";
 import { exactly, tick } from "studio/ui/draw.js";
-
-// As in hiddenstate.explain, methods disagree if both values are large with opposite signs, or one is large and the
-// other close to zero.
-const OPPOSED = 0.1;
-const [LARGE, NOTHING] = [0.25, 0.05];
 
 /** The sums of the parts, with their residuals. */
 export function sumSentence({ explained, occlusion, shapley, few, all }: Attribution): string {

@@ -8,7 +8,7 @@ import type { Scene } from "studio/panels/compare/scene.js";
 import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp } from "studio/ui/app.js";
-import { canvas } from "studio/ui/draw.js";
+import { resize } from "studio/ui/draw.js";
 import { Canvas } from "studio/ui/stage.js";
 
 interface Drawn {
@@ -35,11 +35,11 @@ export function Figure({ scene, layout, at }: Drawn & { at: ReadonlySignal<numbe
 export function FigurePicture({ scene, width, unit }: { scene: Scene; width: number; unit: number }) {
   const layout = figureLayout(scene, width);
   const { total, height } = layout;
-  const maps = canvas(total, height);
-  paintMaps(maps.context, scene, layout);
+  const maps = document.createElement("canvas");
+  paintMaps(resize(maps, total, height), scene, layout);
   return (
     <svg class="compare-drawing" width={total} height={height} viewBox={`0 0 ${total} ${height}`}>
-      <image href={maps.canvas.toDataURL()} width={total} height={height} />
+      <image href={maps.toDataURL()} width={total} height={height} />
       <Drawing {...{ scene, layout }} />
       <UnitMarks {...{ scene, layout, unit }} />
       {scene.strips.length > 0 && <RibbonTitle {...{ scene, layout }} />}

@@ -5,7 +5,6 @@ import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout
 import { shortToken } from "studio/state/tokens.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
-import { element } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
 import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
@@ -49,7 +48,8 @@ function image(
   units: readonly number[],
   T: number,
 ): HTMLCanvasElement {
-  const made = element("canvas", { width: Math.max(1, T), height: Math.max(1, units.length) });
+  const made = document.createElement("canvas");
+  [made.width, made.height] = [Math.max(1, T), Math.max(1, units.length)];
   const context = made.getContext("2d") as CanvasRenderingContext2D;
   const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
   const { data } = pixels;

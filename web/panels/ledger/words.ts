@@ -1,5 +1,6 @@
 // Describes the ledger in words and numbers: what a word wrote, how much remains, what it adds, the sums, and a table.
 
+import { HELD } from "studio/facts.js";
 import type { Scene } from "studio/panels/ledger/memory.js";
 import { erasedMostAt, keptAfter } from "studio/runtime/explain/ledger.js";
 import { shortToken, shownToken } from "studio/state/tokens.js";
@@ -41,7 +42,7 @@ function later(scene: Scene, s: number) {
 function erased(scene: Scene, s: number) {
   const { ledger } = scene;
   const at = erasedMostAt(ledger, s);
-  if (at < 0 || ledger.kept[s] > 0.95) return "";
+  if (at < 0 || ledger.kept[s] > HELD) return "";
   const shares = keptAfter(ledger, s);
   const lost = shares[at - s - 1] - shares[at - s];
   return ` ${quoted(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;

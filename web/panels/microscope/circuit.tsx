@@ -7,6 +7,7 @@ import { circuitFor } from "studio/panels/microscope/cells.js";
 import { PIPE, Pipes, Tokens } from "studio/panels/microscope/pipes.js";
 import { usePaced, useTween } from "studio/panels/microscope/tween.js";
 import type { Layout, Scene } from "studio/panels/microscope/types.js";
+import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -41,7 +42,7 @@ export function UnitLevel({ scene }: { scene: Scene }) {
       {Object.entries(circuit.between).map(([name, words]) => (
         <Between label={layout.labels[name]} words={words} value={moment.values[name]} />
       ))}
-      {circuit.gates.map((gate) => (
+      {gatesApart(model.cell).map((gate) => (
         <GateBox {...{ scene, moment, gate, numbers, box: layout.boxes[gate] }} open={() => open(gate)} />
       ))}
       {Object.entries(circuit.parts).map(([name, { gate, about }]) => (

@@ -1,7 +1,7 @@
 // Numeric input, for a layer without a vocabulary: a signal by name, or the user's own rows.
 
 import { useRef } from "preact/hooks";
-import { MOST_CHARACTERS } from "studio/state/address.js";
+import { MOST_CHARACTERS } from "studio/facts.js";
 import { givenRows, NAME_END, parseRows, signalNamed, SIGNALS } from "studio/state/input.js";
 import { hasWords } from "studio/state/tokens.js";
 import type { Model } from "studio/types.js";

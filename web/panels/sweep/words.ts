@@ -1,12 +1,11 @@
 // A sweep in words, its numbers as rows, and a patch as edits.
 
+import { MOST_ITEMS } from "studio/facts.js";
 import type { Pair, Sweep } from "studio/panels/sweep/sweep.js";
 import { stateAt } from "studio/runtime/explain/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import type { Edit } from "studio/types.js";
 import { exactly } from "studio/ui/draw.js";
-
-export const MOST_EDITS = 1000; // maximum number of edits in one view
 
 export function pairSentence({ explained, whole, patched }: Pair): string {
   return (
@@ -40,7 +39,7 @@ function sweepStep({ explained }: Pair, t: number): number {
 
 function opensWhere(step: number, { units }: { units: number }) {
   if (step < 0) return "It is before the text's first step, where the Read page has no edits.";
-  return units > MOST_EDITS
+  return units > MOST_ITEMS
     ? "It has too many units to be opened as edits."
     : "Press it to open the Read page with this edit.";
 }
@@ -54,7 +53,7 @@ export function patchEdits({ pair, places }: Sweep, n: number): Edit[] {
   const { track, quantity, t } = places[n];
   const step = sweepStep(pair, t);
   const values = stateAt(pair.other, track, quantity, t);
-  if (step < 0 || values.length > MOST_EDITS) return [];
+  if (step < 0 || values.length > MOST_ITEMS) return [];
   const place = `${pair.explained.subject.tracks[track].info.name}.${quantity}`;
   return Array.from(values, (value, unit) => {
     return { place, kind: "set", value: shortest(value), unit: [unit], t: [step], scope: "write" };

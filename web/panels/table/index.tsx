@@ -1,12 +1,12 @@
 // The state table: a row for each step, with the prediction and the six values of the pinned units.
 
 import { useComputed } from "@preact/signals";
+import { TablePicture } from "studio/panels/table/picture.js";
 import { type Column, type Row, filterExample, sortedRows, tableColumns } from "studio/panels/table/rows.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Panel } from "studio/ui/panel.js";
-import { tablePicture } from "studio/ui/table-picture.js";
 
 const HELP =
   "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter finds text in " +
@@ -34,7 +34,7 @@ export function TablePanel() {
   };
   const picture = () => {
     const written = texts((value) => (Number.isInteger(value) ? String(value) : format(value)));
-    return written.length > 0 ? tablePicture(written) : null;
+    return written.length > 0 ? <TablePicture rows={written} /> : null;
   };
   const example = useComputed(() => filterExample(columns.value, session, view)).value;
   const count = useComputed(() => {
@@ -44,7 +44,8 @@ export function TablePanel() {
   return (
     <Panel
       {...{ id: "table", title: "State table", help: HELP }}
-      exports={{ svg: picture, png: picture, csv: () => texts(String) }}
+      picture={picture}
+      exports={{ csv: () => texts(String) }}
       tools={
         <>
           <input

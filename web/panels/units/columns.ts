@@ -1,5 +1,6 @@
 // Defines how the columns of the gallery are formatted, sorted and filtered.
 
+import { OPEN, SHUT } from "studio/facts.js";
 import type { UnitColumns } from "studio/state/corpus.js";
 import { percent, tick } from "studio/ui/draw.js";
 
@@ -32,10 +33,10 @@ export const UNIT_COLUMNS: UnitColumn[] = [
   {
     key: "low",
     title: "Low",
-    about: "the fraction of steps below 0.1 for a gate, below \u22120.9 otherwise",
+    about: `the fraction of steps below ${SHUT} for a gate, below ${tick(-OPEN)} otherwise`,
     write: percent,
   },
-  { key: "high", title: "High", about: "the fraction of steps above 0.9", write: percent },
+  { key: "high", title: "High", about: `the fraction of steps above ${OPEN}`, write: percent },
   {
     key: "time_constant",
     title: "Memory",

@@ -1,9 +1,9 @@
 // Steps 7 to 9: carrying the state, what out[-1] is, and layers and directions.
 
-import { loop } from "studio/panels/tour/loop.js";
-import { STATEMENTS, quiz } from "studio/panels/tour/quiz.js";
+import { Loop } from "studio/panels/tour/loop.js";
+import { Quiz, STATEMENTS } from "studio/panels/tour/quiz.js";
 import { letterOf, sizeLetters } from "studio/panels/tour/steps-gates.js";
-import { question } from "studio/panels/tour/text.js";
+import { Question } from "studio/panels/tour/text.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import type { Track } from "studio/types.js";
 import { format } from "studio/ui/draw.js";
@@ -23,11 +23,14 @@ const CARRY: Step = {
       "(The LSTM is a small one, `torch.manual_seed(2); torch.nn.LSTM(4, 3)`, so that you can print the same numbers.)",
   ],
   task: () => "Fix the loop: choose what to pass to each step, and compare the columns.",
-  work: ({ memory }, again) =>
-    loop((carried) => {
-      memory.carried ||= carried;
-      again();
-    }),
+  work: ({ memory }, again) => (
+    <Loop
+      onChoose={(carried) => {
+        memory.carried ||= carried;
+        again();
+      }}
+    />
+  ),
   done: ({ memory }) => Boolean(memory.carried),
   learnt: () =>
     "Now both columns agree, to the last digit shown. A stream carries the state for you: `s = lstm.stream(); h = " +
@@ -67,11 +70,14 @@ const LAST: Step = {
     inThisRun(now),
   ],
   task: () => "Which of these are true? There are several steps, and rows have equal lengths unless stated otherwise.",
-  work: ({ memory }, again) =>
-    quiz((rights) => {
-      memory.right = rights.filter(Boolean).length;
-      again();
-    }),
+  work: ({ memory }, again) => (
+    <Quiz
+      onAnswer={(rights) => {
+        memory.right = rights.filter(Boolean).length;
+        again();
+      }}
+    />
+  ),
   status: ({ memory }) => `${memory.right ?? 0} of ${STATEMENTS.length} right`,
   done: ({ memory }) => memory.right === STATEMENTS.length,
   learnt: () =>
@@ -128,14 +134,19 @@ const BOTH_WAYS: Step = {
         "the step that it reads first, then to the one where it has read everything."
       : "If this network had two directions, how many numbers would `out` have at each step?",
   work: (now, again) =>
-    reverseOf(now)
-      ? document.createElement("div")
-      : question("numbers: ", (answer) => {
-          const { P } = sizeLetters(now);
-          now.memory.ended = answer === 2 * P;
+    reverseOf(now) ? (
+      <div />
+    ) : (
+      <Question
+        label="numbers: "
+        respond={(answer) => {
+          const sizes = sizeLetters(now);
+          now.memory.ended = answer === 2 * sizes.P;
           again();
-          return now.memory.ended ? "Right." : `Not ${answer}. ${widthMistake(answer, sizeLetters(now))}`;
-        }),
+          return now.memory.ended ? "Right." : `Not ${answer}. ${widthMistake(answer, sizes)}`;
+        }}
+      />
+    ),
   watch: ({ model, view, run, memory }) => {
     if (!model.tracks.find(({ name }) => name === view.track)?.reverse) return;
     memory.began ||= view.step === run.steps - 1;

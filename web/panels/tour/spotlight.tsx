@@ -1,7 +1,7 @@
 // The spotlight on the tour's panels: everything else is dimmed, but nothing is blocked, and the card stays beside the
 // panels.
 
-import { element, svg } from "studio/ui/draw.js";
+import type { ReadonlySignal } from "@preact/signals";
 import { isCalm } from "studio/ui/theme.js";
 import { windowSize } from "studio/ui/window.js";
 
@@ -10,23 +10,26 @@ const GAP = 14;
 const NARROW = 760; // narrower windows show the card as a sheet at the bottom
 const SHORT = 500; // in lower windows, a sheet would leave no room for the page, so the card is at the right
 
-export type Box = { left: number; top: number; right: number; bottom: number };
+type Box = { left: number; top: number; right: number; bottom: number };
 /** the end of the part of the window that the card leaves free */
 type Free = { right: number; bottom: number };
 
-export function createSpotlight(): { root: HTMLElement; light: (boxes: Box[]) => void } {
-  const shade = svg("path", { class: "shade", "fill-rule": "evenodd" });
-  const rings = svg("g", {});
-  const drawn = svg("svg", { "aria-hidden": "true" }, [shade, rings]);
-  return {
-    root: element("div", { class: "tour-light" }, [drawn]),
-    light(boxes) {
-      const [width, height] = windowSize();
-      drawn.setAttribute("viewBox", `0 0 ${width} ${height}`);
-      shade.setAttribute("d", `M0 0H${width}V${height}H0Z${boxes.map(rounded).join("")}`);
-      rings.replaceChildren(...boxes.map((box) => svg("path", { class: "ring", d: rounded(box) })));
-    },
-  };
+/** The lit boxes, in a window of this size. */
+export type Light = { size: [width: number, height: number]; boxes: Box[] };
+
+export function Spotlight({ light }: { light: ReadonlySignal<Light> }) {
+  const { size, boxes } = light.value;
+  const [width, height] = size;
+  return (
+    <div class="tour-light">
+      <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
+        <path class="shade" fill-rule="evenodd" d={`M0 0H${width}V${height}H0Z${boxes.map(rounded).join("")}`} />
+        {boxes.map((box) => (
+          <path class="ring" d={rounded(box)} />
+        ))}
+      </svg>
+    </div>
+  );
 }
 
 function rounded({ left, top, right, bottom }: Box) {

@@ -1,13 +1,14 @@
 // Steps 4 to 6: computing the cell's two equations by hand, and finding the rows of the gates' weights.
 
+import { useSignal } from "@preact/signals";
 import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
 import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
-import { question } from "studio/panels/tour/text.js";
+import { Question, Response } from "studio/panels/tour/text.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
-import { element, format } from "studio/ui/draw.js";
+import { format } from "studio/ui/draw.js";
 import { initialState } from "studio/ui/moment-words.js";
 
 const NEAR = 0.006; // tolerance for rounding to two decimal places
@@ -64,12 +65,16 @@ const BY_HAND: Step = {
     ];
   },
   task: () => "What is the new c? Work it out with a pencil or a calculator; two decimal places are enough.",
-  work: (now, again) =>
-    question("c = ", (answer) => {
-      const said = checked(now, answer);
-      again();
-      return said;
-    }),
+  work: (now, again) => (
+    <Question
+      label="c = "
+      respond={(answer) => {
+        const response = checked(now, answer);
+        again();
+        return response;
+      }}
+    />
+  ),
   done: ({ memory }) => Boolean(memory.right),
   learnt: () =>
     "There it is in the cell: kept and written, side by side. There is no matrix between the old cell state and the " +
@@ -102,15 +107,7 @@ const READ_OUT: Step = {
   task: ({ memory }) =>
     `Find such a secret: a place where |c| is at least ${memory.bounds.c} and o is at most ` +
     `${memory.bounds.o}. The heat map shows o; you can switch it to c.`,
-  work: (now) => {
-    const hint = element("p", { class: "tour-said", "aria-live": "polite" });
-    const ask = element("button", { type: "button", text: "Give me a hint" });
-    ask.addEventListener("click", () => {
-      const { unit, t } = silent(trackOf(now.app.session.plain ?? now.run, now.app.store.get().track), now.run.steps);
-      hint.textContent = `Look at unit ${unit}, step ${t}.`;
-    });
-    return element("div", { class: "tour-hint" }, [ask, hint]);
-  },
+  work: (now) => <Hint now={now} />,
   watch: (now) => {
     const { view, memory } = now;
     memory.moved ||= memory.began !== `${view.track} ${view.unit} ${view.step}`;
@@ -122,6 +119,22 @@ const READ_OUT: Step = {
     "The cell state is the long-term memory, and the hidden state is the part of it that is output: the short-term memory and, in " +
     "the last layer, the output.",
 };
+
+function Hint({ now: { app, run } }: { now: Now }) {
+  const hint = useSignal("");
+  const give = () => {
+    const { unit, t } = silent(trackOf(app.session.plain ?? run, app.store.get().track), run.steps);
+    hint.value = `Look at unit ${unit}, step ${t}.`;
+  };
+  return (
+    <div class="tour-hint">
+      <button type="button" onClick={give}>
+        Give me a hint
+      </button>
+      <Response text={hint.value} />
+    </div>
+  );
+}
 
 /**
  * Explains which row the answer refers to, if it is not the gate's first row.
@@ -160,15 +173,19 @@ const STACKED: Step = {
     "output gate's?",
   work: (now, again) => {
     const { H } = sizeLetters(now);
-    const ask = (gate: string, name: string, row: number) =>
-      question(`the ${name}'s first row: `, (answer) => {
-        now.memory[gate] = answer === row;
-        again();
-        return answer === row
-          ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.`
-          : `Not ${answer}. ${rowMistake(answer, row, H)}`;
-      });
-    return element("div", {}, [ask("f", "forget gate", H), ask("o", "output gate", 3 * H)]);
+    const ask = (gate: string, name: string, row: number) => (
+      <Question
+        label={`the ${name}'s first row: `}
+        respond={(answer) => {
+          now.memory[gate] = answer === row;
+          again();
+          return answer === row
+            ? `Right: \`${gate}\` has rows ${row} to ${row + H - 1}.`
+            : `Not ${answer}. ${rowMistake(answer, row, H)}`;
+        }}
+      />
+    );
+    return [ask("f", "forget gate", H), ask("o", "output gate", 3 * H)];
   },
   done: ({ memory }) => Boolean(memory.f && memory.o),
   learnt: (now) => {

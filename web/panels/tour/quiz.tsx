@@ -1,7 +1,8 @@
 // True-or-false statements, each explained once it is answered.
 
-import { rich } from "studio/panels/tour/text.js";
-import { element } from "studio/ui/draw.js";
+import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
+import { Response, rich } from "studio/panels/tour/text.js";
 
 interface Statement {
   says: string;
@@ -54,37 +55,46 @@ export const STATEMENTS: readonly Statement[] = [
   },
 ];
 
-function line({ says, holds, because, mistake }: Statement, onAnswer: (right: boolean) => void): HTMLElement {
-  const said = element("p", { class: "tour-said", "aria-live": "polite" });
-  const buttons = [true, false].map((answer) => {
-    const made = element("button", { type: "button", text: answer ? "holds" : "does not", "aria-pressed": "false" });
-    made.addEventListener("click", () => {
-      for (const other of buttons) other.setAttribute("aria-pressed", String(other === made));
-      const right = answer === holds;
-      said.replaceChildren(...rich(right ? `Right. ${because}` : `No. ${mistake}`));
-      item.dataset.right = String(right);
-      onAnswer(right);
-    });
-    return made;
-  });
-  const item = element("li", {}, [
-    element("p", {}, rich(says)),
-    element("div", { class: "tour-answers" }, buttons),
-    said,
-  ]);
-  return item;
+/** Asks whether each statement is true. */
+export function Quiz({ onAnswer }: { onAnswer: (rights: readonly boolean[]) => void }) {
+  const rights = useRef(STATEMENTS.map(() => false));
+  return (
+    <ol class="tour-quiz">
+      {STATEMENTS.map((statement, k) => (
+        <Line
+          statement={statement}
+          onAnswer={(right) => {
+            rights.current[k] = right;
+            onAnswer(rights.current);
+          }}
+        />
+      ))}
+    </ol>
+  );
 }
 
-export function quiz(onAnswer: (rights: boolean[]) => void): HTMLElement {
-  const rights = STATEMENTS.map(() => false);
-  return element(
-    "ol",
-    { class: "tour-quiz" },
-    STATEMENTS.map((statement, k) =>
-      line(statement, (right) => {
-        rights[k] = right;
-        onAnswer(rights);
-      }),
-    ),
+function Line({ statement, onAnswer }: { statement: Statement; onAnswer: (right: boolean) => void }) {
+  const { says, holds, because, mistake } = statement;
+  const chosen = useSignal<boolean | null>(null);
+  const right = chosen.value === null ? undefined : chosen.value === holds;
+  return (
+    <li data-right={right}>
+      <p>{rich(says)}</p>
+      <div class="tour-answers">
+        {[true, false].map((answer) => (
+          <button
+            type="button"
+            aria-pressed={chosen.value === answer}
+            onClick={() => {
+              chosen.value = answer;
+              onAnswer(answer === holds);
+            }}
+          >
+            {answer ? "holds" : "does not"}
+          </button>
+        ))}
+      </div>
+      <Response text={right === undefined ? "" : right ? `Right. ${because}` : `No. ${mistake}`} />
+    </li>
   );
 }
