@@ -20,6 +20,7 @@ TOOLS = {
     "compare": "comparison",
     "dynamics": "dynamics",
     "graph": "graph",
+    "importance": "importance",
     "ledger": "ledger",
     "probe": "probe",
     "sweep": "sweep",
@@ -28,6 +29,9 @@ PANELS = sorted(path.name for path in (ROOT / "web" / "panels").iterdir() if pat
 # What is left out, and why.
 LEFT_OUT = {
     ("automaton", "src/hiddenstate/cli/explain.py"): "asks a function for every word's label",
+    ("importance", "src/hiddenstate/cli/explain.py"): "needs a data set of numbers, not one text",
+    ("importance", "docs/explain/importance.md"): "is a section of docs/explain/features.md",
+    ("importance", "docs/explanation.md"): "as above",
     ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
     ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md",
     ("probe", "docs/explanation.md"): "as above",

@@ -64,7 +64,7 @@ DOORS: dict[tuple[str, str], str] = {
     ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
-    ("reader", ""): "tagger language_model series_model",
+    ("reader", ""): "tagger language_model series_model what_if",
     ("copy", "it copies arrays by the function that from_keras is tested with"): "from_equinox from_flax",
     ("copy", "it only moves parameters between classes, and reads none"): "LSTM.flatten_parameters",
     ("copy", ""): """
@@ -79,7 +79,8 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
-        attribute automaton compare dynamics graph ledger selfcheck subject sweep probe Dynamics.* Comparison.check*
+        attribute automaton compare dynamics graph importance ledger selfcheck subject sweep probe Dynamics.*
+        Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
     ("values", HOLDS_NONE): """
@@ -272,6 +273,7 @@ SYMBOLS = {"a": torch.zeros(4), "b": torch.ones(4)}
 TOOLS: dict[str, Callable[[], Any]] = {
     "attribute": lambda: explain.attribute(LSTM, X[:, :1], of=OF),
     "graph": lambda: explain.graph(LSTM, X[:, :1], of=OF),
+    "importance": lambda: explain.importance(nn.Sequential(LSTM), X, of=0, spans=5),
     "ledger": lambda: explain.ledger(LSTM, X[:, :1], place="l0.c[0]@4"),
     "sweep": lambda: explain.sweep(LSTM, X[:, :1], -X[:, :1], of=OF),
     "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),

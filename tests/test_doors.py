@@ -179,6 +179,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
+    "importance": lambda: explain.importance(nn.Sequential(whole()), freed(5, 1, 64), of=0),
     "attribute, a baseline of features": lambda: explain.attribute(
         whole(), X, of=OF, features=True, baseline=freed(64)
     ),
@@ -210,6 +211,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "series_model": lambda: hs.series_model(lstm(), [str(k) for k in range(64)], [str(k) for k in range(64)]),
     "series_model, a series": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).prepare(freed(5000, 1)),
     "series_model, x": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).forecast(freed(5000, 1, 1)),
+    "what_if": lambda: hs.what_if(hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]), freed(5000, 1), hs.zero("l0.f")),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
@@ -234,6 +236,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
+    "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -349,6 +352,7 @@ FIVE = torch.zeros(5, 1, 4)
 HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "attribute": lambda x: explain.attribute(small(), x, of=OF),
     "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
+    "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),

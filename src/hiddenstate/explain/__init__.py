@@ -7,6 +7,7 @@ returns is there or in `result.py`:
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
 - `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
+- `importance/`: `importance`, which feature matters at which lag over a data set
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
@@ -28,6 +29,8 @@ from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
 from hiddenstate.explain.dynamics.run import Dynamics, Spectrum, dynamics
 from hiddenstate.explain.graph.result import Graph
 from hiddenstate.explain.graph.run import graph
+from hiddenstate.explain.importance.result import Importance
+from hiddenstate.explain.importance.run import importance
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
 from hiddenstate.explain.probe.result import Probe
@@ -50,6 +53,7 @@ __all__ = [
     "FixedPoints",
     "Graph",
     "Head",
+    "Importance",
     "LearnedAutomaton",
     "Ledger",
     "Output",
@@ -69,6 +73,7 @@ __all__ = [
     "automaton",
     "dynamics",
     "graph",
+    "importance",
     "ledger",
     "log_probability",
     "logit",

@@ -222,7 +222,8 @@ def test_a_linear_recurrence_has_a_closed_form(method: str) -> None:
     if method == "cd":
         pytest.skip("contextual decomposition is for LSTMs")
     torch.manual_seed(0)
-    rnn, head = nn.RNN(3, 4, nonlinearity="relu").double(), nn.Linear(4, 1).double()
+    rnn: Any = nn.RNN(3, 4, nonlinearity="relu").double()
+    head = nn.Linear(4, 1).double()
     with torch.no_grad():
         for weight in (*rnn.parameters(), *head.parameters()):
             weight.abs_()

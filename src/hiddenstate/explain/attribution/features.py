@@ -15,7 +15,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.methods import METHODS, AttributionOptions
 from hiddenstate.explain.attribution.players import Player, Players, check_spans, players_of
-from hiddenstate.explain.attribution.result import joined
+from hiddenstate.explain.attribution.result import MethodResult, joined
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, series_case
 from hiddenstate.explain.subject.subject import Subject, check_cell
@@ -233,7 +233,27 @@ def attribute_series(
     report: Progress | None,
 ) -> FeatureAttribution:
     """Attribute one target of one row; ``past`` is more of the series, for baselines."""
-    method, options = request.method, request.options
+    case, grid = checked_case(series, of, row, request)
+    bases = series_baselines(series, case.row, request.baseline, past, read)
+    work = BatchRunner(case.explained, case.target, report)
+    values = [attribute_row(case, grid, base, request, work) for base in bases.values()]
+    return FeatureAttribution(
+        unit=case.unit,
+        features=tuple(grid.groups),
+        windows=grid.windows,
+        steps=series.steps,
+        columns=series.features,
+        series=series.values[:, case.row].detach().double().cpu(),
+        has_state=grid.state == "player",
+        **joined(case.target.name, work.cost, request.method, tuple(bases), values),
+    )
+
+
+def checked_case(
+    series: ExplainedSeries, of: SeriesTarget, row: int | str | None, request: SeriesRequest
+) -> tuple[SeriesCase, FeatureGrid]:
+    """Return a row with its target, which the method must suit, and its players."""
+    method = request.method
     case = series_case(series, of, row, inside=method in ("shapley", *LOOKS_INSIDE))
     if method in LOOKS_INSIDE:
         case.needs_layer(method)
@@ -242,21 +262,14 @@ def attribute_series(
         assert isinstance(case.explained, Subject)
         why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
         check_cell(case.explained, "method='cd'", ("LSTM",), why)
-    grid = FeatureGrid(
-        groups_of(series, request.features), windows_of(series, request.spans, case.origin), request.state
-    )
-    bases = series_baselines(series, case.row, request.baseline, past, read)
-    every = [grid.players(case, base) for base in bases.values()]
-    work = BatchRunner(case.explained, case.target, report)
-    options = options._replace(pairs=len(every[0]) <= MOST_PAIRED, others="other inputs")
-    values = [METHODS[method](work, players, options) for players in every]
-    return FeatureAttribution(
-        unit=case.unit,
-        features=tuple(grid.groups),
-        windows=grid.windows,
-        steps=series.steps,
-        columns=series.features,
-        series=series.values[:, case.row].detach().double().cpu(),
-        has_state=every[0].has_state,
-        **joined(case.target.name, work.cost, method, tuple(bases), values),
-    )
+    windows = windows_of(series, request.spans, case.origin)
+    return case, FeatureGrid(groups_of(series, request.features), windows, request.state)
+
+
+def attribute_row(
+    case: SeriesCase, grid: FeatureGrid, base: Tensor, request: SeriesRequest, work: BatchRunner
+) -> MethodResult:
+    """Attribute one target of one row, for one baseline."""
+    players = grid.players(case, base)
+    pairs = request.options.pairs and len(players) <= MOST_PAIRED
+    return METHODS[request.method](work, players, request.options._replace(pairs=pairs, others="other inputs"))

@@ -135,7 +135,7 @@ def attribute(
     chosen = check_options(method, points, samples, seed, occlusion=occlusion, pairs=spans is not None)
     check_progress(progress)
     if features is not None or isinstance(model, SeriesModel):
-        request = SeriesRequest(method, chosen, features, spans, baseline, state)
+        request = SeriesRequest(method, chosen._replace(pairs=True), features, spans, baseline, state)
         return _of_series(model, x, of, row, request, history, options, progress)
     if history is not None:
         raise ArgumentError("history= is for series: give features= too")

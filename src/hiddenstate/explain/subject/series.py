@@ -13,7 +13,6 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.subject import Explained, Subject
 from hiddenstate.explain.subject.target import (
-    BatchRunner,
     Logit,
     LogProbability,
     Readout,
@@ -61,13 +60,14 @@ class ExplainedSeries:
         steps: the names of the steps: dates or numbers.
         rows: the names of the rows.
         whole: runs the module as a whole; None if a layer is explained by itself.
-        find_layer: returns the layer that reads x itself, or the reason why there is none.
+        find_layer: returns the layer that reads x itself, with its rows; or the reason why there is none.
         targets: the names of the module's outputs; empty if they have none.
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
         ahead: how many steps after the last one that it has read an output is.
         dates: datetime64 ``[T]``, or None.
         target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
+        per_step: whether the module gives one output a step; None if only its shape tells.
     """
 
     x: Tensor
@@ -76,23 +76,32 @@ class ExplainedSeries:
     steps: tuple[str, ...]
     rows: tuple[str, ...]
     whole: WholeModule | None
-    find_layer: Callable[[], Subject | str]
+    find_layer: Callable[[Tensor], Subject | str]
     targets: tuple[str, ...] = ()
     output_steps: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 0
     dates: Any = None
     target_scale: tuple[Tensor, Tensor] | None = None
+    per_step: bool | None = None
 
     @cached_property
     def layer(self) -> Subject | str:
         """The layer with its input, all rows; or the reason why none reads this input."""
-        return self.find_layer()
+        return self.find_layer(self.x)
 
     @property
     def T(self) -> int:  # noqa: N802
         """Time steps."""
         return self.x.shape[0]
+
+    @cached_property
+    def output_shape(self) -> tuple[int, int]:
+        """The numbers S of steps or of a horizon, and K of outputs, that the whole module gives for a row."""
+        assert self.whole is not None
+        with torch.no_grad():
+            S, _, K = self.whole.only(0).run(self.whole.x[:, :1]).out.shape
+        return S, K
 
     def scale_of_targets(self, k: int) -> tuple[float, float]:
         """Return the offset and the factor from output k to the units of the data."""
@@ -211,12 +220,10 @@ def _of_layer(series: ExplainedSeries, row: int, of: object) -> SeriesCase:
 
 def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: object, *, inside: bool) -> SeriesCase:
     chosen = _output(of)
-    with torch.no_grad():
-        work = BatchRunner(single, Target("", lambda outputs: outputs.out[-1, :, 0]))
-        S, _, K = work.run(single.x).out.shape
+    S, K = series.output_shape
     k = _target_number(series, chosen.target, K)
     s = _output_step(series, chosen.at, S)
-    per_step = S == series.T
+    per_step = series.T == S if series.per_step is None else series.per_step
     name = series.targets[k] if series.targets else f"output {k}"
     if series.output_steps:
         name += f" at {series.output_steps[s]}"

@@ -1,6 +1,7 @@
 """`explained_series`: opens a model of series, a module or a layer with its input, as an `ExplainedSeries`."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -39,17 +40,17 @@ def explained_series(
         raise ArgumentError("features= is for models that read numbers, and this one reads text: drop it")
     if isinstance(model, Subject) or (isinstance(model, nn.Module) and isinstance(find_recordable(model), Recurrent)):
         layer = subject(model, x, **({} if hx is None else {"hx": hx}), **options)
-        return _plain(layer.x, None, lambda: layer)
+        return _plain(layer.x, None, partial(_layer_itself, layer))
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             "with features=, expected a SeriesModel, a module with a recurrent layer, a layer or a Subject, got "
             f"{type(model).__name__}"
         )
     whole = whole_module(model, x, hx, time_first)
-    return _plain(whole.x, whole, partial(_layer_inside, model, whole, whole.rows_axis, options))
+    return _plain(whole.x, whole, partial(_layer_inside, model, whole.initial, whole.rows_axis, options))
 
 
-def _plain(x: Tensor, whole: WholeModule | None, find_layer: Callable[[], Subject | str]) -> ExplainedSeries:
+def _plain(x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str]) -> ExplainedSeries:
     T, N, C = x.shape
     features, steps, rows = (tuple(map(str, range(count))) for count in (C, T, N))
     return ExplainedSeries(x, x, features, steps, rows, whole, find_layer)
@@ -75,26 +76,48 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         steps=steps,
         rows=prepared.rows,
         whole=whole,
-        find_layer=partial(_layer_inside, model.module, whole, whole.rows_axis, {}),
+        find_layer=partial(_layer_inside, model.module, whole.initial, whole.rows_axis, {}),
         targets=model.targets,
         output_steps=outputs,
         units=model.units,
         ahead=ahead,
         dates=prepared.dates,
         target_scale=model._target_scale,
+        per_step=model.gives == "step",
     )
 
 
-def _layer_inside(module: nn.Module, whole: WholeModule, rows: int, options: dict[str, Any]) -> Subject | str:
-    """Return the recurrent layer of a module, if it reads the module's own input; otherwise the reason."""
-    series = whole.x.movedim(1, rows)
+def _layer_inside(module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor) -> Subject | str:
+    """Return the recurrent layer of a module, if it reads the module's own input x; otherwise the reason."""
+    some = x[:, :1] if initial is None else x  # without a state, all rows are alike
+    series = some.movedim(1, rows)
     try:
         converted = convert(module) if any(isinstance(part, nn.RNNBase) for part in module.modules()) else module
-        layer = module_subject(converted, series if whole.initial is None else (series, whole.initial), **options)
+        layer = module_subject(converted, series if initial is None else (series, initial), **options)
     except HiddenStateError as error:
         return str(error)
-    if layer.x.shape != whole.x.shape or layer.lengths is not None or not torch.equal(layer.x, whole.x):
+    if layer.x.shape != some.shape or layer.lengths is not None or not torch.equal(layer.x, some):
         return (
             f"the layer {layer.path!r} does not read the module's own input, because something before it changes that"
         )
-    return layer
+    return layer if some.shape == x.shape else _with_rows(layer, x)
+
+
+def _with_rows(layer: Subject, x: Tensor) -> Subject:
+    """Return a subject with other rows, which begin with the state of its first row."""
+    kind, N = layer.sizes.kind, x.shape[1]
+    state = [part[:, :1].expand(-1, N, -1).contiguous() for part in kind.parts_of(layer.initial)]
+    output = layer.output
+    if output is not None:
+        output = replace(output, steps=output.steps[:, :1].expand(-1, N))
+    return replace(layer, x=x, initial=kind.as_given(state), output=output)
+
+
+def _layer_itself(layer: Subject, x: Tensor) -> Subject:
+    """Return a subject with its own rows, or with others."""
+    if x is layer.x:
+        return layer
+    starts = layer.sizes.kind.parts_of(layer.initial)
+    if layer.lengths is not None or layer.reset is not None or any(bool(part.any()) for part in starts):
+        raise ArgumentError("rows of a data set begin without a state and are full: drop hx=, lengths= and reset=")
+    return _with_rows(layer, x)

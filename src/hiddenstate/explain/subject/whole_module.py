@@ -189,7 +189,11 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     reasons = []
     for rows in (0, 1) if time_first is None else (int(time_first),):
         series = x[:, None] if x.dim() == 2 else x.movedim(rows, 1)
-        state = _checked_state(hx, series.shape[1])
+        try:
+            state = _checked_state(hx, series.shape[1])
+        except ShapeError as error:
+            reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {error}")
+            continue
         layout = _layout(ModuleLayout(model, rows), WholeModule(_refused, series, state).only(0), layers)
         if isinstance(layout, ModuleLayout):
             return WholeModule(layout.forecasts, series, state, layout.raw, hidden, rows)
