@@ -20,6 +20,7 @@ from hiddenstate.models.series.dates import Array
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
 from hiddenstate.models.series.forecasts import SeriesReading
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
+from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
@@ -150,8 +151,7 @@ class SeriesModel:
         if not len(values):
             raise ShapeError("the frame has no steps, expected at least one")
         filled = _fill(values, self.features, columns.rows, names, missing)
-        like = weight_of(self.module)
-        x = self._scale.scaled(torch.from_numpy(values)).to(like)
+        x = self.scaled(torch.from_numpy(values))
         truth = None
         if all(name in columns.values for name in self.targets):
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
@@ -258,6 +258,25 @@ class SeriesModel:
         rows = (names,) * x.shape[1]
         by_path = {path: tuple(_dated(call, rows) for call in calls) for path, calls in run.by_path.items()}
         return replace(run, by_path=by_path)
+
+    def stream(self, *, gaps: str | None = None) -> SeriesStream:
+        """Return a stream, which reads one step at a time and gives the module's forecast after each.
+
+        A module that carries a state is called with it; one of the simple shape is recomputed from its layers; one that
+        reads windows is called with the last steps.
+
+        Args:
+            gaps: what to do with a date that is not the next one: refuse it (None), or read it as the next
+                (``"join"``).
+
+        Raises:
+            ArgumentError: the module does none of these, or is bidirectional.
+        """
+        return SeriesStream(self, gaps=gaps)
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
+        return self._scale.scaled(values).to(weight_of(self.module))
 
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
