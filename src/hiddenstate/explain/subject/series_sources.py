@@ -13,9 +13,10 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateErro
 from hiddenstate.explain.subject.series import ExplainedSeries
 from hiddenstate.explain.subject.sources import module_subject, subject
 from hiddenstate.explain.subject.subject import Subject, check_bytes
-from hiddenstate.explain.subject.whole_module import CELLS, LAYERS, WholeModule, whole_module
+from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.module_form import CELLS, LAYERS
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
