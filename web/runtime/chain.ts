@@ -17,12 +17,7 @@ export class Chain {
     this.end = weights.take(`${prefix}end`, [K]);
   }
 
-  /**
-   * The most probable tag sequence, by Viterbi's algorithm.
-   *
-   * @param scores [T, K]
-   * @returns [T]
-   */
+  /** The most probable tag sequence, by Viterbi's algorithm; `scores`: [T, K]; returns [T]. */
   best(scores: Float32Array): Int32Array {
     const { K } = this;
     const T = scores.length / K;
@@ -35,10 +30,7 @@ export class Chain {
     return tags;
   }
 
-  /**
-   * @param origins output: the best previous tag of each
-   * @returns the highest sum ending in each tag
-   */
+  /** `origins`: output: the best previous tag of each; returns the highest sum ending in each tag */
   highest(before: Float64Array, scores: Float32Array, origins: Int32Array, t: number): Float64Array {
     const { K, transitions } = this;
     return before.map((_, to) => {
@@ -51,12 +43,7 @@ export class Chain {
     });
   }
 
-  /**
-   * Each tag's probability at each word, over all sequences of tags.
-   *
-   * @param scores [T, K]
-   * @returns [T, K]
-   */
+  /** Each tag's probability at each word, over all sequences of tags; `scores`: [T, K]; returns [T, K]. */
   marginals(scores: Float32Array): Float64Array {
     const { K } = this;
     const T = scores.length / K;

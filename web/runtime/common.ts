@@ -38,11 +38,7 @@ export function refuse(got: string, expected: string, advice: string): never {
   throw new StudioError(got, expected, advice);
 }
 
-/**
- * The parts of a recurrent layer, one for each layer and direction.
- *
- * @param before a word before the cell's name
- */
+/** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */
 export function layerParts(
   tracks: readonly TrackInfo[],
   { label, gates }: CellKind,

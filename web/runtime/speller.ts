@@ -37,10 +37,7 @@ export class Speller {
     return found;
   }
 
-  /**
-   * @param ids of characters
-   * @returns [2H]
-   */
+  /** `ids`: of characters; returns [2H] */
   spellIds(ids: number[]): Float32Array {
     const { state } = this.lstm.run(embedded(this.embedding, this.charSize, ids), ids.length);
     return Float32Array.from(state.flatMap(({ h }) => Array.from(h)));

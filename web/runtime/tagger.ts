@@ -99,11 +99,7 @@ function explained(tagger: Tagger, run: Run): Subject {
   return createSubject(run, tagger.lstm, run.tracks, around);
 }
 
-/**
- * The vector of an unknown word, spelt with one unknown character and without context.
- *
- * @returns [C]
- */
+/** The vector of an unknown word, spelt with one unknown character and without context; returns [C]. */
 function unknownWord({ inputSize, embedding, wordSize, speller }: Tagger): Float32Array {
   const out = new Float32Array(inputSize);
   out.set(embedded(embedding, wordSize, [UNKNOWN]));
@@ -165,10 +161,7 @@ function upgraded({ config, vocabulary }: BundleHead): { config: any; vocabulary
   return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, ...added } };
 }
 
-/**
- * @param scores [T, K of all columns]
- * @returns [T, K] of one column
- */
+/** `scores`: [T, K of all columns]; returns [T, K] of one column */
 function part(scores: Float64Array, T: number, all: number, from: number, K: number): Float32Array {
   const out = new Float32Array(T * K);
   for (let t = 0; t < T; t++) out.set(scores.subarray(t * all + from, t * all + from + K), t * K);

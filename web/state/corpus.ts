@@ -6,10 +6,7 @@ import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
-/**
- * All units of an index, by column: entry k of each column belongs to the same unit. The format is that of
- * CorpusPages.units.
- */
+/** All units of an index, by column, in which entry k belongs to the same unit; see CorpusPages.units. */
 export interface UnitTable {
   columns: UnitColumns;
   thresholds: Record<string, number[]>; // the thresholds whose bits are stored, by place
@@ -88,11 +85,7 @@ const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
 
-/**
- * The selected unit's address, as Python writes it.
- *
- * @returns "l1.c[125]"; "" while nothing is selected
- */
+/** The selected unit's address, as Python writes it; returns "l1.c[125]"; "" while nothing is selected. */
 export function unitAddress({ track, quantity, unit }: View): string {
   return track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
 }
@@ -107,11 +100,7 @@ export function storedThresholds({ thresholds }: UnitTable, address: string): nu
   return thresholds[address.replace(/\[.*/, "")] ?? [];
 }
 
-/**
- * The first unit of a query.
- *
- * @returns its address; "" if there is none
- */
+/** The first unit of a query; returns its address; "" if there is none. */
 export function firstUnit(query: string): string {
   return query.match(ADDRESS)?.[0] ?? "";
 }

@@ -86,11 +86,7 @@ export class Session {
     this.store.set(stays && model !== null && run !== null ? { ...patch, ...fitted(view, model, run) } : patch);
   }
 
-  /**
-   * Shows a run that comes from outside, such as a watched stream.
-   *
-   * @param follow whether to move the cursor to its last step
-   */
+  /** Shows a run from outside, such as a watched stream; `follow`: whether to move the cursor to its last step. */
   show(run: Run, follow: boolean) {
     batch(() => {
       const first = !this.live;
@@ -162,10 +158,7 @@ export class Session {
     return model;
   }
 
-  /**
-   * @param kept where to store an error
-   * @param wanted whether an error is still of interest
-   */
+  /** `kept`: where to store an error; `wanted`: whether an error is still of interest */
   async #safely(kept: "error" | "otherError", fn: () => void | Promise<void>, wanted: () => boolean = () => true) {
     try {
       await fn();

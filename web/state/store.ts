@@ -17,10 +17,7 @@ const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
 
-/**
- * Holds one immutable View. Components read the fields of `view`, and are drawn again when those that they read change;
- * listeners are notified once per batch, if a key that they subscribed to changed.
- */
+/** Holds one immutable View. Components follow the fields of `view`; listeners are notified once per batch. */
 export class Store {
   readonly view: Readonly<View>;
   now: Readonly<View>;
@@ -78,11 +75,7 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
-  /**
-   * Like `set`, as an undoable step.
-   *
-   * @param label a description, such as "Pin unit 3"
-   */
+  /** Like `set`, as an undoable step; `label`: a description, such as "Pin unit 3". */
   change(patch: Partial<View>, label: string) {
     if (same(this.now, patch)) return;
     const change = { before: picked(this.now, patch), after: patch, label };

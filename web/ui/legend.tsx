@@ -9,11 +9,7 @@ const WIDTH = 168;
 const BAR = 8;
 const STEPS = 64;
 
-/**
- * The scale as a bar, labelled at its ends and in the middle.
- *
- * @param props.run whose scale to show; the current scale if absent
- */
+/** The scale as a bar, labelled at its ends and in the middle; `run`: whose scale, if not the current one. */
 export function Legend({ quantity, run = null }: { quantity: string; run?: Run | null }) {
   const high = scaleLimit(quantity, run);
   const low = range(quantity)[0] === 0 ? 0 : -high;

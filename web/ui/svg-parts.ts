@@ -9,11 +9,7 @@ export function keepWithin(text: SVGTextElement | null, room: number) {
   if (text && room < Infinity) rooms.set(text, room);
 }
 
-/**
- * Narrows texts that are too wide for their space: fonts differ between machines, and some are wide.
- *
- * @param picture which must be on the page, since texts have no width elsewhere
- */
+/** Narrows texts that are too wide for their space (fonts differ) in a picture, which must be on the page. */
 export function fit(picture: Element) {
   const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
   for (const one of texts) one.removeAttribute("textLength");

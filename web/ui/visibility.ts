@@ -15,10 +15,7 @@ export function scrollTo(stage: HTMLElement, part: Element | null) {
   stage.scrollLeft += (one.left + one.right - all.left - all.right) / 2;
 }
 
-/**
- * Keeps elements of class "stays" in view when a stage is scrolled sideways, such as names that would otherwise scroll
- * away.
- */
+/** Keeps elements of class "stays", such as names, in view when a stage is scrolled sideways. */
 export function keepNames(stage: HTMLElement) {
   const move = () => {
     for (const part of stage.querySelectorAll("svg .stays")) {

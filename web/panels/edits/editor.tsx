@@ -3,8 +3,7 @@
 import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
-import { placeBeside } from "studio/panels/edits/place.js";
+import { type Spot, editSpot, SCOPES, sliderRange, valueInRun, placeBeside } from "studio/panels/edits/draft.js";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
 import type { Difference } from "studio/state/difference.js";
 import { placeParts } from "studio/state/edits.js";

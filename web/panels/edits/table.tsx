@@ -103,11 +103,7 @@ function Predicted({ choice, kind = "" }: { choice: Choice | null; kind?: string
   );
 }
 
-/**
- * A number with a bar whose length is the number's share of the row's scale.
- *
- * @param props.mark "" or the label of a first step
- */
+/** A number with a bar, its share of the row's scale; `mark`: "", or the label of a first step. */
 function Sized({ size, scale, mark }: { size: number; scale: number; mark: string }) {
   return (
     <td class={mark ? "size first" : "size"}>

@@ -50,12 +50,7 @@ function position(x: number, y: number, width: number, height: number) {
   return { transform: `translate(${x}px, ${y}px)`, width: `${width}px`, height: `${height}px` };
 }
 
-/**
- * Scrolls until a cursor is clear of the edges.
- *
- * @param cursor its start and size
- * @param seen the visible range
- */
+/** Scrolls until a cursor is clear of the edges; `cursor`: its start and size; `seen`: the visible range. */
 function scrollInto(
   scroller: HTMLElement,
   way: "scrollLeft" | "scrollTop",

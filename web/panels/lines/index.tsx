@@ -1,7 +1,6 @@
 // Charts the six values of the pinned units over the sentence, with the gates above and the memory below.
 
-import { chartHeight, type ChartProps, UnitChart } from "studio/panels/lines/chart.js";
-import { chartReach, stepAt } from "studio/panels/lines/layout.js";
+import { chartHeight, type ChartProps, UnitChart, chartReach, stepAt } from "studio/panels/lines/chart.js";
 import type { App } from "studio/state/types.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { View } from "studio/types.js";

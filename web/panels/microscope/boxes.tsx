@@ -113,12 +113,7 @@ function Value(props: {
   );
 }
 
-/**
- * A state: its name, its value, and its source or destination.
- *
- * @param props.name "c", "c_prev", "h"
- * @param props.isChange whether its change is shown: of the memory
- */
+/** A state ("c", "c_prev", "h"): its name, its value, its source or destination, and the change of the memory. */
 export function StateBox(props: {
   name: string;
   moment: Moment;
@@ -155,12 +150,7 @@ export function StateBox(props: {
   );
 }
 
-/**
- * A part of a gate's sum: its name, its value and its equation.
- *
- * @param props.name "n_h", "from_x"
- * @param props.open shows the whole sum
- */
+/** A part of a gate's sum ("n_h", "from_x"): its name, its value and its equation; `open`: shows the whole sum. */
 export function PartBox(props: {
   name: string;
   gate: string;

@@ -11,10 +11,7 @@ export const MIDDLE = 113; // y of the written value
 const STUBS = [8, 32]; // where x and h_prev branch off, in pixels to the right of a box's middle
 const BUS_START = 68; // x where the lines begin, after the names of x and h_prev
 
-/**
- * The layout for a width. On a wide panel, time runs to the right, or to the left for the reverse direction; on a
- * narrow one, downwards.
- */
+/** The layout for a width: time runs to the right (to the left in reverse), and on a narrow panel downwards. */
 export function oriented(
   landscape: (width: number) => Layout,
   portrait: (width: number) => Layout,
@@ -32,13 +29,7 @@ export const around = ({ x, y }: Point, { width, height }: { width: number; heig
   height,
 });
 
-/**
- * The lines of x and h_prev under the boxes, and a branch up to each box that reads them.
- *
- * @param top y of the boxes' lower edges
- * @param readX middles of the boxes that read x
- * @param readH middles of those that read h_prev
- */
+/** The lines of x and h_prev below the boxes, and a branch to the middle of each box that reads them. */
 export function busesTo(top: number, readX: number[], readH: number[]): { lines: Point[][]; box: Box; bottom: number } {
   const [x, h] = [top + 12, top + 26];
   const bus = (y: number, middles: number[], stub: number) => [

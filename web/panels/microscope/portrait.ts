@@ -11,22 +11,14 @@ const BUS = 12; // h_prev's distance from the right edge; x is beside it
 const STUB = 13; // where x and h_prev enter a box, in pixels above and below its middle
 const TOP = 52;
 
-/**
- * @param y its middle
- * @param width of the panel
- */
+/** `y`: its middle; `width`: of the panel */
 export function gateBeside(y: number, width: number, height: number = HEIGHT): Box {
   return { x: COLUMN.boxes, y: y - height / 2, width: busRight(width) - COLUMN.boxes, height };
 }
 
 const busRight = (width: number) => width - BUS - 34;
 
-/**
- * The lines of x and h_prev, and a branch to each box that reads them.
- *
- * @param readX middles of the boxes that read x
- * @param readH middles of those that read h_prev
- */
+/** The lines of x and h_prev, and a branch to the middle of each box that reads them. */
 export function busesBeside(width: number, readX: number[], readH: number[]): Point[][] {
   const right = busRight(width);
   const bus = (x: number, middles: number[], stub: number) => [

@@ -32,11 +32,7 @@ export function sumHeight(terms: readonly Term[]): number {
   return TOP + (terms.length + 1) * ROW;
 }
 
-/**
- * The partial sums before and after each term, and their range.
- *
- * @returns at0 at1 ... low high
- */
+/** The partial sums before and after each term, and their range; returns at0 at1 ... low high. */
 export function runningSums(terms: readonly Term[]): Numbers {
   let sum = 0;
   const stops = [0, ...terms.map((term) => (sum += term.value))];
@@ -44,10 +40,7 @@ export function runningSums(terms: readonly Term[]): Numbers {
   return { ...named, low: Math.min(...stops), high: Math.max(...stops) };
 }
 
-/**
- * @param props.whole the name of the sum itself
- * @param props.follow goes to a term's source
- */
+/** `whole`: the name of the sum itself; `follow`: goes to a term's source */
 export function SumRows(props: {
   terms: readonly Term[];
   sum: number;

@@ -30,11 +30,7 @@ export function featureSource(
   return { track: below[Math.floor(index / outputs)].name, unit: index % outputs };
 }
 
-/**
- * The largest terms of one side, and all others combined into one.
- *
- * @param scale of every term
- */
+/** The largest terms of one side, and all others combined into one; `scale`: of every term. */
 function side(
   weights: Float32Array,
   factors: Float32Array,
@@ -56,10 +52,7 @@ function side(
   return [...terms, { kind: "rest", name: others, index: -1, weight: null, factor: null, value }];
 }
 
-/**
- * @param shown terms of each side
- * @returns adding up to dot.sum
- */
+/** `shown`: terms of each side; returns terms that add up to dot.sum */
 export function gateTerms(
   model: Model,
   track: TrackInfo,
@@ -96,9 +89,7 @@ function biases(
   return [bias("i", biasInput), bias("h", scale * biasHidden)];
 }
 
-/**
- * The symbol of the reset gate, shown before the terms that it multiplies: the recurrent terms of a GRU's candidate.
- */
+/** The symbol of the reset gate, before the terms that it multiplies: the recurrent ones of a GRU's candidate. */
 function resetSymbol({ cell }: Model, gate: string) {
   return cell.parts.n_rh === gate ? "r·" : "";
 }

@@ -7,10 +7,7 @@ import { fontFamily, resolved } from "studio/ui/theme.js";
 export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
 export const STRIP = 4;
 
-/**
- * @param limit of the colours
- * @param below the text under a matrix
- */
+/** `limit`: of the colours; `below`: the text under a matrix */
 export function drawFigure(
   context: CanvasRenderingContext2D,
   figure: Figure,

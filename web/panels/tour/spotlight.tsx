@@ -74,10 +74,7 @@ export function placeCard(card: HTMLElement, panels: HTMLElement[]): Free {
   return { right: width - aside, bottom: height - sheet };
 }
 
-/**
- * @param left of the panels
- * @param need the width of the card
- */
+/** `left`: of the panels; `need`: the width of the card */
 function wayBeside(left: number, right: number, need: number): "aside" | "sheet" | "right" | "left" {
   const [width, height] = windowSize();
   if (height < SHORT && height < width) return "aside";
