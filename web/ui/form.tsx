@@ -1,6 +1,6 @@
 // Controls as components: choices, boxes, progress, tables.
 
-import type { ComponentChild, JSX } from "preact";
+import type { ComponentChild, JSX, TargetedMouseEvent } from "preact";
 import { useId } from "preact/hooks";
 
 /** A choice between a few options, as a group of joined buttons. */
@@ -98,6 +98,21 @@ export function TrackChoice(props: {
   return <Select {...props} label={label} kind="nameless" options={options} />;
 }
 
+interface ButtonProps {
+  text: ComponentChild;
+  press?: (event: TargetedMouseEvent<HTMLButtonElement>) => void;
+  kind?: string; // classes
+}
+
+/** A button with a text. */
+export function Button({ text, press, kind, ...rest }: ButtonProps & JSX.IntrinsicElements["button"]) {
+  return (
+    <button type="button" class={kind} onClick={press} {...rest}>
+      {text}
+    </button>
+  );
+}
+
 /** A button with an icon, whose label is also its title unless it has one. */
 export function IconButton({
   icon,
@@ -124,9 +139,7 @@ export function Progress({ of: job, label }: { of: { share: number; stop: () => 
     job.share < 1 && (
       <>
         <progress max={1} value={job.share} aria-label={label} />
-        <button type="button" onClick={() => job.stop()}>
-          Stop
-        </button>
+        <Button text="Stop" press={() => job.stop()} />
       </>
     )
   );

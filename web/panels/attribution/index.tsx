@@ -8,7 +8,7 @@ import type { NamedPlayer } from "studio/state/explained.js";
 import { shortToken } from "studio/state/tokens.js";
 import { useApp, useJob } from "studio/ui/app.js";
 import { exactly, tick } from "studio/ui/draw.js";
-import { Progress, Segments } from "studio/ui/form.js";
+import { Button, Progress, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 import { WordChart, signed } from "studio/ui/word-chart.js";
@@ -63,15 +63,12 @@ export function AttributionPanel() {
             />
           )}
           {!isBusy && !(wanted && attribution?.shapley) && (
-            <button type="button" onClick={wanted ? again : () => store.set({ method: "shapley" })}>
-              {wanted ? "Compute again" : "Compute exact Shapley values"}
-            </button>
+            <Button
+              text={wanted ? "Compute again" : "Compute exact Shapley values"}
+              press={wanted ? again : () => store.set({ method: "shapley" })}
+            />
           )}
-          {!isBusy && wanted && (
-            <button type="button" onClick={() => store.set({ method: "occlusion" })}>
-              Only occlusion
-            </button>
-          )}
+          {!isBusy && wanted && <Button text="Only occlusion" press={() => store.set({ method: "occlusion" })} />}
           <Progress of={occlusion} label="Progress" />
           <Progress of={shapley} label="Progress" />
         </div>

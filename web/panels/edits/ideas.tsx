@@ -10,6 +10,7 @@ import { choiceText, findHead } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Model, Run, Edit } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 /** Experiments on every gate of the selected track. */
 export function Presets({ model }: { model: Model }) {
@@ -27,9 +28,7 @@ export function Presets({ model }: { model: Model }) {
       </h3>
       <div class="chips">
         {presetsFor(model.cell).map((preset) => (
-          <button type="button" title={preset.effect} onClick={() => add(preset)}>
-            {preset.label}
-          </button>
+          <Button text={preset.label} title={preset.effect} press={() => add(preset)} />
         ))}
       </div>
     </section>
@@ -105,9 +104,7 @@ export function EditSearch() {
             <option value={String(k)}>{`${shownToken(token)}: ${shownToken(head.labels[head.chosen[k]])}`}</option>
           ))}
         </select>
-        <button type="button" onClick={isRunning ? () => job.stop() : begin}>
-          {isRunning ? "Stop" : "Search"}
-        </button>
+        <Button text={isRunning ? "Stop" : "Search"} press={isRunning ? () => job.stop() : begin} />
       </div>
       <p class="edit-progress" role="status">
         {tried.value &&
@@ -134,12 +131,11 @@ function FindLine({ find: { edit, before, after }, model, run }: { find: Find; m
     <li>
       <span>{sentence}</span>
       <span class="turn">{`${choiceText(before)} → ${choiceText(after)}`}</span>
-      <button
-        {...{ type: "button", "aria-label": `Try: ${sentence}` }}
-        onClick={() => store.change({ edits: [...store.get().edits, edit] }, sentence)}
-      >
-        Try
-      </button>
+      <Button
+        text="Try"
+        {...{ "aria-label": `Try: ${sentence}` }}
+        press={() => store.change({ edits: [...store.get().edits, edit] }, sentence)}
+      />
     </li>
   );
 }

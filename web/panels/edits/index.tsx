@@ -9,6 +9,7 @@ import { EditList, PythonLines, DifferencePicture } from "studio/panels/edits/li
 import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
 import { type Difference, compareRuns } from "studio/state/difference.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -88,21 +89,17 @@ function History() {
   const { canUndo, canRedo, undoLabel } = store;
   return (
     <>
-      <button
-        {...{ type: "button", disabled: !canUndo, title: canUndo ? `Undo: ${undoLabel}` : "Nothing to undo" }}
-        onClick={() => store.undo()}
-      >
-        Undo
-      </button>
-      <button type="button" disabled={!canRedo} onClick={() => store.redo()}>
-        Redo
-      </button>
-      <button
-        {...{ type: "button", disabled: view.edits.length === 0 }}
-        onClick={() => store.change({ edits: [] }, "remove all edits")}
-      >
-        Remove all
-      </button>
+      <Button
+        text="Undo"
+        {...{ disabled: !canUndo, title: canUndo ? `Undo: ${undoLabel}` : "Nothing to undo" }}
+        press={() => store.undo()}
+      />
+      <Button text="Redo" disabled={!canRedo} press={() => store.redo()} />
+      <Button
+        text="Remove all"
+        {...{ disabled: view.edits.length === 0 }}
+        press={() => store.change({ edits: [] }, "remove all edits")}
+      />
     </>
   );
 }

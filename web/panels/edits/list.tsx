@@ -9,6 +9,7 @@ import { inForce, restingReason } from "studio/state/edits.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 const MOST_LINES = 8; // at least this many edits of one place are grouped
 
@@ -33,14 +34,13 @@ export function EditList({ edits, model, run, change }: Edits & { change: (index
         const where = `${extentText(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`;
         return (
           <Line {...{ edits, from, count, action: actionText(edit), where, rests, name }}>
-            <button
-              {...{ type: "button", "aria-label": `Change: ${name}`, disabled: rests !== "" }}
-              onClick={({ currentTarget }) =>
+            <Button
+              text="Change"
+              {...{ "aria-label": `Change: ${name}`, disabled: rests !== "" }}
+              press={({ currentTarget }) =>
                 change(from, (currentTarget.closest("li") as HTMLElement).getBoundingClientRect())
               }
-            >
-              Change
-            </button>
+            />
           </Line>
         );
       })}
@@ -70,12 +70,11 @@ function Line(props: {
         {rests && <span class="edit-rests">{`Resting: ${rests}.`}</span>}
       </div>
       {props.children}
-      <button
-        {...{ type: "button", class: "edit-close", "aria-label": `Remove: ${name}` }}
-        onClick={() => store.change({ edits: remaining }, "remove an edit")}
-      >
-        ×
-      </button>
+      <Button
+        text="×"
+        {...{ kind: "edit-close", "aria-label": `Remove: ${name}` }}
+        press={() => store.change({ edits: remaining }, "remove an edit")}
+      />
     </li>
   );
 }
@@ -110,9 +109,7 @@ export function PythonLines({ edits, model, run }: Edits) {
     <figure class="edit-python">
       <figcaption>
         The same in Python
-        <button type="button" onClick={() => void copy()}>
-          {copied.value.text === text ? copied.value.outcome : "Copy"}
-        </button>
+        <Button text={copied.value.text === text ? copied.value.outcome : "Copy"} press={() => void copy()} />
       </figcaption>
       <pre tabindex={0}>
         <code>{text}</code>

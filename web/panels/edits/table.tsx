@@ -8,6 +8,7 @@ import { type Difference, type Distance, firstDifferent } from "studio/state/dif
 import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 export function DifferenceTable({ difference }: { difference: Difference }) {
   const { store, view } = useApp();
@@ -32,9 +33,7 @@ export function DifferenceTable({ difference }: { difference: Difference }) {
           <td />
           {words.map(({ t, token, changed }) => (
             <th scope="col" class={changed ? "changed" : ""}>
-              <button type="button" title={`step ${t}`} onClick={() => store.set({ step: t })}>
-                {shownToken(token)}
-              </button>
+              <Button text={shownToken(token)} title={`step ${t}`} press={() => store.set({ step: t })} />
             </th>
           ))}
         </tr>

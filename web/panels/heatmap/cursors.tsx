@@ -7,6 +7,7 @@ import { wordAt } from "studio/state/tokens.js";
 import { valueAt } from "studio/state/units.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 
 const LEAST = 3; // minimum height of a marked row in pixels
 const CLEAR = 60; // pixels between a cursor and the edge of the visible part
@@ -88,9 +89,7 @@ export function Readout({
         <span class="soft">{where}</span>
         <span class="number heat-value">{what}</span>
         {session.model?.hasWeights && (
-          <button type="button" class="quiet small" title="Change this value (Enter)" onClick={edit}>
-            {"Edit\u2026"}
-          </button>
+          <Button text={"Edit\u2026"} kind="quiet small" title="Change this value (Enter)" press={edit} />
         )}
         <span class="soft">{shown.about(unit)}</span>
       </p>

@@ -9,7 +9,7 @@ import { shortToken, shownToken } from "studio/state/tokens.js";
 import { trackTitle } from "studio/state/units.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
-import { Table, Select } from "studio/ui/form.js";
+import { Button, Table, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 import { type ChartRow, WordChart, signed } from "studio/ui/word-chart.js";
@@ -154,9 +154,7 @@ function MemoryControls({ scene }: { scene: Scene }) {
         />
       </label>
       {scene.whole !== null && (
-        <button type="button" title={TELLING} aria-pressed={scene.own} onClick={() => store.set({ memory: "" })}>
-          Most telling
-        </button>
+        <Button text="Most telling" title={TELLING} aria-pressed={scene.own} press={() => store.set({ memory: "" })} />
       )}
     </>
   );

@@ -7,6 +7,7 @@ import { foundSentence, GRAMMAR, SEARCH_HELP, liftText } from "studio/panels/sea
 import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -86,11 +87,7 @@ function Search() {
           <button type="submit" class="primary">
             Search
           </button>
-          {request.value && (
-            <button type="button" onClick={() => request.value?.abort()}>
-              Stop
-            </button>
-          )}
+          {request.value && <Button text="Stop" press={() => request.value?.abort()} />}
         </form>
         <details class="search-grammar">
           <summary>How to write a query</summary>
@@ -99,9 +96,7 @@ function Search() {
               {GRAMMAR.map(([form, meaning]) => (
                 <tr>
                   <td>
-                    <button type="button" class="quiet number" title="Search for it" onClick={() => search(form)}>
-                      {form}
-                    </button>
+                    <Button text={form} kind="quiet number" title="Search for it" press={() => search(form)} />
                   </td>
                   <td>{meaning}</td>
                 </tr>

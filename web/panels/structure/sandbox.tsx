@@ -9,6 +9,7 @@ import { type Setup, LESSON, readSetup, writeSetup } from "studio/panels/structu
 import { modelSizes, refusal } from "studio/panels/structure/sizes.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -37,12 +38,8 @@ export function SandboxPanel() {
       <div class="st-sandbox">
         <div class="st-left">
           <div class="st-presets">
-            <button type="button" onClick={() => change(LESSON)}>
-              the lesson's (4, 3)
-            </button>
-            <button type="button" onClick={() => session.model && change(modelSizes(session.model))}>
-              the sizes of this model
-            </button>
+            <Button text="the lesson's (4, 3)" press={() => change(LESSON)} />
+            <Button text="the sizes of this model" press={() => session.model && change(modelSizes(session.model))} />
           </div>
           <SizeFields {...{ setup, change }} />
           <p class="st-refused" role="alert">
@@ -83,9 +80,7 @@ function Code({ text }: { text: string }) {
         {text}
       </pre>
       <div>
-        <button type="button" onClick={() => void copy()}>
-          Copy
-        </button>
+        <Button text="Copy" press={() => void copy()} />
         <span class="soft" role="status">
           {outcome}
         </span>

@@ -17,7 +17,7 @@ import { shortToken } from "studio/state/tokens.js";
 import type { Subject } from "studio/types.js";
 import { useApp, useJob, useTyping } from "studio/ui/app.js";
 import { exactly } from "studio/ui/draw.js";
-import { Progress } from "studio/ui/form.js";
+import { Button, Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { colour } from "studio/ui/scales.js";
 import { Stage, Grid, Text } from "studio/ui/stage.js";
@@ -71,11 +71,7 @@ export function SweepPanel() {
       tools={
         <div class="sweep-work">
           <Progress of={job} label="Progress of the sweep" />
-          {job.stopped && (
-            <button type="button" onClick={() => job.begin(pair)}>
-              Continue
-            </button>
-          )}
+          {job.stopped && <Button text="Continue" press={() => job.begin(pair)} />}
         </div>
       }
     >

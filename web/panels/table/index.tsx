@@ -5,6 +5,7 @@ import { type Column, type Row, filterExample, sortedRows, tableColumns } from "
 import { shownToken } from "studio/state/tokens.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { fontFamily, measure } from "studio/ui/theme.js";
 
@@ -113,9 +114,7 @@ function Line({ row, columns }: { row: Row; columns: Column[] }) {
         if (key === "step") {
           return (
             <th scope="row">
-              <button type="button" class="table-step" aria-label={`Go to step ${value}`}>
-                {value}
-              </button>
+              <Button text={value} kind="table-step" aria-label={`Go to step ${value}`} />
             </th>
           );
         }

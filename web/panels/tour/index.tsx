@@ -6,6 +6,7 @@ import { Spotlight } from "studio/panels/tour/spotlight.js";
 import { rich } from "studio/panels/tour/text.js";
 import type { Scene } from "studio/panels/tour/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 const WATCHED = ["step", "unit", "track", "quantity", "edits", "page", "text", "head", "gate", "zoom"] as const;
 
@@ -56,15 +57,13 @@ function TourCard({ guide, scene }: { guide: Guide; scene: Scene }) {
         <ol class="tour-pips">
           {!isRefused && STEPS.map(({ title: name }, k) => <Pip {...{ guide, name, k, index }} />)}
         </ol>
-        <button
-          type="button"
-          class="quiet round tour-close"
+        <Button
+          text="×"
+          kind="quiet round tour-close"
           aria-label="Leave the tour. You can resume it later."
           title="Leave the tour"
-          onClick={() => guide.close()}
-        >
-          ×
-        </button>
+          press={() => guide.close()}
+        />
       </header>
       <div ref={scroll} class="tour-scroll">
         <h2 {...{ ref: heading, class: "tour-title", tabindex: -1, id: "tour-title" }}>{title}</h2>
@@ -88,15 +87,13 @@ function TourCard({ guide, scene }: { guide: Guide; scene: Scene }) {
         </div>
       </div>
       <footer>
-        <button type="button" disabled={index === 0 || isRefused} onClick={() => guide.go(index - 1)}>
-          Back
-        </button>
-        <button type="button" class="quiet" hidden={!hasPanel} onClick={() => guide.showPanel()}>
-          Show me where
-        </button>
-        <button type="button" class={learnt && "primary"} onClick={() => guide.go(index + 1)}>
-          {index >= STEPS.length ? "Close" : !learnt ? "Skip" : index === STEPS.length - 1 ? "Finish" : "Next"}
-        </button>
+        <Button text="Back" disabled={index === 0 || isRefused} press={() => guide.go(index - 1)} />
+        <Button text="Show me where" kind="quiet" hidden={!hasPanel} press={() => guide.showPanel()} />
+        <Button
+          text={index >= STEPS.length ? "Close" : !learnt ? "Skip" : index === STEPS.length - 1 ? "Finish" : "Next"}
+          kind={learnt && "primary"}
+          press={() => guide.go(index + 1)}
+        />
       </footer>
     </aside>
   );

@@ -8,6 +8,7 @@ import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { initialState } from "studio/ui/moment-words.js";
 
 const NEAR = 0.006; // tolerance for rounding to two decimal places
@@ -127,9 +128,7 @@ function Hint({ now: { app, run } }: { now: Now }) {
   };
   return (
     <div class="tour-hint">
-      <button type="button" onClick={give}>
-        Give me a hint
-      </button>
+      <Button text="Give me a hint" press={give} />
       <Response text={hint.value} />
     </div>
   );

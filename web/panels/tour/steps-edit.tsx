@@ -5,6 +5,7 @@ import { sizeLetters } from "studio/panels/tour/steps-gates.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { compareRuns } from "studio/state/difference.js";
 import type { Model, View } from "studio/types.js";
+import { Button } from "studio/ui/form.js";
 
 const SENTENCE = "I like to fish and hunt ."; // for taggers: two of its words can be nouns or verbs, depending on context
 
@@ -88,15 +89,9 @@ export function lastWords(model: Model | null): ComponentChild[] {
 export function Ends({ open }: { open: (page: View["page"]) => void }) {
   return (
     <div class="tour-ends">
-      <button type="button" class="primary" onClick={() => open("read")}>
-        Keep exploring
-      </button>
-      <button type="button" onClick={() => open("compare")}>
-        Compare two runs
-      </button>
-      <button type="button" onClick={() => open("structure")}>
-        Look at the weights
-      </button>
+      <Button text="Keep exploring" kind="primary" press={() => open("read")} />
+      <Button text="Compare two runs" press={() => open("compare")} />
+      <Button text="Look at the weights" press={() => open("structure")} />
     </div>
   );
 }

@@ -13,7 +13,7 @@ import {
 import { shownToken } from "studio/state/tokens.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
-import { Segments } from "studio/ui/form.js";
+import { Button, Segments } from "studio/ui/form.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { quantityColour } from "studio/ui/scales.js";
 
@@ -65,20 +65,16 @@ export function Card({ table }: { table: UnitTable }) {
           <>
             <div class="unit-top">
               <h3>{card.unit}</h3>
-              <button
-                type="button"
+              <Button
+                text="Read with it"
                 title="Look at this unit in the sentence on the Read page"
-                onClick={() => store.set({ page: "read" })}
-              >
-                Read with it
-              </button>
-              <button
-                type="button"
+                press={() => store.set({ page: "read" })}
+              />
+              <Button
+                text="Search for it"
                 title="Where in the corpus it is high"
-                onClick={() => store.set({ page: "search", query: highQuery(card, table) })}
-              >
-                Search for it
-              </button>
+                press={() => store.set({ page: "search", query: highQuery(card, table) })}
+              />
             </div>
             <p class="soft">{numbersText(card)}</p>
             <Histogram card={card} />

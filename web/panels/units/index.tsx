@@ -7,6 +7,7 @@ import { Card } from "studio/panels/units/card.js";
 import { parseAddress, type UnitTable, unitAddress, type UnitColumns } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent, tick } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { quantityColour } from "studio/ui/scales.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -91,13 +92,12 @@ function Gallery({ table: { columns }, order }: { table: UnitTable; order: numbe
         {UNIT_COLUMNS.map(({ key, title, about }) => {
           const way = view.unitRows === key ? "ascending" : view.unitRows === `-${key}` ? "descending" : undefined;
           return (
-            <button
-              {...{ type: "button", title: `${title}: ${about}. Sort by it.`, "data-key": key, "data-way": way }}
+            <Button
+              text={title}
+              {...{ title: `${title}: ${about}. Sort by it.`, "data-key": key, "data-way": way }}
               aria-pressed={way !== undefined}
-              onClick={() => store.set({ unitRows: way === "descending" ? key : `-${key}` })}
-            >
-              {title}
-            </button>
+              press={() => store.set({ unitRows: way === "descending" ? key : `-${key}` })}
+            />
           );
         })}
       </div>
