@@ -42,3 +42,9 @@ export function valueAt(track: Track, quantity: string, unit: number, t: number)
 export function quantityWidth(info: TrackInfo, quantity: string): number {
   return quantity === "h" ? info.outputs : info.units;
 }
+
+/** The shortest decimal that is the same float32. */
+export function shortest(value: number): number {
+  const digits = [5, 6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === value) ?? 9;
+  return Number(value.toPrecision(digits));
+}

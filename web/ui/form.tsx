@@ -145,23 +145,32 @@ export function Progress({ of: job, label }: { of: { share: number; stop: () => 
   );
 }
 
-/** @param props.rows the first is the heading */
-export function Table({ class: kind, rows: [head, ...rows] }: { class: string; rows: ComponentChild[][] }) {
+interface TableProps {
+  class: string;
+  caption?: string;
+  rows: ComponentChild[][]; // the first is the heading
+  isNamed?: boolean; // whether the first cell of each row is its name
+  kind?: (column: number, isHead: boolean) => string | undefined; // classes of a cell
+  rowKind?: (row: number) => string;
+}
+
+export function Table({ class: name, caption, rows: [head, ...rows], isNamed, kind, rowKind }: TableProps) {
   return (
-    <table class={kind}>
+    <table class={name}>
+      {caption && <caption>{caption}</caption>}
       <thead>
         <tr>
-          {head.map((name) => (
-            <th scope="col">{name}</th>
+          {head.map((title, k) => (
+            <th {...{ scope: "col", class: kind?.(k, true) }}>{title}</th>
           ))}
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <tr>
-            {row.map((cell) => (
-              <td>{cell}</td>
-            ))}
+        {rows.map((row, r) => (
+          <tr class={rowKind?.(r)}>
+            {row.map((cell, k) =>
+              isNamed && k === 0 ? <th scope="row">{cell}</th> : <td class={kind?.(k, false)}>{cell}</td>,
+            )}
           </tr>
         ))}
       </tbody>

@@ -1,8 +1,9 @@
 // The places of pictures: a box that knows its width, cells that arrow keys move through, and text that fits.
 
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, JSX, TargetedPointerEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { useApp } from "studio/ui/app.js";
 import { resize, set } from "studio/ui/draw.js";
 import { fit, keepWithin } from "studio/ui/svg-parts.js";
 import { isDark } from "studio/ui/theme.js";
@@ -35,6 +36,26 @@ export function Stage(
       {width > 0 && children(width)}
     </div>
   );
+}
+
+/** Handlers of a picture on which a drag moves the cursor; `stepAt`: the step at an x of a picture of some width. */
+export function useScrub(stepAt: (x: number, width: number) => number | null) {
+  const { store, player } = useApp();
+  const scrub = ({ clientX, currentTarget }: { clientX: number; currentTarget: HTMLElement }) => {
+    const { left, width } = currentTarget.getBoundingClientRect();
+    const step = stepAt(clientX - left, width);
+    if (step !== null) store.set({ step });
+  };
+  return {
+    onPointerDown: (event: TargetedPointerEvent<HTMLElement>) => {
+      player.pause();
+      if (event.pointerType !== "touch") event.currentTarget.setPointerCapture(event.pointerId);
+      scrub(event);
+    },
+    onPointerMove: (event: TargetedPointerEvent<HTMLElement>) => {
+      if (event.buttons === 1) scrub(event);
+    },
+  };
 }
 
 /** The size of an element's content, without its scrollbars: a signal. */

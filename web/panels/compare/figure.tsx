@@ -10,7 +10,7 @@ import { shownToken } from "studio/state/tokens.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { resize } from "studio/ui/draw.js";
+import { pixelMap, resize } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
 import { Canvas } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";
@@ -185,21 +185,17 @@ function differenceMap(a: ValueMap, b: ValueMap): ValueMap {
 
 /** A picture with one pixel for each value, transparent if there is none. */
 function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElement {
-  const made = document.createElement("canvas");
-  [made.width, made.height] = [columns, units];
-  const context = made.getContext("2d") as CanvasRenderingContext2D;
-  const image = context.createImageData(columns, units);
-  for (let unit = 0; unit < units; unit++) {
-    for (let k = 0; k < columns; k++) {
-      const value = at(unit, k);
-      if (Number.isNaN(value)) continue;
-      const [from, to] = [level(value, ends) * 3, (unit * columns + k) * 4];
-      image.data.set(table.subarray(from, from + 3), to);
-      image.data[to + 3] = 255;
+  return pixelMap(columns, units, (data) => {
+    for (let unit = 0; unit < units; unit++) {
+      for (let k = 0; k < columns; k++) {
+        const value = at(unit, k);
+        if (Number.isNaN(value)) continue;
+        const [from, to] = [level(value, ends) * 3, (unit * columns + k) * 4];
+        data.set(table.subarray(from, from + 3), to);
+        data[to + 3] = 255;
+      }
     }
-  }
-  context.putImageData(image, 0, 0);
-  return made;
+  });
 }
 
 /** Paints a picture into a rectangle, and hatches the empty columns. */

@@ -12,17 +12,19 @@ import { Button } from "studio/ui/form.js";
 const LEAST = 3; // minimum height of a marked row in pixels
 const CLEAR = 60; // pixels between a cursor and the edge of the visible part
 
-export function Cursors({
-  layout,
-  pointed,
-  place,
-  box,
-}: {
-  layout: HeatLayout;
-  pointed: Signal<Cell | null>;
+/** What the parts of the heat map share. */
+export interface HeatParts {
   place: { current: HTMLDivElement | null }; // which scrolls
+  map: { current: HTMLDivElement | null };
   box: { value: { width: number; height: number } };
-}) {
+  scene: { value: Scene | null };
+  pointed: Signal<Cell | null>;
+  edit: () => void;
+}
+
+type CursorsProps = Pick<HeatParts, "pointed" | "place" | "box"> & { layout: HeatLayout };
+
+export function Cursors({ layout, pointed, place, box }: CursorsProps) {
   const { step, unit } = useApp().view;
   const { left, top, pitch, rowHeight, width, height } = layout;
   const high = Math.max(LEAST, rowHeight);
@@ -64,17 +66,7 @@ function scrollInto(
 }
 
 /** The value under the pointer, or else at the cursor, in words and digits, with a button that opens the editor. */
-export function Readout({
-  map,
-  scene,
-  pointed,
-  edit,
-}: {
-  map: { current: HTMLElement | null };
-  scene: { value: Scene | null };
-  pointed: Signal<Cell | null>;
-  edit: () => void;
-}) {
+export function Readout({ map, scene, pointed, edit }: HeatParts) {
   const { session, view } = useApp();
   const heard = useRef(""); // the cell that the arrow keys moved to
   const { value: shown } = scene;

@@ -1,9 +1,9 @@
 // Units by steps, coloured by one gate or state: a layer's whole memory at a glance.
 
-import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
-import { Cursors, Readout } from "studio/panels/heatmap/cursors.js";
+import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
 import { ordered, changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
@@ -44,6 +44,7 @@ export function HeatmapPanel() {
     const { step, unit, track, quantity } = store.get();
     if (run && model?.hasWeights && map.current) openEditor(map.current, trackOf(run, track), quantity, unit, step);
   };
+  const parts = { place, map, scene, pointed, edit, box };
   return (
     <Panel
       {...{ id: "heatmap", title: "Heat map", help: HELP, body: "heat-body", tools: <HeatTools /> }}
@@ -52,13 +53,13 @@ export function HeatmapPanel() {
     >
       <Unread />
       <div ref={place} class="heat-place">
-        <HeatMap {...{ place, map, scene, pointed, edit, box }} />
+        <HeatMap {...parts} />
       </div>
       <p class="unseen" id="heatmap-words">
         {session.run && summary(session.run, view.track, view.quantity)}
       </p>
       <div class="heat-foot">
-        <Readout {...{ map, scene, pointed, edit }} />
+        <Readout {...parts} />
         <div class="heat-legend">{scene.value && <Legend quantity={view.quantity} run={session.run} />}</div>
       </div>
     </Panel>
@@ -66,21 +67,7 @@ export function HeatmapPanel() {
 }
 
 /** The map itself, on two canvases, and the markers over it. */
-function HeatMap({
-  place,
-  map,
-  scene,
-  pointed,
-  edit,
-  box,
-}: {
-  place: { current: HTMLDivElement | null };
-  map: { current: HTMLDivElement | null };
-  scene: { value: Scene | null };
-  pointed: Signal<Cell | null>;
-  edit: () => void;
-  box: { value: { width: number; height: number } };
-}) {
+function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
   const { store, player } = useApp();
   const shown = scene.value;
   const layout = shown?.layout;

@@ -7,7 +7,7 @@ import { foundSentence, GRAMMAR, SEARCH_HELP, liftText } from "studio/panels/sea
 import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Table } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -147,6 +147,7 @@ function Spans({ of: matches, fail }: { of: Found; fail: (message: string) => vo
 }
 
 const MOST_LABELS = 6;
+const RATES = { class: "rates", isNamed: true, kind: (_: number, isHead: boolean) => (isHead ? "" : "number") };
 
 function Rates({ of: { clauses, labels, steps, count } }: { of: Found }) {
   const best = Object.entries(labels)
@@ -154,48 +155,29 @@ function Rates({ of: { clauses, labels, steps, count } }: { of: Found }) {
     .slice(0, count > 0 ? MOST_LABELS : 0);
   return (
     <>
-      <RateTable
-        title="How often each part holds"
-        head={["Part", "Steps", "Of all", "Left", "Lift"]}
-        rows={clauses.map(({ text, steps: held, left, lift }) => [
-          ...[text, held.toLocaleString("en"), percent(held / Math.max(steps, 1))],
-          ...[left.toLocaleString("en"), liftText(lift)],
-        ])}
+      <Table
+        {...RATES}
+        caption="How often each part holds"
+        rows={[
+          ["Part", "Steps", "Of all", "Left", "Lift"],
+          ...clauses.map(({ text, steps: held, left, lift }) => [
+            ...[text, held.toLocaleString("en"), percent(held / Math.max(steps, 1))],
+            ...[left.toLocaleString("en"), liftText(lift)],
+          ]),
+        ]}
       />
       {best.length > 0 && (
-        <RateTable
-          title="Labels of the matched steps"
-          head={["Label", "Of matched", "Of all", "Lift"]}
-          rows={best.map(([name, { share, base }]) => [
-            ...[name, percent(share), percent(base), liftText(base > 0 ? share / base : null)],
-          ])}
+        <Table
+          {...RATES}
+          caption="Labels of the matched steps"
+          rows={[
+            ["Label", "Of matched", "Of all", "Lift"],
+            ...best.map(([name, { share, base }]) => [
+              ...[name, percent(share), percent(base), liftText(base > 0 ? share / base : null)],
+            ]),
+          ]}
         />
       )}
     </>
-  );
-}
-
-function RateTable({ title, head, rows }: { title: string; head: string[]; rows: string[][] }) {
-  return (
-    <table class="rates">
-      <caption>{title}</caption>
-      <thead>
-        <tr>
-          {head.map((text) => (
-            <th scope="col">{text}</th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map(([name, ...numbers]) => (
-          <tr>
-            <th scope="row">{name}</th>
-            {numbers.map((text) => (
-              <td class="number">{text}</td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }

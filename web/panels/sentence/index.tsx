@@ -9,6 +9,7 @@ import { readsNumbers, SignalPlot } from "studio/panels/sentence/signal.js";
 import { Words } from "studio/panels/sentence/words.js";
 import { givenRows, NAME_END, parseRows, signalNamed, SIGNALS } from "studio/state/input.js";
 import { hasWords } from "studio/state/tokens.js";
+import { shortest } from "studio/state/units.js";
 import type { Model } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
 import { Select, Segments } from "studio/ui/form.js";
@@ -214,10 +215,6 @@ function oneLine(name: string) {
   return name.replace(/\s+/g, " ");
 }
 
-/** The shortest decimals that give the same numbers in float32. */
 function asText(row: Float32Array): string {
-  return Array.from(row, (value) => {
-    const digits = [6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === value) ?? 9;
-    return String(Number(value.toPrecision(digits)));
-  }).join(", ");
+  return Array.from(row, shortest).join(", ");
 }

@@ -7,6 +7,7 @@ import { type Explained, subjectFor } from "studio/state/explained.js";
 import { readInput } from "studio/state/input.js";
 import type { Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/tokens.js";
+import { shortest } from "studio/state/units.js";
 import type { Subject, Edit } from "studio/types.js";
 import { exactly } from "studio/ui/draw.js";
 
@@ -119,15 +120,6 @@ export function patchEdits({ pair, places }: Sweep, n: number): Edit[] {
   return Array.from(values, (value, unit) => {
     return { place, kind: "set", value: shortest(value), unit: [unit], t: [step], scope: "write" };
   });
-}
-
-/** The shortest decimal that is the same float32. */
-function shortest(value: number): number {
-  for (let digits = 5; digits < 9; digits++) {
-    const short = Number(value.toPrecision(digits));
-    if (Math.fround(short) === value) return short;
-  }
-  return Number(value.toPrecision(9));
 }
 
 export function sweepRows(sweep: Sweep | null): string[][] {
