@@ -28,7 +28,7 @@ export function named({ name, meanings, card }: BundleHead, cell: CellKind) {
   return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings, card };
 }
 
-export function trackNumber(tracks: readonly { name: string }[], name: string): number {
+function trackNumber(tracks: readonly { name: string }[], name: string): number {
   const number = tracks.findIndex((track) => track.name === name);
   if (number < 0) refuse(`layer and direction ${name}`, tracks.map((track) => track.name).join(" "), "Choose one.");
   return number;

@@ -32,7 +32,7 @@ export interface UnitColumns {
 }
 
 /** what zeroing a unit costs at its label, and elsewhere */
-export type ZeroEffect = { unit: string; there: number; elsewhere: number };
+type ZeroEffect = { unit: string; there: number; elsewhere: number };
 
 /** The card of a unit, as UnitCard.to_dict returns it. */
 export interface UnitCard {
@@ -112,8 +112,8 @@ export class Corpus {
   served: boolean;
   table!: UnitTable | null; // null until it is read
   problem!: string; // why it could not be read
-  cards: Map<string, UnitCard>;
-  kept: Map<string, Passage>;
+  cards = new Map<string, UnitCard>();
+  kept = new Map<string, Passage>();
   fetched!: number; // how often passages came
 
   constructor(host: typeof import("studio/state/host.js")) {
@@ -122,8 +122,6 @@ export class Corpus {
     this.about = boot.index ?? null;
     this.served = boot.host === "server";
     reactive<Corpus, "table" | "problem" | "fetched">(this, { table: null, problem: "", fetched: 0 });
-    this.cards = new Map();
-    this.kept = new Map();
   }
 
   /** @returns why the pages of the index have nothing to show; "" if they have */
@@ -193,8 +191,4 @@ export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"
   const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
   return [shard, sequence, first, Math.min(stop + around, first + MOST_PASSAGE_STEPS)];
-}
-
-export function createCorpus(host: typeof import("studio/state/host.js")): Corpus {
-  return new Corpus(host);
 }

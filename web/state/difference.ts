@@ -32,7 +32,7 @@ export interface Difference {
 }
 
 /** The total variation distance of step s of a and t of b: half the sum of absolute differences. */
-export function movedShare(a: Head, s: number, b: Head, t: number): number {
+function movedShare(a: Head, s: number, b: Head, t: number): number {
   const K = a.labels.length;
   let sum = 0;
   for (let k = 0; k < K; k++) sum += Math.abs(a.probabilities[s * K + k] - b.probabilities[t * K + k]);

@@ -22,8 +22,8 @@ export class Store {
   readonly view: Readonly<View>;
   now: Readonly<View>;
   told: Readonly<View>;
-  pending: boolean;
-  listeners: Set<{ keys: (keyof View)[]; fn: Listener }>;
+  pending = false;
+  listeners = new Set<{ keys: (keyof View)[]; fn: Listener }>();
   done!: readonly Change[]; // the steps that `undo` reverts
   undone!: readonly Change[];
   save: () => void;
@@ -34,8 +34,6 @@ export class Store {
     this.view = {} as View;
     reactive(this.view, this.now);
     this.told = this.now;
-    this.pending = false;
-    this.listeners = new Set();
     reactive<Store, "done" | "undone">(this, { done: [], undone: [] });
     this.save = seldom(() => save(this.now));
   }

@@ -30,3 +30,8 @@ export function keepNames(stage: HTMLElement) {
 export function onResize(root: HTMLElement, fn: () => void) {
   new ResizeObserver(([entry]) => entry.contentRect.width > 0 && fn()).observe(root);
 }
+
+export function windowSize(): [width: number, height: number] {
+  const { clientWidth, clientHeight } = document.documentElement;
+  return [clientWidth, clientHeight];
+}

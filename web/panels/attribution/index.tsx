@@ -2,10 +2,13 @@
 
 import { useComputed } from "@preact/signals";
 import { LARGE, NOTHING, OPPOSED } from "studio/facts.js";
-import { type Attribution, occlusionWork, setupFor, shapleyWork } from "studio/panels/attribution/work.js";
-import { MOST_PLAYERS } from "studio/runtime/explain/shapley.js";
-import type { NamedPlayer } from "studio/state/explained.js";
+import { type Occlusion, occlusion, occlusionCost } from "studio/runtime/explain/occlusion.js";
+import { createPlayers } from "studio/runtime/explain/players.js";
+import { MOST_PLAYERS, type Shapley, shapley, shapleyCost } from "studio/runtime/explain/shapley.js";
+import { type NamedPlayer, type Explained, nearest, playersIn } from "studio/state/explained.js";
+import type { Job, Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/tokens.js";
+import type { View } from "studio/types.js";
 import { useApp, useJob } from "studio/ui/app.js";
 import { exactly, tick } from "studio/ui/draw.js";
 import { Button, Progress, Segments } from "studio/ui/form.js";
@@ -189,4 +192,36 @@ function attributionRows(attribution: Attribution): string[][] {
       ];
     }),
   ];
+}
+
+export interface Setup {
+  explained: Explained;
+  players: NamedPlayer[];
+  few: NamedPlayer[]; // the players that get Shapley values
+  all: boolean; // whether these are all that can affect the target
+}
+
+export interface Attribution extends Setup {
+  occlusion: Occlusion;
+  shapley: Shapley | null; // null unless computed
+}
+
+type OcclusionJob = Job<Setup, Occlusion>;
+
+function setupFor(explained: Explained, view: View): Setup {
+  const players = playersIn(explained, view.players);
+  const few = nearest(players, explained, MOST_PLAYERS);
+  return { explained, players, few, all: few.length === nearest(players, explained, players.length).length };
+}
+
+function occlusionWork({ explained: { subject, target }, players }: Setup): Work<Occlusion> {
+  const all = createPlayers(subject, players);
+  return { steps: occlusion(all, target), cost: occlusionCost(all, target) };
+}
+
+/** Follows the occlusion of the same players. */
+function shapleyWork({ subject: setup }: NonNullable<OcclusionJob["result"]>): Work<Shapley> {
+  const { subject, target } = setup.explained;
+  const few = createPlayers(subject, setup.few);
+  return { steps: shapley(few, target), cost: shapleyCost(few, target) };
 }

@@ -4,7 +4,7 @@ import { placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
-import { windowSize } from "studio/ui/window.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 /** Where a value was clicked. */
 export interface Spot {

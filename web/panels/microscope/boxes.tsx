@@ -5,8 +5,7 @@ import type { Numbers, Scene } from "studio/panels/microscope/types.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { format } from "studio/ui/draw.js";
 import { changeText, gateEffect } from "studio/ui/moment-words.js";
-import { Press, Text } from "studio/ui/stage.js";
-import type { Box } from "studio/ui/svg-parts.js";
+import { Press, Text, type Box } from "studio/ui/stage.js";
 
 /** A gate: its value, how far it is open, what that means, and its pre-activation. */
 export function GateBox(props: {

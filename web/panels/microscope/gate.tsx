@@ -1,8 +1,7 @@
 // How a gate is computed: the sum of its products, the largest first, and the activation curve.
 
 import { useMemo } from "preact/hooks";
-import { runningSums, SumRows, sumHeight } from "studio/panels/microscope/sum.js";
-import { type Term, featureSource, gateTerms } from "studio/panels/microscope/terms.js";
+import { runningSums, SumRows, sumHeight, type Term, featureSource, gateTerms } from "studio/panels/microscope/sum.js";
 import { usePaced, useTween } from "studio/panels/microscope/tween.js";
 import type { Scene } from "studio/panels/microscope/types.js";
 import { activated, type CellKind } from "studio/runtime/kinds.js";

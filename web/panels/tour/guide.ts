@@ -10,7 +10,7 @@ import { TIME } from "studio/panels/tour/steps-time.js";
 import type { Now, Scene, Step } from "studio/panels/tour/types.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
-import { windowSize } from "studio/ui/window.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 export const STEPS: readonly Step[] = [...GATES, ...CELL, ...TIME, EDIT];
 const END = STEPS.length;

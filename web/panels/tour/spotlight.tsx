@@ -3,7 +3,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { isCalm } from "studio/ui/theme.js";
-import { windowSize } from "studio/ui/window.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 const MARGIN = 6;
 const GAP = 14;

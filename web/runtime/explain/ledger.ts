@@ -70,7 +70,7 @@ export function erasedMostAt(ledger: Pick<Ledger, "forget">, s: number): number 
  *
  * @returns [H]; NaN below the last layer, which the target does not read directly, and without weights
  */
-export function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
+function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
   const { info, values } = tracks[k];
   const H = info.units;
   const last = tracks[tracks.length - 1].info.layer;

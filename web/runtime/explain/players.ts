@@ -33,13 +33,7 @@ export function createPlayers(subject: Subject, every: readonly Player[]): Playe
 }
 
 /** The first layer's input part at a step [R, 4H], in rows where some players are replaced; `k`: its track. */
-export function rowInputs(
-  { owner, real, base }: Players,
-  k: number,
-  t: number,
-  R: number,
-  present: Present,
-): Float64Array {
+function rowInputs({ owner, real, base }: Players, k: number, t: number, R: number, present: Present): Float64Array {
   const size = base[k].length;
   const out = new Float64Array(R * size);
   const mine = real[k].subarray(t * size, (t + 1) * size);

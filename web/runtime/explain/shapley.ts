@@ -35,7 +35,7 @@ export function shapleyCost(players: Players, target: Target): number {
 }
 
 /** `f`: the target for every mask [2^P]: bit p is set if player p is present; returns [P] */
-export function shapleyParts(f: Float64Array): Float64Array {
+function shapleyParts(f: Float64Array): Float64Array {
   const P = Math.log2(f.length);
   const weights = subsetWeights(P);
   const parts = new Float64Array(P);
