@@ -14,8 +14,8 @@ import { pointImage, READABLE, STRIP } from "studio/panels/structure/matrix.js";
 import { type Scale, weightScale, inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { RowTable, weightRows } from "studio/panels/structure/table.js";
 import { useApp } from "studio/ui/app.js";
-import { tick } from "studio/ui/draw.js";
 import { TrackChoice } from "studio/ui/form.js";
+import { ScaleBar } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 
@@ -110,8 +110,6 @@ function captionText({ pixel, block }: Figure, { limit, beyond, count }: Scale):
 
 const HEAD = 30;
 const FOOT = 34;
-const BAR = { width: 150, height: 8 };
-const STEPS = 61;
 
 function WeightsPicture(weights: Weights) {
   const { model, track, figure, scale } = weights;
@@ -184,21 +182,9 @@ function PlacedMatrix({ placed, weights }: { placed: Placed; weights: Weights })
 /** The colour scale of the weights. */
 function ColourBar({ limit }: { limit: number }) {
   return (
-    <svg
-      {...{ width: BAR.width + 4, height: 24, viewBox: `-2 0 ${BAR.width + 4} 24`, role: "img" }}
-      aria-label={`Colours from ${-limit} to ${limit}`}
-    >
-      {Array.from({ length: STEPS }, (_, k) => (
-        <rect
-          {...{ x: (k * BAR.width) / STEPS, width: BAR.width / STEPS + 0.5, height: BAR.height }}
-          fill={`rgb(${weightRgb(limit * ((2 * k) / (STEPS - 1) - 1), limit).join(", ")})`}
-        />
-      ))}
-      {[-limit, 0, limit].map((value, k) => (
-        <text x={(k * BAR.width) / 2} y={21} text-anchor={(["start", "middle", "end"] as const)[k]} class="legend-tick">
-          {tick(value)}
-        </text>
-      ))}
-    </svg>
+    <ScaleBar
+      {...{ width: 150, margin: 2, ends: [-limit, limit], label: "Colours" }}
+      fill={(share) => `rgb(${weightRgb(limit * (2 * share - 1), limit).join(", ")})`}
+    />
   );
 }
