@@ -281,7 +281,9 @@ SETTLED = """async () => {
 
 
 @pytest.mark.parametrize(
-    "size", [WIDE, PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)], ids=["wide", "phone", "zoomed"]
+    "size",
+    [pytest.param(WIDE, marks=pytest.mark.slow), PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)],
+    ids=["wide", "phone", "zoomed"],
 )
 def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSize) -> None:
     with shown(chromium, hs.studio(text=TEXT), size) as studio:

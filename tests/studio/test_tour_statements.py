@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from playwright.sync_api import Browser, expect
 from studio_page import WEB
@@ -174,6 +175,7 @@ def test_a_reverse_unit_knows_what_comes_after_it_in_the_first_layer_alone() -> 
     assert known("l1") == known("l1r") == list(range(T))
 
 
+@pytest.mark.slow
 def test_the_tour_of_a_projection(chromium: Browser) -> None:
     """h has P numbers, which do not belong to units and are unbounded."""
     lstm, x = made(proj_size=2, bidirectional=True)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from hiddenstate.base.messages import shorten
+from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 
 Array = np.ndarray[Any, Any]
 _UNITS = {"D": 86_400 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}  # in nanoseconds
@@ -54,7 +55,11 @@ class Dates:
         local = self.wall()
         times = local[~np.isnat(local)].astype("M8[ns]").astype(np.int64)
         unit: Any = next((unit for unit, size in _UNITS.items() if not (times % size).any()), "us")
-        return tuple(str(time).replace("T", " ") for time in local.astype(f"M8[{unit}]"))
+        known = ~np.isnat(local)
+        return tuple(
+            str(time).replace("T", " ") if is_known else "an unknown date"
+            for time, is_known in zip(local.astype(f"M8[{unit}]"), known, strict=True)
+        )
 
     def index(self) -> Any:
         """Return the dates as an index of pandas."""
@@ -73,6 +78,41 @@ class Dates:
         pandas = optional_package("pandas", "frames", "dates in a time zone")
         local = pandas.DatetimeIndex(values).tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward")
         return np.asarray(local.tz_convert("UTC").tz_localize(None), "M8[ns]")
+
+    def steps_of(self, when: Any) -> range | list[int]:
+        """Return the steps of a date, of a slice of dates with its last, or of several dates.
+
+        A text such as ``"2015-01"`` names every step of that month.
+        """
+        if isinstance(when, list | tuple):
+            return sorted({step for part in when for step in self.steps_of(part)})
+        start, stop, by = (when.start, when.stop, when.step) if isinstance(when, slice) else (when, when, None)
+        begin = 0 if start is None else self._bounds(start)[0]
+        end = len(self) if stop is None else self._bounds(stop)[1]
+        if begin >= end:
+            text = f"{start} to {stop}" if isinstance(when, slice) else f"{when}"
+            raise IndexRangeError(
+                f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
+            )
+        return range(begin, end, 1 if by is None else check_int("step", by))
+
+    def _bounds(self, when: Any) -> tuple[int, int]:
+        """Return the first step at or after a date, and the first one after it."""
+        if self.values.dtype.kind != "M":
+            raise ArgumentError(f"{when!r} is a date, but the steps of this series are not dates: give their numbers")
+        if getattr(when, "tzinfo", None) is not None:
+            moment = np.datetime64(int(when.timestamp() * 1e6), "us")
+            values, begin, end = self.values, moment, moment + np.timedelta64(1, "us")
+            if self.zone is None:
+                raise ArgumentError(f"{when} has a time zone, and the dates of this series have none")
+        else:
+            try:
+                begin = np.datetime64(when)
+            except ValueError as error:
+                raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'") from error
+            values, end = self.wall(), begin + 1
+        edges = [np.searchsorted(values, edge.astype("M8[ns]")) for edge in (begin, end)]
+        return int(edges[0]), int(edges[1])
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":

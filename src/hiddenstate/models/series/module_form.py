@@ -136,8 +136,8 @@ def _form(
 ) -> ModuleForm | str:
     """Return the form of a module that reads this order of axes, or why it does not."""
     T, N = window or _STEPS, _ROWS
-    x, changed = _numbers(module, T + 1, N + 1, C), _numbers(module, T + 1, N + 1, C)
-    changed[:, 0] = _numbers(module, T + 1, N + 1, C, seed=1)[:, 0]
+    x, changed = random_numbers(module, T + 1, N + 1, C), random_numbers(module, T + 1, N + 1, C)
+    changed[:, 0] = random_numbers(module, T + 1, N + 1, C, seed=1)[:, 0]
     given = [x[:T, :N], x[:T], changed[:T, :N], *([] if window else [x[:, :N]])]
     try:
         outs = [call_module(module, part.clone(), None, time_first=time_first)[0].double() for part in given]
@@ -175,7 +175,8 @@ def _axis_of_steps(out: Tensor, rows: list[int], T: int, K: int, horizon: int | 
     return [] if horizon == T or is_targets else axes[:1]
 
 
-def _numbers(module: nn.Module, T: int, N: int, C: int, seed: int = 0) -> Tensor:
+def random_numbers(module: nn.Module, T: int, N: int, C: int, seed: int = 0) -> Tensor:
+    """Return numbers ``[T, N, C]`` of the module's type, on its device; the same for the same seed."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(T, N, C, generator=generator, device="cpu").to(weight_of(module))
 
@@ -214,9 +215,9 @@ def is_same(a: Tensor, b: Tensor, like: Tensor) -> bool:
 
 def _carries_state(module: nn.Module, C: int, form: ModuleForm) -> bool:
     """Whether a series in two pieces, with the state that the first returned, gives what the whole gives."""
-    if len(inspect.signature(module.forward).parameters) < 2 or form.gives == "horizon":
+    if len(inspect.signature(module.forward).parameters) < 2:
         return False
-    x, cut = _numbers(module, _STEPS, _ROWS, C), _STEPS // 2
+    x, cut = random_numbers(module, _STEPS, _ROWS, C), _STEPS // 2
     try:
         whole, _ = call_module(module, x.clone(), None, time_first=form.time_first)
         _, state = call_module(module, x[:cut].clone(), None, time_first=form.time_first)

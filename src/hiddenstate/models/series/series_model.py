@@ -1,8 +1,9 @@
 """`hs.series_model`: a trained module that reads numbers, with the names, units and scaling of its columns."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,17 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.validation import check_tensor
+from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array
+from hiddenstate.models.series.edits_by_date import shifted, with_steps
 from hiddenstate.models.series.forecasts import SeriesReading
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
+from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
+from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
 from hiddenstate.tracing.traceable import torchs_layers_recordable
@@ -71,6 +77,30 @@ class SeriesModel:
         """Whether the module takes and returns a state, with which a series in pieces gives what the whole gives."""
         return self._form.carries_state
 
+    @cached_property
+    def network(self) -> SeriesNetwork | None:
+        """A network of the simple shape that gives what the module gives, with copies of its weights; or None.
+
+        The simple shape is linear layers and activations before and after one stack of recurrent layers. It is found
+        in the module by calling it; what was found is recomputed on random numbers, and compared with what the module
+        gives. A module of another shape is taken as it is: `understood` says why.
+        """
+        return None if isinstance(self._network_or_reason, str) else self._network_or_reason
+
+    @property
+    def understood(self) -> str:
+        """The layers of the module, if it has the simple shape, or why it is taken as it is; as text."""
+        return (
+            f"taken as it is: {self._network_or_reason}"
+            if isinstance(self._network_or_reason, str)
+            else str(self._network_or_reason.shape)
+        )
+
+    @cached_property
+    def _network_or_reason(self) -> SeriesNetwork | str:
+        check_module_memory(self.module)
+        return find_network(self.module, self._form, len(self.features), self.window)
+
     def __repr__(self) -> str:
         ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
         per = {"row": "one forecast a row", "step": "one forecast a step", "horizon": "all steps of the horizon a row"}
@@ -121,8 +151,7 @@ class SeriesModel:
         if not len(values):
             raise ShapeError("the frame has no steps, expected at least one")
         filled = _fill(values, self.features, columns.rows, names, missing)
-        like = weight_of(self.module)
-        x = self._scale.scaled(torch.from_numpy(values)).to(like)
+        x = self.scaled(torch.from_numpy(values))
         truth = None
         if all(name in columns.values for name in self.targets):
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
@@ -137,6 +166,7 @@ class SeriesModel:
         gaps: str | None = None,
         missing: Fill | Mapping[str, Fill] | None = None,
         every: int = 1,
+        edits: Sequence[Edit] = (),
     ) -> SeriesReading:
         """Return the module's forecasts for a frame, with their dates, in the units of the data.
 
@@ -151,22 +181,25 @@ class SeriesModel:
             gaps: what to do where dates are missing.
             missing: what stands for a missing value.
             every: make a forecast only after every so many steps.
+            edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
 
         Raises:
             ArgumentError: the frame is shorter than the model's window.
+            IndexRangeError: an edit is at a date that the series does not have.
             HiddenStateError: as for `prepare`.
         """
         series = self.prepare(frame, dates=dates, rows=rows, gaps=gaps, missing=missing)
-        return self.read_input(series, every=every)
+        return self.read_input(series, every=every, edits=edits)
 
-    def read_input(self, series: SeriesInput, *, every: int = 1) -> SeriesReading:
+    def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
         """Return the forecasts for what `prepare` returned, as `read` does."""
         origins = self._origins(len(series.x), _at_least("every", every, 1))
+        dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
-            values = self._values(series.x, origins).double().cpu()
+            values = self._values(series.x, origins, dated).double().cpu()
         is_horizon = self.gives == "horizon"
         ahead = range(1, self.horizon + 1) if is_horizon else range(self.horizon, self.horizon + 1)
-        record = partial(self._record, series, origins[-1], values[-1])
+        record = partial(self._record, series, origins[-1], values[-1], dated)
         kind = type(self.module).__name__
         return SeriesReading(series, values, origins, ahead, self.targets, self.units, kind, record)
 
@@ -181,25 +214,39 @@ class SeriesModel:
         first = (self.window or 1) - 1
         return range(T - 1 - (T - 1 - first) // every * every, T, every)
 
-    def _values(self, x: Tensor, origins: range) -> Tensor:
+    def _editing(self, edits: Sequence[Edit], begin: int, T: int) -> AbstractContextManager[object]:
+        """Return a context manager in which edits apply to a run of T steps from step ``begin`` of the series on."""
+        here = [edit for each in edits if (edit := shifted(each, begin, T)) is not None]
+        if not here:
+            return nullcontext()
+        stack = ExitStack()
+        with stack:  # torch's own layers can be edited in it
+            stack.enter_context(torchs_layers_recordable())
+            stack.enter_context(edit_layers(self.module, *here))
+            return stack.pop_all()
+
+    def _values(self, x: Tensor, origins: range, edits: Sequence[Edit]) -> Tensor:
         """Return the forecasts ``[O, A, N, K]`` after each origin."""
         if self.window is None:
-            out = self.forecast(x)
+            with self._editing(edits, 0, len(x)):
+                out = self.forecast(x)
             return out[list(origins), None] if self.gives == "step" else out.reshape(1, -1, *out.shape[-2:])
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
-        for few in _in_parts(origins, max(1, ROW_STEPS_AT_ONCE // (T * N))):
+        together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
+        for few in _in_parts(origins, together):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
-            out = self.forecast(windows.flatten(1, 2))
+            with self._editing(edits, few[0] + 1 - T, T):
+                out = self.forecast(windows.flatten(1, 2))
             out = out[-1] if self.gives == "step" else out
             parts.append(out.reshape(-1, len(few), N, K).transpose(0, 1))
         return torch.cat(parts)
 
-    def _record(self, series: SeriesInput, origin: int, values: Tensor) -> ModelTrace:
+    def _record(self, series: SeriesInput, origin: int, values: Tensor, edits: Sequence[Edit]) -> ModelTrace:
         """Return the run that gives these forecasts ``[A, N, K]`` after an origin, with the dates of its steps."""
         begin = 0 if self.window is None else origin + 1 - self.window
         x, names = series.x[begin : origin + 1], series.step_names()[begin : origin + 1]
-        with torchs_layers_recordable(), torch.no_grad():
+        with torchs_layers_recordable(), torch.no_grad(), self._editing(edits, begin, len(x)):
             run = trace(self.module, x, call=lambda part: self.run(part)[0])
         last = run.out[-1:] if self.gives == "step" else run.out.reshape(-1, *run.out.shape[-2:])
         if not is_same(last.double().cpu(), values, x):
@@ -211,6 +258,25 @@ class SeriesModel:
         rows = (names,) * x.shape[1]
         by_path = {path: tuple(_dated(call, rows) for call in calls) for path, calls in run.by_path.items()}
         return replace(run, by_path=by_path)
+
+    def stream(self, *, gaps: str | None = None) -> SeriesStream:
+        """Return a stream, which reads one step at a time and gives the module's forecast after each.
+
+        A module that carries a state is called with it; one of the simple shape is recomputed from its layers; one that
+        reads windows is called with the last steps.
+
+        Args:
+            gaps: what to do with a date that is not the next one: refuse it (None), or read it as the next
+                (``"join"``).
+
+        Raises:
+            ArgumentError: the module does none of these, or is bidirectional.
+        """
+        return SeriesStream(self, gaps=gaps)
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
+        return self._scale.scaled(values).to(weight_of(self.module))
 
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
