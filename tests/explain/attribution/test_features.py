@@ -333,6 +333,17 @@ def test_baselines() -> None:
         ("previous", torch.cat([x[:1, 0], x[:-1, 0]]), {}),
     ):
         assert reference(name, **more) == pytest.approx(reference(base.double()), abs=1e-12)
+    state, subject = torch.zeros(1, 1, 5).double(), hs.explain.subject(hs.LSTM(3, 4).double(), x)
+    steps = module_of("RNN, all steps")
+    for other, more in ((steps, {"hx": state, "history": past.transpose(0, 1)}), (subject, {"history": past})):
+        given = {"input": x.transpose(0, 1)} if other is steps else {"input": None}
+        both = [
+            hs.explain.attribute(other, given["input"], baseline=base, **options, **more).references
+            for base in ("mean", past.mean((0, 1)))
+        ]
+        assert torch.allclose(*both, atol=1e-12)
+    with pytest.raises(ShapeError, match="C = 3 columns"):
+        reference("mean", history=past[..., :2])
     several = hs.explain.attribute(module, x, baseline=["zero", "mean"], **options)
     assert several.parts.shape == (2, 15)
     assert len(several.rows()) == 30
