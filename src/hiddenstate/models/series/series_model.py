@@ -1,5 +1,7 @@
 """`hs.series_model`: a trained module that reads numbers, with the names, units and scaling of its columns."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -24,6 +26,7 @@ from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.models.series.stored import SIZES, StoredSeries
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -273,6 +276,47 @@ class SeriesModel:
             ArgumentError: the module does none of these, or is bidirectional.
         """
         return SeriesStream(self, gaps=gaps)
+
+    def _to_stored(self) -> StoredSeries:
+        """Return what a model folder has of the model, with copies of its weights."""
+        if self.network is None:
+            raise ArgumentError(
+                f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
+                f"after one recurrent stack can. It is {self.understood}. Save the module itself, with torch.save"
+            )
+        shape, sizes = self.network.shape, self.network.shape.sizes
+        pairs = {
+            name: torch.stack([*scale], dim=1).tolist()
+            for name, scale in (("scale", self._scale), ("target_scale", self._target_scale))
+        }
+        config = {
+            "before": [list(layer) for layer in shape.before],
+            "rnn": {name: getattr(sizes, name) for name in SIZES},
+            "then": shape.then,
+            "last": shape.last,
+            "after": [list(layer) for layer in shape.after],
+            "steps": shape.horizon,
+            "horizon": self.horizon,
+            "window": self.window,
+            **pairs,
+            "weights_dtype": "float32",
+        }
+        columns = {"features": [*self.features], "targets": [*self.targets], "units": dict(self.units)}
+        stored = StoredSeries(shape, columns, config).to(weight_of(self.network))
+        stored.load_state_dict(self.network.state_dict())
+        return stored
+
+    @staticmethod
+    def _of_stored(stored: StoredSeries) -> SeriesModel:
+        """Return the model whose module is what a model folder had."""
+        config, columns = stored.config, stored.columns
+        features, targets = tuple(columns["features"]), tuple(columns["targets"])
+        scales = (
+            scale_of(features, dict(zip(features, config["scale"], strict=True)), "scale"),
+            scale_of(targets, dict(zip(targets, config["target_scale"], strict=True)), "target_scale"),
+        )
+        form = stored.form._replace(horizon=config["horizon"])
+        return SeriesModel(stored, features, targets, form, scales, dict(columns["units"]), config["window"])
 
     def scaled(self, values: Tensor) -> Tensor:
         """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
