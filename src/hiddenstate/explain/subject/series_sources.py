@@ -83,11 +83,14 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         ahead=ahead,
         dates=prepared.dates,
         target_scale=model._target_scale,
+        input_scale=model._scale,
         per_step=model.gives == "step",
     )
 
 
-def _layer_inside(module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor) -> Subject | str:
+def _layer_inside(
+    module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor, *, any_input: bool = False
+) -> Subject | str:
     """Return the recurrent layer of a module, if it reads the module's own input x; otherwise the reason."""
     some = x[:, :1] if initial is None else x  # without a state, all rows are alike
     series = some.movedim(1, rows)
@@ -96,6 +99,8 @@ def _layer_inside(module: nn.Module, initial: Any, rows: int, options: dict[str,
         layer = module_subject(converted, series if initial is None else (series, initial), **options)
     except HiddenStateError as error:
         return str(error)
+    if any_input:
+        return layer.only(0)
     if layer.x.shape != some.shape or layer.lengths is not None or not torch.equal(layer.x, some):
         return (
             f"the layer {layer.path!r} does not read the module's own input, because something before it changes that"
@@ -113,8 +118,10 @@ def _with_rows(layer: Subject, x: Tensor) -> Subject:
     return replace(layer, x=x, initial=kind.as_given(state), output=output)
 
 
-def _layer_itself(layer: Subject, x: Tensor) -> Subject:
+def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subject:
     """Return a subject with its own rows, or with others."""
+    if any_input:
+        return layer.only(0)
     if x is layer.x:
         return layer
     starts = layer.sizes.kind.parts_of(layer.initial)
