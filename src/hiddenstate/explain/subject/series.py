@@ -298,8 +298,8 @@ def linear_target(case: SeriesCase, layer: Subject, k: int, s: int) -> Target | 
     )
 
 
-def are_equal(got: Tensor, want: Tensor, target: Target) -> bool:
-    """Whether values of a target are equal up to rounding in their type."""
+def are_equal(got: Tensor, want: Tensor, target: Target, dtype: torch.dtype | None = None) -> bool:
+    """Whether values of a target are equal up to rounding in a type, by default their own."""
     size = float(want.abs().max()) + (abs(target.readout.bias) if target.readout is not None else 0.0)
-    error = ROUNDING * torch.finfo(want.dtype).eps * max(size, 1e-30)
+    error = ROUNDING * torch.finfo(dtype or want.dtype).eps * max(size, 1e-30)
     return float((got.double() - want.double()).abs().max()) <= error

@@ -13,9 +13,10 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateErro
 from hiddenstate.explain.subject.series import ExplainedSeries
 from hiddenstate.explain.subject.sources import module_subject, subject
 from hiddenstate.explain.subject.subject import Subject, check_bytes
-from hiddenstate.explain.subject.whole_module import CELLS, LAYERS, WholeModule, whole_module
+from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.module_form import CELLS, LAYERS
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
@@ -122,9 +123,4 @@ def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subj
     """Return a subject with its own rows, or with others."""
     if any_input:
         return layer.only(0)
-    if x is layer.x:
-        return layer
-    starts = layer.sizes.kind.parts_of(layer.initial)
-    if layer.lengths is not None or layer.reset is not None or any(bool(part.any()) for part in starts):
-        raise ArgumentError("rows of a data set begin without a state and are full: drop hx=, lengths= and reset=")
-    return _with_rows(layer, x)
+    return layer if x is layer.x else _with_rows(layer, x)
