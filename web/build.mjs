@@ -38,12 +38,13 @@ const NOTICE =
 
 const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
 
-// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names.
+// Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names. The names of hosts/jsx.ts
+// are such that no variable hides them.
 const { compilerOptions } = JSON.parse(await readFile(join(HERE, "tsconfig.json"), "utf8"));
 const SHORT_JSX = {
   inject: [join(HERE, "hosts/jsx.ts")],
   tsconfigRaw: {
-    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "h", jsxFragmentFactory: "Fragment" },
+    compilerOptions: { ...compilerOptions, jsx: "react", jsxFactory: "jsxElement", jsxFragmentFactory: "JsxFragment" },
   },
 };
 
@@ -93,7 +94,7 @@ async function buildModules(folder, entryPoints) {
 const BUILDS = {
   "--modules": (folder) =>
     Promise.all([
-      buildModules(folder, ["main.tsx", "types.ts", ...sources(".ts", ".tsx")]),
+      buildModules(folder, ["main.tsx", "facts.ts", "types.ts", ...sources(".ts", ".tsx")]),
       build({
         ...common,
         bundle: true,
@@ -106,9 +107,12 @@ const BUILDS = {
   "--package": (folder) =>
     buildModules(
       folder,
-      ["../runtime/js/index.ts", "types.ts", ...sources(".ts").filter((name) => name.startsWith("runtime"))].map(
-        (name) => ({ in: name, out: name.replace(/^\.\.\/runtime\/js\//, "").replace(/\.ts$/, "") }),
-      ),
+      [
+        "../runtime/js/index.ts",
+        "facts.ts",
+        "types.ts",
+        ...sources(".ts").filter((name) => name.startsWith("runtime")),
+      ].map((name) => ({ in: name, out: name.replace(/^\.\.\/runtime\/js\//, "").replace(/\.ts$/, "") })),
     ),
 };
 const [option, folder] = process.argv.length > 3 ? process.argv.slice(2) : [undefined, process.argv[2]];

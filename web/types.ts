@@ -2,14 +2,15 @@
 //
 // T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
 
+import type { BeginMessage, Edit, StepMessage, View, ViewMessage } from "studio/facts.js";
 import type { CellKind } from "studio/runtime/kinds.js";
+
+export type { BeginMessage, Edit, View };
 
 /** A gate or a state, by its letter: i f g o c h. Their order and meanings come with each bundle, from Python. */
 type Quantity = string;
 
-/**
- * One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input, also in the reverse direction.
- */
+/** One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input in both. */
 export interface TrackInfo {
   name: string;
   layer: number;
@@ -25,20 +26,14 @@ export interface Track {
   values: Record<Quantity, Float32Array>; // each [T, H]; h [T, P]
   input: Float32Array | null; // [T, C] its input; null for a recorded trace
   initial: Record<Quantity, Float32Array>; // h [P], and c [H] of an LSTM: the state before the first step read
-  /**
-   * [T, P] and [T, H] the states passed on, if a readout edit made the outputs differ from them; see stateBefore in
-   * runtime/states.js
-   */
+  /** [T, P] and [T, H] the states passed on, if a readout edit made outputs differ from them; see stateBefore */
   carried: Record<Quantity, Float32Array> | null;
 }
 
 /** one label with its probability */
 export type Choice = { label: string; probability: number };
 
-/**
- * A distribution at each step, over the tags of the word there (for one column) or over a language model's next
- * tokens.
- */
+/** A distribution at each step, over the tags of a word (for one column) or a language model's next tokens. */
 export interface Head {
   name: string; // "upos", "xpos", ... or "next"
   labels: string[]; // K of them
@@ -58,21 +53,7 @@ export interface Run {
   edits: readonly Edit[]; // that were applied
 }
 
-/** One change of a run, like hiddenstate.Edit. */
-export interface Edit {
-  place: string; // "l1.f"
-  kind: "set" | "scale" | "add"; // the new value is value, old * value, or old + value
-  value: number;
-  unit: number[] | null; // null: all
-  t: number[] | null; // null: all
-  scope: "write" | "readout"; // write: carried on through time; readout: only this step's output
-}
-
-/**
- * The parts of one gate of one unit at one step, before its activation: the input part plus `scale` times the
- * recurrent
- * part, each with its bias.
- */
+/** One gate of one unit at one step, before its activation: input part plus `scale` times recurrent part. */
 export interface DotProduct {
   gate: string;
   inputWeights: Float32Array; // [C]
@@ -108,9 +89,7 @@ export interface Model {
   meanings: Record<Quantity, string>;
   hasWeights: boolean; // false for a trace: no edits, no dot products
   card: string; // the model card (Markdown), or ""
-  /**
-   * the model's parts from input to output, each with the shape of its weight (of the input weight, if it has several)
-   */
+  /** the model's parts from input to output, each with the shape of its (first) weight */
   parts: { label: string; shape: number[] }[];
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
   tokenise: (text: string) => string[];
@@ -127,9 +106,7 @@ export interface Model {
 export interface Stream {
   step: (x: Float32Array, token?: string) => Float32Array; // returns the last layer's hidden state [P], a copy
   read: (token: string) => Float32Array; // like `step`, for a token of a language model
-  /**
-   * to the start; or to step t, which is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
-   */
+  /** to the start; or to step t, read next, with the states [L, P] and, of an LSTM, [L, H] to continue from */
   reset: (given?: { t: number; h: Float32Array; c?: Float32Array }) => void;
   run: () => Run; // everything read since the last reset (the last `keep` steps), which are joined again at each call
   keep: number; // can be set, also to 0; older steps are dropped
@@ -147,9 +124,7 @@ export interface Reader {
   logProbability: ((out: Float32Array, label: number) => number) | null;
 }
 
-/**
- * The subject of an explanation: an LSTM, its input, and the readers of its outputs, like hiddenstate.explain.Subject.
- */
+/** An LSTM, its input, and the readers of its outputs, to be explained; like hiddenstate.explain.Subject. */
 export interface Subject {
   cell: CellKind;
   cells: { info: TrackInfo; weights: TrackWeights; kind: CellKind }[]; // empty without weights
@@ -192,41 +167,6 @@ export interface BundleHead {
   given: { tokens: string[] | null; steps: number } | null;
 }
 
-/** The user's current view, which is stored in the URL in full. */
-export interface View {
-  page: "read" | "compare" | "structure" | "explain" | "units" | "search";
-  model: string; // its id
-  text: string;
-  otherModel: string; // compare: "" for the same model
-  otherText: string; // compare
-  comparison: "sentences" | "models" | "edits"; // the kind of comparison on the compare page
-  align: "position" | "words"; // how steps are aligned there
-  step: number; // the cursor
-  track: string;
-  quantity: Quantity; // the values in the heat map
-  unit: number; // the one under the microscope
-  pinned: number[];
-  sort: string; // "index", "change", "cluster", or "tag:NOUN" (correlation)
-  head: string; // which head is shown
-  zoom: "model" | "layer" | "unit" | "gate"; // of the microscope
-  gate: string; // the gate whose products are shown
-  edits: readonly Edit[];
-  tour: number; // the step of the tour, or -1
-  sandbox: string; // the sizes in the structure page's sandbox; "" for those of the lesson
-  rows: string; // the sort order of the state table: a column's name, with "-" in front for descending order
-  filter: string; // the filter of its rows: "NOUN", "probability<0.6"
-  label: string; // explain: the label to explain; "" for the model's prediction
-  measure: "auto" | "logit" | "probability"; // explain: its logit or probability; auto: whichever suits the model
-  memory: string; // explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one
-  writer: number; // explain: the step to follow in the ledger; -1 for the one of which most remains
-  method: "occlusion" | "shapley"; // explain: whether Shapley values are computed as well
-  players: "words" | "steps"; // explain: the units to replace if steps are characters
-  query: string; // search: the query, as typed
-  unitRows: string; // units: the order of the gallery, like `rows`
-  unitFilter: string; // units: the filter of the gallery: "l1.h NOUN"
-  theme: "auto" | "light" | "dark";
-}
-
 /** Where the page runs. */
 export interface Boot {
   host: "server" | "file" | "notebook";
@@ -236,28 +176,8 @@ export interface Boot {
   index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search
 }
 
-/**
- * Messages from Python while the page is open; see host.watch.
- * the stream continues from this state: step t is next
- */
-export interface LiveBegin {
-  type: "begin";
-  t: number;
-  h: Float32Array; // [L, P] before it
-  c?: Float32Array; // [L, H] before it, of an LSTM
-}
+/** No more messages will come. */
+type EndMessage = { type: "end" };
 
-/** the stream has read a step */
-interface LiveStep {
-  type: "step";
-  t: number;
-  token: string | null;
-  x: Float32Array; // [C]
-  h: Float32Array; // [L, P] after it
-  c?: Float32Array; // [L, H] after it, of an LSTM
-}
-/** Python has set parts of the view */
-type LiveView = { type: "view"; view: Partial<View> };
-/** no more messages will come */
-type LiveEnd = { type: "end" };
-export type LiveMessage = LiveBegin | LiveStep | LiveView | LiveEnd;
+/** A message from Python while the page is open; see host.watch. */
+export type LiveMessage = BeginMessage | StepMessage | ViewMessage | EndMessage;

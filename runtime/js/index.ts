@@ -1,21 +1,11 @@
 // Reads hiddenstate's model files in JavaScript.
 
+import { BUNDLE, CELLS, MODEL_FILE } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 import { cellIn } from "studio/runtime/kinds.js";
 import { loadModel } from "studio/runtime/model.js";
 import { describe } from "studio/runtime/safetensors.js";
 import type { BundleHead, Model } from "studio/types.js";
-
-const FORMAT = "hiddenstate.model/1";
-const FLAGS = ["bias", "bidirectional", "batch_first"];
-const SIZES = ["input_size", "hidden_size", "num_layers", "proj_size"];
-const STATES = { c: "cell state", h: "hidden state" };
-const MEANINGS = {
-  LSTM: { i: "input gate", f: "forget gate", g: "cell candidate", o: "output gate", ...STATES },
-  GRU: { r: "reset gate", z: "update gate", n: "candidate state", h: STATES.h },
-  RNN_TANH: { h: STATES.h },
-  RNN_RELU: { h: STATES.h },
-};
 
 export { StudioError as ModelError } from "studio/runtime/errors.js";
 export { useEngine as accelerate } from "studio/runtime/native.js";
@@ -32,7 +22,8 @@ export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model 
   }
   const whole = bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
   const { metadata, places } = describe(whole);
-  if (metadata.format !== FORMAT) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, FORMAT);
+  const { format } = MODEL_FILE;
+  if (metadata.format !== format) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, format);
   if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
   const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
   return loadModel(findHead(metadata, name, size), whole);
@@ -64,24 +55,17 @@ function findHead(metadata: Record<string, string>, name: string, size: number):
   const parsed = (entry: string) => parsedWithin(size, metadata, entry);
   const config = isLayer ? sizesOf(metadata) : parsed("config");
   const cell = isLayer ? metadata.cell : cellIn(config);
-  const cells = Object.fromEntries(Object.keys(MEANINGS).map((kind) => [kind, lettersOf(kind)]));
-  const order = Object.hasOwn(cells, cell) ? cells[cell].gates.join(" ") : "";
+  const kind = Object.hasOwn(CELLS, cell) ? CELLS[cell as keyof typeof CELLS] : null;
+  const order = kind?.gates.join(" ") ?? "";
   if (isLayer && metadata.gates !== order) throw damaged(`gates ${JSON.stringify(metadata.gates)}`, `"${order}"`);
   const head = {
-    ...{ format: "hiddenstate-studio", version: 1, kind: metadata.kind, name: name || metadata.kind },
-    ...{ cell, cells, meanings: MEANINGS[cell as keyof typeof MEANINGS] ?? {}, config },
+    ...{ ...BUNDLE, kind: metadata.kind, name: name || metadata.kind },
+    ...{ cell, cells: CELLS, meanings: kind?.meanings ?? {}, config },
     vocabulary: isLayer ? null : parsed("vocabulary"),
     tokeniser: "tokeniser" in metadata ? parsed("tokeniser") : null,
     ...{ card: "", given: null },
   };
   return head as any;
-}
-
-/** The letters of a kind of cell, in torch's order. */
-function lettersOf(kind: string): { gates: string[]; states: string[] } {
-  const letters = Object.keys(MEANINGS[kind as keyof typeof MEANINGS]);
-  const states = letters.filter((letter) => letter in STATES);
-  return { gates: kind.startsWith("RNN") ? ["h"] : letters.filter((letter) => !(letter in STATES)), states };
 }
 
 function sizesOf(metadata: Record<string, string>): Record<string, number | boolean> {
@@ -91,8 +75,8 @@ function sizesOf(metadata: Record<string, string>): Record<string, number | bool
       throw damaged(`${name} = ${JSON.stringify(all[name])}`, `text of the form ${form}`);
     return Number(all[name]);
   };
-  const flags = FLAGS.map((name) => [name, option(name, /^[01]$/) === 1]);
-  return Object.fromEntries([...SIZES.map((name) => [name, option(name, /^[0-9]{1,9}$/)]), ...flags]);
+  const flags = MODEL_FILE.flags.map((name) => [name, option(name, /^[01]$/) === 1]);
+  return Object.fromEntries([...MODEL_FILE.sizes.map((name) => [name, option(name, /^[0-9]{1,9}$/)]), ...flags]);
 }
 
 /**

@@ -48,6 +48,7 @@ def __dir__() -> list[str]:
 _sys.modules[__name__].__class__ = _Package
 _later.exporters.append(_later.called_later("hiddenstate.interop.onnx.lstm:export_call"))
 _later.index_openers.append(_later.called_later("hiddenstate.corpus.answers:open_answers"))
+_later.accelerators.append(_later.called_later("hiddenstate.interop.torch.accelerate.acceleration:accelerate"))
 _later.notebook_views.append(_later.called_later("hiddenstate.studio.view:trace_html"))
 _later.stand_ins.append(_later.called_later("hiddenstate.interop.torch.accelerate.acceleration:find_traceable"))
 

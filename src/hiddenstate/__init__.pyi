@@ -41,6 +41,8 @@ from hiddenstate.models.from_modules import language_model as language_model
 from hiddenstate.models.from_modules import tagger as tagger
 from hiddenstate.models.model_folder import load as load
 from hiddenstate.models.model_folder import save as save
+from hiddenstate.models.series.series_model import series_model as series_model
+from hiddenstate.models.series.what_if import what_if as what_if
 from hiddenstate.nn.cell import GRUCell as GRUCell
 from hiddenstate.nn.cell import LSTMCell as LSTMCell
 from hiddenstate.nn.cell import RNNCell as RNNCell

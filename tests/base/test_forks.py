@@ -208,6 +208,7 @@ torch.randn(1000, 1000).exp() @ torch.randn(1000, 1000)  # starts torch's thread
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.skipif(kernels.isa() is None, reason="the engine's threads are tested")
 def test_a_child_forked_before_the_engine_is_loaded_does_not_wait_for_torchs_threads() -> None:

@@ -67,7 +67,9 @@ def assert_same_run(out: Path, unbroken: Path) -> None:
     assert sorted(path.name for path in out.parent.iterdir()) == ["model", "model.run"]
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGKILL, 2), (signal.SIGINT, 1)])
+@pytest.mark.parametrize(
+    ("number", "times"), [pytest.param(signal.SIGKILL, 2, marks=pytest.mark.slow), (signal.SIGINT, 1)]
+)
 def test_a_broken_run_ends_as_an_unbroken_one(
     tmp_path: Path, unbroken: Path, number: signal.Signals, times: int
 ) -> None:

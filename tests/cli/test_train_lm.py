@@ -112,6 +112,7 @@ def finished(program: subprocess.Popen[str]) -> str:
     return out
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> None:
     options = (*FILES, *SMALL, "--epochs", "6", "--set", "checkpoint_steps=3", "--set", "random_steps=true")
     finished(start(*options, "--out", "whole"))

@@ -356,7 +356,7 @@ BAD_EDITS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: hs.zero("l0.f", row=-3), IndexRangeError, "row=-3 is out of range: there are 2"),
     (lambda: hs.zero("l0.f", t=1.0), ArgumentTypeError, "t= must be an int, a slice"),  # type: ignore[arg-type]
     (lambda: hs.zero("l0.f", t=True), ArgumentTypeError, "t= must be an int"),
-    (lambda: hs.zero("l0.f", t="12"), ArgumentTypeError, "t= must be an int"),  # type: ignore[arg-type]
+    (lambda: hs.zero("l0.f", t="12"), ArgumentTypeError, "t= must be an int"),
     (lambda: hs.zero("l0.f", unit=[0, 0]), ArgumentError, "repeats a position"),
     (lambda: hs.zero("l0.f", unit=[0, -3]), ArgumentError, "repeats a position"),
     (lambda: hs.zero("l0.f", scope="both"), ArgumentError, "unknown scope 'both'"),  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return allocations.compiled(tmp_path_factory.mktemp("failing"))
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_each_allocation_that_fails_is_a_memory_error(failing: Path, seed: int) -> None:
     done = allocations.run(failing, seed)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -89,7 +89,10 @@ def test_torch_finds_no_fault_with_its_derivative() -> None:
         assert set(opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, id=name, marks=() if name == "no bias" else pytest.mark.slow) for name, case in CASES.items()],
+)
 def test_its_first_and_second_derivatives(case: Call) -> None:
     inputs = [value.detach().requires_grad_() for value in case.inputs(torch.float64)]
     x, h0, c0, weights, *options = operands(case.lstm(torch.float64), inputs, noise=True, **case.given())

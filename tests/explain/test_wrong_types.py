@@ -20,7 +20,7 @@ def test_numbers_of_attribute(wrong: dict[str, Any]) -> None:
 
 def test_method_of_attribute() -> None:
     with pytest.raises(ArgumentError, match="unknown method"):
-        hs.explain.attribute(hs.LSTM(2, 3), torch.randn(4, 2), of="l0.h[0]", method=["shapley"])  # type: ignore[arg-type]
+        hs.explain.attribute(hs.LSTM(2, 3), torch.randn(4, 2), of="l0.h[0]", method=["shapley"])  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("wrong", [{"places": ["*.c"]}, {"units": 3}])

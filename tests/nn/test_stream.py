@@ -297,6 +297,7 @@ def resident() -> int:
         return 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("libasan" in os.environ.get("LD_PRELOAD", ""), reason="AddressSanitizer keeps freed memory")
 def test_a_hundred_thousand_steps_leave_nothing_behind() -> None:
     lstm, x = hs.LSTM(8, 8), torch.randn(8)

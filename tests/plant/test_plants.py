@@ -23,6 +23,9 @@ MAKERS: dict[str, Callable[..., Plant]] = {
     "copied_unread": hs.plant.copied_unread,
     "automaton": hs.plant.flip_flop,
     "dyck": hs.plant.dyck,
+    "delay": hs.plant.delay,
+    "accumulator": hs.plant.accumulator,
+    "opened": hs.plant.opened,
     "GRU latch": hs.plant.gru_latch,
     "GRU counter": hs.plant.gru_counter,
     "GRU automaton": lambda **options: hs.plant.flip_flop(cell="GRU", **options),
@@ -286,3 +289,33 @@ def test_any_automaton_is_a_gru(states: int, symbols: int, seed: int) -> None:
 def test_an_automaton_of_another_cell_fails() -> None:
     with pytest.raises(ArgumentError, match="an automaton can only be planted in an LSTM or a GRU, got cell='RNN'"):
         hs.plant.flip_flop(cell="RNN")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["delay", "accumulator", "opened"])
+def test_the_worth_of_features_adds_nothing_where_nothing_is_read(name: str) -> None:
+    plant = MAKERS[name]()
+    x = plant.inputs(1, T=9, N=2)
+    by_feature = plant.worth(x, by_feature=True)
+    assert by_feature.shape == x.shape
+    read = {"delay": [2], "accumulator": [1], "opened": [0, 3]}[name]
+    unread = [k for k in range(4) if k not in read]
+    assert bool((by_feature[..., unread] == 0).all())
+    if name == "delay":
+        assert (by_feature[..., 2] != 0).nonzero()[:, 0].unique().tolist() == [3]  # five steps before the last
+    if name != "opened":
+        assert torch.allclose(by_feature.sum(-1), plant.worth(x), atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: hs.plant.delay(51), "0..50"),
+        (lambda: hs.plant.delay(feature=4), "feature"),
+        (lambda: hs.plant.accumulator(features=0), "1..1024"),
+        (lambda: hs.plant.opened(1, 1), "both 1"),
+        (lambda: hs.plant.opened(7), "feature"),
+    ],
+)
+def test_a_plant_of_features_that_cannot_be_fails(make: Callable[[], Plant], words: str) -> None:
+    with pytest.raises((ArgumentError, IndexError), match=words):
+        make()

@@ -147,7 +147,7 @@ def test_messages_are_frozen() -> None:
 
 def view_type() -> str:
     """Return the fields of the page's type `View`."""
-    types = (WEB / "types.ts").read_text(encoding="utf-8")
+    types = (WEB / "facts.ts").read_text(encoding="utf-8")
     return types.split("export interface View {\n", 1)[1].split("\n}", 1)[0]
 
 
@@ -158,7 +158,7 @@ def test_the_view_has_the_parts_that_the_pages_types_say() -> None:
 def test_choices_are_those_of_the_pages_types() -> None:
     unions = re.findall(r'^  (\w+): ("[^;]*");', view_type(), re.MULTILINE)
     said = {name: f"one of {', '.join(re.findall('[a-z]+', union))}" for name, union in unions}
-    assert said == {name: what for name, (what, _) in VIEW.items() if what.startswith("one of ")}
+    assert said == {name: part.what for name, part in VIEW.items() if part.choices}
     for name in said:
         for wrong in ("nowhere", 1, ["read"]):
             with pytest.raises(MessageError, match=f"{name} of the view must be one of "):

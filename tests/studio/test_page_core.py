@@ -262,12 +262,14 @@ def test_csv(page: Modules) -> None:
 def test_svg_stands_alone(page: Modules) -> None:
     body = """
         const { svgText } = await import("studio/ui/export.js");
-        const { svg } = await import("studio/ui/draw.js");
+        const { still } = await import("studio/ui/app.js");
+        const { jsx } = await import("preact/jsx-runtime");
         const style = document.createElement("style");
         style.textContent = ":root { --hot: #123456 } .word { fill: var(--hot); font: 700 13px serif }";
         document.head.append(style);
-        const text = svg("text", { class: "word", x: 1, y: 2, text: "<script>alert(1)</script> & more" });
-        return svgText(svg("svg", { width: 30, height: 20 }, [svg("g", { transform: "translate(3 4)" }, [text])]));
+        const text = jsx("text", { class: "word", x: 1, y: 2, children: "<script>alert(1)</script> & more" });
+        const group = jsx("g", { transform: "translate(3 4)", children: text });
+        return svgText(still(jsx("svg", { width: 30, height: 20, children: group })));
     """
     text = run(page, body)
     assert 'xmlns="http://www.w3.org/2000/svg"' in text
@@ -418,7 +420,7 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { tokenTicks } = await import("studio/panels/lines/layout.js");
+        const { tokenTicks } = await import("studio/panels/lines/chart.js");
         const shown = (token, steps) => {
           const made = tokenTicks({ tokens: Array(steps).fill(token), steps }, 600);
           return [made.length, made[0].isSlanted ? "end" : "middle"];

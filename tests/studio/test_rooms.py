@@ -11,6 +11,7 @@ import pytest
 from studio_page import WEB
 
 ROOMS = ("runtime", "state", "ui", "panels", "page")  # each may import from those before it
+SHARED = {"facts.js", "types.js"}
 PACKAGE = (WEB.parent / "runtime" / "js" / "index.ts").read_text(encoding="utf-8")
 MOST_FILES = 30  # in one folder
 MOST_LINES = 300  # in one module
@@ -26,7 +27,8 @@ Sources = Mapping[str, str]
 
 def sources() -> dict[str, str]:
     """Return the text of every module of the page, by the name under which others import it."""
-    paths = [WEB / "main.tsx", WEB / "types.ts", *(path for room in ROOMS for path in (WEB / room).rglob("*.ts*"))]
+    roots = [WEB / name for name in ("main.tsx", "facts.ts", "types.ts")]
+    paths = [*roots, *(path for room in ROOMS for path in (WEB / room).rglob("*.ts*"))]
     return {path.relative_to(WEB).with_suffix(".js").as_posix(): path.read_text(encoding="utf-8") for path in paths}
 
 
@@ -48,12 +50,12 @@ def homes(modules: Sources) -> list[str]:
 
 
 def upward(modules: Sources) -> list[str]:
-    """Return the imports from a higher room, or from the root; the root's types are for all."""
+    """Return the imports from a higher room, or from the root; the root's facts and types are for all."""
     return [
         f"{module} imports {other}"
         for module, source in modules.items()
-        if module not in ("main.js", "types.js")
-        for other in imports(source) - {"types.js"}
+        if module not in ("main.js", *SHARED)
+        for other in imports(source) - SHARED
         if other.split("/")[0] not in ROOMS[: ROOMS.index(module.split("/")[0]) + 1]
     ]
 

@@ -281,7 +281,9 @@ SETTLED = """async () => {
 
 
 @pytest.mark.parametrize(
-    "size", [WIDE, PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)], ids=["wide", "phone", "zoomed"]
+    "size",
+    [pytest.param(WIDE, marks=pytest.mark.slow), PHONE, pytest.param(ZOOMED, marks=pytest.mark.slow)],
+    ids=["wide", "phone", "zoomed"],
 )
 def test_the_card_covers_nothing_that_is_lit(chromium: Browser, size: ViewportSize) -> None:
     with shown(chromium, hs.studio(text=TEXT), size) as studio:
@@ -367,7 +369,8 @@ def test_tour_of_nothing_fails(chromium: Browser) -> None:
 
 TEXTS = """async () => {
   const { rich } = await import("studio/panels/tour/text.js");
-  return rich("a `c = f·c` *is* 2 * 3 * 4 <b>").map((part) => typeof part === "string" ? part : part.outerHTML);
+  const { still } = await import("studio/ui/app.js");
+  return rich("a `c = f·c` *is* 2 * 3 * 4 <b>").map((part) => typeof part === "string" ? part : still(part).outerHTML);
 }"""
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from playwright.sync_api import Browser, expect
 from studio_page import WEB
@@ -93,7 +94,7 @@ def test_a_wrong_number_is_told_what_it_counts(chromium: Browser) -> None:
 
 
 ANOTHER_CELL = """async () => {
-  const { INPUTS, START, step } = await import("studio/panels/tour/lesson.js");
+  const { INPUTS, START, step } = await import("studio/panels/tour/loop.js");
   const other = { h: START.h, c: START.c.map((value) => -value) };
   return [START, other].map((state) => step(INPUTS[0], state).h);
 }"""
@@ -174,6 +175,7 @@ def test_a_reverse_unit_knows_what_comes_after_it_in_the_first_layer_alone() -> 
     assert known("l1") == known("l1r") == list(range(T))
 
 
+@pytest.mark.slow
 def test_the_tour_of_a_projection(chromium: Browser) -> None:
     """h has P numbers, which do not belong to units and are unbounded."""
     lstm, x = made(proj_size=2, bidirectional=True)
@@ -246,6 +248,6 @@ def test_one_step_is_the_first_and_the_last(chromium: Browser) -> None:
 
 def test_the_equations_name_the_state_before() -> None:
     """c is never on both sides: c_prev is what is kept, as in the concepts."""
-    texts = {path.name: path.read_text(encoding="utf-8") for path in (WEB / "panels" / "tour").glob("*.ts")}
-    assert "c = f·c_prev + i·g" in texts["steps-cell.ts"]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in (WEB / "panels" / "tour").glob("*.ts*")}
+    assert "c = f·c_prev + i·g" in texts["steps-cell.tsx"]
     assert [name for name, text in texts.items() if re.search(r"f·c(?!_prev)|W_h[ifgo]·h(?!_prev)", text)] == []

@@ -74,7 +74,7 @@ def live(kind: str, out: Path) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
-@pytest.mark.parametrize("kind", ["tagger", "lm"])
+@pytest.mark.parametrize("kind", ["tagger", pytest.param("lm", marks=pytest.mark.slow)])
 def test_a_folder_in_which_a_process_trains_is_refused_until_that_is_gone(tmp_path: Path, kind: str) -> None:
     out, run = tmp_path / "model", tmp_path / "model.run"
     with live(kind, out) as process:

@@ -48,6 +48,7 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
     return {name: torch.tensor(value) for name, value in json.loads(path.read_text()).items()}
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_their_batches_together(trained: Path, tmp_path: Path) -> None:
     first, second = (weights(trained / "quiet" / f"{rank}.json") for rank in range(2))
     alone = Line(replace(CONFIG, optimizer="sgd"), batch=32, noisy=False)  # 16 + 16, and 8 that only one process has
@@ -58,6 +59,7 @@ def test_two_processes_learn_what_one_learns_from_their_batches_together(trained
         torch.testing.assert_close(first[name], value, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_to_the_same_weights(trained: Path, tmp_path: Path) -> None:
     ends = [weights(trained / name / f"{rank}.json") for name in ("whole", "broken") for rank in range(2)]
     assert all(torch.equal(end[name], ends[0][name]) for end in ends for name in ends[0])

@@ -1,3 +1,3 @@
 // What the elements of the bundle are made with.
 
-export { Fragment, h } from "preact";
+export { Fragment as JsxFragment, h as jsxElement } from "preact";

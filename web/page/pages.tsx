@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { AttributionPanel } from "studio/panels/attribution/index.js";
 import { ComparePanel } from "studio/panels/compare/index.js";
 import { EditsPanel } from "studio/panels/edits/index.js";
@@ -16,17 +16,14 @@ import { SentencePanel } from "studio/panels/sentence/index.js";
 import { StructurePanel } from "studio/panels/structure/index.js";
 import { SweepPanel } from "studio/panels/sweep/index.js";
 import { TablePanel } from "studio/panels/table/index.js";
-import { mountTour } from "studio/panels/tour/index.js";
+import { Tour } from "studio/panels/tour/index.js";
 import { TransportPanel } from "studio/panels/transport/index.js";
 import { UnitsPanel } from "studio/panels/units/index.js";
-import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
-
-const Tour = () => <Mounted mount={mountTour} />;
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],
@@ -55,9 +52,7 @@ export function Pages() {
   );
 }
 
-/**
- * The main panels, which fill the window if it is large enough. The line charts come after them or are part of them.
- */
+/** The main panels, which fill a large window. The line charts come after them, or are part of them. */
 function Desk() {
   const isTall = useSignal(TALL.matches);
   useEffect(() => {
@@ -77,12 +72,4 @@ function Desk() {
       {!isTall.value && <LinesPanel />}
     </>
   );
-}
-
-/** A panel without components. */
-function Mounted({ mount }: { mount: (app: App) => Node }) {
-  const app = useApp();
-  const root = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => root.current?.append(mount(app)), []);
-  return <div ref={root} class="mounted" />;
 }

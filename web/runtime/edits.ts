@@ -1,6 +1,7 @@
 // Edits bound to one run, with their places checked and their steps and units resolved. They mean the same as in Python
 // (hiddenstate.edits): edits of the same place are applied in the given order.
 
+import { EDIT_KINDS, EDIT_SCOPES } from "studio/facts.js";
 import { StudioError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Edit, TrackInfo } from "studio/types.js";
@@ -16,8 +17,6 @@ export interface BoundEdit {
 }
 
 const PLACE = /^(l(?:0|[1-9][0-9]*)r?)\.(\w+)$/;
-const KINDS = ["set", "scale", "add"];
-const SCOPES = ["write", "readout"];
 
 /** @param T steps of the run; null for a stream, which has no end */
 export function bind(
@@ -31,8 +30,8 @@ export function bind(
 
 function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: number | null): BoundEdit {
   const { kind, value, scope, unit = null, t = null } = edit;
-  oneOf(kind, KINDS, "kind");
-  oneOf(scope, SCOPES, "scope");
+  oneOf(kind, EDIT_KINDS, "kind");
+  oneOf(scope, EDIT_SCOPES, "scope");
   if (typeof value !== "number" || !Number.isFinite(value)) {
     throw new StudioError(`an edit of ${edit.place} has the value ${value}`, "a number", "Type a finite number.");
   }
@@ -57,7 +56,7 @@ function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [T
 }
 
 /** All places that an edit can change: gates, states and pre-activations. */
-export function modelPlaces({ gates, states, parts }: CellKind): string[] {
+function modelPlaces({ gates, states, parts }: CellKind): string[] {
   return [...new Set([...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)])];
 }
 

@@ -1,8 +1,9 @@
-// The kinds of cells, as described in hiddenstate.cells. The order of gates comes with each bundle, from Python.
+// The kinds of cells: LSTM, GRU and plain RNN. The order of gates comes with each bundle, from Python.
 
+import { CELLS, CELL_SETTINGS, TINY } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 
-/** A kind of cell, like hiddenstate.cells.cell.Cell. */
+/** A kind of cell, like hiddenstate.cells.cell.Cell, from which all of it but `split` comes. */
 export interface CellKind {
   name: string; // "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
   label: string; // "LSTM", "GRU" or "RNN"
@@ -18,33 +19,18 @@ export interface CellKind {
   split: (values: Record<string, Float32Array>, at: number) => { keep: number; written: number; show: number };
 }
 
-type Kind = Omit<CellKind, "gates" | "states">;
 /** of each kind, in order */
 export type Letters = Record<string, { gates: readonly string[]; states: readonly string[] }>;
 
-const TINY = 1e-8; // for smaller c, tanh(c)/c is 1 to the last digit
-
-const RNN: Kind = {
-  ...{ name: "RNN_TANH", label: "RNN", memory: "h", candidate: "h", carried: ["h"], parts: {}, isAdditive: false },
-  activations: { h: "tanh" },
-  split: () => ({ keep: 0, written: NaN, show: 1 }),
+const SPLITS: Record<string, CellKind["split"]> = {
+  LSTM: ({ i, f, g, o, c }, at) => ({ keep: f[at], written: i[at] * g[at], show: o[at] * secant(c[at]) }),
+  GRU: ({ z, n }, at) => ({ keep: z[at], written: (1 - z[at]) * n[at], show: 1 }),
+  RNN: () => ({ keep: 0, written: NaN, show: 1 }),
 };
 
-export const KINDS: Record<string, Kind> = {
-  LSTM: {
-    ...{ name: "LSTM", label: "LSTM", memory: "c", candidate: "g", carried: ["h", "c"], parts: {}, isAdditive: true },
-    activations: { i: "sigmoid", f: "sigmoid", g: "tanh", o: "sigmoid" },
-    split: ({ i, f, g, o, c }, at) => ({ keep: f[at], written: i[at] * g[at], show: o[at] * secant(c[at]) }),
-  },
-  GRU: {
-    ...{ name: "GRU", label: "GRU", memory: "h", candidate: "n", carried: ["h"], isAdditive: true },
-    activations: { r: "sigmoid", z: "sigmoid", n: "tanh" },
-    parts: { n_h: "n", n_rh: "n" },
-    split: ({ z, n }, at) => ({ keep: z[at], written: (1 - z[at]) * n[at], show: 1 }),
-  },
-  RNN_TANH: RNN,
-  RNN_RELU: { ...RNN, name: "RNN_RELU", activations: { h: "relu" } },
-};
+export const KINDS: Record<string, CellKind> = Object.fromEntries(
+  Object.entries(CELLS).map(([name, cell]) => [name, { ...cell, split: SPLITS[cell.label] }]),
+);
 
 /** A kind of cell with its letters in the order of a bundle. */
 export function kindNamed(name: unknown, letters: Letters): CellKind {
@@ -53,21 +39,23 @@ export function kindNamed(name: unknown, letters: Letters): CellKind {
   }
   const kind = KINDS[name];
   const { gates, states } = letters[name];
-  sameLetters(gates, Object.keys(kind.activations), "gates");
-  sameLetters(states, kind.carried, "states");
+  sameLetters(gates, kind.gates, "gates");
+  sameLetters(states, kind.states, "states");
   return { ...kind, gates, states };
 }
 
-/** kinds by the values of the setting in models' configs */
-const SETTINGS: Record<string, string> = { lstm: "LSTM", gru: "GRU", rnn: "RNN_TANH", rnn_relu: "RNN_RELU" };
+/** The gates that are not states as well, as that of a plain RNN is. */
+export function gatesApart({ gates, states }: CellKind): string[] {
+  return gates.filter((gate) => !states.includes(gate));
+}
 
 /** The name of the cell in a model's config; LSTM by default. */
 export function cellIn(config: any): string {
-  const setting = config?.cell ?? "lstm";
-  if (typeof setting === "string" && Object.hasOwn(SETTINGS, setting)) return SETTINGS[setting];
+  const setting = config?.cell ?? Object.keys(CELL_SETTINGS)[0];
+  if (typeof setting === "string" && Object.hasOwn(CELL_SETTINGS, setting)) return CELL_SETTINGS[setting];
   throw damaged(
     `the model's config has cell = ${JSON.stringify(setting)}`,
-    `one of ${Object.keys(SETTINGS).join(" ")}`,
+    `one of ${Object.keys(CELL_SETTINGS).join(" ")}`,
   );
 }
 
@@ -90,7 +78,7 @@ const FUNCTIONS: Record<string, (pre: number) => number> = {
 };
 
 /** Applies a gate's activation function. */
-export function activated({ activations }: Kind, gate: string, pre: number): number {
+export function activated({ activations }: CellKind, gate: string, pre: number): number {
   return FUNCTIONS[activations[gate]](pre);
 }
 

@@ -1,5 +1,6 @@
 // An LSTM, a GRU or a plain RNN: its stacked layers and directions.
 
+import { MOST_LAYERS } from "studio/facts.js";
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { type BoundEdit, bind } from "studio/runtime/edits.js";
@@ -21,7 +22,6 @@ export interface Sizes {
 export type State = Record<string, Float32Array>[];
 
 const MOST = 2 ** 25; // maximum number of values that one run may record
-const MOST_LAYERS = 4096; // as in hiddenstate.models.model_file
 
 /** A recurrent layer with its weights. */
 export class Lstm {
@@ -45,21 +45,13 @@ export class Lstm {
     return this.cells.map((cell) => cell.states(cell.room(1)));
   }
 
-  /**
-   * Checks a run's length and edits before anything is computed.
-   *
-   * @param T null: a stream
-   */
+  /** Checks a run's length and edits before anything is computed; `T` is null for a stream. */
   bind(edits: readonly Edit[], T: number | null): BoundEdit[] {
     if (T !== null) checkLength(T, this.tracks, this.kind);
     return bind(edits, this.tracks, this.kind, T);
   }
 
-  /**
-   * @param x [T, C]
-   * @param start the index of the first of these steps in the whole input
-   * @returns out is [T, D*P]
-   */
+  /** `x`: [T, C]; `start`: the index of the first of these steps in the whole input; `out` is [T, D*P] */
   run(
     x: Float32Array,
     T: number,

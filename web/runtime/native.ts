@@ -1,7 +1,7 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
 import { type Cell, useNativeScan } from "studio/runtime/cell.js";
-import type { CellKind } from "studio/runtime/kinds.js";
+import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
 /** by quantity */
@@ -27,7 +27,7 @@ interface Engine {
   ) => void;
 }
 
-const KINDS = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"];
+const NUMBERED = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]; // as in native/runtime/wasm/layer.cpp
 const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
 let engine: Engine | null = null;
@@ -36,11 +36,7 @@ const released: FinalizationRegistry<{ native: Engine; layer: number }> = new Fi
   ({ native, layer }) => native.release(layer),
 );
 
-/**
- * Uses the native engine from now on.
- *
- * @param bytes of native.wasm
- */
+/** Uses the native engine from now on; `bytes`: of native.wasm. */
 export async function useEngine(bytes: BufferSource) {
   const { instance } = await WebAssembly.instantiate(bytes, {});
   const found = instance.exports as any;
@@ -62,17 +58,12 @@ class NativeLayer {
     this.native = native;
     this.info = info;
     this.kind = kind;
-    this.layer = native.make(KINDS.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
+    this.layer = native.make(NUMBERED.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
     [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
     released.register(this, { native, layer: this.layer });
   }
 
-  /**
-   * @param x [T, C]
-   * @param T at least 1
-   * @param state before the first step read
-   * @param values [T, H] each; written
-   */
+  /** `x`: [T, C]; `T`: at least 1; `state`: before the first step read; `values`: [T, H] each; written */
   run(x: Float32Array, T: number, state: Values, values: Values) {
     const { native, info, kind } = this;
     const H = info.units;
@@ -103,12 +94,7 @@ class NativeLayer {
 
 const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 
-/**
- * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
- *
- * @param x [T, C]
- * @param state before the first step read
- */
+/** Runs a layer without edits on x [T, C]; null if there is no engine, or it can't compute such a run. */
 function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
@@ -122,8 +108,8 @@ function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { tra
 }
 
 /** Whether a file stacks the gates in the engine's order. */
-function inOrder({ gates, activations }: CellKind) {
-  return gates.join() === Object.keys(activations).join();
+function inOrder({ name, gates }: CellKind) {
+  return gates.join() === KINDS[name].gates.join();
 }
 
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */

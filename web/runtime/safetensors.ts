@@ -3,6 +3,7 @@
 // (I8) has a tensor NAME.scale (NAME_scale in a quantised LSTM, where it is 0 for a row of zeros) with a scale for each
 // row, by which the row's numbers are multiplied.
 
+import { LARGEST_HEADER, MOST_ENTRIES } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 import { readHalves } from "studio/runtime/half.js";
 
@@ -19,9 +20,7 @@ const TYPES: Record<string, { bytes: number; read: (view: DataView, data: Float3
   I8: { bytes: 1, read: readWholes },
 };
 
-const LARGEST_HEADER = 100_000_000; // bytes: the limit in safetensors itself
 const MOST_PARTS = 2 ** 20; // of a header: 65,536 tensors have fewer
-const MOST_ENTRIES = 4096; // of the metadata
 
 /** of a tensor in the file */
 type Place = { dtype: string; shape: number[]; count: number; from: number; to: number };
@@ -55,9 +54,7 @@ export function describe(bytes: ArrayBuffer): { metadata: Record<string, string>
   return { metadata: Object.fromEntries(texts), places };
 }
 
-/**
- * Requires tensors to fill the data without gaps or overlaps: otherwise they could take many times the file's size.
- */
+/** Requires tensors to fill the data without gaps or overlaps: otherwise they could take many times the file's size. */
 function checkPlaces(places: Place[], start: number, end: number) {
   let next = start;
   for (const { from, to } of places.sort((a, b) => a.from - b.from || a.to - b.to)) {
@@ -116,11 +113,7 @@ function parsed(bytes: Uint8Array): any {
   }
 }
 
-/**
- * Counts the parts of a JSON text before it is parsed, because the parsed value can take 20 times its size.
- *
- * @returns of commas and opening brackets outside strings
- */
+/** Counts commas and brackets of a JSON text outside strings: its parsed value can take 20 times its size. */
 function partsOf(bytes: Uint8Array): number {
   const [quote, backslash, comma, bracket, brace] = Array.from('"\\,[{', (sign) => sign.charCodeAt(0));
   let count = 0;

@@ -1,9 +1,8 @@
 // Reads weights by name, each checked against the shape in the config, and numbers from the config.
 
+import { LARGEST_SIZE } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 import type { Tensor } from "studio/runtime/safetensors.js";
-
-const MOST = 2 ** 24; // largest size allowed
 
 /** The tensors of a file, which are taken one by one. */
 export class Weights {
@@ -54,8 +53,8 @@ export function allFinite(data: Float32Array): boolean {
 
 export function count(config: any, name: string, least: number = 1): number {
   const value = config?.[name];
-  if (!Number.isSafeInteger(value) || value < least || value > MOST) {
-    const expected = `a whole number of at least ${least} and at most ${MOST}`;
+  if (!Number.isSafeInteger(value) || value < least || value > LARGEST_SIZE) {
+    const expected = `a whole number of at least ${least} and at most ${LARGEST_SIZE}`;
     throw damaged(`the model's config has ${name} = ${JSON.stringify(value)}`, expected);
   }
   return value;

@@ -1,23 +1,23 @@
 // Writes the view to the page's address and parses it: short, readable, and parsed with care, because anyone may have
 // typed it.
 
+import { CHOICES, EDIT_KINDS, MOST_CHARACTERS } from "studio/facts.js";
 import type { Edit, View } from "studio/types.js";
 
 /** Writes and reads one key of the view. `read` returns undefined for invalid text. */
 type Codec<T> = { name: string; write: (value: T) => string; read: (text: string) => T | undefined };
 
-export const MOST_CHARACTERS = 20000;
 const PLACE = /^l(0|[1-9]\d{0,2})r?\.[a-z](_pre)?$/;
 const SORT = /^(index|change|cluster|tag:.{1,40})$/;
 
 const CODECS: { [K in keyof View]: Codec<View[K]> } = {
-  page: oneOf("page", ["read", "compare", "structure", "explain", "units", "search"]),
+  page: oneOf("page", CHOICES.page),
   model: text("model", 200),
   text: text("text", MOST_CHARACTERS),
   otherModel: text("model2", 200),
   otherText: text("text2", MOST_CHARACTERS),
-  comparison: oneOf("compare", ["sentences", "models", "edits"]),
-  align: oneOf("align", ["position", "words"]),
+  comparison: oneOf("compare", CHOICES.comparison),
+  align: oneOf("align", CHOICES.align),
   step: count("step"),
   track: pattern("track", /^l(0|[1-9]\d{0,2})r?$/),
   quantity: pattern("show", /^[a-z]$/),
@@ -25,30 +25,27 @@ const CODECS: { [K in keyof View]: Codec<View[K]> } = {
   pinned: { name: "pin", write: (units) => units.join(","), read: counts },
   sort: pattern("sort", SORT),
   head: text("head", 40),
-  zoom: oneOf("zoom", ["model", "layer", "unit", "gate"]),
+  zoom: oneOf("zoom", CHOICES.zoom),
   gate: pattern("gate", /^[a-z]$/),
   edits: { name: "edit", write: (edits) => edits.map(writeEdit).join(";"), read: readEdits },
   tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
   rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
   filter: text("filter", 200),
   label: text("label", 200),
-  measure: oneOf("of", ["auto", "logit", "probability"]),
+  measure: oneOf("of", CHOICES.measure),
   memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.[ch]\[\d{1,6}\])?$/),
   writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
-  method: oneOf("method", ["occlusion", "shapley"]),
-  players: oneOf("replace", ["words", "steps"]),
+  method: oneOf("method", CHOICES.method),
+  players: oneOf("replace", CHOICES.players),
   sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
   query: text("query", 2000),
   unitRows: pattern("units", /^-?[a-z_0-9]{1,20}$/),
   unitFilter: text("find", 200),
-  theme: oneOf("theme", ["auto", "light", "dark"]),
+  theme: oneOf("theme", CHOICES.theme),
 };
 const KEYS = Object.keys(CODECS) as (keyof View)[];
 
-/**
- * @param firsts possible initial views: values that equal those in all of them are left out
- * @returns "text=She+said&step=4", without "#"
- */
+/** Leaves out values that equal those in all possible first views: "text=She+said&step=4", without "#". */
 export function toHash(view: View, firsts: View[]): string {
   return KEYS.map((key) => pair(key, view, firsts))
     .filter((written) => written !== "")
@@ -67,10 +64,7 @@ function escaped(value: string) {
   return plain.replace(/%(3A|3B|2C|40|2F|3F)/g, (sign) => decodeURIComponent(sign));
 }
 
-/**
- * @param hash with or without "#"
- * @returns the valid parts, and the invalid ones
- */
+/** `hash`: with or without "#"; returns the valid parts, and the invalid ones */
 export function fromHash(hash: string): { view: Partial<View>; broken: string[] } {
   const view: Record<string, unknown> = {};
   const broken: string[] = [];
@@ -130,8 +124,7 @@ function readEdits(given: string) {
 
 function readEdit(given: string): Edit | undefined {
   const [place, kind, value, ...rest] = given.split(":");
-  const known =
-    ["set", "scale", "add"].includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
+  const known = EDIT_KINDS.includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
   const units = listed(rest, "u");
   const steps = listed(rest, "t");
   const readout = rest[0] === "readout" && rest.shift() !== undefined;

@@ -1,14 +1,12 @@
 // Data about a corpus that comes from Python: its units, their cards, searches, and passages with a unit's values.
 
+import { MOST_PASSAGES, MOST_PASSAGE_STEPS } from "studio/facts.js";
 import { reactive } from "studio/state/reactive.js";
 import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
-/**
- * All units of an index, by column: entry k of each column belongs to the same unit. The format is that of
- * CorpusPages.units.
- */
+/** All units of an index, by column, in which entry k belongs to the same unit; see CorpusPages.units. */
 export interface UnitTable {
   columns: UnitColumns;
   thresholds: Record<string, number[]>; // the thresholds whose bits are stored, by place
@@ -34,7 +32,7 @@ export interface UnitColumns {
 }
 
 /** what zeroing a unit costs at its label, and elsewhere */
-export type ZeroEffect = { unit: string; there: number; elsewhere: number };
+type ZeroEffect = { unit: string; there: number; elsewhere: number };
 
 /** The card of a unit, as UnitCard.to_dict returns it. */
 export interface UnitCard {
@@ -83,17 +81,11 @@ export interface Found {
 /** part of a sequence, with the values of a unit */
 export type Passage = { start: number; tokens: string[]; labels: string[]; values: number[] };
 
-const MOST_TOGETHER = 32; // maximum number of passages in one request
-const MOST_STEPS = 256; // maximum number of steps in a passage
 const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
 
-/**
- * The selected unit's address, as Python writes it.
- *
- * @returns "l1.c[125]"; "" while nothing is selected
- */
+/** The selected unit's address, as Python writes it; returns "l1.c[125]"; "" while nothing is selected. */
 export function unitAddress({ track, quantity, unit }: View): string {
   return track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
 }
@@ -108,11 +100,7 @@ export function storedThresholds({ thresholds }: UnitTable, address: string): nu
   return thresholds[address.replace(/\[.*/, "")] ?? [];
 }
 
-/**
- * The first unit of a query.
- *
- * @returns its address; "" if there is none
- */
+/** The first unit of a query; returns its address; "" if there is none. */
 export function firstUnit(query: string): string {
   return query.match(ADDRESS)?.[0] ?? "";
 }
@@ -124,8 +112,8 @@ export class Corpus {
   served: boolean;
   table!: UnitTable | null; // null until it is read
   problem!: string; // why it could not be read
-  cards: Map<string, UnitCard>;
-  kept: Map<string, Passage>;
+  cards = new Map<string, UnitCard>();
+  kept = new Map<string, Passage>();
   fetched!: number; // how often passages came
 
   constructor(host: typeof import("studio/state/host.js")) {
@@ -134,8 +122,6 @@ export class Corpus {
     this.about = boot.index ?? null;
     this.served = boot.host === "server";
     reactive<Corpus, "table" | "problem" | "fetched">(this, { table: null, problem: "", fetched: 0 });
-    this.cards = new Map();
-    this.kept = new Map();
   }
 
   /** @returns why the pages of the index have nothing to show; "" if they have */
@@ -189,8 +175,8 @@ export class Corpus {
   /** Fetches the passages that are not cached yet. */
   async fetchPassages(unit: string, spans: Span[]) {
     const missing = spans.filter((span) => !this.kept.has(`${unit} ${span}`));
-    for (let k = 0; k < missing.length; k += MOST_TOGETHER) {
-      const some = missing.slice(k, k + MOST_TOGETHER);
+    for (let k = 0; k < missing.length; k += MOST_PASSAGES) {
+      const some = missing.slice(k, k + MOST_PASSAGES);
       const written = some.map((span) => span.join(":")).join(",");
       const found: Passage[] = await this.host.ask("passages.json", { unit, spans: written });
       if (this.kept.size > MOST_KEPT) this.kept.clear();
@@ -204,9 +190,5 @@ export class Corpus {
 export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"] | undefined): Span {
   const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
-  return [shard, sequence, first, Math.min(stop + around, first + MOST_STEPS)];
-}
-
-export function createCorpus(host: typeof import("studio/state/host.js")): Corpus {
-  return new Corpus(host);
+  return [shard, sequence, first, Math.min(stop + around, first + MOST_PASSAGE_STEPS)];
 }

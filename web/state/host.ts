@@ -1,9 +1,9 @@
 // The page's host: a server, a file or a notebook. All outside data comes through this module.
 
+import { MOST_CHARACTERS } from "studio/facts.js";
 import { damaged, StudioError } from "studio/runtime/errors.js";
 import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
 
-const MOST_CHARACTERS = 20_000; // longest text to send to Python
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
 /** @returns the boot data */
@@ -117,11 +117,7 @@ async function answer(place: string): Promise<Response> {
   return response;
 }
 
-/**
- * Sends Python a request about the index of a corpus; works only on a server.
- *
- * @param what "units.json"
- */
+/** Sends Python a request about the index of a corpus; works only on a server; `what`: "units.json". */
 export async function ask(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<any> {
   const response = await requestIndex(what, given, signal);
   const found = await response.json().catch(() => ({})); // not JSON if the server itself failed

@@ -1,7 +1,7 @@
 // Messages from Python while the page is open: a stream's steps, and changes of the view.
 
 import type { App } from "studio/state/types.js";
-import type { Boot, LiveBegin, Stream } from "studio/types.js";
+import type { Boot, BeginMessage, Stream } from "studio/types.js";
 
 const KEEP = 240; // steps to show; earlier ones are dropped
 const PAUSE = 80; // milliseconds between redraws, however fast the stream is
@@ -28,7 +28,7 @@ export function subscribeLive({ store, session, host }: App, live: Boot["live"],
   });
 }
 
-function begun({ model }: App["session"], state: LiveBegin): Stream | null {
+function begun({ model }: App["session"], state: BeginMessage): Stream | null {
   if (model === null) return null;
   const stream = model.stream();
   stream.keep = KEEP;

@@ -2,10 +2,13 @@
 //
 // i, f, o, r and z range over 0..1, g and n over -1..1, and c and h up to their largest absolute value.
 
+import { KINDS } from "studio/runtime/kinds.js";
 import { reactive } from "studio/state/reactive.js";
 import type { Run } from "studio/types.js";
 
-const SEQUENTIAL_QUANTITIES = new Set(["i", "f", "o", "r", "z"]);
+const SEQUENTIAL_QUANTITIES = new Set(
+  Object.values(KINDS).flatMap(({ gates, activations }) => gates.filter((gate) => activations[gate] === "sigmoid")),
+);
 
 /** how far the scale of a state reaches */
 const stateRanges: Record<string, number> = {};

@@ -1,50 +1,15 @@
 // Creates the initial view of the page, and fits views to a model and a run.
 
+import { FIRST_VIEW } from "studio/facts.js";
 import { memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
 /** The default initial view. */
 export function plainView({ models }: Boot): View {
-  return {
-    page: "read",
-    model: models[0]?.id ?? "",
-    text: "",
-    otherModel: "",
-    otherText: "",
-    comparison: "sentences",
-    align: "words",
-    step: 0,
-    track: "",
-    quantity: "c",
-    unit: -1,
-    pinned: [],
-    sort: "index",
-    head: "",
-    zoom: "unit",
-    gate: "f",
-    edits: [],
-    tour: -1,
-    sandbox: "",
-    rows: "step",
-    filter: "",
-    label: "",
-    measure: "auto",
-    memory: "",
-    writer: -1,
-    method: "occlusion",
-    players: "words",
-    query: "",
-    unitRows: "-held_out",
-    unitFilter: "",
-    theme: "auto",
-  };
+  return { ...FIRST_VIEW, model: models[0]?.id ?? "" };
 }
 
-/**
- * The initial view, either from Python or from the address, which then sets everything except the input.
- *
- * @param said by the address
- */
+/** The initial view, from Python or from what the address says, which then sets everything except the input. */
 export function firstView(boot: Boot, said: Partial<View>): View {
   const plain = plainView(boot);
   if (Object.keys(said).length === 0) return { ...plain, ...boot.view };

@@ -7,7 +7,6 @@ import { Job, type Work } from "studio/state/job.js";
 import type { App } from "studio/state/types.js";
 import { valueAt } from "studio/state/units.js";
 import type { Track, View } from "studio/types.js";
-import { element } from "studio/ui/draw.js";
 
 export const AppContext = createContext<App | null>(null);
 
@@ -19,7 +18,7 @@ export function useApp(): App & { view: Readonly<View> } {
 
 /** The element that a component draws, by itself: for files, and for code without components. */
 export function still<E extends Element>(drawn: ComponentChild): E {
-  const holder = element("div");
+  const holder = document.createElement("div");
   render(drawn, holder);
   const { firstElementChild } = holder;
   render(null, holder); // so that it follows no signals, which would keep it in memory
@@ -65,10 +64,7 @@ export function useDraft(value: string | number, take: (text: string) => void = 
   return { value: typed.value ?? value, onInput, onBlur: () => (typed.value = null) };
 }
 
-/**
- * The text of a box: what the user types and, once they have rested for so many milliseconds, the text that was made of
- * it.
- */
+/** The text of a box: what the user types and, after a rest of so many milliseconds, what was made of it. */
 export function useTyping(text: string, take: (text: string) => void, rest: () => number) {
   const typed = useSignal<string | null>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);

@@ -1,64 +1,11 @@
-// Creates elements, SVG and canvases in one line each. Text is inserted as text, never as HTML.
+// Canvases, attributes, and numbers as text.
 
 const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger canvases
-const SVG = "http://www.w3.org/2000/svg";
-
-type Attribute = string | number | boolean | null | undefined;
-type Child = Node | string | null | undefined;
-
-/** `class`, `text`, `style` (an object), `on` (event listeners) and any attribute; null and false omit it. */
-interface Special {
-  class?: string;
-  text?: string | number;
-  style?: Record<string, string | number>;
-  on?: Record<string, (event: any) => void>;
-}
-
-type Attributes = Special & Record<string, any>;
-
-export function element<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  attributes: Attributes = {},
-  children: Child[] = [],
-): HTMLElementTagNameMap[K] {
-  return finish(document.createElement(tag), attributes, children);
-}
-
-export function svg<K extends keyof SVGElementTagNameMap>(
-  tag: K,
-  attributes: Attributes = {},
-  children: Child[] = [],
-): SVGElementTagNameMap[K] {
-  return finish(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function finish<E extends HTMLElement | SVGElement>(
-  made: E,
-  { text, style, on, ...attributes }: Attributes,
-  children: Child[],
-): E {
-  for (const [name, value] of Object.entries(attributes)) set(made, name, value);
-  for (const [name, value] of Object.entries(style ?? {})) made.style.setProperty(name, String(value));
-  for (const [name, listener] of Object.entries(on ?? {})) made.addEventListener(name, listener);
-  if (text !== undefined) made.textContent = String(text);
-  for (const child of children) if (child !== null && child !== undefined) made.append(child);
-  return made;
-}
 
 /** Sets an attribute; true sets it empty; null, undefined and false remove it. */
-export function set(node: Element, name: string, value: Attribute) {
+export function set(node: Element, name: string, value: string | number | boolean | null | undefined) {
   if (value === null || value === undefined || value === false) node.removeAttribute(name);
   else node.setAttribute(name, value === true ? "" : String(value));
-}
-
-/** A canvas of this size at screen resolution, with a context in CSS pixels. */
-export function canvas(
-  width: number,
-  height: number,
-  attributes: Attributes = {},
-): { canvas: HTMLCanvasElement; context: CanvasRenderingContext2D } {
-  const made = element("canvas", attributes);
-  return { canvas: made, context: resize(made, width, height) };
 }
 
 /** Resizes a canvas, which clears it. */
@@ -71,6 +18,20 @@ export function resize(made: HTMLCanvasElement, width: number, height: number): 
   const context = made.getContext("2d") as CanvasRenderingContext2D;
   context.setTransform(fine, 0, 0, fine, 0, 0);
   return context;
+}
+
+/** A canvas with one pixel for each value, whose colours `paint` writes: red, green, blue and how opaque. */
+export function pixelMap(
+  columns: number,
+  rows: number,
+  paint: (colours: Uint8ClampedArray) => void,
+): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, columns), Math.max(1, rows)];
+  const image = new ImageData(canvas.width, canvas.height);
+  paint(image.data);
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  return canvas;
 }
 
 /** Formats a number with four digits, as in Python's tables. */

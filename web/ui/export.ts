@@ -1,7 +1,6 @@
 // Exports panels as files. Exports are self-contained: styles are resolved, and nothing refers to the page.
 
 import { download } from "studio/state/host.js";
-import { svg } from "studio/ui/draw.js";
 import { resolved } from "studio/ui/theme.js";
 
 // Inherited CSS properties that affect SVG elements; the rest of a computed style has no effect on them.
@@ -27,6 +26,7 @@ const INHERITED = [
 ];
 const OWN = Object.entries({ opacity: "1", transform: "none" }); // with their default values
 const SHARPNESS = 2;
+const SVG = "http://www.w3.org/2000/svg";
 
 export interface Exports {
   svg?: () => SVGSVGElement | null; // null if nothing is drawn
@@ -34,10 +34,7 @@ export interface Exports {
   csv?: () => string[][];
 }
 
-/**
- * @param name of the file, without ending
- * @returns whether there was anything to save
- */
+/** `name`: of the file, without ending; returns whether there was anything to save */
 export async function save(name: string, kind: keyof Exports, exports: Exports): Promise<boolean> {
   if (kind === "csv") {
     const rows = exports.csv?.() ?? [];
@@ -63,11 +60,7 @@ function field(value: string) {
   return /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-/**
- * A picture as a self-contained file: its CSS styles are written into it.
- *
- * @param picture on the page or not
- */
+/** A picture as a self-contained file: its CSS styles are written into it; `picture`: on the page or not. */
 export function svgText(picture: SVGSVGElement): string {
   return new XMLSerializer().serializeToString(standalone(picture));
 }
@@ -78,12 +71,15 @@ function standalone(picture: SVGSVGElement): SVGSVGElement {
     const { width, height } = pictureSize(picture);
     resolveStyles(picture, copy);
     for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
-    copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copy.setAttribute("xmlns", SVG);
     copy.setAttribute("width", String(width));
     copy.setAttribute("height", String(height));
     if (!copy.hasAttribute("viewBox")) copy.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const [x, y, w, h] = (copy.getAttribute("viewBox") ?? "").split(/[\s,]+/);
-    copy.prepend(svg("rect", { x, y, width: w, height: h, fill: resolved("--surface") }));
+    const ground = document.createElementNS(SVG, "rect");
+    const area = { x, y, width: w, height: h, fill: resolved("--surface") };
+    for (const [key, value] of Object.entries(area)) ground.setAttribute(key, value);
+    copy.prepend(ground);
     return copy;
   });
 }
@@ -110,10 +106,7 @@ function pictureSize(picture: SVGSVGElement) {
   return { width, height };
 }
 
-/**
- * @param to its copy
- * @param above the style of its parent, which is not repeated
- */
+/** `to`: its copy; `above`: the style of its parent, which is not repeated */
 function resolveStyles(from: Element, to: Element, above: CSSStyleDeclaration | null = null) {
   const style = getComputedStyle(from);
   for (const name of INHERITED) {

@@ -1,6 +1,6 @@
 // The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
 
-import type { CellKind } from "studio/runtime/kinds.js";
+import { type CellKind, gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { stepName, wordAt } from "studio/state/tokens.js";
 import type { Model, Run, Track } from "studio/types.js";
@@ -103,11 +103,7 @@ function result({ values, computed }: Moment, name: string): Line {
 
 const sumText: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
 
-/**
- * Describes where the previous states come from: "from step 1, “in”".
- *
- * @param beginning the text for a state that no step of the run produced
- */
+/** Where the previous states come from: "from step 1, “in”", or `beginning` if no step of the run produced them. */
 export function source(run: Run, before: number | null, beginning: string): string {
   return before === null ? beginning : `from ${stepText(run, before)}`;
 }
@@ -156,11 +152,9 @@ export function readingWay({ carried }: CellKind, reverse: boolean, unit: string
 /** Describes the whole moment in one sentence, for screen readers. */
 export function spokenMoment(moment: Moment, run: Run): string {
   const { cell, values, track, unit, t, shown } = moment;
-  const gates = GATES_AS_SPOKEN[cell.label] ?? [];
+  const gates = gatesApart(cell);
   const parts = gates.map((gate) => `${gate} ${format(values[gate])}, ${gateEffect(gate, values[gate])}`);
   const memory = `${cell.memory} ${format(values[cell.memory])}, ${changeText(moment)}`;
   const states = cell.memory === "h" ? [memory] : [memory, `${shown} ${format(values[shown])}`];
   return `${track.info.name}, ${stepName(run, t)}, unit ${unit}: ${[...parts, ...states].join("; ")}`;
 }
-
-const GATES_AS_SPOKEN: Record<string, string[]> = { LSTM: ["i", "f", "g", "o"], GRU: ["r", "z", "n"] };

@@ -1,7 +1,11 @@
 """Indices of time steps, units and batch rows: all of them, one, a slice or a list."""
 
 import operator
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -10,8 +14,21 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
-Index = int | slice | Sequence[int] | Tensor | None
-FrozenIndex = int | slice | range | tuple[int, ...] | None
+
+@dataclass(frozen=True)
+class DatedSteps:
+    """Steps that are named by their dates: a date, a slice of dates with its last, or several dates.
+
+    Only what knows a series' dates can resolve them.
+    """
+
+    value: Any
+
+
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}.*)?")
+# Dates are texts such as "2015-01-01", dates of Python, NumPy or pandas; only for time steps.
+Index = int | slice | Sequence[int] | Tensor | str | date | DatedSteps | None
+FrozenIndex = int | slice | range | tuple[int, ...] | DatedSteps | None
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
@@ -20,8 +37,10 @@ def freeze(index: Index, name: str) -> FrozenIndex:
     >>> freeze([0, 1, 2], "t")
     (0, 1, 2)
     """
-    if index is None or isinstance(index, range):
+    if index is None or isinstance(index, range | DatedSteps):
         return index
+    if name == "t" and _is_dated(index):
+        return DatedSteps(index)
     if isinstance(index, Tensor):
         check_dense(index, f"{name}=")
         check_memory(index, f"{name}=")
@@ -35,6 +54,15 @@ def freeze(index: Index, name: str) -> FrozenIndex:
     except TypeError:
         pass
     raise ArgumentTypeError(f"{name}= must be an int, a slice, a sequence of ints or None, got {shorten(index)}")
+
+
+def _is_dated(index: object) -> bool:
+    """Whether an index names steps by their dates."""
+    if isinstance(index, slice):
+        return any(_is_dated(end) for end in (index.start, index.stop))
+    if isinstance(index, list | tuple):
+        return bool(index) and all(_is_dated(part) for part in index)
+    return _DATE.fullmatch(index) is not None if isinstance(index, str) else isinstance(index, date | np.datetime64)
 
 
 def _whole_slice(index: slice, name: str) -> slice:
@@ -59,6 +87,11 @@ def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
     """
     if index is None:
         return range(size)
+    if isinstance(index, DatedSteps):
+        raise ArgumentTypeError(
+            f"{name}={shorten(index.value)} is a date, which only a model of series knows: give the edit to "
+            "hs.what_if(model, frame, edit), or the number of the step here"
+        )
     if isinstance(index, slice):
         return range(size)[index]
     if isinstance(index, int):

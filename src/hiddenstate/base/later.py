@@ -57,5 +57,6 @@ def called_later(where: str) -> "Callable[..., Any]":
 # exact types of the functions are declared where they are called.
 exporters: "list[Callable[..., Any]]" = []
 stand_ins: "list[Callable[..., Any]]" = []
+accelerators: "list[Callable[..., Any]]" = []
 notebook_views: "list[Callable[..., Any]]" = []
 index_openers: "list[Callable[..., Any]]" = []

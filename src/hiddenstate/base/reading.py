@@ -16,7 +16,7 @@ from hiddenstate.errors import FileFormatError, HiddenStateError, MissingDepende
 # best; all zeros compress to a thousandth, but are then small.
 _UNPACKED, _EXPANSION = 1 << 28, 100
 # Limits for the header of a safetensors file: its length, as in safetensors itself, and its commas.
-_LARGEST_HEADER, _HEADER_PARTS = 100_000_000, 1 << 19
+LARGEST_HEADER, _HEADER_PARTS = 100_000_000, 1 << 19
 _LONGEST = 500  # maximum length of another library's message, as some quote the unreadable content
 # Error numbers that damaged content can cause. Any other system error can also happen with an intact file.
 _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
@@ -52,7 +52,7 @@ def check_safetensors(path: str | os.PathLike[str]) -> None:
     """Check the header of a safetensors file before it is parsed, which can take thirty times its size."""
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = file.read(min(length, _LARGEST_HEADER))
+        header = file.read(min(length, LARGEST_HEADER))
     room = max(0, Path(path).stat().st_size - 8 - length)
     if (parts := header.count(b",")) > _HEADER_PARTS + room:
         raise FileFormatError(f"{path} is damaged: its header has {parts:,} parts, for {room:,} bytes of tensors")

@@ -18,7 +18,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import FrozenIndex, Index, freeze, resolve
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import shorten
-from hiddenstate.base.scalars import check_seed
+from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.base.validation import check_dense
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, IndexRangeError
 from hiddenstate.structure.addresses import is_address, parse_address
@@ -40,9 +40,12 @@ class Edit:
             old one between ``value`` and ``upper`` (clamp).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
         unit: the units to change; all if None.
-        t: the time steps to change, in the order of the input even for the reverse direction; all if None.
+        t: the time steps to change, in the order of the input even for the reverse direction; all if None. For
+            `hiddenstate.what_if` also dates, such as ``"2015-01-01"``, or a slice of dates, whose last counts.
         row: the batch rows to change; all if None.
         upper: the upper bound of a clamp.
+        call: the call of the layer in which to change it, from 0, for a layer that a model calls several times, such
+            as a decoder; all if None. Only for `hiddenstate.edit` and `hiddenstate.what_if`.
         scope: ``"write"``: the change propagates through time. ``"readout"``: it affects only this step's output (and
             the layers above), and the step passes on the unchanged state.
 
@@ -65,6 +68,7 @@ class Edit:
     row: FrozenIndex = None
     scope: Scope = "write"
     upper: float = math.inf
+    call: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -78,13 +82,16 @@ class Edit:
         object.__setattr__(self, "upper", _value(self.upper))
         if isinstance(self.value, float) and self.kind == "clamp" and not self.value <= self.upper:
             raise ArgumentError(f"cannot clamp between {self.value} and {self.upper}: the lower bound comes first")
+        if self.call is not None and check_int("call", self.call) < 0:
+            raise ArgumentError(f"call must be at least 0, which is the first, got {self.call}")
         place, *indices = _located(self.place, self.unit, self.t, self.row)
         object.__setattr__(self, "place", place)
         for name, index in zip(("unit", "t", "row"), indices, strict=True):
             object.__setattr__(self, name, freeze(index, name))
 
     def __repr__(self) -> str:
-        names = [field.name for field in fields(self) if field.name != "upper" or self.kind == "clamp"]
+        shown = {"upper": self.kind == "clamp", "call": self.call is not None}
+        names = [field.name for field in fields(self) if shown.get(field.name, True)]
         return f"Edit({', '.join(f'{name}={_written(getattr(self, name))}' for name in names)})"
 
 
@@ -111,13 +118,21 @@ class ModelSource(Protocol):
         """Return the record of the LSTM at a module path; with an empty path, that of the only LSTM."""
 
 
-def zero(place: str, *, unit: Index = None, t: Index = None, row: Index = None, scope: Scope = "write") -> Edit:
+def zero(
+    place: str,
+    *,
+    unit: Index = None,
+    t: Index = None,
+    row: Index = None,
+    scope: Scope = "write",
+    call: int | None = None,
+) -> Edit:
     """Set the place to zero.
 
     >>> zero("l0.f", unit=3, t=[1, 2])
     Edit(place='l0.f', kind='set', value=0.0, unit=3, t=(1, 2), row=None, scope='write')
     """
-    return Edit(place, "set", 0.0, **_indices(unit, t, row), scope=scope)
+    return Edit(place, "set", 0.0, **_indices(unit, t, row), scope=scope, call=call)
 
 
 def set(  # noqa: A001 (hs.set says what it does)
@@ -128,9 +143,10 @@ def set(  # noqa: A001 (hs.set says what it does)
     t: Index = None,
     row: Index = None,
     scope: Scope = "write",
+    call: int | None = None,
 ) -> Edit:
     """Set the place to a value: a number, or a tensor that broadcasts against ``[steps, rows, units]``."""
-    return Edit(place, "set", to, **_indices(unit, t, row), scope=scope)
+    return Edit(place, "set", to, **_indices(unit, t, row), scope=scope, call=call)
 
 
 def scale(
@@ -141,9 +157,10 @@ def scale(
     t: Index = None,
     row: Index = None,
     scope: Scope = "write",
+    call: int | None = None,
 ) -> Edit:
     """Multiply the place by a number or a tensor."""
-    return Edit(place, "scale", by, **_indices(unit, t, row), scope=scope)
+    return Edit(place, "scale", by, **_indices(unit, t, row), scope=scope, call=call)
 
 
 def add(
@@ -154,9 +171,10 @@ def add(
     t: Index = None,
     row: Index = None,
     scope: Scope = "write",
+    call: int | None = None,
 ) -> Edit:
     """Add a number or a tensor to the place."""
-    return Edit(place, "add", value, **_indices(unit, t, row), scope=scope)
+    return Edit(place, "add", value, **_indices(unit, t, row), scope=scope, call=call)
 
 
 def clamp(
@@ -168,13 +186,14 @@ def clamp(
     t: Index = None,
     row: Index = None,
     scope: Scope = "write",
+    call: int | None = None,
 ) -> Edit:
     """Clamp the place between two bounds.
 
     Raises:
         ArgumentError: the bounds are crossed, or not a number.
     """
-    return Edit(place, "clamp", low, **_indices(unit, t, row), scope=scope, upper=high)
+    return Edit(place, "clamp", low, **_indices(unit, t, row), scope=scope, call=call, upper=high)
 
 
 def patch(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base import scoped
-from hiddenstate.base.indexing import FrozenIndex, count, resolve
+from hiddenstate.base.indexing import DatedSteps, FrozenIndex, count, resolve
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
@@ -131,7 +131,7 @@ def _positions(times: Sequence[int], span: StepSpan) -> dict[int, int]:
 
 
 def _resolve_times(t: FrozenIndex, span: StepSpan) -> Sequence[int]:
-    if not span.open_end:
+    if not span.open_end or isinstance(t, DatedSteps):
         return resolve(t, span.stop, "t")
     if t is None:
         return range(span.stop)
@@ -200,6 +200,11 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
     places: dict[str, Place] = {}  # a cache: many edits usually name the same few places
     for edit in edits:
         check_edit(edit)
+        if edit.call is not None:
+            raise ArgumentError(
+                f"the edit of {edit.place!r} has call={edit.call}, which counts the calls of a layer inside a model: "
+                "give it to hs.edit(model, edit)"
+            )
         place = places.get(edit.place) if isinstance(edit.place, str) else None
         if place is None:
             place = places[edit.place] = parse_place(edit.place, *lstm._traced_layers())
@@ -215,6 +220,14 @@ def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object
 
 
 def check_edit(edit: object) -> None:
+    """Raise ArgumentTypeError for arguments that are not edits, or whose steps are dates."""
+    check_is_edit(edit)
+    assert isinstance(edit, Edit)
+    if isinstance(edit.t, DatedSteps):
+        resolve(edit.t, 0, "t")  # which raises an error
+
+
+def check_is_edit(edit: object) -> None:
     """Raise ArgumentTypeError for arguments that are not edits."""
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""

@@ -7,6 +7,8 @@ returns is there or in `result.py`:
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
 - `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
+- `importance/`: `importance`, which feature matters at which lag over a data set
+- `response/`: `response`, the target as one input moves; `limits`, what it can never exceed
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
@@ -17,6 +19,7 @@ returns is there or in `result.py`:
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
 """
 
+from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.result import Attribution
 from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
@@ -27,12 +30,17 @@ from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
 from hiddenstate.explain.dynamics.run import Dynamics, Spectrum, dynamics
 from hiddenstate.explain.graph.result import Graph
 from hiddenstate.explain.graph.run import graph
+from hiddenstate.explain.importance.result import Importance
+from hiddenstate.explain.importance.run import importance
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
 from hiddenstate.explain.probe.result import Probe
 from hiddenstate.explain.probe.run import probe
+from hiddenstate.explain.response.bounds import Limits, limits
+from hiddenstate.explain.response.run import Response, response
 from hiddenstate.explain.result.explanation import Explanation
 from hiddenstate.explain.subject.head import Head
+from hiddenstate.explain.subject.series import Output, output
 from hiddenstate.explain.subject.sources import subject
 from hiddenstate.explain.subject.subject import Outputs, Subject
 from hiddenstate.explain.subject.target import Readout, Target, log_probability, logit
@@ -44,15 +52,20 @@ __all__ = [
     "Comparison",
     "Dynamics",
     "Explanation",
+    "FeatureAttribution",
     "FixedPoints",
     "Graph",
     "Head",
+    "Importance",
     "LearnedAutomaton",
     "Ledger",
+    "Limits",
+    "Output",
     "Outputs",
     "Probe",
     "Readout",
     "ReadoutLedger",
+    "Response",
     "Saturation",
     "SelfCheck",
     "Spectrum",
@@ -60,14 +73,19 @@ __all__ = [
     "Sweep",
     "Target",
     "Timescales",
+    "Window",
     "attribute",
     "automaton",
     "dynamics",
     "graph",
+    "importance",
     "ledger",
+    "limits",
     "log_probability",
     "logit",
+    "output",
     "probe",
+    "response",
     "selfcheck",
     "subject",
     "sweep",

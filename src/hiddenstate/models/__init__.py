@@ -1,6 +1,7 @@
-"""The tagger and the language model. They use the library's public parts: `hiddenstate.LSTM`, traces, streams.
+"""The tagger, the language model, and models of series. They use the public parts: `hiddenstate.LSTM`, traces, streams.
 
 - `tagger/`, `language/`: the two models: architecture, predictions and training; `cells.py`: their kinds of cells
+- `series/`: any trained module that reads numbers, with the names, dates and units of its columns
 - `model_folder.py`, `weights_file.py`: a model as a folder, and its weights; `shipped/`: the models inside
 - `model_file.py`: a model or a layer as one file, which can be read without torch
 - `building.py`: creates a model if it fits into memory; kinds of dropout

@@ -4,14 +4,14 @@ The file is a safetensors file. Its metadata, which are all strings, describe th
 
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
-``kind``     ``layer``, ``tagger`` or ``language-model``
+``kind``     ``layer``, ``tagger``, ``language-model`` or ``series-model``
 for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates`` (``i f g o``, ``r z n`` or ``h``:
              the order in which gates are stacked), and its sizes by the names of torch's arguments: decimal numbers of
              at most nine digits, up to 4,096 layers and 2^24 features or units; booleans are ``0`` or ``1``.
              ``batch_first`` may be absent, and concerns Python only: C takes ``[T, N, C]``, and JavaScript one
              sequence. ``dropout`` is for `read_layer` only.
-for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder; for a tagger ``tokeniser``, the
-             patterns of ``text/tokenise.json``
+for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder (for a model of series, which only
+             Python with torch reads, its columns); for a tagger ``tokeniser``, the patterns of ``text/tokenise.json``
 ===========  ==========================================================================================================
 
 Tensors have the names of the ``state_dict``, and there are no others. A layer's are all float32 or all bfloat16, or its
@@ -43,9 +43,9 @@ FORMAT = "hiddenstate.model/1"
 SUFFIX = ".safetensors"
 LAYER = "layer"
 SIZES = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
-_FLAGS = ("bias", "bidirectional", "batch_first")
+FLAGS = ("bias", "bidirectional", "batch_first")
 _TYPES = (torch.float32, torch.bfloat16, torch.int8)
-_MOST_LAYERS, _LARGEST_SIZE, _MOST_ENTRIES = 4096, 2**24, 4096  # as in native/runtime and the studio's runtime
+MOST_LAYERS, LARGEST_SIZE, MOST_ENTRIES = 4096, 2**24, 4096  # as in native/runtime
 _NUMBER = re.compile("[0-9]{1,9}")
 
 Path = str | os.PathLike[str]
@@ -91,8 +91,8 @@ def read_layer(path: Path) -> Layer:
         kind = CELLS.get(metadata["cell"])
         if kind is None or metadata["gates"] != " ".join(kind.gate_names):
             raise ValueError(f"it has the cell {metadata['cell']!r:.40} with gates {metadata['gates']!r:.40}")
-        if len(metadata) > _MOST_ENTRIES:
-            raise ValueError(f"its metadata have more than {_MOST_ENTRIES:,} entries")
+        if len(metadata) > MOST_ENTRIES:
+            raise ValueError(f"its metadata have more than {MOST_ENTRIES:,} entries")
         options = {name: _option(metadata, name) for name in SIZES}
         sizes = Sizes(**options, cell=kind.name)
         _check_sizes(sizes)
@@ -108,7 +108,7 @@ def read_layer(path: Path) -> Layer:
 
 def _option(metadata: Mapping[str, str], name: str) -> Any:
     """Return the number, or the boolean, under a name of the metadata."""
-    text, is_flag = metadata[name], name in _FLAGS
+    text, is_flag = metadata[name], name in FLAGS
     if not (text in ("0", "1") if is_flag else _NUMBER.fullmatch(text)):
         expected = "0 or 1" if is_flag else "a decimal number of at most nine digits"
         raise ValueError(f"its {name} is {text!r:.40}, expected {expected}")
@@ -116,10 +116,10 @@ def _option(metadata: Mapping[str, str], name: str) -> Any:
 
 
 def _check_sizes(sizes: Sizes) -> None:
-    if sizes.num_layers > _MOST_LAYERS or max(sizes.input_size, sizes.hidden_size) > _LARGEST_SIZE:
+    if sizes.num_layers > MOST_LAYERS or max(sizes.input_size, sizes.hidden_size) > LARGEST_SIZE:
         raise ArgumentError(
             f"a layer with input_size {sizes.input_size}, hidden_size {sizes.hidden_size} and {sizes.num_layers} "
-            f"layers: a model file has at most {_LARGEST_SIZE:,} features and units, and {_MOST_LAYERS:,} layers"
+            f"layers: a model file has at most {LARGEST_SIZE:,} features and units, and {MOST_LAYERS:,} layers"
         )
 
 
@@ -137,7 +137,7 @@ def _check_numbers(tensors: Mapping[str, Tensor]) -> None:
 
 def make_layer(sizes: Sizes, tensors: Mapping[str, Tensor], **options: Any) -> Layer:
     """Make a layer from stored weights, in evaluation mode."""
-    if sizes.num_layers > min(_MOST_LAYERS, len(tensors)):
+    if sizes.num_layers > min(MOST_LAYERS, len(tensors)):
         raise ValueError("it declares more layers than it has weights for")
     types = {value.dtype for value in tensors.values()}
     (dtype,) = types - {torch.int8}

@@ -1,7 +1,10 @@
 """Edits of the LSTMs inside a whole model, by module path."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from threading import get_ident
+from typing import Any
 
 from torch import nn
 
@@ -28,7 +31,8 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
 
     Args:
         model: any module.
-        edits: made by `hiddenstate.zero`, `set` and the others, with the module path before the place.
+        edits: made by `hiddenstate.zero`, `set` and the others, with the module path before the place. With ``call=``,
+            an edit applies to one of the calls of a layer that the model calls several times, such as a decoder's.
 
     Raises:
         NameUnknownError: there is no layer or cell at that path, or it has no such place.
@@ -42,15 +46,71 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         for path, module in model.named_modules(remove_duplicate=False)
         if (recordable := find_recordable(module))
     }
-    blocks = list[Block]()
+    blocks, counters = list[Block](), list[_CallCounter]()
     for edit in edits:
         check_edit(edit)
         path, place = split_path(edit.place) if isinstance(edit.place, str) else ("", edit.place)
         lstm = at_path(path, modules)
         if not isinstance(lstm, EDITABLE) or not has_place(place, *lstm._traced_layers()):
             raise NameUnknownError(_unknown(path, edit.place, modules, model))
-        blocks.append(lstm.edit(replace(edit, place=place)))
-    return joined(blocks)
+        block = lstm.edit(replace(edit, place=place, call=None))
+        if edit.call is None:
+            blocks.append(block)
+        else:
+            module = model.get_submodule(next(name for name, part in modules.items() if part is lstm))
+            counters.append(_CallCounter(module, edit.call, block))
+    whole = joined(blocks)
+    if not counters:
+        return whole
+    return Block(
+        whole.home, whole.entries, whole.switches, partial(_all, counters, "begin"), partial(_all, counters, "end")
+    )
+
+
+def _all(counters: Sequence["_CallCounter"], what: str) -> None:
+    for counter in counters:
+        getattr(counter, what)()
+
+
+class _CallCounter:
+    """Opens a block for one of the calls of a layer, counted in this thread."""
+
+    def __init__(self, module: nn.Module, call: int, block: Block) -> None:
+        self.module, self.call, self.block = module, call, block
+        self.hooks: list[Any] = []
+        self.open: Any = None
+        self.calls = self.thread = 0
+
+    def begin(self) -> None:
+        """Watch the layer's calls from here on."""
+        self.calls, self.thread = 0, get_ident()
+        self.hooks = [
+            self.module.register_forward_pre_hook(self.before),
+            self.module.register_forward_hook(self.after, always_call=True),
+        ]
+
+    def before(self, *_: object) -> None:
+        """Open the block if this is the call."""
+        if get_ident() != self.thread:
+            return
+        if self.calls == self.call:
+            block = self.block.again()
+            self.open = block
+            block.__enter__()
+        self.calls += 1
+
+    def after(self, *_: object) -> None:
+        """Close the block after the call, even if it failed."""
+        if self.open is not None and get_ident() == self.thread:
+            block, self.open = self.open, None
+            block.close()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        while self.hooks:
+            self.hooks.pop().remove()
+        if self.open is not None:
+            self.open.close()
 
 
 def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.Module) -> str:

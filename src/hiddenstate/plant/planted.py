@@ -96,10 +96,14 @@ class Plant:
             values = self.lstm.trace(x, keep=[place])[place][..., unit]
         return values if self.read is None else self.read(values)
 
-    def worth(self, x: Tensor) -> Tensor:
+    def worth(self, x: Tensor, *, by_feature: bool = False) -> Tensor:
         """Return how much the final answer loses if a step's input becomes zero, ``[T, N]``, by the known function.
 
         Attributions over steps are compared with this loss.
+
+        Args:
+            x: the inputs, ``[T, N, C]``.
+            by_feature: whether single features of a step become zero, which gives ``[T, N, C]``.
 
         Raises:
             ShapeError: the input has the wrong shape.
@@ -107,10 +111,12 @@ class Plant:
         whole_run = self.expected(x)[-1]
         lost = []
         for t in range(len(x)):
-            without = x.clone()
-            without[t] = 0
-            lost.append(whole_run - self.expected(without)[-1])
-        return torch.stack(lost)
+            for feature in [*range(x.shape[2])] if by_feature else [slice(None)]:
+                without = x.clone()
+                without[t, :, feature] = 0
+                lost.append(whole_run - self.expected(without)[-1])
+        losses = torch.stack(lost)
+        return losses.view(*x.shape[::2], -1).transpose(1, 2) if by_feature else losses
 
     @property
     def place(self) -> tuple[str, int]:

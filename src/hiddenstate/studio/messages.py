@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,22 @@ from hiddenstate.base.indexing import count, freeze
 from hiddenstate.errors import MessageError
 
 MOST_BYTES = 256 * 1024  # maximum size in bytes of a message from a page
-_MOST_CHARACTERS = 20_000  # maximum number of characters in a text
-_MOST_ITEMS = 1000
+MOST_CHARACTERS = 20_000  # maximum number of characters in a text
+MOST_ITEMS = 1000  # maximum number of units, steps or edits in a list
 
 Floats = NDArray[np.float32]
-Part = tuple[str, Callable[[Any], object]]  # the description and the converter of a part of the view
 KEPT = 512  # messages in a viewer's queue
+
+
+class ViewPart(NamedTuple):
+    """A part of the page's view."""
+
+    what: str  # what it must be, for messages
+    check: Callable[[Any], object]  # returns it as a JSON value
+    type: str  # in TypeScript
+    first: Any  # its value in a new page
+    about: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,14 +76,14 @@ class ViewMessage:
 
 
 Message = BeginMessage | StepMessage | ViewMessage
-_TYPES: dict[type[Message], str] = {BeginMessage: "begin", StepMessage: "step", ViewMessage: "view"}
+TYPES: dict[type[Message], str] = {BeginMessage: "begin", StepMessage: "step", ViewMessage: "view"}
 
 
 def encode(message: Message) -> tuple[dict[str, Any], bytes]:
     """Return a message's header and its numbers."""
     parts = vars(message)
     numbers = {name: value for name, value in parts.items() if isinstance(value, np.ndarray)}
-    header = {"type": _TYPES[type(message)], **{name: parts[name] for name in parts if name not in numbers}}
+    header = {"type": TYPES[type(message)], **{name: parts[name] for name in parts if name not in numbers}}
     if numbers:
         header["arrays"] = {name: value.shape for name, value in numbers.items()}
     return header, b"".join(value.astype("<f4").tobytes() for value in numbers.values())
@@ -101,7 +111,7 @@ def decode(text: str | bytes) -> ViewMessage:
 
 def read(data: object) -> ViewMessage:
     """Convert a message from a page that was read from JSON."""
-    if not isinstance(data, dict) or set(data) != {"type", "view"} or data["type"] != _TYPES[ViewMessage]:
+    if not isinstance(data, dict) or set(data) != {"type", "view"} or data["type"] != TYPES[ViewMessage]:
         raise MessageError(f'expected {{"type": "view", "view": ...}}, got {_short(data)}')
     return ViewMessage(data["view"])
 
@@ -116,11 +126,11 @@ def check_view(view: object) -> dict[str, Any]:
 def _plain_part(name: str, value: object) -> object:
     if name not in VIEW:
         raise MessageError(f"the view has no {_short(name)}: it has {', '.join(VIEW)}")
-    what, plain = VIEW[name]
+    part = VIEW[name]
     try:
-        return plain(value)
+        return part.check(value)
     except (TypeError, ValueError):
-        raise MessageError(f"{name} of the view must be {what}, got {_short(value)}") from None
+        raise MessageError(f"{name} of the view must be {part.what}, got {_short(value)}") from None
 
 
 def _count(value: Any) -> int:
@@ -131,14 +141,14 @@ def _count(value: Any) -> int:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > _MOST_CHARACTERS:
+    if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
         raise ValueError
     return str(value)
 
 
 def _counts(value: Any) -> list[int]:
     whole = freeze(value, "it")
-    if not isinstance(whole, (tuple, range)) or count(whole) > _MOST_ITEMS:
+    if not isinstance(whole, (tuple, range)) or count(whole) > MOST_ITEMS:
         raise ValueError
     return [_count(item) for item in whole]
 
@@ -162,42 +172,62 @@ def _edit(value: object) -> dict[str, Any]:
 
 
 def _edits(value: object) -> list[dict[str, Any]]:
-    if not isinstance(value, list) or len(value) > _MOST_ITEMS:
+    if not isinstance(value, list) or len(value) > MOST_ITEMS:
         raise ValueError
     return [_edit(edit) for edit in value]
 
 
-_TEXT = (f"a text of at most {_MOST_CHARACTERS} characters", _text)
-_COUNT = ("a whole number", _count)
+def _texts(first: str = "", about: str = "") -> ViewPart:
+    return ViewPart(f"a text of at most {MOST_CHARACTERS} characters", _text, "string", first, about)
 
 
-def _choice(*texts: str) -> Part:
+def _number_from(first: int, about: str) -> ViewPart:
+    return ViewPart("a whole number", _count, "number", first, about)
+
+
+def _choice(*texts: str, first: str = "", about: str = "") -> ViewPart:
     def chosen(value: object) -> object:
         if value not in texts:
             raise ValueError
         return value
 
-    return f"one of {', '.join(texts)}", chosen
+    union = " | ".join(f'"{text}"' for text in texts)
+    return ViewPart(f"one of {', '.join(texts)}", chosen, union, first or texts[0], about, texts)
 
 
-# The parts of the page's state, as in web/types.ts; the page itself checks whether they fit a model.
-VIEW: dict[str, Part] = {
-    **dict.fromkeys(("model", "text", "otherModel", "otherText"), _TEXT),
-    **dict.fromkeys(
-        ("track", "quantity", "sort", "head", "gate", "rows", "filter", "sandbox", "label", "memory"), _TEXT
-    ),
-    **dict.fromkeys(("query", "unitRows", "unitFilter"), _TEXT),
+# The parts of the page's view, from which its type in web/facts.ts is made; the page checks whether they fit a model.
+VIEW: dict[str, ViewPart] = {
     "page": _choice("read", "compare", "structure", "explain", "units", "search"),
-    "comparison": _choice("sentences", "models", "edits"),
-    "align": _choice("position", "words"),
-    "zoom": _choice("model", "layer", "unit", "gate"),
+    "model": _texts(about="its id"),
+    "text": _texts(),
+    "otherModel": _texts(about='compare: "" for the same model'),
+    "otherText": _texts(about="compare"),
+    "comparison": _choice("sentences", "models", "edits", about="the kind of comparison on the compare page"),
+    "align": _choice("position", "words", first="words", about="how steps are aligned there"),
+    "step": _number_from(0, "the cursor"),
+    "track": _texts(),
+    "quantity": _texts("c", about="the values in the heat map"),
+    "unit": _number_from(-1, "the one under the microscope"),
+    "pinned": ViewPart("a list of whole numbers", _counts, "number[]", []),
+    "sort": _texts("index", about='"index", "change", "cluster", or "tag:NOUN" (correlation)'),
+    "head": _texts(about="which head is shown"),
+    "zoom": _choice("model", "layer", "unit", "gate", first="unit", about="of the microscope"),
+    "gate": _texts("f", about="the gate whose products are shown"),
+    "edits": ViewPart("a list of edits", _edits, "readonly Edit[]", []),
+    "tour": _number_from(-1, "the step of the tour, or -1"),
+    "sandbox": _texts(about='the sizes in the structure page\'s sandbox; "" for those of the lesson'),
+    "rows": _texts("step", about='the order of the state table: a column, with "-" in front for descending order'),
+    "filter": _texts(about='the filter of its rows: "NOUN", "probability<0.6"'),
+    "label": _texts(about='explain: the label to explain; "" for the model\'s prediction'),
+    "measure": _choice("auto", "logit", "probability", about="explain: what of it; auto: whichever suits the model"),
+    "memory": _texts(about='explain: the memory of the ledger, "l1.c[125]"; "" for the most telling one'),
+    "writer": _number_from(-1, "explain: the step to follow in the ledger; -1 for the one of which most remains"),
+    "method": _choice("occlusion", "shapley", about="explain: whether Shapley values are computed as well"),
+    "players": _choice("words", "steps", about="explain: the units to replace if steps are characters"),
+    "query": _texts(about="search: the query, as typed"),
+    "unitRows": _texts("-held_out", about="units: the order of the gallery, like `rows`"),
+    "unitFilter": _texts(about='units: the filter of the gallery: "l1.h NOUN"'),
     "theme": _choice("auto", "light", "dark"),
-    "measure": _choice("auto", "logit", "probability"),
-    "method": _choice("occlusion", "shapley"),
-    "players": _choice("words", "steps"),
-    **dict.fromkeys(("step", "unit", "tour", "writer"), _COUNT),
-    "pinned": ("a list of whole numbers", _counts),
-    "edits": ("a list of edits", _edits),
 }
 
 

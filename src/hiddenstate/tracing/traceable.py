@@ -1,6 +1,7 @@
 """The base class of the layers whose calls can be recorded."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
 from torch import nn
@@ -23,6 +24,15 @@ class Traceable(nn.Module):
 # Each function returns a stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher-level
 # package, adds the one for torch's LSTMs.
 stand_ins: list[Callable[[nn.Module], Traceable | None]] = later.stand_ins
+
+
+# Each returns a context manager in which torch's own layers have such stand-ins; `interop` adds `accelerate`.
+accelerators: list[Callable[[], AbstractContextManager[object]]] = later.accelerators
+
+
+def torchs_layers_recordable() -> AbstractContextManager[object]:
+    """Return a context manager in which torch's own layers can be recorded and edited, too."""
+    return accelerators[-1]() if accelerators else nullcontext()
 
 
 def find_recordable(module: nn.Module) -> Traceable | None:

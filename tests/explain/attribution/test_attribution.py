@@ -9,7 +9,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
-from hiddenstate.explain.attribution.run import METHODS, Method
+from hiddenstate.explain.attribution.methods import METHODS, Method
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
 from random_lstms import every_kind, random_lstm, subject_of
@@ -116,7 +116,7 @@ def test_results_are_shown_and_kept(sentence: Subject, method: Any, tmp_path: Pa
 
 def test_occlusion_can_be_left_out(sentence: Subject) -> None:
     for method in METHODS:
-        found = hs.explain.attribute(sentence, of=OF, method=method, occlusion=False)  # type: ignore[arg-type]
+        found = hs.explain.attribute(sentence, of=OF, method=method, occlusion=False)  # type: ignore[call-overload]
         assert (found.occlusion is None) == (method != "occlusion")
         assert found.disagreements == ()
 

@@ -24,7 +24,9 @@ NOT_HERE = "not returned by the module for this row and step"
 
 
 def explained(model: nn.Module, x: Any, of: Any, row: int, **options: Any) -> hs.explain.Attribution:
-    return hs.explain.attribute(model, x, of=of, row=row, method="gradient", occlusion=False, progress=False, **options)
+    options |= {"method": "gradient", "occlusion": False, "progress": False}
+    result: hs.explain.Attribution = hs.explain.attribute(model, x, of=of, row=row, **options)
+    return result
 
 
 def outcome(model: RandomModule, row: int, t: int, **options: Any) -> str:

@@ -87,7 +87,7 @@ def test_what_can_not_be_reported_to_fails(progress: object) -> None:
     lstm, x = hs.LSTM(2, 3), torch.randn(5, 1, 2)
     found = hs.explain.dynamics(lstm, x)
     calls = (
-        lambda: hs.explain.attribute(lstm, x, of="l0.c[1]@4", progress=progress),  # type: ignore[arg-type]
+        lambda: hs.explain.attribute(lstm, x, of="l0.c[1]@4", progress=progress),  # type: ignore[call-overload]
         lambda: hs.explain.sweep(lstm, x, x, of="l0.c[1]@4", progress=progress),  # type: ignore[arg-type]
         lambda: found.spectrum(progress=progress),  # type: ignore[arg-type]
         lambda: found.fixed_points(progress=progress),  # type: ignore[arg-type]

@@ -107,6 +107,7 @@ def test_inputs_share_their_sizes_also_by_name(tmp_path: Path) -> None:
         assert_close(run(path, x, mask), model(x, mask=mask))
 
 
+@pytest.mark.slow
 def test_what_can_not_be_converted_is_written_for_the_examples_sizes_and_said(tmp_path: Path) -> None:
     model, path = Scores(Doubling, batch_first=True), tmp_path / "model.onnx"
     x = torch.randn(3, 7, 4)
@@ -160,7 +161,7 @@ class WithState(nn.Module):
     ("kind", "layers"),
     [pytest.param(hs.LSTM, 1, marks=pytest.mark.slow), (nn.LSTM, 2), pytest.param(hs.GRU, 2, marks=pytest.mark.slow)],
 )
-@pytest.mark.parametrize("step", [False, True])
+@pytest.mark.parametrize("step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_batch_of_a_state_is_dynamic_and_its_layers_are_not(
     kind: Any, layers: int, step: bool, tmp_path: Path
 ) -> None:

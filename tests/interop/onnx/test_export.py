@@ -472,6 +472,7 @@ class Scored(nn.Module):
         return self.head(self.lstm(x)[0])  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_int8_weights_in_a_model_are_named_as_the_reason_where_they_are(path: Path) -> None:
     torch.manual_seed(0)
     small, x = hs.convert(Scored(), weights="int8"), torch.randn(5, 2, 64)

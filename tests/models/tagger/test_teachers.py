@@ -109,6 +109,7 @@ def few_tags(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Path, teachers: list[Path]) -> None:
     few = few_tags(tmp_path / "few.conllu")
     plain = tmp_path / "plain.txt"

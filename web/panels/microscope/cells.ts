@@ -16,7 +16,6 @@ export interface Spans {
 
 interface Circuit {
   layout: (width: number, reverse: boolean) => Layout;
-  gates: string[]; // that have a box
   parts: Record<string, Part>; // that have a box
   symbols: Record<string, string>; // of the operations
   between: Record<string, string>; // names of the numbers between the operations
@@ -26,7 +25,6 @@ interface Circuit {
 
 const LSTM: Circuit = {
   layout: lstmLayout,
-  gates: ["i", "f", "g", "o"],
   parts: {},
   symbols: { keep: "×", write: "×", add: "+", tanh: "tanh", show: "×" },
   between: { kept: "kept", wrote: "written", tanh: "tanh(c)" },
@@ -44,7 +42,6 @@ const LSTM: Circuit = {
 
 const GRU: Circuit = {
   layout: gruLayout,
-  gates: ["r", "z", "n"],
   parts: { n_h: { gate: "n", about: "W_hn·h_prev + b_hn" } },
   symbols: { reset: "×", keep: "×", minus: "1 -", write: "×", add: "+" },
   between: { kept: "kept", write: "1-z", wrote: "written", n_rh: "r·n_h" },
@@ -62,7 +59,6 @@ const GRU: Circuit = {
 
 const RNN: Circuit = {
   layout: rnnLayout,
-  gates: [],
   parts: { from_x: { gate: "h", about: "W_ih·x + b_ih" }, from_h: { gate: "h", about: "W_hh·h_prev + b_hh" } },
   symbols: { add: "+", squash: "" },
   between: { sum: "sum" },

@@ -5,6 +5,7 @@ import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
 import { animate } from "studio/panels/microscope/tween.js";
 import type { Layout, Numbers, Point } from "studio/panels/microscope/types.js";
+import { isSequential } from "studio/state/ranges.js";
 import { useApp } from "studio/ui/app.js";
 import { isCalm } from "studio/ui/theme.js";
 
@@ -13,8 +14,6 @@ const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
 const CORNER = 8;
 const LABEL = { width: 38, height: 17 };
 const JOURNEY = 800; // duration in milliseconds, if there is time
-/** The colours of values between 0 and 1, by gate; other values are coloured by sign. */
-const OPEN: Record<string, string> = { i: "i", f: "f", o: "o", r: "r", z: "z", write: "z" };
 
 export function Pipes({ layout, numbers }: { layout: Layout; numbers: ReadonlySignal<Numbers> }) {
   const line = (points: Point[], kind: string, width: number) => (
@@ -35,7 +34,7 @@ function Flows({ layout, numbers }: { layout: Layout; numbers: ReadonlySignal<Nu
   return (
     <>
       {layout.wires.map(({ name, points }) => {
-        const part = Math.min(1, Math.abs(now[name]) / (name in OPEN ? 1 : now.largest));
+        const part = Math.min(1, Math.abs(now[name]) / (gateIn(name) ? 1 : now.largest));
         const width = part > 0 ? Math.max(THINNEST, PIPE * part) : 0;
         return (
           <path
@@ -48,9 +47,16 @@ function Flows({ layout, numbers }: { layout: Layout; numbers: ReadonlySignal<Nu
   );
 }
 
+/** The gate of a value between 0 and 1, which is coloured by it; null for other values. */
+function gateIn(name: string): string | null {
+  const gate = name === "write" ? "z" : name;
+  return isSequential(gate) ? gate : null;
+}
+
 /** A gate's colour, or the sign's colour. */
 export function flowColour(name: string, value: number): string {
-  if (name in OPEN) return `var(--q-${OPEN[name]})`;
+  const gate = gateIn(name);
+  if (gate) return `var(--q-${gate})`;
   return value < 0 ? "var(--minus)" : "var(--plus)";
 }
 
@@ -117,11 +123,7 @@ function towards(from: Point, to: Point, distance: number): Point {
   return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
 }
 
-/**
- * The point at a given fraction of the way along a line.
- *
- * @param part 0..1
- */
+/** The point at a given fraction of the way along a line; `part`: 0..1. */
 function along(points: Point[], part: number): Point {
   const lengths = points.slice(1).map((end, k) => Math.hypot(end.x - points[k].x, end.y - points[k].y));
   let left = part * lengths.reduce((sum, length) => sum + length, 0);

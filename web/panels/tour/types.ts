@@ -1,5 +1,6 @@
 // Types shared by the tour's modules; contains no code.
 
+import type { ComponentChild } from "preact";
 import type { App } from "studio/state/types.js";
 import type { Model, Run, View } from "studio/types.js";
 
@@ -19,9 +20,28 @@ export interface Step {
   restores: (keyof View)[]; // the keys to restore when it ends
   says: (now: Now) => string[]; // paragraphs
   task: (now: Now) => string;
-  work?: (now: Now, again: () => void) => HTMLElement; // a task in the card; `again` checks whether it is done
+  work?: (now: Now, again: () => void) => ComponentChild; // a task in the card; `again` checks whether it is done
   status?: (now: Now) => string; // the progress
   watch?: (now: Now) => void; // records progress
   done: (now: Now) => boolean;
   learnt: (now: Now) => string;
+}
+
+/** What the card shows. */
+export interface Scene {
+  entered: number; // when it was entered, which tells visits to a step apart
+  index: number; // of the step; the number of steps at the end and if there is no tour
+  isRefused: boolean; // whether there is no tour
+  count: string; // which step it is
+  title: string;
+  work: ComponentChild; // a task in the card
+  hasPanel: boolean; // whether there is a panel to show
+  texts: Texts;
+}
+
+interface Texts {
+  says: ComponentChild[]; // paragraphs, as text with `code` and *emphasis*, or as elements
+  task: string; // "" if there is nothing to do
+  status: string; // the progress
+  learnt: string; // "" until the step is done
 }

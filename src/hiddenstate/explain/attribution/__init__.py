@@ -1,7 +1,9 @@
-"""How much each word contributes to a target: `attribute`.
+"""How much each word, or each feature in each window of steps, contributes to a target: `attribute`.
 
-- `run.py`: `attribute`: runs any method, with occlusion for comparison; gradient and integrated gradients
-- `result.py`: its result, `Attribution`
+- `run.py`: `attribute`: runs any method, with occlusion for comparison
+- `methods.py`: the methods, by name; gradient, integrated gradients and occlusion
+- `result.py`: its result for words, `Attribution`; `feature_result.py`: for series, `FeatureAttribution`
+- `features.py`: groups of features × windows of steps as players, and the baselines of series
 - `players.py`: the parts of an input that are replaced, their replacements, and the target with some replaced
 - `shapley.py`: Shapley values; all ways to replace steps, with shared prefixes run only once
 - `frozen.py`: contributions in the linear map that a run becomes if its gates are held fixed

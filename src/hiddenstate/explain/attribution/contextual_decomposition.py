@@ -4,7 +4,7 @@ Murdoch, Liu & Yu (2018), "Beyond Word Importance: Contextual Decomposition to E
 Every c and h is split into β, which comes only from the span, and γ, everything else, with β + γ = h at every step. A
 gate's activation is split by averaging over the orders in which β's and γ's pre-activations are added, the bias always
 first. In the products i·g and f·c, every term with a factor from outside the span belongs to γ; the product of two
-biases belongs to its own step.
+biases belongs to its own step. If the span has only some features of a step, it belongs to the rest.
 """
 
 from collections.abc import Callable, Iterable
@@ -43,7 +43,7 @@ def split_readout(work: BatchRunner, readout: Readout, inside: Tensor, initial: 
     work.count(subject.T)
     at_once = max(1, AT_ONCE // (subject.T * subject.sizes.hidden_size))
     betas, gammas, gap = [], [], 0.0
-    for within, begins in zip(inside.split(at_once, dim=1), initial.split(at_once), strict=True):
+    for within, begins in zip(inside.split(at_once, dim=-1), initial.split(at_once), strict=True):
         split = decomposed(subject, within, begins)
         work.count(subject.T * len(begins))
         betas.append(_read(readout, {place: split[place].beta for place in readout.vectors}))
@@ -59,11 +59,18 @@ def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every c and h of one row, for S spans: ``inside [T, S]``, the steps; ``initial [S]``, the initial state."""
+    """Split every c and h of one row, for S spans.
+
+    Args:
+        subject: the subject, with one row.
+        inside: the steps, ``[T, S]``, or the features of each step, ``[T, C, S]``.
+        initial: ``[S]``, whether the initial state is inside.
+    """
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
-    sizes, inside = subject.sizes, inside[..., None]
-    inputs = _parted(subject.x[:, :1].detach().cpu().double(), inside)
+    sizes, by_feature = subject.sizes, inside if inside.dim() == 3 else inside[:, None]
+    inputs = _parted(subject.x[:, :1].detach().cpu().double(), by_feature.transpose(1, 2))
+    inside = by_feature.all(1)[..., None]
     parts: dict[Place, Split] = {}
     for layer in range(sizes.num_layers):
         sides = []

@@ -1,4 +1,7 @@
-"""`Players`: the steps or spans of steps of an input, kept or replaced by a baseline; the target with some replaced."""
+"""`Players`: the parts of an input, kept or replaced by a baseline; the target with some of them replaced.
+
+A player is a step or a span of steps; for a model that reads numbers, a group of features in a window of steps.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +12,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
-from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.result.terminal import shortened
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Explained, StateForm, Subject
 from hiddenstate.explain.subject.target import BatchRunner
 
 Baseline = str | Tensor
@@ -70,13 +72,15 @@ class Players:
     """P players in an input of one row, and their replacements."""
 
     every: tuple[Player, ...]  # the players, in time order
-    # [T], the index of the player that each step belongs to; -1 for steps of no player, which stay
-    owner: tuple[int, ...]
+    # [T, C], the index of the player that each number belongs to; -1 for numbers of no player, which stay; [T, 1] if
+    # every player has all columns of its steps
+    owner: Tensor
+    columns: tuple[tuple[int, ...] | None, ...]  # the columns of each player's steps; None for all
     x: Tensor  # [T, C], the input
-    base: Tensor  # [T, C], the baseline; equal to the input at steps of no player
+    base: Tensor  # [T, C], the baseline; equal to the input at numbers of no player
     state: tuple[Tensor, ...]  # the tensors of the initial state of one row; zero replaces them if it is a player
     zero: tuple[Tensor, ...]
-    kind: Cell  # the kind of cell
+    kind: StateForm  # the form of a state
 
     def __len__(self) -> int:
         return len(self.every)
@@ -86,17 +90,24 @@ class Players:
         """Whether the initial state is a player."""
         return any(player.is_state for player in self.every)
 
-    def sums(self, by_step: Tensor, of_state: float) -> Tensor:
-        """Return the sum of numbers ``[T]`` over each player's steps, and this number for the initial state."""
-        sums = [of_state if player.is_state else by_step[player.start : player.stop].sum() for player in self.every]
+    def sums(self, by_number: Tensor, of_state: float) -> Tensor:
+        """Return the sum of numbers ``[T, C]`` over each player's part, and ``of_state`` for the initial state."""
+        by_step = {
+            columns: (by_number if columns is None else by_number[:, list(columns)]).sum(-1)
+            for columns in set(self.columns)
+        }
+        sums = [
+            of_state if player.is_state else by_step[columns][player.start : player.stop].sum()
+            for player, columns in zip(self.every, self.columns, strict=True)
+        ]
         return torch.tensor(sums, dtype=torch.float64)
 
-    def inputs(self, present: Tensor) -> Tensor:
-        """Return the inputs ``[T, R, C]`` of rows with some players present, bool ``[R, P]``."""
-        R = len(present)
-        steps = [torch.ones(R, dtype=torch.bool) if k < 0 else present[:, k] for k in self.owner]
-        there = torch.stack(steps).to(self.x.device)[..., None]
-        return torch.where(there, self.x[:, None], self.base[:, None])
+    def inputs(self, present: Tensor, steps: slice = slice(None)) -> Tensor:
+        """Return the inputs ``[T, R, C]`` of rows with some players present, bool ``[R, P]``, at some steps."""
+        # The last row is for numbers of no player, whose owner is -1.
+        by_player = torch.cat([present, torch.ones(len(present), 1, dtype=torch.bool)], dim=1).T
+        there = by_player[self.owner[steps]].transpose(1, 2).contiguous().to(self.x.device)
+        return torch.where(there, self.x[steps, None], self.base[steps, None])
 
     def states(self, present: Tensor) -> AnyState:
         """Return the initial states ``[L*D, R, ...]`` of rows with some players present, bool ``[R, P]``."""
@@ -116,26 +127,40 @@ class Players:
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
     """Make the players of a single-row subject: its steps or spans of steps, and optionally its initial state."""
-    if state not in ("baseline", "player"):
-        raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
-    checked = [(t, t + 1) for t in range(subject.T)] if spans is None else _checked(spans, subject.T)
+    checked = [(t, t + 1) for t in range(subject.T)] if spans is None else check_spans(spans, subject.T)
     words = subject.words()
     between = "" if all(len(word) == 1 for word in words) and subject.tokens is not None else " "  # characters
     every = [Player(shortened(between.join(words[start:stop])), start, stop) for start, stop in checked]
+    return players_of(subject, base, every, [None] * len(every), state)
+
+
+def players_of(
+    explained: Explained,
+    base: Tensor,
+    parts: Sequence[Player],
+    columns: Sequence[tuple[int, ...] | None],
+    state: str,
+) -> Players:
+    """Return parts of an input as players, and the initial state as the first of them if it is one."""
+    if state not in ("baseline", "player"):
+        raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
+    kind, x = explained.state_form, explained.x[:, 0]
+    initial = kind.parts_of(explained.initial)
     if state == "player":
-        every.insert(0, Player("initial state", 0, 0))
-    owner = [-1] * subject.T
-    for number, player in enumerate(every):
-        owner[player.start : player.stop] = [number] * (player.stop - player.start)
-    x = subject.x[:, 0]
-    stays = torch.tensor([k < 0 for k in owner], device=x.device)[:, None]
-    kind = subject.sizes.kind
-    initial = kind.parts_of(subject.initial)
+        if not initial:
+            raise ArgumentError("state='player' needs an initial state, and none was given: give it, as hx=")
+        parts, columns = [Player("initial state", 0, 0), *parts], [None, *columns]
+    width = 1 if all(group is None for group in columns) else x.shape[1]
+    owner = torch.full((len(x), width), -1)
+    for number, (player, group) in enumerate(zip(parts, columns, strict=True)):
+        owner[player.start : player.stop, slice(None) if group is None else list(group)] = number
+    base = torch.where((owner < 0).to(x.device), x, base)
     zero = tuple(map(torch.zeros_like, initial))
-    return Players(tuple(every), tuple(owner), x, torch.where(stays, x, base), initial, zero, kind)
+    return Players(tuple(parts), owner, tuple(columns), x, base, initial, zero, kind)
 
 
-def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:
+def check_spans(spans: Spans, T: int) -> list[tuple[int, int]]:
+    """Return spans as sorted pairs of steps, which must not overlap."""
     try:
         pairs = sorted((int(start), int(stop)) for start, stop in spans)
     except (TypeError, ValueError) as error:
@@ -153,7 +178,7 @@ def _checked(spans: Spans, T: int) -> list[tuple[int, int]]:
 
 def masked_targets(work: BatchRunner, players: Players, present: Tensor) -> Tensor:
     """Return the target ``[R]`` of rows with some players present, bool ``[R, P]``; float64 on the CPU."""
-    work.expect(len(present) * work.subject.T)
+    work.expect(len(present) * work.T)
     with torch.no_grad():
         blocks = present.split(work.rows_at_once)
         return torch.cat([work.values(players.inputs(rows), players.states(rows)).double().cpu() for rows in blocks])

@@ -75,35 +75,22 @@ class MethodResult(Parts):
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Attribution(Parts, Explanation):
-    """The contribution of each word (or span of words) to a target. Returned by `attribute`.
-
-    P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
-    It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
+class PlayerParts(Parts, Explanation):
+    """What `attribute` returns for P players and B baselines, whatever the players are.
 
     Attributes:
         method: the name of the method.
         target: a description of the target.
         value: the target in this run.
-        words: the word at each step.
-        players: the P players.
         baselines: the names of the B baselines.
         references: ``[B]``, the target with every player replaced.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
         cost: row-steps that were run.
     """
 
-    kind = "attribution"
-    _saved = (
-        "method target value words parts residual rest gamma alone interaction error exact points players baselines "
-        "references occlusion cost disagreements"
-    )
-
     method: str
     target: str
     value: float
-    words: tuple[str, ...]
-    players: tuple[Player, ...]
     baselines: tuple[str, ...]
     references: Tensor
     occlusion: Tensor | None
@@ -128,6 +115,45 @@ class Attribution(Parts, Explanation):
         small, large = torch.minimum(part.abs(), gone.abs()), torch.maximum(part.abs(), gone.abs())
         return tuple(torch.nonzero(opposed | ((large > LARGE) & (small < NOTHING)))[:, 0].tolist())
 
+    def _numbers_of(self, b: int, p: int) -> dict[str, float]:
+        """Return the numbers of one player, by name, as columns of a table."""
+        values = {"part": self.parts[b], "gamma": self.gamma}
+        values |= {
+            name: None if table is None else table[b]
+            for name, table in (("occlusion", self.occlusion), ("alone", self.alone), ("error", self.error))
+        }
+        order = ("part", "occlusion", "alone", "error", "gamma")
+        return {name: float(numbers[p]) for name in order if (numbers := values[name]) is not None}
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Attribution(PlayerParts):
+    """The contribution of each word (or span of words) to a target. Returned by `attribute`.
+
+    P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
+    It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
+
+    Attributes:
+        method: the name of the method.
+        target: a description of the target.
+        value: the target in this run.
+        words: the word at each step.
+        players: the P players.
+        baselines: the names of the B baselines.
+        references: ``[B]``, the target with every player replaced.
+        occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
+        cost: row-steps that were run.
+    """
+
+    kind = "attribution"
+    _saved = (
+        "method target value words parts residual rest gamma alone interaction error exact points players baselines "
+        "references occlusion cost disagreements"
+    )
+
+    words: tuple[str, ...]
+    players: tuple[Player, ...]
+
     def rows(self) -> list[Row]:
         """Return one row for each player and baseline."""
         rows: list[Row] = []
@@ -135,13 +161,7 @@ class Attribution(Parts, Explanation):
         for b, baseline in enumerate(self.baselines):
             for p, player in enumerate(self.players):
                 row: dict[str, Any] = {"start": player.start, "stop": player.stop, "word": player.name}
-                row |= {"baseline": baseline, "part": float(self.parts[b, p])}
-                for name in ("occlusion", "alone", "error"):
-                    values = getattr(self, name)
-                    if values is not None:
-                        row[name] = float(values[b, p])
-                if self.gamma is not None:
-                    row["gamma"] = float(self.gamma[p])
+                row |= {"baseline": baseline, **self._numbers_of(b, p)}
                 rows.append(row | {"disagrees": p in marked})
         return rows
 
@@ -181,16 +201,43 @@ class Attribution(Parts, Explanation):
         return bars(self.target, [player.name for player in self.players], series)
 
 
-def stacked(values: Sequence[Tensor | None]) -> Tensor | None:
+def joined(target: str, cost: int, method: str, baselines: Sequence[str], values: Sequence[MethodResult]) -> Any:
+    """Return the results of a method for all baselines as the fields of `PlayerParts`."""
+    first = values[0]
+    return {
+        "method": method,
+        "target": target,
+        "value": first.whole,
+        "baselines": tuple(baselines),
+        "references": torch.tensor([result.none for result in values], dtype=torch.float64),
+        "parts": torch.stack([result.parts for result in values]),
+        "occlusion": _stacked([result.occlusion for result in values]),
+        "residual": max((result.residual for result in values), key=abs),
+        "cost": cost,
+        "rest": first.rest,
+        "gamma": first.gamma,
+        "alone": _stacked([result.alone for result in values]),
+        "interaction": _stacked([result.interaction for result in values]),
+        "error": _stacked([result.error for result in values]),
+        "exact": all(result.exact for result in values),
+        "points": max(result.points for result in values),
+    }
+
+
+def _stacked(values: Sequence[Tensor | None]) -> Tensor | None:
     """Stack the values of all baselines, or return None if there are none."""
     there = [value for value in values if value is not None]
     return torch.stack(there) if len(there) == len(values) else None
 
 
 def _text(result: Attribution) -> str:
-    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}?"), *_how(result), ""]
+    lines = [
+        sentence(f"What makes {definite(result.target)} {number(result.value)}?"),
+        *describe_method(result, "word"),
+        "",
+    ]
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
-    lines += [_sum(result, b) for b in range(len(result.baselines) if result.method not in ("frozen", "cd") else 1)]
+    lines += describe_sums(result)
     if result.interaction is not None:
         lines += _pairs(result)
     lines += _leaders(result)
@@ -223,19 +270,23 @@ def _named(player: Player) -> str:
     return player.name if player.is_state else f"{player.name} ({_steps(player)})"
 
 
-def _how(result: Attribution) -> list[str]:
-    title = TITLES[result.method]
+def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = NAMES) -> list[str]:
+    """Say what a method's parts are, and what players are replaced by.
+
+    ``noun`` is what a player is called, and ``names`` describe baselines.
+    """
+    title = TITLES[result.method].replace("word", noun)
     if result.method == "integrated_gradients":
         title += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")
     if result.method == "shapley":
-        title += ", over all ways to replace words" if result.exact else ", sampled; ± is the standard error"
+        title += f", over all ways to replace {noun}s" if result.exact else ", sampled; ± is the standard error"
     lines = [sentence(title)]
     beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
     if beside:
-        lines.append(f"occlusion: {OCCLUSION}")
+        lines.append(f"occlusion: {OCCLUSION.replace('word', noun)}")
     if beside or result.method not in ("frozen", "cd"):
-        replaced = " | ".join(NAMES.get(name, name) for name in result.baselines)
-        lines.append(sentence(f"a replaced word is read as {replaced}"))
+        replaced = " | ".join(names.get(name, name) for name in result.baselines)
+        lines.append(sentence(f"a replaced {noun} is read as {replaced}"))
     return lines
 
 
@@ -275,7 +326,13 @@ def _steps(player: tuple[str, int, int]) -> str:
     return "" if start == stop else str(start) if stop == start + 1 else f"{start}-{stop - 1}"
 
 
-def _sum(result: Attribution, b: int) -> str:
+def describe_sums(result: PlayerParts) -> list[str]:
+    """Say how the parts add up."""
+    has_baselines = result.method not in ("frozen", "cd")
+    return [_sum(result, b) for b in range(len(result.baselines) if has_baselines else 1)]
+
+
+def _sum(result: PlayerParts, b: int) -> str:
     total, value = float(result.parts[b].sum()), number(result.value)
     if result.method == "frozen":
         biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))

@@ -1,54 +1,36 @@
 """`attribute`: how much each word contributes to a target, by any method."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal, overload
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution.contextual_decomposition import split_readout
-from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.attribution.players import (
-    Baseline,
-    Players,
-    Spans,
-    make_players,
-    masked_targets,
-    resolve_baselines,
-)
-from hiddenstate.explain.attribution.result import OF_BIASES, Attribution, MethodResult, stacked
-from hiddenstate.explain.attribution.shapley import shapley
+from hiddenstate.explain.attribution.feature_result import FeatureAttribution
+from hiddenstate.explain.attribution.features import Features, SeriesRequest, attribute_series
+from hiddenstate.explain.attribution.methods import METHODS, Method, check_options
+from hiddenstate.explain.attribution.players import Baseline, Spans, make_players, resolve_baselines
+from hiddenstate.explain.attribution.result import Attribution, joined
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesTarget
+from hiddenstate.explain.subject.series_sources import explained_series
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import check_cell, check_row_steps
 from hiddenstate.explain.subject.target import BatchRunner, TargetLike, resolve_row, resolve_target
+from hiddenstate.models.series.series_model import SeriesModel
 
-Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 DEFAULT_SAMPLES = 200
-FIRST_POINTS = 16
-MOST_POINTS = 1024
-SHARE = 1e-3  # maximum error of the sum, as a share of the difference
-LEAST = 0.1  # smaller differences count as this large
-GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative to a plain run
-MOST_POINTS_GIVEN = 2**12  # computing the quadrature nodes takes a points-by-points matrix
 
 
-class AttributionOptions(NamedTuple):
-    """How to attribute; see `attribute`. ``pairs``: whether interactions of two players are also computed."""
-
-    points: int | None
-    samples: int
-    seed: int
-    pairs: bool
-    occlusion: bool
+@overload
+def attribute(model: SeriesModel, x: Any = None, *, of: SeriesTarget, **options: Any) -> FeatureAttribution: ...
 
 
+@overload
+def attribute(
+    model: Any, x: Any = None, *, of: SeriesTarget, features: Features, **options: Any
+) -> FeatureAttribution: ...
+
+
+@overload
 def attribute(
     model: Any,
     x: Any = None,
@@ -57,6 +39,7 @@ def attribute(
     method: Method = "shapley",
     baseline: Baseline | Sequence[Baseline] | None = None,
     spans: Spans | None = None,
+    features: None = None,
     state: Literal["baseline", "player"] = "baseline",
     row: int | None = None,
     points: int | None = None,
@@ -65,8 +48,29 @@ def attribute(
     occlusion: bool = True,
     progress: Progress | bool | None = True,
     **options: Any,
-) -> Attribution:
-    """Compute how much each word contributes to a target.
+) -> Attribution: ...
+
+
+def attribute(
+    model: Any,
+    x: Any = None,
+    *,
+    of: Any,
+    method: Method = "shapley",
+    baseline: Any = None,
+    spans: Any = None,
+    features: Features | None = None,
+    history: Any = None,
+    state: Literal["baseline", "player"] = "baseline",
+    row: Any = None,
+    points: int | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    seed: int = 0,
+    occlusion: bool = True,
+    progress: Progress | bool | None = True,
+    **options: Any,
+) -> Attribution | FeatureAttribution:
+    """Compute how much each word contributes to a target; or, for a series, each feature in each window of steps.
 
     The methods and their sum rules:
 
@@ -93,6 +97,10 @@ def attribute(
             language model, otherwise ``"zero"``.
         spans: pairs ``(start, stop)`` of steps, stop excluded, that are replaced together. Steps outside all spans
             never change. If the method allows it, interactions of spans are also computed.
+        features: for a model that reads numbers: the columns of its own input whose parts are computed. True for each
+            column, a list of columns, or a dict from names to columns that are replaced together, such as
+            ``{"rain": [0], "temperature": [1, 2]}``. For a `SeriesModel`, True by default. See below.
+        history: for a series: more of it, from which ``"mean"`` and ``"climatology"`` are computed.
         state: ``"baseline"`` keeps the initial state; ``"player"`` makes it a player, replaced by zeros.
         row: the row to explain, if there are several.
         points: quadrature points of integrated gradients; None doubles them until the integral converges.
@@ -100,10 +108,22 @@ def attribute(
         seed: the seed of the draw.
         occlusion: whether to also compute occlusion, and mark where the method disagrees with it.
         progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
-        options: the options of `hiddenstate.explain.subject`.
+        options: the options of `hiddenstate.explain.subject`; for a `SeriesModel` those of its ``prepare``, and
+            ``hx``; for a module with ``features=`` also ``hx`` and ``time_first``.
+
+    With ``features=``, the input that is explained is that of the model, before any projection, convolution or scaler,
+    and x may have any number of rows. There:
+
+    - ``of`` may also be the number or name of an output, `output`, or a function of what the module returns.
+    - ``spans`` may also be a number of steps, or pairs of dates, both included.
+    - ``baseline`` is ``"mean"`` by default: each column's mean in the series, or in ``history``. It may also be
+      ``"previous"``, the value one step before; ``"climatology"``, the mean of the same day and time of other years;
+      or, for a `SeriesModel`, a frame.
+    - Shapley values are exact up to 16 players if one linear layer reads the target from a unidirectional layer that
+      reads the input itself, otherwise up to 12. ``frozen`` and ``cd`` need such a layer; others take any module.
 
     Returns:
-        The `Attribution`.
+        The `Attribution`; with ``features=``, a `FeatureAttribution`.
 
     Raises:
         ArgumentError: the method or baseline is unknown; spans overlap; ``frozen`` or ``cd`` is used with a target that
@@ -112,15 +132,13 @@ def attribute(
         NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
         HiddenStateError: any error of `hiddenstate.explain.subject`.
     """
-    seed = check_seed(seed)
-    if not isinstance(method, str) or method not in METHODS:
-        raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
-    for name, number in (("points", points), ("samples", samples)):
-        if number is not None and check_int(name, number) < 1:
-            raise ArgumentError(f"{name} must be at least 1, got {number}")
-    if points is not None and points > MOST_POINTS_GIVEN:
-        raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
+    chosen = check_options(method, points, samples, seed, occlusion=occlusion, pairs=spans is not None)
     check_progress(progress)
+    if features is not None or isinstance(model, SeriesModel):
+        request = SeriesRequest(method, chosen._replace(pairs=True), features, spans, baseline, state)
+        return _of_series(model, x, of, row, request, history, options, progress)
+    if history is not None:
+        raise ArgumentError("history= is for series: give features= too")
     row_subject = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
     if spans is None and (occlusion or method in ("occlusion", "shapley")):
         # Each step is replaced in a run of its own, which may share the steps before it with others.
@@ -134,189 +152,31 @@ def attribute(
     if method == "cd":
         why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
         check_cell(row_subject, "method='cd'", ("LSTM",), why)
-    chosen = AttributionOptions(points, samples, seed, spans is not None, occlusion or method == "occlusion")
     bases = resolve_baselines(row_subject, baseline)
     every = [make_players(row_subject, base, spans, state) for base in bases.values()]
     with reporting(progress) as report:
         work = BatchRunner(row_subject, target, report)
         values = [METHODS[method](work, players, chosen) for players in every]
-    return _result(work, method, tuple(bases), every[0], values)
-
-
-def _result(
-    work: BatchRunner,
-    method: str,
-    names: tuple[str, ...],
-    players: Players,
-    by_baseline: Sequence[MethodResult],
-) -> Attribution:
-    first = by_baseline[0]
     return Attribution(
-        method=method,
-        target=work.target.name,
-        value=first.whole,
-        words=work.subject.words(),
-        players=players.every,
-        baselines=names,
-        references=torch.tensor([values.none for values in by_baseline], dtype=torch.float64),
-        parts=torch.stack([values.parts for values in by_baseline]),
-        occlusion=stacked([values.occlusion for values in by_baseline]),
-        residual=max((values.residual for values in by_baseline), key=abs),
-        cost=work.cost,
-        rest=first.rest,
-        gamma=first.gamma,
-        alone=stacked([values.alone for values in by_baseline]),
-        interaction=stacked([values.interaction for values in by_baseline]),
-        error=stacked([values.error for values in by_baseline]),
-        exact=all(values.exact for values in by_baseline),
-        points=max(values.points for values in by_baseline),
+        words=row_subject.words(),
+        players=every[0].every,
+        **joined(target.name, work.cost, method, tuple(bases), values),
     )
 
 
-def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    values = shapley(work, players, samples=options.samples, seed=options.seed, pairs=options.pairs)
-    if not options.occlusion:
-        return values
-    ends = _occluded(work, players)
-    return replace(values, whole=ends.whole, none=ends.none, occlusion=ends.occlusion)
+def _of_series(
+    model: Any,
+    x: Any,
+    of: SeriesTarget,
+    row: int | str | None,
+    request: SeriesRequest,
+    history: Any,
+    options: dict[str, Any],
+    progress: Progress | bool | None,
+) -> FeatureAttribution:
+    def read(values: Any) -> ExplainedSeries:
+        return explained_series(model, values, **options)
 
-
-def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
-
-    Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
-    ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
-    """
-    ends = _ends(work, players, options)
-    difference = ends.whole - ends.none
-    bound = SHARE * max(abs(difference), LEAST)
-    count = options.points or FIRST_POINTS
-    while True:
-        nodes, weights = np.polynomial.legendre.leggauss(count)
-        parts = _along(work, players, (nodes + 1) / 2, weights / 2)
-        missing = difference - float(parts.sum())
-        converged = abs(missing) <= bound
-        if converged or options.points is not None or count >= MOST_POINTS:
-            return replace(ends, parts=parts, residual=missing, exact=converged, points=count)
-        count *= 2
-
-
-def _gradient(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    ends = _ends(work, players, options)
-    parts = _along(work, players, np.array([1.0]), np.array([1.0]))
-    return replace(ends, parts=parts, residual=ends.whole - ends.none - float(parts.sum()))
-
-
-@torch.inference_mode(False)
-def _along(work: BatchRunner, players: Players, alphas: NDArray[np.float64], weights: NDArray[np.float64]) -> Tensor:
-    """Sum the weighted gradients at points along the line, times the difference; float64 ``[P]``."""
-    x, base = players.x, players.base
-    work.expect(len(alphas) * work.subject.T)
-    total = torch.zeros(x.shape, dtype=torch.float64)
-    of_state = 0.0
-    at_once = max(1, work.rows_at_once // GRADIENT_COST)
-    for k in range(0, len(alphas), at_once):
-        alpha = torch.as_tensor(alphas[k : k + at_once]).to(x)
-        weight = torch.as_tensor(weights[k : k + at_once]).to(x.device, torch.float64)
-        rows = (base[:, None] + alpha[:, None] * (x - base)[:, None]).detach().requires_grad_()
-        state = _state_along(players, alpha)
-        with torch.enable_grad():
-            value = work.values(rows, players.as_given(state)).sum()
-            slopes = torch.autograd.grad(value, (rows, *state), allow_unused=True, materialize_grads=True)
-        total += torch.einsum("r,trc->tc", weight, slopes[0].double()).cpu()
-        for slope, part, zero in zip(slopes[1:], players.state, players.zero, strict=True):
-            of_state += float(torch.einsum("r,lru,lu->", weight, slope.double(), (part - zero)[:, 0].double()))
-    by_step = (total * (x - base).double().cpu()).sum(-1)
-    return players.sums(by_step, of_state)
-
-
-def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
-    """The initial states of the rows: scaled up from zero if the initial state is a player."""
-    R = len(alpha)
-    if not players.has_state:
-        return tuple(part.expand(-1, R, -1).clone().requires_grad_() for part in players.state)
-    pairs = zip(players.state, players.zero, strict=True)
-    return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
-
-
-def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    return _occluded(work, players, pairs=options.pairs)
-
-
-def _ends(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    """Run the target with every player present and with every player replaced; with occlusion, if it is requested."""
-    if options.occlusion:
-        return _occluded(work, players)
-    whole, none = masked_targets(work, players, torch.tensor([[True], [False]]).expand(2, len(players))).tolist()
-    return MethodResult(parts=torch.empty(0), residual=0.0, whole=whole, none=none)
-
-
-def _occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> MethodResult:
-    """Replace each player in a row of one batch; with ``pairs``, also all but one, and every two."""
-    P = len(players)
-    work.expect(work.subject.T * (2 + P + (P + P * (P - 1) // 2 if pairs else 0)))
-    everyone = torch.ones(1, P, dtype=torch.bool)
-    single = ~torch.eye(P, dtype=torch.bool)
-    couples: Sequence[tuple[int, int]] = list(combinations(range(P), 2)) if pairs else []
-    rows = [everyone, ~everyone, single, *([~single] if pairs else [])]
-    if couples:
-        both = torch.ones(len(couples), P, dtype=torch.bool)
-        for row, couple in zip(both, couples, strict=True):
-            row[list(couple)] = False
-        rows.append(both)
-    value = masked_targets(work, players, torch.cat(rows))
-    whole, none, without = float(value[0]), float(value[1]), value[2 : 2 + P]
-    parts = whole - without
-    residual = whole - none - float(parts.sum())
-    result = MethodResult(parts=parts, residual=residual, whole=whole, none=none, occlusion=parts)
-    if not pairs:
-        return result
-    interaction = torch.zeros(P, P, dtype=torch.float64)
-    for (a, b), both_gone in zip(couples, value[2 + 2 * P :], strict=True):
-        interaction[a, b] = interaction[b, a] = whole - without[a] - without[b] + both_gone
-    return replace(result, alone=value[2 + P : 2 + 2 * P] - none, interaction=interaction)
-
-
-def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    ends = _ends(work, players, options)
-    with torch.no_grad():
-        trace = work.subject.trace()
-    work.count(work.subject.T)
-    split = frozen_parts(work.subject, trace, work.target.linear("frozen"))
-    by_step = split.x.sum(-1)
-    parts = players.sums(by_step, float(split.initial.sum()))
-    rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in split.biases.items()}
-    if not players.has_state:
-        rest["initial state"] = float(split.initial.sum())
-    if -1 in players.owner:
-        rest["other words"] = float(sum(by_step[t] for t, owner in enumerate(players.owner) if owner < 0))
-    rest["the head's bias"] = split.bias
-    residual = ends.whole - float(parts.sum()) - sum(rest.values())
-    return replace(ends, parts=parts, residual=residual, rest=rest)
-
-
-def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    ends = _ends(work, players, options)
-    readout, P = work.target.linear("cd"), len(players)
-    work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
-    pairs = list(combinations(range(P), 2)) if options.pairs else []
-    members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
-    inside = torch.tensor([[owner in group for group in members] for owner in players.owner])
-    initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
-    beta, gamma, residual = split_readout(work, readout, inside, initial)
-    interaction = torch.zeros(P, P, dtype=torch.float64)
-    for k, (p, q) in enumerate(pairs):
-        interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
-    rest = {"the head's bias": readout.bias}
-    together = interaction if options.pairs else None
-    return replace(ends, parts=beta[:P], residual=residual, rest=rest, gamma=gamma[:P], interaction=together)
-
-
-METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodResult]] = {
-    "shapley": _shapley,
-    "integrated_gradients": _integrated,
-    "frozen": _frozen,
-    "cd": _cd,
-    "occlusion": _occlusion,
-    "gradient": _gradient,
-}
+    series, past = read(x), None if history is None else read(history)
+    with reporting(progress) as report:
+        return attribute_series(series, of, row, request, past, read, report)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
+from hiddenstate.explain.attribution.result import Attribution
 from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ledger
@@ -185,7 +186,7 @@ def _named(method: Method | str) -> tuple[Method, Mapping[str, Expectation]]:
     chosen: Any = method
 
     def run(lstm: Any, x: Tensor, of: str) -> Tensor:
-        result = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
+        result: Attribution = attribute(lstm, x, of=of, method=chosen, baseline="zero", occlusion=False, progress=False)
         return result.scores
 
     return run, EXPECTED[method]

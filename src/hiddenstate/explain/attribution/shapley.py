@@ -12,6 +12,7 @@ from torch import Tensor
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.explain.attribution.players import Players, masked_targets
 from hiddenstate.explain.attribution.result import MethodResult
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner
 
 State = tuple[Tensor, ...]  # the tensors of a state, ``[L*D, R, ...]``
@@ -25,20 +26,28 @@ EXACT_BRUTE = 12  # maximum number of players otherwise, mask by mask
 
 @dataclass(frozen=True)
 class Segment:
-    """Steps ``start .. stop-1`` that are run together; they belong to one player, or to no player (-1)."""
+    """Steps ``start .. stop-1`` that are run together, and the players with numbers in them; often only one."""
 
     start: int
     stop: int
-    player: int
+    players: tuple[int, ...]
+
+    def masks(self) -> list[int]:
+        """Return the bits of every set of the players, the empty set first."""
+        masks = [0]
+        for player in self.players:
+            masks += [mask | 1 << player for mask in masks]
+        return masks
 
 
 def split_into_segments(players: Players, T: int) -> list[Segment]:
     """Cut steps ``0 .. T-1`` into segments; if the initial state is a player, it comes first."""
-    segments = [Segment(0, 0, k) for k, player in enumerate(players.every) if player.is_state]
-    start = 0
+    segments = [Segment(0, 0, (k,)) for k, player in enumerate(players.every) if player.is_state]
+    owner, start = players.owner, 0
     for t in range(1, T + 1):
-        if t == T or players.owner[t] != players.owner[start]:
-            segments.append(Segment(start, t, players.owner[start]))
+        if t == T or not torch.equal(owner[t], owner[start]):
+            inside = sorted(set(owner[start].tolist()) - {-1})
+            segments.append(Segment(start, t, tuple(inside)))
             start = t
     return segments
 
@@ -65,7 +74,7 @@ class PrefixTree:
         """The number of row-steps in the whole tree."""
         rows, cost = 1, 0
         for segment in self._segments:
-            rows *= 1 if segment.player < 0 else 2
+            rows *= 2 ** len(segment.players)
             cost += rows * (segment.stop - segment.start)
         return cost
 
@@ -76,26 +85,29 @@ class PrefixTree:
         values = self._values
         # A player after the target's step is in no segment: it does not affect the value.
         for number in range(len(self._players)):
-            if all(segment.player != number for segment in self._segments):
+            if all(number not in segment.players for segment in self._segments):
                 masks = torch.arange(len(values))
                 values = values[masks & ~(1 << number)]
         return values
 
     def _grow(self, level: int, state: State, masks: Tensor) -> None:
         """Run segment ``level`` and all later ones for rows that start from a state, ``[L*D, R, ...]``."""
-        segment = self._segments[level]
-        base, real = (of[segment.start : segment.stop, None] for of in (self._players.base, self._players.x))
-        if segment.player < 0:
-            self._run(level, state, masks, [real])
-            return
-        without = self._players.zero if segment.start == segment.stop else state
-        with_it = masks | 1 << segment.player
-        if 2 * len(masks) > self._most:  # enough rows: run the branches in turn, without copying the states
-            self._run(level, without, masks, [base])
-            self._run(level, state, with_it, [real])
+        segment, players = self._segments[level], self._players
+        if segment.start == segment.stop:
+            states = [players.zero, state]
+            inputs = [players.x[:0, None]] * 2
         else:
-            both = tuple(torch.cat(pair, dim=1) for pair in zip(without, state, strict=True))
-            self._run(level, both, torch.cat([masks, with_it]), [base, real])
+            present = torch.tensor([[bits >> p & 1 for p in range(len(players))] for bits in segment.masks()])
+            inputs = list(players.inputs(present.bool(), slice(segment.start, segment.stop)).split(1, dim=1))
+            states = [state] * len(inputs)
+        branches = [masks | bits for bits in segment.masks()]
+        if len(branches) == 1 or len(branches) * len(masks) > self._most:
+            # Enough rows: run the branches in turn, without copying the states.
+            for branch, begin, x in zip(branches, states, inputs, strict=True):
+                self._run(level, begin, branch, [x])
+        else:
+            together = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+            self._run(level, together, torch.cat(branches), inputs)
 
     def _run(self, level: int, state: State, masks: Tensor, inputs: Sequence[Tensor]) -> None:
         """Run a segment for rows in equal groups, one for each input ``[T', 1, C]``; then the later segments."""
@@ -113,7 +125,7 @@ class PrefixTree:
 
 def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pairs: bool) -> MethodResult:
     """Compute Shapley values: exactly if feasible, otherwise from samples."""
-    count, P, T = len(players) - players.has_state, len(players), work.subject.T
+    count, P, T = len(players) - players.has_state, len(players), work.T
     if _serves_tree(work) and count <= EXACT_STEPS:
         tree = PrefixTree(work, players)
         work.expect(tree.cost)
@@ -126,9 +138,10 @@ def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pai
 
 def _serves_tree(work: BatchRunner) -> bool:
     """Whether rows can share common prefixes: one direction, a target that depends on one step, and no edits."""
-    subject = work.subject
-    one_way = not subject.sizes.bidirectional and work.target.t is not None
-    return one_way and not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
+    subject = work.explained
+    if not isinstance(subject, Subject) or subject.sizes.bidirectional or work.target.t is None:
+        return False
+    return not edits_in_force(subject.lstm)  # because edits count steps from the start of a call
 
 
 def from_values(values: Tensor, pairs: bool) -> MethodResult:

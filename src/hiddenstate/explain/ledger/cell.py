@@ -19,6 +19,7 @@ from hiddenstate.structure.tables import table
 
 MOST_LABELS = 4  # logits to name
 MOST_UNITS = 3  # units to name at each step
+HELD = 0.95  # the share above which the word at which a memory is lost is not named
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -220,7 +221,7 @@ def _one_unit(ledger: Ledger) -> str:
     has_edits = bool(ledger.edited.abs().max() > 0)
     for s, t in enumerate(ledger.steps):
         at, kept, part = erased[s], float(ledger.kept[s, 0]), float(ledger.parts[s, 0])
-        lost = "" if at is None or kept > 0.95 else f"{shortened(ledger.words[at])} ({at})"
+        lost = "" if at is None or kept > HELD else f"{shortened(ledger.words[at])} ({at})"
         cells = [str(t), shortened(ledger.words[t]), number(float(ledger.written[s, 0]))]
         cells += [f"{share(kept)} {100 * kept:3.0f} %", lost]
         cells += [number(float(ledger.edited[s, 0]))] if has_edits else []

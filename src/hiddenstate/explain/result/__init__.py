@@ -2,5 +2,5 @@
 
 - `explanation.py`: `Explanation`, the base class of results: tables, files, pictures
 - `terminal.py`: bars and tables for terminals
-- `pictures.py`: bars and heat maps
+- `pictures.py`: bars and heat maps; `series_pictures.py`: heat maps of a series, with sums on the margins
 """

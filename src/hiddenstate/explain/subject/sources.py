@@ -1,7 +1,7 @@
 """`subject`: turns anything that can be explained into a `Subject`; calls a module to find the input of its LSTM."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.module_output import LinearCall, ModuleCall, find_head, with_softmax
 from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
+from hiddenstate.explain.subject.whole_module import remove_hooks
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
@@ -192,7 +193,7 @@ def _watched(
             if isinstance(part, nn.Linear):
                 part.register_forward_hook(read_by, with_kwargs=True)
 
-    unwatched = lasting(watch, lambda: _unwatch(model, check_size, hear, read_by))
+    unwatched = lasting(watch, lambda: remove_hooks(model.modules(), check_size, hear, read_by))
     with unwatched, evaluating(model), torch.no_grad(), as_written():
         result = model(*(x if isinstance(x, tuple) else (x,)))
     return calls, linear, result
@@ -207,15 +208,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return tuple(map(_copied, value))
     return {name: _copied(part) for name, part in value.items()} if isinstance(value, dict) else value
-
-
-def _unwatch(model: nn.Module, *watchers: Callable[..., None]) -> None:
-    # Hooks are found by function, because Ctrl-C could strike between registering a hook and storing its handle.
-    for part in model.modules():
-        for hooks in (part._forward_hooks, part._forward_pre_hooks):
-            for number in [number for number, hook in hooks.items() if any(hook is watcher for watcher in watchers)]:
-                del hooks[number]
-                part._forward_hooks_with_kwargs.pop(number, None)
 
 
 def subject(

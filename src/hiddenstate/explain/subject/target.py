@@ -14,7 +14,7 @@ from hiddenstate.explain.result.terminal import readable
 from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import SOFTMAX
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.explain.subject.subject import Outputs, Subject, check_row_steps
+from hiddenstate.explain.subject.subject import Explained, Outputs, Subject, check_row_steps
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.names import STATES, Place
 
@@ -264,16 +264,27 @@ def _at(name: str, subject: Subject, t: int, where: str = "at") -> str:
 class BatchRunner:
     """Runs a subject on many rows for one target."""
 
-    subject: Subject  # a subject with one row
+    explained: Explained  # a subject or a whole module, with one row
     target: Target  # the target, evaluated for each row
     progress: Progress | None = None  # called with cost and total after each run
     total: int = 0  # the total number of row-steps, as far as it is known
     cost: int = 0  # the number of row-steps run so far
 
+    @property
+    def subject(self) -> Subject:
+        """The subject, for methods that look inside a layer; not for a whole module."""
+        assert isinstance(self.explained, Subject)
+        return self.explained
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        """Time steps."""
+        return self.explained.T
+
     def run(self, x: Tensor, state: AnyState | None = None, *, first: int = 0) -> Outputs:
         """Run rows ``x [T', R, C]`` from step ``first`` on."""
         keep = self.target.keep if self.target.t is not None and first <= self.target.t < first + len(x) else ()
-        outputs = self.subject.run(x, state, keep=keep, steps=self.target.steps if keep else (), first=first)
+        outputs = self.explained.run(x, state, keep=keep, steps=self.target.steps if keep else (), first=first)
         self.count(x.shape[0] * x.shape[1])
         return outputs
 
@@ -283,7 +294,7 @@ class BatchRunner:
 
     def expect(self, row_steps: int) -> None:
         """Announce that at least this many more row-steps will be run."""
-        cure = f"give fewer than T = {self.subject.T:,} steps, join steps with spans=, or lower samples= or points="
+        cure = f"give fewer than T = {self.T:,} steps, join steps with spans=, or lower samples= or points="
         check_row_steps(row_steps, cure)
         self.total = max(self.total, self.cost + row_steps)
 
@@ -296,7 +307,5 @@ class BatchRunner:
     @property
     def rows_at_once(self) -> int:
         """The number of rows of whole inputs to run together, so that memory stays bounded."""
-        subject, sizes = self.subject, self.subject.sizes
-        width = sizes.input_size + 6 * len(sizes.layer_directions) * sizes.hidden_size
-        by_memory = BYTES_AT_ONCE // (subject.T * width * subject.x.element_size())
-        return max(1, min(by_memory, ROW_STEPS_AT_ONCE // subject.T))
+        width, bytes_each = self.explained.numbers_per_step, self.explained.x.element_size()
+        return max(1, min(BYTES_AT_ONCE // (self.T * width * bytes_each), ROW_STEPS_AT_ONCE // self.T))

@@ -1,0 +1,250 @@
+"""`FeatureAttribution`: how much each feature contributes in each window of steps; a table that adds up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.explain.attribution.result import MOST_PAIRS, PlayerParts, describe_method, describe_sums
+from hiddenstate.explain.result.explanation import Row
+from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened
+from hiddenstate.structure.tables import table
+
+MOST_ROWS = 12  # maximum number of windows, and of single parts, in the text
+STATE = "initial state"
+REPLACED = {
+    "zero": "zero",
+    "mean": "its mean",
+    "previous": "the value one step before",
+    "climatology": "the mean of the same day of other years",
+    "given": "the given baseline",
+}
+
+
+class Window(NamedTuple):
+    """Neighbouring steps ``start .. stop-1``.
+
+    ``lag`` is how many steps the last of them is before the target's step; negative after it.
+    """
+
+    name: str
+    start: int
+    stop: int
+    lag: int
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class FeatureAttribution(PlayerParts):
+    """The contribution of each feature in each window of steps to a target. Returned by `attribute`.
+
+    It also has the attributes of `Parts`; their P players are the windows in time order, and in each window the
+    features; if the initial state is a player, it comes first. B baselines, W windows, F features.
+
+    Attributes:
+        method: the name of the method.
+        target: a description of the target.
+        value: the target in this run.
+        unit: the unit of the target, of parts and of effects; empty if there is none.
+        features: the F features, or groups of features.
+        windows: the W windows.
+        steps: the names of all steps of the input: dates, or numbers.
+        columns: the names of all columns of the input.
+        series: ``[T, C]``, the input, in the units of the data.
+        has_state: whether the initial state is a player.
+        baselines: the names of the B baselines.
+        references: ``[B]``, the target with every player replaced.
+        occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
+        cost: row-steps that were run.
+    """
+
+    kind = "feature attribution"
+    _saved = (
+        "method target value unit features windows steps columns series has_state parts residual rest gamma alone "
+        "interaction error exact points baselines references occlusion cost disagreements"
+    )
+
+    unit: str
+    features: tuple[str, ...]
+    windows: tuple[Window, ...]
+    steps: tuple[str, ...]
+    columns: tuple[str, ...]
+    series: Tensor
+    has_state: bool
+
+    @property
+    def table(self) -> Tensor:
+        """``[W, F]``, the parts for the first baseline, without that of the initial state."""
+        return self._as_table(self.parts[0])
+
+    @property
+    def by_window(self) -> Tensor:
+        """``[W]``, the sum over the features."""
+        return self.table.sum(1)
+
+    @property
+    def by_feature(self) -> Tensor:
+        """``[F]``, the sum over the windows."""
+        return self.table.sum(0)
+
+    @property
+    def of_state(self) -> float:
+        """The part of the initial state for the first baseline; 0 if it is not a player."""
+        return float(self.parts[0, 0]) if self.has_state else 0.0
+
+    def _as_table(self, values: Tensor) -> Tensor:
+        return values[int(self.has_state) :].reshape(len(self.windows), len(self.features))
+
+    def player(self, window: int | str, feature: int | str) -> int:
+        """Return the index of a window and a feature among the players.
+
+        Args:
+            window: the number or the name of the window.
+            feature: the number or the name of the feature.
+
+        Raises:
+            NameUnknownError, IndexRangeError: there is no such window or feature.
+        """
+        names = [name for name, *_ in self.windows]
+        w, f = (
+            _position(name, known, what)
+            for name, known, what in ((window, names, "window"), (feature, self.features, "feature"))
+        )
+        return int(self.has_state) + w * len(self.features) + f
+
+    def between(self, first: tuple[int | str, int | str], second: tuple[int | str, int | str]) -> float:
+        """Return the joint effect of two players beyond their separate effects, for the first baseline.
+
+        Args:
+            first: the window and the feature of one player.
+            second: those of the other.
+
+        Raises:
+            ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
+                Shapley values.
+            NameUnknownError, IndexRangeError: there is no such window or feature.
+        """
+        if self.interaction is None:
+            raise ArgumentError(
+                "interactions were not computed: they need at most 16 players (join columns with features=, steps with "
+                "spans=) and the method occlusion, cd, or shapley"
+            )
+        return float(self.interaction[0, self.player(*first), self.player(*second)])
+
+    def rows(self) -> list[Row]:
+        """Return one row for each window, feature and baseline; the initial state has a row without a window."""
+        rows: list[Row] = []
+        marked = set(self.disagreements)
+        for b, baseline in enumerate(self.baselines):
+            for p, (window, feature) in enumerate(self._players()):
+                row: dict[str, Any] = {"window": window.name, "start": window.start, "stop": window.stop}
+                row |= {"lag": window.lag, "feature": feature, "baseline": baseline}
+                rows.append(row | self._numbers_of(b, p) | {"disagrees": p in marked})
+        return rows
+
+    def _players(self) -> list[tuple[Window, str]]:
+        state = [(Window("", 0, 0, self.windows[-1].lag + self.windows[-1].stop), STATE)] if self.has_state else []
+        return state + [(window, feature) for window in self.windows for feature in self.features]
+
+    def __str__(self) -> str:
+        return _text(self)
+
+    def _figure(self) -> Any:
+        """Draw the table as a heat map, time along and features down, with sums; above it the series."""
+        from hiddenstate.explain.result.series_pictures import SeriesMap, draw_series_map
+
+        unit = f" [{self.unit}]" if self.unit else ""
+        return draw_series_map(
+            SeriesMap(
+                title=f"{self.target}: {number(self.value)}{unit}",
+                what=f"{self.method.replace('_', ' ')}{unit}",
+                values=self.table,
+                features=self.features,
+                spans=[(start, stop) for _, start, stop, _ in self.windows],
+                steps=self.steps,
+                series=self.series,
+                columns=self.columns,
+            )
+        )
+
+
+def _position(name: int | str, known: Sequence[str], what: str) -> int:
+    if not isinstance(name, str):
+        return resolve_one(name, len(known), what)
+    if name not in known:
+        some = ", ".join(known[:MOST_ROWS]) + (", ..." if len(known) > MOST_ROWS else "")
+        raise NameUnknownError(f"there is no {what} {name!r}: expected one of {some}")
+    return list(known).index(name)
+
+
+def _text(result: FeatureAttribution) -> str:
+    unit = f" {result.unit}" if result.unit else ""
+    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}{unit}?")]
+    lines += [*describe_method(result, "input", REPLACED), ""]
+    if len(result.windows) > 1:
+        lines += [_margin("feature", result.features, result.by_feature, {}), ""]
+    if len(result.features) > 1:
+        lags = {window.name: str(window.lag) for window in result.windows}
+        lines += [_margin("window", list(lags), result.by_window, lags), ""]
+    lines += [_largest(result), "", *describe_sums(result)]
+    if result.interaction is not None:
+        lines += _pairs(result)
+    if result.disagreements:
+        where = f"{len(result.disagreements)} of {len(result.scores)} inputs"
+        lines.append(sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there."))
+    return "\n".join(lines)
+
+
+def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, str]) -> str:
+    """Write sums over features or windows, the largest of them if there are many, in their order."""
+    order = sorted(values.abs().argsort(descending=True, stable=True)[:MOST_ROWS].tolist())
+    largest = float(values.abs().max())
+    rows = [
+        [
+            shortened(names[k]),
+            *([lags[names[k]]] if lags else []),
+            number(float(values[k])),
+            bar(float(values[k]), largest),
+        ]
+        for k in order
+    ]
+    few = f" ({len(order)} of {len(names)})" if len(order) < len(names) else ""
+    return table([f"{what}{few}", *(["lag"] if lags else []), "sum", ""], rows, "l" + "r" * bool(lags) + "rl")
+
+
+def _largest(result: FeatureAttribution) -> str:
+    """Write the players with the largest parts, with all their numbers, in time order."""
+    parts, players = result.scores, result._players()
+    order = sorted(parts.abs().argsort(descending=True, stable=True)[:MOST_ROWS].tolist())
+    largest, marked = float(parts.abs().max()), set(result.disagreements)
+    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
+    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
+    columns += [("γ", result.gamma)] if result.gamma is not None else []
+    others = [(name, result.parts[b]) for b, name in enumerate(result.baselines) if b]
+    rows = []
+    for p in order:
+        window, feature = players[p]
+        numbers = [number(float(values[p])) for _, values in (*columns, *others)]
+        part, place = float(parts[p]), [shortened(window.name), str(window.lag), shortened(feature)]
+        rows.append([*place, *numbers, number(part), bar(part, largest), "≠" if p in marked else ""])
+    names = [*(name for name, _ in columns), *(name for name, _ in others)]
+    own = "β" if result.method == "cd" else "part" if not others else result.baselines[0]
+    few = f" ({len(order)} of {len(players)})" if len(order) < len(players) else ""
+    return table([f"window{few}", "lag", "feature", *names, own, "", ""], rows, "lrl" + "r" * (len(names) + 1) + "l")
+
+
+def _pairs(result: FeatureAttribution) -> list[str]:
+    """Write the pairs with the largest interactions."""
+    assert result.interaction is not None
+    joint = torch.triu(result.interaction[0], diagonal=1).flatten()
+    largest = joint.abs().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
+    players = [f"{feature} {shortened(window.name)}".strip() for window, feature in result._players()]
+    lines = []
+    for k in largest:
+        p, q = divmod(k, len(players))
+        if p < q and joint[k] != 0:
+            lines.append(f"  {number(float(joint[k]))}  {players[p]} × {players[q]}")
+    return ["Two together, beyond what each does:", *lines] if lines else []

@@ -1,0 +1,305 @@
+"""`ExplainedSeries`: rows of numbers that a module reads, with names and dates; `output`: a target of a module."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
+from hiddenstate.explain.result.terminal import shortened
+from hiddenstate.explain.subject.subject import Explained, Subject
+from hiddenstate.explain.subject.target import (
+    Logit,
+    LogProbability,
+    Readout,
+    Target,
+    readout_target,
+    resolve_target,
+    split_output,
+)
+from hiddenstate.explain.subject.whole_module import ModuleOutputs, WholeModule
+
+ROUNDING = 2**8  # in units of the type's precision, relative to the largest value
+MOST_NAMED = 12
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number that a module returns. Make one with `output`."""
+
+    target: int | str = 0
+    at: int | str = -1
+
+
+def output(target: int | str = 0, *, at: int | str = -1) -> Output:
+    """Name one number that a module returns, as a target of `attribute`, `importance` or `response`.
+
+    Args:
+        target: the name of the target, or the number of the output.
+        at: for a module that returns one value a step or for a horizon: which of them, by its number (negative ones
+            count from the end) or, if the series has dates, by its date.
+    """
+    return Output(target, at)
+
+
+SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedSeries:
+    """N rows of T steps and C features, with what is known of them.
+
+    Attributes:
+        x: ``[T, N, C]``, what the module or layer reads.
+        values: ``[T, N, C]``, the same in the units of the data.
+        features: the names of the columns.
+        steps: the names of the steps: dates or numbers.
+        rows: the names of the rows.
+        whole: runs the module as a whole; None if a layer is explained by itself.
+        find_layer: returns the layer that reads x itself, with its rows, or the reason why there is none; with
+            ``any_input=True``, the layer of the module whatever it reads, with its first row.
+        targets: the names of the module's outputs; empty if they have none.
+        output_steps: the names of the steps of its outputs; empty if they are not known.
+        units: the unit of each target that has one.
+        ahead: how many steps after the last one that it has read an output is.
+        dates: datetime64 ``[T]``, or None.
+        target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
+        input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
+        per_step: whether the module gives one output a step; None if only its shape tells.
+    """
+
+    x: Tensor
+    values: Tensor
+    features: tuple[str, ...]
+    steps: tuple[str, ...]
+    rows: tuple[str, ...]
+    whole: WholeModule | None
+    find_layer: Callable[..., Subject | str]
+    targets: tuple[str, ...] = ()
+    output_steps: tuple[str, ...] = ()
+    units: Mapping[str, str] = field(default_factory=dict)
+    ahead: int = 0
+    dates: Any = None
+    target_scale: tuple[Tensor, Tensor] | None = None
+    input_scale: tuple[Tensor, Tensor] | None = None
+    per_step: bool | None = None
+
+    @cached_property
+    def layer(self) -> Subject | str:
+        """The layer with its input, all rows; or the reason why none reads this input."""
+        return self.find_layer(self.x)
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        """Time steps."""
+        return self.x.shape[0]
+
+    @cached_property
+    def output_shape(self) -> tuple[int, int]:
+        """The numbers S of steps or of a horizon, and K of outputs, that the whole module gives for a row."""
+        assert self.whole is not None
+        with torch.no_grad():
+            S, _, K = self.whole.only(0).run(self.whole.x[:, :1]).out.shape
+        return S, K
+
+    def scale_of_targets(self, k: int) -> tuple[float, float]:
+        """Return the offset and the factor from output k to the units of the data."""
+        if self.target_scale is None:
+            return 0.0, 1.0
+        offset, factor = self.target_scale
+        return float(offset[k]), float(factor[k])
+
+    def row(self, row: int | str | None) -> int:
+        """Return the number of a row; by default the first."""
+        if isinstance(row, str):
+            if row not in self.rows:
+                raise NameUnknownError(f"there is no row {row!r}: expected one of {_some(self.rows)}")
+            return self.rows.index(row)
+        return resolve_one(row or 0, self.x.shape[1], "row")
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesCase:
+    """One row of a series and one target.
+
+    Attributes:
+        series: the series.
+        row: the number of the row.
+        explained: what runs variants of the row.
+        target: the target.
+        origin: the target's step; lags are counted from it, and it may be after the last step.
+        unit: the target's unit, or empty.
+        output: the numbers k and s of an output and its step, if the target is one of a whole module.
+    """
+
+    series: ExplainedSeries
+    row: int
+    explained: Explained
+    target: Target
+    origin: int
+    unit: str = ""
+    output: tuple[int, int] | None = None
+
+    def of_rows(self, x: Tensor) -> Tensor:
+        """Return the target of every row, if the rows read other inputs ``[T, N, C]``."""
+        explained: Any = self.series.layer if isinstance(self.explained, Subject) else self.series.whole
+        with torch.no_grad():
+            run = explained.run(x, explained.initial, keep=self.target.keep, steps=self.target.steps)
+            return self.target.of(run).double().cpu()
+
+    def needs_layer(self, method: str) -> None:
+        """Raise ArgumentError if a method that looks inside a layer can't be used."""
+        if not isinstance(self.explained, Subject):
+            layer = self.series.layer
+            reason = layer if isinstance(layer, str) else "the target is not linear in that layer's states"
+            raise ArgumentError(
+                f"{method} looks inside a recurrent layer, so it needs one that reads the module's own input and a "
+                f"target that one linear layer reads from it. Here, {reason}. Use another method, such as shapley"
+            )
+
+
+def series_case(
+    series: ExplainedSeries, of: SeriesTarget, row: int | str | None = None, *, inside: bool = True
+) -> SeriesCase:
+    """Return one row and a target.
+
+    Args:
+        series: the series.
+        of: the target.
+        row: the row; by default the first.
+        inside: whether to run the layer inside a module, if it gives the same numbers.
+    """
+    number = series.row(row)
+    if isinstance(of, str) and of in series.targets:
+        of = Output(of)
+    whole = series.whole
+    if isinstance(of, Logit | LogProbability | Target | str) or (whole is None and callable(of)):
+        layer = _needed_layer(series, of).only(number)
+        target = resolve_target(of, layer)
+        return SeriesCase(series, number, layer, target, series.T - 1 if target.t is None else target.t)
+    if whole is None:
+        return _of_layer(series, number, of)
+    single = whole.only(number)
+    if callable(of):
+        function, name = of, getattr(of, "__name__", "a function").replace("<lambda>", "a function of the output")
+
+        def value(outputs: ModuleOutputs) -> Tensor:
+            return function(outputs.result)
+
+        return SeriesCase(series, number, single, Target(name, value), series.T - 1 + series.ahead)  # type: ignore[arg-type]
+    return _of_output(series, number, single, of, inside=inside)
+
+
+def _needed_layer(series: ExplainedSeries, of: object) -> Subject:
+    if isinstance(series.layer, Subject):
+        return series.layer
+    targets = f"; the targets of this model are {_some(series.targets)}" if series.targets else ""
+    raise ArgumentError(
+        f"{of} is a place or logit of a layer, but {series.layer}. Give an output of the module, such as "
+        f"hs.explain.output(0), or a function of what it returns{targets}"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(map(shortened, names[:MOST_NAMED])) + (", ..." if len(names) > MOST_NAMED else "")
+
+
+def _output(of: object) -> Output:
+    if isinstance(of, int) and not isinstance(of, bool):
+        return Output(of)
+    if isinstance(of, Output):
+        return of
+    raise ArgumentTypeError(
+        "a target must be the number or name of an output, hs.explain.output(...), or a function of what the module "
+        f"returns, got {type(of).__name__}"
+    )
+
+
+def _of_layer(series: ExplainedSeries, row: int, of: object) -> SeriesCase:
+    """Return the case of one unit of a layer's output."""
+    layer, chosen = _needed_layer(series, of).only(row), _output(of)
+    width = layer.sizes.directions * layer.sizes.output_size
+    k, t = resolve_one(chosen.target, width, "output"), layer.step_of(chosen.at)
+    vector = torch.zeros(width, dtype=torch.float64)
+    vector[k] = 1
+    readout = Readout(t, {place: part for place, part in split_output(vector, layer).items() if bool(part.any())})
+    return SeriesCase(series, row, layer, readout_target(f"output {k} at step {t}", layer, readout), t)
+
+
+def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: object, *, inside: bool) -> SeriesCase:
+    chosen = _output(of)
+    S, K = series.output_shape
+    k = _target_number(series, chosen.target, K)
+    s = _output_step(series, chosen.at, S)
+    per_step = series.T == S if series.per_step is None else series.per_step
+    name = series.targets[k] if series.targets else f"output {k}"
+    if series.output_steps:
+        name += f" at {series.output_steps[s]}"
+    elif S > 1:
+        name += f" at step {s}" if per_step and not series.ahead else f", {s + 1} steps ahead" if not per_step else ""
+    last_read = s if per_step else series.T - 1
+    ahead = s + 1 if S > 1 and not per_step and series.ahead else series.ahead
+    target = Target(name, lambda outputs: outputs.out[s, :, k])
+    unit = series.units.get(series.targets[k], "") if series.targets else ""
+    case = SeriesCase(series, row, single, target, last_read + ahead, unit, (k, s))
+    return (_inside(case, k, s) if inside else None) or case
+
+
+def _target_number(series: ExplainedSeries, target: int | str, K: int) -> int:
+    if isinstance(target, str):
+        if target not in series.targets:
+            known = f"the targets are {_some(series.targets)}" if series.targets else "its outputs have only numbers"
+            raise NameUnknownError(f"this model has no target {target!r}: {known}")
+        return series.targets.index(target)
+    return resolve_one(target, K, "output")
+
+
+def _output_step(series: ExplainedSeries, at: int | str, S: int) -> int:
+    if isinstance(at, str):
+        steps = [s for s, name in enumerate(series.output_steps) if name == at]
+        if not steps:
+            known = f"{series.output_steps[0]} to {series.output_steps[-1]}" if series.output_steps else "only numbers"
+            raise IndexRangeError(f"the model gives no output for {at!r}: its outputs are for {known}")
+        return steps[0]
+    return resolve_one(at, S, "step of the output")
+
+
+def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
+    """Return the same target of the layer inside the module, if one linear layer reads it and the numbers are equal."""
+    series, single = case.series, case.explained
+    layer = series.layer
+    target = None if isinstance(layer, str) else linear_target(case, layer.only(case.row), k, s)
+    if target is None or isinstance(layer, str):
+        return None
+    layer = layer.only(case.row)
+    rows = torch.cat([single.x, single.x.flip(0), torch.zeros_like(single.x)], dim=1)
+    with torch.no_grad():
+        want = case.target.of(single.run(rows, None))
+        got = target.of(layer.run(rows, keep=target.keep, steps=target.steps))
+    return replace(case, explained=layer, target=target) if are_equal(got, want, target) else None
+
+
+def linear_target(case: SeriesCase, layer: Subject, k: int, s: int) -> Target | None:
+    """Return output k at step s as a linear target of the layer's states, or None if no linear layer gives it."""
+    series = case.series
+    if layer.head is None or layer.output is None or layer.output.function != "" or k >= len(layer.head.weight):
+        return None
+    steps = torch.nonzero(layer.output.steps[:, 0])[:, 0].tolist()
+    t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
+    if t is None:
+        return None
+    (vector, bias), (offset, factor) = layer.head.readout(k), series.scale_of_targets(k)
+    return readout_target(
+        case.target.name, layer, Readout(t, split_output(vector * factor, layer), offset + factor * bias)
+    )
+
+
+def are_equal(got: Tensor, want: Tensor, target: Target, dtype: torch.dtype | None = None) -> bool:
+    """Whether values of a target are equal up to rounding in a type, by default their own."""
+    size = float(want.abs().max()) + (abs(target.readout.bias) if target.readout is not None else 0.0)
+    error = ROUNDING * torch.finfo(dtype or want.dtype).eps * max(size, 1e-30)
+    return float((got.double() - want.double()).abs().max()) <= error

@@ -1,0 +1,126 @@
+"""`explained_series`: opens a model of series, a module or a layer with its input, as an `ExplainedSeries`."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
+from hiddenstate.explain.subject.series import ExplainedSeries
+from hiddenstate.explain.subject.sources import module_subject, subject
+from hiddenstate.explain.subject.subject import Subject, check_bytes
+from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
+from hiddenstate.interop.torch.conversion import convert
+from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.module_form import is_cell, is_layer
+from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.tagger.tagger import Tagger
+from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.tracing.traceable import find_recordable
+
+
+def explained_series(
+    model: Any, x: Any, *, hx: Any = None, time_first: bool | None = None, **options: Any
+) -> ExplainedSeries:
+    """Return the series that a model reads.
+
+    Args:
+        model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
+        x: its input; a frame for a `SeriesModel`.
+        hx: the initial state.
+        time_first: the order of the axes of a module's input; found if None.
+        options: of `SeriesModel.prepare`, or of `hiddenstate.explain.subject`.
+    """
+    if isinstance(model, SeriesModel):
+        return _of_series_model(model, x, hx, options)
+    if isinstance(model, Tagger | LanguageModel) or (isinstance(model, Subject) and model.tokens is not None):
+        raise ArgumentError("features= is for models that read numbers, and this one reads text: drop it")
+    if isinstance(model, Subject) or (isinstance(model, nn.Module) and isinstance(find_recordable(model), Recurrent)):
+        layer = subject(model, x, **({} if hx is None else {"hx": hx}), **options)
+        return _plain(layer.x, None, partial(_layer_itself, layer))
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(
+            "with features=, expected a SeriesModel, a module with a recurrent layer, a layer or a Subject, got "
+            f"{type(model).__name__}"
+        )
+    whole = whole_module(model, x, hx, time_first)
+    return _plain(whole.x, whole, partial(_layer_inside, model, whole.initial, whole.rows_axis, options))
+
+
+def _plain(x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str]) -> ExplainedSeries:
+    T, N, C = x.shape
+    features, steps, rows = (tuple(map(str, range(count))) for count in (C, T, N))
+    return ExplainedSeries(x, x, features, steps, rows, whole, find_layer)
+
+
+def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
+    prepared = model.prepare(frame, **options)
+    x = prepared.x.detach()
+    layers = [part for part in model.module.modules() if is_layer(part) or is_cell(part)]
+    hidden = sum(int(layer.hidden_size) for layer in layers)
+    check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
+    whole = WholeModule(model.forecast, x, hx, hidden=hidden, rows_axis=1 if model.time_first else 0)
+    steps, timeline = prepared.step_names(), prepared.timeline
+    ahead = model.horizon
+    outputs: tuple[str, ...] = ()
+    if timeline is not None and timeline.rhythm is not None:
+        every = type(timeline)(np.concatenate([timeline.values, timeline.after(ahead)]), timeline.zone).names
+        outputs = {"step": every[ahead:], "row": every[-1:], "horizon": every[len(steps) :]}[model.gives]
+    return ExplainedSeries(
+        x=x,
+        values=model._scale.in_units(x),
+        features=model.features,
+        steps=steps,
+        rows=prepared.rows,
+        whole=whole,
+        find_layer=partial(_layer_inside, model.module, whole.initial, whole.rows_axis, {}),
+        targets=model.targets,
+        output_steps=outputs,
+        units=model.units,
+        ahead=ahead,
+        dates=prepared.dates,
+        target_scale=model._target_scale,
+        input_scale=model._scale,
+        per_step=model.gives == "step",
+    )
+
+
+def _layer_inside(
+    module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor, *, any_input: bool = False
+) -> Subject | str:
+    """Return the recurrent layer of a module, if it reads the module's own input x; otherwise the reason."""
+    some = x[:, :1] if initial is None else x  # without a state, all rows are alike
+    series = some.movedim(1, rows)
+    try:
+        converted = convert(module) if any(isinstance(part, nn.RNNBase) for part in module.modules()) else module
+        layer = module_subject(converted, series if initial is None else (series, initial), **options)
+    except HiddenStateError as error:
+        return str(error)
+    if any_input:
+        return layer.only(0)
+    if layer.x.shape != some.shape or layer.lengths is not None or not torch.equal(layer.x, some):
+        return (
+            f"the layer {layer.path!r} does not read the module's own input, because something before it changes that"
+        )
+    return layer if some.shape == x.shape else _with_rows(layer, x)
+
+
+def _with_rows(layer: Subject, x: Tensor) -> Subject:
+    """Return a subject with other rows, which begin with the state of its first row."""
+    kind, N = layer.sizes.kind, x.shape[1]
+    state = [part[:, :1].expand(-1, N, -1).contiguous() for part in kind.parts_of(layer.initial)]
+    output = layer.output
+    if output is not None:
+        output = replace(output, steps=output.steps[:, :1].expand(-1, N))
+    return replace(layer, x=x, initial=kind.as_given(state), output=output)
+
+
+def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subject:
+    """Return a subject with its own rows, or with others."""
+    if any_input:
+        return layer.only(0)
+    return layer if x is layer.x else _with_rows(layer, x)

@@ -1,0 +1,269 @@
+"""`WholeModule`: a module as a whole, with its own input; whatever is before and after its recurrent layer is included.
+
+A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the argument of the module's call.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
+from hiddenstate.explain.subject.subject import Outputs, check_bytes
+from hiddenstate.models.series.module_form import call_module, is_cell, is_layer
+
+ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
+
+
+class Forecasts(Protocol):
+    """Runs rows of a module's input, and returns its forecasts."""
+
+    def __call__(self, x: Tensor, state: Any) -> Tensor:
+        """Return ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]``."""
+
+
+class ModuleState:
+    """The form of a module's state: a tensor ``[L, R, H]``, a tuple of such, or None."""
+
+    def __init__(self, state: Any) -> None:
+        self._is_tuple = isinstance(state, tuple | list)
+
+    def as_given(self, states: Sequence[Tensor]) -> Any:
+        """Return the tensors as the argument of a call."""
+        return tuple(states) if self._is_tuple else states[0] if states else None
+
+    def parts_of(self, state: Any) -> tuple[Tensor, ...]:
+        """Return the tensors of such an argument."""
+        return tuple(state) if self._is_tuple else () if state is None else (state,)
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleOutputs(Outputs):
+    """What a whole module returns for R rows; ``out`` is ``[S, R, K]``."""
+
+    result: Any = None  # what the user's function of the output takes
+
+
+@dataclass(frozen=True, eq=False)
+class WholeModule:
+    """A module with rows of its own input, time first.
+
+    Attributes:
+        forecasts: runs rows.
+        x: ``[T, N, C]``, what the module reads.
+        initial: the state that it is called with, or None.
+        raw: turns forecasts into what the module returns, for targets that are functions of that.
+        hidden: the number of hidden units of all its recurrent layers.
+        rows_axis: the axis of the rows in the module's own input.
+    """
+
+    forecasts: Forecasts
+    x: Tensor
+    initial: Any = None
+    raw: Callable[[Tensor], Any] = field(default=lambda out: out)
+    hidden: int = 64
+    rows_axis: int = 1
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        """Time steps."""
+        return self.x.shape[0]
+
+    @property
+    def state_form(self) -> ModuleState:
+        """The form of the initial state."""
+        return ModuleState(self.initial)
+
+    @property
+    def numbers_per_step(self) -> int:
+        """About how many numbers a run computes for each row-step."""
+        return self.x.shape[2] + 8 * self.hidden
+
+    def only(self, row: int) -> "WholeModule":
+        """Return the module with one row of its input."""
+        row = resolve_one(row, self.x.shape[1], "row")
+        form, chosen = self.state_form, slice(row, row + 1)
+        state = form.as_given([part[:, chosen] for part in form.parts_of(self.initial)])
+        return replace(self, x=self.x[:, chosen], initial=state)
+
+    def run(
+        self, x: Tensor, state: Any = None, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
+    ) -> ModuleOutputs:
+        """Run rows ``x [T, R, C]`` from states ``[L, R, H]``; without a state, from that of the only row."""
+        del keep, steps, first  # for targets inside a layer, which a whole module has not
+        R, form = x.shape[1], self.state_form
+        if state is None and self.initial is not None:
+            state = form.as_given([part.expand(-1, R, -1).contiguous() for part in form.parts_of(self.initial)])
+        result = self.forecasts(x, state)
+        out = result if result.dim() == 3 else result[None]
+        return ModuleOutputs(out, (), None, result=self.raw(result))  # type: ignore[arg-type]  # no state is kept
+
+
+class ModuleLayout(NamedTuple):
+    """The order of a module's axes: calls it with rows ``[T, R, C]``, and arranges its output."""
+
+    module: nn.Module
+    rows: int  # the axis of its input's rows
+    out_rank: int = 0
+    out_rows: int = 0  # the axis of its output's rows
+
+    def call(self, x: Tensor, state: Any) -> Tensor:
+        """Return the output in the module's own layout."""
+        out, _ = call_module(self.module, x, state, time_first=self.rows == 1)
+        if not 1 <= out.dim() <= 3:
+            raise ArgumentTypeError(
+                f"the module returned a tensor {list(out.shape)}, expected 1 to 3 axes: wrap the module in one that "
+                "returns what you want to explain"
+            )
+        return out
+
+    def forecasts(self, x: Tensor, state: Any) -> Tensor:
+        """Return ``[S, R, K]`` for ``x [T, R, C]``; a single row is run twice, as a module may drop an axis of 1."""
+        R = x.shape[1]
+        if R == 1:
+            form = ModuleState(state)
+            twice = form.as_given([part.expand(-1, 2, -1).contiguous() for part in form.parts_of(state)])
+            return self.forecasts(x.expand(-1, 2, -1), twice)[:, :1]
+        out = self.call(x, state)
+        if out.dim() == 1:
+            return out[None, :, None]
+        if out.dim() == 2:
+            return out[..., None] if self.out_rows else out[None]
+        return out.movedim(self.out_rows, 1)
+
+    def raw(self, out: Tensor) -> Tensor:
+        """Return an output ``[S, R, K]`` as the module returned it."""
+        if self.out_rank == 1:
+            return out[0, :, 0]
+        if self.out_rank == 2:
+            return out[..., 0] if self.out_rows else out[0]
+        return out.movedim(1, self.out_rows)
+
+
+def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | None = None) -> WholeModule:
+    """Return a module with the rows of its input.
+
+    The axis of the rows is found by calling the module with two and three of them: then its first recurrent layer
+    reads two and three rows too, and its output has an axis of that size.
+    """
+    check_module_memory(model)
+    layers = [part for part in model.modules() if is_layer(part) or is_cell(part)]
+    if not layers:
+        raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
+    if not isinstance(x, Tensor):
+        raise ArgumentTypeError(f"with features=, a module reads a tensor, got {type(x).__name__}")
+    check_plain_tensor(x, "x")
+    check_memory(x, "x")
+    if x.dim() not in (2, 3) or not x.is_floating_point() or 0 in x.shape:
+        raise RankError(
+            "with features=, a module reads a floating-point tensor of steps, rows and features, [T, N, C] or "
+            f"[N, T, C], or one row [T, C]; got {list(x.shape)} of {x.dtype}"
+        )
+    x, hidden = x.detach(), sum(int(layer.hidden_size) for layer in layers)
+    check_bytes(x.numel() // x.shape[-1] * (x.shape[-1] + hidden) * x.element_size(), "a run", *x.shape[:2])
+    reasons = []
+    for rows in (0, 1) if time_first is None else (int(time_first),):
+        series = x[:, None] if x.dim() == 2 else x.movedim(rows, 1)
+        try:
+            state = _checked_state(hx, series.shape[1])
+        except ShapeError as error:
+            reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {error}")
+            continue
+        layout = _layout(ModuleLayout(model, rows), WholeModule(_refused, series, state).only(0), layers)
+        if isinstance(layout, ModuleLayout):
+            return WholeModule(layout.forecasts, series, state, layout.raw, hidden, rows)
+        reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {layout}")
+    raise ShapeError(
+        f"this {type(model).__name__} can't read this input, {list(x.shape)}, with more rows: {'; '.join(reasons)}. "
+        "Check the input's axes, or give time_first=True for [T, N, C], False for [N, T, C]"
+    )
+
+
+def _refused(x: Tensor, state: Any) -> Tensor:
+    raise AssertionError
+
+
+def _checked_state(hx: Any, N: int) -> Any:
+    """Return a state with N rows; one without an axis of rows gets it."""
+    form = ModuleState(hx)
+    parts = form.parts_of(hx)
+    for part in parts:
+        if not isinstance(part, Tensor) or part.dim() not in (2, 3) or (part.dim() == 3 and part.shape[1] != N):
+            got = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ShapeError(f"hx= must be tensors [L, N, H] for the N = {N} rows, or [L, H] for one, got {got}")
+    return form.as_given([(part if part.dim() == 3 else part[:, None]).detach() for part in parts])
+
+
+@torch.no_grad()
+def _layout(layout: ModuleLayout, single: WholeModule, layers: Sequence[nn.Module]) -> ModuleLayout | str:
+    """Return the layout, with that of the output; or the reason why the rows are not on this axis."""
+    rows = torch.stack([single.x[:, 0], single.x[:, 0].flip(0), single.x[:, 0] * 0.5], dim=1)
+    form = single.state_form
+    outs, read = [], []
+    for R in (2, 3):
+        state = form.as_given([part.expand(-1, R, -1).contiguous() for part in form.parts_of(single.initial)])
+        try:
+            with _watching(layers) as sizes:
+                outs.append(layout.call(rows[:, :R].clone(), state))
+        except (ArgumentTypeError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        read.append(sizes[:1])
+    if read != [[2], [3]]:
+        return f"its recurrent layer reads {read[0]} and {read[1]} rows, expected [2] and [3]"
+    axes = [
+        k for k, (two, three) in enumerate(zip(outs[0].shape, outs[1].shape, strict=False)) if (two, three) == (2, 3)
+    ]
+    if outs[0].dim() != outs[1].dim() or len(axes) != 1 or axes[0] == 2:
+        return f"it returns {list(outs[0].shape)} for 2 rows and {list(outs[1].shape)} for 3, expected an axis of them"
+    layout = layout._replace(out_rank=outs[0].dim(), out_rows=axes[0])
+    two, three = (out.movedim(axes[0], 0)[:2].double() for out in outs)
+    if bool(((two - three).abs() > ROUNDING * torch.finfo(outs[0].dtype).eps * two.abs().max().clamp(min=1)).any()):
+        return "the outputs of two rows change if it reads a third"
+    return layout
+
+
+def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:
+    """Return a context manager that collects the number of rows that recurrent layers read, call by call."""
+    sizes: list[int] = []
+
+    def hear(layer: Any, args: Any, kwargs: Any) -> None:
+        read = args[0] if args else kwargs.get("input")
+        if isinstance(read, PackedSequence):
+            sizes.append(int(read.batch_sizes[0]))
+        elif isinstance(read, Tensor) and read.dim() == 3:
+            sizes.append(read.shape[0 if layer.batch_first else 1])
+        elif isinstance(read, Tensor) and is_cell(layer) and read.dim() == 2:
+            sizes.append(read.shape[0])
+
+    def watch() -> None:
+        for layer in layers:
+            layer.register_forward_pre_hook(hear, with_kwargs=True)
+
+    @contextmanager
+    def watched() -> Iterator[list[int]]:
+        with lasting(watch, lambda: remove_hooks(layers, hear)):
+            yield sizes
+
+    return watched()
+
+
+def remove_hooks(modules: Iterable[nn.Module], *functions: Callable[..., None]) -> None:
+    """Remove hooks by function, because Ctrl-C could strike between registering a hook and storing its handle."""
+    for part in modules:
+        for hooks, with_kwargs in (
+            (part._forward_hooks, part._forward_hooks_with_kwargs),
+            (part._forward_pre_hooks, part._forward_pre_hooks_with_kwargs),
+        ):
+            for number in [number for number, hook in hooks.items() if any(hook is function for function in functions)]:
+                del hooks[number]
+                with_kwargs.pop(number, None)

@@ -1,0 +1,335 @@
+"""The dates of a series: their order, gaps and names, the dates after the last one, and the steps of a date.
+
+Dates are times in UTC with a time zone, times without one, time differences, or numbers such as seconds.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import tzinfo
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hiddenstate.base.messages import shorten
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
+
+Array = np.ndarray[Any, Any]
+_UNITS = {"D": 86_400 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}  # in nanoseconds
+MOST_INSERTED = 2**30
+_MOST_ROUNDING = 1e-3  # of the step between numbers such as seconds
+
+
+@dataclass(frozen=True, eq=False)
+class Dates:
+    """The dates of T steps, in ascending order.
+
+    Attributes:
+        values: ``[T]``, datetime64 or timedelta64 in nanoseconds, or float64.
+        zone: the time zone in which dates are named; ``values`` are then UTC. None for times without a zone.
+    """
+
+    values: Array
+    zone: tzinfo | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, steps: Any) -> "Dates":
+        return Dates(self.values[steps], self.zone)
+
+    def equal(self, other: "Dates") -> bool:
+        """Whether both are the same dates."""
+        same = len(self) == len(other) and self.values.dtype == other.values.dtype and self.zone == other.zone
+        return same and bool((self.values == other.values).all())
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Each date as text, no more precise than needed."""
+        if self.values.dtype.kind == "f":
+            return tuple(f"{value:g}" for value in self.values)
+        if self.values.dtype.kind == "m":
+            return tuple(map(_of_difference, self.values))
+        local = self.wall()
+        times = local[~np.isnat(local)].astype("M8[ns]").astype(np.int64)
+        unit: Any = next((unit for unit, size in _UNITS.items() if not (times % size).any()), "us")
+        known = ~np.isnat(local)
+        return tuple(
+            str(time).replace("T", " ") if is_known else "an unknown date"
+            for time, is_known in zip(local.astype(f"M8[{unit}]"), known, strict=True)
+        )
+
+    def index(self) -> Any:
+        """Return the dates as an index of pandas."""
+        pandas = optional_package("pandas", "frames", "a frame of forecasts")
+        index = pandas.Index(self.values)
+        return index if self.zone is None else index.tz_localize("UTC").tz_convert(self.zone)
+
+    def wall(self) -> Array:
+        """Return the times of a clock on the wall."""
+        return self.values if self.zone is None else np.asarray(self.index().tz_localize(None), "M8[ns]")
+
+    def _of_wall(self, values: Array) -> Array:
+        """Return times of a clock on the wall in UTC; an hour that it skips is the one after."""
+        if self.zone is None:
+            return values
+        pandas = optional_package("pandas", "frames", "dates in a time zone")
+        local = pandas.DatetimeIndex(values).tz_localize(self.zone, ambiguous=False, nonexistent="shift_forward")
+        return np.asarray(local.tz_convert("UTC").tz_localize(None), "M8[ns]")
+
+    def steps_of(self, when: Any) -> range | list[int]:
+        """Return the steps of a date, of a slice of dates with its last, or of several dates.
+
+        A text such as ``"2015-01"`` names every step of that month.
+        """
+        if isinstance(when, list | tuple):
+            return sorted({step for part in when for step in self.steps_of(part)})
+        start, stop, by = (when.start, when.stop, when.step) if isinstance(when, slice) else (when, when, None)
+        begin = 0 if start is None else self._bounds(start)[0]
+        end = len(self) if stop is None else self._bounds(stop)[1]
+        if begin >= end:
+            text = f"{start} to {stop}" if isinstance(when, slice) else f"{when}"
+            raise IndexRangeError(
+                f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
+            )
+        return range(begin, end, 1 if by is None else check_int("step", by))
+
+    def _bounds(self, when: Any) -> tuple[int, int]:
+        """Return the first step at or after a date, and the first one after it."""
+        if self.values.dtype.kind != "M":
+            raise ArgumentError(f"{when!r} is a date, but the steps of this series are not dates: give their numbers")
+        if getattr(when, "tzinfo", None) is not None:
+            moment = np.datetime64(int(when.timestamp() * 1e6), "us")
+            values, begin, end = self.values, moment, moment + np.timedelta64(1, "us")
+            if self.zone is None:
+                raise ArgumentError(f"{when} has a time zone, and the dates of this series have none")
+        else:
+            try:
+                begin = np.datetime64(when)
+            except ValueError as error:
+                raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'") from error
+            values, end = self.wall(), begin + 1
+        edges = [np.searchsorted(values, edge.astype("M8[ns]")) for edge in (begin, end)]
+        return int(edges[0]), int(edges[1])
+
+    @cached_property
+    def _clock(self) -> "tuple[Rhythm | None, bool]":
+        """The constant step between dates, or None, and whether it is one of the clock on the wall, not of UTC."""
+        rhythm = find_rhythm(self.values)
+        is_walls = rhythm is None and self.zone is not None
+        return (find_rhythm(self.wall()) if is_walls else rhythm), is_walls
+
+    @property
+    def rhythm(self) -> "Rhythm | None":
+        """The constant step between dates, or None if there is none."""
+        return self._clock[0]
+
+    def after(self, count: int) -> Array:
+        """Return the dates of the ``count`` steps after the last one; not a time where the step is not constant."""
+        rhythm, is_walls = self._clock
+        if rhythm is None:
+            unknown: Any = math.nan if self.values.dtype.kind == "f" else np.array("NaT", self.values.dtype)
+            return np.full(count, unknown, dtype=self.values.dtype)
+        if is_walls:
+            return self._of_wall(rhythm.after(self.wall()[-1], count))
+        result: Array = rhythm.after(self.values[-1], count)
+        return result
+
+    def filled(self) -> Array:
+        """Return the dates with the missing ones inserted, at multiples of the usual step."""
+        for is_walls in (False, True)[: 1 + (self.zone is not None)]:
+            values = self.wall() if is_walls else self.values
+            usual, steps = _usual_step(values), np.diff(values)
+            count = (values[-1] - values[0]) / usual + 1
+            if count > MOST_INSERTED:
+                raise ArgumentError(
+                    f"gaps='insert' would make {count:,.0f} steps: read a part of the frame, or resample it"
+                )
+            times = np.rint(steps / usual)
+            if bool((abs(steps - times * usual) <= _rounding(values, usual)).all()):
+                whole = values[0] + usual * np.arange(round(count))
+                whole[np.concatenate([[0], np.cumsum(times)]).astype(np.int64)] = values
+                return self._of_wall(whole) if is_walls else whole
+        k = int(np.diff(self.values).argmax())
+        before, after = self[k : k + 2].names
+        raise ArgumentError(
+            f"the dates are irregular, so no others can be inserted: not all steps are multiples of the usual "
+            f"{_of_span(usual)}, as from {before} to {after}. Resample the frame, or take its steps as they are, with "
+            "gaps='join'"
+        )
+
+
+def _usual_step(values: Array) -> Any:
+    unique, counts = np.unique(np.diff(values), return_counts=True)
+    return float(np.median(np.diff(values))) if values.dtype.kind == "f" else unique[counts.argmax()]
+
+
+def _rounding(values: Array, step: Any) -> Any:
+    return _MOST_ROUNDING * abs(step) if values.dtype.kind == "f" else np.timedelta64(0, "ns")
+
+
+def _of_difference(value: Any) -> str:
+    seconds = value / np.timedelta64(1, "s")
+    return f"{seconds:g} s"
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """A constant step between dates: ``step``, or a number of ``months``, or a business day.
+
+    Attributes:
+        step: a time difference or a number.
+        months: the number of months between dates on the same day of the month, or with ``step`` before its end.
+    """
+
+    step: Any = None
+    months: int = 0
+    is_business: bool = False
+
+    def after(self, last: Any, count: int) -> Any:
+        """Return the next ``count`` dates after the last one."""
+        numbers = np.arange(1, count + 1)
+        if self.is_business:
+            day = last.astype("M8[D]")
+            days: Any = np.busday_offset(day, numbers, roll="forward")
+            return days.astype("M8[ns]") + (last - day.astype("M8[ns]"))
+        if self.months:
+            before_end = self.step if self.step is not None else np.timedelta64(0, "ns")
+            shifted = last + before_end
+            month = shifted.astype("M8[M]")
+            within = shifted - month.astype("M8[ns]")
+            return (month + self.months * numbers).astype("M8[ns]") + within - before_end
+        return last + self.step * numbers
+
+
+_DAY = np.timedelta64(1, "D").astype("m8[ns]")
+
+
+def find_rhythm(values: Array) -> Rhythm | None:
+    """Return the constant step of ascending dates; None if there is none, or only one date."""
+    if len(values) < 2:
+        return None
+    steps = np.diff(values)
+    if values.dtype.kind == "f":
+        step = float(np.median(steps))
+        return Rhythm(step) if bool((abs(steps - step) <= _MOST_ROUNDING * abs(step)).all()) else None
+    if bool((steps == steps[0]).all()):
+        return Rhythm(steps[0])
+    if values.dtype.kind != "M":
+        return None
+    for before_end in (None, _DAY):
+        shifted = values if before_end is None else values + before_end
+        months = shifted.astype("M8[M]")
+        within, between = shifted - months.astype("M8[ns]"), np.diff(months.astype(np.int64))
+        if bool((within == within[0]).all()) and bool((between == between[0]).all()) and between[0] > 0:
+            return Rhythm(before_end, int(between[0]))
+    days = values.astype("M8[D]")
+    hours = values - days.astype("M8[ns]")
+    if bool(np.is_busday(days).all()) and bool((hours == hours[0]).all()):
+        return Rhythm(is_business=True) if bool((np.busday_count(days[:-1], days[1:]) == 1).all()) else None
+    return None
+
+
+def as_dates(value: Any, what: str) -> Dates:
+    """Return dates from an index or column of pandas, an array, or a list of dates; ``what`` names them in messages."""
+    zone = getattr(value, "tz", None) or getattr(getattr(value, "dtype", None), "tz", None)
+    if type(value).__name__ == "PeriodIndex":
+        value = value.to_timestamp()
+    if zone is not None:
+        utc = optional_package("pandas", "frames", "dates in a time zone").DatetimeIndex(value).tz_convert("UTC")
+        return _ordered(Dates(np.asarray(utc.tz_localize(None), "M8[ns]"), zone), what)
+    values = np.asarray(value)
+    if values.ndim != 1:
+        raise ShapeError(f"{what} must be one date for each step, got an array of shape {list(values.shape)}")
+    if values.dtype.kind in "OUS":
+        values = _parsed(values, what)
+    if values.dtype.kind in "iu":
+        values = values.astype(np.float64)
+    if values.dtype.kind not in "Mmf":
+        raise ArgumentTypeError(f"{what} must be dates, time differences or numbers, got {values.dtype}")
+    if values.dtype.kind in "Mm":
+        values = values.astype(f"{values.dtype.kind}8[ns]")
+    return _ordered(Dates(values), what)
+
+
+def _parsed(values: Array, what: str) -> Array:
+    """Return texts and dates of Python as datetime64; reject several time zones."""
+    zones = {getattr(date, "tzinfo", None) for date in values.tolist()}
+    offsets = {
+        None if zone is None else date.utcoffset()
+        for date in values.tolist()
+        for zone in [getattr(date, "tzinfo", None)]
+    }
+    if len(offsets) > 1 or zones - {None}:
+        raise ArgumentError(
+            f"{what} has times in {len(offsets)} time zones or UTC offsets: convert them to one, with "
+            "pandas.to_datetime(dates, utc=True)"
+        )
+    try:
+        return values.astype("M8[ns]")
+    except (TypeError, ValueError) as error:
+        bad = next((k for k, date in enumerate(values) if not _is_date(date)), 0)
+        raise ArgumentTypeError(
+            f"{what} must be dates, but row {bad} holds {shorten(values[bad])}: convert it with pandas.to_datetime"
+        ) from error
+
+
+def _is_date(value: Any) -> bool:
+    try:
+        np.datetime64(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _ordered(dates: Dates, what: str) -> Dates:
+    """Return the dates; reject missing, unsorted and doubled ones."""
+    values = dates.values
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
+    if missing.any():
+        raise ArgumentError(f"{what}: the date of row {int(missing.argmax())} is missing")
+    zero = 0.0 if values.dtype.kind == "f" else np.timedelta64(0, "ns")
+    steps = np.diff(values)
+    if (steps < zero).any():
+        k = int((steps < zero).argmax())
+        before, after = dates[k : k + 2].names
+        raise ArgumentError(f"{what} are not in order: {after} follows {before}. Sort the frame by its dates")
+    if (steps == zero).any():
+        k = int((steps == zero).argmax())
+        raise ArgumentError(
+            f"{what}: {dates[k : k + 1].names[0]} occurs twice, in rows {k} and {k + 1}. Keep one, or, if the frame "
+            "has several stations, name their column with rows="
+        )
+    return dates
+
+
+def with_gaps(dates: Dates, gaps: str | None) -> Array | None:
+    """Return the dates with missing ones inserted, or None if none is missing or ``gaps`` is ``"join"``."""
+    if gaps not in (None, "join", "insert"):
+        raise ArgumentError(f"gaps must be None, 'join' or 'insert', got {shorten(gaps)}")
+    if len(dates) < 2 or gaps == "join" or dates.rhythm is not None:
+        return None
+    if gaps == "insert":
+        return dates.filled()
+    usual, steps = _usual_step(dates.values), np.diff(dates.values)
+    odd = abs(steps - usual) > _rounding(dates.values, usual)
+    k = int(odd.argmax())
+    before, after = dates[k : k + 2].names
+    count = int(odd.sum())
+    raise ArgumentError(
+        f"the dates have gaps: {count} step{'s differ' if count > 1 else ' differs'} from the usual {_of_span(usual)}, "
+        f"first the {_of_span(steps[k])} from {before} to {after}. gaps='insert' inserts the missing dates, whose "
+        "values missing= fills; gaps='join' reads what follows a gap as the next step"
+    )
+
+
+def _of_span(step: Any) -> str:
+    if isinstance(step, float):
+        return f"{step:g}"
+    seconds = float(step / np.timedelta64(1, "s"))
+    for size, name in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= size:
+            return f"{seconds / size:g} {name}{'' if seconds == size else 's'}"
+    return f"{seconds:g} second{'' if seconds == 1 else 's'}"

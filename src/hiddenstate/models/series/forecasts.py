@@ -1,0 +1,424 @@
+"""What a model of series gave for a frame: forecasts with dates, in the units of the data, and their skill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor
+
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.models.series.dates import Array, Dates
+from hiddenstate.models.series.frames import SeriesInput
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+
+    from hiddenstate.tracing.models import ModelTrace
+
+_RESAMPLED = 1000  # draws of blocks for an interval
+_DAY = np.timedelta64(1, "D")
+_SHOWN = 5  # the last forecasts, in text
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SeriesReading:
+    """The forecasts of a module for a frame. Created by `SeriesModel.read`; ``print`` it for the last ones.
+
+    Attributes:
+        series: what the module read.
+        values: the forecasts, in the units of the data, ``[O, A, R, K]``: for O origins (the last step that was read
+            for a forecast), A steps ahead, R rows and K targets; detached, float64.
+        origins: the step of each origin, ``[O]``.
+        ahead: how many steps after its origin a forecast is, ``[A]``.
+        targets: the names of the targets.
+        units: the unit of each column that has one.
+        module: the name of the module's class.
+    """
+
+    series: SeriesInput
+    values: Tensor
+    origins: Sequence[int]
+    ahead: Sequence[int]
+    targets: tuple[str, ...]
+    units: Mapping[str, str]
+    module: str
+    _record: Callable[[], ModelTrace]
+
+    @cached_property
+    def trace(self) -> ModelTrace:
+        """The run that made the last forecasts, with every recurrent layer; its steps carry their dates.
+
+        For a model that reads windows, it is the run of the last window. Recorded on first use, without gradients.
+
+        Raises:
+            TraceTooLargeError: the record would take more than 1 GiB; read a part of the frame.
+            ArgumentError: the recorded run gives other forecasts than the module, which is not deterministic.
+        """
+        return self._record()
+
+    @cached_property
+    def timeline(self) -> Dates | None:
+        """The dates of the series' steps, and of those after it that are forecast; None without dates."""
+        dates = self.series.timeline
+        if dates is None or not (more := max(0, self.origins[-1] + max(self.ahead) + 1 - len(dates))):
+            return dates
+        return Dates(np.concatenate([dates.values, dates.after(more)]), dates.zone)
+
+    def step_name(self, step: int) -> str:
+        """Return the date of a step, which may be after the series, or its number."""
+        if self.timeline is None:
+            return str(step)
+        last = len(self.series.x) - 1
+        known = step <= last or self.timeline.rhythm is not None
+        return self.timeline.names[step if known else last] + ("" if known else f" + {step - last} steps")
+
+    @cached_property
+    def _lines(self) -> tuple[Array, Array, Array]:
+        """The row, the origin and the steps ahead of each line of the frame, in order."""
+        sizes = len(self.series.rows), len(self.origins), len(self.ahead)
+        row, origin, ahead = (index.reshape(-1) for index in np.indices(sizes))
+        return row, np.asarray(self.origins)[origin], np.asarray(self.ahead)[ahead]
+
+    @cached_property
+    def truth(self) -> Array | None:
+        """The measured values of the forecast steps, ``[O, A, R, K]``; NaN where there are none, None without any."""
+        if self.series.truth is None:
+            return None
+        steps = np.asarray(self.origins)[:, None] + np.asarray(self.ahead)
+        return _at(self.series.truth.numpy(), steps)
+
+    @property
+    def forecasts(self) -> pandas.DataFrame:
+        """The forecasts as a frame of pandas: a column for each target, a line for each date that is forecast.
+
+        With several rows, the index begins with the row; if several steps ahead are forecast, the origin stands before
+        the date. Without dates, steps are numbered. Needs pandas (``pip install 'hiddenstate[frames]'``).
+        """
+        package = optional_package("pandas", "frames", "a frame of forecasts")
+        row, origin, ahead = self._lines
+        index: dict[str, Any] = {} if len(self.series.rows) == 1 else {"row": np.asarray(self.series.rows)[row]}
+        if len(self.ahead) > 1:
+            index["origin"] = self._labels(origin)
+        index["date" if self.timeline is not None else "step"] = self._labels(origin + ahead)
+        values = self.values.permute(2, 0, 1, 3).reshape(-1, len(self.targets)).numpy()
+        levels = [package.Index(level, name=name) for name, level in index.items()]
+        lines = levels[0] if len(levels) == 1 else package.MultiIndex.from_arrays(levels)
+        frame: pandas.DataFrame = package.DataFrame(values, lines, list(self.targets))
+        return frame
+
+    def _labels(self, steps: Array) -> Any:
+        return steps if self.timeline is None else self.timeline[steps].index()
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a line for each row, origin, step ahead and target, with the forecast and what was measured."""
+        package = optional_package("pandas", "frames", "to_dataframe")
+        row, origin, ahead = (np.repeat(part, len(self.targets)) for part in self._lines)
+        values = self.values.permute(2, 0, 1, 3).reshape(-1).numpy()
+        truth = np.full_like(values, np.nan) if self.truth is None else self.truth.transpose(2, 0, 1, 3).reshape(-1)
+        names = list(self.targets) * (len(values) // len(self.targets))
+        columns = {"row": np.asarray(self.series.rows)[row], "origin": self._labels(origin)}
+        columns |= {"date": self._labels(origin + ahead), "ahead": ahead, "target": names}
+        frame: pandas.DataFrame = package.DataFrame({**columns, "forecast": values, "measured": truth})
+        return frame
+
+    def skill(self, *, season: int | None = None) -> Skill:
+        """Compare the forecasts with persistence, the season and the mean, where the target was measured.
+
+        Persistence is the last value that was known; the season's forecast is the value one season before (or as many
+        seasons as it takes to be known); the mean is that of the measured values, so skill against it is the
+        Nash-Sutcliffe efficiency. Intervals are from a bootstrap over blocks of neighbouring origins.
+
+        Args:
+            season: the length of a season in steps; if None, a day for steps shorter than a day, a year for others, if
+                the series is longer.
+
+        Raises:
+            ArgumentError: the frame has no column of the target, or no forecast can be compared, as when the horizon is
+                longer than what follows the first origin.
+        """
+        if self.series.truth is None or self.truth is None:
+            raise ArgumentError(
+                f"the frame has no column of {self.targets[0]!r} to compare with: add it, even if the module does not "
+                "read it"
+            )
+        length = _season(self.series.timeline) if season is None else check_int("season", season)
+        if length is not None and length < 1:
+            raise ArgumentError(f"season must be at least 1 step, got {length}")
+        if np.isnan(self.truth).all():
+            raise ArgumentError(
+                f"no forecast can be compared: the first is for {self.step_name(self.origins[0] + self.ahead[0])}, and "
+                f"the series ends at {self.series.step_names()[-1]}. Give a frame that is longer than the horizon"
+            )
+        rivals = _rivals(self.series.truth.numpy(), np.asarray(self.origins), np.asarray(self.ahead), length)
+        error = (self.values.numpy() - self.truth) ** 2
+        lines = []
+        for k, target in enumerate(self.targets):
+            for ahead in [None, *(self.ahead if len(self.ahead) > 1 else [])]:
+                at = slice(None) if ahead is None else [*self.ahead].index(ahead)
+                for name, rival in rivals.items():
+                    pair = (part[:, at, :, k].reshape(len(error), -1) for part in (error, (rival - self.truth) ** 2))
+                    if (line := _compared(target, ahead, name, *pair)) is not None:
+                        lines.append(line)
+        return Skill(tuple(lines), dict(self.units), tuple(self.ahead))
+
+    def __repr__(self) -> str:
+        count, rows = len(self.origins), len(self.series.rows)
+        return f"SeriesReading({self.module}: {', '.join(self.targets)}, {count} origins, {rows} row{'s' * (rows > 1)})"
+
+    def __str__(self) -> str:
+        """Return the last forecasts of each row, in units, with what was measured."""
+        last, rows = self.origins[-1], self.series.rows
+        names = [f"{name} [{self.units[name]}]" if name in self.units else name for name in self.targets]
+        ahead = f"{self.ahead[0]} to {self.ahead[-1]}" if len(self.ahead) > 1 else str(self.ahead[0])
+        first = self.series.step_names()[0]
+        text = [
+            f"{self.module}: {', '.join(names)}, {_ahead(ahead)}; read from {first} to {self.step_name(last)}, "
+            f"{len(self.origins):,} forecast{'s' * (len(self.origins) > 1)} of {len(rows)} row{'s' * (len(rows) > 1)}"
+        ]
+        places = [(len(self.origins) - 1, a) for a in range(len(self.ahead))][: 2 * _SHOWN]
+        if len(self.ahead) == 1:
+            places = [(o, 0) for o in range(max(0, len(self.origins) - _SHOWN), len(self.origins))]
+        heads = [f"{row} {name}".strip() for row in (rows if len(rows) > 1 else [""]) for name in self.targets]
+        steps = [self.step_name(self.origins[o] + self.ahead[a]) for o, a in places]
+        cells = [[self._cell(o, a, n, k) for n in range(len(rows)) for k in range(len(names))] for o, a in places]
+        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        for step, line in zip(["", *steps], [heads, *cells], strict=True):
+            padded = (part.rjust(width) for part, width in zip(line, widths, strict=True))
+            text.append(f"{step:<{max(map(len, steps))}}  {'  '.join(padded)}")
+        return "\n".join(text)
+
+    def _cell(self, o: int, a: int, n: int, k: int) -> str:
+        value = f"{self.values[o, a, n, k]:.4g}"
+        truth = math.nan if self.truth is None else self.truth[o, a, n, k]
+        return value if math.isnan(truth) else f"{value} (measured {truth:.4g})"
+
+    def plot(
+        self, path: str | Path | None = None, *, target: str | None = None, row: str | int = 0, last: int = 365
+    ) -> Figure:
+        """Draw forecasts and what was measured over their dates. Needs matplotlib.
+
+        Args:
+            path: a file to write the picture to; not written if None.
+            target: the target; the first if None.
+            row: the row, by name or number.
+            last: the number of the last forecasts to draw; from a horizon, all steps from the last origin.
+
+        Raises:
+            NameUnknownError: there is no such target or row.
+            ArgumentError, IsADirectoryError, FileWriteError: the file cannot be written.
+        """
+        return plot_readings({"forecast": self}, path, target=target, row=row, last=last)
+
+    def _curve(self, n: int, k: int, last: int) -> tuple[Array, Array]:
+        """Return the steps and the values of a target's last forecasts, or of all from the last origin."""
+        if len(self.ahead) > 1:
+            return self.origins[-1] + np.asarray(self.ahead), self.values[-1, :, n, k].numpy()
+        at = slice(-last, None)
+        return np.asarray(self.origins)[at] + self.ahead[0], self.values[at, 0, n, k].numpy()
+
+    def _times(self, steps: Array) -> Array:
+        """Return the times of steps to draw them at."""
+        return steps if self.timeline is None else self.timeline[steps].wall()
+
+    def place_of(self, target: str | None, row: str | int) -> tuple[int, int]:
+        """Return the numbers of a row and a target."""
+        names = [*self.series.rows]
+        n = names.index(row) if isinstance(row, str) and row in names else row
+        if not isinstance(n, int) or not 0 <= n < len(names):
+            raise NameUnknownError(f"there is no row {row!r}: the rows are {', '.join(names)}")
+        if target is not None and target not in self.targets:
+            raise NameUnknownError(f"there is no target {target!r}: the targets are {', '.join(self.targets)}")
+        return n, 0 if target is None else self.targets.index(target)
+
+
+def _at(values: Array, steps: Array) -> Array:
+    """Return ``values [T, R, K]`` at steps ``[O, A]``, as ``[O, A, R, K]``; NaN where there is no such step."""
+    inside = (steps >= 0) & (steps < len(values))
+    return np.where(inside[..., None, None], values[np.clip(steps, 0, len(values) - 1)], np.nan)
+
+
+def _rivals(truth: Array, origins: Array, ahead: Array, season: int | None) -> dict[str, Array]:
+    """Return the simple forecasts to compare with, each ``[O, A, R, K]``."""
+    steps = origins[:, None] + ahead
+    known = np.minimum(origins[:, None], steps - 1)  # at the same step, the value before is the last one known
+    rivals = {"persistence": _at(truth, known)}
+    if season is not None:
+        rivals[f"{season} steps before"] = _at(truth, steps - season * -(-(steps - known) // season))
+    measured = _at(truth, steps)
+    mean = np.nanmean(measured, axis=(0, 1), keepdims=True, where=~np.isnan(measured).all(axis=(0, 1), keepdims=True))
+    return {**rivals, "the mean (NSE)": np.broadcast_to(mean, measured.shape)}
+
+
+def _season(dates: Dates | None) -> int | None:
+    """Return the usual season in steps, or None if the series has no dates, or is not longer than two."""
+    if dates is None or dates.rhythm is None or dates.values.dtype.kind != "M":
+        return None
+    rhythm, season = dates.rhythm, None
+    if rhythm.months:
+        season = 12 // rhythm.months if 12 % rhythm.months == 0 else None
+    elif rhythm.is_business:
+        season = 5
+    elif rhythm.step < _DAY:
+        season = int(_DAY / rhythm.step) if _DAY % rhythm.step == np.timedelta64(0, "ns") else None
+    else:
+        season = {1: 365, 7: 52}.get(int(rhythm.step / _DAY)) if rhythm.step % _DAY == np.timedelta64(0, "ns") else None
+    return season if season is not None and season < len(dates) and season > 1 else None
+
+
+def _ahead(steps: str) -> str:
+    return "at the same step" if steps == "0" else f"{steps} step{'' if steps == '1' else 's'} ahead"
+
+
+@dataclass(frozen=True)
+class SkillLine:
+    """A comparison of the forecasts of one target with one rival.
+
+    Attributes:
+        target: the target.
+        ahead: the steps ahead; None for all together.
+        rival: what is compared with.
+        rmse: the root of the mean squared error of the forecasts, in units.
+        rival_rmse: that of the rival.
+        skill: 1 - MSE / MSE of the rival: 0 is no better, 1 is perfect.
+        low: the lower end of a 95 % interval of the skill.
+        high: its upper end.
+        count: the number of forecasts that both have.
+    """
+
+    target: str
+    ahead: int | None
+    rival: str
+    rmse: float
+    rival_rmse: float
+    skill: float
+    low: float
+    high: float
+    count: int
+
+
+def _compared(target: str, ahead: int | None, rival: str, error: Array, other: Array) -> SkillLine | None:
+    """Compare squared errors ``[O, M]``; None if there is nothing to compare."""
+    both = ~np.isnan(error) & ~np.isnan(other)
+    if not both.any():
+        return None
+    ours, theirs = (np.where(both, part, 0).sum(1) for part in (error, other))
+    a, b, count = ours.sum(), theirs.sum(), int(both.sum())
+    low, high = _interval(ours[both.any(1)], theirs[both.any(1)])
+    rmse, rival_rmse = (math.sqrt(part / count) for part in (a, b))
+    return SkillLine(target, ahead, rival, rmse, rival_rmse, 1 - a / b if b else math.nan, low, high, count)
+
+
+def _interval(ours: Array, theirs: Array) -> tuple[float, float]:
+    """Return the 95 % interval of the skill from blocks of neighbouring origins, drawn with replacement."""
+    count = len(ours)
+    length = max(1, round(math.sqrt(count)))
+    if count < 2 * length:
+        return math.nan, math.nan
+    draws = -(-count // length)
+    starts = np.random.default_rng(0).integers(0, count - length + 1, (_RESAMPLED, draws))
+    sums = [np.concatenate([[0], np.cumsum(part)]) for part in (ours, theirs)]
+    a, b = ((part[starts + length] - part[starts]).sum(1) for part in sums)
+    skill = 1 - a[b > 0] / b[b > 0]
+    low, high = np.quantile(skill, [0.025, 0.975]) if len(skill) else (math.nan, math.nan)
+    return float(low), float(high)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Skill:
+    """The skill of forecasts against simple ones. Created by `SeriesReading.skill`; ``print`` it for the table.
+
+    Attributes:
+        lines: the comparisons.
+        units: the unit of each column that has one.
+        ahead: the steps ahead that are forecast.
+    """
+
+    lines: tuple[SkillLine, ...]
+    units: Mapping[str, str]
+    ahead: tuple[int, ...]
+
+    def against(self, rival: str, target: str | None = None, ahead: int | None = None) -> SkillLine:
+        """Return the comparison with a rival, such as ``"persistence"``, or the beginning of its name.
+
+        Raises:
+            NameUnknownError: there is no such comparison.
+        """
+        for line in self.lines:
+            if line.rival.startswith(rival) and target in (None, line.target) and line.ahead == ahead:
+                return line
+        names = ", ".join(map(repr, dict.fromkeys(line.rival for line in self.lines)))
+        raise NameUnknownError(f"there is no comparison with {rival!r} of this target and step: there are {names}")
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """Return a line for each comparison."""
+        package = optional_package("pandas", "frames", "to_dataframe")
+        frame: pandas.DataFrame = package.DataFrame([asdict(line) for line in self.lines])
+        return frame
+
+    def __str__(self) -> str:
+        text = []
+        for target, ahead in dict.fromkeys((line.target, line.ahead) for line in self.lines):
+            lines = [line for line in self.lines if (line.target, line.ahead) == (target, ahead)]
+            unit = f" {self.units[target]}" if target in self.units else ""
+            steps = f"{self.ahead[0]} to {self.ahead[-1]}" if len(self.ahead) > 1 else f"{self.ahead[0]}"
+            if ahead is not None and len(self.ahead) > _SHOWN and ahead not in (self.ahead[0], self.ahead[-1]):
+                continue  # they are in to_dataframe
+            when = _ahead(steps if ahead is None else str(ahead))
+            text.append(f"{target}, {when}: RMSE {lines[0].rmse:.4g}{unit} over {lines[0].count:,} forecasts")
+            width = max(len(line.rival) for line in lines)
+            for line in lines:
+                interval = "" if math.isnan(line.low) else f"  ({line.low:.2f} to {line.high:.2f})"
+                text.append(f"  {line.rival:<{width}}  RMSE {line.rival_rmse:<8.4g}  skill {line.skill:5.2f}{interval}")
+        return "\n".join(
+            [*text, "skill: 0 is no better, 1 is perfect; in brackets, 95 % intervals over blocks of dates"]
+        )
+
+    __repr__ = __str__
+
+
+def plot_readings(
+    readings: Mapping[str, SeriesReading], path: str | Path | None, *, target: str | None, row: str | int, last: int
+) -> Figure:
+    """Draw the forecasts of readings of one frame, and what was measured, over their dates."""
+    first = next(iter(readings.values()))
+    n, k = first.place_of(target, row)
+    from hiddenstate.base.figures import draw_to
+
+    return draw_to(path, lambda: _drawn(readings, n, k, check_int("last", last)))
+
+
+_COLORS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # of Okabe and Ito
+
+
+def _drawn(readings: Mapping[str, SeriesReading], n: int, k: int, last: int) -> Figure:
+    from hiddenstate.base.figures import Picture
+
+    figure = Picture(figsize=(10, 3.6), layout="constrained")
+    ax = figure.add_subplot()
+    first = next(iter(readings.values()))
+    for color, (name, reading) in zip(_COLORS, readings.items(), strict=False):
+        steps, values = reading._curve(n, k, last)
+        style: dict[str, Any] = {"color": color, "marker": "o" if len(steps) < 30 else "", "markersize": 3}
+        ax.plot(reading._times(steps), values, label=name, linewidth=1.4, **style)
+    steps = first._curve(n, k, last)[0]
+    if first.series.truth is not None:
+        begin, end = max(0, steps[0] - (last // 4 if len(first.ahead) > 1 else 0)), len(first.series.x)
+        known = np.arange(begin, min(end, steps[-1] + 1))
+        measured = first.series.truth[begin : known[-1] + 1 if len(known) else begin, n, k].numpy()
+        ax.plot(first._times(known), measured, color="#333333", linewidth=0.9, label="measured", zorder=1)
+    name = first.targets[k]
+    ax.set_ylabel(f"{name} [{first.units[name]}]" if name in first.units else name, parse_math=False)
+    ax.set_title(f"{first.module}, row {first.series.rows[n]}" if len(first.series.rows) > 1 else first.module)
+    if first.timeline is None:
+        ax.set_xlabel("step")
+    figure.legend(frameon=False, ncols=4, loc="outside upper right")
+    return figure
