@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -81,12 +81,12 @@ def _described(result: object) -> str:
     return readable_name(type(result))
 
 
-def is_layer(part: nn.Module) -> bool:
+def is_layer(part: nn.Module) -> TypeGuard[Any]:
     """Whether a module is a recurrent layer, torch's or ours."""
     return isinstance(part, nn.RNNBase) or (isinstance(part, Traceable) and not part._traces_steps)
 
 
-def is_cell(part: nn.Module) -> bool:
+def is_cell(part: nn.Module) -> TypeGuard[Any]:
     """Whether a module is a recurrent cell, torch's or ours."""
     return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 

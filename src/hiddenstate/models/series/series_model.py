@@ -236,7 +236,7 @@ class SeriesModel:
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
         together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
-        for few in _in_parts(origins, together):
+        for few in (origins[k : k + together] for k in range(0, len(origins), together)):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
                 out = self.forecast(windows.flatten(1, 2))
@@ -356,10 +356,6 @@ def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
     """Return the trace with the dates of the series' steps, if it has as many."""
     fits = call.length == len(rows[0]) and call.batch == len(rows)
     return replace(call, tokens=rows) if fits else call
-
-
-def _in_parts(origins: range, count: int) -> list[range]:
-    return [origins[k : k + count] for k in range(0, len(origins), count)]
 
 
 def _fill(
