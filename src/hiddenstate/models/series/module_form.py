@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
@@ -48,7 +49,12 @@ def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -
     """Call a module, in eval mode, with ``x [T, R, C]``; return its output as it is, and its state, or None."""
     # cuDNN's layers have no derivative in eval mode.
     without_cudnn = x.is_cuda and x.requires_grad and torch.is_grad_enabled()
-    with evaluating(module), torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
+    if any(part.training for part in module.modules()):
+        mode: AbstractContextManager[object] = evaluating(module)
+    else:
+        check_module_memory(module)
+        mode = nullcontext()
+    with mode, torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
         result = module(x if time_first else x.transpose(0, 1), *(() if state is None else (state,)))
     return _forecast_in(result), result[1] if isinstance(result, tuple) and len(result) == 2 else None
 
@@ -75,12 +81,12 @@ def _described(result: object) -> str:
     return readable_name(type(result))
 
 
-def is_layer(part: nn.Module) -> bool:
+def is_layer(part: nn.Module) -> TypeGuard[Any]:
     """Whether a module is a recurrent layer, torch's or ours."""
     return isinstance(part, nn.RNNBase) or (isinstance(part, Traceable) and not part._traces_steps)
 
 
-def is_cell(part: nn.Module) -> bool:
+def is_cell(part: nn.Module) -> TypeGuard[Any]:
     """Whether a module is a recurrent cell, torch's or ours."""
     return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 
