@@ -336,7 +336,8 @@ def test_freed_memory_is_refused(door: str) -> None:
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
 def test_a_model_whose_memory_was_freed_is_refused(name: str, tmp_path: Path) -> None:
-    model = freed_weight(hs.load(name))
+    loaded: Any = hs.load(name)
+    model = freed_weight(loaded)
     for door in (copy.deepcopy, pickle.dumps, hs.studio, lambda one: folder.save(one, tmp_path / "model")):
         with pytest.raises(HiddenStateError, match=FREED):
             door(model)

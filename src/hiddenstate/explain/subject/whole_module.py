@@ -18,7 +18,7 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
-from hiddenstate.models.series.module_form import CELLS, LAYERS, call_module
+from hiddenstate.models.series.module_form import call_module, is_cell, is_layer
 
 ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
 
@@ -155,7 +155,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     reads two and three rows too, and its output has an axis of that size.
     """
     check_module_memory(model)
-    layers = [part for part in model.modules() if isinstance(part, LAYERS + CELLS)]
+    layers = [part for part in model.modules() if is_layer(part) or is_cell(part)]
     if not layers:
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
     if not isinstance(x, Tensor):
@@ -242,7 +242,7 @@ def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:
             sizes.append(int(read.batch_sizes[0]))
         elif isinstance(read, Tensor) and read.dim() == 3:
             sizes.append(read.shape[0 if layer.batch_first else 1])
-        elif isinstance(read, Tensor) and isinstance(layer, CELLS) and read.dim() == 2:
+        elif isinstance(read, Tensor) and is_cell(layer) and read.dim() == 2:
             sizes.append(read.shape[0])
 
     def watch() -> None:

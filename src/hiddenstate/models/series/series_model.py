@@ -1,5 +1,7 @@
 """`hs.series_model`: a trained module that reads numbers, with the names, units and scaling of its columns."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -16,7 +18,7 @@ from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
-from hiddenstate.models.series.dates import Array
+from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
 from hiddenstate.models.series.forecasts import SeriesReading
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
@@ -24,6 +26,7 @@ from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.models.series.stored import SIZES, StoredSeries
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -146,11 +149,10 @@ class SeriesModel:
         """
         wanted = Wanted(self.features, self.targets, dates, rows, gaps, self.time_first)
         columns = read_columns(frame, wanted)
-        names = columns.dates.names if columns.dates is not None else None
         values = np.stack([columns.values[name] for name in self.features], axis=-1)
         if not len(values):
             raise ShapeError("the frame has no steps, expected at least one")
-        filled = _fill(values, self.features, columns.rows, names, missing)
+        filled = _fill(values, self.features, columns.rows, columns.dates, missing)
         x = self.scaled(torch.from_numpy(values))
         truth = None
         if all(name in columns.values for name in self.targets):
@@ -234,7 +236,7 @@ class SeriesModel:
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
         together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
-        for few in _in_parts(origins, together):
+        for few in (origins[k : k + together] for k in range(0, len(origins), together)):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
                 out = self.forecast(windows.flatten(1, 2))
@@ -274,6 +276,47 @@ class SeriesModel:
         """
         return SeriesStream(self, gaps=gaps)
 
+    def _to_stored(self) -> StoredSeries:
+        """Return what a model folder has of the model, with copies of its weights."""
+        if self.network is None:
+            raise ArgumentError(
+                f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
+                f"after one recurrent stack can. It is {self.understood}. Save the module itself, with torch.save"
+            )
+        shape, sizes = self.network.shape, self.network.shape.sizes
+        pairs = {
+            name: torch.stack([*scale], dim=1).tolist()
+            for name, scale in (("scale", self._scale), ("target_scale", self._target_scale))
+        }
+        config = {
+            "before": [list(layer) for layer in shape.before],
+            "rnn": {name: getattr(sizes, name) for name in SIZES},
+            "then": shape.then,
+            "last": shape.last,
+            "after": [list(layer) for layer in shape.after],
+            "steps": shape.horizon,
+            "horizon": self.horizon,
+            "window": self.window,
+            **pairs,
+            "weights_dtype": "float32",
+        }
+        columns = {"features": [*self.features], "targets": [*self.targets], "units": dict(self.units)}
+        stored = StoredSeries(shape, columns, config).to(weight_of(self.network))
+        stored.load_state_dict(self.network.state_dict())
+        return stored
+
+    @staticmethod
+    def _of_stored(stored: StoredSeries) -> SeriesModel:
+        """Return the model whose module is what a model folder had."""
+        config, columns = stored.config, stored.columns
+        features, targets = tuple(columns["features"]), tuple(columns["targets"])
+        scales = (
+            scale_of(features, dict(zip(features, config["scale"], strict=True)), "scale"),
+            scale_of(targets, dict(zip(targets, config["target_scale"], strict=True)), "target_scale"),
+        )
+        form = stored.form._replace(horizon=config["horizon"])
+        return SeriesModel(stored, features, targets, form, scales, dict(columns["units"]), config["window"])
+
     def scaled(self, values: Tensor) -> Tensor:
         """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
         return self._scale.scaled(values).to(weight_of(self.module))
@@ -297,7 +340,6 @@ class SeriesModel:
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the forecasts, as `forecast` does, and the state that the module returned, or None."""
-        check_module_memory(self.module)
         value = check_tensor(x, "x", weight_of(self.module))
         if value.dim() != 3:
             raise RankError(f"x must be [T, R, C], got {value.dim()}D of shape {list(value.shape)}")
@@ -316,19 +358,15 @@ def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
     return replace(call, tokens=rows) if fits else call
 
 
-def _in_parts(origins: range, count: int) -> list[range]:
-    return [origins[k : k + count] for k in range(0, len(origins), count)]
-
-
 def _fill(
-    values: Array, features: Sequence[str], rows: Sequence[str], names: Sequence[str] | None, missing: Any
+    values: Array, features: Sequence[str], rows: Sequence[str], dates: Dates | None, missing: Any
 ) -> Tensor | None:
     """Fill missing values ``[T, N, C]`` in place; reject infinite ones, and those for which nothing is given."""
     is_missing = np.isnan(values)
     infinite = np.isinf(values)
     if infinite.any():
         raise ArgumentError(
-            f"{_place_of(infinite, features, rows, names)} is infinite: correct it, or mark it as missing"
+            f"{_place_of(infinite, features, rows, dates)} is infinite: correct it, or mark it as missing"
         )
     fills = missing if isinstance(missing, Mapping) else dict.fromkeys(features, missing)
     unknown = [name for name in fills if name not in features]
@@ -350,14 +388,14 @@ def _fill(
             if fills.get(features[int(np.argwhere(left)[0, 2])]) == "previous"
             else ("fill it, or say what stands for it: missing='previous', a number, or a dict of these by column")
         )
-        raise ArgumentError(f"{_place_of(left, features, rows, names)} is missing: {cure}")
+        raise ArgumentError(f"{_place_of(left, features, rows, dates)} is missing: {cure}")
     return torch.from_numpy(is_missing) if is_missing.any() else None
 
 
-def _place_of(where: Array, features: Sequence[str], rows: Sequence[str], names: Sequence[str] | None) -> str:
+def _place_of(where: Array, features: Sequence[str], rows: Sequence[str], dates: Dates | None) -> str:
     """Describe the first True of a mask ``[T, N, C]``."""
     t, n, k = (int(part) for part in np.argwhere(where)[0])
-    step = f"step {t}" if names is None else names[t]
+    step = f"step {t}" if dates is None else dates[t : t + 1].names[0]
     row = f" of row {rows[n]!r}" if len(rows) > 1 else ""
     count = int(where.sum())
     return f"the value of {features[k]!r} at {step}{row}{f' (the first of {count:,})' if count > 1 else ''}"
