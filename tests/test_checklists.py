@@ -33,7 +33,7 @@ LEFT_OUT = {
     ("importance", "docs/explain/importance.md"): "is a section of docs/explain/features.md",
     ("importance", "docs/explanation.md"): "as above",
     ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
-    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md",
+    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md and of features.md",
     ("probe", "docs/explanation.md"): "as above",
 }
 
