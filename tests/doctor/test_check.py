@@ -26,7 +26,12 @@ class Classifier(nn.Module):
         return self.head(self.lstm(x)[0][:, -1])
 
 
-X = torch.randn(6, 9, 4)
+X = torch.randn(6, 9, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
 
 
 def numpy_state() -> list[int]:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from hiddenstate.doctor.observations import Observations
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import LayerCall
+from hiddenstate.doctor.watch import LayerCall, is_other
 
 _PAIRS = ("matmul", "mm", "bmm", "einsum", "cdist", "cosine_similarity", "sub", "tensordot")
 _SHORTENS = ("conv1d", "conv2d", "max_pool1d", "avg_pool1d", "max_pool2d", "unfold", "stft", "max_pool1d_with_indices")
@@ -150,7 +150,9 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
         masks = [run.changed[k] for k in seen.base.results if k < len(run.changed)]
         if any(mask is None for mask in masks):
             return
-        read.append(any(bool(mask.any()) for mask in masks if mask is not None))
+        # Compared exactly: rows are told apart only from what is more than rounding, but may have less influence.
+        pairs = [(run.values[k].tensor.detach(), seen.base.values[k].data) for k in seen.base.results]
+        read.append(any(is_other(new, old) for new, old in pairs))
     lost = [row for row, is_read in enumerate(read) if not is_read]
     if not lost or len(lost) == len(read):
         return

@@ -155,10 +155,11 @@ def check(
         ArgumentError: the layout or the lengths do not fit the example.
 
     >>> import torch, hiddenstate as hs
-    >>> model = torch.nn.LSTM(4, 3, dropout=0.5)
-    >>> report = hs.check(model, torch.randn(6, 4, 4), layout="TNC")
-    >>> [finding.kind for finding in report.findings]
-    ['dropout-never']
+    >>> report = hs.check(torch.nn.LSTM(4, 3), torch.randn(6, 8, 4), layout="NTC")
+    >>> [finding.kind for finding in report.mistakes]
+    ['axes-exchanged']
+    >>> report.mistakes[0].change
+    'set batch_first=True, or exchange the two axes before the call'
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
