@@ -183,6 +183,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
     "importance": lambda: explain.importance(nn.Sequential(whole()), freed(5, 1, 64), of=0),
+    "response": lambda: explain.response(nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0),
+    "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
+    "limits": lambda: explain.limits(nn.Sequential(whole()), freed(5, 1, 64), of=0),
     "attribute, a baseline of features": lambda: explain.attribute(
         whole(), X, of=OF, features=True, baseline=freed(64)
     ),
@@ -239,6 +242,8 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
+    "Response": lambda: explain.response(nn.Sequential(whole()), X, of=0, feature=0),
+    "Limits": lambda: explain.limits(whole(), X, of=OF),
     "NumberProbe": lambda: explain.probe(whole(), ROWS, torch.randn(4, 5)),
     "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
@@ -336,7 +341,8 @@ def test_freed_memory_is_refused(door: str) -> None:
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
 def test_a_model_whose_memory_was_freed_is_refused(name: str, tmp_path: Path) -> None:
-    model = freed_weight(hs.load(name))
+    loaded: Any = hs.load(name)
+    model = freed_weight(loaded)
     for door in (copy.deepcopy, pickle.dumps, hs.studio, lambda one: folder.save(one, tmp_path / "model")):
         with pytest.raises(HiddenStateError, match=FREED):
             door(model)
@@ -358,6 +364,8 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "attribute": lambda x: explain.attribute(small(), x, of=OF),
     "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
     "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
+    "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
+    "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),

@@ -8,6 +8,7 @@ returns is there or in `result.py`:
 - `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
 - `importance/`: `importance`, which feature matters at which lag over a data set
+- `response/`: `response`, the target as one input moves; `limits`, what it can never exceed
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
@@ -36,6 +37,8 @@ from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
 from hiddenstate.explain.probe.number_probe import NumberProbe
 from hiddenstate.explain.probe.result import Probe
 from hiddenstate.explain.probe.run import probe
+from hiddenstate.explain.response.bounds import Limits, limits
+from hiddenstate.explain.response.run import Response, response
 from hiddenstate.explain.result.explanation import Explanation
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.series import Output, output
@@ -57,12 +60,14 @@ __all__ = [
     "Importance",
     "LearnedAutomaton",
     "Ledger",
+    "Limits",
     "NumberProbe",
     "Output",
     "Outputs",
     "Probe",
     "Readout",
     "ReadoutLedger",
+    "Response",
     "Saturation",
     "SelfCheck",
     "Spectrum",
@@ -77,10 +82,12 @@ __all__ = [
     "graph",
     "importance",
     "ledger",
+    "limits",
     "log_probability",
     "logit",
     "output",
     "probe",
+    "response",
     "selfcheck",
     "subject",
     "sweep",

@@ -189,6 +189,7 @@ def test_results(tmp_path: Path) -> None:
         ([], {}, ArgumentError, "empty"),
         ("series.csv", {}, ArgumentTypeError, "a tensor, a frame, or batches"),
         (3, {}, ArgumentTypeError, "a tensor, a frame, or batches"),
+        (rows(), {"hx": torch.zeros(1, 70, 4).double()}, ArgumentError, "begin without a state"),
         (rows(), {"hx": torch.zeros(1, 70, 4).double(), "window": 3}, ArgumentError, "begin without a state"),
     ],
 )
