@@ -28,13 +28,13 @@ class DataRows:
 
 def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: int | None, stride: int) -> DataRows:
     """Return the rows of batches or frames, or their windows of one length, and the baseline of each."""
-    past = None if history is None else read(history)
     parts: list[ExplainedSeries] = []
     bases, name = [], ""
     for part in map(read, _batches(data)):
         _check_starts(part)
+        past = None if history is None else part.read_more(history)
         rows = range(part.x.shape[1])
-        by_row = [series_baselines(part, row, baseline, past, read) for row in rows]
+        by_row = [series_baselines(part, row, baseline, past) for row in rows]
         if len(by_row[0]) > 1:
             raise ArgumentError(f"importance takes one baseline, got {len(by_row[0])}: {', '.join(by_row[0])}")
         name = next(iter(by_row[0]))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,6 +49,13 @@ def output(target: int | str = 0, *, at: int | str = -1) -> Output:
 SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[Any], Tensor]
 
 
+class SeriesValues(NamedTuple):
+    """Values ``[T, N, C]`` as a model reads them, and their dates, or None."""
+
+    x: Tensor
+    dates: Any = None
+
+
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
     """N rows of T steps and C features, with what is known of them.
@@ -62,6 +69,7 @@ class ExplainedSeries:
         whole: runs the module as a whole; None if a layer is explained by itself.
         find_layer: returns the layer that reads x itself, with its rows, or the reason why there is none; with
             ``any_input=True``, the layer of the module whatever it reads, with its first row.
+        read_more: reads other values of these columns, such as a history or a baseline, without running the model.
         targets: the names of the module's outputs; empty if they have none.
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
@@ -79,6 +87,7 @@ class ExplainedSeries:
     rows: tuple[str, ...]
     whole: WholeModule | None
     find_layer: Callable[..., Subject | str]
+    read_more: Callable[[Any], SeriesValues]
     targets: tuple[str, ...] = ()
     output_steps: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)

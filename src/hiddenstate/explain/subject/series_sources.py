@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
-from hiddenstate.explain.subject.series import ExplainedSeries
+from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesValues
 from hiddenstate.explain.subject.sources import module_subject, subject
 from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
@@ -41,20 +42,34 @@ def explained_series(
         raise ArgumentError("features= is for models that read numbers, and this one reads text: drop it")
     if isinstance(model, Subject) or (isinstance(model, nn.Module) and isinstance(find_recordable(model), Recurrent)):
         layer = subject(model, x, **({} if hx is None else {"hx": hx}), **options)
-        return _plain(layer.x, None, partial(_layer_itself, layer))
+        return _plain(layer.x, None, partial(_layer_itself, layer), 0 if layer.lstm.batch_first else 1)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             "with features=, expected a SeriesModel, a module with a recurrent layer, a layer or a Subject, got "
             f"{type(model).__name__}"
         )
     whole = whole_module(model, x, hx, time_first)
-    return _plain(whole.x, whole, partial(_layer_inside, model, whole.initial, whole.rows_axis, options))
+    find_layer = partial(_layer_inside, model, whole.initial, whole.rows_axis, options)
+    return _plain(whole.x, whole, find_layer, whole.rows_axis)
 
 
-def _plain(x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str]) -> ExplainedSeries:
+def _plain(
+    x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str], rows_axis: int
+) -> ExplainedSeries:
     T, N, C = x.shape
     features, steps, rows = (tuple(map(str, range(count))) for count in (C, T, N))
-    return ExplainedSeries(x, x, features, steps, rows, whole, find_layer)
+    return ExplainedSeries(x, x, features, steps, rows, whole, find_layer, partial(_more_numbers, x, rows_axis))
+
+
+def _more_numbers(x: Tensor, rows_axis: int, values: Any) -> SeriesValues:
+    """Return a tensor of other values in a module's own layout, time first."""
+    if not isinstance(values, Tensor):
+        raise ArgumentTypeError(f"expected a tensor of what the model reads, got {type(values).__name__}")
+    check_plain_tensor(values, "history")
+    check_memory(values, "history")
+    if values.dim() not in (2, 3) or values.shape[-1] != x.shape[2] or 0 in values.shape:
+        raise ShapeError(f"history= must have the C = {x.shape[2]} columns of the input, got {list(values.shape)}")
+    return SeriesValues((values[:, None] if values.dim() == 2 else values.movedim(rows_axis, 1)).detach().to(x))
 
 
 def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
@@ -78,6 +93,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         rows=prepared.rows,
         whole=whole,
         find_layer=partial(_layer_inside, model.module, whole.initial, whole.rows_axis, {}),
+        read_more=partial(_more_frames, model, options),
         targets=model.targets,
         output_steps=outputs,
         units=model.units,
@@ -87,6 +103,11 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         input_scale=model._scale,
         per_step=model.gives == "step",
     )
+
+
+def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> SeriesValues:
+    prepared = model.prepare(frame, **options)
+    return SeriesValues(prepared.x.detach(), prepared.dates)
 
 
 def _layer_inside(
