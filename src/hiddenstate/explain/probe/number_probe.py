@@ -22,7 +22,7 @@ from hiddenstate.explain.probe.ridge import Floats, Split, r_squared, regress, s
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.explain.subject.subject import check_bytes
-from hiddenstate.models.series.module_form import CELLS, LAYERS, weight_of
+from hiddenstate.models.series.module_form import is_cell, is_layer, weight_of
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.structure.tables import table
 
@@ -326,9 +326,8 @@ def _untrained(model: Reader, seed: int) -> Any:
     other = (seed + OTHER_SEED) % 2**63  # not that with which a user's own weights may have been drawn
     module = model.module if isinstance(model, SeriesModel) else model
     fresh = untrained_copy(module, other)
-    kinds = LAYERS + CELLS
     before, after = (
-        [weight for part in parts.modules() if isinstance(part, kinds) for weight in part.parameters()]
+        [weight for part in parts.modules() if is_layer(part) or is_cell(part) for weight in part.parameters()]
         for parts in (module, fresh)
     )
     if all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
