@@ -37,7 +37,7 @@ LEFT_OUT = {
     ("response", "docs/explain/response.md"): "is a section of docs/explain/features.md",
     ("response", "docs/explanation.md"): "as above",
     ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
-    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md",
+    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md and of features.md",
     ("probe", "docs/explanation.md"): "as above",
 }
 

@@ -75,7 +75,7 @@ DOORS: dict[tuple[str, str], str] = {
     ("edit", HOLDS_NONE): "clamp Graph.edit Graph.ablation",
     ("edit", ""): """
         zero patch mean_ablation resample_ablation Comparison.edit Ledger.edit ReadoutLedger.edits Sweep.edit
-        Probe.erase Probe.steer
+        Probe.erase Probe.steer NumberProbe.erase NumberProbe.steer
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
@@ -94,7 +94,7 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("values", ""): """
         *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top *Attribution.between *Attribution.player
-        Comparison.largest
+        Comparison.largest NumberProbe.predict
         FixedPoints.kind_of FixedPoints.state Ledger.erased_at Trace.at Trace.before_resets Trace.cell_before Trace.pick
         Trace.recorded Subject.only Plant.inputs Machine.decode
     """,

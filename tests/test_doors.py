@@ -175,6 +175,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "index, the arrays": lambda: hs.index(whole(), [freed(5, 64)], "never.index"),
     "index, the head": lambda: hs.index(whole(), [X[:, 0]], "never.index", head=freed_weight(nn.Linear(64, 3))),
     "probe": lambda: explain.probe(lstm(), ROWS, ROW_LABELS),
+    "probe, of numbers": lambda: explain.probe(lstm(), ROWS, torch.randn(4, 5)),
+    "probe, numbers of an input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, torch.randn(4, 5)),
+    "probe, the numbers": lambda: explain.probe(whole(), ROWS, freed(4, 5)),
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
@@ -241,6 +244,7 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
     "Response": lambda: explain.response(nn.Sequential(whole()), X, of=0, feature=0),
     "Limits": lambda: explain.limits(whole(), X, of=OF),
+    "NumberProbe": lambda: explain.probe(whole(), ROWS, torch.randn(4, 5)),
     "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
@@ -254,6 +258,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "kind_of": (0,),
     "check": ("l0.c",),
     "pick": ("l0.c",),
+    "predict": (torch.zeros(64),),
     "recorded": ("l0.c",),
     "save": ("never",),
     "state": (0,),
@@ -368,6 +373,7 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "dynamics": lambda x: explain.dynamics(small(), x),
     "compare": lambda x: hs.compare(small(), small(), x),
     "index": lambda x: hs.index(small(), [x[0] if x.dim() == 3 else x], "never.index"),
+    "probe, of numbers": lambda x: explain.probe(small(), x[0] if x.dim() == 3 else x, x[..., 0]),
     "probe": lambda x: explain.probe(small(), [x[0] if x.dim() == 3 else x] * 4, ROW_LABELS),
     "subject": lambda x: explain.subject(small(), x),
     "trace": lambda x: small().trace(x),

@@ -222,7 +222,6 @@ class Runner:
     def __init__(self, question: Question, snapshot: Snapshot) -> None:
         self._question, self._snapshot = question, snapshot
         self._with_gradient = True
-        self.seconds = 0.0
 
     def run(
         self,

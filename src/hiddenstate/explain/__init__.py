@@ -13,7 +13,7 @@ returns is there or in `result.py`:
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
-- `probe/`: `probe`, whether a label can be read from a place, and whether the model uses it
+- `probe/`: `probe`, whether a label or number can be read from a place, and whether the model uses it
 - `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
@@ -34,6 +34,7 @@ from hiddenstate.explain.importance.result import Importance
 from hiddenstate.explain.importance.run import importance
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
+from hiddenstate.explain.probe.number_probe import NumberProbe
 from hiddenstate.explain.probe.result import Probe
 from hiddenstate.explain.probe.run import probe
 from hiddenstate.explain.response.bounds import Limits, limits
@@ -60,6 +61,7 @@ __all__ = [
     "LearnedAutomaton",
     "Ledger",
     "Limits",
+    "NumberProbe",
     "Output",
     "Outputs",
     "Probe",

@@ -159,39 +159,25 @@ class SeriesModel:
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
         return SeriesInput(x, columns.rows, columns.dates, truth, filled)
 
-    def read(
-        self,
-        frame: Any,
-        *,
-        dates: Any = None,
-        rows: Any = None,
-        gaps: str | None = None,
-        missing: Fill | Mapping[str, Fill] | None = None,
-        every: int = 1,
-        edits: Sequence[Edit] = (),
-    ) -> SeriesReading:
+    def read(self, frame: Any, *, every: int = 1, edits: Sequence[Edit] = (), **options: Any) -> SeriesReading:
         """Return the module's forecasts for a frame, with their dates, in the units of the data.
 
         A module that gives one forecast a step makes one at each step of the frame; a module with a ``window`` one
         after each window of its length; any other one after the whole frame.
 
         Args:
-            frame: as for `prepare`, like the next four arguments. Columns of the targets, if there are any, are what
-                `SeriesReading.skill` compares with.
-            dates: the dates, or what holds them.
-            rows: the names of the rows, or what holds them.
-            gaps: what to do where dates are missing.
-            missing: what stands for a missing value.
+            frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
+                with.
             every: make a forecast only after every so many steps.
             edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
+            options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
         Raises:
             ArgumentError: the frame is shorter than the model's window.
             IndexRangeError: an edit is at a date that the series does not have.
             HiddenStateError: as for `prepare`.
         """
-        series = self.prepare(frame, dates=dates, rows=rows, gaps=gaps, missing=missing)
-        return self.read_input(series, every=every, edits=edits)
+        return self.read_input(self.prepare(frame, **options), every=every, edits=edits)
 
     def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
         """Return the forecasts for what `prepare` returned, as `read` does."""
