@@ -45,6 +45,7 @@ WRITERS = {
     "interop/onnx/export.py": "onnx",
     "models/model_folder.py": "tagger",
     "models/model_file.py": "model-file",
+    "models/series/live.py": "stream of series",
     "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",
     "text/corpora.py": "corpus",

@@ -23,6 +23,7 @@ TOOLS = {
     "importance": "importance",
     "ledger": "ledger",
     "probe": "probe",
+    "response": "response",
     "sweep": "sweep",
 }
 PANELS = sorted(path.name for path in (ROOT / "web" / "panels").iterdir() if path.is_dir())
@@ -32,8 +33,11 @@ LEFT_OUT = {
     ("importance", "src/hiddenstate/cli/explain.py"): "needs a data set of numbers, not one text",
     ("importance", "docs/explain/importance.md"): "is a section of docs/explain/features.md",
     ("importance", "docs/explanation.md"): "as above",
+    ("response", "src/hiddenstate/cli/explain.py"): "needs a series of numbers, not one text",
+    ("response", "docs/explain/response.md"): "is a section of docs/explain/features.md",
+    ("response", "docs/explanation.md"): "as above",
     ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
-    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md",
+    ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md and of features.md",
     ("probe", "docs/explanation.md"): "as above",
 }
 

@@ -75,12 +75,12 @@ DOORS: dict[tuple[str, str], str] = {
     ("edit", HOLDS_NONE): "clamp Graph.edit Graph.ablation",
     ("edit", ""): """
         zero patch mean_ablation resample_ablation Comparison.edit Ledger.edit ReadoutLedger.edits Sweep.edit
-        Probe.erase Probe.steer
+        Probe.erase Probe.steer NumberProbe.erase NumberProbe.steer
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
-        attribute automaton compare dynamics graph importance ledger selfcheck subject sweep probe Dynamics.*
-        Comparison.check*
+        attribute automaton compare dynamics graph importance ledger limits response selfcheck subject sweep probe
+        Dynamics.* Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
     ("values", HOLDS_NONE): """
@@ -94,7 +94,7 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("values", ""): """
         *.rows *.to_dict *.to_json *.to_dataframe *.to_xarray *.top *Attribution.between *Attribution.player
-        Comparison.largest
+        Comparison.largest NumberProbe.predict
         FixedPoints.kind_of FixedPoints.state Ledger.erased_at Trace.at Trace.before_resets Trace.cell_before Trace.pick
         Trace.recorded Subject.only Plant.inputs Machine.decode
     """,
@@ -273,6 +273,8 @@ SYMBOLS = {"a": torch.zeros(4), "b": torch.ones(4)}
 TOOLS: dict[str, Callable[[], Any]] = {
     "attribute": lambda: explain.attribute(LSTM, X[:, :1], of=OF),
     "graph": lambda: explain.graph(LSTM, X[:, :1], of=OF),
+    "response": lambda: explain.response(nn.Sequential(LSTM), X, of=0, feature=0, values=[0.0, 1.0]),
+    "limits": lambda: explain.limits(nn.Sequential(LSTM), X, of="l0.h[0]@1"),
     "importance": lambda: explain.importance(nn.Sequential(LSTM), X, of=0, spans=5),
     "ledger": lambda: explain.ledger(LSTM, X[:, :1], place="l0.c[0]@4"),
     "sweep": lambda: explain.sweep(LSTM, X[:, :1], -X[:, :1], of=OF),

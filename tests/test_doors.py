@@ -175,11 +175,17 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "index, the arrays": lambda: hs.index(whole(), [freed(5, 64)], "never.index"),
     "index, the head": lambda: hs.index(whole(), [X[:, 0]], "never.index", head=freed_weight(nn.Linear(64, 3))),
     "probe": lambda: explain.probe(lstm(), ROWS, ROW_LABELS),
+    "probe, of numbers": lambda: explain.probe(lstm(), ROWS, torch.randn(4, 5)),
+    "probe, numbers of an input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, torch.randn(4, 5)),
+    "probe, the numbers": lambda: explain.probe(whole(), ROWS, freed(4, 5)),
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
     "importance": lambda: explain.importance(nn.Sequential(whole()), freed(5, 1, 64), of=0),
+    "response": lambda: explain.response(nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0),
+    "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
+    "limits": lambda: explain.limits(nn.Sequential(whole()), freed(5, 1, 64), of=0),
     "attribute, a baseline of features": lambda: explain.attribute(
         whole(), X, of=OF, features=True, baseline=freed(64)
     ),
@@ -236,6 +242,9 @@ RESULTS: dict[str, Callable[[], Any]] = {
     "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
+    "Response": lambda: explain.response(nn.Sequential(whole()), X, of=0, feature=0),
+    "Limits": lambda: explain.limits(whole(), X, of=OF),
+    "NumberProbe": lambda: explain.probe(whole(), ROWS, torch.randn(4, 5)),
     "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
@@ -249,6 +258,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "kind_of": (0,),
     "check": ("l0.c",),
     "pick": ("l0.c",),
+    "predict": (torch.zeros(64),),
     "recorded": ("l0.c",),
     "save": ("never",),
     "state": (0,),
@@ -331,7 +341,8 @@ def test_freed_memory_is_refused(door: str) -> None:
 
 @pytest.mark.parametrize("name", ["tagger-en", "shakespeare"])
 def test_a_model_whose_memory_was_freed_is_refused(name: str, tmp_path: Path) -> None:
-    model = freed_weight(hs.load(name))
+    loaded: Any = hs.load(name)
+    model = freed_weight(loaded)
     for door in (copy.deepcopy, pickle.dumps, hs.studio, lambda one: folder.save(one, tmp_path / "model")):
         with pytest.raises(HiddenStateError, match=FREED):
             door(model)
@@ -353,6 +364,8 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "attribute": lambda x: explain.attribute(small(), x, of=OF),
     "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
     "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
+    "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
+    "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),
@@ -360,6 +373,7 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "dynamics": lambda x: explain.dynamics(small(), x),
     "compare": lambda x: hs.compare(small(), small(), x),
     "index": lambda x: hs.index(small(), [x[0] if x.dim() == 3 else x], "never.index"),
+    "probe, of numbers": lambda x: explain.probe(small(), x[0] if x.dim() == 3 else x, x[..., 0]),
     "probe": lambda x: explain.probe(small(), [x[0] if x.dim() == 3 else x] * 4, ROW_LABELS),
     "subject": lambda x: explain.subject(small(), x),
     "trace": lambda x: small().trace(x),

@@ -10,9 +10,7 @@ export type { BeginMessage, Edit, View };
 /** A gate or a state, by its letter: i f g o c h. Their order and meanings come with each bundle, from Python. */
 type Quantity = string;
 
-/**
- * One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input, also in the reverse direction.
- */
+/** One layer and direction: "l0", "l0r" (reverse). Steps are numbered as in the input in both. */
 export interface TrackInfo {
   name: string;
   layer: number;
@@ -28,20 +26,14 @@ export interface Track {
   values: Record<Quantity, Float32Array>; // each [T, H]; h [T, P]
   input: Float32Array | null; // [T, C] its input; null for a recorded trace
   initial: Record<Quantity, Float32Array>; // h [P], and c [H] of an LSTM: the state before the first step read
-  /**
-   * [T, P] and [T, H] the states passed on, if a readout edit made the outputs differ from them; see stateBefore in
-   * runtime/states.js
-   */
+  /** [T, P] and [T, H] the states passed on, if a readout edit made outputs differ from them; see stateBefore */
   carried: Record<Quantity, Float32Array> | null;
 }
 
 /** one label with its probability */
 export type Choice = { label: string; probability: number };
 
-/**
- * A distribution at each step, over the tags of the word there (for one column) or over a language model's next
- * tokens.
- */
+/** A distribution at each step, over the tags of a word (for one column) or a language model's next tokens. */
 export interface Head {
   name: string; // "upos", "xpos", ... or "next"
   labels: string[]; // K of them
@@ -61,11 +53,7 @@ export interface Run {
   edits: readonly Edit[]; // that were applied
 }
 
-/**
- * The parts of one gate of one unit at one step, before its activation: the input part plus `scale` times the
- * recurrent
- * part, each with its bias.
- */
+/** One gate of one unit at one step, before its activation: input part plus `scale` times recurrent part. */
 export interface DotProduct {
   gate: string;
   inputWeights: Float32Array; // [C]
@@ -101,9 +89,7 @@ export interface Model {
   meanings: Record<Quantity, string>;
   hasWeights: boolean; // false for a trace: no edits, no dot products
   card: string; // the model card (Markdown), or ""
-  /**
-   * the model's parts from input to output, each with the shape of its weight (of the input weight, if it has several)
-   */
+  /** the model's parts from input to output, each with the shape of its (first) weight */
   parts: { label: string; shape: number[] }[];
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
   tokenise: (text: string) => string[];
@@ -120,9 +106,7 @@ export interface Model {
 export interface Stream {
   step: (x: Float32Array, token?: string) => Float32Array; // returns the last layer's hidden state [P], a copy
   read: (token: string) => Float32Array; // like `step`, for a token of a language model
-  /**
-   * to the start; or to step t, which is read next, with the states [L, P] and, of an LSTM, [L, H] to continue from
-   */
+  /** to the start; or to step t, read next, with the states [L, P] and, of an LSTM, [L, H] to continue from */
   reset: (given?: { t: number; h: Float32Array; c?: Float32Array }) => void;
   run: () => Run; // everything read since the last reset (the last `keep` steps), which are joined again at each call
   keep: number; // can be set, also to 0; older steps are dropped
@@ -140,9 +124,7 @@ export interface Reader {
   logProbability: ((out: Float32Array, label: number) => number) | null;
 }
 
-/**
- * The subject of an explanation: an LSTM, its input, and the readers of its outputs, like hiddenstate.explain.Subject.
- */
+/** An LSTM, its input, and the readers of its outputs, to be explained; like hiddenstate.explain.Subject. */
 export interface Subject {
   cell: CellKind;
   cells: { info: TrackInfo; weights: TrackWeights; kind: CellKind }[]; // empty without weights

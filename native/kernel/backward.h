@@ -67,8 +67,7 @@ public:
           products_(state, chunk_, thread, threads) {}
 
     // Calls wait_units() at points where threads that share the units must synchronise, and wait_all() where all threads must.
-    template <class WaitUnits, class WaitAll>
-    void run(const WaitUnits& wait_units, const WaitAll& wait_all) {
+    void run(Wait wait_units, Wait wait_all) {
         begin();
         std::int64_t first = job_.T;
         do {  // runs at least once, so that sums over zero steps become zero
@@ -111,8 +110,7 @@ private:
     }
 
     // The j-th step of the chunk, step t of the sequence.
-    template <class Wait>
-    void scan(std::int64_t t, std::int64_t j, const Wait& wait) const {
+    void scan(std::int64_t t, std::int64_t j, Wait wait) const {
         const Range mine = chunk_.of_step(j, rows_);
         const std::int64_t* rows = chunk_.all_n() + mine.first;
         const bool reverse = t % 2;
@@ -215,9 +213,8 @@ public:
     bool together() const { return threads() > 1; }
 
     void run(int k) {
-        const auto wait_all = [&] { if (together()) barrier_.wait(threads()); };
-        const auto wait_units = [&] { if (partition_.together) wait_all(); };
-        workers_[static_cast<std::size_t>(k)]->run(wait_units, wait_all);
+        const Wait wait_all{together() ? &barrier_ : nullptr, threads()};
+        workers_[static_cast<std::size_t>(k)]->run(partition_.together ? wait_all : Wait{}, wait_all);
     }
 
 private:

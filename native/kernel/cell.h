@@ -59,32 +59,35 @@ inline void with_apart(const vf (&z)[kColumns], vf input, vf (&sums)[kBlockSums]
     if constexpr (kApart) sums[kSums - 1] = sums[kGates - 1], sums[kGates - 1] = input;
 }
 
-// Calls use(r, sums of row r) for each row of a tile. The sums are from(r, gate), which is the input's part, plus W_hh h. `bias` is the
-// bias of the block.
-template <class Height, class From, class Use>
-inline void multiply_recurrent(Height tall, const Factors& recurrent, const From& from, const real* bias, const Use& use) {
+// Calls use(r, sums of row r) for each row of a tile. The sums start from the input's part, and W_hh h is added. `bias` is the bias of the
+// block.
+template <class Use>
+[[gnu::always_inline]] inline void multiply_recurrent(Height tall, const Factors& recurrent, Start from, const real* bias, const Use& use) {
     if constexpr (!kApart) {
-        multiply_rows<kColumns>(tall, {recurrent}, from, use);
+        multiply_columns(tall, {recurrent}, from, use);
     } else {
-        const auto start = [&](int r, int g) { return g < kGates - 1 ? from(r, g) : load(bias + kGates * kLanes); };
-        multiply_rows<kGates>(tall, {recurrent}, start, [&](int r, const vf (&z)[kGates]) {
-            vf sums[kSums];
-            with_apart(z, from(r, kGates - 1), sums);
+        Sums begin[kRows];
+        for (int r = 0; r < tall.count; ++r) {
+            for (int g = 0; g < kGates; ++g) begin[r][g] = g < kGates - 1 ? from.of(r, g) : load(bias + kGates * kLanes);
+        }
+        multiply_rows(tall, kGates, {recurrent}, from_sums(begin), [&](int r, const Sums& z) {
+            vf sums[kBlockSums];
+            with_apart(z, from.of(r, kGates - 1), sums);
             use(r, sums);
         });
     }
 }
 
 // Like multiply_recurrent, but also computes the input's product: the sums are bias + W_ih x + W_hh h.
-template <class Height, class Use>
-inline void multiply_both(Height tall, const Factors& input, const Factors& recurrent, const real* bias, const Use& use) {
-    const auto of_bias = [&](int, int g) { return load(bias + g * kLanes); };
+template <class Use>
+[[gnu::always_inline]] inline void multiply_both(Height tall, const Factors& input, const Factors& recurrent, const real* bias,
+                                                 const Use& use) {
     if constexpr (!kApart) {
-        multiply_rows<kColumns>(tall, {input, recurrent}, of_bias, use);
+        multiply_rows(tall, kColumns, {input, recurrent}, {bias, 0}, use);
     } else {
-        vf of_input[Height::most][kGates];
-        multiply_rows<kGates>(tall, {input}, of_bias, [&](int r, const vf (&z)[kGates]) { std::copy_n(z, kGates, of_input[r]); });
-        multiply_recurrent(tall, recurrent, [&](int r, int g) { return of_input[r][g]; }, bias, use);
+        Sums of_input[kRows];
+        multiply_rows(tall, kGates, {input}, {bias, 0}, [&](int r, const Sums& z) { std::copy_n(z, kGates, of_input[r]); });
+        multiply_recurrent(tall, recurrent, from_sums(of_input), bias, use);
     }
 }
 

@@ -29,8 +29,7 @@ inline void unit_gradients(const CellDerivative& step, std::int64_t n, std::int6
     for (int slope = 0; slope < kSlopes; ++slope) store(step.d_z + (n * kSlopes + slope) * H + u, d_z[slope], lanes);
 }
 
-// A tile of `V` vectors of columns of d_z W, for unpacked weights [K, columns]. `w` points at the tile's first column.
-template <int V>
+// A tile of d_z W, for unpacked weights [K, columns], and a block of columns, of which `w` points at the first.
 struct UnpackedTile {
     const element* const* gradients;  // K elements for each row
     std::int64_t K, columns;
@@ -38,29 +37,17 @@ struct UnpackedTile {
     element* to;
     bool adds;
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][V];
-        clear(tall, acc);
+        Sums acc[kRows];
         for (int r = 0; adds && r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) acc[r][v] = load(to + (first + r) * columns + v * kLanes, kLanes);
+            for (int v = 0; v < kColumns; ++v) acc[r][v] = load(to + (first + r) * columns + v * kLanes, kLanes);
         }
-        for (std::int64_t k = 0; k < K; ++k) {
-            vf row[V];
-            for (int v = 0; v < V; ++v) row[v] = load(w + k * columns + v * kLanes, kLanes);
-            for (int r = 0; r < tall.count; ++r) {
-                const vf d = splat(real_of(gradients[first + r][k]));
-                for (int v = 0; v < V; ++v) acc[r][v] = fused(d, row[v], acc[r][v]);
-            }
-        }
+        const Factors factors[] = {{gradients + first, K, reinterpret_cast<const packed*>(w), 1, columns}};
+        multiply(tall, kColumns, factors, adds ? from_sums(acc) : kFromZero, acc);
         for (int r = 0; r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) store(to + (first + r) * columns + v * kLanes, acc[r][v], kLanes);
+            for (int v = 0; v < kColumns; ++v) store(to + (first + r) * columns + v * kLanes, acc[r][v], kLanes);
         }
     }
-
-private:
-    static real real_of(real x) { return x; }
-    static real real_of(bfloat16) { return 0; }  // never called: pairs are packed
 };
 
 // Computes to = d_z W, or to += d_z W, for the blocks of columns in `mine` and the gradients from `column` of d_z on. For few rows, it
@@ -74,7 +61,7 @@ inline void multiply_gradients(const CellDerivative& step, std::int64_t column, 
     for (std::int64_t b = mine.first; b < mine.last; ++b) {
         const std::int64_t u = b * kTile, left = std::min<std::int64_t>(columns - u, kTile);
         if (!kPairs && left == kTile && step.N <= 2 * kVectorRows) {
-            for_tiles(step.N, false, UnpackedTile<kColumns>{rows.data(), K, columns, w + u, to + u, adds});
+            for_tiles(step.N, false, UnpackedTile{rows.data(), K, columns, w + u, to + u, adds});
             continue;
         }
         packed* const block = block_memory(kTile * depth(K));

@@ -135,12 +135,15 @@ private:
     void sums_of(std::int64_t gate, std::int64_t n, UnitVector at, vf* to) const {
         vf sums[kLanes] = {};
         const bool apart = kApart && gate == kGates - 1;
-        add(step.ih, gate, at, step.x + n * step.C, step.C, sums);
-        if (apart) {
-            to[gate] = sum_of_each(sums) + bias(step.b_ih, gate, at);
-            std::fill_n(sums, kLanes, vf{});
+        for (const bool recurrent : {false, true}) {  // a loop, so that `add`, which is long, is compiled once
+            if (recurrent && apart) {
+                to[gate] = sum_of_each(sums) + bias(step.b_ih, gate, at);
+                std::fill_n(sums, kLanes, vf{});
+            }
+            const std::int64_t K = recurrent ? step.H : step.C;
+            const element* const x = recurrent ? step.h : step.x;
+            if (x) add(recurrent ? step.hh : step.ih, gate, at, x + n * K, K, sums);
         }
-        if (step.h) add(step.hh, gate, at, step.h + n * step.H, step.H, sums);
         vf z = sum_of_each(sums);
         if (!apart) z += bias(step.b_ih, gate, at);
         to[apart ? kSums - 1 : gate] = z + bias(step.b_hh, gate, at);
@@ -174,10 +177,9 @@ struct PackedCellUnits {
         }
     }
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
         const auto& step = units.step;
-        const element *x[Height::most] = {}, *h[Height::most] = {};
+        const element *x[kRows] = {}, *h[kRows] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = step.x + (first + r) * step.C, h[r] = step.h + (step.h ? (first + r) * step.H : 0);
         // Without a state, the recurrent product has no terms.
         multiply_both(tall, {x, step.C, w}, {h, step.h ? step.H : 0, w + kTile * depth(step.C)}, bias,

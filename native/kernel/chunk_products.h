@@ -99,33 +99,27 @@ private:
     void add(const WeightGradient& to, const PackedGradients& gradients, Range mine, bool is_first) const {
         for (std::int64_t u = 0; u < to.columns; u += kTile) {
             const std::int64_t left = to.columns - u;
-            with_vectors(std::min<std::int64_t>(left, kTile), [&](auto V) {
-                for_tiles(mine.size(), WeightTile<V>{gradients.at, gradients.step, to.block(u), depth(rows_.count()),
-                                                     to.sums() + mine.first * to.columns + u, to.columns, left, is_first});
-            });
+            for_tiles(mine.size(), WeightTile{gradients.at, gradients.step, to.block(u), depth(rows_.count()),
+                                              to.sums() + mine.first * to.columns + u, to.columns, left, is_first});
         }
     }
 
-    // Adds the gradients, starting at `column`, to a bias's gradient.
+    // Adds the gradients, starting at `column`, to a bias's gradient, a few vectors at a time.
     void add_biases(const Buffer<real>& sums, std::int64_t column, bool is_first) const {
         for (std::int64_t g = gate_part_.first; g < gate_part_.last; g += kTile) {
-            with_vectors(std::min<std::int64_t>(gate_part_.last - g, kTile), [&](auto V) { add_bias<V>(sums.data() + g, column + g, g, is_first); });
-        }
-    }
-
-    // Computes V vectors of the bias's gradient.
-    template <int V>
-    void add_bias(real* sums, std::int64_t column, std::int64_t g, bool is_first) const {
-        const std::int64_t left = gate_part_.last - g;
-        vf acc[V] = {};
-        for (std::int64_t i = 0; i < rows_.count(); ++i) {
-            const element* row = state_.dg.data() + i * state_.dg_step + column;
-            // Loads whole vectors: values past the last gate are padding of dg, and are not stored.
-            for (int v = 0; v < V; ++v) acc[v] += load(row + v * kLanes, kLanes);
-        }
-        for (int v = 0; v < V; ++v) {
-            if (!is_first) acc[v] += load(sums + v * kLanes, left - v * kLanes);
-            store(sums + v * kLanes, acc[v], left - v * kLanes);
+            const std::int64_t left = gate_part_.last - g;
+            const int V = vectors_of(left);
+            Sums acc = {};
+            for (std::int64_t i = 0; i < rows_.count(); ++i) {
+                const element* row = state_.dg.data() + i * state_.dg_step + column + g;
+                // Loads whole vectors: values past the last gate are padding of dg, and are not stored. Missing vectors repeat the last.
+                for (int v = 0; v < kColumns; ++v) acc[v] += load(row + std::min(v, V - 1) * kLanes, kLanes);
+            }
+            for (int v = 0; v < V; ++v) {
+                real* const to = sums.data() + g + v * kLanes;
+                if (!is_first) acc[v] += load(to, left - v * kLanes);
+                store(to, acc[v], left - v * kLanes);
+            }
         }
     }
 

@@ -56,16 +56,14 @@ public:
 
     // Calls wait() at points where threads that share the units must synchronise: between two steps, and before a projection. `scratch`
     // holds the input's part of a chunk's pre-activations.
-    template <class Wait>
-    void run(real* scratch, const Wait& wait) {
+    void run(real* scratch, Wait wait) {
         begin();
         for (std::int64_t k = 0; k < job_.T; k += chunk_steps_) run_chunk(k, scratch, wait);
         end();
     }
 
     // Runs the chunk that begins with the k-th step in reading order.
-    template <class Wait>
-    void run_chunk(std::int64_t k, real* scratch, const Wait& wait) {
+    void run_chunk(std::int64_t k, real* scratch, Wait wait) {
         const std::int64_t steps = std::min(chunk_steps_, job_.T - k);
         list(k, steps);
         multiply_inputs(scratch, steps);
@@ -158,9 +156,8 @@ private:
         return true;
     }
 
-    template <class Wait>
     void step(std::int64_t t, std::int64_t first, std::int64_t last, real* scratch, std::int64_t count,
-              const Wait& wait) {
+              Wait wait) {
         const std::int64_t* rows = n_.data() + first;
         const unsigned char* edited = enter(t, rows, last - first) ? edited_.data() : nullptr;
         const bool matrices = in_matrices(last - first, job_.P);
@@ -220,9 +217,7 @@ private:
             // A thread's part may begin or end inside a block, because the hidden state is divided by vectors, not by blocks.
             const std::int64_t b = u / kTile, next = std::min((b + 1) * kTile, hidden_.last);
             const packed* w = shared_.hr.data() + b * kTile * depth(job_.H) + u % kTile;
-            with_vectors(next - u, [&](auto V) {
-                for_tiles(count, ProjectionTile<V>{job_, t, u, next - u, w, rows, edited, m_.data()});
-            });
+            for_tiles(count, ProjectionTile{job_, t, u, next - u, w, rows, edited, m_.data()});
             u = next;
         }
     }
@@ -264,7 +259,7 @@ inline void forward_on(const ForwardState& state, int threads) {
     const Buffer<real> buffer(scratch);
     Barrier barrier;
     const bool done = run_parallel(partition.threads(), partition.together, [&](int k) {
-        workers[k].run(buffer.data() + at[k], [&] { if (partition.together) barrier.wait(partition.threads()); });
+        workers[k].run(buffer.data() + at[k], {partition.together ? &barrier : nullptr, partition.threads()});
     });
     if (!done) forward_on(state, 1);  // there are too few threads for a barrier
 }

@@ -43,12 +43,15 @@ struct InputTile {
     const real* bias;
     real* to;  // [rows, kTile]
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        const auto start = [&](int, int g) { return load(bias + g * kLanes); };
-        multiply_rows<kColumns>(tall, {{x + first, C, w}}, start, [&](int r, const vf (&z)[kColumns]) {
-            for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
-        });
+        const Factors factors[] = {{x + first, C, w}};
+        if (tall.in_matrices()) {
+            multiply_rows(tall, kColumns, factors, {bias, 0}, [&](int r, const Sums& z) {
+                for (int g = 0; g < kColumns; ++g) store(to + (first + r) * kTile + g * kLanes, z[g]);
+            });
+        } else {
+            multiply(tall, kColumns, factors, {bias, 0}, reinterpret_cast<Sums*>(to + first * kTile));
+        }
     }
 };
 
@@ -67,26 +70,27 @@ struct StepTile {
     element* to;                  // m = o tanh(c), which equals h without a projection; row n is at to + n * to_row
     std::int64_t to_row;
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        Cells<Height::most> cells;
+        Cells<kRows> cells;
         const auto cell = [&](int r, const vf (&z)[kBlockSums]) { add(first + r, z, cells); };
         const Factors recurrent{h + first, width(job.P), w};
-        if constexpr (kQuads ? std::is_same_v<Height, UpTo> : !kMatrices) {
-            if (joins) {
-                multiply_both(tall, {inputs.x + first, inputs.C, inputs.w}, recurrent, inputs.bias, cell);
-                return cells.store_hidden();
+        if (joins && (kQuads ? tall.in_matrices() : !kMatrices)) {
+            const Factors input{inputs.x + first, inputs.C, inputs.w};
+            if constexpr (kApart) {
+                multiply_both(tall, input, recurrent, inputs.bias, cell);
+            } else {
+                multiply_columns(tall, {input, recurrent}, {inputs.bias, 0}, cell);
             }
+            return cells.store_hidden();
         }
-        const auto from = [&](int r, int g) { return load(inputs.to + (first + r) * kTile + g * kLanes); };
-        multiply_recurrent(tall, recurrent, from, inputs.bias, cell);
+        multiply_recurrent(tall, recurrent, {inputs.to + first * kTile, kTile}, inputs.bias, cell);
         cells.store_hidden();
     }
 
     // Computes two blocks for a single row.
     static void run_two(const StepTile& one, const StepTile& other) {
         const packed* const w[2] = {one.w, other.w};
-        vf acc[2][kColumns];
+        Sums acc[2];
         const StepTile* const both[2] = {&one, &other};
         for (int b = 0; b < 2; ++b) {
             for (int g = 0; g < kColumns; ++g) {
@@ -145,7 +149,6 @@ struct StepTile {
 };
 
 // Computes one block of the projection of one step, h = W_hr m, for its live rows.
-template <int V>
 struct ProjectionTile {
     const LayerForward& job;
     std::int64_t t, u, left;  // the first element of the block, and how many of its elements exist
@@ -154,9 +157,9 @@ struct ProjectionTile {
     const unsigned char* edited;
     const element* const* m;
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        multiply_rows<V>(tall, {{m + first, job.H, w}}, [](int, int) { return vf{}; }, [&](int r, const vf (&h)[V]) {
+        const int V = vectors_of(left);
+        multiply_rows(tall, V, {{m + first, job.H, w}}, kFromZero, [&](int r, const Sums& h) {
             for (int v = 0; v < V; ++v) save(first + r, u + v * kLanes, left - v * kLanes, h[v]);
         });
     }

@@ -11,8 +11,26 @@
 namespace hiddenstate {
 namespace {
 
-// A tile of the product, for some rows and V vectors of columns of one packed block.
-template <class Number, int V>
+// Memory that is read after a product and prefetched during it: each tile prefetches the next part.
+class Ahead {
+public:
+    Ahead() = default;
+    Ahead(const void* first, std::int64_t bytes) : next_(static_cast<const char*>(first)), end_(next_ + bytes) {}
+
+    // The part for a tile that sums over K elements, or null if there is none left.
+    const char* take(std::int64_t K) {
+        if (next_ >= end_) return nullptr;
+        const char* const mine = next_;
+        next_ += kFetched * K;
+        return mine;
+    }
+
+private:
+    const char *next_ = nullptr, *end_ = nullptr;
+};
+
+// A tile of the product, for some rows and the columns of one packed block, or some of them.
+template <class Number>
 struct InputGradientTile {
     const element* const* gradients;  // dz of each row, K elements
     std::int64_t K;
@@ -23,33 +41,20 @@ struct InputGradientTile {
     bool adds;                   // whether results are added to the existing values
     Ahead* ahead;                // or null
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][V];
-        clear(tall, acc);
+        const int V = vectors_of(left);
+        Sums acc[kRows];
         for (int r = 0; adds && r < tall.count; ++r) {
-            for (int v = 0; v < V; ++v) acc[r][v] = load(to + rows[first + r] * columns + v * kLanes, left - v * kLanes);
+            for (int v = 0; v < V; ++v) acc[r][v] = load(row(first + r, v), left - v * kLanes);
         }
-        multiply(tall, first, acc);
+        multiply(tall, V, {{gradients + first, K, w, 1, kTile, ahead ? ahead->take(K) : nullptr}}, adds ? from_sums(acc) : kFromZero, acc);
         for (int r = 0; r < tall.count; ++r) {
-            Number* row = to + rows[first + r] * columns;
-            for (int v = 0; v < V; ++v) {
-                store(row + v * kLanes, acc[r][v], left - v * kLanes);
-            }
+            for (int v = 0; v < V; ++v) store(row(first + r, v), acc[r][v], left - v * kLanes);
         }
     }
 
 private:
-    template <class Height>
-    void multiply(Height tall, std::int64_t first, vf (&acc)[Height::most][V]) const {
-        if constexpr (!kMatrices) {
-            if (ahead && ahead->any()) {
-                const char* const next = ahead->take(K);
-                return tile(tall, gradients + first, K, w, acc, [next](std::int64_t k) { Ahead::fetch(next, k); });
-            }
-        }
-        tile(tall, gradients + first, K, w, acc);
-    }
+    Number* row(std::int64_t r, int v) const { return to + rows[r] * columns + v * kLanes; }
 };
 
 // Computes the product for some rows, whose results may go to any rows of `to`.
@@ -73,9 +78,7 @@ struct InputGradient {
             // A range may begin or end inside a block, because threads divide columns by vectors, not by blocks.
             const std::int64_t u = std::max(b * kTile, range.first), left = std::min((b + 1) * kTile, range.last) - u;
             const packed* block = w + b * kTile * depth(K) + u % kTile;
-            with_vectors(left, [&](auto V) {
-                for_tiles(count, InputGradientTile<Number, V>{gradients, K, block, rows, to + u, columns, left, adds, ahead});
-            });
+            for_tiles(count, InputGradientTile<Number>{gradients, K, block, rows, to + u, columns, left, adds, ahead});
         }
     }
 };

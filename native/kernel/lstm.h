@@ -106,24 +106,33 @@ public:
     }
 
     void store_hidden() const {
-        for (int first = 0; first < count_; first += kTogether) {
-            vf c[kTogether], s[kTogether];
-            for (int k = 0; k < kTogether; ++k) c[k] = c_[first + k];
-            tanh(c, s);
-            for (int k = 0; k < kTogether; ++k) {
-                if (first + k < count_) store(to_[first + k], o_[first + k] * s[k], lanes_[first + k]);
-            }
-        }
+        int first = 0;
+        for (; first + kTogether < count_; first += kTogether) store_some<kTogether>(first);
+        store_last<kTogether>(first);
     }
 
 private:
     static constexpr int kTogether = Most <= 6 ? Most : 4;  // as many as fit into registers
-    static constexpr int kRoom = (Most + kTogether - 1) / kTogether * kTogether;
+
+    // Stores the last cells, at most `Count` of them.
+    template <int Count>
+    void store_last(int first) const {
+        if (count_ - first == Count) return store_some<Count>(first);
+        if constexpr (Count > 1) store_last<Count - 1>(first);
+    }
+
+    template <int Count>
+    void store_some(int first) const {
+        vf c[Count], s[Count];
+        for (int k = 0; k < Count; ++k) c[k] = c_[first + k];
+        tanh(c, s);
+        for (int k = 0; k < Count; ++k) store(to_[first + k], o_[first + k] * s[k], lanes_[first + k]);
+    }
 
     int count_ = 0;
-    vf c_[kRoom] = {}, o_[kRoom];
-    element* to_[kRoom];
-    std::int64_t lanes_[kRoom];
+    vf c_[Most], o_[Most];
+    element* to_[Most];
+    std::int64_t lanes_[Most];
 };
 
 }  // namespace lstm

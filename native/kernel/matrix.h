@@ -21,6 +21,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -147,13 +148,18 @@ inline void multiply_high(RowsRead a, std::int64_t count, PackedBlock<Tile> w, i
 }
 
 // sums[r][v] += sum_k a[r][k] w[k][v], for up to 32 rows of `count` registers each and V vectors of packed weights.
-template <int V, int Tile>
-inline void multiply_evenly(int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
+template <int Tile>
+inline void multiply_evenly(int V, int rows, RowsRead a, std::int64_t count, PackedBlock<Tile> w, RowsWritten sums) {
     set_up_registers(rows);
     __asm__ volatile("" ::: "memory");  // GCC does not know that the instructions below read memory, and might move stores past them
-    if (rows <= kRegisterRows) return multiply_low<V>(a, count, w, sums);
-    multiply_high<(V > 1)>(a, count, w, 0, sums);
-    if constexpr (V > 2) multiply_high<(V > 3)>(a, count, w, 2, sums);
+    if (rows <= kRegisterRows) {
+        constexpr std::array low{multiply_low<1, Tile>, multiply_low<2, Tile>, multiply_low<3, Tile>, multiply_low<4, Tile>};
+        return low[static_cast<std::size_t>(V - 1)](a, count, w, sums);
+    }
+    for (int v = 0; v < V; v += 2) {
+        if (v + 1 < V) multiply_high<true>(a, count, w, v, sums);
+        else multiply_high<false>(a, count, w, v, sums);
+    }
 }
 
 // Whether consecutive rows are all the same distance apart.
@@ -167,8 +173,8 @@ inline bool evenly_spaced(const bfloat16* const* rows, std::int64_t count) {
 
 // sums[r][v] += sum_k a[r][k] w[k][v], for up to 32 rows with K elements each and V vectors of packed weights, which are zero-padded to a
 // whole register. `bytes` is the distance from one row of sums to the next. The sum of a row does not depend on the number of rows.
-template <int V, int Tile>
-inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
+template <int Tile>
+inline void multiply_pairs(int V, int rows, const bfloat16* const* a, std::int64_t K, const std::uint32_t* w, float* sums,
                            std::int64_t bytes) {
     constexpr std::int64_t kNumbers = kRegisterBytes / sizeof(bfloat16), kCopied = 512;
     const RowsWritten to{reinterpret_cast<char*>(sums), bytes};
@@ -177,7 +183,7 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
         k = K / kNumbers * kNumbers;
         const char* const first = reinterpret_cast<const char*>(a[0]);
         const RowsRead all{first, rows > 1 ? reinterpret_cast<const char*>(a[1]) - first : 0};
-        if (k) multiply_evenly<V>(rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
+        if (k) multiply_evenly(V, rows, all, k / kNumbers, PackedBlock<Tile>{w}, to);
     }
     // Copies data that a register can't load in place: unevenly spaced rows, and the rest of a row if it does not fill a register.
     for (; k < K; k += kCopied) {
@@ -188,7 +194,7 @@ inline void multiply_pairs(int rows, const bfloat16* const* a, std::int64_t K, c
             std::fill(std::copy_n(a[r] + k, n, copies[r]), copies[r] + registers * kNumbers, bfloat16{});
         }
         const RowsRead all{reinterpret_cast<const char*>(copies), sizeof copies[0]};
-        multiply_evenly<V>(rows, all, registers, PackedBlock<Tile>{w + k / 2 * Tile}, to);
+        multiply_evenly(V, rows, all, registers, PackedBlock<Tile>{w + k / 2 * Tile}, to);
     }
 }
 

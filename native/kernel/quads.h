@@ -165,13 +165,15 @@ inline void round_row(const real* x, std::int64_t K, bool matrices, real* to) {
 // acc[r] += W a[r], for the first V vectors of a block. A single row is summed in two halves: each addition to a sum waits for the previous
 // one, and there would be too few sums to hide that latency.
 template <int R, int V>
-inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
+inline void add_product(const Factors& factors, Start start, Sums* acc) {
+    const element* const* const a = factors.a;
+    const packed* const w = factors.w;
     constexpr int kParts = R == 1 ? 2 : 1;
     vi sum[kParts][R][V] = {};
     for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[0][r][v] = load_whole(w + kTile + v * kLanes);
     }
-    const std::int64_t n = filled(K), each = n / kParts;
+    const std::int64_t n = filled(factors.K), each = n / kParts;
     const packed* const first = w + kHead * kTile;
     const auto add = [&](std::int64_t k, int part) {
         const Row<V> row(first + k * kTile);
@@ -189,29 +191,33 @@ inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const pack
         for (int v = 0; v < V; ++v) {
             vi all = sum[0][r][v];
             for (int part = 1; part < kParts; ++part) all += sum[part][r][v];
-            acc[r][v] = fused(__builtin_convertvector(all, vf), scale.at[v] * splat(*a[r]), acc[r][v]);
+            acc[r][v] = fused(__builtin_convertvector(all, vf), scale.at[v] * splat(*a[r]), start.of(r, v));
         }
     }
 }
 
+template <int R, int V>
+void product(const Factors* products, int count, Start start, Sums* acc) {
+    for (int p = 0; p < count; ++p, start = from_sums(acc)) add_product<R, V>(products[p], start, acc);
+}
 #ifdef HIDDENSTATE_ADD_PRODUCT
-// Version for matrix registers. Sums are complete in memory before they are multiplied by their scales, so nothing else need be stored
-// there.
-template <int V, std::size_t Products, class Start, class Use>
-inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const Start& start, const Use& use) {
-    vi sums[Products][kRows][V];
-    vf scales[Products][V];
-    for (std::size_t p = 0; p < Products; ++p) {
-        const auto [a, K, w] = products[p];
-        const std::int64_t bytes = lanes_of_row(K) * std::int64_t{sizeof(element)};  // the rows are consecutive in memory
-        multiply_evenly<V>(tall.count, RowsRead{reinterpret_cast<const char*>(a[0] + kRowHead), bytes}, blocks(filled(K), kLanes),
-                           PackedBlock<kTile>{w + kHead * kTile}, RowsWritten{reinterpret_cast<char*>(sums[p]), sizeof sums[p][0]});
-        for (int v = 0; v < V; ++v) scales[p][v] = weights(w + v * kLanes);
+// Version of multiply_rows for matrix registers. Sums are complete in memory before they are multiplied by their scales, so nothing else
+// need be stored there.
+template <int Products, class Use>
+inline void multiply_rows_evenly(int rows, int V, const Factors (&products)[Products], Start start, const Use& use) {
+    vi sums[Products][kRows][kColumns];
+    vf scales[Products][kColumns];
+    for (int p = 0; p < Products; ++p) {
+        const Factors& of = products[p];
+        const std::int64_t bytes = lanes_of_row(of.K) * std::int64_t{sizeof(element)};  // the rows are consecutive in memory
+        multiply_evenly(V, rows, RowsRead{reinterpret_cast<const char*>(of.a[0] + kRowHead), bytes}, blocks(filled(of.K), kLanes),
+                        PackedBlock<kTile>{of.w + kHead * kTile}, RowsWritten{reinterpret_cast<char*>(sums[p]), sizeof sums[p][0]});
+        for (int v = 0; v < V; ++v) scales[p][v] = weights(of.w + v * kLanes);
     }
-    for (int r = 0; r < tall.count; ++r) {
-        vf z[V];
-        for (int v = 0; v < V; ++v) z[v] = start(r, v);
-        for (std::size_t p = 0; p < Products; ++p) {
+    for (int r = 0; r < rows; ++r) {
+        Sums z;
+        for (int v = 0; v < V; ++v) z[v] = start.of(r, v);
+        for (int p = 0; p < Products; ++p) {
             const vf scale = splat(*products[p].a[r]);
             for (int v = 0; v < V; ++v) z[v] = fused(__builtin_convertvector(sums[p][r][v], vf), scales[p][v] * scale, z[v]);
         }
@@ -221,8 +227,8 @@ inline void multiply_rows(UpTo tall, const Factors (&products)[Products], const 
 #endif
 
 // Computes two blocks for one row: acc[b] += W[b] a.
-template <int V>
-inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
+inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], Sums (&acc)[2]) {
+    constexpr int V = kColumns;
     vi sum[2][V];
     for (int b = 0; b < 2; ++b) {
         for (int v = 0; v < V; ++v) sum[b][v] = load_whole(w[b] + kTile + v * kLanes);

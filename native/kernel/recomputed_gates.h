@@ -25,7 +25,6 @@ struct GateTile {
     std::int64_t from;  // the index of the first of these rows in the chunk
     std::int64_t b;     // the block of units
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
         const LayerBackward& job = state.job;
         const packed* w = state.gate_weights.block(b);

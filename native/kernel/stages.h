@@ -33,7 +33,7 @@ public:
 
     // Runs the chunk that begins with the k-th step in reading order; returns the start of the next one.
     std::int64_t run_chunk(std::int64_t k) {
-        worker_.run_chunk(k, scratch_.data(), [] {});
+        worker_.run_chunk(k, scratch_.data(), {});
         return std::min(k + chunk_steps_, job_.T);
     }
 

@@ -71,9 +71,8 @@ struct LayerStep {
     std::int64_t K, H, u, lanes;
     bool relu;
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        const element *x[Height::most] = {}, *h[Height::most] = {};
+        const element *x[kRows] = {}, *h[kRows] = {};
         for (int r = 0; r < tall.count; ++r) x[r] = inputs(first + r), h[r] = hidden(first + r);
         multiply_both(tall, {x, K, w}, {h, H, w + depth(K) * kTile}, bias,
                       [&](int r, const vf (&sums)[kBlockSums]) { finish(first + r, sums); });
@@ -84,7 +83,8 @@ struct LayerStep {
         const std::int64_t recurrent = depth(one.K) * kTile;
         const packed *const w[2] = {one.w, other.w}, *const w_hh[2] = {one.w + recurrent, other.w + recurrent};
         const LayerStep* const both[2] = {&one, &other};
-        vf acc[2][kColumns], input[2] = {}, sums[kBlockSums];
+        Sums acc[2];
+        vf input[2] = {}, sums[kBlockSums];
         for (int g = 0; g < kColumns; ++g) {
             acc[0][g] = load(one.bias + g * kLanes), acc[1][g] = load(other.bias + g * kLanes);
         }

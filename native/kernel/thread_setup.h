@@ -35,16 +35,20 @@ private:
 #endif
 };
 
-// Constructed by each thread before it runs the kernel.
+// Constructed by each thread before it runs a part of the kernel.
 struct ThreadSetup {
     FlushSubnormals flush;
     MatrixRegisters registers;
 };
 
-// run_parallel_with, with the kernel's ThreadSetup.
+// run_on_threads, with the kernel's ThreadSetup.
 template <class Body>
 bool run_parallel(int threads, bool together, const Body& body) {
-    return run_parallel_with<ThreadSetup>(threads, together, body);
+    const auto run = [](const void* context, int k) {
+        const ThreadSetup setup;
+        (*static_cast<const Body*>(context))(k);
+    };
+    return run_on_threads(threads, together, run, &body);
 }
 
 // Runs independent jobs concurrently: each Group runs the job of one of `states` on its share of the threads. If the threads can't be

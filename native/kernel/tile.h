@@ -10,6 +10,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "kernel/kinds.h"
 #include "kernel/matrix.h"
@@ -58,24 +60,16 @@ inline bool in_matrices(std::int64_t rows, std::int64_t K) {
     return rows >= kFewestRows && K > kHalfRegister && rows * K >= kFewestNumbers;
 }
 
-// The number of rows of a tile, known at compile time, so that the sums stay in registers.
-template <int R>
-struct Exactly {
-    static constexpr int most = R, count = R;
+// The rows of a tile.
+struct Height {
+    int count;      // at most kRows; at most kVectorRows in vectors
+    bool matrices;  // whether the sums are kept in matrix registers
+
+    bool in_matrices() const { return kMatrices && matrices; }
 };
 
-// The number of rows of a tile for matrix registers, which take any number at run time.
-struct UpTo {
-    static constexpr int most = kRows;
-    int count;
-};
-
-template <class Height, int V>
-inline void clear(Height tall, vf (&acc)[Height::most][V]) {
-    for (int r = 0; r < tall.count; ++r) {
-        for (int v = 0; v < V; ++v) acc[r][v] = vf{};
-    }
-}
+// The sums of a row of a tile.
+using Sums = vf[kColumns];
 
 // How many numbers a lane of packed weights holds: one, two or four.
 constexpr std::int64_t kPerLane = kQuads ? 4 : kPairs ? 2 : 1;
@@ -142,76 +136,84 @@ inline void multiply(vf x, const Row<V>& w, vf (&acc)[V]) {
     }
 }
 
-// Prevents inlining of a function on SSE2, whose 16 registers would be too few for the sums of a tile in inlined code.
-#if defined(__SSE2__) && !defined(__AVX2__)
-#define HIDDENSTATE_APART [[gnu::noinline]]
-#else
-#define HIDDENSTATE_APART
-#endif
+// The factors of a tile: rows of K elements each, and a packed block. The steps are the distances, in lanes, from the number or pair k of
+// a row to the next, and from a row of the block to the next.
+struct Factors {
+    const element* const* a;
+    std::int64_t K;
+    const packed* w;
+    std::int64_t a_step = 1, w_step = kTile;
+    const char* next = nullptr;  // memory that is read after the product, to be prefetched during it: kFetched bytes for each k
+};
+
+// Where the sums of a tile start: those of row r at `at` + r * step.
+struct Start {
+    const real* at;
+    std::int64_t step;
+
+    vf of(int r, int v) const { return load(at + r * step + v * kLanes); }
+};
+
+alignas(64) constexpr real kZeros[kTile] = {};
+constexpr Start kFromZero{kZeros, 0};
+
+inline Start from_sums(const Sums* sums) { return {reinterpret_cast<const real*>(sums), kColumns * kLanes}; }
+
+constexpr std::int64_t kFetched = 16;  // with 96 columns or more, the tiles of a step prefetch all of the memory
 
 #ifndef HIDDENSTATE_INT8
-// acc[r] += sum_k a[r][k] w[k], for the first V vectors of a block. Each row is summed in the order of k, whatever the number of rows in
-// the tile, so results do not depend on how rows are divided among threads and tiles. Calls between(k) once for each k.
-template <int R, int V, class Between>
-HIDDENSTATE_APART inline void tile(Exactly<R>, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V],
-                                   const Between& between) {
-    vf sum[R][V];  // a local copy of acc: nothing else can point to it, so the compiler keeps it in registers
-    std::memcpy(sum, acc, sizeof sum);
-    const std::int64_t n = kPairs ? K / 2 : K;
-    for (std::int64_t k = 0; k < n; ++k, w += kTile) {
-        const Row<V> row(w);
-        for (int r = 0; r < R; ++r) multiply(spread_at(a[r], k), row, sum[r]);
-        between(k);
+// sum[r] = start of row r + sum_k a[r][k] w[k] of each product, for R rows and the first V vectors of a block. Each row is summed in the
+// order of k, whatever the number of rows in the tile, so results do not depend on how rows are divided among threads and tiles. `sum` is a
+// local variable of the caller: nothing else can point to it, so the compiler keeps it in registers.
+template <int R, int V>
+[[gnu::always_inline]] inline void add_products(const Factors* products, int count, Start start, vf (&sum)[R][V]) {
+    for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[r][v] = start.of(r, v);
     }
-    if (filled(K) > n) {  // the last of an odd number of bfloat16 values, paired with zero
-        const Row<V> row(w);
-        for (int r = 0; r < R; ++r) {
-            const element last[2] = {a[r][K - 1], element{}};
-            multiply(spread_at(last, 0), row, sum[r]);
+    for (const Factors* factors = products; factors < products + count; ++factors) {
+        const element* a[R];
+        for (int r = 0; r < R; ++r) a[r] = factors->a[r];
+        const packed* w = factors->w;
+        const char* const next = factors->next;
+        const std::int64_t K = factors->K, a_step = factors->a_step, w_step = factors->w_step;
+        [[maybe_unused]] element last[R][2];
+        for (std::int64_t k = 0, n = kPairs ? K / 2 : K;;) {
+            for (std::int64_t at = 0; k < n; ++k, at += a_step, w += w_step) {
+                const Row<V> row(w);
+                for (int r = 0; r < R; ++r) multiply(spread_at(a[r], at), row, sum[r]);
+                if (next) __builtin_prefetch(next + kFetched * k, 0, 2);
+            }
+            if (!kPairs || n == filled(K)) break;
+            n = filled(K);  // the last of an odd number of bfloat16 values, paired with zero
+            for (int r = 0; r < R; ++r) last[r][0] = a[r][K - 1], last[r][1] = element{}, a[r] = last[r];
         }
     }
-    std::memcpy(acc, sum, sizeof sum);
 }
 
+// The same with the sums in memory.
 template <int R, int V>
-inline void tile(Exactly<R> tall, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[R][V]) {
-    tile(tall, a, K, w, acc, [](std::int64_t) {});
+void product(const Factors* products, int count, Start start, Sums* acc) {
+    vf sum[R][V];
+    add_products(products, count, start, sum);
+    for (int r = 0; r < R; ++r) std::memcpy(acc[r], sum[r], sizeof sum[r]);
 }
 
-// Memory that is read after a product and prefetched during it: each tile prefetches the next part.
-class Ahead {
-public:
-    Ahead() = default;
-    Ahead(const void* first, std::int64_t bytes) : next_(static_cast<const char*>(first)), end_(next_ + bytes) {}
+// Calls use(r, sums of row r) for each of R rows of a tile and all vectors, with the sums still in registers.
+template <int R, class Use>
+void use_products(const Factors* products, int count, Start start, const Use& use) {
+    vf sum[R][kColumns];
+    add_products(products, count, start, sum);
+    for (int r = 0; r < R; ++r) use(r, sum[r]);
+}
 
-    bool any() const { return next_ < end_; }
-
-    // Takes the part for a tile that sums over K elements: one prefetch per element.
-    const char* take(std::int64_t K) {
-        const char* const mine = next_;
-        next_ += kEach * K;
-        return mine;
-    }
-
-    static void fetch(const char* from, std::int64_t k) { __builtin_prefetch(from + kEach * k, 0, 2); }
-
-private:
-    static constexpr std::int64_t kEach = 16;  // bytes; with 96 columns or more, the tiles of a step prefetch all of the memory
-
-    const char *next_ = nullptr, *end_ = nullptr;
-};
-#endif
-
-#ifndef HIDDENSTATE_INT8
 // Computes two blocks for one row: acc[b] += sum_k a[k] w[b][k], each in the order of k. Each addition to a sum waits for the previous one,
 // and the four sums of one block are too few to hide that latency.
-template <int V>
-inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], vf (&acc)[2][V]) {
-    vf sum[2][V];
+inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&w)[2], Sums (&acc)[2]) {
+    Sums sum[2];
     std::memcpy(sum, acc, sizeof sum);
     const std::int64_t n = kPairs ? K / 2 : K;
     const auto add = [&](vf x, std::int64_t k) {
-        for (int b = 0; b < 2; ++b) multiply(x, Row<V>(w[b] + k * kTile), sum[b]);
+        for (int b = 0; b < 2; ++b) multiply(x, Row<kColumns>(w[b] + k * kTile), sum[b]);
     };
     for (std::int64_t k = 0; k < n; ++k) add(spread_at(a, k), k);
     if (filled(K) > n) {
@@ -222,70 +224,83 @@ inline void tile_of_two(const element* a, std::int64_t K, const packed* const (&
 }
 #endif
 
-#if defined(HIDDENSTATE_ADD_PRODUCT) && !defined(HIDDENSTATE_INT8)
-template <int V>
-inline void tile(UpTo rows, const element* const* a, std::int64_t K, const packed* w, vf (&acc)[kRows][V]) {
-    multiply_pairs<V, kTile>(rows.count, a, K, w, reinterpret_cast<real*>(acc), sizeof acc[0]);
-}
+}  // namespace
+}  // namespace hiddenstate
+
+#ifdef HIDDENSTATE_INT8
+#include "kernel/quads.h"
 #endif
 
-// The factors of a tile: rows of K elements each, and a packed block.
-struct Factors {
-    const element* const* a;
-    std::int64_t K;
-    const packed* w;
-};
+namespace hiddenstate {
+namespace {
 
-// Calls use(r, sums of row r) for each row of a tile: sums[v] starts at start(r, v), and each product is added to it.
-template <int V, std::size_t Products, class Height, class Start, class Use>
-inline void multiply_rows(Height tall, const Factors (&products)[Products], const Start& start, const Use& use) {
-    vf acc[Height::most][V];
+using Product = void (*)(const Factors* products, int count, Start start, Sums* acc);
+
+// The products of each number of rows and vectors.
+template <int... K>
+constexpr std::array<Product, sizeof...(K)> products(std::integer_sequence<int, K...>) {
+    return {product<K / kColumns + 1, K % kColumns + 1>...};
+}
+
+// acc[r] = start of row r + sum_k a[r][k] w[k] of each product, for the rows of a tile and the first V vectors of a block.
+template <int Count>
+inline void multiply(Height tall, int V, const Factors (&factors)[Count], Start start, Sums* acc) {
+#if defined(HIDDENSTATE_ADD_PRODUCT) && !defined(HIDDENSTATE_INT8)
     for (int r = 0; r < tall.count; ++r) {
-        for (int v = 0; v < V; ++v) acc[r][v] = start(r, v);
+        for (int v = 0; v < V; ++v) acc[r][v] = start.of(r, v);
     }
-    for (const Factors& one : products) tile(tall, one.a, one.K, one.w, acc);
+    for (const Factors& one : factors) {
+        multiply_pairs<kTile>(V, tall.count, one.a, one.K, one.w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+    }
+#else
+    static constexpr auto all = products(std::make_integer_sequence<int, kVectorRows * kColumns>{});
+    all[static_cast<std::size_t>((tall.count - 1) * kColumns + V - 1)](factors, Count, start, acc);
+#endif
+}
+
+// Calls use(r, sums of row r) for each row of a tile.
+template <int Count, class Use>
+[[gnu::always_inline]] inline void multiply_rows(Height tall, int V, const Factors (&products)[Count], Start start, const Use& use) {
+#if defined(HIDDENSTATE_ADD_PRODUCT) && defined(HIDDENSTATE_INT8)
+    if (tall.matrices) return multiply_rows_evenly(tall.count, V, products, start, use);
+#endif
+    Sums acc[kRows];
+    multiply(tall, V, products, start, acc);
     for (int r = 0; r < tall.count; ++r) use(r, acc[r]);
 }
 
-// acc[r] += sum_k a[k * a_step + r] b[k * b_step]: a product with a transposed matrix, as needed for weight gradients.
-template <int R, int V>
-inline void outer_tile(Exactly<R>, const packed* a, std::int64_t a_step, const packed* b, std::int64_t b_step, std::int64_t n,
-                       vf (&acc)[R][V]) {
-    vf sum[R][V];
-    std::memcpy(sum, acc, sizeof sum);
-    for (std::int64_t k = 0; k < n; ++k, a += a_step, b += b_step) {
-        const Row<V> row(b);
-        for (int r = 0; r < R; ++r) multiply(spread(a + r), row, sum[r]);
-    }
-    std::memcpy(acc, sum, sizeof sum);
+#ifndef HIDDENSTATE_INT8
+// use_products for each number of rows.
+template <class Use, int... K>
+constexpr std::array<void (*)(const Factors*, int, Start, const Use&), sizeof...(K)> product_users(std::integer_sequence<int, K...>) {
+    return {use_products<K + 1, Use>...};
+}
+#endif
+
+// Calls use(r, sums of row r) for each row of a tile and all vectors. It is compiled once for each number of rows, so that a step, which
+// often has few rows, does not store the sums and load them again.
+template <int Count, class Use>
+[[gnu::always_inline]] inline void multiply_columns(Height tall, const Factors (&products)[Count], Start start, const Use& use) {
+#if defined(HIDDENSTATE_ADD_PRODUCT) || defined(HIDDENSTATE_INT8)
+    multiply_rows(tall, kColumns, products, start, use);
+#else
+    static constexpr auto all = product_users<Use>(std::make_integer_sequence<int, kVectorRows>{});
+    all[static_cast<std::size_t>(tall.count - 1)](products, Count, start, use);
+#endif
 }
 
-// Calls f.run with the number of rows as a constant.
-template <int R, class F>
-inline void run_tile(int rows, std::int64_t first, const F& f) {
-    if (rows == R) return f.run(Exactly<R>{}, first);
-    if constexpr (R > 1) run_tile<R - 1>(rows, first, f);
-}
-
-// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Tile heights are as equal as possible,
-// because a tile with few rows loads as many weights as a tile with many.
+// Calls f.run(rows, first) for tiles that cover `count` rows, in matrix registers or in vectors. Tile heights in vectors are as equal as
+// possible, because a tile with few rows loads as many weights as a tile with many.
 template <class F>
 inline void for_tiles(std::int64_t count, bool matrices, const F& f) {
-    if constexpr (kMatrices) {
-        if (matrices) {
-            for (std::int64_t first = 0; first < count; first += kRows) {
-                f.run(UpTo{static_cast<int>(std::min<std::int64_t>(kRows, count - first))}, first);
-            }
-            return;
-        }
-    }
-    if constexpr (kVectors) {
-        const std::int64_t tiles = blocks(count, kVectorRows);
-        for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
-            const std::int64_t next = (k + 1) * count / tiles;
-            run_tile<kVectorRows>(static_cast<int>(next - first), first, f);
-            first = next;
-        }
+    const bool full = kMatrices && matrices;
+    const std::int64_t tiles = blocks(count, full ? kRows : kVectorRows);
+    for (std::int64_t k = 0, first = 0; k < tiles; ++k) {
+        const std::int64_t next = full ? std::min(first + kRows, count) : (k + 1) * count / tiles;
+        const Height tall{static_cast<int>(next - first), full};
+        if (tall.count > kRows) __builtin_unreachable();
+        f.run(tall, first);
+        first = next;
     }
 }
 
@@ -294,18 +309,12 @@ inline void for_tiles(std::int64_t count, const F& f) {
     for_tiles(count, kMatrices, f);
 }
 
-// Calls f(V) with V as a constant: the number of vectors of a block that `count` numbers take.
-template <int V = kColumns, class F>
-inline void with_vectors(std::int64_t count, const F& f) {
-    if constexpr (V > 1) {
-        if (count <= (V - 1) * kLanes) return with_vectors<V - 1>(count, f);
-    }
-    f(std::integral_constant<int, V>{});
+// The number of vectors of a block that `count` numbers take.
+inline int vectors_of(std::int64_t count) {
+    const auto vectors = static_cast<int>(std::min<std::int64_t>(blocks(count, kLanes), kColumns));
+    if (vectors < 1) __builtin_unreachable();
+    return vectors;
 }
 
 }  // namespace
 }  // namespace hiddenstate
-
-#ifdef HIDDENSTATE_INT8
-#include "kernel/quads.h"
-#endif

@@ -8,8 +8,7 @@
 namespace hiddenstate {
 namespace {
 
-// A tile of the sum over a chunk's rows: some of the gradients times V vectors of the inputs.
-template <int V>
+// A tile of the sum over a chunk's rows: some of the gradients times a block of the inputs.
 struct WeightTile {
     const packed* gradients;  // in the form that ChunkProducts::pack returns
     std::int64_t gradients_step;
@@ -19,16 +18,21 @@ struct WeightTile {
     std::int64_t sums_step, left;  // the distance from one row of the sums to the next; how many columns the tile writes
     bool is_first;                 // whether the sums are still uninitialised
 
-    template <class Height>
     void run(Height tall, std::int64_t first) const {
-        vf acc[Height::most][V];
-        clear(tall, acc);
+        const int V = vectors_of(left);
+        Sums acc[kRows];
+        const element* rows[kRows] = {};
         real* at = sums + first * sums_step;
-        // Prefetches the sums of the next tile: all sums together are as large as the weights, which seldom fit in a core's cache.
-        for (int r = tall.count; r < 2 * tall.count; ++r) {
-            for (int v = 0; v < V; ++v) __builtin_prefetch(at + r * sums_step + v * kLanes, 1);
+        for (int r = 0; r < tall.count; ++r) {
+            for (int v = 0; v < V; ++v) {
+                // Prefetches the sums of the next tile: all sums together are as large as the weights, which seldom fit in a core's cache.
+                __builtin_prefetch(at + (tall.count + r) * sums_step + v * kLanes, 1);
+            }
+            // Matrix registers read a gradient's numbers of all rows one after another; vectors read all gradients of a row.
+            // Tiles are passed rows of numbers, and multiply them as pairs.
+            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * (kMatrices ? gradients_step : 1));
         }
-        multiply(tall, first, acc);
+        multiply(tall, V, {{rows, kPerLane * depth, inputs, kMatrices ? 1 : gradients_step}}, kFromZero, acc);
         // Each chunk is summed separately: a single chain over all rows would round thousands of times.
         for (int r = 0; r < tall.count; ++r) {
             for (int v = 0; v < V; ++v) {
@@ -38,22 +42,6 @@ struct WeightTile {
             }
         }
     }
-
-    template <int R>
-    void multiply(Exactly<R> tall, std::int64_t first, vf (&acc)[R][V]) const {
-        outer_tile(tall, gradients + first, gradients_step, inputs, kTile, depth, acc);
-    }
-
-#ifdef HIDDENSTATE_ADD_PRODUCT
-    void multiply(UpTo tall, std::int64_t first, vf (&acc)[kRows][V]) const {
-        const element* rows[kRows] = {};
-        for (int r = 0; r < tall.count; ++r) {
-            // The tile is passed rows of numbers, and multiplies them as pairs.
-            rows[r] = reinterpret_cast<const element*>(gradients + (first + r) * gradients_step);
-        }
-        tile(tall, rows, 2 * depth, inputs, acc);
-    }
-#endif
 };
 
 // The gradient of a matrix W [gradients, columns]: holds the packed inputs x of a chunk, and the sums so far.

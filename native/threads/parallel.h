@@ -11,16 +11,17 @@
 #include <vector>
 
 #include "platform/allocator.h"
-#include "threads/fork_guard.h"
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 namespace hiddenstate {
+
+// Runs body(context, k) for k = 0 ... threads - 1. With `together`, each body runs on its own thread, so that bodies may wait for one
+// another; if there are too few threads, for example inside another parallel region or in a forked process, it returns false without running
+// anything. Bodies must not throw.
+bool run_on_threads(int threads, bool together, void (*body)(const void* context, int k), const void* context);
+
 namespace {
 
 // Lets threads wait for a condition. They first spin for about 20 microseconds, because the wait normally takes less than one; then they
@@ -84,6 +85,16 @@ private:
     Waiting others_;
 };
 
+// Waits at a barrier for so many threads, if there is one.
+struct Wait {
+    Barrier* barrier = nullptr;
+    int threads = 1;
+
+    void operator()() const {
+        if (barrier) barrier->wait(threads);
+    }
+};
+
 // A thread's progress, which others can wait for.
 class Progress {
 public:
@@ -100,41 +111,6 @@ private:
     alignas(64) std::atomic<std::int64_t> reached_{0};
     Waiting others_;
 };
-
-// Runs body(k) for k = 0 ... threads - 1. With `together`, each body runs on its own thread, so that bodies may wait for one another; if
-// there are too few threads, for example inside another parallel region or in a forked process, it returns false without running anything.
-// Bodies must not throw. Each thread first constructs a Setup, which lives until its bodies have returned.
-//
-// Threads that have finished wait for the others at our own barrier, because OpenMP's barrier spins for milliseconds, on a core that
-// another thread may need if another program is running.
-template <class Setup, class Body>
-bool run_parallel_with(int threads, bool together, const Body& body) {
-    const auto run = [&body](int first, int step, int threads) {
-        const Setup setup;
-        for (int k = first; k < threads; k += step) body(k);
-    };
-#ifdef _OPENMP
-    if (threads > 1 && !forked()) {
-        bool enough = true;
-        Barrier done;
-#pragma omp parallel num_threads(threads)
-        {
-            const int found = omp_get_num_threads();
-            if (together && found < threads) {
-#pragma omp single
-                enough = false;
-            } else {
-                run(omp_get_thread_num(), found, threads);
-                done.wait(found);
-            }
-        }
-        return enough;
-    }
-#endif
-    if (together && threads > 1) return false;
-    run(0, 1, threads);
-    return true;
-}
 
 // Memory for `count` elements, aligned to cache lines and uninitialised.
 template <class T>

@@ -3,6 +3,9 @@ from hiddenstate import plant as plant
 from hiddenstate.corpus.opened import Index as Index
 from hiddenstate.corpus.opened import index as index
 from hiddenstate.corpus.opened import open_index as open_index
+from hiddenstate.doctor.check import check as check
+from hiddenstate.doctor.report import CheckReport as CheckReport
+from hiddenstate.doctor.report import Finding as Finding
 from hiddenstate.edits.edit import Edit as Edit
 from hiddenstate.edits.edit import add as add
 from hiddenstate.edits.edit import clamp as clamp

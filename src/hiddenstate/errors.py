@@ -93,5 +93,9 @@ class AnswerError(HiddenStateError, AssertionError):
         return str(self).splitlines()
 
 
+class BrokenModelError(HiddenStateError, AssertionError):
+    """`hiddenstate.check` found mistakes in a model, and `raise_if_broken` was called."""
+
+
 class ExportError(HiddenStateError, RuntimeError):
     """A model could not be exported to another runtime, or gives different results there."""

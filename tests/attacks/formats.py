@@ -73,6 +73,29 @@ def make_stream(path: Path, cell: str = "LSTM") -> None:
     stream.save(path)
 
 
+def new_series_stream(cell: str) -> Any:
+    """A new stream of a model of series, which always has the same weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return hs.series_model(new_layer(Sizes(2, 3, cell=cell)), ["rain", "flow"], ["flow", "a", "b"]).stream()
+
+
+def make_series_model(path: Path, end: str = "") -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.GRU(3, 4))
+    model = hs.series_model(layers, ["rain", "flow"], ["a", "b", "c", "flow"], scale=(1.5, 2.0), units="m")
+    hs.save(model, f"{path}{end}")
+
+
+def make_series_stream(path: Path, cell: str = "LSTM") -> None:
+    stream = new_series_stream(cell)
+    stream.feed(torch.randn(3, 2, 2), dates=["2015-01-01", "2015-01-02", "2015-01-03"])
+    stream.save(path)
+
+
+def read_series_stream(path: Path, cell: str = "LSTM") -> None:
+    new_series_stream(cell).load(path)
+
+
 def read_stream(path: Path, cell: str = "LSTM") -> None:
     new_stream(cell).load(path)
 
@@ -260,6 +283,8 @@ INDEX = (
 )
 FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
+    "series-model": Format(make_series_model, hs.load, MODEL),
+    "stream of series": of_each_cell(make_series_stream, read_series_stream),
     "trace": of_each_cell(make_trace, read_trace),
     "layer": of_each_cell(make_layer, lambda path, _: hs.load(f"{path}.safetensors"), ".safetensors"),
     "tagger": Format(make_tagger, load_tagger, MODEL),

@@ -22,9 +22,11 @@ from attacks.formats import (
     TEXT,
     make_language_model,
     make_run,
+    make_series_stream,
     make_stream,
     make_tagger,
     make_trace,
+    read_series_stream,
     read_stream,
     state_dict,
 )
@@ -156,6 +158,7 @@ def read_run(path: Path) -> None:
 
 THINGS = {
     "stream": Thing(make_stream, make_stream, read_stream),
+    "stream of series": Thing(make_series_stream, make_series_stream, read_series_stream),
     "trace": Thing(make_trace, make_trace, hs.Trace.load),
     "tagger": Thing(make_tagger, make_tagger, load_tagger),
     "model-file": Thing(model_file, model_file, read_layer),

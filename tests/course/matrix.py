@@ -11,7 +11,7 @@ from course.test_claims import claims_of, proofs_of
 from coursebook.pages import asked, directive, parts_of
 from exercises import learners_answers
 from hiddenstate.course.checks import EXERCISES
-from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 
 QUESTIONS, CELLS, RECALL = "predict", ("exercise", "parsons"), "Recall"
 BEFORE, CHECK = "00", "07"  # sections that only ask

@@ -14,7 +14,7 @@ from hiddenstate.course import check, data
 from hiddenstate.course.checks import EXERCISES
 from hiddenstate.course.exercises.answers import difference
 from hiddenstate.course.files import NOTEBOOKS, copy
-from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 
 
 def test_a_right_answer_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from course.asked import ASKED, ASKED_AGAIN, Asked, line_of
 from course.chapters import PAGES
 from course.matrix import counts, refutations, rows
-from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 from pages import DOCS, REFRESH
 
 EVIDENCE = DOCS / "evidence.md"

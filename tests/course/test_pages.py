@@ -10,7 +10,7 @@ from coursebook.build import JS
 from hiddenstate.course.checks import EXERCISES
 from hiddenstate.course.figures.marks import MODELS
 from hiddenstate.course.figures.stills import STILLS
-from hiddenstate.course.misconceptions import MISCONCEPTIONS
+from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 
 MOST_WORDS = 1300
 MOST_MINUTES = 220  # of the chapters; the capstone is a separate project

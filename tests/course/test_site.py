@@ -13,7 +13,7 @@ from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
 from course.site import numbers, opened, press, stays_at_home
 from hiddenstate.course.figures.numeric_answers import computed
-from hiddenstate.course.misconceptions import idea_behind
+from hiddenstate.doctor.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
 

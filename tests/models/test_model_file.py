@@ -23,7 +23,7 @@ from hiddenstate.models.model_folder import load_any, load_language_model, load_
 def test_a_layer_is_read_as_it_was(options: dict[str, Any], tmp_path: Path) -> None:
     lstm = hs.LSTM(3, 5, **options).eval()
     hs.save(lstm, tmp_path / "lstm.safetensors")
-    again = hs.load(tmp_path / "lstm.safetensors")
+    again: Any = hs.load(tmp_path / "lstm.safetensors")
     assert repr(again) == repr(lstm)
     x = torch.randn(4, 6, 3)
     assert torch.equal(again(x)[0], lstm(x)[0])

@@ -35,7 +35,7 @@ def studio(chromium: Browser) -> Iterator[Shown]:
 
 
 def aligned(page: Modules, way: str, a: list[str], b: list[str]) -> Columns:
-    script = 'async ([way, a, b]) => (await import("studio/panels/compare/align.js")).align(way, a, b)'
+    script = 'async ([way, a, b]) => (await import("studio/panels/compare/scene.js")).align(way, a, b)'
     return [(column["a"], column["b"]) for column in page.run(script, [way, a, b])]
 
 
@@ -71,7 +71,7 @@ def test_alignment_by_position(page: Modules) -> None:
 
 
 def parting(page: Modules, distance: list[float | None], reverse: bool = False) -> dict[str, int]:
-    script = """async ([distance, reverse]) => (await import("studio/panels/compare/distance.js"))
+    script = """async ([distance, reverse]) => (await import("studio/panels/compare/scene.js"))
       .parting(distance.map((size) => size ?? NaN), reverse)"""
     return page.run(script, [distance, reverse])  # type: ignore[no-any-return]
 

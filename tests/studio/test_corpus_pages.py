@@ -265,7 +265,7 @@ def test_a_query_from_the_sentence(studio: Shown, index: hs.Index) -> None:
 @NEEDS_CHROMIUM
 def test_queries_from_values(page: Any) -> None:
     script = """async (given) => {
-      const { spanQuery } = await import("studio/panels/search/query.js");
+      const { spanQuery } = await import("studio/panels/search/brush.js");
       return given.map((one) => spanQuery("l0.h[1]", ...one));
     }"""
     stored = [-0.5, 0.5]

@@ -420,7 +420,7 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { tokenTicks } = await import("studio/panels/lines/layout.js");
+        const { tokenTicks } = await import("studio/panels/lines/chart.js");
         const shown = (token, steps) => {
           const made = tokenTicks({ tokens: Array(steps).fill(token), steps }, 600);
           return [made.length, made[0].isSlanted ? "end" : "middle"];

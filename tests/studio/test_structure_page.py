@@ -146,7 +146,7 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
 def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
     """Each line of Python that the sandbox claims to be true is true for random numbers."""
     for call in CALLS:
-        facts = run(script, "structure/equations", "m.facts(given, given)", {**sizes, **call})
+        facts = run(script, "structure/results", "m.facts(given, given)", {**sizes, **call})
         lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
         lead = (call["N"], call["T"]) if call["batchFirst"] else (call["T"], call["N"])
         out, (h_n, _) = lstm(torch.randn(*lead, sizes["inputSize"]))
@@ -164,7 +164,7 @@ def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -
     given = {"sizes": sizes, "gates": GATES}
     expected = equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
-        lines = run(script, "structure/equations", f"m.equations(given.sizes, given.gates, {layer})", given)
+        lines = run(script, "structure/results", f"m.equations(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
         assert texts == [line.replace(" ", "") for line in expected]
         lstm = hs.LSTM(**arguments(sizes))

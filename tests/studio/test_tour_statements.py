@@ -94,7 +94,7 @@ def test_a_wrong_number_is_told_what_it_counts(chromium: Browser) -> None:
 
 
 ANOTHER_CELL = """async () => {
-  const { INPUTS, START, step } = await import("studio/panels/tour/lesson.js");
+  const { INPUTS, START, step } = await import("studio/panels/tour/loop.js");
   const other = { h: START.h, c: START.c.map((value) => -value) };
   return [START, other].map((state) => step(INPUTS[0], state).h);
 }"""

@@ -10,11 +10,7 @@ import type { Boot, View } from "studio/types.js";
 /** The hash of the address when it was last written or read here. */
 let address = location.hash;
 
-/**
- * Writes the view into the address, and notifies the host.
- *
- * @param firsts the views that an address can leave out
- */
+/** Writes the view into the address, and notifies the host; `firsts`: the views that an address can leave out. */
 export function keepInAddress(view: View, firsts: View[]) {
   host.tell(view);
   if (location.hash !== address) return; // the user has just changed the address, and subscribeAddress is about to handle it

@@ -1,6 +1,6 @@
 // The model's first input, before the user types.
 
-import { EXAMPLES } from "studio/panels/sentence/text.js";
+import { EXAMPLES } from "studio/panels/sentence/index.js";
 import type { App } from "studio/state/types.js";
 
 const READS_TEXT = new Set(["tagger", "language-model"]);

@@ -3,7 +3,7 @@
 import type { Signal } from "@preact/signals";
 import type { Model, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { IconButton, Segments, Select } from "studio/ui/form.js";
+import { Button, IconButton, Segments, Select } from "studio/ui/form.js";
 
 const PAGES: { value: View["page"]; text: string; title: string }[] = [
   { value: "read", text: "Read", title: "Watch the model read" },
@@ -29,14 +29,12 @@ export function Header() {
       <ModelName />
       <nav class="top-pages" aria-label="Pages">
         <Segments {...{ label: "Page", options, value: view.page }} choose={(page) => store.set({ page })} />
-        <button
-          type="button"
-          class="tour-button"
+        <Button
+          text="Start the tour"
+          kind="tour-button"
           title="A guided tour in ten steps"
-          onClick={() => store.set({ tour: 0, page: "read" })}
-        >
-          Start the tour
-        </button>
+          press={() => store.set({ tour: 0, page: "read" })}
+        />
       </nav>
       <div class="top-ends">
         <Undo />
@@ -111,9 +109,7 @@ export function Notices({ texts }: { texts: Signal<string[]> }) {
       {texts.value.map((text, k) => (
         <div class="notice" role="status">
           <span>{text}</span>
-          <button type="button" class="quiet" onClick={() => (texts.value = texts.value.filter((_, n) => n !== k))}>
-            Close
-          </button>
+          <Button text="Close" kind="quiet" press={() => (texts.value = texts.value.filter((_, n) => n !== k))} />
         </div>
       ))}
     </>

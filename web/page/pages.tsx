@@ -52,9 +52,7 @@ export function Pages() {
   );
 }
 
-/**
- * The main panels, which fill the window if it is large enough. The line charts come after them or are part of them.
- */
+/** The main panels, which fill a large window. The line charts come after them, or are part of them. */
 function Desk() {
   const isTall = useSignal(TALL.matches);
   useEffect(() => {

@@ -11,10 +11,7 @@ export function concatenated(parts: readonly Float32Array[]): Float32Array {
   return out;
 }
 
-/**
- * @param parts each [T, P]
- * @returns [T, D*P] their rows side by side; if there is only one part, that part
- */
+/** `parts`: each [T, P]; returns [T, D*P] their rows side by side; if there is only one part, that part */
 export function sideBySide(parts: readonly Float32Array[], T: number): Float32Array {
   if (parts.length === 1) return parts[0];
   const P = parts[0].length / T;

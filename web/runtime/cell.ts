@@ -121,12 +121,7 @@ export class Cell {
     for (const name in from) to[name].set(from[name]);
   }
 
-  /**
-   * The equations of one time step.
-   *
-   * @param xg the input's part of the pre-activations
-   * @param now written
-   */
+  /** The equations of one time step; `xg`: the input's part of the pre-activations; `now`: written. */
   equations(xg: Float64Array, t: number, before: Values, now: Values, see: See) {
     const { hidden, weights, kind } = this;
     product(weights.weight_hh, Float64Array.from(before.h), hidden);
@@ -134,10 +129,7 @@ export class Cell {
     STEPS[kind.name](this, xg.subarray(t * hidden.length, (t + 1) * hidden.length), before, now, see);
   }
 
-  /**
-   * @param stacked [G*H]
-   * @returns [H] the gate's rows
-   */
+  /** `stacked`: [G*H]; returns [H] the gate's rows */
   rows(stacked: Float64Array, gate: string): Float64Array {
     const { units } = this.info;
     const k = this.kind.gates.indexOf(gate);
@@ -172,9 +164,7 @@ function seeing(edits: BoundEdit[]): See {
   };
 }
 
-/**
- * Computes a gate's values. Each activation has its own loop, which is faster than one loop that calls a function.
- */
+/** Computes a gate's values. Each activation has its own loop, which is faster than one loop that calls a function. */
 function fill(out: Float32Array, pre: Float64Array, activation: string) {
   if (activation === "sigmoid") for (let u = 0; u < out.length; u++) out[u] = 1 / (1 + Math.exp(-pre[u]));
   else if (activation === "tanh") for (let u = 0; u < out.length; u++) out[u] = Math.tanh(pre[u]);

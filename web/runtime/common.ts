@@ -28,7 +28,7 @@ export function named({ name, meanings, card }: BundleHead, cell: CellKind) {
   return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings, card };
 }
 
-export function trackNumber(tracks: readonly { name: string }[], name: string): number {
+function trackNumber(tracks: readonly { name: string }[], name: string): number {
   const number = tracks.findIndex((track) => track.name === name);
   if (number < 0) refuse(`layer and direction ${name}`, tracks.map((track) => track.name).join(" "), "Choose one.");
   return number;
@@ -38,11 +38,7 @@ export function refuse(got: string, expected: string, advice: string): never {
   throw new StudioError(got, expected, advice);
 }
 
-/**
- * The parts of a recurrent layer, one for each layer and direction.
- *
- * @param before a word before the cell's name
- */
+/** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */
 export function layerParts(
   tracks: readonly TrackInfo[],
   { label, gates }: CellKind,

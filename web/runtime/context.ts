@@ -52,10 +52,7 @@ function runStarts(spelt: string[][]): number[] {
   });
 }
 
-/**
- * @param places 0 is the border
- * @returns hidden states there
- */
+/** `places`: 0 is the border; returns hidden states there */
 function states(model: LanguageCore, text: string[], places: number[]): Float32Array[] {
   const ids = [BORDER, ...text].map((char) => model.id(char));
   const { out } = model.lstm.run(model.embed(ids), ids.length);

@@ -56,7 +56,7 @@ function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [T
 }
 
 /** All places that an edit can change: gates, states and pre-activations. */
-export function modelPlaces({ gates, states, parts }: CellKind): string[] {
+function modelPlaces({ gates, states, parts }: CellKind): string[] {
   return [...new Set([...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)])];
 }
 

@@ -3,11 +3,7 @@
 const number = new Float32Array(1);
 const bits = new Uint32Array(number.buffer);
 
-/**
- * Reads half-precision numbers by moving their bits to the positions of a float32.
- *
- * @param data written
- */
+/** Reads half-precision numbers by moving their bits to the positions of a float32; `data`: written. */
 export function readHalves(view: DataView, data: Float32Array) {
   const moved = new Uint32Array(data.buffer);
   for (let k = 0; k < data.length; k++) {
@@ -19,11 +15,7 @@ export function readHalves(view: DataView, data: Float32Array) {
   }
 }
 
-/**
- * The nearest half-precision number, ties to even; for numbers below 65504.
- *
- * @param value a float32
- */
+/** The nearest half-precision number, ties to even; for numbers below 65504; `value`: a float32. */
 export function roundToHalf(value: number): number {
   number[0] = value;
   const exponent = Math.max(((bits[0] >>> 23) & 255) - 127, -14);

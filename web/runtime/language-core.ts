@@ -69,11 +69,7 @@ export class LanguageCore {
     return this.embedding === null ? this.output.embed(ids) : embedded(this.embedding, this.embeddingShape[1], ids);
   }
 
-  /**
-   * A token's readout weights, multiplied by the projection if there is one.
-   *
-   * @returns null if it has none of its own
-   */
+  /** A token's readout weights, with the projection if there is one; null if it has none of its own. */
   logit(id: number): Readout | null {
     const row = this.output.row(id);
     if (row === null) return null;
@@ -92,10 +88,7 @@ export class LanguageCore {
     return meanVector(counts, (ids) => this.embed(ids));
   }
 
-  /**
-   * @param out [T, H]
-   * @returns [T, V] scores of the next token
-   */
+  /** `out`: [T, H]; returns [T, V] scores of the next token */
   scores(out: Float32Array, T: number): Float32Array {
     const { projection, features } = this;
     return this.output.scores(

@@ -1,14 +1,7 @@
 // Products of matrices and vectors in float64, so that results stored as float32 are rounded only once.
 // Several sums are computed at a time, since each addition waits for the previous one in its sum.
 
-/**
- * Out = W·x + b for several x at once, with each weight read once for four of them.
- *
- * @param x [T, C]
- * @param weight [R, C]
- * @param bias [R]
- * @param out [T, R]
- */
+/** out [T, R] = W·x + b for several x [T, C] at once, with each weight read once for four of them. */
 export function affine(
   x: Float32Array | Float64Array,
   T: number,
@@ -27,13 +20,7 @@ export function affine(
   }
 }
 
-/**
- * Computes four steps, two rows at a time.
- *
- * @param x [T, C]
- * @param weight [R, C]
- * @param out [T, R]
- */
+/** Computes four steps, two rows at a time; `x`: [T, C]; `weight`: [R, C]; `out`: [T, R]. */
 function four(x: Float64Array, t: number, C: number, weight: Float32Array, out: Float64Array, R: number) {
   const [a, b, c, d] = [t * C, (t + 1) * C, (t + 2) * C, (t + 3) * C];
   for (let r = 0; r < R; r += 2) {
@@ -64,13 +51,7 @@ function put(out: Float64Array, at: number, R: number, a: number, b: number, c: 
   out[at + 3 * R] = d;
 }
 
-/**
- * Out = W·x, four rows at a time.
- *
- * @param weight [R, C]
- * @param x [C]
- * @param out [R]
- */
+/** out = W·x, four rows at a time; `weight`: [R, C]; `x`: [C]; `out`: [R]. */
 export function product(weight: Float32Array, x: Float64Array, out: Float64Array) {
   const C = x.length;
   const R = out.length;

@@ -45,21 +45,13 @@ export class Lstm {
     return this.cells.map((cell) => cell.states(cell.room(1)));
   }
 
-  /**
-   * Checks a run's length and edits before anything is computed.
-   *
-   * @param T null: a stream
-   */
+  /** Checks a run's length and edits before anything is computed; `T` is null for a stream. */
   bind(edits: readonly Edit[], T: number | null): BoundEdit[] {
     if (T !== null) checkLength(T, this.tracks, this.kind);
     return bind(edits, this.tracks, this.kind, T);
   }
 
-  /**
-   * @param x [T, C]
-   * @param start the index of the first of these steps in the whole input
-   * @returns out is [T, D*P]
-   */
+  /** `x`: [T, C]; `start`: the index of the first of these steps in the whole input; `out` is [T, D*P] */
   run(
     x: Float32Array,
     T: number,

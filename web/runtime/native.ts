@@ -36,11 +36,7 @@ const released: FinalizationRegistry<{ native: Engine; layer: number }> = new Fi
   ({ native, layer }) => native.release(layer),
 );
 
-/**
- * Uses the native engine from now on.
- *
- * @param bytes of native.wasm
- */
+/** Uses the native engine from now on; `bytes`: of native.wasm. */
 export async function useEngine(bytes: BufferSource) {
   const { instance } = await WebAssembly.instantiate(bytes, {});
   const found = instance.exports as any;
@@ -67,12 +63,7 @@ class NativeLayer {
     released.register(this, { native, layer: this.layer });
   }
 
-  /**
-   * @param x [T, C]
-   * @param T at least 1
-   * @param state before the first step read
-   * @param values [T, H] each; written
-   */
+  /** `x`: [T, C]; `T`: at least 1; `state`: before the first step read; `values`: [T, H] each; written */
   run(x: Float32Array, T: number, state: Values, values: Values) {
     const { native, info, kind } = this;
     const H = info.units;
@@ -103,12 +94,7 @@ class NativeLayer {
 
 const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 
-/**
- * Runs a layer without edits; returns null if there is no engine, or it can't compute such a run.
- *
- * @param x [T, C]
- * @param state before the first step read
- */
+/** Runs a layer without edits on x [T, C]; null if there is no engine, or it can't compute such a run. */
 function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;

@@ -8,10 +8,7 @@ import type { Weights } from "studio/runtime/weights.js";
 
 export interface Output {
   scores: (features: Float32Array, T: number) => Float32Array; // from [T, F] to [T, V], before softmax
-  /**
-   * a token's readout: weights [F] and bias; null if the token is in a cluster of rare tokens and only has a
-   * probability
-   */
+  /** a token's readout: weights [F] and bias; null if it is in a cluster of rare tokens, with only a probability */
   row: (id: number) => { weight: Float32Array; bias: number } | null;
   embed: (ids: readonly number[]) => Float32Array; // [T, F] if weights are tied
   shape: number[]; // of its weight, or of the head of an adaptive softmax
@@ -28,10 +25,7 @@ export function plainOutput(F: number, V: number, weights: Weights, prefix: stri
   };
 }
 
-/**
- * An adaptive softmax: frequent tokens at full size, clusters of rarer ones at smaller sizes. Its scores are
- * log-probabilities.
- */
+/** An adaptive softmax, with smaller clusters of rarer tokens. Its scores are log-probabilities. */
 export function adaptiveOutput(
   F: number,
   V: number,
@@ -93,11 +87,7 @@ export function readClusters(config: any, V: number): { cutoffs: number[]; facto
   return { cutoffs, factor };
 }
 
-/**
- * @param x [T, F]
- * @param weight [R, F]
- * @returns [T, R]
- */
+/** `x`: [T, F]; `weight`: [R, F]; returns [T, R] */
 export function dense(
   x: Float32Array,
   T: number,
@@ -110,10 +100,7 @@ export function dense(
   return out;
 }
 
-/**
- * @param scores [T, K], changed
- * @returns logarithms of probabilities
- */
+/** `scores`: [T, K], changed; returns logarithms of probabilities */
 function logSoftmax(scores: Float64Array, K: number): Float64Array {
   for (let at = 0; at < scores.length; at += K) {
     const total = logSumExp(scores, at, K);
@@ -122,13 +109,7 @@ function logSoftmax(scores: Float64Array, K: number): Float64Array {
   return scores;
 }
 
-/**
- * Copies the first `count` of every K columns into rows of V columns, starting at `start`, and adds one number per
- * row.
- *
- * @param values [T, K]
- * @param out [T, V]
- */
+/** Copies the first `count` of every K columns into rows of V columns, and adds one number per row. */
 function put(
   values: Float64Array,
   T: number,
@@ -145,11 +126,7 @@ function put(
   }
 }
 
-/**
- * @param weight [R, F]
- * @param row [R]
- * @returns [F]
- */
+/** `weight`: [R, F]; `row`: [R]; returns [F] */
 export function transposedProduct(weight: Float32Array, row: Float32Array, F: number): Float32Array {
   const sums = new Float64Array(F);
   row.forEach((value, r) => {

@@ -54,9 +54,7 @@ export function describe(bytes: ArrayBuffer): { metadata: Record<string, string>
   return { metadata: Object.fromEntries(texts), places };
 }
 
-/**
- * Requires tensors to fill the data without gaps or overlaps: otherwise they could take many times the file's size.
- */
+/** Requires tensors to fill the data without gaps or overlaps: otherwise they could take many times the file's size. */
 function checkPlaces(places: Place[], start: number, end: number) {
   let next = start;
   for (const { from, to } of places.sort((a, b) => a.from - b.from || a.to - b.to)) {
@@ -115,11 +113,7 @@ function parsed(bytes: Uint8Array): any {
   }
 }
 
-/**
- * Counts the parts of a JSON text before it is parsed, because the parsed value can take 20 times its size.
- *
- * @returns of commas and opening brackets outside strings
- */
+/** Counts commas and brackets of a JSON text outside strings: its parsed value can take 20 times its size. */
 function partsOf(bytes: Uint8Array): number {
   const [quote, backslash, comma, bracket, brace] = Array.from('"\\,[{', (sign) => sign.charCodeAt(0));
   let count = 0;

@@ -1,10 +1,6 @@
 // Converts scores to probabilities.
 
-/**
- * @param scores [T, K]
- * @param temperature above 1 flattens the distribution
- * @returns [T, K]
- */
+/** `scores`: [T, K]; `temperature`: above 1 flattens the distribution; returns [T, K] */
 export function softmax(scores: Float64Array | Float32Array, K: number, temperature: number = 1): Float32Array {
   const out = new Float32Array(scores.length);
   for (let at = 0; at < scores.length; at += K) {
@@ -16,10 +12,7 @@ export function softmax(scores: Float64Array | Float32Array, K: number, temperat
   return out;
 }
 
-/**
- * @param at where K scores begin
- * @returns the log-sum-exp
- */
+/** `at`: where K scores begin; returns the log-sum-exp */
 export function logSumExp(scores: Float64Array | Float32Array, at: number, K: number): number {
   const highest = maximum(scores, at, K);
   let sum = 0;
@@ -27,10 +20,7 @@ export function logSumExp(scores: Float64Array | Float32Array, at: number, K: nu
   return highest + Math.log(sum);
 }
 
-/**
- * @param scores [T, K]
- * @returns [T] the index of the highest of each K, the first if equal
- */
+/** `scores`: [T, K]; returns [T] the index of the highest of each K, the first if equal */
 export function highestScores(scores: Float64Array | Float32Array, K: number): Int32Array {
   const chosen = new Int32Array(scores.length / K);
   for (let t = 0; t < chosen.length; t++) {

@@ -3,12 +3,7 @@
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { DotProduct, Track, TrackWeights } from "studio/types.js";
 
-/**
- * The state before a step: the state after the step read before it, or the initial state.
- *
- * @param quantity a state
- * @returns [P] or [H]
- */
+/** The state [P] or [H] before a step: after the step read before it, or the initial one. */
 export function stateBefore(track: Track, quantity: string, t: number): Float32Array {
   const { info, values, carried } = track;
   const size = quantity === "h" ? info.outputs : info.units;

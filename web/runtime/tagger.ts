@@ -4,12 +4,11 @@ import { type Column, tagColumns, found } from "studio/runtime/columns.js";
 import { common, layerParts, refuse } from "studio/runtime/common.js";
 import { Context } from "studio/runtime/context.js";
 import { linearReader, createSubject } from "studio/runtime/explain/subject.js";
-import { affine } from "studio/runtime/linear.js";
 import { type Letters, configKind } from "studio/runtime/kinds.js";
+import { affine } from "studio/runtime/linear.js";
 import { Lstm } from "studio/runtime/lstm.js";
-import { Speller } from "studio/runtime/speller.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
-import { embedded, UNKNOWN, Vocabulary } from "studio/runtime/vocabulary.js";
+import { embedded, UNKNOWN, Vocabulary, codePoints } from "studio/runtime/vocabulary.js";
 import { type Weights, count, flag } from "studio/runtime/weights.js";
 import type { BundleHead, Edit, Head, Model, Reader, Run, Subject } from "studio/types.js";
 
@@ -99,11 +98,7 @@ function explained(tagger: Tagger, run: Run): Subject {
   return createSubject(run, tagger.lstm, run.tracks, around);
 }
 
-/**
- * The vector of an unknown word, spelt with one unknown character and without context.
- *
- * @returns [C]
- */
+/** The vector of an unknown word, spelt with one unknown character and without context; returns [C]. */
 function unknownWord({ inputSize, embedding, wordSize, speller }: Tagger): Float32Array {
   const out = new Float32Array(inputSize);
   out.set(embedded(embedding, wordSize, [UNKNOWN]));
@@ -165,12 +160,54 @@ function upgraded({ config, vocabulary }: BundleHead): { config: any; vocabulary
   return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, ...added } };
 }
 
-/**
- * @param scores [T, K of all columns]
- * @returns [T, K] of one column
- */
+/** `scores`: [T, K of all columns]; returns [T, K] of one column */
 function part(scores: Float64Array, T: number, all: number, from: number, K: number): Float32Array {
   const out = new Float32Array(T * K);
   for (let t = 0; t < T; t++) out.set(scores.subarray(t * all + from, t * all + from + K), t * K);
   return out;
+}
+
+const REMEMBERED = 4096; // number of words to cache, so that typing does not spell the whole sentence again
+
+/** Spells words. */
+class Speller {
+  chars: Vocabulary;
+  charSize: number;
+  longest: number;
+  embedding: Float32Array;
+  lstm: Lstm;
+  spelt: Map<string, Float32Array>;
+
+  constructor(config: any, chars: Vocabulary, weights: Weights, letters: Letters) {
+    const [charSize, hiddenSize] = [count(config, "char_size"), count(config, "char_hidden_size")];
+    this.chars = chars;
+    this.charSize = charSize;
+    this.longest = count(config, "max_chars", 2);
+    this.embedding = weights.take("char_embedding.weight", [chars.size, charSize]);
+    const sizes = { inputSize: charSize, hiddenSize, numLayers: 1, bidirectional: true, bias: true, projSize: 0 };
+    this.lstm = new Lstm(sizes, weights, "char_lstm.", configKind(config, letters));
+    this.spelt = new Map();
+  }
+
+  /** @returns [2H] */
+  spell(word: string): Float32Array {
+    const known = this.spelt.get(word);
+    if (known !== undefined) return known;
+    const found = this.spellIds(this.shortened(codePoints(word)).map((char) => this.chars.id(char)));
+    if (this.spelt.size >= REMEMBERED) this.spelt.clear();
+    this.spelt.set(word, found);
+    return found;
+  }
+
+  /** `ids`: of characters; returns [2H] */
+  spellIds(ids: number[]): Float32Array {
+    const { state } = this.lstm.run(embedded(this.embedding, this.charSize, ids), ids.length);
+    return Float32Array.from(state.flatMap(({ h }) => Array.from(h)));
+  }
+
+  /** @returns the first and last characters of a long word */
+  shortened(chars: string[]): string[] {
+    const half = Math.floor(this.longest / 2);
+    return chars.length <= this.longest ? chars : [...chars.slice(0, half), ...chars.slice(-half)];
+  }
 }

@@ -30,13 +30,7 @@ export function codePoints(text: string): string[] {
   return Array.from(text);
 }
 
-/**
- * The rows of an embedding, in the order of the ids.
- *
- * @param weight [V, E]
- * @param size E
- * @returns [T, E]
- */
+/** The rows of an embedding, in the order of the ids; `weight`: [V, E]; `size`: E; returns [T, E]. */
 export function embedded(weight: Float32Array, size: number, ids: readonly number[]): Float32Array {
   const out = new Float32Array(ids.length * size);
   ids.forEach((id, t) => out.set(weight.subarray(id * size, (id + 1) * size), t * size));

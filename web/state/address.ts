@@ -45,10 +45,7 @@ const CODECS: { [K in keyof View]: Codec<View[K]> } = {
 };
 const KEYS = Object.keys(CODECS) as (keyof View)[];
 
-/**
- * @param firsts possible initial views: values that equal those in all of them are left out
- * @returns "text=She+said&step=4", without "#"
- */
+/** Leaves out values that equal those in all possible first views: "text=She+said&step=4", without "#". */
 export function toHash(view: View, firsts: View[]): string {
   return KEYS.map((key) => pair(key, view, firsts))
     .filter((written) => written !== "")
@@ -67,10 +64,7 @@ function escaped(value: string) {
   return plain.replace(/%(3A|3B|2C|40|2F|3F)/g, (sign) => decodeURIComponent(sign));
 }
 
-/**
- * @param hash with or without "#"
- * @returns the valid parts, and the invalid ones
- */
+/** `hash`: with or without "#"; returns the valid parts, and the invalid ones */
 export function fromHash(hash: string): { view: Partial<View>; broken: string[] } {
   const view: Record<string, unknown> = {};
   const broken: string[] = [];

@@ -6,10 +6,7 @@ import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
-/**
- * All units of an index, by column: entry k of each column belongs to the same unit. The format is that of
- * CorpusPages.units.
- */
+/** All units of an index, by column, in which entry k belongs to the same unit; see CorpusPages.units. */
 export interface UnitTable {
   columns: UnitColumns;
   thresholds: Record<string, number[]>; // the thresholds whose bits are stored, by place
@@ -35,7 +32,7 @@ export interface UnitColumns {
 }
 
 /** what zeroing a unit costs at its label, and elsewhere */
-export type ZeroEffect = { unit: string; there: number; elsewhere: number };
+type ZeroEffect = { unit: string; there: number; elsewhere: number };
 
 /** The card of a unit, as UnitCard.to_dict returns it. */
 export interface UnitCard {
@@ -88,11 +85,7 @@ const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
 
-/**
- * The selected unit's address, as Python writes it.
- *
- * @returns "l1.c[125]"; "" while nothing is selected
- */
+/** The selected unit's address, as Python writes it; returns "l1.c[125]"; "" while nothing is selected. */
 export function unitAddress({ track, quantity, unit }: View): string {
   return track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
 }
@@ -107,11 +100,7 @@ export function storedThresholds({ thresholds }: UnitTable, address: string): nu
   return thresholds[address.replace(/\[.*/, "")] ?? [];
 }
 
-/**
- * The first unit of a query.
- *
- * @returns its address; "" if there is none
- */
+/** The first unit of a query; returns its address; "" if there is none. */
 export function firstUnit(query: string): string {
   return query.match(ADDRESS)?.[0] ?? "";
 }
@@ -123,8 +112,8 @@ export class Corpus {
   served: boolean;
   table!: UnitTable | null; // null until it is read
   problem!: string; // why it could not be read
-  cards: Map<string, UnitCard>;
-  kept: Map<string, Passage>;
+  cards = new Map<string, UnitCard>();
+  kept = new Map<string, Passage>();
   fetched!: number; // how often passages came
 
   constructor(host: typeof import("studio/state/host.js")) {
@@ -133,8 +122,6 @@ export class Corpus {
     this.about = boot.index ?? null;
     this.served = boot.host === "server";
     reactive<Corpus, "table" | "problem" | "fetched">(this, { table: null, problem: "", fetched: 0 });
-    this.cards = new Map();
-    this.kept = new Map();
   }
 
   /** @returns why the pages of the index have nothing to show; "" if they have */
@@ -204,8 +191,4 @@ export function widened([shard, sequence, start, stop]: Span, unit: Model["unit"
   const around = unit === "character" ? 40 : 10;
   const first = Math.max(0, start - around);
   return [shard, sequence, first, Math.min(stop + around, first + MOST_PASSAGE_STEPS)];
-}
-
-export function createCorpus(host: typeof import("studio/state/host.js")): Corpus {
-  return new Corpus(host);
 }

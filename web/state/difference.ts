@@ -16,11 +16,7 @@ export interface Word {
   changed: boolean; // whether the most probable label changed
 }
 
-/**
- * How far one layer and direction moved. `first` is the first step that differs, in the track's reading order, or -1
- * if
- * none does.
- */
+/** How far one layer and direction moved; `first`: the first step, in reading order, that differs, or -1. */
 export interface Distance {
   info: TrackInfo;
   size: Float32Array; // [T] max |Δh|
@@ -35,25 +31,15 @@ export interface Difference {
   changed: number; // how many words have a different label
 }
 
-/**
- * Returns the total variation distance of two distributions: half the sum of absolute differences.
- *
- * @param s step of a
- * @param t step of b
- */
-export function movedShare(a: Head, s: number, b: Head, t: number): number {
+/** The total variation distance of step s of a and t of b: half the sum of absolute differences. */
+function movedShare(a: Head, s: number, b: Head, t: number): number {
   const K = a.labels.length;
   let sum = 0;
   for (let k = 0; k < K; k++) sum += Math.abs(a.probabilities[s * K + k] - b.probabilities[t * K + k]);
   return sum / 2;
 }
 
-/**
- * Returns max |Δ| over the units, at each step.
- *
- * @param before [T, H]
- * @param after [T, H]
- */
+/** Returns max |Δ| over the units, at each step; `before`: [T, H]; `after`: [T, H]. */
 export function largest(before: Float32Array, after: Float32Array, steps: number): Float32Array {
   const units = steps ? before.length / steps : 0;
   const size = new Float32Array(steps);
@@ -90,11 +76,7 @@ function outputSizes(tracks: Distance[], steps: number): number[] {
   return Array.from({ length: steps }, (_, t) => Math.max(...top.map(({ size }) => size[t])));
 }
 
-/**
- * Compares two runs of one model over the same tokens.
- *
- * @param name of the head to compare
- */
+/** Compares two runs of one model over the same tokens; `name`: of the head to compare. */
 export function compareRuns(before: Run, after: Run, name: string): Difference {
   const was = findHead(before, name);
   const is = findHead(after, name);

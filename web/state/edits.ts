@@ -15,11 +15,7 @@ function missing(chosen: readonly number[] | null, size: number): number | undef
   return chosen?.find((k) => k >= size || k < -size);
 }
 
-/**
- * Returns why an edit can't apply to a run with this many steps; "" if it can.
- *
- * @param unit what a step is called: "word"
- */
+/** Why an edit can't apply to a run with this many steps, called `unit`s; "" if it can. */
 export function restingReason(edit: Edit, model: Model, steps: number, unit: string = model.unit): string {
   const { track, quantity } = placeParts(edit.place);
   const info = model.tracks.find((one) => one.name === track);

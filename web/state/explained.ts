@@ -103,9 +103,7 @@ function stateAimed(run: Run, subject: Subject, view: View, t: number) {
   return { target, name, linear: target, linearName: name, short: `${track}.h[${unit}]`, label: "" };
 }
 
-/**
- * The label to explain: the chosen one, or else a language model's actual next token, or else the model's prediction.
- */
+/** The label to explain: the chosen one, or a language model's actual next token, or the model's prediction. */
 function targetLabel(run: Run, reader: Reader, asked: string, step: number): number {
   const found = asked === "" ? -1 : reader.labels.indexOf(asked);
   return found >= 0 ? found : ownLabel(run, reader, step);
@@ -162,11 +160,7 @@ function isSpace(token: string) {
   return /^\s+$/.test(token);
 }
 
-/**
- * The players nearest to the target, if there are too many to compute; the others are never replaced.
- *
- * @returns in time order
- */
+/** The players nearest to the target, in time order, if there are too many; the others are never replaced. */
 export function nearest(players: NamedPlayer[], { subject, target }: Explained, most: number): NamedPlayer[] {
   const bothWays = subject.cells.some(({ info }) => info.reverse);
   const count = bothWays ? players : players.filter(({ start }) => start <= target.t);

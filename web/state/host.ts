@@ -117,11 +117,7 @@ async function answer(place: string): Promise<Response> {
   return response;
 }
 
-/**
- * Sends Python a request about the index of a corpus; works only on a server.
- *
- * @param what "units.json"
- */
+/** Sends Python a request about the index of a corpus; works only on a server; `what`: "units.json". */
 export async function ask(what: string, given: Record<string, string>, signal?: AbortSignal): Promise<any> {
   const response = await requestIndex(what, given, signal);
   const found = await response.json().catch(() => ({})); // not JSON if the server itself failed

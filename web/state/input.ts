@@ -43,12 +43,7 @@ export function signalNamed(text: string): Signal | null {
   return SIGNALS.find((signal) => signal === name && !text.includes(NAME_END)) ?? null;
 }
 
-/**
- * Rows of numbers, each perhaps after a name, "May: 1, 2"; or a signal by name: "sine 24", "noise 24 7" (steps, then a
- * seed).
- *
- * @param columns C
- */
+/** Rows of numbers, perhaps named, "May: 1, 2"; or a signal, "sine 24", "noise 24 7" (steps, then a seed). */
 export function parseRows(text: string, columns: number): Float32Array[] {
   const name = signalNamed(text);
   if (name) {
@@ -62,11 +57,7 @@ export function parseRows(text: string, columns: number): Float32Array[] {
   return rows;
 }
 
-/**
- * The names of rows; a row without one has its number.
- *
- * @returns null if no row has a name
- */
+/** The names of rows; a row without one has its number; returns null if no row has a name. */
 function rowNames(text: string): string[] | null {
   if (!text.includes(NAME_END)) return null;
   return textLines(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
@@ -102,10 +93,7 @@ function numbers(line: string, k: number, columns: number): Float32Array {
   return Float32Array.from(values);
 }
 
-/**
- * A signal that is easy to follow through the cell. It is the same in every column, except for noise and for a sine,
- * which is shifted a little from column to column.
- */
+/** A signal that is easy to follow, the same in every column, except for noise, and a sine, which shifts a little. */
 export function signal(name: Signal, columns: number, steps: number = SIGNAL_STEPS, seed: number = 0): Float32Array[] {
   const random = gaussian(seed);
   const start = Math.floor(steps / 4);

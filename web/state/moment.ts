@@ -14,10 +14,7 @@ export interface Moment {
   before: number | null; // the step read before this one; null if the run starts here
   after: number | null; // the step read next; null if the run ends here
   shown: string; // "h", or "m" if a projection mixes all units into h: the output of just this unit
-  /**
-   * gates, states, the memory before (c_prev), and what the cell's equations have between them; NaN for those that
-   * need weights if there are none
-   */
+  /** gates, states, the memory before (c_prev), what the equations have between them; NaN if that needs weights */
   values: Record<string, number>;
   sums: Record<string, DotProduct>; // behind each gate; empty without weights
   computed: Record<string, number>; // what the equation gives, for each value that an edit replaced
@@ -95,11 +92,7 @@ export function unsquash({ activations }: CellKind, gate: string, value: number)
 
 const reaches: WeakMap<Track, Float32Array> = new WeakMap();
 
-/**
- * Returns the largest memory of a unit in the whole run, rounded up. This is the scale of the unit's pipes and bars;
- * it
- * is the same at each step, and is shown beside the bars.
- */
+/** The largest memory of a unit in the whole run, rounded up: the scale of its pipes and bars at each step. */
 export function memoryReach(track: Track, unit: number): number {
   const memory = memoryState(track);
   const known = reaches.get(track) ?? track.initial[memory].map(Math.abs);
@@ -146,10 +139,7 @@ function replaced({ cell, track, values, sums, shown }: Moment): Record<string, 
 
 const roundings: WeakMap<Track, number> = new WeakMap();
 
-/**
- * Finds the relative rounding error of the number type in which a track was computed, from the trailing zero bits of
- * its numbers.
- */
+/** The relative rounding error of a track's number type, from the trailing zero bits of its numbers. */
 function trackRounding(track: Track): number {
   const known = roundings.get(track);
   if (known !== undefined) return known;

@@ -13,7 +13,7 @@ export class Player {
   session: Session;
   isCalm: () => boolean;
   playing!: boolean;
-  pace: number; // milliseconds per step
+  pace: number = PACES.steady; // milliseconds per step
   timer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param isCalm whether the user prefers reduced motion */
@@ -22,8 +22,6 @@ export class Player {
     this.session = session;
     this.isCalm = isCalm;
     reactive<Player, "playing">(this, { playing: false });
-    this.pace = PACES.steady;
-    this.timer = undefined;
     session.on("model", () => this.pause());
   }
 

@@ -23,18 +23,15 @@ export class Session {
   error!: Error | null; // why the last run failed; the runs are then the previous ones, if of this model
   otherError!: Error | null; // why there is no second run to compare with
   live!: boolean; // whether the run comes from a stream in Python rather than from typed text
-  took: number; // milliseconds of the last run
-  models: Map<string, Promise<Model>>;
-  listeners: Map<Event, Set<() => void>>;
+  took = 0; // milliseconds of the last run
+  models = new Map<string, Promise<Model>>();
+  listeners = new Map<Event, Set<() => void>>();
 
   constructor(store: Store, host: typeof import("studio/state/host.js")) {
     this.store = store;
     this.host = host;
     const nothing = { model: null, run: null, plain: null, other: null, error: null, otherError: null };
     reactive<Session, keyof typeof nothing | "live">(this, { ...nothing, live: false });
-    this.took = 0;
-    this.models = new Map();
-    this.listeners = new Map();
     store.subscribe(["model"], () => void this.open());
     store.subscribe(["text"], () => this.#read());
     store.subscribe(["edits"], () => this.#edit());
@@ -86,11 +83,7 @@ export class Session {
     this.store.set(stays && model !== null && run !== null ? { ...patch, ...fitted(view, model, run) } : patch);
   }
 
-  /**
-   * Shows a run that comes from outside, such as a watched stream.
-   *
-   * @param follow whether to move the cursor to its last step
-   */
+  /** Shows a run from outside, such as a watched stream; `follow`: whether to move the cursor to its last step. */
   show(run: Run, follow: boolean) {
     batch(() => {
       const first = !this.live;
@@ -162,10 +155,7 @@ export class Session {
     return model;
   }
 
-  /**
-   * @param kept where to store an error
-   * @param wanted whether an error is still of interest
-   */
+  /** `kept`: where to store an error; `wanted`: whether an error is still of interest */
   async #safely(kept: "error" | "otherError", fn: () => void | Promise<void>, wanted: () => boolean = () => true) {
     try {
       await fn();
@@ -178,8 +168,4 @@ export class Session {
   #tell(event: Event) {
     for (const fn of [...(this.listeners.get(event) ?? [])]) fn();
   }
-}
-
-export function createSession(store: Store, host: typeof import("studio/state/host.js")): Session {
-  return new Session(store, host);
 }

@@ -17,16 +17,13 @@ const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
 
-/**
- * Holds one immutable View. Components read the fields of `view`, and are drawn again when those that they read change;
- * listeners are notified once per batch, if a key that they subscribed to changed.
- */
+/** Holds one immutable View. Components follow the fields of `view`; listeners are notified once per batch. */
 export class Store {
   readonly view: Readonly<View>;
   now: Readonly<View>;
   told: Readonly<View>;
-  pending: boolean;
-  listeners: Set<{ keys: (keyof View)[]; fn: Listener }>;
+  pending = false;
+  listeners = new Set<{ keys: (keyof View)[]; fn: Listener }>();
   done!: readonly Change[]; // the steps that `undo` reverts
   undone!: readonly Change[];
   save: () => void;
@@ -37,8 +34,6 @@ export class Store {
     this.view = {} as View;
     reactive(this.view, this.now);
     this.told = this.now;
-    this.pending = false;
-    this.listeners = new Set();
     reactive<Store, "done" | "undone">(this, { done: [], undone: [] });
     this.save = seldom(() => save(this.now));
   }
@@ -78,11 +73,7 @@ export class Store {
     return () => this.listeners.delete(listener);
   }
 
-  /**
-   * Like `set`, as an undoable step.
-   *
-   * @param label a description, such as "Pin unit 3"
-   */
+  /** Like `set`, as an undoable step; `label`: a description, such as "Pin unit 3". */
   change(patch: Partial<View>, label: string) {
     if (same(this.now, patch)) return;
     const change = { before: picked(this.now, patch), after: patch, label };

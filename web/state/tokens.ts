@@ -40,20 +40,12 @@ function isNumber(token: string, t: number) {
   return token === String(t);
 }
 
-/**
- * The word of a step; "" if the run reads numbers.
- *
- * @param most characters
- */
+/** The word of a step; "" if the run reads numbers; `most`: characters. */
 export function wordAt({ tokens }: { tokens: string[] }, t: number, most: number): string {
   return isNumber(tokens[t], t) ? "" : shortToken(tokens[t] ?? "", most);
 }
 
-/**
- * A step's number, and its word if it has one.
- *
- * @returns "step 3 \u201cfield\u201d"
- */
+/** A step's number, and its word if it has one; returns "step 3 \u201cfield\u201d". */
 export function stepName(run: { tokens: string[] }, t: number): string {
   const word = wordAt(run, t, 24);
   return word === "" ? `step ${t}` : `step ${t} \u201c${word}\u201d`;

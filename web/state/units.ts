@@ -26,10 +26,7 @@ export function togglePin(store: Store, unit: number) {
   else store.change({ pinned: [...pinned, unit] }, `pin unit ${unit}`);
 }
 
-/**
- * @param twoWays whether the layer has both directions
- * @returns "Layer 1 forward"
- */
+/** `twoWays`: whether the layer has both directions; returns "Layer 1 forward" */
 export function trackTitle({ layer, reverse }: TrackInfo, twoWays: boolean): string {
   if (!twoWays) return `Layer ${layer}`;
   return `Layer ${layer}, ${reverse ? "right to left" : "left to right"}`;
@@ -41,9 +38,13 @@ export function valueAt(track: Track, quantity: string, unit: number, t: number)
   return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
 }
 
-/**
- * Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection.
- */
+/** Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection. */
 export function quantityWidth(info: TrackInfo, quantity: string): number {
   return quantity === "h" ? info.outputs : info.units;
+}
+
+/** The shortest decimal that is the same float32. */
+export function shortest(value: number): number {
+  const digits = [5, 6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === value) ?? 9;
+  return Number(value.toPrecision(digits));
 }

@@ -9,11 +9,7 @@ export function plainView({ models }: Boot): View {
   return { ...FIRST_VIEW, model: models[0]?.id ?? "" };
 }
 
-/**
- * The initial view, either from Python or from the address, which then sets everything except the input.
- *
- * @param said by the address
- */
+/** The initial view, from Python or from what the address says, which then sets everything except the input. */
 export function firstView(boot: Boot, said: Partial<View>): View {
   const plain = plainView(boot);
   if (Object.keys(said).length === 0) return { ...plain, ...boot.view };

@@ -64,10 +64,7 @@ export function useDraft(value: string | number, take: (text: string) => void = 
   return { value: typed.value ?? value, onInput, onBlur: () => (typed.value = null) };
 }
 
-/**
- * The text of a box: what the user types and, once they have rested for so many milliseconds, the text that was made of
- * it.
- */
+/** The text of a box: what the user types and, after a rest of so many milliseconds, what was made of it. */
 export function useTyping(text: string, take: (text: string) => void, rest: () => number) {
   const typed = useSignal<string | null>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);

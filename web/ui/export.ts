@@ -34,10 +34,7 @@ export interface Exports {
   csv?: () => string[][];
 }
 
-/**
- * @param name of the file, without ending
- * @returns whether there was anything to save
- */
+/** `name`: of the file, without ending; returns whether there was anything to save */
 export async function save(name: string, kind: keyof Exports, exports: Exports): Promise<boolean> {
   if (kind === "csv") {
     const rows = exports.csv?.() ?? [];
@@ -63,11 +60,7 @@ function field(value: string) {
   return /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
-/**
- * A picture as a self-contained file: its CSS styles are written into it.
- *
- * @param picture on the page or not
- */
+/** A picture as a self-contained file: its CSS styles are written into it; `picture`: on the page or not. */
 export function svgText(picture: SVGSVGElement): string {
   return new XMLSerializer().serializeToString(standalone(picture));
 }
@@ -113,10 +106,7 @@ function pictureSize(picture: SVGSVGElement) {
   return { width, height };
 }
 
-/**
- * @param to its copy
- * @param above the style of its parent, which is not repeated
- */
+/** `to`: its copy; `above`: the style of its parent, which is not repeated */
 function resolveStyles(from: Element, to: Element, above: CSSStyleDeclaration | null = null) {
   const style = getComputedStyle(from);
   for (const name of INHERITED) {

@@ -5,31 +5,46 @@ import type { Run } from "studio/types.js";
 import { tick } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
 
-const WIDTH = 168;
-const BAR = 8;
+const BAR = 8; // height
 const STEPS = 64;
 
-/**
- * The scale as a bar, labelled at its ends and in the middle.
- *
- * @param props.run whose scale to show; the current scale if absent
- */
+/** The scale as a bar, labelled at its ends and in the middle; `run`: whose scale, if not the current one. */
 export function Legend({ quantity, run = null }: { quantity: string; run?: Run | null }) {
   const high = scaleLimit(quantity, run);
   const low = range(quantity)[0] === 0 ? 0 : -high;
   return (
+    <ScaleBar
+      {...{ class: "legend", width: 168, margin: 8, ends: [low, high], label: `Colours of ${quantity}` }}
+      fill={(share) => colour(quantity, low + share * (high - low))}
+    />
+  );
+}
+
+interface ScaleProps {
+  class?: string;
+  width: number;
+  margin: number;
+  ends: readonly [number, number];
+  label: string; // what the colours are of
+  fill: (share: number) => string; // the colour of a value, whose share of the scale this is
+}
+
+/** The colours from one end of a scale to the other. */
+export function ScaleBar({ class: name, width, margin, ends: [low, high], label, fill }: ScaleProps) {
+  const all = width + 2 * margin;
+  return (
     <svg
-      {...{ class: "legend", width: WIDTH + 16, height: 24, viewBox: `-8 0 ${WIDTH + 16} 24`, role: "img" }}
-      aria-label={`Colours of ${quantity} from ${low} to ${high}`}
+      {...{ class: name, width: all, height: 24, viewBox: `-${margin} 0 ${all} 24`, role: "img" }}
+      aria-label={`${label} from ${low} to ${high}`}
     >
       {Array.from({ length: STEPS }, (_, k) => (
         <rect
-          {...{ x: (k * WIDTH) / STEPS, y: 0, width: WIDTH / STEPS + 0.5, height: BAR }}
-          fill={colour(quantity, low + ((k + 0.5) / STEPS) * (high - low))}
+          {...{ x: (k * width) / STEPS, y: 0, width: width / STEPS + 0.5, height: BAR }}
+          fill={fill((k + 0.5) / STEPS)}
         />
       ))}
       {[low, (low + high) / 2, high].map((value, k) => (
-        <text x={(k * WIDTH) / 2} y={21} text-anchor={(["start", "middle", "end"] as const)[k]} class="legend-tick">
+        <text x={(k * width) / 2} y={21} text-anchor={(["start", "middle", "end"] as const)[k]} class="legend-tick">
           {tick(value)}
         </text>
       ))}

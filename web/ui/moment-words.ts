@@ -103,11 +103,7 @@ function result({ values, computed }: Moment, name: string): Line {
 
 const sumText: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
 
-/**
- * Describes where the previous states come from: "from step 1, “in”".
- *
- * @param beginning the text for a state that no step of the run produced
- */
+/** Where the previous states come from: "from step 1, “in”", or `beginning` if no step of the run produced them. */
 export function source(run: Run, before: number | null, beginning: string): string {
   return before === null ? beginning : `from ${stepText(run, before)}`;
 }

@@ -5,6 +5,7 @@ import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { still, useApp } from "studio/ui/app.js";
 import { type Exports, save } from "studio/ui/export.js";
+import { Button } from "studio/ui/form.js";
 import { watchVisibility } from "studio/ui/visibility.js";
 
 interface PanelProps {
@@ -47,17 +48,15 @@ export function Panel({
         </h2>
         <div class="panel-tools">{tools}</div>
         <div class="panel-ends">
-          <button
-            type="button"
-            class="quiet round"
+          <Button
+            text="?"
+            kind="quiet round"
             title="What is this?"
             aria-label={`About: ${title}`}
             aria-expanded={helped.value}
             aria-controls={`${id}-help`}
-            onClick={() => (helped.value = !helped.value)}
-          >
-            ?
-          </button>
+            press={() => (helped.value = !helped.value)}
+          />
           <Save id={id} title={title} exports={{ ...(svg && { svg, png: svg }), ...exports }} />
         </div>
       </header>
@@ -109,15 +108,13 @@ function Save({ id, title, exports }: { id: string; title: string; exports: Expo
       </summary>
       <div class="menu-items">
         {kinds.map((kind) => (
-          <button
-            type="button"
-            class="menu-item"
+          <Button
+            text={kind.toUpperCase()}
+            kind="menu-item"
             aria-label={`Save ${title} as ${kind.toUpperCase()}`}
             data-export={kind}
-            onClick={() => void keep(kind)}
-          >
-            {kind.toUpperCase()}
-          </button>
+            press={() => void keep(kind)}
+          />
         ))}
         <p class="menu-nothing" aria-live="polite">
           {isEmpty.value && "There is nothing to save yet."}

@@ -3,7 +3,6 @@
 // i, f and o have sequential colours; g, h and c have diverging colours that are neutral in the middle.
 
 import { isSequential, range } from "studio/state/ranges.js";
-import { type Rgb, LEVELS, COLORMAPS } from "studio/ui/colormaps.js";
 import { isDark } from "studio/ui/theme.js";
 
 /** The colours of a scale from its low end to its high end: 256 triples of red, green and blue. */
@@ -30,11 +29,64 @@ export function colour(...value: Parameters<typeof rgb>): string {
   return `rgb(${rgb(...value).join(", ")})`;
 }
 
-/**
- * The line colour of a gate or a state; each has its own hue.
- *
- * @returns a CSS variable
- */
+/** The line colour of a gate or a state; each has its own hue; returns a CSS variable. */
 export function quantityColour(quantity: string): string {
   return `var(--q-${quantity})`;
+}
+
+type Rgb = [number, number, number];
+/** colours, and their positions from 0 to 1 */
+type Stops = [number, Rgb][];
+
+export const LEVELS = 256;
+
+// Perceptually uniform and safe for colour-blind readers, after cividis (Nuñez, Anderton and Renslow, 2018).
+const SEQUENTIAL = "#0d234a #1c3968 #3e4e6e #5a6170 #747575 #908c78 #ada275 #cab86c #e4cf60 #f8e56e";
+// Neutral in the middle. It changes fast near zero, because most values of a cell are far below its largest value.
+const AWAY = [0, 0.1, 0.3, 0.6, 1];
+const BLUE = { light: "#f8f7f3 #c7dcec #7caed6 #2d70ad #083e74", dark: "#1e2026 #223850 #2c6092 #4e9ad6 #9ad0f6" };
+const ORANGE = { light: "#f8f7f3 #f7d9b6 #eba35c #ce6816 #853904", dark: "#1e2026 #4e3622 #8e5422 #de8430 #fdcd8e" };
+
+/** Tables of 256 colours, each red, green, blue. */
+const COLORMAPS: Readonly<Record<"sequential" | "light" | "dark", Uint8Array>> = Object.freeze({
+  sequential: table(spread(SEQUENTIAL)),
+  light: table(both(BLUE.light, ORANGE.light)),
+  dark: table(both(BLUE.dark, ORANGE.dark)),
+});
+
+/** @param hex colours separated by spaces */
+function read(hex: string): Rgb[] {
+  return hex.split(" ").map((colour) => {
+    const number = parseInt(colour.slice(1), 16);
+    return [number >> 16, (number >> 8) & 255, number & 255];
+  });
+}
+
+/** @param hex colours at equal distances */
+function spread(hex: string): Stops {
+  const colours = read(hex);
+  return colours.map((rgb, k) => [k / (colours.length - 1), rgb]);
+}
+
+/** `below`: from the middle to the low end; `above`: from the middle to the high end */
+function both(below: string, above: string): Stops {
+  const at = (sign: 1 | -1) => (rgb: Rgb, k: number) => [0.5 + (sign * AWAY[k]) / 2, rgb] as [number, Rgb];
+  return [...read(below).map(at(-1)).reverse(), ...read(above).map(at(1)).slice(1)];
+}
+
+/** A table of 256 colours interpolated between stops. */
+function table(stops: Stops): Uint8Array {
+  const made = new Uint8Array(LEVELS * 3);
+  for (let k = 0; k < LEVELS; k += 1) {
+    const at = k / (LEVELS - 1);
+    const next = Math.max(
+      1,
+      stops.findIndex(([place]) => place >= at),
+    );
+    const [[low, from], [high, to]] = [stops[next - 1], stops[next]];
+    for (let part = 0; part < 3; part += 1) {
+      made[k * 3 + part] = Math.round(from[part] + ((at - low) / (high - low)) * (to[part] - from[part]));
+    }
+  }
+  return made;
 }

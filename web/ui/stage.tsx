@@ -1,10 +1,10 @@
 // The places of pictures: a box that knows its width, cells that arrow keys move through, and text that fits.
 
 import { type ReadonlySignal, useComputed, useSignal } from "@preact/signals";
-import type { ComponentChildren, JSX } from "preact";
+import type { ComponentChildren, JSX, TargetedPointerEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { useApp } from "studio/ui/app.js";
 import { resize, set } from "studio/ui/draw.js";
-import { fit, keepWithin } from "studio/ui/svg-parts.js";
 import { isDark } from "studio/ui/theme.js";
 import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
@@ -35,6 +35,26 @@ export function Stage(
       {width > 0 && children(width)}
     </div>
   );
+}
+
+/** Handlers of a picture on which a drag moves the cursor; `stepAt`: the step at an x of a picture of some width. */
+export function useScrub(stepAt: (x: number, width: number) => number | null) {
+  const { store, player } = useApp();
+  const scrub = ({ clientX, currentTarget }: { clientX: number; currentTarget: HTMLElement }) => {
+    const { left, width } = currentTarget.getBoundingClientRect();
+    const step = stepAt(clientX - left, width);
+    if (step !== null) store.set({ step });
+  };
+  return {
+    onPointerDown: (event: TargetedPointerEvent<HTMLElement>) => {
+      player.pause();
+      if (event.pointerType !== "touch") event.currentTarget.setPointerCapture(event.pointerId);
+      scrub(event);
+    },
+    onPointerMove: (event: TargetedPointerEvent<HTMLElement>) => {
+      if (event.buttons === 1) scrub(event);
+    },
+  };
 }
 
 /** The size of an element's content, without its scrollbars: a signal. */
@@ -197,4 +217,24 @@ function neighbour(k: number, key: string, columns: number, count: number): numb
   if (key === "ArrowUp") return k < columns ? k : k - columns;
   if (key === "ArrowDown") return k + columns < count ? k + columns : k;
   return undefined;
+}
+
+export type Box = { x: number; y: number; width: number; height: number };
+
+const rooms: WeakMap<SVGTextElement, number> = new WeakMap();
+
+/** Lets `fit` narrow a text that is wider than its room. */
+function keepWithin(text: SVGTextElement | null, room: number) {
+  if (text && room < Infinity) rooms.set(text, room);
+}
+
+/** Narrows texts that are too wide for their space (fonts differ) in a picture, which must be on the page. */
+export function fit(picture: Element) {
+  const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
+  for (const one of texts) one.removeAttribute("textLength");
+  const wide = texts.filter((one) => one.getComputedTextLength() > (rooms.get(one) as number));
+  for (const one of wide) {
+    one.setAttribute("textLength", String(rooms.get(one)));
+    one.setAttribute("lengthAdjust", "spacingAndGlyphs");
+  }
 }

@@ -44,11 +44,7 @@ export function fontFamily(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
-/**
- * The width of texts in a font, in pixels.
- *
- * @param font as a canvas takes it: "16px serif"
- */
+/** The width of texts in a font, in pixels; `font`: as a canvas takes it: "16px serif". */
 export function measure(font: string): (text: string) => number {
   const context = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
   context.font = font;

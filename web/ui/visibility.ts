@@ -15,10 +15,7 @@ export function scrollTo(stage: HTMLElement, part: Element | null) {
   stage.scrollLeft += (one.left + one.right - all.left - all.right) / 2;
 }
 
-/**
- * Keeps elements of class "stays" in view when a stage is scrolled sideways, such as names that would otherwise scroll
- * away.
- */
+/** Keeps elements of class "stays", such as names, in view when a stage is scrolled sideways. */
 export function keepNames(stage: HTMLElement) {
   const move = () => {
     for (const part of stage.querySelectorAll("svg .stays")) {
@@ -32,4 +29,9 @@ export function keepNames(stage: HTMLElement) {
 /** Calls `fn` when an element's size changes, but not when the element is hidden. */
 export function onResize(root: HTMLElement, fn: () => void) {
   new ResizeObserver(([entry]) => entry.contentRect.width > 0 && fn()).observe(root);
+}
+
+export function windowSize(): [width: number, height: number] {
+  const { clientWidth, clientHeight } = document.documentElement;
+  return [clientWidth, clientHeight];
 }

@@ -15,7 +15,7 @@ from coursebook import pages
 from coursebook.html_nodes import attributes, details, element, label, python, raw
 from coursebook.pages import Section
 from coursebook.rules import RULES
-from hiddenstate.course.misconceptions import idea_behind
+from hiddenstate.doctor.misconceptions import idea_behind
 
 _SHOW = re.compile(r"(.+?)\s*<(?:([\w-]+)#)?([\w-]+)((?:\s+[\w@-]+=[^\s>]+)*)>", re.DOTALL)
 PREDICT = "Predict"

@@ -26,7 +26,7 @@ from coursebook.pages import (
     without_proofs,
 )
 from hiddenstate.course.figures.numeric_answers import ANSWERS, written
-from hiddenstate.course.misconceptions import idea_behind
+from hiddenstate.doctor.misconceptions import idea_behind
 
 NOTEBOOKS = ROOT / "src" / "hiddenstate" / "course" / "notebooks"
 _CLAIM = re.compile(r" ?\{claim\}`([^`|]*)(?:\|([^`]*))?`")

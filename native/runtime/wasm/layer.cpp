@@ -5,15 +5,19 @@
 
 #include "kernel/scan.h"
 #include "platform/allocator.h"
-#include "threads/fork_guard.h"
 #include "threads/helpers.h"
+#include "threads/parallel.h"
 
 namespace hiddenstate {
 
 extern const Scan<F32> scan_lstm_generic_F32, scan_gru_generic_F32, scan_rnn_tanh_generic_F32, scan_rnn_relu_generic_F32;
 
-// WebAssembly has no other threads or processes, and the JavaScript engine decides the page size.
-bool forked() { return false; }
+// WebAssembly has no other threads, and the JavaScript engine decides the page size.
+bool run_on_threads(int threads, bool together, void (*body)(const void* context, int k), const void* context) {
+    if (together && threads > 1) return false;
+    for (int k = 0; k < threads; ++k) body(context, k);
+    return true;
+}
 Helpers::Helpers(int threads) : threads_(threads) {}
 void Helpers::run_parts(Function, const void*) const {}
 void keep_freed_memory(std::size_t) {}

@@ -72,13 +72,16 @@ def structure(
 
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
-    """Describe a layer, the LSTM of a language model, or a tagger's word-level LSTM, which have their own sizes."""
+    """Describe a layer, or that of a language model, a model of series or a tagger (the word-level one)."""
     from hiddenstate.models.model_folder import load
+    from hiddenstate.models.series.series_model import SeriesModel
     from hiddenstate.nn.rnn import Layer
 
     if sizes:
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
     saved = load(folder)
+    if isinstance(saved, SeriesModel):
+        return saved.module.rnn.structure()  # type: ignore[no-any-return, operator, union-attr]
     return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 

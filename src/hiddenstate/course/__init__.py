@@ -1,6 +1,5 @@
 """The course: checks for its exercises, notebooks and data. Its pages are in `docs/course`.
 
-- `misconceptions.py`: 35 common misconceptions, which the checks name for wrong answers
 - `exercises/`: the checks of each chapter's exercises
 - `checks.py`: `check`: runs a check by its number
 - `files.py`: finds the data; copies notebooks and data

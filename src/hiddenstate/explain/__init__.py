@@ -8,11 +8,12 @@ returns is there or in `result.py`:
 - `ledger/`: `ledger`: which steps wrote and erased a memory
 - `attribution/`: `attribute`, how much each word contributes, by several methods; `selfcheck`, which scores a method
 - `importance/`: `importance`, which feature matters at which lag over a data set
+- `response/`: `response`, the target as one input moves; `limits`, what it can never exceed
 - `sweep/`: `sweep`, the effect of patching every place, unit and step
 - `graph/`: `graph`, the paths from words through units to a target
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
-- `probe/`: `probe`, whether a label can be read from a place, and whether the model uses it
+- `probe/`: `probe`, whether a label or number can be read from a place, and whether the model uses it
 - `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
 
 A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
@@ -33,8 +34,11 @@ from hiddenstate.explain.importance.result import Importance
 from hiddenstate.explain.importance.run import importance
 from hiddenstate.explain.ledger.cell import Ledger
 from hiddenstate.explain.ledger.run import ReadoutLedger, ledger
+from hiddenstate.explain.probe.number_probe import NumberProbe
 from hiddenstate.explain.probe.result import Probe
 from hiddenstate.explain.probe.run import probe
+from hiddenstate.explain.response.bounds import Limits, limits
+from hiddenstate.explain.response.run import Response, response
 from hiddenstate.explain.result.explanation import Explanation
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.explain.subject.series import Output, output
@@ -56,11 +60,14 @@ __all__ = [
     "Importance",
     "LearnedAutomaton",
     "Ledger",
+    "Limits",
+    "NumberProbe",
     "Output",
     "Outputs",
     "Probe",
     "Readout",
     "ReadoutLedger",
+    "Response",
     "Saturation",
     "SelfCheck",
     "Spectrum",
@@ -75,10 +82,12 @@ __all__ = [
     "graph",
     "importance",
     "ledger",
+    "limits",
     "log_probability",
     "logit",
     "output",
     "probe",
+    "response",
     "selfcheck",
     "subject",
     "sweep",

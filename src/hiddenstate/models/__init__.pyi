@@ -16,6 +16,8 @@ from hiddenstate.models.series.forecasts import SeriesReading as SeriesReading
 from hiddenstate.models.series.forecasts import Skill as Skill
 from hiddenstate.models.series.forecasts import SkillLine as SkillLine
 from hiddenstate.models.series.frames import SeriesInput as SeriesInput
+from hiddenstate.models.series.live import LiveForecast as LiveForecast
+from hiddenstate.models.series.live import SeriesStream as SeriesStream
 from hiddenstate.models.series.series_model import SeriesModel as SeriesModel
 from hiddenstate.models.series.what_if import WhatIf as WhatIf
 from hiddenstate.models.tagger.accuracy import Accuracy as Accuracy

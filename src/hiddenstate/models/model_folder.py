@@ -24,6 +24,8 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
 from hiddenstate.models.building import make_meta_model
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.config import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.weights_file import WeightsFile, as_stored, written
@@ -32,14 +34,16 @@ from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
 # Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
-# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs.
-VERSION = 5
+# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs; in 5, there
+# were no models of series.
+VERSION = 6
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
 SHIPPED = ("tagger-en", "shakespeare")
 
 Model = Tagger | LanguageModel
 M = TypeVar("M", Tagger, LanguageModel)
+Loaded = TypeVar("Loaded", Tagger, LanguageModel, StoredSeries)
 
 
 def shipped(name: str = "tagger-en") -> Path:
@@ -76,7 +80,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: Model | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
@@ -85,20 +89,24 @@ def save(model: Model | Layer, folder: str | os.PathLike[str], card: str = "") -
     under a temporary name, which the error raised by `load` gives.
 
     Args:
-        model: a tagger or a language model; for a file, also an `LSTM`, a `GRU` or an `RNN`.
+        model: a tagger or a language model; a model of series whose module is linear layers and activations before and
+            after one recurrent stack (`SeriesModel.understood` says whether it is); for a file, also an `LSTM`, a `GRU`
+            or an `RNN`.
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
-            A file is also read by `hiddenstate_runtime` and the C library, which need no torch.
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (unless it is a model of
+            series).
         card: Markdown for a folder's ``MODEL_CARD.md``.
 
     Raises:
-        ArgumentError: something other than a model is already there, or a weight is too large for its precision.
+        ArgumentError: something other than a model is already there, a weight is too large for its precision, or the
+            module of a model of series has another shape.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
         FileWriteError: the folder or file can't be written.
     """
-    if not isinstance(model, Tagger | LanguageModel | Layer):
+    if not isinstance(model, Tagger | LanguageModel | SeriesModel | Layer):
         raise ArgumentTypeError(
-            "save takes a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
+            "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
         )
     is_file = model_file.is_model_file(folder)
@@ -106,19 +114,22 @@ def save(model: Model | Layer, folder: str | os.PathLike[str], card: str = "") -
         if not is_file:
             raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
         model_file.write_layer(model, folder)
-    elif is_file:
-        config, vocabulary = model.to_data()
-        weights = as_stored(float_weights(model), config["weights_dtype"])
-        model_file.write_model(model.kind, weights, config, vocabulary, folder)
+        return
+    stored = model._to_stored() if isinstance(model, SeriesModel) else model
+    if is_file:
+        config, vocabulary = stored.to_data()
+        weights = as_stored(float_weights(stored), config["weights_dtype"])
+        model_file.write_model(stored.kind, weights, config, vocabulary, folder)
     else:
-        _save_folder(model, folder, card)
+        _save_folder(stored, folder, card)
 
 
-def _save_folder(model: Model, folder: str | os.PathLike[str], card: str) -> None:
+def _save_folder(model: Model | StoredSeries, folder: str | os.PathLike[str], card: str) -> None:
     with writing(folder):
         target = check_target(folder)
     config, vocabulary = model.to_data()
-    head = {"format": FORMAT, "version": _earliest_version(config), "kind": model.kind, "config": config}
+    version = VERSION if isinstance(model, StoredSeries) else _earliest_version(config)
+    head = {"format": FORMAT, "version": version, "kind": model.kind, "config": config}
     weights = written(float_weights(model), config["weights_dtype"])
     with folder_beside(target) as partial:
         partial.mkdir()
@@ -131,7 +142,7 @@ def _save_folder(model: Model, folder: str | os.PathLike[str], card: str) -> Non
         sync(target.parent)
 
 
-def float_weights(model: Model) -> dict[str, Tensor]:
+def float_weights(model: Model | StoredSeries) -> dict[str, Tensor]:
     """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
@@ -196,8 +207,8 @@ def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
 def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
-def load(path: str | os.PathLike[str]) -> Model | Layer: ...
-def load(path: str | os.PathLike[str]) -> Model | Layer:
+def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer: ...
+def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
     """Read a model that `save` wrote, ready to use (dropout off, a model's weights float32).
 
     Args:
@@ -211,11 +222,14 @@ def load(path: str | os.PathLike[str]) -> Model | Layer:
     >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    is_layer = model_file.is_model_file(path) and read_kind(path) == model_file.LAYER
+    kind = read_kind(path) if isinstance(path, str | os.PathLike) else ""
+    if kind == StoredSeries.kind:
+        return SeriesModel._of_stored(load_as(StoredSeries, path))
+    is_layer = kind == model_file.LAYER and model_file.is_model_file(path)
     return model_file.read_layer(path) if is_layer else load_any(path)
 
 
-def load_as(kind: type[M], folder: str | os.PathLike[str]) -> M:
+def load_as(kind: type[Loaded], folder: str | os.PathLike[str]) -> Loaded:
     """Read a model of this class from its folder or file."""
     if not isinstance(folder, str | os.PathLike):
         raise ArgumentTypeError(f"expected the path or the name of a model, got {type(folder).__name__}")

@@ -333,6 +333,18 @@ def test_baselines() -> None:
         ("previous", torch.cat([x[:1, 0], x[:-1, 0]]), {}),
     ):
         assert reference(name, **more) == pytest.approx(reference(base.double()), abs=1e-12)
+    state, subject = torch.zeros(1, 1, 5).double(), hs.explain.subject(hs.LSTM(3, 4).double(), x)
+    steps = module_of("RNN, all steps")
+    cases: list[tuple[Any, Any, dict[str, Any]]] = [
+        (steps, x.transpose(0, 1), {"hx": state, "history": past.transpose(0, 1)}),
+        (subject, None, {"history": past}),
+    ]
+    for other, read, more in cases:
+        bases: list[Any] = ["mean", past.mean((0, 1))]
+        mean, same = (hs.explain.attribute(other, read, baseline=base, **options, **more) for base in bases)
+        assert torch.allclose(mean.references, same.references, atol=1e-12)
+    with pytest.raises(ShapeError, match="C = 3 columns"):
+        reference("mean", history=past[..., :2])
     several = hs.explain.attribute(module, x, baseline=["zero", "mean"], **options)
     assert several.parts.shape == (2, 15)
     assert len(several.rows()) == 30

@@ -62,6 +62,18 @@ def test_it_is_the_mean_of_the_attributions(method: Any, mixed: bool) -> None:
         assert result.residual == pytest.approx(max(abs(one.residual) for one in each), rel=1e-6, abs=1e-12)
 
 
+def test_losses_of_windows_with_gaps_before_a_target_in_the_middle() -> None:
+    """Columns and steps of no player stay, and windows after the target lose nothing."""
+    torch.manual_seed(0)
+    lstm, x = hs.LSTM(3, 4, num_layers=2).double(), rows(5, 9).transpose(0, 1)
+    options: Any = {"of": "l1.c[2]@5", "features": {"a": [0, 2]}, "spans": [(0, 1), (2, 5), (7, 9)]}
+    result = hs.explain.importance(lstm, x, method="occlusion", **options)
+    each = [hs.explain.attribute(lstm, x, row=row, method="occlusion", **options).table for row in range(5)]
+    assert torch.allclose(result.signed, torch.stack(each).mean(0), rtol=1e-10, atol=1e-13)
+    assert float(result.size[2]) == 0
+    assert float(result.size[:2].min()) > 0
+
+
 @pytest.mark.parametrize(("plant", "cells"), [(hs.plant.delay(), {(5, 2)}), (hs.plant.delay(2, 0), {(2, 0)})])
 def test_it_finds_what_is_planted(plant: hs.plant.Plant, cells: set[tuple[int, int]]) -> None:
     result = hs.explain.importance(plant.lstm, plant.inputs(0, T=12, N=20), of=plant.target, baseline="zero")
@@ -189,6 +201,7 @@ def test_results(tmp_path: Path) -> None:
         ([], {}, ArgumentError, "empty"),
         ("series.csv", {}, ArgumentTypeError, "a tensor, a frame, or batches"),
         (3, {}, ArgumentTypeError, "a tensor, a frame, or batches"),
+        (rows(), {"hx": torch.zeros(1, 70, 4).double()}, ArgumentError, "begin without a state"),
         (rows(), {"hx": torch.zeros(1, 70, 4).double(), "window": 3}, ArgumentError, "begin without a state"),
     ],
 )

@@ -191,10 +191,12 @@ def test_the_interval_is_over_sequences() -> None:
 @pytest.mark.parametrize("kind", [float, np.float32, torch.tensor])
 def test_measured_numbers_are_no_labels(kind: Any) -> None:
     degrees = [[kind(round(20 + 5 * value, 1)) for value in x[:, 0].tolist()] for x in XS]
+    assert isinstance(hs.explain.probe(lstm(), XS, degrees), hs.explain.NumberProbe)
+    tagger: Any = hs.load("tagger-en")
     with pytest.raises(ArgumentTypeError, match=r"label 0 of labels\[0\] is the number .* Sort measured numbers into"):
-        hs.explain.probe(lstm(), XS, degrees)
+        hs.explain.probe(tagger, [["a"] * 12] * 60, degrees)
     with pytest.raises(ArgumentTypeError, match=r"labels\[0\] must have one label for each step, got int"):
-        hs.explain.probe(lstm(), XS, [3] * 60)  # type: ignore[list-item]
+        hs.explain.probe(lstm(), XS, [3] * 60)
 
 
 def test_class_numbers_are_labels_of_every_integer_type() -> None:
@@ -205,7 +207,7 @@ def test_class_numbers_are_labels_of_every_integer_type() -> None:
 
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ArgumentTypeError, match=r"got torch\.nn\.Linear"):
-        hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[arg-type]
+        hs.explain.probe(torch.nn.Linear(2, 2), XS, SIGNS)  # type: ignore[call-overload]
     with pytest.raises(ArgumentError, match="one list for each of the 60 sequences"):
         hs.explain.probe(lstm(), XS, SIGNS[:3])
     with pytest.raises(ArgumentError, match="has 12 steps but 1 labels"):

@@ -1,19 +1,17 @@
 // Attribution: occlusion of every word, and exact Shapley values of the words nearest to the target.
 
 import { useComputed } from "@preact/signals";
-import { type Attribution, occlusionWork, setupFor, shapleyWork } from "studio/panels/attribution/work.js";
-import {
-  attributionRows,
-  disagreementSentence,
-  disagreements,
-  meaningSentences,
-  shapleyValue,
-  sumSentence,
-} from "studio/panels/attribution/words.js";
-import { MOST_PLAYERS } from "studio/runtime/explain/shapley.js";
+import { LARGE, NOTHING, OPPOSED } from "studio/facts.js";
+import { type Occlusion, occlusion, occlusionCost } from "studio/runtime/explain/occlusion.js";
+import { createPlayers } from "studio/runtime/explain/players.js";
+import { MOST_PLAYERS, type Shapley, shapley, shapleyCost } from "studio/runtime/explain/shapley.js";
+import { type NamedPlayer, type Explained, nearest, playersIn } from "studio/state/explained.js";
+import type { Job, Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/tokens.js";
+import type { View } from "studio/types.js";
 import { useApp, useJob } from "studio/ui/app.js";
-import { Progress, Segments } from "studio/ui/form.js";
+import { exactly, tick } from "studio/ui/draw.js";
+import { Button, Progress, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 import { WordChart, signed } from "studio/ui/word-chart.js";
@@ -68,15 +66,12 @@ export function AttributionPanel() {
             />
           )}
           {!isBusy && !(wanted && attribution?.shapley) && (
-            <button type="button" onClick={wanted ? again : () => store.set({ method: "shapley" })}>
-              {wanted ? "Compute again" : "Compute exact Shapley values"}
-            </button>
+            <Button
+              text={wanted ? "Compute again" : "Compute exact Shapley values"}
+              press={wanted ? again : () => store.set({ method: "shapley" })}
+            />
           )}
-          {!isBusy && wanted && (
-            <button type="button" onClick={() => store.set({ method: "occlusion" })}>
-              Only occlusion
-            </button>
-          )}
+          {!isBusy && wanted && <Button text="Only occlusion" press={() => store.set({ method: "occlusion" })} />}
           <Progress of={occlusion} label="Progress" />
           <Progress of={shapley} label="Progress" />
         </div>
@@ -120,4 +115,113 @@ function ShareChart({
   ];
   const asked = players.findIndex(({ start, stop }) => start <= t && t < stop);
   return <WordChart {...{ columns, rows, label: "Which words decided the result", chosen: -1, asked, ...rest }} />;
+}
+
+/** The sums of the parts, with their residuals. */
+function sumSentence({ explained, occlusion, shapley, few, all }: Attribution): string {
+  const { whole, none, parts } = occlusion;
+  const sum = parts.reduce((total, part) => total + part, 0);
+  const said =
+    `The ${explained.name} is ${exactly(whole)}, and ${exactly(none)} with everything replaced by ` +
+    `${explained.subject.baselineName}: a difference of ${exactly(whole - none)}. Occlusion adds up to ${exactly(sum)}, ` +
+    `leaving ${exactly(whole - none - sum)} unaccounted for.`;
+  if (shapley === null) return said;
+  const total = shapley.parts.reduce((before, part) => before + part, 0);
+  const among = !all ? `, among the ${few.length} nearest, with ${exactly(shapley.none)} if these are replaced` : "";
+  return `${said} Shapley values add up to ${exactly(total)}${among}; rounding leaves ${tick(shapley.residual.toExponential(0))}.`;
+}
+
+function meaningSentences({ explained, shapley, few, all, players }: Attribution): string[] {
+  const what = explained.subject.baselineName;
+  const one = players.some(({ start, stop }) => stop > start + 1) ? "word" : explained.model.unit;
+  const said = [
+    `Occlusion: how much the ${explained.name} falls when only that ${one} is replaced by ${what} and all others ` +
+      `stay. It answers that question exactly. But if several ${one}s can substitute for one another, each may get little even ` +
+      "if together they decide; and it says nothing about how the model does it.",
+  ];
+  if (shapley === null) return said;
+  const rest = !all ? " The other words are never replaced." : "";
+  said.push(
+    `Shapley: the mean contribution of a ${one} over all orders in which the ${one}s can be added; all ${2 ** few.length} ways to ` +
+      `replace ${one}s were run.${rest} So the parts add up. A large value does not prove that a ${one} matters by itself: what two do ` +
+      "together is shared between them. Both methods depend on what the words are replaced by, and the model may never " +
+      "have seen a text with such gaps. To see a cause inside the model, change a state below.",
+  );
+  return said;
+}
+
+/** A player's Shapley value: 0 after the target, which it can't affect; undefined if it was not computed. */
+function shapleyValue({ shapley, few, all }: Attribution, player: NamedPlayer): number | undefined {
+  return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
+}
+
+/** The players on which the two methods disagree. */
+function disagreementSentence(attribution: Attribution): string {
+  const names = disagreements(attribution).map((p) => `\u201c${shortToken(attribution.few[p].name, 24)}\u201d`);
+  if (attribution.shapley === null || names.length === 0) return "";
+  return `Occlusion and Shapley values disagree about ${names.join(", ")}.`;
+}
+
+/** @returns players, by index among those few */
+export function disagreements({ occlusion, shapley, few, players }: Attribution): number[] {
+  if (shapley === null) return [];
+  const gone = few.map((one) => occlusion.parts[players.indexOf(one)]);
+  const most = (all: ArrayLike<number>) => Array.from(all).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-300);
+  const [mostGone, mostPart] = [most(gone), most(shapley.parts)];
+  return few.flatMap((_, p) => {
+    const [a, b] = [gone[p] / mostGone, shapley.parts[p] / mostPart];
+    const [small, large] = [Math.min(Math.abs(a), Math.abs(b)), Math.max(Math.abs(a), Math.abs(b))];
+    const opposed = a * b < 0 && small > OPPOSED;
+    return opposed || (large > LARGE && small < NOTHING) ? [p] : [];
+  });
+}
+
+function attributionRows(attribution: Attribution): string[][] {
+  const { players, occlusion } = attribution;
+  const top = ["start", "stop", "word", "occlusion", "shapley"];
+  return [
+    top,
+    ...players.map((player, p) => {
+      const part = shapleyValue(attribution, player);
+      return [
+        String(player.start),
+        String(player.stop),
+        player.name,
+        String(occlusion.parts[p]),
+        part === undefined ? "" : String(part),
+      ];
+    }),
+  ];
+}
+
+export interface Setup {
+  explained: Explained;
+  players: NamedPlayer[];
+  few: NamedPlayer[]; // the players that get Shapley values
+  all: boolean; // whether these are all that can affect the target
+}
+
+export interface Attribution extends Setup {
+  occlusion: Occlusion;
+  shapley: Shapley | null; // null unless computed
+}
+
+type OcclusionJob = Job<Setup, Occlusion>;
+
+function setupFor(explained: Explained, view: View): Setup {
+  const players = playersIn(explained, view.players);
+  const few = nearest(players, explained, MOST_PLAYERS);
+  return { explained, players, few, all: few.length === nearest(players, explained, players.length).length };
+}
+
+function occlusionWork({ explained: { subject, target }, players }: Setup): Work<Occlusion> {
+  const all = createPlayers(subject, players);
+  return { steps: occlusion(all, target), cost: occlusionCost(all, target) };
+}
+
+/** Follows the occlusion of the same players. */
+function shapleyWork({ subject: setup }: NonNullable<OcclusionJob["result"]>): Work<Shapley> {
+  const { subject, target } = setup.explained;
+  const few = createPlayers(subject, setup.few);
+  return { steps: shapley(few, target), cost: shapleyCost(few, target) };
 }

@@ -1,8 +1,7 @@
 // The controls of the comparison: its kind, texts, models and suggested pairs, and the track, quantity and alignment to
 // show.
 
-import { PAIRS } from "studio/panels/compare/presets.js";
-import { withoutFirstWord } from "studio/panels/compare/second.js";
+import { PAIRS, withoutFirstWord } from "studio/panels/compare/presets.js";
 import { numberCount } from "studio/state/input.js";
 import { trackTitle } from "studio/state/units.js";
 import type { View } from "studio/types.js";

@@ -1,5 +1,7 @@
 // Pairs of sentences with a small difference that matters.
 
+import type { App } from "studio/state/types.js";
+
 type Pair = { text: string; other: string; about: string };
 
 export const PAIRS: readonly Pair[] = [
@@ -36,3 +38,32 @@ export const PAIRS: readonly Pair[] = [
   },
   { text: "I saw her duck .", other: "I saw her duck quickly .", about: "What comes after decides what came before." },
 ];
+
+/** @returns "" if there is only one word */
+export const withoutFirstWord = (text: string): string => text.replace(/^\s*\S+\s*/, "");
+
+const secondFor = (text: string): string => PAIRS.find((pair) => pair.text === text)?.other ?? withoutFirstWord(text);
+
+/** Chooses a second sentence when the user first compares two sentences, unless they have chosen one. */
+export function openOnTwo({ store, session }: App) {
+  let suggested = "";
+  let due = false;
+  const suggest = () => {
+    const { text, otherText } = store.get();
+    const readsText = session.model?.kind === "tagger" || session.model?.kind === "language-model";
+    if (!due || text === "" || !readsText) return;
+    due = false;
+    if (otherText !== "" && otherText !== suggested) return;
+    suggested = secondFor(text);
+    store.set({ otherText: suggested });
+  };
+  const turn = () => {
+    const { page, comparison } = store.get();
+    due = page === "compare" && comparison === "sentences";
+    suggest();
+  };
+  store.subscribe(["page", "comparison"], turn);
+  store.subscribe(["text"], suggest);
+  session.on("model", suggest);
+  turn();
+}

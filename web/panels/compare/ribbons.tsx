@@ -3,6 +3,7 @@
 
 import { type Layout, GUTTER, RIBBON, RIBBON_HEAD } from "studio/panels/compare/layout.js";
 import type { Scene, Strip } from "studio/panels/compare/scene.js";
+import { nextRound } from "studio/state/ranges.js";
 import { Text } from "studio/ui/stage.js";
 
 const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible
@@ -143,8 +144,5 @@ function Marks({
 /** The greatest distance, rounded up. */
 function fullGap(strips: Strip[]): number {
   const sizes = strips.flatMap(({ distance }) => Array.from(distance).filter((size) => !Number.isNaN(size)));
-  const most = Math.max(0.1, ...sizes);
-  const power = 10 ** Math.floor(Math.log10(most));
-  const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((one) => one * power >= most * 0.999) ?? 10;
-  return Number((step * power).toPrecision(2));
+  return nextRound(0.999 * Math.max(0.1, ...sizes));
 }

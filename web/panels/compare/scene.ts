@@ -1,10 +1,10 @@
 // What the compare page shows: two runs, their columns, and how far apart they are.
 
-import { type Column, align } from "studio/panels/compare/align.js";
-import { type Parting, comparable, distances, parting } from "studio/panels/compare/distance.js";
-import { type Pair, counterpart, chosenPair } from "studio/panels/compare/pair.js";
+import type { CellKind } from "studio/runtime/kinds.js";
+import { SAME } from "studio/state/difference.js";
 import type { Session } from "studio/state/session.js";
-import type { Track, View } from "studio/types.js";
+import { quantityWidth } from "studio/state/units.js";
+import type { Track, View, Model, Run } from "studio/types.js";
 
 /** How far two runs are apart in one track. */
 export interface Strip {
@@ -49,4 +49,157 @@ export function createScene(session: Session, view: View): Scene | null {
     ...{ pair, columns, a, b, strips, quantity, other, state, head },
     comparable: quantity === other && comparable(a, b),
   };
+}
+
+export type Side = { name: string; model: Model; run: Run };
+export type Pair = { a: Side; b: Side };
+
+/** @returns null until there are two */
+function chosenPair({ model, plain, run, other }: Session, { comparison }: View): Pair | null {
+  if (!model || !plain || !run) return null;
+  if (comparison === "edits") {
+    return run.steps === plain.steps
+      ? { a: { name: "before", model, run: plain }, b: { name: "after", model, run } }
+      : null;
+  }
+  if (!other) return null;
+  const names = comparison === "models" ? [model.name, other.model.name] : ["A", "B"];
+  return { a: { name: names[0], model, run: plain }, b: { name: names[1], model: other.model, run: other.run } };
+}
+
+/** Why there is nothing to compare; "" if there is something. */
+export function whyEmpty(session: Session, view: View, { a, b }: Pair): string {
+  const { comparison, edits, otherText, otherModel, text } = view;
+  if (session.error) return session.error.message; // the run with edits failed, so A is the run before them
+  if (comparison === "edits" && !session.run?.edits.length) {
+    return edits.length
+      ? "All edits are switched off here, so the two runs are the same."
+      : "There are no edits yet, so the two runs are the same. Make one on the first page.";
+  }
+  if (comparison === "sentences" && (otherText === "" || otherText === text))
+    return a.model.kind === "layer"
+      ? "The two inputs are the same. Change one of them."
+      : "The two sentences are the same. Change one of them, or choose a pair.";
+  if (comparison === "models" && otherModel === "") return "The two models are the same. Choose a different one for B.";
+  return a.run === b.run ? "The two runs are the same." : "";
+}
+
+/** The reason why there are not two runs to compare. */
+export function whyBlank(session: Session, { comparison }: View): string {
+  const error = session.error ?? (comparison === "edits" ? null : session.otherError);
+  if (error) return error.message;
+  if (session.model && !session.run) return "There is nothing to compare: A has no input.";
+  return comparison !== "edits" && session.run ? "There is nothing to compare: B has not been read yet." : "";
+}
+
+/** The quantity of the other cell to show beside this one: of the same letter or, failing that, the same role. */
+export function counterpart(quantity: string, a: CellKind, b: CellKind): string | null {
+  if ([...b.gates, ...b.states].includes(quantity)) return quantity;
+  if (quantity === a.memory) return b.memory;
+  if (quantity === a.candidate) return b.candidate;
+  const keep = { f: "z", z: "f" }[quantity];
+  return keep !== undefined && b.gates.includes(keep) ? keep : null;
+}
+
+/** A column: a step of each run; -1 if a run has none. */
+export type Column = { a: number; b: number };
+
+type Way = "position" | "words";
+
+/** Pairs steps by position; `a`: steps of the first run; `b`: steps of the second run. */
+function byPosition(a: number, b: number): Column[] {
+  return Array.from({ length: Math.max(a, b) }, (_, t) => ({ a: t < a ? t : -1, b: t < b ? t : -1 }));
+}
+
+/** The lengths of the longest common subsequences of all pairs of suffixes. */
+function commonLengths(a: string[], b: string[]): Uint32Array[] {
+  const table = Array.from({ length: a.length + 1 }, () => new Uint32Array(b.length + 1));
+  for (let s = a.length - 1; s >= 0; s--) {
+    for (let t = b.length - 1; t >= 0; t--) {
+      table[s][t] = a[s] === b[t] ? table[s + 1][t + 1] + 1 : Math.max(table[s + 1][t], table[s][t + 1]);
+    }
+  }
+  return table;
+}
+
+/** The common words, in order. */
+function common(a: string[], b: string[]): Column[] {
+  const table = commonLengths(a, b);
+  const found = [];
+  for (let s = 0, t = 0; s < a.length && t < b.length;) {
+    if (a[s] === b[t]) found.push({ a: s++, b: t++ });
+    else if (table[s + 1][t] >= table[s][t + 1]) s++;
+    else t++;
+  }
+  return found;
+}
+
+/** Pairs the steps between two common words, `from` (inclusive) and `to`, as far as both runs have any. */
+function between(from: Column, to: Column): Column[] {
+  const columns = byPosition(to.a - from.a, to.b - from.b);
+  return columns.map(({ a, b }) => ({ a: a < 0 ? -1 : from.a + a, b: b < 0 ? -1 : from.b + b }));
+}
+
+/** Aligns equal words by their longest common subsequence, and words that replace each other. */
+function byWords(a: string[], b: string[]): Column[] {
+  const [lowerA, lowerB] = [a, b].map((tokens) => tokens.map((token) => token.toLowerCase()));
+  const anchors = [...common(lowerA, lowerB), { a: a.length, b: b.length }];
+  let from = { a: 0, b: 0 };
+  return anchors.flatMap((anchor) => {
+    const columns = between(from, anchor);
+    from = { a: anchor.a + 1, b: anchor.b + 1 };
+    return anchor.a < a.length && anchor.b < b.length ? [...columns, anchor] : columns;
+  });
+}
+
+export function align(way: Way, a: string[], b: string[]): Column[] {
+  return way === "words" ? byWords(a, b) : byPosition(a.length, b.length);
+}
+
+// Two runs have converged again once their distance stays below this share of its maximum.
+export const MET = 0.1;
+
+/** Indices of columns in the track's reading order; -1 if there is none. */
+interface Parting {
+  first: number; // the first column in which they differ
+  widest: number; // the column of the greatest distance
+  meets: number; // the column from which they stay below MET of their greatest distance
+  last: number; // the last column that both have
+}
+
+/** The Euclidean distance between two runs' states in each column; NaN if either run has no step there. */
+export function distances(a: Track, b: Track, quantity: string, columns: Column[]): Float32Array {
+  const units = quantityWidth(a.info, quantity);
+  const [va, vb] = [a.values[quantity], b.values[quantity]];
+  return Float32Array.from(columns, (column) => {
+    if (column.a < 0 || column.b < 0) return NaN;
+    let sum = 0;
+    for (let k = 0; k < units; k++) sum += (va[column.a * units + k] - vb[column.b * units + k]) ** 2;
+    return Math.sqrt(sum);
+  });
+}
+
+/** Whether two tracks have the same number of units. */
+export function comparable(a: Track | undefined, b: Track | undefined): boolean {
+  return a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
+}
+
+/** Finds where two runs diverge and whether they converge again; `distance`: by column. */
+export function parting(distance: ArrayLike<number>, reverse: boolean): Parting {
+  const columns = Array.from(distance, (_, k) => k).filter((k) => !Number.isNaN(distance[k]));
+  if (reverse) columns.reverse();
+  const first = columns.find((k) => distance[k] > SAME) ?? -1;
+  const widest = columns.reduce((best, k) => (best < 0 || distance[k] > distance[best] ? k : best), -1);
+  return {
+    first,
+    widest,
+    meets: first < 0 ? -1 : meeting(columns, distance, distance[widest] * MET),
+    last: columns.at(-1) ?? -1,
+  };
+}
+
+/** The first column from which the distance stays below a bound to the end, if some earlier column is above it. */
+function meeting(columns: number[], distance: ArrayLike<number>, bound: number): number {
+  const far = columns.findLastIndex((k) => distance[k] > bound);
+  return columns[far + 1] ?? -1;
 }

@@ -1,8 +1,6 @@
 // A comparison in words and numbers: where two runs diverge, the column under the cursor, and a table.
 
-import { MET } from "studio/panels/compare/distance.js";
-import type { Side } from "studio/panels/compare/pair.js";
-import type { Scene, Strip } from "studio/panels/compare/scene.js";
+import { MET, type Side, type Scene, type Strip } from "studio/panels/compare/scene.js";
 import { findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 

@@ -4,6 +4,7 @@ import { placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 /** Where a value was clicked. */
 export interface Spot {
@@ -15,11 +16,7 @@ export interface Spot {
 
 type Range = { low: number; high: number; begin: number };
 
-/**
- * The slider's range for a kind of edit of a quantity.
- *
- * @param value the current value
- */
+/** The slider's range for a kind of edit of a quantity; `value`: the current value. */
 export function sliderRange(place: string, kind: Edit["kind"], value: number): Range {
   const { quantity } = placeParts(place);
   if (kind === "scale") return { low: -2, high: 3, begin: 0 };
@@ -62,3 +59,23 @@ export const SCOPES = {
   write: "The changed value is carried on to later steps.",
   readout: "Only this step's output uses the changed value; the state carried to the next step does not.",
 };
+
+const GAP = 10;
+
+/** Puts a box beside a rectangle; in a narrow window, the style sheet makes it a sheet at the bottom instead. */
+export function placeBeside(box: HTMLElement, at: DOMRect) {
+  const { offsetWidth: width, offsetHeight: height } = box;
+  const [roomX, roomY] = windowSize();
+  const right = at.right + GAP + width <= roomX - GAP;
+  const left = at.left - GAP - width >= GAP;
+  const x = right ? at.right + GAP : left ? at.left - GAP - width : inside(at.left, width, roomX);
+  const beside = right || left;
+  const below = at.bottom + GAP + height <= roomY;
+  const y = beside ? at.top - height / 3 : below ? at.bottom + GAP : at.top - GAP - height;
+  box.style.left = `${inside(x, width, roomX)}px`;
+  box.style.top = `${inside(y, height, roomY)}px`;
+}
+
+function inside(start: number, size: number, room: number): number {
+  return Math.round(Math.max(GAP, Math.min(start, room - size - GAP)));
+}

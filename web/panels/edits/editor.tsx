@@ -3,8 +3,7 @@
 import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Spot, editSpot, SCOPES, sliderRange, valueInRun } from "studio/panels/edits/draft.js";
-import { placeBeside } from "studio/panels/edits/place.js";
+import { type Spot, editSpot, SCOPES, sliderRange, valueInRun, placeBeside } from "studio/panels/edits/draft.js";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
 import type { Difference } from "studio/state/difference.js";
 import { placeParts } from "studio/state/edits.js";
@@ -13,7 +12,7 @@ import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice as Prediction, Edit } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
-import { Choice } from "studio/ui/form.js";
+import { Button, Choice } from "studio/ui/form.js";
 
 /** The edit in progress: its index in the list (the list's length for a new one), and the original list. */
 export interface Work {
@@ -119,12 +118,11 @@ export function Editor({
           <code>{spot.place}</code> {placeText(spot.place, model)}
         </h3>
         <p class="edit-where">{`unit ${spot.unit}, ${stepName(run, spot.t)}: now ${format(spot.value)}`}</p>
-        <button
-          {...{ type: "button", class: "edit-close", "aria-label": "Close without changing anything" }}
-          onClick={editor.cancel}
-        >
-          ×
-        </button>
+        <Button
+          text="×"
+          {...{ kind: "edit-close", "aria-label": "Close without changing anything" }}
+          press={editor.cancel}
+        />
       </header>
       <Choice
         {...{ label: "Effect", options: { set: "set to", scale: "multiply by", add: "add" }, value: draft.kind }}
@@ -154,12 +152,8 @@ export function Editor({
         {outcomeText(session, difference.value, now)}
       </p>
       <div class="edit-actions">
-        <button type="button" class="primary" onClick={editor.apply}>
-          Apply
-        </button>
-        <button type="button" onClick={editor.cancel}>
-          Cancel
-        </button>
+        <Button text="Apply" kind="primary" press={editor.apply} />
+        <Button text="Cancel" press={editor.cancel} />
       </div>
     </div>
   );

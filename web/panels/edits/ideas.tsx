@@ -2,14 +2,15 @@
 
 import { untracked, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { type Preset, IDEAS, presetEdits, presetsFor } from "studio/panels/edits/presets.js";
 import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
 import { editSentence } from "studio/panels/edits/words.js";
+import type { CellKind } from "studio/runtime/kinds.js";
 import { Job } from "studio/state/job.js";
 import { choiceText, findHead } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
-import type { Model, Run } from "studio/types.js";
+import type { Model, Run, Edit } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 /** Experiments on every gate of the selected track. */
 export function Presets({ model }: { model: Model }) {
@@ -27,9 +28,7 @@ export function Presets({ model }: { model: Model }) {
       </h3>
       <div class="chips">
         {presetsFor(model.cell).map((preset) => (
-          <button type="button" title={preset.effect} onClick={() => add(preset)}>
-            {preset.label}
-          </button>
+          <Button text={preset.label} title={preset.effect} press={() => add(preset)} />
         ))}
       </div>
     </section>
@@ -105,9 +104,7 @@ export function EditSearch() {
             <option value={String(k)}>{`${shownToken(token)}: ${shownToken(head.labels[head.chosen[k]])}`}</option>
           ))}
         </select>
-        <button type="button" onClick={isRunning ? () => job.stop() : begin}>
-          {isRunning ? "Stop" : "Search"}
-        </button>
+        <Button text={isRunning ? "Stop" : "Search"} press={isRunning ? () => job.stop() : begin} />
       </div>
       <p class="edit-progress" role="status">
         {tried.value &&
@@ -134,12 +131,137 @@ function FindLine({ find: { edit, before, after }, model, run }: { find: Find; m
     <li>
       <span>{sentence}</span>
       <span class="turn">{`${choiceText(before)} → ${choiceText(after)}`}</span>
-      <button
-        {...{ type: "button", "aria-label": `Try: ${sentence}` }}
-        onClick={() => store.change({ edits: [...store.get().edits, edit] }, sentence)}
-      >
-        Try
-      </button>
+      <Button
+        text="Try"
+        {...{ "aria-label": `Try: ${sentence}` }}
+        press={() => store.change({ edits: [...store.get().edits, edit] }, sentence)}
+      />
     </li>
   );
 }
+
+interface Preset {
+  id: string;
+  label: string;
+  effect: string; // in a sentence
+  sets: [string, number][]; // quantities and their new values
+}
+
+const LSTM: readonly Preset[] = [
+  {
+    id: "forget",
+    label: "Close the forget gates",
+    sets: [["f", 0]],
+    effect:
+      "f = 0: nothing in the cell is kept from one step to the next. Only h still carries something from the " +
+      "previous step.",
+  },
+  {
+    id: "keep",
+    label: "Forget nothing",
+    sets: [["f", 1]],
+    effect: "f = 1: the cell keeps everything, and all that is written accumulates.",
+  },
+  {
+    id: "freeze",
+    label: "Freeze the cell",
+    sets: [
+      ["f", 1],
+      ["i", 0],
+    ],
+    effect: "f = 1 and i = 0: the cell keeps its value and takes in nothing new.",
+  },
+  {
+    id: "open",
+    label: "Open the output gates",
+    sets: [["o", 1]],
+    effect: "o = 1: the whole cell is output at every step, as tanh(c).",
+  },
+  {
+    id: "silence",
+    label: "Silence the output",
+    sets: [["h", 0]],
+    effect: "h = 0: the cell keeps running, but neither the next step nor the layer above sees it.",
+  },
+];
+
+const SILENCE: Preset = {
+  id: "silence",
+  label: "Silence the state",
+  sets: [["h", 0]],
+  effect: "h = 0: neither the next step nor the layer above sees anything, and nothing is remembered.",
+};
+
+const GRU: readonly Preset[] = [
+  {
+    id: "forget",
+    label: "Keep nothing",
+    sets: [["z", 0]],
+    effect: "z = 0: h is the candidate n at every step. Only n still reads something from the previous step.",
+  },
+  {
+    id: "freeze",
+    label: "Freeze the state",
+    sets: [["z", 1]],
+    effect: "z = 1: the state keeps its value and takes in nothing new.",
+  },
+  {
+    id: "blind",
+    label: "Close the reset gates",
+    sets: [["r", 0]],
+    effect: "r = 0: the candidate n only reads the input, not the state.",
+  },
+  {
+    id: "read",
+    label: "Open the reset gates",
+    sets: [["r", 1]],
+    effect: "r = 1: the candidate n reads the whole state at every step.",
+  },
+  SILENCE,
+];
+
+const PRESETS: Record<string, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
+
+function presetsFor({ label }: CellKind): readonly Preset[] {
+  return PRESETS[label];
+}
+
+/** The edits of a preset, in all units at all steps of one layer and direction. */
+function presetEdits(preset: Preset, track: string): Edit[] {
+  return preset.sets.map(([quantity, value]) => ({
+    place: `${track}.${quantity}`,
+    kind: "set",
+    value,
+    unit: null,
+    t: null,
+    scope: "write",
+  }));
+}
+
+/** English sentences whose tags depend on context, each with an experiment to try. */
+const IDEAS: readonly { text: string; preset: string; track: string; asks: string }[] = [
+  {
+    text: "I like to fish and hunt .",
+    preset: "forget",
+    track: "l0",
+    asks: "Are “fish” and “hunt” nouns or verbs for a network whose cells keep nothing?",
+  },
+  {
+    text: "They fish .",
+    preset: "silence",
+    track: "l0",
+    asks: "What is “fish” for a network whose lower layer can't remember “They” before it?",
+  },
+  {
+    text: "Time flies like an arrow .",
+    preset: "open",
+    track: "l1",
+    asks: "Does “flies” stay a verb when the top layer outputs all that it holds?",
+  },
+  {
+    text: "The ship sails fell .",
+    preset: "silence",
+    track: "l0r",
+    asks: "What does the network make of “sails” if its lower layer can't remember the “fell” that follows it?",
+  },
+];

@@ -5,11 +5,11 @@ import { useEffect } from "preact/hooks";
 import { type Spot, draftAt } from "studio/panels/edits/draft.js";
 import { type Work, Editor, useEditor } from "studio/panels/edits/editor.js";
 import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
-import { EditList, PythonLines } from "studio/panels/edits/list.js";
-import { DifferencePicture } from "studio/panels/edits/picture.js";
+import { EditList, PythonLines, DifferencePicture } from "studio/panels/edits/list.js";
 import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
 import { type Difference, compareRuns } from "studio/state/difference.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -89,21 +89,17 @@ function History() {
   const { canUndo, canRedo, undoLabel } = store;
   return (
     <>
-      <button
-        {...{ type: "button", disabled: !canUndo, title: canUndo ? `Undo: ${undoLabel}` : "Nothing to undo" }}
-        onClick={() => store.undo()}
-      >
-        Undo
-      </button>
-      <button type="button" disabled={!canRedo} onClick={() => store.redo()}>
-        Redo
-      </button>
-      <button
-        {...{ type: "button", disabled: view.edits.length === 0 }}
-        onClick={() => store.change({ edits: [] }, "remove all edits")}
-      >
-        Remove all
-      </button>
+      <Button
+        text="Undo"
+        {...{ disabled: !canUndo, title: canUndo ? `Undo: ${undoLabel}` : "Nothing to undo" }}
+        press={() => store.undo()}
+      />
+      <Button text="Redo" disabled={!canRedo} press={() => store.redo()} />
+      <Button
+        text="Remove all"
+        {...{ disabled: view.edits.length === 0 }}
+        press={() => store.change({ edits: [] }, "remove all edits")}
+      />
     </>
   );
 }

@@ -1,11 +1,15 @@
 // The edits in force, one per line, and the equivalent Python.
 
 import { useSignal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, ComponentChild } from "preact";
+import { barBound } from "studio/panels/edits/table.js";
 import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
+import type { Difference } from "studio/state/difference.js";
 import { inForce, restingReason } from "studio/state/edits.js";
+import { shownToken } from "studio/state/tokens.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 const MOST_LINES = 8; // at least this many edits of one place are grouped
 
@@ -30,14 +34,13 @@ export function EditList({ edits, model, run, change }: Edits & { change: (index
         const where = `${extentText(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`;
         return (
           <Line {...{ edits, from, count, action: actionText(edit), where, rests, name }}>
-            <button
-              {...{ type: "button", "aria-label": `Change: ${name}`, disabled: rests !== "" }}
-              onClick={({ currentTarget }) =>
+            <Button
+              text="Change"
+              {...{ "aria-label": `Change: ${name}`, disabled: rests !== "" }}
+              press={({ currentTarget }) =>
                 change(from, (currentTarget.closest("li") as HTMLElement).getBoundingClientRect())
               }
-            >
-              Change
-            </button>
+            />
           </Line>
         );
       })}
@@ -67,21 +70,16 @@ function Line(props: {
         {rests && <span class="edit-rests">{`Resting: ${rests}.`}</span>}
       </div>
       {props.children}
-      <button
-        {...{ type: "button", class: "edit-close", "aria-label": `Remove: ${name}` }}
-        onClick={() => store.change({ edits: remaining }, "remove an edit")}
-      >
-        ×
-      </button>
+      <Button
+        text="×"
+        {...{ kind: "edit-close", "aria-label": `Remove: ${name}` }}
+        press={() => store.change({ edits: remaining }, "remove an edit")}
+      />
     </li>
   );
 }
 
-/**
- * Groups edits that set the units of one place to different values, such as a patch, which has one edit for each unit.
- *
- * @returns a bundle of fewer than MOST_LINES is one edit
- */
+/** Groups edits that set units of one place, as a patch does; those of fewer than MOST_LINES stay apart. */
 export function bundles(edits: readonly Edit[]): { from: number; count: number }[] {
   const all: { from: number; count: number }[] = [];
   for (let from = 0; from < edits.length;) {
@@ -111,13 +109,69 @@ export function PythonLines({ edits, model, run }: Edits) {
     <figure class="edit-python">
       <figcaption>
         The same in Python
-        <button type="button" onClick={() => void copy()}>
-          {copied.value.text === text ? copied.value.outcome : "Copy"}
-        </button>
+        <Button text={copied.value.text === text ? copied.value.outcome : "Copy"} press={() => void copy()} />
       </figcaption>
       <pre tabindex={0}>
         <code>{text}</code>
       </pre>
     </figure>
+  );
+}
+
+const [LEFT, COLUMN, TOP, LINE, BAND] = [64, 84, 24, 34, 48];
+const ROOM = BAND - 20; // of bars
+
+export function DifferencePicture({ difference: { words, tracks } }: { difference: Difference }) {
+  const predicts = Boolean(words[0]?.before);
+  const top = TOP + (predicts ? 2 * LINE + 16 : 4);
+  const scale = barBound(tracks);
+  const [width, height] = [LEFT + words.length * COLUMN + 8, top + 24 + tracks.length * BAND];
+  const centre = (t: number) => LEFT + (t + 0.5) * COLUMN;
+  const text = (x: number, y: number, words: ComponentChild, kind: string = "") => (
+    <text class={`difference-text ${kind}`} x={x} y={y}>
+      {words}
+    </text>
+  );
+  return (
+    <svg class="difference-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
+      {predicts && ["before", "after"].map((name, k) => text(LEFT - 10, TOP + LINE * (k + 0.6), name, "name"))}
+      {words.map(({ t, token, before, after, changed }) => (
+        <>
+          {text(centre(t), 14, shownToken(token), "word")}
+          {[before, after].map((choice, k) => {
+            const y = TOP + LINE * (k + 0.6);
+            return (
+              choice && (
+                <>
+                  {text(centre(t), y, shownToken(choice.label), k && changed ? "changed" : "")}
+                  {text(centre(t), y + 13, choice.probability.toFixed(2), "soft")}
+                </>
+              )
+            );
+          })}
+        </>
+      ))}
+      {text(LEFT, top + 10, `max |Δh|, bars to ${scale}`, "title")}
+      {tracks.map(({ info, size, first }, k) => {
+        const y = top + 20 + k * BAND + ROOM;
+        return (
+          <>
+            {text(LEFT - 10, y, info.name, "name")}
+            {Array.from(size, (one, t) => {
+              const tall = Math.max(1, Math.min(1, one / scale) * ROOM);
+              return (
+                <>
+                  <rect
+                    {...{ x: centre(t) - 20, y: y - tall, width: 40, height: tall }}
+                    class={t === first ? "difference-bar first" : "difference-bar"}
+                  />
+                  {text(centre(t), y + 13, one.toFixed(2), "soft")}
+                </>
+              );
+            })}
+          </>
+        );
+      })}
+    </svg>
   );
 }

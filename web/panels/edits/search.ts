@@ -80,11 +80,7 @@ interface Question {
   t: number;
 }
 
-/**
- * The work of a search, until enough edits of each kind are found or all candidates are tried.
- *
- * @param report called after each attempt
- */
+/** A search, until enough edits of each kind are found or all candidates are tried; it reports each attempt. */
 export function searchEdits(
   { model, run, head, t }: Question,
   report: (tried: number, of: number, finds: Find[]) => void,

@@ -8,6 +8,7 @@ import { type Difference, type Distance, firstDifferent } from "studio/state/dif
 import { shownToken, stepName } from "studio/state/tokens.js";
 import type { Choice } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 
 export function DifferenceTable({ difference }: { difference: Difference }) {
   const { store, view } = useApp();
@@ -32,9 +33,7 @@ export function DifferenceTable({ difference }: { difference: Difference }) {
           <td />
           {words.map(({ t, token, changed }) => (
             <th scope="col" class={changed ? "changed" : ""}>
-              <button type="button" title={`step ${t}`} onClick={() => store.set({ step: t })}>
-                {shownToken(token)}
-              </button>
+              <Button text={shownToken(token)} title={`step ${t}`} press={() => store.set({ step: t })} />
             </th>
           ))}
         </tr>
@@ -103,11 +102,7 @@ function Predicted({ choice, kind = "" }: { choice: Choice | null; kind?: string
   );
 }
 
-/**
- * A number with a bar whose length is the number's share of the row's scale.
- *
- * @param props.mark "" or the label of a first step
- */
+/** A number with a bar, its share of the row's scale; `mark`: "", or the label of a first step. */
 function Sized({ size, scale, mark }: { size: number; scale: number; mark: string }) {
   return (
     <td class={mark ? "size first" : "size"}>

@@ -8,7 +8,7 @@ const VERBS = { set: "set to", scale: "multiplied by", add: "raised by" };
 const ARGUMENTS = { set: "to", scale: "by", add: "value" };
 
 /** A number as Python would write it: "1.0", "0.25", "1e-07". */
-export function pythonNumber(value: number): string {
+function pythonNumber(value: number): string {
   const text = String(value).replace(/e([+-])(\d)$/, "e$10$2");
   return /[.e]/.test(text) ? text : `${text}.0`;
 }

@@ -5,6 +5,7 @@ import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout
 import { shortToken } from "studio/state/tokens.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
+import { pixelMap } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
 import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
@@ -48,24 +49,19 @@ function image(
   units: readonly number[],
   T: number,
 ): HTMLCanvasElement {
-  const made = document.createElement("canvas");
-  [made.width, made.height] = [Math.max(1, T), Math.max(1, units.length)];
-  const context = made.getContext("2d") as CanvasRenderingContext2D;
-  const pixels = context.createImageData(Math.max(1, T), Math.max(1, units.length));
-  const { data } = pixels;
   const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
   const table = colours(quantity);
-  units.forEach((unit, row) => {
-    for (let t = 0; t < T; t += 1) {
-      const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
-      data[to] = table[from];
-      data[to + 1] = table[from + 1];
-      data[to + 2] = table[from + 2];
-      data[to + 3] = 255;
-    }
+  return pixelMap(T, units.length, (data) => {
+    units.forEach((unit, row) => {
+      for (let t = 0; t < T; t += 1) {
+        const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
+        data[to] = table[from];
+        data[to + 1] = table[from + 1];
+        data[to + 2] = table[from + 2];
+        data[to + 3] = 255;
+      }
+    });
   });
-  context.putImageData(pixels, 0, 0);
-  return made;
 }
 
 export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout, tokens: readonly string[]) {

@@ -7,21 +7,24 @@ import { wordAt } from "studio/state/tokens.js";
 import { valueAt } from "studio/state/units.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 
 const LEAST = 3; // minimum height of a marked row in pixels
 const CLEAR = 60; // pixels between a cursor and the edge of the visible part
 
-export function Cursors({
-  layout,
-  pointed,
-  place,
-  box,
-}: {
-  layout: HeatLayout;
-  pointed: Signal<Cell | null>;
+/** What the parts of the heat map share. */
+export interface HeatParts {
   place: { current: HTMLDivElement | null }; // which scrolls
+  map: { current: HTMLDivElement | null };
   box: { value: { width: number; height: number } };
-}) {
+  scene: { value: Scene | null };
+  pointed: Signal<Cell | null>;
+  edit: () => void;
+}
+
+type CursorsProps = Pick<HeatParts, "pointed" | "place" | "box"> & { layout: HeatLayout };
+
+export function Cursors({ layout, pointed, place, box }: CursorsProps) {
   const { step, unit } = useApp().view;
   const { left, top, pitch, rowHeight, width, height } = layout;
   const high = Math.max(LEAST, rowHeight);
@@ -50,12 +53,7 @@ function position(x: number, y: number, width: number, height: number) {
   return { transform: `translate(${x}px, ${y}px)`, width: `${width}px`, height: `${height}px` };
 }
 
-/**
- * Scrolls until a cursor is clear of the edges.
- *
- * @param cursor its start and size
- * @param seen the visible range
- */
+/** Scrolls until a cursor is clear of the edges; `cursor`: its start and size; `seen`: the visible range. */
 function scrollInto(
   scroller: HTMLElement,
   way: "scrollLeft" | "scrollTop",
@@ -68,17 +66,7 @@ function scrollInto(
 }
 
 /** The value under the pointer, or else at the cursor, in words and digits, with a button that opens the editor. */
-export function Readout({
-  map,
-  scene,
-  pointed,
-  edit,
-}: {
-  map: { current: HTMLElement | null };
-  scene: { value: Scene | null };
-  pointed: Signal<Cell | null>;
-  edit: () => void;
-}) {
+export function Readout({ map, scene, pointed, edit }: HeatParts) {
   const { session, view } = useApp();
   const heard = useRef(""); // the cell that the arrow keys moved to
   const { value: shown } = scene;
@@ -93,9 +81,7 @@ export function Readout({
         <span class="soft">{where}</span>
         <span class="number heat-value">{what}</span>
         {session.model?.hasWeights && (
-          <button type="button" class="quiet small" title="Change this value (Enter)" onClick={edit}>
-            {"Edit\u2026"}
-          </button>
+          <Button text={"Edit\u2026"} kind="quiet small" title="Change this value (Enter)" press={edit} />
         )}
         <span class="soft">{shown.about(unit)}</span>
       </p>

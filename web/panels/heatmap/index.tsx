@@ -1,17 +1,19 @@
 // Units by steps, coloured by one gate or state: a layer's whole memory at a glance.
 
-import { type Signal, useComputed, useSignal } from "@preact/signals";
+import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
-import { Cursors, Readout } from "studio/panels/heatmap/cursors.js";
+import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
-import { ordered } from "studio/panels/heatmap/order.js";
+import { ordered, changes, unitSeries } from "studio/panels/heatmap/order.js";
 import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
-import { HeatTools } from "studio/panels/heatmap/tools.js";
-import { summary } from "studio/panels/heatmap/words.js";
+import { findHead } from "studio/state/predictions.js";
 import { range } from "studio/state/ranges.js";
-import { togglePin, trackOf } from "studio/state/units.js";
+import { stepName } from "studio/state/tokens.js";
+import { togglePin, trackOf, quantityWidth } from "studio/state/units.js";
+import type { Run, View } from "studio/types.js";
 import { openEditor, useApp } from "studio/ui/app.js";
+import { IconButton, type Option, Segments, Select } from "studio/ui/form.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { Canvas, useBox } from "studio/ui/stage.js";
@@ -42,6 +44,7 @@ export function HeatmapPanel() {
     const { step, unit, track, quantity } = store.get();
     if (run && model?.hasWeights && map.current) openEditor(map.current, trackOf(run, track), quantity, unit, step);
   };
+  const parts = { place, map, scene, pointed, edit, box };
   return (
     <Panel
       {...{ id: "heatmap", title: "Heat map", help: HELP, body: "heat-body", tools: <HeatTools /> }}
@@ -50,13 +53,13 @@ export function HeatmapPanel() {
     >
       <Unread />
       <div ref={place} class="heat-place">
-        <HeatMap {...{ place, map, scene, pointed, edit, box }} />
+        <HeatMap {...parts} />
       </div>
       <p class="unseen" id="heatmap-words">
         {session.run && summary(session.run, view.track, view.quantity)}
       </p>
       <div class="heat-foot">
-        <Readout {...{ map, scene, pointed, edit }} />
+        <Readout {...parts} />
         <div class="heat-legend">{scene.value && <Legend quantity={view.quantity} run={session.run} />}</div>
       </div>
     </Panel>
@@ -64,21 +67,7 @@ export function HeatmapPanel() {
 }
 
 /** The map itself, on two canvases, and the markers over it. */
-function HeatMap({
-  place,
-  map,
-  scene,
-  pointed,
-  edit,
-  box,
-}: {
-  place: { current: HTMLDivElement | null };
-  map: { current: HTMLDivElement | null };
-  scene: { value: Scene | null };
-  pointed: Signal<Cell | null>;
-  edit: () => void;
-  box: { value: { width: number; height: number } };
-}) {
+function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
   const { store, player } = useApp();
   const shown = scene.value;
   const layout = shown?.layout;
@@ -153,4 +142,86 @@ function HeatMap({
       )}
     </div>
   );
+}
+
+const MOST_TAGS = 200; // a vocabulary would be too long for a list
+
+function HeatTools() {
+  const { store, session, view } = useApp();
+  const { model, run } = session;
+  const options = model?.quantities.map((value) => {
+    return { value, text: value, title: `${value}: ${model.meanings[value]}` };
+  });
+  return (
+    <>
+      {options && (
+        <Segments
+          {...{ label: "Value to show", options, value: view.quantity }}
+          choose={(quantity) => store.set({ quantity })}
+        />
+      )}
+      <Select
+        {...{ label: "Sort by", options: sortOptions(run, view), value: view.sort }}
+        choose={(sort) => store.set({ sort })}
+      />
+      <Pin />
+    </>
+  );
+}
+
+function Pin() {
+  const { store, view } = useApp();
+  const isPinned = view.pinned.includes(view.unit);
+  return (
+    <IconButton
+      {...{
+        icon: "pin",
+        label: `Pin unit ${view.unit} (P)`,
+        title: `${isPinned ? "Unpin" : "Pin"} unit ${view.unit} (P)`,
+      }}
+      aria-pressed={isPinned}
+      onClick={() => togglePin(store, store.get().unit)}
+    />
+  );
+}
+
+function sortOptions(run: Run | null, { head: name, sort }: View): Option[] {
+  const head = run && findHead(run, name);
+  const tags =
+    head && head.labels.length < MOST_TAGS ? [...new Set(Array.from(head.chosen, (k) => head.labels[k]))].sort() : [];
+  if (sort.startsWith("tag:") && !tags.includes(sort.slice(4))) tags.push(sort.slice(4));
+  return [
+    { value: "index", text: "index" },
+    { value: "change", text: "change" },
+    { value: "cluster", text: "likeness" },
+    ...tags.map((tag) => ({ value: `tag:${tag}`, text: tag, group: "correlation with" })),
+  ];
+}
+
+export function summary(run: Run, name: string, quantity: string): string {
+  const track = trackOf(run, name);
+  const values = track.values[quantity];
+  const width = quantityWidth(track.info, quantity);
+  const [low, high] = [extreme(values, -1), extreme(values, 1)];
+  const restless = largest(changes(unitSeries(track, quantity, run.steps)), 3);
+  const at = (k: number) => {
+    const t = Math.floor(k / width);
+    return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;
+  };
+  return (
+    `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +
+    `The units that change most: ${restless.join(", ")}.`
+  );
+}
+
+function extreme(values: Float32Array, sign: 1 | -1) {
+  let best = 0;
+  for (let k = 1; k < values.length; k += 1) if (sign * values[k] > sign * values[best]) best = k;
+  return best;
+}
+
+function largest(values: Float64Array, most: number) {
+  return Array.from(values.keys())
+    .sort((a, b) => values[b] - values[a])
+    .slice(0, most);
 }

@@ -91,11 +91,7 @@ export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
   return y >= layout.mapTop && row < layout.order.length ? { unit: layout.order[row], step } : null;
 }
 
-/**
- * The position of a unit's row in the map of all units.
- *
- * @returns its top
- */
+/** The position of a unit's row in the map of all units; returns its top. */
 export function rowTop(layout: HeatLayout, unit: number): number {
   return layout.mapTop + Math.max(0, layout.order.indexOf(unit)) * layout.rowHeight;
 }

@@ -6,10 +6,7 @@ import type { Run, Track } from "studio/types.js";
 
 const TURNS = 60; // steps of the power iteration; more would not visibly change the order
 
-/**
- * @param sort "index", "change", "cluster" or "tag:NOUN"
- * @returns units from top to bottom, and the text that explains a unit's rank
- */
+/** Units from top to bottom, and what explains a unit's rank; `sort`: "index", "change", "cluster", "tag:NOUN". */
 export function ordered(
   run: Run,
   track: Track,
@@ -65,10 +62,7 @@ export function correlations(rows: Float64Array[], wanted: Float64Array): Float6
   return Float64Array.from(rows, (row) => dot(standardised(row), target));
 }
 
-/**
- * Puts similar rows next to each other: sorts them by their angle in the plane of the first two principal directions,
- * cut at the widest gap.
- */
+/** Puts similar rows together: by their angle in the plane of two principal directions, cut at the widest gap. */
 export function byLikeness(rows: Float64Array[]): number[] {
   if (rows.length < 3) return rows.map((_, k) => k);
   const all = rows.map(standardised);

@@ -46,11 +46,7 @@ export function sceneFor(explained: Explained, view: View): Scene {
   };
 }
 
-/**
- * The scene with a different step to follow.
- *
- * @param asked the step pointed at
- */
+/** The scene with a different step to follow; `asked`: the step pointed at. */
 export function following(scene: Scene, asked: number): Scene {
   return { ...scene, ...followed(scene.explained, scene.ledger, asked) };
 }

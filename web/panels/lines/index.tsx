@@ -1,13 +1,12 @@
 // Charts the six values of the pinned units over the sentence, with the gates above and the memory below.
 
-import { chartHeight, type ChartProps, UnitChart } from "studio/panels/lines/chart.js";
-import { chartReach, stepAt } from "studio/panels/lines/layout.js";
+import { chartHeight, type ChartProps, UnitChart, chartReach, stepAt } from "studio/panels/lines/chart.js";
 import type { App } from "studio/state/types.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { View } from "studio/types.js";
 import { useApp, useStep } from "studio/ui/app.js";
 import { Panel, Unread } from "studio/ui/panel.js";
-import { Stage } from "studio/ui/stage.js";
+import { Stage, useScrub } from "studio/ui/stage.js";
 
 const HELP =
   "Each pinned unit over the sentence. At the top, its three gates from 0 (closed) to 1 (open): i writes, f keeps, o " +
@@ -15,7 +14,7 @@ const HELP =
   "network sees (with a projection, which mixes all units, the element of h with this index). Drag to scrub; the numbers on the right are the values at the cursor.";
 
 export function LinesPanel() {
-  const { store, session, view, player } = useApp();
+  const { store, session, view } = useApp();
   const step = useStep();
 
   const charts = (width: number): ChartProps[] => {
@@ -27,11 +26,7 @@ export function LinesPanel() {
       return { model, run, track, unit, width, reach, tokens: k === units.length - 1, step };
     });
   };
-  const scrub = ({ clientX, currentTarget }: { clientX: number; currentTarget: HTMLElement }) => {
-    const box = currentTarget.getBoundingClientRect();
-    const at = stepAt(clientX - box.left, box.width, session.run?.steps ?? 0);
-    if (at !== null) store.set({ step: at });
-  };
+  const scrub = useScrub((x, width) => stepAt(x, width, session.run?.steps ?? 0));
   return (
     <Panel
       {...{ id: "lines", title: "Units over time", help: HELP }}
@@ -40,15 +35,7 @@ export function LinesPanel() {
       draw={() => (
         <>
           <Unread />
-          <Stage
-            class="lines"
-            onPointerDown={(event) => {
-              player.pause();
-              if (event.pointerType !== "touch") event.currentTarget.setPointerCapture(event.pointerId);
-              scrub(event);
-            }}
-            onPointerMove={(event) => event.buttons === 1 && scrub(event)}
-          >
+          <Stage class="lines" {...scrub}>
             {(width) => charts(width).map((props) => <UnitChart {...props} />)}
           </Stage>
           {session.run !== null && view.pinned.length === 0 && (

@@ -5,8 +5,7 @@ import type { Numbers, Scene } from "studio/panels/microscope/types.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { format } from "studio/ui/draw.js";
 import { changeText, gateEffect } from "studio/ui/moment-words.js";
-import { Press, Text } from "studio/ui/stage.js";
-import type { Box } from "studio/ui/svg-parts.js";
+import { Press, Text, type Box } from "studio/ui/stage.js";
 
 /** A gate: its value, how far it is open, what that means, and its pre-activation. */
 export function GateBox(props: {
@@ -113,12 +112,7 @@ function Value(props: {
   );
 }
 
-/**
- * A state: its name, its value, and its source or destination.
- *
- * @param props.name "c", "c_prev", "h"
- * @param props.isChange whether its change is shown: of the memory
- */
+/** A state ("c", "c_prev", "h"): its name, its value, its source or destination, and the change of the memory. */
 export function StateBox(props: {
   name: string;
   moment: Moment;
@@ -155,12 +149,7 @@ export function StateBox(props: {
   );
 }
 
-/**
- * A part of a gate's sum: its name, its value and its equation.
- *
- * @param props.name "n_h", "from_x"
- * @param props.open shows the whole sum
- */
+/** A part of a gate's sum ("n_h", "from_x"): its name, its value and its equation; `open`: shows the whole sum. */
 export function PartBox(props: {
   name: string;
   gate: string;

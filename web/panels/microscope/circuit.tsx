@@ -1,18 +1,18 @@
 // One unit at one step as a circuit: the gates, the line of the memory, and the numbers that flow through them.
 
+import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { Bars, barsHeight } from "studio/panels/microscope/bars.js";
 import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
-import { circuitFor } from "studio/panels/microscope/cells.js";
-import { PIPE, Pipes, Tokens } from "studio/panels/microscope/pipes.js";
+import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
+import { PIPE, Pipes, Tokens, flowColour } from "studio/panels/microscope/pipes.js";
 import { usePaced, useTween } from "studio/panels/microscope/tween.js";
-import type { Layout, Scene } from "studio/panels/microscope/types.js";
+import type { Layout, Scene, Numbers } from "studio/panels/microscope/types.js";
 import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { format } from "studio/ui/draw.js";
-import { destination, initialState, sizeText, source, spokenMoment } from "studio/ui/moment-words.js";
+import { format, tick } from "studio/ui/draw.js";
+import { destination, initialState, sizeText, source, spokenMoment, equationLines } from "studio/ui/moment-words.js";
 import { Text, useFit } from "studio/ui/stage.js";
 
 export function UnitLevel({ scene }: { scene: Scene }) {
@@ -135,4 +135,87 @@ export function unitRows({ model, run, info }: Scene, { unit }: View): string[][
     ["step", "token", ...names],
     ...moments.map(({ t, values }) => [String(t), run.tokens[t], ...names.map((name) => String(values[name]))]),
   ];
+}
+
+const ROW = 21;
+const BAR = 11;
+const WIDE = 560; // minimum width for bars beside the equations
+const TEXT = 372; // room for an equation
+const NARROW_ROW = 40;
+const ROOM = 345; // minimum width for a narrow panel to show the formula
+const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value after it
+
+function barsHeight(moment: Moment, width: number): number {
+  return equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
+}
+
+/** @param props.spans of the bars */
+export function Bars(props: {
+  moment: Moment;
+  width: number;
+  numbers: ReadonlySignal<Numbers>;
+  spans: (numbers: Numbers) => Spans[];
+}) {
+  const { moment, width } = props;
+  const isWide = width >= WIDE;
+  const end = isWide ? TEXT - 16 : width;
+  return (
+    <g class="hs-bars">
+      <Drawn {...props} />
+      {equationLines(moment).map(({ name, formula, numbers, value, edited }, k) => {
+        const y = isWide ? k * ROW + 13 : k * NARROW_ROW + 13;
+        return (
+          <>
+            <Text x={0} y={y} kind="hs-name" room={NAME - 4}>
+              {name}
+            </Text>
+            <Text x={NAME} y={y} kind="hs-formula" room={end - NAME - VALUE - 4}>
+              {`= ${formula && (isWide || width >= ROOM) ? `${formula} = ` : ""}${numbers}`}
+            </Text>
+            <Text x={end} y={y} kind={edited ? "hs-result is-edited" : "hs-result"} anchor="end" room={VALUE}>
+              {`= ${value}`}
+            </Text>
+          </>
+        );
+      })}
+    </g>
+  );
+}
+
+/** The bars, the line at 0 and the ends of the scale. */
+function Drawn({ moment, width, numbers, spans }: Parameters<typeof Bars>[0]) {
+  const isWide = width >= WIDE;
+  const { value: now } = numbers;
+  const { largest } = now;
+  const [from, to] = [isWide ? TEXT : 2, width - 2];
+  const x = (value: number) => (from + to) / 2 + (Math.max(-1, Math.min(1, value / largest || 0)) * (to - from)) / 2;
+  const bottom = barsHeight(moment, width) - 16;
+  const range = ([start, end]: [number, number]) => ({
+    x: Math.min(x(start), x(end)),
+    width: Math.abs(x(end) - x(start)),
+  });
+  return (
+    <>
+      {[-largest, 0, largest].map((value, k) => (
+        <>
+          <line x1={x(value)} x2={x(value)} y1={0} y2={bottom} class="hs-axis" />
+          <text x={x(value)} y={bottom + 13} class="hs-tick" text-anchor={(["start", "middle", "end"] as const)[k]}>
+            {value === 0 ? "0" : tick(Number(value.toPrecision(2)))}
+          </text>
+        </>
+      ))}
+      {spans(now).map(({ filled, outlined }, k) => {
+        const y = isWide ? k * ROW + 3 : k * NARROW_ROW + 22;
+        return (
+          <>
+            {outlined && <rect class="hs-whole" y={y} height={BAR} rx={2} {...range(outlined)} />}
+            <rect
+              {...{ class: "hs-part", y: y + 1, height: BAR - 2, rx: 1.5, ...range(filled) }}
+              fill={flowColour("c", filled[1] - filled[0])}
+            />
+          </>
+        );
+      })}
+    </>
+  );
 }

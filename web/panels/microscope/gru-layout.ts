@@ -1,7 +1,17 @@
 // The layout of a GRU's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
-import { around, busesTo, GATE_HEIGHT, LINE, MIDDLE, oriented, STATE } from "studio/panels/microscope/layout.js";
-import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
+import {
+  around,
+  busesTo,
+  GATE_HEIGHT,
+  LINE,
+  MIDDLE,
+  oriented,
+  STATE,
+  busesBeside,
+  COLUMN,
+  gateBeside,
+} from "studio/panels/microscope/layout.js";
 import type { Layout } from "studio/panels/microscope/types.js";
 
 const GAP = 12;

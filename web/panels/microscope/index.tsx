@@ -15,6 +15,7 @@ import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import type { TrackInfo, View } from "studio/types.js";
 import { openEditor, useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 import { initialState, readingWay } from "studio/ui/moment-words.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { useWidth } from "studio/ui/stage.js";
@@ -135,13 +136,12 @@ function Crumbs({ info, go }: { info: TrackInfo; go: (patch: Partial<View>) => v
               ›
             </span>
           )}
-          <button
-            {...{ type: "button", class: "quiet hs-crumb", "data-zoom": zoom }}
+          <Button
+            text={words[zoom]}
+            {...{ kind: "quiet hs-crumb", "data-zoom": zoom }}
             aria-current={zoom === view.zoom ? "location" : undefined}
-            onClick={() => go({ zoom })}
-          >
-            {words[zoom]}
-          </button>
+            press={() => go({ zoom })}
+          />
         </>
       ))}
       <label class="field hs-choose">

@@ -11,6 +11,7 @@ import { memoryBefore, mostReach, projected } from "studio/state/moment.js";
 import type { Track, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 
 const MOST = 5; // number of units listed as changing most
 
@@ -95,13 +96,12 @@ function ChangedMost(props: { cell: CellKind; units: Units; open: (unit: number)
     <>
       <span class="soft">changed most in {state}</span>
       {changes.slice(0, MOST).map(({ unit, by }) => (
-        <button
-          {...{ type: "button", class: "quiet number" }}
+        <Button
+          text={`${unit} ${by < 0 ? "↓" : "↑"}`}
+          {...{ kind: "quiet number" }}
           title={`unit ${unit}: ${state} ${by < 0 ? "down" : "up"} by ${format(Math.abs(by))}`}
-          onClick={() => props.open(unit)}
-        >
-          {`${unit} ${by < 0 ? "↓" : "↑"}`}
-        </button>
+          press={() => props.open(unit)}
+        />
       ))}
     </>
   );

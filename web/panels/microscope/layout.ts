@@ -1,7 +1,7 @@
 // Code shared by the layouts of all circuits.
 
-import type { Box } from "studio/ui/svg-parts.js";
 import type { Label, Layout, Point } from "studio/panels/microscope/types.js";
+import type { Box } from "studio/ui/stage.js";
 
 const NARROW = 540;
 export const GATE_HEIGHT = 84;
@@ -11,10 +11,7 @@ export const MIDDLE = 113; // y of the written value
 const STUBS = [8, 32]; // where x and h_prev branch off, in pixels to the right of a box's middle
 const BUS_START = 68; // x where the lines begin, after the names of x and h_prev
 
-/**
- * The layout for a width. On a wide panel, time runs to the right, or to the left for the reverse direction; on a
- * narrow one, downwards.
- */
+/** The layout for a width: time runs to the right (to the left in reverse), and on a narrow panel downwards. */
 export function oriented(
   landscape: (width: number) => Layout,
   portrait: (width: number) => Layout,
@@ -32,13 +29,7 @@ export const around = ({ x, y }: Point, { width, height }: { width: number; heig
   height,
 });
 
-/**
- * The lines of x and h_prev under the boxes, and a branch up to each box that reads them.
- *
- * @param top y of the boxes' lower edges
- * @param readX middles of the boxes that read x
- * @param readH middles of those that read h_prev
- */
+/** The lines of x and h_prev below the boxes, and a branch to the middle of each box that reads them. */
 export function busesTo(top: number, readX: number[], readH: number[]): { lines: Point[][]; box: Box; bottom: number } {
   const [x, h] = [top + 12, top + 26];
   const bus = (y: number, middles: number[], stub: number) => [
@@ -78,4 +69,34 @@ function mirrored(layout: Layout): Layout {
 
 function mapped<T>(record: Record<string, T>, change: (value: T) => T): Record<string, T> {
   return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}
+
+const TALL_STATE = { width: 92, height: 56 };
+/** The column of the memory: the middle of its line, the size of its states, and where the boxes beside it begin. */
+export const COLUMN = { line: TALL_STATE.width / 2, state: TALL_STATE, boxes: 156 };
+const BUS = 12; // h_prev's distance from the right edge; x is beside it
+const STUB = 13; // where x and h_prev enter a box, in pixels above and below its middle
+const TOP = 52;
+
+/** `y`: its middle; `width`: of the panel */
+export function gateBeside(y: number, width: number, height: number = GATE_HEIGHT): Box {
+  return { x: COLUMN.boxes, y: y - height / 2, width: busRight(width) - COLUMN.boxes, height };
+}
+
+const busRight = (width: number) => width - BUS - 34;
+
+/** The lines of x and h_prev, and a branch to the middle of each box that reads them. */
+export function busesBeside(width: number, readX: number[], readH: number[]): Point[][] {
+  const right = busRight(width);
+  const bus = (x: number, middles: number[], stub: number) => [
+    [
+      { x, y: TOP },
+      { x, y: Math.max(...middles) + stub },
+    ],
+    ...middles.map((y) => [
+      { x, y: y + stub },
+      { x: right, y: y + stub },
+    ]),
+  ];
+  return [...bus(width - BUS - 16, readX, -STUB), ...bus(width - BUS, readH, STUB)];
 }

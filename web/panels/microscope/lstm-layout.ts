@@ -1,9 +1,19 @@
 // The layout of an LSTM's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
-import { around, busesTo, GATE_HEIGHT, LINE, MIDDLE, oriented, STATE } from "studio/panels/microscope/layout.js";
-import { portrait } from "studio/panels/microscope/lstm-portrait.js";
+import {
+  around,
+  busesTo,
+  GATE_HEIGHT,
+  LINE,
+  MIDDLE,
+  oriented,
+  STATE,
+  busesBeside,
+  COLUMN,
+  gateBeside,
+} from "studio/panels/microscope/layout.js";
 import type { Label, Layout, Point, Wire } from "studio/panels/microscope/types.js";
-import type { Box } from "studio/ui/svg-parts.js";
+import type { Box } from "studio/ui/stage.js";
 
 const GAP = 12;
 const GATES = 190;
@@ -87,4 +97,61 @@ function labelsAt({ keep, add, tanh }: Record<string, Point>): Record<string, La
     wrote: { at: { x: add.x + 22, y: between }, anchor: "start" },
     tanh: { at: { x: tanh.x + 22, y: between }, anchor: "start" },
   };
+}
+
+const { line: X, state: SIZE, boxes: LEFT } = COLUMN;
+const TURN = 128; // x where the lines of i, g and o turn
+/** y of each gate's middle */
+const ROWS = { f: 120, i: 216, g: 312, o: 408 };
+const WRITE = (ROWS.i + ROWS.g) / 2;
+const SHOW = 490;
+const C_TOP = 352;
+
+function portrait(width: number): Layout {
+  const gate = (y: number) => gateBeside(y, width);
+  const every = Object.values(ROWS);
+  const nodes = {
+    keep: { x: X, y: ROWS.f },
+    write: { x: TURN, y: WRITE },
+    add: { x: X, y: WRITE },
+    tanh: { x: X, y: SHOW },
+    show: { x: TURN, y: SHOW },
+  };
+  const gates = Object.entries(ROWS).map(([letter, y]) => [letter, gate(y)]);
+  return {
+    width,
+    height: SHOW + 34,
+    nodes,
+    wires: wires(nodes),
+    buses: busesBeside(width, every, every),
+    boxes: {
+      ...Object.fromEntries(gates),
+      c_prev: { x: 0, y: 0, ...SIZE },
+      c: { x: 0, y: C_TOP, ...SIZE },
+      h: { x: LEFT, y: SHOW - SIZE.height / 2, width: 112, height: SIZE.height },
+      x: { x: LEFT, y: 0, width: width - LEFT, height: 50 },
+    },
+    labels: {
+      kept: { at: { x: X + 14, y: (ROWS.f + WRITE) / 2 }, anchor: "start" },
+      wrote: { at: { x: (X + TURN) / 2, y: WRITE + 30 }, anchor: "middle" },
+      tanh: { at: { x: (X + TURN) / 2, y: SHOW - 30 }, anchor: "middle" },
+    },
+  };
+}
+
+function wires({ keep, write, add, tanh, show }: Record<string, Point>): Wire[] {
+  const x = LEFT;
+  return [
+    { name: "c_prev", points: [{ x: X, y: SIZE.height }, keep] },
+    { name: "f", points: [{ x, y: ROWS.f }, keep] },
+    { name: "kept", points: [keep, add] },
+    { name: "i", points: [{ x, y: ROWS.i }, { x: TURN, y: ROWS.i }, write] },
+    { name: "g", points: [{ x, y: ROWS.g }, { x: TURN, y: ROWS.g }, write] },
+    { name: "wrote", points: [write, add] },
+    { name: "c", points: [add, { x: X, y: C_TOP }] },
+    { name: "c", points: [{ x: X, y: C_TOP + SIZE.height }, tanh] },
+    { name: "tanh", points: [tanh, show] },
+    { name: "o", points: [{ x, y: ROWS.o }, { x: TURN, y: ROWS.o }, show] },
+    { name: "h", points: [show, { x, y: SHOW }] },
+  ];
 }

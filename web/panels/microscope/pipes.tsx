@@ -123,11 +123,7 @@ function towards(from: Point, to: Point, distance: number): Point {
   return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
 }
 
-/**
- * The point at a given fraction of the way along a line.
- *
- * @param part 0..1
- */
+/** The point at a given fraction of the way along a line; `part`: 0..1. */
 function along(points: Point[], part: number): Point {
   const lengths = points.slice(1).map((end, k) => Math.hypot(end.x - points[k].x, end.y - points[k].y));
   let left = part * lengths.reduce((sum, length) => sum + length, 0);

@@ -1,7 +1,15 @@
 // The layout of a plain RNN's circuit. Time runs to the right on a wide panel, and downwards on a narrow one.
 
-import { around, busesTo, LINE, oriented, STATE } from "studio/panels/microscope/layout.js";
-import { busesBeside, COLUMN, gateBeside } from "studio/panels/microscope/portrait.js";
+import {
+  around,
+  busesTo,
+  LINE,
+  oriented,
+  STATE,
+  busesBeside,
+  COLUMN,
+  gateBeside,
+} from "studio/panels/microscope/layout.js";
 import type { Layout } from "studio/panels/microscope/types.js";
 
 const PART = { width: 168, height: 60 };

@@ -168,12 +168,7 @@ function fillPaths({ before, kept, wrote, memory }: Units, tiling: Tiling, large
   return parts;
 }
 
-/**
- * A small arrow that marks a bar as cut off.
- *
- * @param y its tip
- * @param up 1, or -1 for downwards
- */
+/** A small arrow that marks a bar as cut off; `y`: its tip; `up`: 1, or -1 for downwards. */
 function arrow(x: number, y: number, up: number): string {
   return `M${round(x)} ${round(y)}l3.5 ${4 * up}h-7z`;
 }

@@ -37,11 +37,7 @@ export function useTween(target: Numbers, pace: Pace): ReadonlySignal<Numbers> {
   return numbers;
 }
 
-/**
- * Calls `draw` at each frame with the part of the time that has passed, 0..1.
- *
- * @returns stops it
- */
+/** Calls `draw` at each frame with the part of the time that has passed, 0..1; returns what stops it. */
 export function animate(milliseconds: number, draw: (part: number) => void): () => void {
   const start = performance.now();
   const tick = (now: number) => {

@@ -1,7 +1,7 @@
 // Types shared by the microscope's modules; contains no code.
 
-import type { Box } from "studio/ui/svg-parts.js";
 import type { Model, Run, Track, TrackInfo, View } from "studio/types.js";
+import type { Box } from "studio/ui/stage.js";
 
 export type Point = { x: number; y: number };
 export type Label = { at: Point; anchor: "start" | "middle" | "end" };

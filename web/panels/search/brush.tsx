@@ -2,7 +2,6 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { spanQuery } from "studio/panels/search/query.js";
 import { BRUSH_HELP } from "studio/panels/search/text.js";
 import { storedThresholds, unitAddress } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -117,4 +116,29 @@ export function Brush({ search }: { search: (query: string) => void }) {
       </div>
     </Panel>
   );
+}
+
+/**
+ * @param address of the unit
+ * @param values its values at the steps
+ * @param median its median over the corpus
+ * @param stored the thresholds whose bits are stored, which are searched at once
+ */
+export function spanQuery(address: string, values: number[], median: number, stored: number[]): string {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const long = values.length > 1 ? ` for ${values.length}..` : "";
+  if (mean >= median) {
+    const low = Math.min(...values);
+    const kept = stored.filter((threshold) => threshold < low && threshold >= median).at(-1);
+    return `${address} > ${kept ?? hundredths(low, Math.floor)}${long}`;
+  }
+  const high = Math.max(...values);
+  const kept = stored.find((threshold) => threshold > high && threshold <= median);
+  return `${address} < ${kept ?? hundredths(high, Math.ceil)}${long}`;
+}
+
+/** Rounds a value to the next hundredth beyond it, so that the value itself satisfies the comparison. */
+function hundredths(value: number, round: (value: number) => number) {
+  const beyond = round === Math.floor ? -1e-6 : 1e-6;
+  return Number((round((value + beyond) * 100) / 100).toFixed(2));
 }

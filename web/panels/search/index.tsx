@@ -3,10 +3,11 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import { Brush } from "studio/panels/search/brush.js";
-import { Rates } from "studio/panels/search/rates.js";
-import { foundSentence, GRAMMAR, SEARCH_HELP } from "studio/panels/search/text.js";
+import { foundSentence, GRAMMAR, SEARCH_HELP, liftText } from "studio/panels/search/text.js";
 import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
+import { percent } from "studio/ui/draw.js";
+import { Button, Table } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -86,11 +87,7 @@ function Search() {
           <button type="submit" class="primary">
             Search
           </button>
-          {request.value && (
-            <button type="button" onClick={() => request.value?.abort()}>
-              Stop
-            </button>
-          )}
+          {request.value && <Button text="Stop" press={() => request.value?.abort()} />}
         </form>
         <details class="search-grammar">
           <summary>How to write a query</summary>
@@ -99,9 +96,7 @@ function Search() {
               {GRAMMAR.map(([form, meaning]) => (
                 <tr>
                   <td>
-                    <button type="button" class="quiet number" title="Search for it" onClick={() => search(form)}>
-                      {form}
-                    </button>
+                    <Button text={form} kind="quiet number" title="Search for it" press={() => search(form)} />
                   </td>
                   <td>{meaning}</td>
                 </tr>
@@ -148,5 +143,41 @@ function Spans({ of: matches, fail }: { of: Found; fail: (message: string) => vo
         );
       }}
     />
+  );
+}
+
+const MOST_LABELS = 6;
+const RATES = { class: "rates", isNamed: true, kind: (_: number, isHead: boolean) => (isHead ? "" : "number") };
+
+function Rates({ of: { clauses, labels, steps, count } }: { of: Found }) {
+  const best = Object.entries(labels)
+    .sort(([, a], [, b]) => b.share - a.share)
+    .slice(0, count > 0 ? MOST_LABELS : 0);
+  return (
+    <>
+      <Table
+        {...RATES}
+        caption="How often each part holds"
+        rows={[
+          ["Part", "Steps", "Of all", "Left", "Lift"],
+          ...clauses.map(({ text, steps: held, left, lift }) => [
+            ...[text, held.toLocaleString("en"), percent(held / Math.max(steps, 1))],
+            ...[left.toLocaleString("en"), liftText(lift)],
+          ]),
+        ]}
+      />
+      {best.length > 0 && (
+        <Table
+          {...RATES}
+          caption="Labels of the matched steps"
+          rows={[
+            ["Label", "Of matched", "Of all", "Lift"],
+            ...best.map(([name, { share, base }]) => [
+              ...[name, percent(share), percent(base), liftText(base > 0 ? share / base : null)],
+            ]),
+          ]}
+        />
+      )}
+    </>
   );
 }

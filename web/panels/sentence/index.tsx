@@ -1,15 +1,18 @@
 // The input and the model's predictions: a text box, the tokens with their predictions, and the whole distribution
 // at the selected step.
 
+import { useRef } from "preact/hooks";
+import { MOST_CHARACTERS } from "studio/facts.js";
 import { Distribution } from "studio/panels/sentence/distribution.js";
-import { NumbersInput } from "studio/panels/sentence/numbers.js";
 import { SentencePicture, sentenceRows } from "studio/panels/sentence/picture.js";
 import { readsNumbers, SignalPlot } from "studio/panels/sentence/signal.js";
-import { TextInput } from "studio/panels/sentence/text.js";
 import { Words } from "studio/panels/sentence/words.js";
+import { givenRows, NAME_END, parseRows, signalNamed, SIGNALS } from "studio/state/input.js";
+import { hasWords } from "studio/state/tokens.js";
+import { shortest } from "studio/state/units.js";
 import type { Model } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
-import { Select } from "studio/ui/form.js";
+import { useApp, useTyping } from "studio/ui/app.js";
+import { Select, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const WORDING: Record<Model["kind"], { title: string; help: string }> = {
@@ -76,4 +79,142 @@ function Input() {
   if (live) return <p class="soft">Live: the steps come from a stream in Python.</p>;
   if (model === null || model.kind === "trace") return null;
   return model.kind === "layer" ? <NumbersInput key={model.name} model={model} /> : <TextInput model={model} />;
+}
+
+const SHORTEST_REST = 90;
+export const EXAMPLES: Record<string, string[]> = {
+  word: [
+    "She said the old man who sold us the house could not remember why he had left the city.",
+    "The old man the boats.",
+    "Time flies like an arrow; fruit flies like a banana.",
+    "Giraffes in a field",
+    "The blorfs were glimping happily near the quibbled zandle.",
+  ],
+  character: [
+    "To be, or not to be: that is the question.",
+    "First Citizen:\nBefore we proceed any further, hear me speak.",
+  ],
+};
+
+function TextInput({ model }: { model: Model }) {
+  const { store, session, view } = useApp();
+  const typing = useTyping(
+    view.text,
+    (text) => store.set({ text }),
+    () => Math.max(SHORTEST_REST, 1.5 * session.took),
+  );
+  const box = {
+    ...{ id: "text", spellcheck: false, autocomplete: "off", placeholder: "Type a sentence.", ...typing },
+    "aria-label": `Text to read, ${model.unit} by ${model.unit}`,
+  };
+  const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
+  return (
+    <div class="text-box">
+      {/* A textarea only for a model of characters, because newlines matter only to it. */}
+      {model.unit === "character" ? <textarea rows={2} {...box} /> : <input type="text" {...box} />}
+      <Select
+        {...{ kind: "nameless", label: "Examples", value: "" }}
+        options={[{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))]}
+        choose={(text) => text !== "" && store.change({ text }, "another text")}
+      />
+    </div>
+  );
+}
+
+const REST = 120; // milliseconds
+const FIRST = 8; // initial number of rows of noise
+
+function NumbersInput({ model }: { model: Model }) {
+  const { store, view } = useApp();
+  const columns = model.tracks[0].inputSize;
+  const counts = useRef({ steps: "24", seed: "0" }); // of the last signal
+  const kind = inputKind(view.text, model);
+  const isSignal = kind !== "rows" && kind !== "given";
+  const [, steps, seed] = view.text.trim().split(/\s+/);
+  if (isSignal && isCount(steps)) counts.current = { ...counts.current, steps };
+  if (kind === "noise" && isCount(seed)) counts.current = { ...counts.current, seed };
+
+  const say = (text: string) => store.set({ text });
+  const choose = (to: string) => {
+    const { steps: length, seed: start } = counts.current;
+    if (to === "given") say("");
+    else if (to === "rows") say(ownRows(store.get().text, model));
+    else say(`${to} ${length}${to === "noise" ? ` ${start}` : ""}`);
+  };
+  const typing = useTyping(kind === "rows" ? view.text : "", say, () => REST);
+  const counter = (name: "steps" | "seed", label: string, min: number, max: number) => (
+    <label class="field">
+      <span>{label}</span>
+      <input
+        {...{ type: "number", min, max, step: 1, class: "counter", value: counts.current[name] }}
+        onInput={({ currentTarget }) => {
+          if (!currentTarget.checkValidity() || currentTarget.value === "") return;
+          counts.current = { ...counts.current, [name]: currentTarget.value };
+          choose(kind);
+        }}
+      />
+    </label>
+  );
+  const options = [...SIGNALS.map((name) => ({ value: name, text: name })), { value: "rows", text: "own rows" }];
+  if (model.given) options.unshift({ value: "given", text: "as given" });
+  return (
+    <div class="numbers-in">
+      <div class="numbers-choice">
+        <Segments {...{ label: "Signal", options, value: kind, choose }} />
+        {isSignal && counter("steps", "Steps", 1, 400)}
+        {kind === "noise" && counter("seed", "Seed", 0, 999999)}
+      </div>
+      <textarea
+        {...{ id: "rows", rows: 3, spellcheck: false, class: "number", hidden: kind !== "rows", ...typing }}
+        aria-label={`Rows of ${columns} numbers, one row per step`}
+        placeholder={`one row per step, ${columns} numbers in each, separated by commas`}
+      />
+      <p class="soft" role="status">
+        {kind === "rows" && shortage(view.text, model)}
+      </p>
+    </div>
+  );
+}
+
+function isCount(text: string | undefined): text is string {
+  return text !== undefined && /^\d+$/.test(text);
+}
+
+function inputKind(text: string, model: Model): string {
+  if (text.trim() === "") return model.given ? "given" : "noise";
+  return signalNamed(text) ?? "rows";
+}
+
+/** The current input as editable text: numbers with their names, as far as the page's address can hold them. */
+function ownRows(text: string, { given, tracks }: Model): string {
+  const rows = text.trim() === "" ? givenRows(given) : null;
+  if (!given || !rows) {
+    const read = parseRows(text.trim() === "" ? `noise ${FIRST} 0` : text, tracks[0].inputSize);
+    return read.map(asText).join("\n");
+  }
+  const named = hasWords(given);
+  let lines = "";
+  for (const [t, row] of rows.entries()) {
+    const line = (named ? `${oneLine(given.tokens[t])}${NAME_END} ` : "") + asText(row);
+    if (t > 0 && lines.length + 1 + line.length > MOST_CHARACTERS) break;
+    lines += t > 0 ? `\n${line}` : line;
+  }
+  return lines;
+}
+
+/** What a text that begins with given numbers leaves out, in words. */
+function shortage(text: string, model: Model) {
+  if (!model.given || text !== ownRows("", model)) return "";
+  const count = text.split("\n").length;
+  return count < model.given.steps
+    ? `The first ${count} of ${model.given.steps} rows; the page's address can't hold more.`
+    : "";
+}
+
+function oneLine(name: string) {
+  return name.replace(/\s+/g, " ");
+}
+
+function asText(row: Float32Array): string {
+  return Array.from(row, shortest).join(", ");
 }

@@ -2,9 +2,9 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import type { Run } from "studio/types.js";
-import { useApp, useStep } from "studio/ui/app.js";
+import { useStep } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
-import { Stage } from "studio/ui/stage.js";
+import { Stage, useScrub } from "studio/ui/stage.js";
 
 const HEIGHT = 96;
 const LEFT = 40;
@@ -13,22 +13,13 @@ const PAD = 6;
 const MOST = 8; // number of lines that can be distinguished
 
 export function SignalPlot({ run }: { run: Run }) {
-  const { store, player } = useApp();
   const step = useStep();
-  const scrub = ({ clientX, currentTarget }: { clientX: number; currentTarget: HTMLElement }) => {
-    const { left, width } = currentTarget.getBoundingClientRect();
-    const at = Math.floor(((clientX - left - LEFT) * run.steps) / (width - LEFT - RIGHT));
-    if (at >= 0 && at < run.steps) store.set({ step: at });
-  };
+  const scrub = useScrub((x, width) => {
+    const at = Math.floor(((x - LEFT) * run.steps) / (width - LEFT - RIGHT));
+    return at >= 0 && at < run.steps ? at : null;
+  });
   return (
-    <Stage
-      class="signal"
-      onPointerDown={(event) => {
-        player.pause();
-        scrub(event);
-      }}
-      onPointerMove={(event) => event.buttons === 1 && scrub(event)}
-    >
+    <Stage class="signal" {...scrub}>
       {(width) => <SignalPicture {...{ run, width, step }} />}
     </Stage>
   );

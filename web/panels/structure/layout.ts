@@ -67,10 +67,7 @@ export interface Figure {
   block: number; // weights along each side of one drawn point
 }
 
-/**
- * Places the matrices side by side, as large as fits. If one pixel per weight is too much, several weights share a
- * pixel.
- */
+/** Places the matrices side by side, as large as fits; if need be, several weights share a pixel. */
 export function placeMatrices(matrices: readonly Matrix[], width: number): Figure {
   const fixed = matrices.reduce((sum, { vector }) => sum + NAMES + BETWEEN + (vector ? VECTOR : 0), 0);
   const columns = matrices.reduce((sum, one) => sum + (one.vector ? 0 : one.columns), 0);

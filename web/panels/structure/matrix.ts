@@ -2,15 +2,13 @@
 
 import type { Figure, Matrix, Placed } from "studio/panels/structure/layout.js";
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
+import { pixelMap } from "studio/ui/draw.js";
 import { fontFamily, resolved } from "studio/ui/theme.js";
 
 export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
 export const STRIP = 4;
 
-/**
- * @param limit of the colours
- * @param below the text under a matrix
- */
+/** `limit`: of the colours; `below`: the text under a matrix */
 export function drawFigure(
   context: CanvasRenderingContext2D,
   figure: Figure,
@@ -44,14 +42,9 @@ function drawPoints(
 /** A pixel for each weight or block of weights. */
 export function pointImage(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
   const points = farthest(matrix, block, matrix.vector ? 1 : block);
-  const image = new ImageData(points.columns, points.rows);
-  points.values.forEach((value, k) => {
-    image.data.set([...weightRgb(value, limit), 255], 4 * k);
-  });
-  const made = document.createElement("canvas");
-  [made.width, made.height] = [points.columns, points.rows];
-  made.getContext("2d")?.putImageData(image, 0, 0);
-  return made;
+  return pixelMap(points.columns, points.rows, (data) =>
+    points.values.forEach((value, k) => data.set([...weightRgb(value, limit), 255], 4 * k)),
+  );
 }
 
 /** The weight farthest from 0 in each block. Blocks never cross a gate boundary. */

@@ -12,10 +12,7 @@ type Anchor = "start" | "middle" | "end";
 
 const HEAD = 6; // size of an arrowhead
 
-/**
- * @param props.step at the cursor, in the track `track`; none if absent
- * @param props.open called on a click on a box
- */
+/** `step`: at the cursor, in the track `track`; none if absent; `open`: called on a click on a box */
 export function UnrolledPicture(props: {
   plan: Plan;
   step?: number;

@@ -36,10 +36,7 @@ export interface Plan {
   join: (layer: number) => number; // y where a layer's hidden states join
 }
 
-/**
- * @param words one per step
- * @param part the part to draw
- */
+/** `words`: one per step; `part`: the part to draw */
 export function unroll(
   sizes: Sizes,
   words: readonly string[],

@@ -2,7 +2,6 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { SizeFields } from "studio/panels/structure/fields.js";
 import { UnrolledPicture } from "studio/panels/structure/picture.js";
 import { unroll } from "studio/panels/structure/plan.js";
 import { Claims, codeLines, parameterRows, Results, shapeRows } from "studio/panels/structure/results.js";
@@ -10,6 +9,7 @@ import { type Setup, LESSON, readSetup, writeSetup } from "studio/panels/structu
 import { modelSizes, refusal } from "studio/panels/structure/sizes.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import { useApp } from "studio/ui/app.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -38,12 +38,8 @@ export function SandboxPanel() {
       <div class="st-sandbox">
         <div class="st-left">
           <div class="st-presets">
-            <button type="button" onClick={() => change(LESSON)}>
-              the lesson's (4, 3)
-            </button>
-            <button type="button" onClick={() => session.model && change(modelSizes(session.model))}>
-              the sizes of this model
-            </button>
+            <Button text="the lesson's (4, 3)" press={() => change(LESSON)} />
+            <Button text="the sizes of this model" press={() => session.model && change(modelSizes(session.model))} />
           </div>
           <SizeFields {...{ setup, change }} />
           <p class="st-refused" role="alert">
@@ -84,9 +80,7 @@ function Code({ text }: { text: string }) {
         {text}
       </pre>
       <div>
-        <button type="button" onClick={() => void copy()}>
-          Copy
-        </button>
+        <Button text="Copy" press={() => void copy()} />
         <span class="soft" role="status">
           {outcome}
         </span>
@@ -108,4 +102,59 @@ function drawnText({ T, numLayers }: Setup): string {
     numLayers > DRAWN_LAYERS && `${DRAWN_LAYERS} of ${numLayers} layers`,
   ].filter(Boolean);
   return parts.length > 0 ? `${parts.join(" and ")} are drawn.` : "";
+}
+
+interface NumberField {
+  key: "inputSize" | "hiddenSize" | "numLayers" | "projSize" | "T" | "N";
+  label: string;
+  letter: string;
+  low: number;
+  slider: number; // the slider's end
+  high: number;
+}
+
+const NUMBERS: NumberField[] = [
+  { key: "inputSize", label: "input size", letter: "C", low: 1, slider: 64, high: 100000 },
+  { key: "hiddenSize", label: "hidden size", letter: "H", low: 1, slider: 64, high: 100000 },
+  { key: "numLayers", label: "layers", letter: "L", low: 1, slider: 6, high: 32 },
+  { key: "projSize", label: "projection", letter: "P", low: 0, slider: 32, high: 100000 },
+  { key: "T", label: "time steps", letter: "T", low: 1, slider: 20, high: 100000 },
+  { key: "N", label: "batch rows", letter: "N", low: 1, slider: 32, high: 100000 },
+];
+const TICKS = { bidirectional: "both directions", bias: "bias", batchFirst: "batch_first" };
+
+function SizeFields({ setup, change }: { setup: Setup; change: (patch: Partial<Setup>) => void }) {
+  return (
+    <div class="st-fields">
+      {NUMBERS.map(({ key, label, letter, low, slider, high }) => (
+        <div class="st-field">
+          <label for={`st-${key}`}>
+            <i>{letter}</i> {label}
+          </label>
+          <input
+            {...{ type: "range", min: low, max: slider, step: 1, "aria-label": `${label}, slider`, value: setup[key] }}
+            onInput={({ currentTarget }) => change({ [key]: currentTarget.valueAsNumber })}
+          />
+          <input
+            {...{ type: "number", id: `st-${key}`, min: low, max: high, step: 1, class: "number", name: key }}
+            value={setup[key]}
+            onInput={({ currentTarget: { validity, value } }) => {
+              if (validity.valid && value !== "") change({ [key]: Number(value) });
+            }}
+          />
+        </div>
+      ))}
+      <div class="st-ticks">
+        {(Object.keys(TICKS) as (keyof typeof TICKS)[]).map((key) => (
+          <label class="st-tick">
+            <input
+              {...{ type: "checkbox", checked: setup[key] }}
+              onChange={({ currentTarget }) => change({ [key]: currentTarget.checked })}
+            />{" "}
+            {TICKS[key]}
+          </label>
+        ))}
+      </div>
+    </div>
+  );
 }

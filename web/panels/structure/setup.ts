@@ -18,35 +18,16 @@ export const LESSON: Numbers = {
   batchFirst: false,
 };
 
+const KEYS = Object.keys(LESSON) as (keyof Numbers)[];
+
 /** @param text "" for the lesson's sizes */
 export function readSetup(text: string): Numbers {
   if (text === "") return LESSON;
-  const [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst] = text
-    .split(",")
-    .map(Number);
-  return {
-    inputSize,
-    hiddenSize,
-    numLayers,
-    bidirectional: bidirectional > 0,
-    bias: bias > 0,
-    projSize,
-    T,
-    N,
-    batchFirst: batchFirst > 0,
-  };
+  const values = text.split(",").map(Number);
+  const settings = KEYS.map((key, k) => [key, typeof LESSON[key] === "boolean" ? values[k] > 0 : values[k]]);
+  return Object.fromEntries(settings) as Numbers;
 }
 
-export function writeSetup({
-  inputSize,
-  hiddenSize,
-  numLayers,
-  bidirectional,
-  bias,
-  projSize,
-  T,
-  N,
-  batchFirst,
-}: Numbers): string {
-  return [inputSize, hiddenSize, numLayers, bidirectional, bias, projSize, T, N, batchFirst].map(Number).join();
+export function writeSetup(setup: Numbers): string {
+  return KEYS.map((key) => Number(setup[key])).join();
 }

@@ -66,11 +66,7 @@ export function parameterCount(sizes: Sizes): number {
 
 const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
 
-/**
- * The weights by gate: W_ii, W_if, ... and, with a projection, W_hr.
- *
- * @param gates in stacking order
- */
+/** The weights by gate: W_ii, W_if, ... and, with a projection, W_hr; `gates`: in stacking order. */
 export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
   return parameters(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
     const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];

@@ -3,6 +3,7 @@
 import { type Weight, gateWeights, modelSizes } from "studio/panels/structure/sizes.js";
 import { squashName } from "studio/state/moment.js";
 import type { Model, TrackInfo } from "studio/types.js";
+import { Table } from "studio/ui/form.js";
 
 const HEAD = ["part", "equation", "name", "shape", "count", "parameter", "rows"];
 const KINDS: Record<string, string> = {
@@ -45,27 +46,10 @@ function cells({ name, shape, count, parameter, rows }: Weight) {
 }
 
 /** A table whose first row is its head; numbers are right-aligned. */
-export function RowTable({ rows: [head, ...rows] }: { rows: string[][] }) {
+export function RowTable({ rows }: { rows: string[][] }) {
   return (
     <div class="st-scroll">
-      <table class="st-rows">
-        <thead>
-          <tr>
-            {head.map((text) => (
-              <th class={KINDS[text]}>{text}</th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr>
-              {row.map((text, k) => (
-                <td class={KINDS[head[k]]}>{text}</td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
+      <Table class="st-rows" rows={rows} kind={(column) => KINDS[rows[0][column]]} />
     </div>
   );
 }

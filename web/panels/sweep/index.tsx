@@ -1,15 +1,27 @@
 // Sweep: shows how the target changes if one state comes from another text.
 
 import { useComputed, useSignal } from "@preact/signals";
-import { PatchMap, strongest } from "studio/panels/sweep/map.js";
-import { type Pair, type Sweep, differing, pairWith, sweepWork } from "studio/panels/sweep/sweep.js";
-import { cellSentence, MEANING, pairSentence, patchEdits, sweepRows } from "studio/panels/sweep/words.js";
+import {
+  type Pair,
+  type Sweep,
+  differing,
+  pairWith,
+  sweepWork,
+  cellSentence,
+  MEANING,
+  pairSentence,
+  patchEdits,
+  sweepRows,
+} from "studio/panels/sweep/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import type { Subject } from "studio/types.js";
 import { useApp, useJob, useTyping } from "studio/ui/app.js";
-import { Progress } from "studio/ui/form.js";
+import { exactly } from "studio/ui/draw.js";
+import { Button, Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
-import { Stage } from "studio/ui/stage.js";
+import { colour } from "studio/ui/scales.js";
+import { Stage, Grid, Text } from "studio/ui/stage.js";
+import { columnWidth } from "studio/ui/word-chart.js";
 
 const HELP =
   "Give a second text with the same number of words, such as this one with one word swapped. Each state of the second text is then patched " +
@@ -59,11 +71,7 @@ export function SweepPanel() {
       tools={
         <div class="sweep-work">
           <Progress of={job} label="Progress of the sweep" />
-          {job.stopped && (
-            <button type="button" onClick={() => job.begin(pair)}>
-              Continue
-            </button>
-          )}
+          {job.stopped && <Button text="Continue" press={() => job.begin(pair)} />}
         </div>
       }
     >
@@ -111,4 +119,70 @@ function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
       })}
     </>
   );
+}
+
+const LEFT = 46;
+const [WORDS, ROW, LEGEND] = [26, 26, 26];
+
+/** @param press called with the number of the pressed place, as `point` is with the one pointed at */
+function PatchMap({
+  sweep,
+  width,
+  press = () => {},
+  point,
+}: {
+  sweep: Sweep;
+  width: number;
+  press?: (n: number) => void;
+  point?: (n: number | null) => void;
+}) {
+  const { pair, places, effects } = sweep;
+  const { subject, target } = pair.explained;
+  const T = subject.steps;
+  const words = subject.tokens.map((token) => shortToken(token, 16));
+  const column = columnWidth(words, width - LEFT - 4);
+  const rows = places.length / T;
+  const [total, height] = [Math.max(LEFT + T * column + 2, 260), WORDS + rows * ROW + LEGEND];
+  const most = effects.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
+  const ends = [-most || -1, most || 1] as const;
+  const changed = new Set(differing(subject, pair.other));
+  const kind = (t: number) => `word${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
+  return (
+    <svg class="patch-map" width={total} height={height} viewBox={`0 0 ${total} ${height}`}>
+      {words.map((word, t) => (
+        <Text x={LEFT + t * column + column / 2} y={17} kind={kind(t)} anchor="middle" room={column - 4}>
+          {word}
+        </Text>
+      ))}
+      <Grid label="Effect of each patch" columns={T} current={strongest(effects)} press={press} point={point}>
+        {places.map((_, n) => (
+          <rect
+            {...{ x: LEFT + (n % T) * column, y: WORDS + Math.floor(n / T) * ROW, width: column, height: ROW }}
+            {...{ class: "cell", role: "button", "data-cell": n, fill: colour("h", effects[n], ends) }}
+            aria-label={cellName(pair, places[n], effects[n])}
+          />
+        ))}
+      </Grid>
+      <g class="stays">
+        <rect x={0} y={WORDS} width={LEFT} height={rows * ROW} class="names-back" />
+        {Array.from({ length: rows }, (_, r) => (
+          <Text x={LEFT - 6} y={WORDS + r * ROW + ROW / 2 + 4} kind="row-name" anchor="end" room={LEFT - 8}>
+            {`${subject.tracks[places[r * T].track].info.name}.${places[r * T].quantity}`}
+          </Text>
+        ))}
+        <Text x={LEFT} y={height - 8} kind="patch-legend" room={Math.min(total, Math.max(width, 260)) - LEFT}>
+          {`orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`}
+        </Text>
+      </g>
+    </svg>
+  );
+}
+
+export function strongest(effects: Float64Array): number {
+  return effects.reduce((best, effect, n) => (Math.abs(effect) > Math.abs(effects[best]) ? n : best), 0);
+}
+
+function cellName({ explained }: Pair, { track, quantity, t }: Sweep["places"][number], effect: number): string {
+  const { tracks, tokens } = explained.subject;
+  return `${quantity} of ${tracks[track].info.name} at ${shortToken(tokens[t], 24)}, step ${t}: ${exactly(effect)}`;
 }

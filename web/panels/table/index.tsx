@@ -1,12 +1,13 @@
 // The state table: a row for each step, with the prediction and the six values of the pinned units.
 
 import { useComputed } from "@preact/signals";
-import { TablePicture } from "studio/panels/table/picture.js";
 import { type Column, type Row, filterExample, sortedRows, tableColumns } from "studio/panels/table/rows.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 const HELP =
   "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter finds text in " +
@@ -113,9 +114,7 @@ function Line({ row, columns }: { row: Row; columns: Column[] }) {
         if (key === "step") {
           return (
             <th scope="row">
-              <button type="button" class="table-step" aria-label={`Go to step ${value}`}>
-                {value}
-              </button>
+              <Button text={value} kind="table-step" aria-label={`Go to step ${value}`} />
             </th>
           );
         }
@@ -123,5 +122,51 @@ function Line({ row, columns }: { row: Row; columns: Column[] }) {
         return <td class="number">{Number.isFinite(value) ? Number(value).toFixed(digits) : "\u2013"}</td>;
       })}
     </tr>
+  );
+}
+
+const ROW = 20;
+const GAP = 18;
+const SIZE = 12;
+const MOST_ROWS = 500;
+
+/** @param props.rows the first is the heading; the others are cut to the number that a picture can hold */
+function TablePicture({ rows }: { rows: string[][] }) {
+  const shown = rows.slice(0, MOST_ROWS + 1);
+  const columns = pictureColumns(shown);
+  const last = columns.at(-1);
+  const [width, height] = [(last ? last.left + last.width : 0) + GAP, shown.length * ROW + 10];
+  return (
+    <svg class="table-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
+      {shown.map((_, k) => {
+        const y = k * ROW + ROW + 1.5;
+        return <line x1={GAP / 2} x2={width - GAP / 2} y1={y} y2={y} class={k === 0 ? "axis" : "axis-row"} />;
+      })}
+      {shown.map((row, k) => row.map((text, c) => <Cell {...{ text, row: k, column: columns[c] }} />))}
+    </svg>
+  );
+}
+
+type TableColumn = { left: number; width: number; number: boolean };
+
+function pictureColumns(rows: string[][]): TableColumn[] {
+  const measured = measure(`600 ${SIZE}px ${fontFamily("--sans")}`);
+  let left = GAP;
+  return (rows[0] ?? []).map((_, c) => {
+    const width = Math.ceil(Math.max(...rows.map((row) => measured(row[c]))));
+    const number = rows.length > 1 && rows.slice(1).every((row) => row[c] !== "" && !Number.isNaN(Number(row[c])));
+    const column = { left, width, number };
+    left += width + GAP;
+    return column;
+  });
+}
+
+function Cell({ text, row, column }: { text: string; row: number; column: TableColumn }) {
+  const { left, width, number } = column;
+  const [x, anchor] = number ? [left + width, "end"] : [left, "start"];
+  return (
+    <text x={x} y={row * ROW + 15} class={row === 0 ? "table-head" : "table-cell"} text-anchor={anchor}>
+      {text}
+    </text>
   );
 }

@@ -56,11 +56,7 @@ function unitColumns(run: Run, quantities: readonly string[], view: View): Colum
   );
 }
 
-/**
- * An example for the filter.
- *
- * @returns "NOUN, probability<0.6"
- */
+/** An example for the filter; returns "NOUN, probability<0.6". */
 export function filterExample(columns: Column[], { run }: Session, view: View): string {
   if (run === null || columns.length === 0) return "";
   if (run.surprise) return "surprise>3";

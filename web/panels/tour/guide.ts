@@ -2,16 +2,15 @@
 
 import { signal } from "@preact/signals";
 import { h } from "preact";
-import { Ends, lastWords } from "studio/panels/tour/end.js";
 import { type Light, bringIntoView, litBoxes, placeCard } from "studio/panels/tour/spotlight.js";
 import { CELL } from "studio/panels/tour/steps-cell.js";
-import { EDIT } from "studio/panels/tour/steps-edit.js";
+import { Ends, lastWords, EDIT } from "studio/panels/tour/steps-edit.js";
 import { GATES } from "studio/panels/tour/steps-gates.js";
 import { TIME } from "studio/panels/tour/steps-time.js";
 import type { Now, Scene, Step } from "studio/panels/tour/types.js";
 import type { App } from "studio/state/types.js";
 import type { View } from "studio/types.js";
-import { windowSize } from "studio/ui/window.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 export const STEPS: readonly Step[] = [...GATES, ...CELL, ...TIME, EDIT];
 const END = STEPS.length;

@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { Response, rich } from "studio/panels/tour/text.js";
+import { Button } from "studio/ui/form.js";
 
 interface Statement {
   says: string;
@@ -82,16 +83,14 @@ function Line({ statement, onAnswer }: { statement: Statement; onAnswer: (right:
       <p>{rich(says)}</p>
       <div class="tour-answers">
         {[true, false].map((answer) => (
-          <button
-            type="button"
+          <Button
+            text={answer ? "holds" : "does not"}
             aria-pressed={chosen.value === answer}
-            onClick={() => {
+            press={() => {
               chosen.value = answer;
               onAnswer(answer === holds);
             }}
-          >
-            {answer ? "holds" : "does not"}
-          </button>
+          />
         ))}
       </div>
       <Response text={right === undefined ? "" : right ? `Right. ${because}` : `No. ${mistake}`} />

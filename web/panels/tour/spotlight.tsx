@@ -3,7 +3,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { isCalm } from "studio/ui/theme.js";
-import { windowSize } from "studio/ui/window.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 const MARGIN = 6;
 const GAP = 14;
@@ -74,10 +74,7 @@ export function placeCard(card: HTMLElement, panels: HTMLElement[]): Free {
   return { right: width - aside, bottom: height - sheet };
 }
 
-/**
- * @param left of the panels
- * @param need the width of the card
- */
+/** `left`: of the panels; `need`: the width of the card */
 function wayBeside(left: number, right: number, need: number): "aside" | "sheet" | "right" | "left" {
   const [width, height] = windowSize();
   if (height < SHORT && height < width) return "aside";

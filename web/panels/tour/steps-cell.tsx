@@ -1,14 +1,14 @@
 // Steps 4 to 6: computing the cell's two equations by hand, and finding the rows of the gates' weights.
 
 import { useSignal } from "@preact/signals";
-import { isSilent, mixed, momentAt, silent, silentBounds } from "studio/panels/tour/moments.js";
-import { here, sizeLetters } from "studio/panels/tour/steps-gates.js";
+import { isSilent, mixed, momentAt, silent, silentBounds, here, sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { Question, Response } from "studio/panels/tour/text.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { neighbours } from "studio/state/moment.js";
 import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import { format } from "studio/ui/draw.js";
+import { Button } from "studio/ui/form.js";
 import { initialState } from "studio/ui/moment-words.js";
 
 const NEAR = 0.006; // tolerance for rounding to two decimal places
@@ -128,19 +128,13 @@ function Hint({ now: { app, run } }: { now: Now }) {
   };
   return (
     <div class="tour-hint">
-      <button type="button" onClick={give}>
-        Give me a hint
-      </button>
+      <Button text="Give me a hint" press={give} />
       <Response text={hint.value} />
     </div>
   );
 }
 
-/**
- * Explains which row the answer refers to, if it is not the gate's first row.
- *
- * @param row the right one
- */
+/** Explains which row the answer refers to, if it is not the gate's first row; `row`: the right one. */
 function rowMistake(answer: number, row: number, H: number): string {
   const order = "The order is i, f, g, o.";
   if (answer * H === row && H > 1)

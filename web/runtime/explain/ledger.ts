@@ -40,21 +40,14 @@ export function memoryLedger(subject: Subject, k: number, unit: number, t: numbe
   return { t, steps, written, forget: keep, kept, parts, initial, value, residual: value - sum, effect };
 }
 
-/**
- * @param keep [S]
- * @returns [S] the product of the shares kept after each step
- */
+/** `keep`: [S]; returns [S] the product of the shares kept after each step */
 function keptUntil(keep: Float64Array): Float64Array {
   const kept = new Float64Array(keep.length).fill(1);
   for (let s = keep.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * keep[s + 1];
   return kept;
 }
 
-/**
- * How much of what a step wrote remains at each later step, as a share; 1 at the step itself.
- *
- * @returns [S - s] shares
- */
+/** The share of what a step wrote that remains at each later step; 1 at the step itself [S - s]. */
 export function keptAfter({ forget }: Pick<Ledger, "forget">, s: number): Float64Array {
   const shares = new Float64Array(forget.length - s).fill(1);
   for (let k = 1; k < shares.length; k++) shares[k] = shares[k - 1] * forget[s + k];
@@ -77,7 +70,7 @@ export function erasedMostAt(ledger: Pick<Ledger, "forget">, s: number): number 
  *
  * @returns [H]; NaN below the last layer, which the target does not read directly, and without weights
  */
-export function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
+function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, readout: Readout): Float64Array {
   const { info, values } = tracks[k];
   const H = info.units;
   const last = tracks[tracks.length - 1].info.layer;
@@ -86,10 +79,7 @@ export function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: nu
   return reads.map((weight, u) => cell.split(values, t * H + u).show * weight);
 }
 
-/**
- * @param projection [P, H]
- * @returns [H] the readout weight of each unit's o·tanh(c); null if the projection is unknown
- */
+/** `projection`: [P, H]; returns [H] the readout weight of each unit's o·tanh(c); null if the projection is unknown */
 function readSteps(
   { vector }: Readout,
   { units, outputs, reverse }: Track["info"],

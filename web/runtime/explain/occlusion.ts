@@ -12,7 +12,7 @@ export interface Occlusion {
 
 const AT_ONCE = 16; // rows
 
-/** @returns yields the row-steps done */
+/** @yields the row-steps done */
 export function* occlusion(players: Players, target: Target): Generator<number, Occlusion, void> {
   const values = yield* readsOneWay(players.subject) ? oneWay(players, target) : bothWays(players, target);
   const [whole, none] = values;

@@ -32,19 +32,8 @@ export function createPlayers(subject: Subject, every: readonly Player[]): Playe
   };
 }
 
-/**
- * The first layer's input part at a step, in rows where some players are replaced.
- *
- * @param k the track of the first layer
- * @returns [R, 4H]
- */
-export function rowInputs(
-  { owner, real, base }: Players,
-  k: number,
-  t: number,
-  R: number,
-  present: Present,
-): Float64Array {
+/** The first layer's input part at a step [R, 4H], in rows where some players are replaced; `k`: its track. */
+function rowInputs({ owner, real, base }: Players, k: number, t: number, R: number, present: Present): Float64Array {
   const size = base[k].length;
   const out = new Float64Array(R * size);
   const mine = real[k].subarray(t * size, (t + 1) * size);
@@ -57,11 +46,7 @@ export function readsOneWay({ cells }: Subject) {
   return cells.every(({ info }) => !info.reverse);
 }
 
-/**
- * Computes the target for rows in which some players are replaced; each row runs from its first step to its last.
- *
- * @returns yields the row-steps done; [R]
- */
+/** Computes the target of rows in which some players are replaced, step by step; yields the row-steps done. */
 export function* wholeRows(
   players: Players,
   target: Target,
@@ -92,30 +77,19 @@ export function* wholeRows(
   return targetValues(target, below[target.t], R);
 }
 
-/**
- * @param outputs [R, D*P] of the target's step
- * @returns [R]
- */
+/** `outputs`: [R, D*P] of the target's step; returns [R] */
 export function targetValues(target: Target, outputs: Float32Array, R: number): Float64Array {
   const width = outputs.length / R;
   return Float64Array.from({ length: R }, (_, r) => target.of(outputs.subarray(r * width, (r + 1) * width)));
 }
 
-/**
- * @param h [R, P]
- * @param out [R, W] output, starting at column `at`
- */
+/** `h`: [R, P]; `out`: [R, W] output, starting at column `at` */
 function putBeside(h: Float32Array, out: Float32Array, R: number, at: number) {
   const [P, W] = [h.length / R, out.length / R];
   for (let r = 0; r < R; r++) out.set(h.subarray(r * P, (r + 1) * P), r * W + at);
 }
 
-/**
- * Runs one step of all layers of an LSTM that only reads forward.
- *
- * @param states of each layer
- * @returns after the step
- */
+/** Runs one step of all layers of an LSTM that only reads forward; `states`: of each layer; returns those after it. */
 export function stepAll(players: Players, states: Rows[], t: number, R: number, present: Present): Rows[] {
   const after: Rows[] = [];
   players.subject.cells.forEach((cell, k) => {

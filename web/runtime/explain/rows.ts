@@ -12,22 +12,14 @@ type Cell = Subject["cells"][number];
 export type Rows = Record<string, Float32Array>;
 type Step = (cell: Cell, z: Float64Array, xg: Float64Array, before: Rows, R: number) => Rows;
 
-/**
- * The part of the pre-activations that comes from the inputs, including the input biases.
- *
- * @param x [R, C]
- * @returns [R, G*H]
- */
+/** The inputs' part of the pre-activations, with its biases; `x`: [R, C]; returns [R, G*H]. */
 export function inputPart({ info, weights, kind }: Cell, x: Float32Array, R: number): Float64Array {
   const out = new Float64Array(R * kind.gates.length * info.units);
   affine(x, R, weights.weight_ih, weights.bias_ih, out);
   return out;
 }
 
-/**
- * @param xg [R, G*H] inputPart of the rows
- * @returns after the step
- */
+/** `xg`: [R, G*H] inputPart of the rows; returns the states after the step */
 export function stepRows(cell: Cell, xg: Float64Array, before: Rows, R: number): Rows {
   const z = new Float64Array(xg.length);
   affine(before.h, R, cell.weights.weight_hh, cell.weights.bias_hh, z);
@@ -86,12 +78,7 @@ function rnn(
 
 const STEPS: Record<string, Step> = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };
 
-/**
- * Computes the hidden states from o·tanh(c), applying the projection if there is one.
- *
- * @param m [R, H]
- * @returns [R, P]
- */
+/** Computes the hidden states from o·tanh(c), applying the projection if there is one; `m`: [R, H]; returns [R, P]. */
 export function outputRows({ info, weights }: Cell, m: Float64Array, R: number): Float32Array {
   if (weights.weight_hr === null) return Float32Array.from(m);
   const h = new Float64Array(R * info.outputs);
@@ -103,10 +90,7 @@ function sigmoid(pre: number) {
   return Math.fround(1 / (1 + Math.exp(-pre)));
 }
 
-/**
- * @param row of one row
- * @returns the row repeated R times
- */
+/** `row`: of one row; returns the row repeated R times */
 export function repeated(row: Rows, R: number): Rows {
   return mapped(row, (values) => tiled(values, R));
 }
@@ -117,10 +101,7 @@ function tiled(row: Float32Array, R: number) {
   return out;
 }
 
-/**
- * @param R how many there are
- * @returns some of them
- */
+/** `R`: how many there are; returns some of them */
 export function someRows(rows: Rows, R: number, from: number, to: number): Rows {
   return mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
 }

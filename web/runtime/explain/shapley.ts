@@ -14,10 +14,7 @@ export interface Shapley {
 export const MOST_PLAYERS = 10;
 const AT_ONCE = 16; // rows
 
-/**
- * @param players MOST_PLAYERS at most
- * @returns yields the row-steps done
- */
+/** `players`: MOST_PLAYERS at most; yields the row-steps done */
 export function* shapley(players: Players, target: Target): Generator<number, Shapley, void> {
   const values = yield* readsOneWay(players.subject) ? byTree(players, target) : oneByOne(players, target);
   const parts = shapleyParts(values);
@@ -37,11 +34,8 @@ export function shapleyCost(players: Players, target: Target): number {
   return cost;
 }
 
-/**
- * @param f the target for every mask [2^P]: bit p is set if player p is present
- * @returns [P]
- */
-export function shapleyParts(f: Float64Array): Float64Array {
+/** `f`: the target for every mask [2^P]: bit p is set if player p is present; returns [P] */
+function shapleyParts(f: Float64Array): Float64Array {
   const P = Math.log2(f.length);
   const weights = subsetWeights(P);
   const parts = new Float64Array(P);
@@ -104,12 +98,7 @@ function playerSegments({ owner }: Players, t: number): Segment[] {
   return found;
 }
 
-/**
- * Runs a segment and all later ones, for rows that start from the given states, depth first and several rows at once.
- *
- * @param states of each layer
- * @param masks of the rows
- */
+/** Runs a segment and all later ones, depth first, for rows (by their masks) that start from some states. */
 function* grow(tree: Tree, level: number, states: Rows[], masks: number[]): Generator<number, void, void> {
   const { player } = tree.segments[level];
   const forks = player >= 0;

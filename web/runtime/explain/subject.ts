@@ -16,10 +16,7 @@ interface Around {
   baselineName: string;
 }
 
-/**
- * @param run without edits
- * @param tracks its values
- */
+/** `run`: without edits; `tracks`: its values */
 export function createSubject(
   run: Run,
   lstm: Lstm,
@@ -85,13 +82,7 @@ function dotted(weights: Float32Array, values: Float32Array) {
   return sum;
 }
 
-/**
- * The mean of some vectors, weighted by their counts.
- *
- * @param counts [V]
- * @param embed [n, E]
- * @returns [E]
- */
+/** The mean of some vectors, weighted by their counts; `counts`: [V]; `embed`: [n, E]; returns [E]. */
 export function meanVector(counts: readonly number[], embed: (ids: number[]) => Float32Array): Float32Array {
   const seen = counts.flatMap((count, id) => (count > 0 ? [id] : []));
   const vectors = embed(seen);

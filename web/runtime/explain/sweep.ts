@@ -10,12 +10,7 @@ export type Place = { track: number; quantity: string; t: number };
 /** h [T, P] of each track; null if unchanged */
 type Changed = (Float32Array | null)[];
 
-/**
- * Computes the target with each state of `other` patched into the run of `subject`, one at a time.
- *
- * @param other with the same number of steps
- * @returns yields the places done; [places]
- */
+/** The target with each state of `other`, of as many steps, patched in; yields the places done; returns [places]. */
 export function* sweep(
   subject: Subject,
   other: Subject,
@@ -37,10 +32,7 @@ export function allPlaces({ tracks, steps, cell }: Subject): Place[] {
   );
 }
 
-/**
- * @param end the step whose outputs are needed
- * @returns [D*P]
- */
+/** `end`: the step whose outputs are needed; returns [D*P] */
 function* patchedOutput(
   subject: Subject,
   other: Subject,
@@ -65,11 +57,7 @@ function* patchedOutput(
   return topOf(subject, changed, end);
 }
 
-/**
- * Computes the patched track, from the patched step on, in reading order.
- *
- * @param end the last step needed; null: all
- */
+/** Computes the patched track, from the patched step on, in reading order; `end`: the last step needed; null: all. */
 function* patchedTrack(
   subject: Subject,
   other: Subject,
@@ -98,12 +86,7 @@ function patchedState(subject: Subject, k: number, quantity: string, t: number, 
   return { ...states, h: outputRows(cell, m, 1) };
 }
 
-/**
- * Recomputes a track above the patched one, whose input has changed.
- *
- * @param input [T, C]
- * @param range the changed steps
- */
+/** Recomputes a track above the patched one, whose input has changed; `input`: [T, C]; `range`: the changed steps. */
 function* rescanned(
   subject: Subject,
   k: number,
@@ -118,12 +101,7 @@ function* rescanned(
   return yield* scanOn(cell, input, before, steps, track.values.h.slice());
 }
 
-/**
- * @param input [T, C]
- * @param steps in reading order
- * @param h [T, P] output, at these steps
- * @returns h
- */
+/** `input`: [T, C]; `steps`: in reading order; `h`: [T, P] output, at these steps; returns h */
 function* scanOn(
   cell: Subject["cells"][number],
   input: Float32Array,
@@ -153,11 +131,7 @@ export function stateAt({ tracks }: Subject, k: number, quantity: string, t: num
   return values[quantity].subarray(t * size, (t + 1) * size);
 }
 
-/**
- * A layer's input: the hidden states of the layer below, concatenated.
- *
- * @returns [T, D*P]
- */
+/** A layer's input: the hidden states of the layer below, concatenated; returns [T, D*P]. */
 function inputOf({ tracks, steps: T }: Subject, changed: Changed, layer: number): Float32Array {
   const below = tracks.flatMap(({ info, values }, k) => (info.layer === layer - 1 ? [changed[k] ?? values.h] : []));
   return sideBySide(below, T);

@@ -8,21 +8,13 @@ export interface Target {
   of: (out: Float32Array) => number; // from outputs [D*P] of step t
 }
 
-/**
- * The logit of a label.
- *
- * @returns null if the label has none
- */
+/** The logit of a label; returns null if the label has none. */
 export function logitTarget(reader: Reader, label: number, t: number): Target | null {
   const readout = reader.logit(label);
   return readout === null ? null : readoutTarget(readout, t);
 }
 
-/**
- * The logarithm of a label's probability.
- *
- * @returns null if it does not depend on a single step
- */
+/** The logarithm of a label's probability; returns null if it does not depend on a single step. */
 export function probabilityTarget({ logProbability }: Reader, label: number, t: number): Target | null {
   return logProbability === null ? null : { t, readout: null, of: (out) => logProbability(out, label) };
 }
@@ -40,11 +32,7 @@ function readoutTarget(readout: Readout, t: number): Target {
   return { t, readout, of };
 }
 
-/**
- * The outputs of a step in the original run.
- *
- * @returns [D*P]
- */
+/** The outputs of a step in the original run; returns [D*P]. */
 export function outputAt({ tracks }: Subject, t: number): Float32Array {
   const top = topTracks(tracks);
   const P = top[0].info.outputs;

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeGuard, cast
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.course.misconceptions import idea_behind
+from hiddenstate.doctor.misconceptions import idea_behind
 from hiddenstate.errors import AnswerError
 
 Check = Callable[..., str]  # takes an answer, and either rejects it or returns a comment on the right answer

@@ -1,6 +1,6 @@
 """Players of series: groups of features × windows of steps of a model's own input; baselines that suit a series."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from hiddenstate.explain.attribution.methods import METHODS, AttributionOptions
 from hiddenstate.explain.attribution.players import Player, Players, check_spans, players_of
 from hiddenstate.explain.attribution.result import MethodResult, joined
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, series_case
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, SeriesValues, series_case
 from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.explain.subject.target import BatchRunner
 
@@ -29,7 +29,6 @@ MOST_PAIRED = 16  # maximum number of players whose interactions are computed
 LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
 
 Groups = dict[str, tuple[int, ...]]
-Reader = Callable[[Any], ExplainedSeries]  # reads a frame or tensor as the model does
 
 
 def groups_of(series: ExplainedSeries, features: Features | None) -> Groups:
@@ -122,7 +121,7 @@ def _steps_of(series: ExplainedSeries, span: tuple[Any, Any]) -> tuple[int, int]
 
 
 def series_baselines(
-    series: ExplainedSeries, row: int, baseline: Any, history: ExplainedSeries | None, read: Reader
+    series: ExplainedSeries, row: int, baseline: Any, history: SeriesValues | None
 ) -> dict[str, Tensor]:
     """Return the baselines ``[T, C]`` of a row, by name."""
     several = list(baseline) if isinstance(baseline, list | tuple) else ["mean" if baseline is None else baseline]
@@ -131,13 +130,11 @@ def series_baselines(
     baselines: dict[str, Tensor] = {}
     for number, choice in enumerate(several):
         name = choice if isinstance(choice, str) else "given" if len(several) == 1 else f"given {number}"
-        baselines[name] = _baseline(series, row, choice, history, read)
+        baselines[name] = _baseline(series, row, choice, history)
     return baselines
 
 
-def _baseline(
-    series: ExplainedSeries, row: int, baseline: Any, history: ExplainedSeries | None, read: Reader
-) -> Tensor:
+def _baseline(series: ExplainedSeries, row: int, baseline: Any, history: SeriesValues | None) -> Tensor:
     x = series.x[:, row]
     if isinstance(baseline, str):
         if baseline not in BASELINES:
@@ -145,7 +142,7 @@ def _baseline(
                 f"there is no baseline {baseline!r} here; choose {' '.join(BASELINES)}, or give a tensor [C] or [T, C] "
                 "of what the model reads, or, to a model of series, a frame"
             )
-        past = series if history is None else history
+        past = SeriesValues(series.x, series.dates) if history is None else history
         if baseline == "zero":
             return torch.zeros_like(x)
         if baseline == "mean":
@@ -153,10 +150,10 @@ def _baseline(
         return torch.cat([x[:1], x[:-1]]) if baseline == "previous" else _climatology(series, row, past)
     if not isinstance(baseline, Tensor):
         if series.targets:
-            frame = read(baseline)
-            if frame.T != series.T or frame.x.shape[1] not in (1, series.x.shape[1]):
-                raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {frame.T}")
-            return frame.x[:, row if frame.x.shape[1] > 1 else 0].to(x)
+            frame = series.read_more(baseline).x
+            if len(frame) != series.T or frame.shape[1] not in (1, series.x.shape[1]):
+                raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {len(frame)}")
+            return frame[:, row if frame.shape[1] > 1 else 0].to(x)
         raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
     if baseline.shape not in (x.shape, x.shape[1:]):
         raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(baseline.shape)}")
@@ -165,7 +162,7 @@ def _baseline(
     return baseline.detach().to(x).expand_as(x)
 
 
-def _climatology(series: ExplainedSeries, row: int, past: ExplainedSeries) -> Tensor:
+def _climatology(series: ExplainedSeries, row: int, past: SeriesValues) -> Tensor:
     """Return the mean of the same day and time of other years, for each step; 29 February is 28 in other years."""
     if series.dates is None or past.dates is None or np.asarray(past.dates).dtype.kind != "M":
         raise ArgumentError("the baseline 'climatology' needs dates: give a frame with a DatetimeIndex")
@@ -228,13 +225,12 @@ def attribute_series(
     of: SeriesTarget,
     row: int | str | None,
     request: SeriesRequest,
-    past: ExplainedSeries | None,
-    read: Reader,
+    past: SeriesValues | None,
     report: Progress | None,
 ) -> FeatureAttribution:
     """Attribute one target of one row; ``past`` is more of the series, for baselines."""
     case, grid = checked_case(series, of, row, request)
-    bases = series_baselines(series, case.row, request.baseline, past, read)
+    bases = series_baselines(series, case.row, request.baseline, past)
     work = BatchRunner(case.explained, case.target, report)
     values = [attribute_row(case, grid, base, request, work) for base in bases.values()]
     return FeatureAttribution(

@@ -10,7 +10,7 @@ from hiddenstate.explain.attribution.methods import METHODS, Method, check_optio
 from hiddenstate.explain.attribution.players import Baseline, Spans, make_players, resolve_baselines
 from hiddenstate.explain.attribution.result import Attribution, joined
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.series import ExplainedSeries, SeriesTarget
+from hiddenstate.explain.subject.series import SeriesTarget
 from hiddenstate.explain.subject.series_sources import explained_series
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import check_cell, check_row_steps
@@ -174,9 +174,7 @@ def _of_series(
     options: dict[str, Any],
     progress: Progress | bool | None,
 ) -> FeatureAttribution:
-    def read(values: Any) -> ExplainedSeries:
-        return explained_series(model, values, **options)
-
-    series, past = read(x), None if history is None else read(history)
+    series = explained_series(model, x, **options)
+    past = None if history is None else series.read_more(history)
     with reporting(progress) as report:
-        return attribute_series(series, of, row, request, past, read, report)
+        return attribute_series(series, of, row, request, past, report)

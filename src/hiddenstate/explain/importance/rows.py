@@ -12,7 +12,7 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.features import series_baselines
 from hiddenstate.explain.subject.series import ExplainedSeries
-from hiddenstate.explain.subject.subject import check_bytes
+from hiddenstate.explain.subject.subject import Subject, check_bytes
 
 Reader = Callable[[Any], ExplainedSeries]
 
@@ -28,12 +28,13 @@ class DataRows:
 
 def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: int | None, stride: int) -> DataRows:
     """Return the rows of batches or frames, or their windows of one length, and the baseline of each."""
-    past = None if history is None else read(history)
     parts: list[ExplainedSeries] = []
     bases, name = [], ""
     for part in map(read, _batches(data)):
+        _check_starts(part)
+        past = None if history is None else part.read_more(history)
         rows = range(part.x.shape[1])
-        by_row = [series_baselines(part, row, baseline, past, read) for row in rows]
+        by_row = [series_baselines(part, row, baseline, past) for row in rows]
         if len(by_row[0]) > 1:
             raise ArgumentError(f"importance takes one baseline, got {len(by_row[0])}: {', '.join(by_row[0])}")
         name = next(iter(by_row[0]))
@@ -49,6 +50,17 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
     if not parts:
         raise ArgumentError("there are no rows: the data are empty")
     return DataRows(_together(parts), torch.cat(bases, dim=1), name)
+
+
+def _check_starts(series: ExplainedSeries) -> None:
+    """Raise ArgumentError for rows that begin with a state, or end early."""
+    layer = series.layer if series.whole is None else None
+    has_state = series.whole is not None and series.whole.initial is not None
+    if isinstance(layer, Subject):
+        states = layer.sizes.kind.parts_of(layer.initial)
+        has_state = layer.lengths is not None or layer.reset is not None or any(bool(part.any()) for part in states)
+    if has_state:
+        raise ArgumentError("the rows of a data set begin without a state and are full: drop hx=, lengths=, reset=")
 
 
 def _batches(data: Any) -> Iterator[Any]:
@@ -84,8 +96,6 @@ def _windows(series: ExplainedSeries, base: Tensor, length: int, stride: int) ->
 def _with_rows(series: ExplainedSeries, x: Tensor, values: Tensor) -> ExplainedSeries:
     """Return the series with other rows, whose steps have numbers instead of dates."""
     T, N, _ = x.shape
-    if series.whole is not None and series.whole.initial is not None:
-        raise ArgumentError("the rows of a data set begin without a state: drop hx=")
     return replace(
         series,
         x=x,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from hiddenstate.explain.importance.batched import BATCHED, RowBatch
 from hiddenstate.explain.importance.result import Importance, bootstrap
 from hiddenstate.explain.importance.rows import DataRows, data_rows
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
-from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, are_equal, series_case
 from hiddenstate.explain.subject.series_sources import explained_series
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.nn.recurrent import Recurrent
@@ -52,20 +53,29 @@ class ImportanceJob:
         """The first row with its target, and the players."""
         return checked_case(self.rows.series, self.of, 0, self.request)
 
+    @cached_property
+    def inside(self) -> SeriesCase | None:
+        """The first row with the layer inside the module, if one linear layer reads the target from it."""
+        case = series_case(self.rows.series, self.of, 0, inside=True)
+        return case if isinstance(case.explained, Subject) else None
+
     def block(self, first: int) -> tuple[dict[str, Tensor], int]:
         """Return the parts ``[n, P]`` of n rows from one on, with their targets, and the row-steps that were run."""
         last = min(first + ROWS_IN_A_FILE, self.rows.series.x.shape[1])
         return self._batch(first, last) if self.request.method in BATCHED else self._row_by_row(first, last)
 
     def _batch(self, first: int, last: int) -> tuple[dict[str, Tensor], int]:
-        (case, grid), (points, *_), rows = self.first, self.request.options, slice(first, last)
+        (case, grid), rows = self.first, slice(first, last)
         x, base = self.rows.series.x[:, rows], self.rows.base[:, rows]
-        work = BatchRunner(case.explained, case.target)
         owner = grid.players(case, base[:, 0]).owner.expand(-1, x.shape[2])
         base = torch.where((owner < 0).to(x.device)[:, None], x, base)
-        batch = RowBatch(work, x, base, owner, len(grid.windows) * len(grid.groups))
+        batch = RowBatch(BatchRunner(case.explained, case.target), x, base, owner, len(grid.windows) * len(grid.groups))
         whole, none = batch.values(x), batch.values(base)
-        is_occlusion = self.request.method == "occlusion"
+        if self.inside is not None:  # faster, if it gives the same for all rows and baselines
+            inside = replace(batch, work=BatchRunner(self.inside.explained, self.inside.target))
+            got = torch.cat([inside.values(x), inside.values(base)])
+            batch = inside if are_equal(got, torch.cat([whole, none]), self.inside.target, x.dtype) else batch
+        work, points, is_occlusion = batch.work, self.request.options.points, self.request.method == "occlusion"
         losses = batch.losses(whole) if self.request.options.occlusion else torch.zeros(len(whole), batch.count)
         if is_occlusion:
             parts, missing = losses, whole - none - losses.sum(1)

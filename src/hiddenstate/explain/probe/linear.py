@@ -20,7 +20,7 @@ STRENGTH = 1.0  # inverse of the penalty
 
 @dataclass(frozen=True, eq=False)
 class Eraser:
-    """The map ``x - (x - mean) @ matrix``, after which states and labels have no covariance.
+    """The map ``x - (x - mean) @ matrix``, after which states and what is erased have no covariance.
 
     Attributes:
         mean: ``[U]``, float64.
@@ -41,12 +41,17 @@ class Eraser:
 
 
 def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
-    """Return the eraser of a label.
+    """Return the eraser of a label."""
+    return fit_number_eraser(states, torch.nn.functional.one_hot(classes, count))
 
-    With W the whitening of the states and P the projection onto the whitened covariance with the labels, the states
+
+def fit_number_eraser(states: Tensor, numbers: Tensor) -> Eraser:
+    """Return the eraser of numbers ``[M, K]``.
+
+    With W the whitening of the states and P the projection onto the whitened covariance with the numbers, the states
     lose ``W⁻¹ P W (x - mean)``.
     """
-    x, z = states.double(), torch.nn.functional.one_hot(classes, count).double()
+    x, z = states.double(), numbers.double()
     mean = x.mean(0)
     x, z = x - mean, z - z.mean(0)
     values, vectors = torch.linalg.eigh(x.T @ x / len(x))
@@ -60,8 +65,8 @@ def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
     return Eraser(mean, whiten @ directions @ directions.T @ colour, directions.shape[1], int(kept.sum()))
 
 
-class Accuracy(NamedTuple):
-    """The share of held-out steps with the right label, with the 95 % interval over sequences."""
+class Score(NamedTuple):
+    """A score of held-out steps, the share with the right label or R², with its 95 % interval over sequences."""
 
     value: float
     low: float
@@ -77,7 +82,7 @@ def held_out_sequences(sequence: Tensor, seed: int) -> NDArray[np.bool_]:
 
 def fit(
     states: Tensor, classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
-) -> tuple[Accuracy, Tensor]:
+) -> tuple[Score, Tensor]:
     """Train a probe, and score it.
 
     Returns:
@@ -99,22 +104,28 @@ def fit(
     return interval(right, sequence.numpy()[is_held_out], seed), torch.tensor(model.coef_ / deviation)
 
 
-def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Accuracy:
+def interval(right: NDArray[np.bool_], sequence: NDArray[np.int64], seed: int) -> Score:
     """Return the share of correct steps, with a 95 % interval from resampling sequences (bootstrap)."""
     _, number = np.unique(sequence, return_inverse=True)
-    correct, steps = np.bincount(number, right.astype(np.float64)), np.bincount(number)
-    generator, shares = np.random.default_rng(seed), list[NDArray[np.float64]]()
-    together = max(1, MOST_DRAWN // len(steps))
+    sums = np.stack([np.bincount(number, right.astype(np.float64)), np.bincount(number)], axis=1).astype(np.float64)
+    correct, steps = resampled(sums, seed).T
+    low, high = np.quantile(correct / steps, [0.025, 0.975])
+    return Score(float(right.mean()), float(low), float(high))
+
+
+def resampled(sums: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Return the sums ``[SAMPLES, K]`` over units that are drawn with replacement, of sums ``[units, K]``."""
+    generator, parts = np.random.default_rng(seed), list[NDArray[np.float64]]()
+    together = max(1, MOST_DRAWN // len(sums))
     for k in range(0, SAMPLES, together):
-        drawn = generator.integers(0, len(steps), (min(together, SAMPLES - k), len(steps)))
-        shares.append(correct[drawn].sum(1) / steps[drawn].sum(1))
-    low, high = np.quantile(np.concatenate(shares), [0.025, 0.975])
-    return Accuracy(float(right.mean()), float(low), float(high))
+        drawn = generator.integers(0, len(sums), (min(together, SAMPLES - k), len(sums)))
+        parts.append(sums[drawn].sum(1))
+    return np.concatenate(parts)
 
 
 def by_word(
     words: tuple[Any, ...], classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
-) -> Accuracy:
+) -> Score:
     """Score a guess from the word alone: its most frequent label in the probe's training data."""
     seen: dict[Any, Counter[int]] = {}
     usual: Counter[int] = Counter()

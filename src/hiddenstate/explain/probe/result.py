@@ -1,11 +1,12 @@
 """The result of `probe`, with edits that test whether the model uses what the probe reads; reads the states."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.messages import readable_name
@@ -14,7 +15,7 @@ from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.edit import set as set_to
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.explain.probe.linear import Accuracy, Eraser
+from hiddenstate.explain.probe.linear import Eraser, Score
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.models.language.language_model import LanguageModel
@@ -28,6 +29,7 @@ MOST_STEPS = 1 << 20
 TOGETHER = 256  # sequences run at once
 
 Model = Tagger | LanguageModel | Layer
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,8 @@ def check_arguments(model: object, data: object, labels: object, place: str) -> 
     if not isinstance(model, Tagger | LanguageModel | Layer):
         raise ArgumentTypeError(
             "a probe needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
-            f"{readable_name(type(model))} (hs.convert converts torch's layers)"
+            f"{readable_name(type(model))} (hs.convert converts torch's layers; probes of numbers also take models of "
+            "hs.series_model)"
         )
     if isinstance(data, str) or not isinstance(data, Sequence) or isinstance(labels, str):
         raise ArgumentTypeError(
@@ -165,7 +168,7 @@ class Probe(Explanation):
 
     place: str
     labels: tuple[str, ...]
-    scores: Mapping[str, Accuracy]
+    scores: Mapping[str, Score]
     void: Mapping[str, str]
     repeated: float
     steps: int
@@ -229,31 +232,59 @@ class Probe(Explanation):
         text = f"Accuracy of {len(self.labels)} labels at {self.place}, on held-out sequences, with 95 % intervals. "
         if self.selectivity is not None:
             text += f"Selectivity {self.selectivity:+.1%}. "
-        for reason in dict.fromkeys(self.void.values()):
-            names = " and ".join(VOID_NAMES[name] for name, why in self.void.items() if why == reason)
-            text += f"{names[0].upper()}{names[1:]} would show nothing: {reason}. "
-        equal = [EQUAL[k] for k in EQUAL if k in self.scores and self.scores[k].value >= self.scores["probe"].low]
-        if equal:
-            names, verb = " and ".join(equal), "gives" if len(equal) == 1 else "give"
-            text += f"{names[0].upper()}{names[1:]} {verb} about as much, so the model need not have learnt it. "
+        text += void_text(self.void, VOID_NAMES) + equal_text(self.scores, EQUAL)
         return f"{text}A label that can be read is not necessarily used: see what .erase(data) does."
 
     def _figure(self) -> Any:
-        """Draw the accuracies with their intervals."""
-        from hiddenstate.base.figures import Picture
+        return draw_scores(self.scores, "accuracy")
 
-        figure = Picture(figsize=(6, 3), layout="constrained")
-        axes = figure.add_subplot()
-        for k, score in enumerate(self.scores.values()):
-            axes.plot([score.low, score.high], [k, k], color="0.5")
-            axes.plot([score.value], [k], "o")
-        axes.set_yticks(range(len(self.scores)), list(self.scores))
-        axes.invert_yaxis()
-        axes.set_xlabel("accuracy")
-        return figure
+
+def void_text(void: Mapping[str, str], names: Mapping[str, str]) -> str:
+    """Say which controls are left out, and why."""
+    text = ""
+    for reason in dict.fromkeys(void.values()):
+        same = " and ".join(names[name] for name, why in void.items() if why == reason)
+        text += f"{same[0].upper()}{same[1:]} would show nothing: {reason}. "
+    return text
+
+
+def equal_text(scores: Mapping[str, Score], names: Mapping[str, str]) -> str:
+    """Say which controls reach the interval of the probe."""
+    equal = [names[name] for name in names if name in scores and scores[name].value >= scores["probe"].low]
+    if not equal:
+        return ""
+    text, verb = " and ".join(equal), "gives" if len(equal) == 1 else "give"
+    return f"{text[0].upper()}{text[1:]} {verb} about as much, so the model need not have learnt it. "
+
+
+def draw_scores(scores: Mapping[str, Score], what: str) -> Any:
+    """Draw scores with their intervals."""
+    from hiddenstate.base.figures import Picture
+
+    figure = Picture(figsize=(6, 3), layout="constrained")
+    axes = figure.add_subplot()
+    for k, score in enumerate(scores.values()):
+        axes.plot([score.low, score.high], [k, k], color="0.5")
+        axes.plot([score.value], [k], "o")
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.invert_yaxis()
+    axes.set_xlabel(what)
+    return figure
 
 
 def class_means(states: Tensor, classes: Tensor, count: int) -> Tensor:
     """Return the mean state of each class, ``[count, U]``, float64."""
     indicator = torch.nn.functional.one_hot(classes, count).double()
     return (indicator.T @ states.double()) / indicator.sum(0).clamp_min(1)[:, None]
+
+
+def untrained_copy(module: AnyModule, seed: int) -> AnyModule:
+    """Return a copy of a module with new weights, initialised as before training."""
+    fresh = copy.deepcopy(module)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in fresh.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return fresh

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,6 +49,13 @@ def output(target: int | str = 0, *, at: int | str = -1) -> Output:
 SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[Any], Tensor]
 
 
+class SeriesValues(NamedTuple):
+    """Values ``[T, N, C]`` as a model reads them, and their dates, or None."""
+
+    x: Tensor
+    dates: Any = None
+
+
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
     """N rows of T steps and C features, with what is known of them.
@@ -60,13 +67,16 @@ class ExplainedSeries:
         steps: the names of the steps: dates or numbers.
         rows: the names of the rows.
         whole: runs the module as a whole; None if a layer is explained by itself.
-        find_layer: returns the layer that reads x itself, with its rows; or the reason why there is none.
+        find_layer: returns the layer that reads x itself, with its rows, or the reason why there is none; with
+            ``any_input=True``, the layer of the module whatever it reads, with its first row.
+        read_more: reads other values of these columns, such as a history or a baseline, without running the model.
         targets: the names of the module's outputs; empty if they have none.
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
         ahead: how many steps after the last one that it has read an output is.
         dates: datetime64 ``[T]``, or None.
         target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
+        input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
         per_step: whether the module gives one output a step; None if only its shape tells.
     """
 
@@ -76,13 +86,15 @@ class ExplainedSeries:
     steps: tuple[str, ...]
     rows: tuple[str, ...]
     whole: WholeModule | None
-    find_layer: Callable[[Tensor], Subject | str]
+    find_layer: Callable[..., Subject | str]
+    read_more: Callable[[Any], SeriesValues]
     targets: tuple[str, ...] = ()
     output_steps: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 0
     dates: Any = None
     target_scale: tuple[Tensor, Tensor] | None = None
+    input_scale: tuple[Tensor, Tensor] | None = None
     per_step: bool | None = None
 
     @cached_property
@@ -130,6 +142,7 @@ class SeriesCase:
         target: the target.
         origin: the target's step; lags are counted from it, and it may be after the last step.
         unit: the target's unit, or empty.
+        output: the numbers k and s of an output and its step, if the target is one of a whole module.
     """
 
     series: ExplainedSeries
@@ -138,6 +151,14 @@ class SeriesCase:
     target: Target
     origin: int
     unit: str = ""
+    output: tuple[int, int] | None = None
+
+    def of_rows(self, x: Tensor) -> Tensor:
+        """Return the target of every row, if the rows read other inputs ``[T, N, C]``."""
+        explained: Any = self.series.layer if isinstance(self.explained, Subject) else self.series.whole
+        with torch.no_grad():
+            run = explained.run(x, explained.initial, keep=self.target.keep, steps=self.target.steps)
+            return self.target.of(run).double().cpu()
 
     def needs_layer(self, method: str) -> None:
         """Raise ArgumentError if a method that looks inside a layer can't be used."""
@@ -233,7 +254,7 @@ def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: objec
     ahead = s + 1 if S > 1 and not per_step and series.ahead else series.ahead
     target = Target(name, lambda outputs: outputs.out[s, :, k])
     unit = series.units.get(series.targets[k], "") if series.targets else ""
-    case = SeriesCase(series, row, single, target, last_read + ahead, unit)
+    case = SeriesCase(series, row, single, target, last_read + ahead, unit, (k, s))
     return (_inside(case, k, s) if inside else None) or case
 
 
@@ -260,21 +281,34 @@ def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
     """Return the same target of the layer inside the module, if one linear layer reads it and the numbers are equal."""
     series, single = case.series, case.explained
     layer = series.layer
-    if not isinstance(layer, Subject) or layer.head is None or layer.output is None or layer.output.function != "":
+    target = None if isinstance(layer, str) else linear_target(case, layer.only(case.row), k, s)
+    if target is None or isinstance(layer, str):
         return None
     layer = layer.only(case.row)
-    assert layer.head is not None
-    assert layer.output is not None
-    steps = torch.nonzero(layer.output.steps[:, 0])[:, 0].tolist()
-    t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
-    if t is None or k >= len(layer.head.weight):
-        return None
-    (vector, bias), (offset, factor) = layer.head.readout(k), series.scale_of_targets(k)
-    readout = Readout(t, split_output(vector * factor, layer), offset + factor * bias)
-    target = readout_target(case.target.name, layer, readout)
     rows = torch.cat([single.x, single.x.flip(0), torch.zeros_like(single.x)], dim=1)
     with torch.no_grad():
-        want = case.target.of(single.run(rows, None)).double().cpu()
-        got = target.of(layer.run(rows, keep=target.keep, steps=target.steps)).double().cpu()
-    error = ROUNDING * torch.finfo(single.x.dtype).eps * (float(want.abs().max()) + abs(offset) + abs(factor))
-    return replace(case, explained=layer, target=target) if float((want - got).abs().max()) <= error else None
+        want = case.target.of(single.run(rows, None))
+        got = target.of(layer.run(rows, keep=target.keep, steps=target.steps))
+    return replace(case, explained=layer, target=target) if are_equal(got, want, target) else None
+
+
+def linear_target(case: SeriesCase, layer: Subject, k: int, s: int) -> Target | None:
+    """Return output k at step s as a linear target of the layer's states, or None if no linear layer gives it."""
+    series = case.series
+    if layer.head is None or layer.output is None or layer.output.function != "" or k >= len(layer.head.weight):
+        return None
+    steps = torch.nonzero(layer.output.steps[:, 0])[:, 0].tolist()
+    t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
+    if t is None:
+        return None
+    (vector, bias), (offset, factor) = layer.head.readout(k), series.scale_of_targets(k)
+    return readout_target(
+        case.target.name, layer, Readout(t, split_output(vector * factor, layer), offset + factor * bias)
+    )
+
+
+def are_equal(got: Tensor, want: Tensor, target: Target, dtype: torch.dtype | None = None) -> bool:
+    """Whether values of a target are equal up to rounding in a type, by default their own."""
+    size = float(want.abs().max()) + (abs(target.readout.bias) if target.readout is not None else 0.0)
+    error = ROUNDING * torch.finfo(dtype or want.dtype).eps * max(size, 1e-30)
+    return float((got.double() - want.double()).abs().max()) <= error

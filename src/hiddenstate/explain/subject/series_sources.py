@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
-from hiddenstate.explain.subject.series import ExplainedSeries
+from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesValues
 from hiddenstate.explain.subject.sources import module_subject, subject
 from hiddenstate.explain.subject.subject import Subject, check_bytes
-from hiddenstate.explain.subject.whole_module import CELLS, LAYERS, WholeModule, whole_module
+from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.module_form import is_cell, is_layer
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
@@ -40,26 +42,40 @@ def explained_series(
         raise ArgumentError("features= is for models that read numbers, and this one reads text: drop it")
     if isinstance(model, Subject) or (isinstance(model, nn.Module) and isinstance(find_recordable(model), Recurrent)):
         layer = subject(model, x, **({} if hx is None else {"hx": hx}), **options)
-        return _plain(layer.x, None, partial(_layer_itself, layer))
+        return _plain(layer.x, None, partial(_layer_itself, layer), 0 if layer.lstm.batch_first else 1)
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
             "with features=, expected a SeriesModel, a module with a recurrent layer, a layer or a Subject, got "
             f"{type(model).__name__}"
         )
     whole = whole_module(model, x, hx, time_first)
-    return _plain(whole.x, whole, partial(_layer_inside, model, whole.initial, whole.rows_axis, options))
+    find_layer = partial(_layer_inside, model, whole.initial, whole.rows_axis, options)
+    return _plain(whole.x, whole, find_layer, whole.rows_axis)
 
 
-def _plain(x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str]) -> ExplainedSeries:
+def _plain(
+    x: Tensor, whole: WholeModule | None, find_layer: Callable[[Tensor], Subject | str], rows_axis: int
+) -> ExplainedSeries:
     T, N, C = x.shape
     features, steps, rows = (tuple(map(str, range(count))) for count in (C, T, N))
-    return ExplainedSeries(x, x, features, steps, rows, whole, find_layer)
+    return ExplainedSeries(x, x, features, steps, rows, whole, find_layer, partial(_more_numbers, x, rows_axis))
+
+
+def _more_numbers(x: Tensor, rows_axis: int, values: Any) -> SeriesValues:
+    """Return a tensor of other values in a module's own layout, time first."""
+    if not isinstance(values, Tensor):
+        raise ArgumentTypeError(f"expected a tensor of what the model reads, got {type(values).__name__}")
+    check_plain_tensor(values, "history")
+    check_memory(values, "history")
+    if values.dim() not in (2, 3) or values.shape[-1] != x.shape[2] or 0 in values.shape:
+        raise ShapeError(f"history= must have the C = {x.shape[2]} columns of the input, got {list(values.shape)}")
+    return SeriesValues((values[:, None] if values.dim() == 2 else values.movedim(rows_axis, 1)).detach().to(x))
 
 
 def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
     prepared = model.prepare(frame, **options)
     x = prepared.x.detach()
-    layers = [part for part in model.module.modules() if isinstance(part, LAYERS + CELLS)]
+    layers = [part for part in model.module.modules() if is_layer(part) or is_cell(part)]
     hidden = sum(int(layer.hidden_size) for layer in layers)
     check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
     whole = WholeModule(model.forecast, x, hx, hidden=hidden, rows_axis=1 if model.time_first else 0)
@@ -77,17 +93,26 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         rows=prepared.rows,
         whole=whole,
         find_layer=partial(_layer_inside, model.module, whole.initial, whole.rows_axis, {}),
+        read_more=partial(_more_frames, model, options),
         targets=model.targets,
         output_steps=outputs,
         units=model.units,
         ahead=ahead,
         dates=prepared.dates,
         target_scale=model._target_scale,
+        input_scale=model._scale,
         per_step=model.gives == "step",
     )
 
 
-def _layer_inside(module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor) -> Subject | str:
+def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> SeriesValues:
+    prepared = model.prepare(frame, **options)
+    return SeriesValues(prepared.x.detach(), prepared.dates)
+
+
+def _layer_inside(
+    module: nn.Module, initial: Any, rows: int, options: dict[str, Any], x: Tensor, *, any_input: bool = False
+) -> Subject | str:
     """Return the recurrent layer of a module, if it reads the module's own input x; otherwise the reason."""
     some = x[:, :1] if initial is None else x  # without a state, all rows are alike
     series = some.movedim(1, rows)
@@ -96,6 +121,8 @@ def _layer_inside(module: nn.Module, initial: Any, rows: int, options: dict[str,
         layer = module_subject(converted, series if initial is None else (series, initial), **options)
     except HiddenStateError as error:
         return str(error)
+    if any_input:
+        return layer.only(0)
     if layer.x.shape != some.shape or layer.lengths is not None or not torch.equal(layer.x, some):
         return (
             f"the layer {layer.path!r} does not read the module's own input, because something before it changes that"
@@ -113,11 +140,8 @@ def _with_rows(layer: Subject, x: Tensor) -> Subject:
     return replace(layer, x=x, initial=kind.as_given(state), output=output)
 
 
-def _layer_itself(layer: Subject, x: Tensor) -> Subject:
+def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subject:
     """Return a subject with its own rows, or with others."""
-    if x is layer.x:
-        return layer
-    starts = layer.sizes.kind.parts_of(layer.initial)
-    if layer.lengths is not None or layer.reset is not None or any(bool(part.any()) for part in starts):
-        raise ArgumentError("rows of a data set begin without a state and are full: drop hx=, lengths= and reset=")
-    return _with_rows(layer, x)
+    if any_input:
+        return layer.only(0)
+    return layer if x is layer.x else _with_rows(layer, x)

@@ -3,8 +3,8 @@
 A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the argument of the module's call.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -14,16 +14,12 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
-from hiddenstate.nn.cell import RecurrentCell
-from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.models.series.module_form import call_module, is_cell, is_layer
 
-LAYERS = (nn.RNNBase, Recurrent)
-CELLS = (nn.RNNCellBase, RecurrentCell)
 ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
 
 
@@ -121,10 +117,13 @@ class ModuleLayout(NamedTuple):
 
     def call(self, x: Tensor, state: Any) -> Tensor:
         """Return the output in the module's own layout."""
-        # cuDNN's layers have no derivative in eval mode.
-        without_cudnn = x.is_cuda and torch.is_grad_enabled()
-        with evaluating(self.module), torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
-            return first_tensor(self.module(x.movedim(1, self.rows), *(() if state is None else (state,))))
+        out, _ = call_module(self.module, x, state, time_first=self.rows == 1)
+        if not 1 <= out.dim() <= 3:
+            raise ArgumentTypeError(
+                f"the module returned a tensor {list(out.shape)}, expected 1 to 3 axes: wrap the module in one that "
+                "returns what you want to explain"
+            )
+        return out
 
     def forecasts(self, x: Tensor, state: Any) -> Tensor:
         """Return ``[S, R, K]`` for ``x [T, R, C]``; a single row is run twice, as a module may drop an axis of 1."""
@@ -149,22 +148,6 @@ class ModuleLayout(NamedTuple):
         return out.movedim(1, self.out_rows)
 
 
-def first_tensor(result: object) -> Tensor:
-    """Return the forecasts in what a module returns: a tensor, the first of a tuple, or the only one of a mapping."""
-    value = result
-    if isinstance(result, tuple | list) and result:
-        value = result[0]
-    elif isinstance(result, Mapping) and len(result) == 1:
-        value = next(iter(result.values()))
-    if not isinstance(value, Tensor) or not value.is_floating_point() or not 1 <= value.dim() <= 3:
-        what = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise ArgumentTypeError(
-            f"the module returned {what}, expected a floating-point tensor of 1 to 3 axes, or a tuple that begins with "
-            "it: wrap the module in one that returns what you want to explain"
-        )
-    return value
-
-
 def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | None = None) -> WholeModule:
     """Return a module with the rows of its input.
 
@@ -172,7 +155,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     reads two and three rows too, and its output has an axis of that size.
     """
     check_module_memory(model)
-    layers = [part for part in model.modules() if isinstance(part, LAYERS + CELLS)]
+    layers = [part for part in model.modules() if is_layer(part) or is_cell(part)]
     if not layers:
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
     if not isinstance(x, Tensor):
@@ -259,7 +242,7 @@ def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:
             sizes.append(int(read.batch_sizes[0]))
         elif isinstance(read, Tensor) and read.dim() == 3:
             sizes.append(read.shape[0 if layer.batch_first else 1])
-        elif isinstance(read, Tensor) and isinstance(layer, CELLS) and read.dim() == 2:
+        elif isinstance(read, Tensor) and is_cell(layer) and read.dim() == 2:
             sizes.append(read.shape[0])
 
     def watch() -> None:

@@ -55,7 +55,11 @@ class Dates:
         local = self.wall()
         times = local[~np.isnat(local)].astype("M8[ns]").astype(np.int64)
         unit: Any = next((unit for unit, size in _UNITS.items() if not (times % size).any()), "us")
-        return tuple(str(time).replace("T", " ") for time in local.astype(f"M8[{unit}]"))
+        known = ~np.isnat(local)
+        return tuple(
+            str(time).replace("T", " ") if is_known else "an unknown date"
+            for time, is_known in zip(local.astype(f"M8[{unit}]"), known, strict=True)
+        )
 
     def index(self) -> Any:
         """Return the dates as an index of pandas."""

@@ -135,7 +135,7 @@ def _checked_names(there: Sequence[Any], wanted: Wanted, what: str) -> tuple[str
     return tuple(name for name, count in counts.items() if count)
 
 
-def _numbers(column: Any, name: str, labels: Any = None) -> Array:
+def _numbers(column: Any, name: str, dates: Dates | None = None) -> Array:
     """Return a column as float64; reject text and anything else that is no number, with its place."""
     dtype = getattr(column, "dtype", None)
     kind = getattr(dtype, "kind", "O")
@@ -150,7 +150,7 @@ def _numbers(column: Any, name: str, labels: Any = None) -> Array:
         if bad is None:
             return np.array([np.nan if _is_missing(value) else float(value) for value in values.tolist()])
     k = 0 if bad is None else bad
-    place = f"row {k}" if labels is None else f"{labels[k]}"
+    place = f"row {k}" if dates is None else dates[k : k + 1].names[0]
     holds = (
         f"the column {name!r} holds {shorten(values[k])} at {place}" if len(values) else f"the column {name!r} is empty"
     )
@@ -175,8 +175,7 @@ def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
     dates, stations = _labels_of(frame, wanted)
     if stations is None:
         when = None if dates is None else as_dates(dates, "the dates")
-        labels = None if when is None else when.names
-        values = {name: _numbers(frame[name], name, labels)[:, None] for name in names}
+        values = {name: _numbers(frame[name], name, when)[:, None] for name in names}
         return Columns(values, when, _row_names(wanted.rows, 1))
     if (lacking := stations.isna()).any():
         raise ArgumentError(f"the column that names the rows, {wanted.rows!r}, has no name in row {lacking.argmax()}")
@@ -325,7 +324,7 @@ def _of_mapping(frame: Mapping[Any, Any], wanted: Wanted) -> Columns:
     check_bytes(lead[0], lead[1] if len(lead) > 1 else 1, len(names))
     dates = frame[wanted.dates] if isinstance(wanted.dates, str) else wanted.dates
     when = _given_dates(dates, lead[0])
-    labels = None if when is None or len(lead) > 1 else when.names
+    labels = when if len(lead) == 1 else None
     values = {name: _numbers(value.reshape(-1), name, labels).reshape(lead[0], -1) for name, value in arrays.items()}
     return Columns(values, when, _row_names(wanted.rows, values[names[0]].shape[1]))
 

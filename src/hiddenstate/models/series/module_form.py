@@ -2,20 +2,18 @@
 
 import inspect
 from collections.abc import Mapping
-from contextlib import nullcontext
-from typing import Any, Literal, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.nn.cell import RecurrentCell
-from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.tracing.traceable import Traceable
 
-LAYERS = (nn.RNNBase, Recurrent)
-CELLS = (nn.RNNCellBase, RecurrentCell)
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
 _ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
 
@@ -51,7 +49,12 @@ def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -
     """Call a module, in eval mode, with ``x [T, R, C]``; return its output as it is, and its state, or None."""
     # cuDNN's layers have no derivative in eval mode.
     without_cudnn = x.is_cuda and x.requires_grad and torch.is_grad_enabled()
-    with evaluating(module), torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
+    if any(part.training for part in module.modules()):
+        mode: AbstractContextManager[object] = evaluating(module)
+    else:
+        check_module_memory(module)
+        mode = nullcontext()
+    with mode, torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
         result = module(x if time_first else x.transpose(0, 1), *(() if state is None else (state,)))
     return _forecast_in(result), result[1] if isinstance(result, tuple) and len(result) == 2 else None
 
@@ -78,11 +81,21 @@ def _described(result: object) -> str:
     return readable_name(type(result))
 
 
+def is_layer(part: nn.Module) -> TypeGuard[Any]:
+    """Whether a module is a recurrent layer, torch's or ours."""
+    return isinstance(part, nn.RNNBase) or (isinstance(part, Traceable) and not part._traces_steps)
+
+
+def is_cell(part: nn.Module) -> TypeGuard[Any]:
+    """Whether a module is a recurrent cell, torch's or ours."""
+    return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
+
+
 def check_module(module: object) -> nn.Module:
     """Return the module; reject anything else, and modules without a recurrent layer or cell."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"series_model takes a torch.nn.Module, got {readable_name(type(module))}")
-    if not any(isinstance(part, LAYERS + CELLS) for part in module.modules()):
+    if not any(is_layer(part) or is_cell(part) for part in module.modules()):
         raise ArgumentError(
             f"this {type(module).__name__} contains no LSTM, GRU or RNN, and no cell of these: give the module that "
             "was trained, with the recurrent layer inside"
@@ -126,8 +139,8 @@ def find_form(
 
 
 def _likely_orders(module: nn.Module) -> list[bool]:
-    first = next((part for part in module.modules() if isinstance(part, LAYERS)), None)
-    batch_first = first is None or bool(first.batch_first)
+    first = next((part for part in module.modules() if is_layer(part)), None)
+    batch_first = first is None or bool(getattr(first, "batch_first", False))
     return [not batch_first, batch_first]
 
 

@@ -12,7 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hiddenstate.models.series.module_form import CELLS, LAYERS, Kind, ModuleForm, call_module, is_same, random_numbers
+from hiddenstate.models.series.module_form import (
+    Kind,
+    ModuleForm,
+    call_module,
+    is_cell,
+    is_layer,
+    is_same,
+    random_numbers,
+)
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
@@ -149,7 +157,7 @@ def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call]
 
     with ExitStack() as hooks:
         for part in module.modules():
-            if isinstance(part, (nn.Linear, *LAYERS, *CELLS)):
+            if isinstance(part, nn.Linear) or is_layer(part) or is_cell(part):
                 hooks.callback(part.register_forward_hook(hear, with_kwargs=True).remove)
         out = call_module(module, x.clone(), None, time_first=form.time_first)[0]
     return calls, form.arranged(out)
@@ -158,7 +166,7 @@ def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call]
 def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) -> NetworkShape | str:
     """Return the layers that a module's forecasts pass through, one after another, or where something else happens."""
     stacks = [call for call in calls if not isinstance(call.layer, nn.Linear)]
-    if len(stacks) != 1 or isinstance(stacks[0].layer, CELLS):
+    if len(stacks) != 1 or is_cell(stacks[0].layer):
         return f"recurrent layers are called {len(stacks)} times, expected one layer once"
     stack = stacks[0].layer
     thens, is_last, value, before = list[str](), False, x, "the input"

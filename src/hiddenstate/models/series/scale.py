@@ -32,8 +32,7 @@ class Scale(NamedTuple):
 def scale_of(columns: Sequence[str], pairs: Pairs, name: str) -> Scale:
     """Return the scale of these columns; those that the pairs do not name are not scaled."""
     checked = [_checked(name, column, *pairs.get(column, (0.0, 1.0))) for column in columns]
-    offset, factor = torch.tensor(checked, dtype=torch.float64, device="cpu").reshape(-1, 2).unbind(1)
-    return Scale(offset, factor)
+    return Scale(*(torch.tensor(part, dtype=torch.float64, device="cpu") for part in zip(*checked, strict=True)))
 
 
 def _checked(name: str, column: str, offset: Any, factor: Any) -> tuple[float, float]:

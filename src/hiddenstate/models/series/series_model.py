@@ -1,5 +1,7 @@
 """`hs.series_model`: a trained module that reads numbers, with the names, units and scaling of its columns."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -16,13 +18,15 @@ from hiddenstate.base.scalars import check_bool, check_int
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
-from hiddenstate.models.series.dates import Array
+from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
 from hiddenstate.models.series.forecasts import SeriesReading
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
+from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.models.series.stored import SIZES, StoredSeries
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -145,51 +149,35 @@ class SeriesModel:
         """
         wanted = Wanted(self.features, self.targets, dates, rows, gaps, self.time_first)
         columns = read_columns(frame, wanted)
-        names = columns.dates.names if columns.dates is not None else None
         values = np.stack([columns.values[name] for name in self.features], axis=-1)
         if not len(values):
             raise ShapeError("the frame has no steps, expected at least one")
-        filled = _fill(values, self.features, columns.rows, names, missing)
-        like = weight_of(self.module)
-        x = self._scale.scaled(torch.from_numpy(values)).to(like)
+        filled = _fill(values, self.features, columns.rows, columns.dates, missing)
+        x = self.scaled(torch.from_numpy(values))
         truth = None
         if all(name in columns.values for name in self.targets):
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
         return SeriesInput(x, columns.rows, columns.dates, truth, filled)
 
-    def read(
-        self,
-        frame: Any,
-        *,
-        dates: Any = None,
-        rows: Any = None,
-        gaps: str | None = None,
-        missing: Fill | Mapping[str, Fill] | None = None,
-        every: int = 1,
-        edits: Sequence[Edit] = (),
-    ) -> SeriesReading:
+    def read(self, frame: Any, *, every: int = 1, edits: Sequence[Edit] = (), **options: Any) -> SeriesReading:
         """Return the module's forecasts for a frame, with their dates, in the units of the data.
 
         A module that gives one forecast a step makes one at each step of the frame; a module with a ``window`` one
         after each window of its length; any other one after the whole frame.
 
         Args:
-            frame: as for `prepare`, like the next four arguments. Columns of the targets, if there are any, are what
-                `SeriesReading.skill` compares with.
-            dates: the dates, or what holds them.
-            rows: the names of the rows, or what holds them.
-            gaps: what to do where dates are missing.
-            missing: what stands for a missing value.
+            frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
+                with.
             every: make a forecast only after every so many steps.
             edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
+            options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
         Raises:
             ArgumentError: the frame is shorter than the model's window.
             IndexRangeError: an edit is at a date that the series does not have.
             HiddenStateError: as for `prepare`.
         """
-        series = self.prepare(frame, dates=dates, rows=rows, gaps=gaps, missing=missing)
-        return self.read_input(series, every=every, edits=edits)
+        return self.read_input(self.prepare(frame, **options), every=every, edits=edits)
 
     def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
         """Return the forecasts for what `prepare` returned, as `read` does."""
@@ -234,7 +222,7 @@ class SeriesModel:
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
         together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
-        for few in _in_parts(origins, together):
+        for few in (origins[k : k + together] for k in range(0, len(origins), together)):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
                 out = self.forecast(windows.flatten(1, 2))
@@ -259,6 +247,66 @@ class SeriesModel:
         by_path = {path: tuple(_dated(call, rows) for call in calls) for path, calls in run.by_path.items()}
         return replace(run, by_path=by_path)
 
+    def stream(self, *, gaps: str | None = None) -> SeriesStream:
+        """Return a stream, which reads one step at a time and gives the module's forecast after each.
+
+        A module that carries a state is called with it; one of the simple shape is recomputed from its layers; one that
+        reads windows is called with the last steps.
+
+        Args:
+            gaps: what to do with a date that is not the next one: refuse it (None), or read it as the next
+                (``"join"``).
+
+        Raises:
+            ArgumentError: the module does none of these, or is bidirectional.
+        """
+        return SeriesStream(self, gaps=gaps)
+
+    def _to_stored(self) -> StoredSeries:
+        """Return what a model folder has of the model, with copies of its weights."""
+        if self.network is None:
+            raise ArgumentError(
+                f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
+                f"after one recurrent stack can. It is {self.understood}. Save the module itself, with torch.save"
+            )
+        shape, sizes = self.network.shape, self.network.shape.sizes
+        pairs = {
+            name: torch.stack([*scale], dim=1).tolist()
+            for name, scale in (("scale", self._scale), ("target_scale", self._target_scale))
+        }
+        config = {
+            "before": [list(layer) for layer in shape.before],
+            "rnn": {name: getattr(sizes, name) for name in SIZES},
+            "then": shape.then,
+            "last": shape.last,
+            "after": [list(layer) for layer in shape.after],
+            "steps": shape.horizon,
+            "horizon": self.horizon,
+            "window": self.window,
+            **pairs,
+            "weights_dtype": "float32",
+        }
+        columns = {"features": [*self.features], "targets": [*self.targets], "units": dict(self.units)}
+        stored = StoredSeries(shape, columns, config).to(weight_of(self.network))
+        stored.load_state_dict(self.network.state_dict())
+        return stored
+
+    @staticmethod
+    def _of_stored(stored: StoredSeries) -> SeriesModel:
+        """Return the model whose module is what a model folder had."""
+        config, columns = stored.config, stored.columns
+        features, targets = tuple(columns["features"]), tuple(columns["targets"])
+        scales = (
+            scale_of(features, dict(zip(features, config["scale"], strict=True)), "scale"),
+            scale_of(targets, dict(zip(targets, config["target_scale"], strict=True)), "target_scale"),
+        )
+        form = stored.form._replace(horizon=config["horizon"])
+        return SeriesModel(stored, features, targets, form, scales, dict(columns["units"]), config["window"])
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
+        return self._scale.scaled(values).to(weight_of(self.module))
+
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
 
@@ -278,7 +326,6 @@ class SeriesModel:
 
     def run(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the forecasts, as `forecast` does, and the state that the module returned, or None."""
-        check_module_memory(self.module)
         value = check_tensor(x, "x", weight_of(self.module))
         if value.dim() != 3:
             raise RankError(f"x must be [T, R, C], got {value.dim()}D of shape {list(value.shape)}")
@@ -297,19 +344,15 @@ def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
     return replace(call, tokens=rows) if fits else call
 
 
-def _in_parts(origins: range, count: int) -> list[range]:
-    return [origins[k : k + count] for k in range(0, len(origins), count)]
-
-
 def _fill(
-    values: Array, features: Sequence[str], rows: Sequence[str], names: Sequence[str] | None, missing: Any
+    values: Array, features: Sequence[str], rows: Sequence[str], dates: Dates | None, missing: Any
 ) -> Tensor | None:
     """Fill missing values ``[T, N, C]`` in place; reject infinite ones, and those for which nothing is given."""
     is_missing = np.isnan(values)
     infinite = np.isinf(values)
     if infinite.any():
         raise ArgumentError(
-            f"{_place_of(infinite, features, rows, names)} is infinite: correct it, or mark it as missing"
+            f"{_place_of(infinite, features, rows, dates)} is infinite: correct it, or mark it as missing"
         )
     fills = missing if isinstance(missing, Mapping) else dict.fromkeys(features, missing)
     unknown = [name for name in fills if name not in features]
@@ -331,14 +374,14 @@ def _fill(
             if fills.get(features[int(np.argwhere(left)[0, 2])]) == "previous"
             else ("fill it, or say what stands for it: missing='previous', a number, or a dict of these by column")
         )
-        raise ArgumentError(f"{_place_of(left, features, rows, names)} is missing: {cure}")
+        raise ArgumentError(f"{_place_of(left, features, rows, dates)} is missing: {cure}")
     return torch.from_numpy(is_missing) if is_missing.any() else None
 
 
-def _place_of(where: Array, features: Sequence[str], rows: Sequence[str], names: Sequence[str] | None) -> str:
+def _place_of(where: Array, features: Sequence[str], rows: Sequence[str], dates: Dates | None) -> str:
     """Describe the first True of a mask ``[T, N, C]``."""
     t, n, k = (int(part) for part in np.argwhere(where)[0])
-    step = f"step {t}" if names is None else names[t]
+    step = f"step {t}" if dates is None else dates[t : t + 1].names[0]
     row = f" of row {rows[n]!r}" if len(rows) > 1 else ""
     count = int(where.sum())
     return f"the value of {features[k]!r} at {step}{row}{f' (the first of {count:,})' if count > 1 else ''}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.series.edits_by_date import text_of
 from hiddenstate.models.series.forecasts import SeriesReading, plot_readings
-from hiddenstate.models.series.series_model import Fill, SeriesModel
+from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.tracing.traceable import torchs_layers_recordable
 
 if TYPE_CHECKING:
@@ -81,30 +80,18 @@ class WhatIf:
     __repr__ = __str__
 
 
-def what_if(
-    model: SeriesModel,
-    frame: Any,
-    *edits: Edit,
-    dates: Any = None,
-    rows: Any = None,
-    gaps: str | None = None,
-    missing: Fill | Mapping[str, Fill] | None = None,
-    every: int = 1,
-) -> WhatIf:
+def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **options: Any) -> WhatIf:
     """Compare a model's forecasts for a frame without and with edits of its layers.
 
     Args:
         model: a model of series.
-        frame: as for `SeriesModel.read`, like the options.
+        frame: as for `SeriesModel.read`.
         edits: made by `hiddenstate.zero`, `set` and the others, with the path of the layer before the place if there
             are several. Their steps ``t`` may be dates of the series: ``"2015-01-01"``, ``"2015-01"`` for all of a
             month, or ``slice("2015-01-01", "2015-01-07")``, whose last day counts; numbers are steps of the layer's
             call. With ``call=2``, an edit applies only to the third call of a layer, such as a decoder's.
-        dates: the dates, or what holds them.
-        rows: the names of the rows, or what holds them.
-        gaps: what to do where dates are missing.
-        missing: what stands for a missing value.
         every: make a forecast only after every so many steps.
+        options: those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
         ArgumentTypeError: the model is not one of series, or an edit is not an `Edit`.
@@ -128,7 +115,7 @@ def what_if(
         )
     if not edits:
         raise ArgumentError("what_if needs at least one edit, such as hs.zero('l0.f', t='2015-01-01')")
-    series = model.prepare(frame, dates=dates, rows=rows, gaps=gaps, missing=missing)
+    series = model.prepare(frame, **options)
     with torchs_layers_recordable():  # both on the engine, so that their rounding is the same
         before, after = model.read_input(series, every=every), model.read_input(series, every=every, edits=edits)
     return WhatIf(before, after, tuple(map(text_of, edits)))

@@ -1,0 +1,199 @@
+"""`check`: finds the silent mistakes of a recurrent model by running it, and the table of the kinds of findings."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from hiddenstate.base.memory import check_module_memory
+from hiddenstate.doctor import axes, learning, states
+from hiddenstate.doctor.observations import Observations, Question, observe
+from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
+from hiddenstate.doctor.watch import kept_as_it_is
+from hiddenstate.errors import ArgumentTypeError
+
+
+def _fails(seen: Observations) -> Iterator[Sign]:
+    """The model fails on the example."""
+    if seen.base.error:
+        yield Sign("", "forward", f"It fails on the example: {seen.base.error}")
+
+
+KINDS = (
+    Kind("fails", _fails, "", "pass what the model is called with: check(model, x, ...)"),
+    Kind(
+        "not-finite", axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"
+    ),
+    Kind("axes-exchanged", axes.axes_exchanged, "rows", "say the layer's layout with batch_first", "M8"),
+    Kind("view-for-transpose", axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
+    Kind("rows-mixed", axes.rows_mixed, "rows", "apply it along another axis than that of the rows"),
+    Kind(
+        "rows-out-of-order",
+        axes.rows_out_of_order,
+        "rows",
+        "put the rows back in their order, or use enforce_sorted=False",
+    ),
+    Kind("rows-lost", axes.rows_lost, "rows", "index the axis of time, not that of the rows"),
+    Kind("future-read", axes.future_read, "steps", "read in one direction, and nothing across later steps"),
+    Kind("steps-apart", axes.steps_apart, "steps", "hand the state that a step returns to the next step", "M1"),
+    Kind("one-step", axes.one_step, "steps", "give it sequences [rows, steps, features] of all steps", "M32"),
+    Kind(
+        "last-step-unread", axes.last_step_unread, "steps", "read the layer's output at the last true step of each row"
+    ),
+    Kind("constant-result", axes.constant_result, "steps", "connect the result with the input"),
+    Kind(
+        "padding-read",
+        states.padding_read,
+        "padding",
+        "give the layer lengths (lengths=, or a packed sequence), and read each row at its own last step",
+        "M29",
+    ),
+    Kind(
+        "state-kept",
+        states.state_kept,
+        "",
+        "return the state instead of keeping it, or add a method that resets it",
+        "M25",
+    ),
+    Kind("graph-grows", states.graph_grows, "", "keep state.detach()", "M27"),
+    Kind("random-result", states.random_result, "", "begin with zeros, or a parameter"),
+    Kind("layer-made-in-forward", states.layer_made, "", "make the layer in __init__", "M11"),
+    Kind("unregistered", states.unregistered, "", "hold them in an nn.ModuleList, nn.ModuleDict or nn.ParameterList"),
+    Kind("state-ignored", states.state_ignored, "recurrence", "pass the state on to the layer", "M1"),
+    Kind("cell-state-lost", states.cell_state_lost, "recurrence", "hand on both: h, c = cell(x, (h, c))", "M3"),
+    Kind(
+        "wrong-state", states.wrong_state, "gradients", "read h_n[-1] of one direction, or h_n[-2] and h_n[-1] of two"
+    ),
+    Kind(
+        "gradient-cut",
+        learning.gradient_cut,
+        "gradients",
+        "keep tensors in the graph: no detach, .data, no_grad or numpy",
+    ),
+    Kind(
+        "gradient-by-lag",
+        learning.gradient_by_lag,
+        "gradients",
+        "smaller recurrent weights (orthogonal ones), an LSTM or GRU instead of an RNN, clipped gradients",
+        "M20",
+    ),
+    Kind("gates", learning.gates, "recurrence", "initialise the weights as torch does"),
+    Kind(
+        "forget-bias", learning.forget_bias, "recurrence", "set it in one of the two bias vectors", "M22", is_note=True
+    ),
+    Kind("dropout-never", learning.dropout_never, "recurrence", "put nn.Dropout after it, or add a layer", "M23"),
+    Kind("loss-of-probabilities", learning.loss_of_probabilities, "loss", "return the scores, without that operation"),
+    Kind("loss-axes", learning.loss_axes, "loss", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),
+    Kind("loss-over-padding", learning.loss_over_padding, "loss", "ignore_index= in the loss, or a mask", "M31"),
+    Kind(
+        "target-read", learning.target_read, "targets", "shift the targets by one step, or leave them out of the input"
+    ),
+    Kind(
+        "last-value-repeated",
+        learning.last_value_repeated,
+        "targets",
+        "compare with the last value and a constant before training longer; predict the difference from the last value",
+        "M34",
+    ),
+    Kind("unused", learning.unused_modules, "", "call it, or remove it", is_note=True),
+    Kind("slow", learning.slow_path, "recurrence", "see the reason", is_note=True),
+)
+_NEEDS: dict[str, tuple[Callable[[Observations], bool], str]] = {
+    "rows": (lambda seen: len(seen.row_runs) > 1, "the example has one row"),
+    "steps": (lambda seen: bool(seen.step_runs), "the example has one time step"),
+    "padding": (lambda seen: (seen.padded or seen.lengthened) is not None, "the model did not run with other padding"),
+    "recurrence": (lambda seen: seen.has_recurrence, "no recurrent layer or cell was called"),
+    "gradients": (
+        lambda seen: seen.has_recurrence and "gradients" not in seen.untested,
+        "no recurrent layer or cell was called",
+    ),
+    "loss": (lambda seen: seen.base.loss is not None, "no loss was given: pass loss= and targets="),
+    "targets": (lambda seen: seen.example.targets is not None, "no targets were given: pass targets="),
+}
+
+
+def check(
+    model: nn.Module,
+    /,
+    *args: Any,
+    targets: Any = None,
+    loss: Callable[..., Any] | None = None,
+    layout: str | None = None,
+    lengths: Any = None,
+    causal: bool | None = None,
+    **kwargs: Any,
+) -> CheckReport:
+    """Look for the silent mistakes of a recurrent model, by running it on an example and on changed copies of it.
+
+    It finds mistakes after which shapes are still right: mixed rows, exchanged axes, a future or padding that is read,
+    a state that is kept, lost or the wrong one, gradients that end, and others, which the guide "Check a model" lists.
+    Torch's layers and ours are watched, cells in loops and packed sequences too. Long examples are cut to 32 steps and
+    3 rows if the model runs on those. The model runs in eval mode, some ten times; afterwards its weights, buffers,
+    mode, hooks, gradients and attributes are what they were, and so are the random states.
+
+    Args:
+        model: any module.
+        args: what the model is called with: a batch, best a real one of three rows or more.
+        targets: the targets of the batch, as the loss takes them, with rows first.
+        loss: the loss function, called as ``loss(model(*args), targets)``.
+        layout: a letter for each axis of the first sequence, N for rows and T for time steps, such as "NTC", "TN" or
+            "NCT". If None, rows first, unless the layers read it as time first and nothing contradicts.
+        lengths: the true length of each row, where rows are padded. It is also passed to the model if its ``forward``
+            has an argument of that name. If None, lengths among the arguments, those of a mask, of packed sequences,
+            or up to the embedding's padding index are used.
+        causal: whether results at a step may depend on that step and earlier ones only, as in a forecast, a language
+            model or a stream. If None, reading the future is a note; if False, it is not looked for.
+        kwargs: keyword arguments of the model.
+
+    Returns:
+        A `CheckReport`, which can be printed: its ``findings`` name the module and the operation, show the numbers, and
+        say what to change.
+
+    Raises:
+        ArgumentTypeError: the model is not a module, or there is no sequence among the arguments.
+        ArgumentError: the layout or the lengths do not fit the example.
+
+    >>> import torch, hiddenstate as hs
+    >>> report = hs.check(torch.nn.LSTM(4, 3), torch.randn(6, 8, 4), layout="NTC")
+    >>> [finding.kind for finding in report.mistakes]
+    ['axes-exchanged']
+    >>> report.mistakes[0].change
+    'set batch_first=True, or exchange the two axes before the call'
+    """
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    check_module_memory(model)
+    if lengths is not None and "lengths" in inspect.signature(model.forward).parameters:
+        kwargs = {**kwargs, "lengths": lengths}
+    question = Question(model, args, kwargs, targets, loss, layout, lengths, causal)
+    with kept_as_it_is(model) as snapshot:
+        seen = observe(question, snapshot)
+        snapshot.put_back()
+        return _report(seen)
+
+
+def _report(seen: Observations) -> CheckReport:
+    findings: list[Finding] = []
+    tested: list[str] = []
+    untested: dict[str, str] = {}
+    for kind in KINDS:
+        is_met, why = _NEEDS.get(kind.needs, (lambda _: True, ""))
+        if seen.base.error and kind.name != "fails":
+            untested[kind.name] = "the model fails"
+        elif not is_met(seen):
+            untested[kind.name] = seen.untested.get(kind.needs) or why
+        else:
+            findings += [finding_of(kind, sign) for sign in kind.look(seen)]
+            tested.append(kind.name)
+    findings.sort(key=lambda finding: not finding.is_mistake)
+    return CheckReport(
+        type(seen.model).__name__, _described(seen), tuple(findings), tuple(tested), untested, tuple(seen.said)
+    )
+
+
+def _described(seen: Observations) -> str:
+    example = seen.example
+    size = f"{example.rows} rows of {example.steps} steps"
+    layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer()) or "none"
+    return f"on {list(seen.example_shape)} read as {example.layout!r}, run on {size}; recurrent: {layers}"

@@ -1,0 +1,477 @@
+"""Runs the module on an example and on copies of it that differ in one row, one step or the padding, and compares."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hiddenstate.doctor.example import Example, Part, read_example
+from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, map_tree, tensors_in
+from hiddenstate.interop.torch.accelerate.acceleration import accelerate
+from hiddenstate.tracing.models import as_written
+
+SEED = 0
+_SAME_ROW = 1e-6  # differences up to this part of the largest value are rounding, such as of a scale for a whole batch
+_EXTRA_PADDING = 3
+_STATE_NAMES = ("state", "states", "hidden", "hx", "hidden_state", "hidden_states", "h", "hc", "rnn_state", "memory")
+STEPS = {"first": 0, "before the last": -2, "last": -1}
+
+
+@dataclass
+class Question:
+    """What was asked: the arguments of `check`."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    targets: Any = None
+    loss: Callable[..., Any] | None = None
+    layout: str | None = None
+    lengths: Any = None
+    causal: bool | None = None
+
+
+class Chunked(NamedTuple):
+    """A run in two chunks, with the state that the first returned handed to the second, and the whole."""
+
+    argument: str
+    whole: Tensor
+    chunks: Tensor
+    fresh: Tensor  # the second chunk from no state
+
+
+@dataclass
+class Observations:
+    """All runs of a module. A value is an index of ``base.values``, and means the same in all runs."""
+
+    question: Question
+    example: Example
+    base: Run
+    row_runs: list[Run]
+    step_runs: dict[str, Run]
+    again: Run  # the same again, without putting back what the model keeps
+    reseeded: Run
+    kept_graph: bool  # whether the second call's results go back to the first call
+    rerun: Callable[[Example], Run]
+    padded: Run | None = None  # with other values after the end of each row
+    lengthened: Run | None = None  # with more padding
+    restated: Run | None = None  # with other initial states, where the example has some
+    chunked: Chunked | None = None
+    untested: dict[str, str] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+    example_shape: tuple[int, ...] = ()
+
+    @property
+    def model(self) -> nn.Module:
+        """The module."""
+        return self.question.model
+
+    @cached_property
+    def has_recurrence(self) -> bool:
+        """Whether a recurrent layer or cell was called."""
+        return bool(self.base.calls)
+
+    def by_layer(self) -> dict[str, list[LayerCall]]:
+        """Return the calls of each recurrent module by path, in order."""
+        calls: dict[str, list[LayerCall]] = {}
+        for call in self.base.calls:
+            calls.setdefault(call.path, []).append(call)
+        return calls
+
+    @cached_property
+    def used(self) -> set[int]:
+        """The values from which the results were computed."""
+        return self.base.ancestors(self.base.results)
+
+    def owners(self, value: int) -> Tensor | None:
+        """Return the row of the example that each element depends on: -1 for none, -2 for several."""
+        masks = [run.changed[value] if value < len(run.changed) else None for run in self.row_runs]
+        if len(masks) < 2 or any(mask is None for mask in masks):
+            return None
+        shape = self.base.values[value].data.shape
+        stacked = torch.stack([mask.expand(shape).cpu() for mask in masks if mask is not None])
+        count = stacked.sum(0)
+        owner = stacked.long().argmax(0)
+        return torch.where(count == 0, -1, torch.where(count == 1, owner, -2))
+
+    def is_mixed(self, value: int) -> bool:
+        """Whether an element depends on several rows."""
+        owners = self.owners(value)
+        return owners is not None and bool((owners == -2).any())
+
+    def has_rows(self, value: int) -> bool:
+        """Whether a value has elements of several rows."""
+        owners = self.owners(value)
+        return owners is not None and int((owners.unique() >= 0).sum()) > 1
+
+    def depends_on_rows(self, value: int) -> bool:
+        """Whether a value depends on the example at all."""
+        owners = self.owners(value)
+        return owners is not None and bool((owners != -1).any())
+
+    def row_axes(self, value: int) -> dict[int, list[int]]:
+        """Return the axes along which each slice belongs to one row, and which; -1 for none."""
+        owners = self.owners(value)
+        return {} if owners is None else axes_of_rows(owners, len(self.row_runs))
+
+    def changed(self, name: str, value: int) -> Tensor | None:
+        """Return which elements depend on a step, one of STEPS."""
+        run = self.step_runs.get(name)
+        mask = None if run is None or value >= len(run.changed) else run.changed[value]
+        return mask if mask is None else mask.expand(self.base.values[value].data.shape)
+
+    def depends(self, name: str, value: int) -> bool | None:
+        """Whether a value depends on a step at all; None if unknown."""
+        mask = self.changed(name, value)
+        return None if mask is None else bool(mask.any())
+
+    def result_axes(self, value: int) -> tuple[int | None, int | None]:
+        """Return the axes of rows and of time steps of a result; None if it has no such axis."""
+        shape = self.base.values[value].data.shape
+        rows = next(iter(self.row_axes(value)), None)
+        if rows is None and self.example.rows in shape and len(self.row_runs) < 2:
+            rows = [*shape].index(self.example.rows)
+        steps = [axis for axis, size in enumerate(shape) if size == self.example.steps and axis != rows]
+        return rows, steps[0] if steps else None
+
+    def gradients(self, of: Tensor, to: Sequence[Tensor]) -> list[Tensor | None]:
+        """Return the gradient of a number with respect to tensors; None where there is none."""
+        asked = [k for k, tensor in enumerate(to) if tensor.requires_grad]
+        if not asked or not of.requires_grad:
+            return [None] * len(to)
+        try:
+            given = torch.autograd.grad(of, [to[k] for k in asked], retain_graph=True, allow_unused=True)
+        except RuntimeError as error:  # an operation has no derivative, or changed what it needs in place
+            self.untested["gradients"] = f"the backward pass fails: {str(error).splitlines()[0]}"
+            return [None] * len(to)
+        by_index = dict(zip(asked, given, strict=True))
+        return [by_index.get(k) for k in range(len(to))]
+
+    def number(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
+        """Return one number that depends on all results, or on what is picked of each, with random weights."""
+        total = None
+        generator = torch.Generator().manual_seed(SEED + 1)
+        for value in self.base.results:
+            tensor = pick(value, self.base.values[value].tensor)
+            if tensor is not None and tensor.requires_grad and tensor.is_floating_point():
+                weights = torch.randn(tensor.shape, generator=generator).to(tensor)
+                part = (torch.nan_to_num(tensor) * weights).sum()
+                total = part if total is None else total + part
+        return total
+
+    @cached_property
+    def reads(self) -> dict[int, Tensor | None]:
+        """The gradient of all results with respect to each output and state of recurrent modules, and their inputs."""
+        values = sorted({k for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0})
+        number = self.number()
+        if number is None:
+            return dict.fromkeys(values)
+        return dict(zip(values, self.gradients(number, [self.base.values[k].tensor for k in values]), strict=True))
+
+    @cached_property
+    def parameter_gradients(self) -> dict[str, Tensor | None]:
+        """The gradient of all results with respect to each trainable parameter."""
+        named = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        number = self.number()
+        if number is None:
+            return {}
+        return dict(zip(named, self.gradients(number, [*named.values()]), strict=True))
+
+    def lengths_along(self, value: int, rows: int) -> Tensor:
+        """Return the true length of each slice along a value's axis of rows, which may be in another order."""
+        lengths = self.example.lengths
+        size = self.base.values[value].data.shape[rows]
+        if lengths is None:
+            return torch.full((size,), self.example.steps)
+        order = self.row_axes(value).get(rows, [])
+        if len(order) == size and -1 not in order:
+            return lengths[order]
+        return lengths if len(lengths) == size else torch.full((size,), self.example.steps)
+
+    def operation(self, value: int) -> str:
+        """Name the operation that computed a value, with the line of the user's code."""
+        return self.base.values[value].place
+
+    def module_of(self, value: int) -> str:
+        """Return the path of the module in which a value was computed."""
+        return self.base.values[value].module
+
+
+def axes_of_rows(owners: Tensor, rows: int) -> dict[int, list[int]]:
+    """Return the axes along which each slice belongs to one row, and the row of each slice."""
+    axes: dict[int, list[int]] = {}
+    if bool((owners == -2).any()):
+        return axes
+    for axis in range(owners.dim()):
+        lines = owners.movedim(axis, 0).reshape(owners.shape[axis], -1)
+        present = torch.stack([(lines == row).any(1) for row in range(rows)])
+        if int(present.sum(0).max()) <= 1 and int(present.any(1).sum()) > 1:
+            axes[axis] = torch.where(present.any(0), present.long().argmax(0), -1).tolist()
+    return axes
+
+
+class Runner:
+    """Runs the module, each time from what it was, in eval mode."""
+
+    def __init__(self, question: Question, snapshot: Snapshot) -> None:
+        self._question, self._snapshot = question, snapshot
+        self._with_gradient = True
+
+    def run(
+        self,
+        example: Example,
+        against: Run | None = None,
+        tolerance: float = 0.0,
+        *,
+        seed: int = SEED,
+        keeps: bool = False,
+    ) -> Run:
+        """Run it once; with ``keeps``, what the model kept of the last run is not put back."""
+        if keeps:
+            self._snapshot.put_back_random(seed)
+        else:
+            self._snapshot.put_back(seed=seed)
+        model = self._question.model.eval()
+        for _, module in hidden_modules(model):
+            module.eval()
+        watch = Watch(model, against, tolerance)
+        try:
+            with _everything_visible(), watch:
+                self._call(watch, model, example)
+        except Exception as error:
+            where = watch.where()
+            watch.run.error = f"{type(error).__name__} in {f'`{where}`' if where else 'its forward'}: {error}"
+        return watch.run
+
+    def _call(self, watch: Watch, model: nn.Module, example: Example) -> None:
+        differentiable = example.mapped(lambda leaf, _: self._prepared(leaf))
+        for tensor in tensors_in([differentiable.args, differentiable.kwargs]):
+            watch.run.inputs.append(watch.record("input", (), tensor))
+        run = watch.run
+        run.out = model(*differentiable.args, **differentiable.kwargs)
+        results = [watch.index_of(tensor) for tensor in tensors_in(run.out)]
+        plain = [k for k in results if not run.is_state(k) and k not in run.inputs]
+        run.results = [*dict.fromkeys(plain or results)]
+        run.loss_from = len(run.values)
+        if self._question.loss is not None and example.targets is not None:
+            loss = self._question.loss(run.out, differentiable.targets)
+            run.loss = loss if isinstance(loss, Tensor) else None
+
+    def _prepared(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or not self._with_gradient:
+            return leaf
+        return leaf.detach().clone().requires_grad_() * 1
+
+    def first(self, example: Example) -> Run:
+        """Run it for the first time; without gradients to the example if it can't run with them."""
+        run = self.run(example)
+        if run.error:
+            self._with_gradient = False
+            plain = self.run(example)
+            run, self._with_gradient = (plain, False) if not plain.error else (run, True)
+        return run
+
+
+@contextmanager
+def _everything_visible() -> Iterator[None]:
+    """Return a context manager in which nothing is compiled or on cuDNN, gradients are recorded, and nothing warns.
+
+    On the CPU, torch's layers run on the engine, which takes a fraction of the time.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(as_written())
+        stack.enter_context(accelerate())
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")
+        if torch.cuda.is_available():  # cuDNN has no gradients in eval mode
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
+
+
+def observe(question: Question, snapshot: Snapshot) -> Observations:
+    """Run the module as often as needed, and return what was seen.
+
+    Without a layout, the example is read as batch first; if the layers take it for time first and the results leave it
+    open, as time first.
+    """
+    runner = Runner(question, snapshot)
+    layout = question.layout
+    seen = _observe(question, runner, layout)
+    if layout is None and not seen.base.error and seen.example.layout == "NT":
+        if _is_channels_first(seen):
+            return _observe(question, runner, "NCT")
+        if _may_be_time_first(seen):
+            other = _observe(question, runner, "TN")
+            if not other.base.error:
+                layers = ", ".join(f"`{path}`" for path in seen.by_layer())
+                other.said.append(
+                    f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
+                    'axis is the rows, this is a mistake: pass layout="NT" to see it.'
+                )
+                return other
+    return seen
+
+
+def _is_channels_first(seen: Observations) -> bool:
+    """Whether the first thing that happens to the example is a convolution over its last axis."""
+    users = [value for value in seen.base.values if seen.base.inputs[0] in value.inputs]
+    return bool(users) and users[0].op == "conv1d" and seen.example.sequence.dim() == 3
+
+
+def _may_be_time_first(seen: Observations) -> bool:
+    """Whether the first layer takes the example's first axis for time, and nothing tells that it is the rows."""
+    if not seen.base.calls or seen.example.lengths is not None or seen.example.sequence.dim() < 2:
+        return False
+    call = seen.base.calls[0]
+    axes = seen.row_axes(call.x)
+    if call.is_cell:
+        owners = seen.owners(call.x)
+        exchanged = owners is not None and len(owners.unique()) == 1 and int(owners.max()) >= 0
+    else:
+        exchanged = bool(axes) and call.row_axis not in axes and 1 - call.row_axis in axes
+    if not exchanged:
+        return False
+    shapes = [seen.base.values[k].data.shape for k in seen.base.results]
+    rows, steps = seen.example.rows, seen.example.steps
+    targets = seen.question.targets
+    if isinstance(targets, Tensor) and targets.dim() == 1 and targets.shape[0] != seen.example_shape[1]:
+        return False
+    return not any(rows in shape and steps not in shape for shape in shapes)
+
+
+def _observe(question: Question, runner: Runner, layout: str | None) -> Observations:
+    embeddings = [part for part in question.model.modules() if isinstance(part, nn.Embedding)]
+    padding = embeddings[0].padding_idx if embeddings else None
+    whole = read_example(question.args, question.kwargs, question.targets, layout, question.lengths, padding)
+    example, base, untested = _first_run(runner, whole)
+    generator = torch.Generator().manual_seed(SEED)
+    empty = Run(error="not run")
+    seen = Observations(
+        question, example, base, [], {}, empty, empty, False, lambda other: runner.run(other, base), untested=untested
+    )
+    seen.example_shape = tuple(whole.sequence.shape)
+    if base.error:
+        return seen
+    _ = seen.reads, seen.parameter_gradients  # now, before a later run changes in place what they need
+    seen.again = runner.run(example, base, keeps=True)
+    last = seen.again.results[-1:] and seen.again.values[seen.again.results[-1]].tensor
+    seen.kept_graph = isinstance(last, Tensor) and _goes_back(last, base)
+    seen.reseeded = runner.run(example, base, seed=SEED + 1)
+    if example.rows > 1:
+        seen.row_runs = [
+            runner.run(example.with_row_changed(row, generator), base, _SAME_ROW) for row in range(example.rows)
+        ]
+    if example.steps > 1:
+        seen.step_runs = {
+            name: runner.run(example.with_step_changed(step, generator), base)
+            for name, step in STEPS.items()
+            if step >= -example.steps
+        }
+    else:
+        untested["steps"] = "the example has one time step"
+    if any(part.kind == "rows" and part.rows == 1 for part in example.parts):
+        seen.restated = runner.run(example.with_states_changed(generator), base)
+    _try_padding(seen, runner, generator)
+    seen.chunked = _try_chunks(seen, runner)
+    return seen
+
+
+def _first_run(runner: Runner, whole: Example) -> tuple[Example, Run, dict[str, str]]:
+    """Run the module on a small part of the example; if it can't run on that, on all of it."""
+    untested: dict[str, str] = {}
+    small = whole.small().with_constant_padding()
+    base = runner.first(small)
+    if not base.error:
+        return small, base, untested
+    if whole.rows > 1 or small.steps < whole.steps:
+        for example in (whole.cut(small.rows, whole.steps), whole.cut(whole.rows, small.steps)):
+            run = runner.first(example)
+            if not run.error:
+                return example, run, untested
+    base = runner.first(whole)
+    if whole.rows < 2:
+        untested["rows"] = f"the example has one row, and the module does not run on {small.rows} ({base.error})"
+    return whole, base, untested
+
+
+def _goes_back(tensor: Tensor, run: Run) -> bool:
+    """Whether gradients of a tensor go back to an earlier run."""
+    graph = {value.tensor.grad_fn for value in run.values if value.tensor.grad_fn is not None}
+    todo, reached = [tensor.grad_fn], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in reached:
+            continue
+        if node in graph:
+            return True
+        reached.add(node)
+        todo += [other for other, _ in node.next_functions]
+    return False
+
+
+def _try_padding(seen: Observations, runner: Runner, generator: torch.Generator) -> None:
+    example = seen.example
+    if example.lengths is None:
+        seen.untested["padding"] = "rows have no lengths: pass lengths=, if they are padded"
+    elif int(example.lengths.min()) == example.steps:
+        seen.untested["padding"] = "no row is padded"
+    else:
+        seen.padded = runner.run(example.with_padding_changed(generator), seen.base)
+        has_packed = any(not isinstance(leaf, Tensor) for leaf in [example.leaves[example.primary]])
+        longer = None if has_packed else runner.run(example.lengthened(_EXTRA_PADDING))
+        seen.lengthened = None if longer is None or longer.error else longer
+
+
+def _try_chunks(seen: Observations, runner: Runner) -> Chunked | None:
+    """Hand the state that the model returns back to it, if it takes one."""
+    states = [part for part in _parts_of(seen.base.out) if _is_state(part, seen.base)]
+    names = inspect.signature(seen.model.forward).parameters
+    taken = [name for name in _STATE_NAMES if name in names]
+    if len(states) != 1 or not taken or seen.example.steps < 4 or taken[0] in seen.question.kwargs:
+        return None
+    middle = seen.example.steps // 2
+    first = runner.run(seen.example.first_steps(0, middle))
+    rest = seen.example.first_steps(middle, seen.example.steps)
+    position = [*names].index(taken[0])
+    if first.error or len(seen.question.args) > position:
+        return None
+    state = next(part for part in _parts_of(first.out) if _is_state(part, first))
+    carried = runner.run(_with(rest, taken[0], state))
+    fresh = runner.run(rest)
+    if carried.error or fresh.error:
+        return None
+    runs = [run.values[run.results[0]].data for run in (seen.base, carried, fresh)]
+    _, steps = seen.result_axes(seen.base.results[0])
+    if steps is None:
+        return None
+    return Chunked(taken[0], runs[0].narrow(steps, middle, seen.example.steps - middle), *runs[1:])
+
+
+def _parts_of(out: Any) -> list[Any]:
+    return [*out] if isinstance(out, (tuple, list)) else [*out.values()] if isinstance(out, Mapping) else []
+
+
+def _is_state(part: Any, run: Run) -> bool:
+    tensors = {id(tensor) for tensor in tensors_in(part)}
+    states = {id(run.values[k].tensor) for call in run.calls for k in call.final}
+    return bool(tensors) and tensors <= states
+
+
+def _with(example: Example, name: str, state: Any) -> Example:
+    leaves: list[Any] = []
+    detached = map_tree(state, lambda tensor: tensor.detach())
+    map_tree(detached, leaves.append)
+    kwargs = {**example.kwargs, name: detached}
+    # the leaves of the arguments come before those of the targets
+    targets: list[Any] = []
+    map_tree(example.targets, targets.append)
+    split = len(example.parts) - len(targets)
+    parts = (*example.parts[:split], *[Part()] * len(leaves), *example.parts[split:])
+    return replace(example, kwargs=kwargs, parts=parts)

@@ -1,0 +1,316 @@
+"""Findings about padding and states: padding that is read, states that are kept, lost, ignored, or the wrong ones."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from hiddenstate.doctor.axes import earlier_changed
+from hiddenstate.doctor.observations import Observations
+from hiddenstate.doctor.report import Sign
+from hiddenstate.doctor.watch import LayerCall, Run, Value, hidden_modules, is_other
+
+_RANDOM_MASKS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d")
+_RESET = re.compile("reset|detach|init_(hidden|state)")
+_SAME = 1e-5
+
+
+def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
+    """Set a value's changes to 0 after the end of each row."""
+    rows, steps = seen.result_axes(value)
+    if rows is None or steps is None:
+        return changed
+    true = torch.arange(changed.shape[steps]) < seen.lengths_along(value, rows)[:, None]
+    shape = [1] * changed.dim()
+    shape[rows], shape[steps] = true.shape
+    return changed * (true if rows < steps else true.T).reshape(shape).to(changed.device)
+
+
+def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
+    """Whether a value of the first run is another where rows have more padding."""
+    old, new = seen.base.values[value].data, run.values[other].data
+    if new.dim() != old.dim():
+        return False
+    for axis, (size, longer) in enumerate(zip(old.shape, new.shape, strict=True)):
+        new = new.narrow(axis, 0, size) if longer > size else new
+    if new.shape != old.shape or not old.numel():
+        return False
+    difference = _at_true_steps(seen, value, (new.float() - old.float()).abs().nan_to_num())
+    return float(difference.max()) > _SAME * max(float(old.float().abs().nan_to_num(posinf=0, neginf=0).max()), 1e-12)
+
+
+def padding_read(seen: Observations) -> Iterator[Sign]:
+    """Results of a row's true steps depend on how much padding comes after them.
+
+    Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With other
+    values, every operation is called as before, so that the first one that reads them can be named.
+    """
+    example, longer, padded = seen.example, seen.lengthened, seen.padded
+    if longer is not None:
+        pairs = zip(seen.base.results, longer.results, strict=False)
+        changed = [k for k, other in pairs if _changes_with_more_padding(seen, longer, k, other)]
+    else:
+        changed = [] if padded is None else [k for k in seen.base.results if _reads_padding(seen, padded, k)]
+    if not changed:
+        return
+    used, sizes = sorted(seen.base.ancestors(changed[:1])), (example.rows * example.steps, example.steps)
+    used = [k for k in used if seen.base.values[k].op != "input" and not _is_flat(seen, k, sizes)]
+    first = next((k for k in used if padded is not None and _reads_padding(seen, padded, k)), changed[0])
+    if first == changed[0] and longer is not None and len(longer.values) == len(seen.base.values):
+        first = next((k for k in used if _changes_with_more_padding(seen, longer, k, k)), first)
+    value = seen.base.values[first]
+    call = next((call for call in seen.base.calls if first in call.outputs), None)
+    shortest = int(example.lengths.min()) if example.lengths is not None else 0
+    what = "Three more steps of padding" if longer is not None else "Other values in the padding"
+    shows = f"{what} change results. Rows are {shortest} to {example.steps} steps long"
+    if call is not None and not call.has_lengths:
+        kind = "in both directions" if call.directions == 2 else "to the end of the padding"
+        shows += f"; `{call.path}` reads all rows {kind}, since it is given no lengths"
+    idea = "M30" if call is not None and call.directions == 2 else ""
+    path = value.module if call is None else call.path
+    by_window = "conv" in value.op  # at the end of a row alone, where most published models accept it
+    yield Sign(path, seen.operation(first), shows, idea=idea, is_note=longer is None or by_window)
+
+
+def _reads_padding(seen: Observations, run: Run, value: int) -> bool:
+    mask = run.changed[value] if value < len(run.changed) else None
+    if mask is None or mask.dim() != seen.base.values[value].data.dim():
+        return False
+    return bool(_at_true_steps(seen, value, mask).any())
+
+
+def _is_flat(seen: Observations, value: int, sizes: Sequence[int]) -> bool:
+    """Whether a value has steps, but no axes of rows and steps by which to leave out the padding."""
+    rows, steps = seen.result_axes(value)
+    return (rows is None or steps is None) and any(size in sizes for size in seen.base.values[value].data.shape)
+
+
+def _changed_results(seen: Observations, run: Run) -> list[int]:
+    pairs = zip(seen.base.results, run.results, strict=False)
+    return [k for k, other in pairs if is_other(run.values[other].tensor.detach(), seen.base.values[k].data)]
+
+
+def _is_changed(run: Run, value: int) -> bool:
+    mask = run.changed[value] if value < len(run.changed) else None
+    return mask is not None and bool(mask.any())
+
+
+def _first_changed(seen: Observations, run: Run, results: Sequence[int]) -> Value:
+    """Return the first value that is another, or that is computed otherwise."""
+    parted = next((k for k, mask in enumerate(run.changed) if mask is None), len(run.values))
+    used = sorted(seen.base.ancestors(results))
+    first = next((k for k in used if _is_changed(run, k)), parted)
+    value = run.values[parted] if first >= parted < len(run.values) else seen.base.values[first]
+    return value if first < parted or value.op not in ("parameter", "constant") else value._replace(op="its state")
+
+
+def _size_of_change(seen: Observations, run: Run, value: int) -> str:
+    old, new = seen.base.values[value].data, run.values[run.results[seen.base.results.index(value)]].tensor
+    if not old.is_floating_point() or new.shape != old.shape:
+        return "differently"
+    return f"by up to {float((new.detach() - old).abs().max()):.3g}"
+
+
+def state_kept(seen: Observations) -> Iterator[Sign]:
+    """A second call on the same input gives other results, since the model keeps something."""
+    if seen.again.error:
+        yield Sign("", "a second call", f"It runs once; the second call fails: {seen.again.error}")
+        return
+    changed = _changed_results(seen, seen.again)
+    if not changed or seen.kept_graph or seen.base.made:
+        return  # graph_grows or layer_made reports it
+    first = _first_changed(seen, seen.again, changed)
+    resets = _resets(seen)
+    shows = f"A second call on the same example changes results {_size_of_change(seen, seen.again, changed[0])}"
+    if resets:
+        shows += f"; the model keeps its state until `{resets[0]}` is called"
+        yield Sign(first.module, first.place, shows, "call it before another sequence", is_note=True)
+    else:
+        yield Sign(first.module, first.place, shows)
+
+
+def _resets(seen: Observations) -> list[str]:
+    """Return the names of the methods by which a model's own state is reset or detached."""
+    names = {name for part in seen.model.modules() for name in {*dir(type(part))} - {*dir(torch.nn.Module)}}
+    return sorted(name for name in names if _RESET.search(name) and not name.endswith("reset_parameters"))
+
+
+def graph_grows(seen: Observations) -> Iterator[Sign]:
+    """The state that is kept between calls is not detached: the second backward pass fails, or takes ever longer."""
+    if not seen.kept_graph or seen.again.error:
+        return
+    first = _first_changed(seen, seen.again, _changed_results(seen, seen.again) or seen.base.results)
+    shows = "Gradients of the second call's result go back into the first call, whose graph the first backward frees"
+    resets = _resets(seen)
+    if resets:
+        shows += f"; call `{resets[0]}` before it"
+    yield Sign(first.module, first.place, shows, is_note=bool(resets))
+
+
+def random_result(seen: Observations) -> Iterator[Sign]:
+    """In eval mode, results depend on random numbers."""
+    changed = _changed_results(seen, seen.reseeded)
+    if not changed or seen.base.made:
+        return
+    first = _first_changed(seen, seen.reseeded, changed)
+    size = _size_of_change(seen, seen.reseeded, changed[0])
+    shows = f"In eval mode, another random seed changes results {size}"
+    if first.op in _RANDOM_MASKS:
+        change = "pass training=self.training to the function, or use the module nn.Dropout"
+        yield Sign(first.module, first.place, f"{shows}: dropout acts", change, "M24")
+        return
+    for calls in seen.by_layer().values():
+        drawn = [k for k in calls[0].states if _is_changed(seen.reseeded, k) and not seen.depends_on_rows(k)]
+        if drawn and not _is_changed(seen.reseeded, calls[0].x):  # a code that is drawn for each row depends on it
+            yield Sign(calls[0].path, f"its initial state, from {first.place}", f"{shows}: it begins at random")
+            return
+    yield Sign(first.module, first.place, shows, "call it with a fixed seed to compare results", is_note=True)
+
+
+def layer_made(seen: Observations) -> Iterator[Sign]:
+    """A module is made inside forward: its weights are new at every call."""
+    for path, line in seen.base.made.items():
+        yield Sign(path, line, "It draws the initial values of parameters at every call")
+
+
+def unregistered(seen: Observations) -> Iterator[Sign]:
+    """Parameters are used that the model does not have: in a list, a dict or a function."""
+    hidden = {path: module for path, module in hidden_modules(seen.model) if path in seen.base.modules}
+    counts = {path: sum(p.numel() for p in module.parameters(recurse=False)) for path, module in hidden.items()}
+    for k, path in seen.base.strangers.items():
+        if path not in seen.base.made and path not in counts:
+            counts[path] = seen.base.values[k].data.numel()
+    for path, count in counts.items():
+        if count:
+            shows = f"It uses {count:,} weights that model.parameters() does not have"
+            yield Sign(path, "", f"{shows}: no optimizer trains them and no file keeps them")
+
+
+def state_ignored(seen: Observations) -> Iterator[Sign]:
+    """A state that is handed in changes nothing, or chunks that carry it differ from the whole."""
+    run = seen.restated
+    if run is not None and not _changed_results(seen, run) and not run.error:
+        path = next(iter(seen.by_layer()), "")
+        yield Sign(path, "its initial state", "Other values of the state that is handed in change no result")
+        return
+    chunked = seen.chunked
+    if chunked is None or any(earlier_changed(seen, k) for k in seen.base.results):
+        return
+    difference = float((chunked.chunks - chunked.whole).abs().max())
+    if difference <= 1e-4 * max(float(chunked.whole.abs().max()), 1e-12):
+        return
+    path = next(iter(seen.by_layer()), "")
+    ignored = torch.equal(chunked.chunks, chunked.fresh)
+    shows = f"Two chunks that carry the state differ from the whole by up to {difference:.3g}"
+    if ignored:
+        shows += f"; the second chunk is as if `{chunked.argument}` had not been handed in"
+    yield Sign(path, f"`{chunked.argument}`", shows, is_note=None if ignored else True)
+
+
+def cell_state_lost(seen: Observations) -> Iterator[Sign]:
+    """In a loop, c is not carried, or h is handed in for c."""
+    for path, calls in seen.by_layer().items():
+        pairs = [(k, calls[k - 1].final, calls[k].states) for k in range(1, len(calls)) if len(calls[k].states) == 2]
+        if len(pairs) < 2 or any(len(final) != 2 for _, final, _ in pairs):
+            continue
+        data = [
+            ([seen.base.values[i].data for i in final], [seen.base.values[i].data for i in states])
+            for _, final, states in pairs
+        ]
+        for own, other, name in ((1, 0, "c"), (0, 1, "h")):
+            carried = [_equal(before[own], after[own]) for before, after in data]
+            if any(carried) or not any(_depends(seen, k) for _, _, states in pairs for k in states):
+                continue
+            wrong = [_equal(before[other], after[own]) for before, after in data]
+            instead = "hc"[other == 1]
+            if all(wrong):
+                shows = f"Its {name} at every step is the {instead} of the step before it"
+            elif not any(_depends(seen, states[own]) for _, _, states in pairs):
+                shows = f"Its {name} at every step is one that no step has changed, though its {instead} is carried"
+            else:
+                continue
+            yield Sign(path, "its state", shows)
+            break
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first, second)
+
+
+def _depends(seen: Observations, value: int) -> bool:
+    return any(seen.depends(name, value) for name in seen.step_runs)
+
+
+def wrong_state(seen: Observations) -> Iterator[Sign]:
+    """The results read another state than the last layer's final one: by which outputs of a layer they depend on."""
+    for path, calls in seen.by_layer().items():
+        call = calls[-1]
+        if call.is_cell or any(len(other.outputs) < 2 for other in calls):
+            continue
+        h, out = _read_of(seen, calls, 1), _read_of(seen, calls, 0)
+        c = _read_of(seen, calls, 2) if len(call.outputs) > 2 else None
+        if h is None and out is None and c is None:
+            continue
+        if h is None and out is None and c is not None:
+            yield Sign(
+                path, "its c_n", "Of its outputs, the results read c_n alone, the memory, and never h", idea="M3"
+            )
+            continue
+        if h is not None and out is None:
+            yield from _wrong_part_of_h(call, path, h)
+        if out is not None and call.directions == 2 and len(calls) == 1:
+            yield from _wrong_end(seen, call, out, h)
+
+
+def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tensor | None:
+    """Return where the results read an output of a layer's calls, which have one shape; None if nowhere."""
+    total: Tensor | None = None
+    for call in calls:
+        gradient = seen.reads.get(call.outputs[which])
+        if gradient is not None and bool((gradient != 0).any()):
+            mask = gradient != 0
+            total = mask if total is None or total.shape != mask.shape else total | mask
+    return total
+
+
+def _wrong_part_of_h(call: LayerCall, path: str, read: Tensor) -> Iterator[Sign]:
+    layers, directions = int(getattr(call.layer, "num_layers", 1)), call.directions
+    by_state = read.flatten(1).any(1).view(layers, directions)
+    names = [f"h_n[{k}]" for k in range(layers * directions) if by_state.flatten()[k]]
+    if not bool(by_state[-1].any()):
+        shows = (
+            f"The results read {', '.join(names)} of its {layers} layers: never the last layer's, h_n[-{directions}]"
+        )
+        yield Sign(path, "its h_n", shows, idea="M4")
+    elif directions == 2 and not bool(by_state[-1].all()):
+        lost = "forward" if not bool(by_state[-1, 0]) else "reverse"
+        shows = f"The results read {', '.join(names)}: never the {lost} direction's final state of the last layer"
+        yield Sign(path, "its h_n", shows, "read both, torch.cat([h_n[-2], h_n[-1]], -1)", "M5")
+
+
+def _wrong_end(seen: Observations, call: LayerCall, read: Tensor, h: Tensor | None) -> Iterator[Sign]:
+    half = read.shape[-1] // 2
+    for part, name in ((read[..., :half], "forward"), (read[..., half:], "reverse")):
+        if not bool(part.any()) and h is None:
+            shows = f"The results read nothing of its {name} direction"
+            yield Sign(call.path, "its output", shows, "read both halves of its output", "M5")
+            return
+    if read.dim() != 3 or call.rows is not None:
+        return
+    by_row = read if call.row_axis == 0 else read.transpose(0, 1)
+    forward, reverse = (part.any(2) for part in (by_row[..., :half], by_row[..., half:]))
+    steps = by_row.shape[1]
+    for part, name, end in ((reverse, "reverse", steps - 1), (forward, "forward", 0)):
+        if steps > 2 and bool((part.sum(1) == 1).all()) and _is_at_end(seen, part, name, end):
+            where = "its last step" if name == "reverse" else "step 0"
+            shows = f"The results read its {name} direction at {where} alone, where that direction has read one step"
+            yield Sign(call.path, "its output", shows, idea="M5")
+
+
+def _is_at_end(seen: Observations, part: Tensor, name: str, end: int) -> bool:
+    places = part.long().argmax(1).cpu()
+    lengths = seen.example.lengths
+    if name == "reverse" and lengths is not None and len(lengths) == len(places):
+        return bool(((places == end) | (places == lengths - 1)).all())
+    return bool((places == end).all())

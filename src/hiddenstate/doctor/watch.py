@@ -1,0 +1,389 @@
+"""Watches a run of a module: every tensor that it computes, by which operation, where, and from which others."""
+
+import linecache
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, is_dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import TorchFunctionMode
+
+from hiddenstate.tracing.traceable import Traceable
+
+RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
+_NOT_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
+
+
+class Value(NamedTuple):
+    """A tensor that the model computed: by which operation, in which module and line, and from which other values."""
+
+    op: str
+    module: str
+    line: str
+    inputs: tuple[int, ...]
+    data: Tensor  # a copy, as it was then
+    tensor: Tensor  # the tensor itself, through which gradients go
+
+    @property
+    def place(self) -> str:
+        """The operation, with the line of the user's code."""
+        return f"`{self.op}`" + (f" ({self.line})" if self.line else "")
+
+
+class LayerCall(NamedTuple):
+    """One call of a recurrent layer or cell; tensors as indices of values."""
+
+    path: str
+    layer: nn.Module
+    x: int
+    states: tuple[int, ...]
+    outputs: tuple[int, ...]  # the layer's output and final states; a cell's states
+    rows: Tensor | None  # of packed input: the row of each element
+    has_lengths: bool
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether the call is one step."""
+        return is_cell(self.layer)
+
+    @property
+    def sequence(self) -> int:
+        """The value with the result of every step."""
+        return self.outputs[0]
+
+    @property
+    def final(self) -> tuple[int, ...]:
+        """The values of the final states."""
+        return self.outputs if self.is_cell else self.outputs[1:]
+
+    @property
+    def row_axis(self) -> int:
+        """The axis of the input that the layer takes for rows."""
+        return 0 if self.is_cell or getattr(self.layer, "batch_first", False) else 1
+
+    @property
+    def directions(self) -> int:
+        """How many directions the layer has."""
+        return 1 + bool(getattr(self.layer, "bidirectional", False))
+
+
+def is_cell(layer: nn.Module) -> bool:
+    """Whether a recurrent module is a cell, of which a call is one step."""
+    return isinstance(layer, nn.RNNCellBase) or getattr(layer, "_traces_steps", False)
+
+
+@dataclass
+class Run:
+    """One run of the model: its values in order, the calls of its recurrent modules, and its results."""
+
+    values: list[Value] = field(default_factory=list)
+    calls: list[LayerCall] = field(default_factory=list)
+    strangers: dict[int, str] = field(default_factory=dict)  # parameters that the model does not have: value and module
+    made: dict[str, str] = field(default_factory=dict)  # modules in which parameters were drawn, and the line
+    modules: set[str] = field(default_factory=set)  # the paths that were called
+    out: Any = None
+    results: list[int] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)  # the tensors of the example
+    loss_from: int = sys.maxsize  # the values from here on belong to the loss
+    loss: Tensor | None = None
+    error: str = ""  # why it failed, and where
+    changed: list[Tensor | None] = field(default_factory=list)  # where each value differs from that of another run
+
+    def ancestors(self, of: Sequence[int]) -> set[int]:
+        """Return the values from which some values were computed, and these themselves."""
+        reached, todo = set(of), [*of]
+        while todo:
+            for k in self.values[todo.pop()].inputs:
+                if k not in reached:
+                    reached.add(k)
+                    todo.append(k)
+        return reached
+
+    def is_state(self, value: int) -> bool:
+        """Whether a value is the final state of a recurrent module."""
+        return any(value in call.final for call in self.calls if not call.is_cell)
+
+
+def map_tree(tree: Any, leaf: Callable[[Any], Any]) -> Any:
+    """Apply a function to the leaves of nested tuples, lists, dicts and dataclasses; packed sequences are leaves."""
+    if isinstance(tree, (PackedSequence, Tensor)):
+        return leaf(tree)
+    if isinstance(tree, (tuple, list)) and not (tree and all(isinstance(part, int) for part in tree)):
+        parts = [map_tree(part, leaf) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
+    if type(tree) is dict:
+        return {key: map_tree(part, leaf) for key, part in tree.items()}
+    return leaf(tree)
+
+
+def tensors_in(tree: Any) -> Iterator[Tensor]:
+    """Yield the tensors of a nested structure, in order; of a packed sequence, its data."""
+    if isinstance(tree, PackedSequence):
+        yield tree.data
+    elif isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for part in tree.values():
+            yield from tensors_in(part)
+    elif isinstance(tree, (tuple, list)):
+        for part in tree:
+            yield from tensors_in(part)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        yield from tensors_in(vars(tree))
+
+
+def differs(new: Tensor, old: Tensor, tolerance: float = 0.0) -> Tensor | None:
+    """Return where two tensors differ by more than a part of the largest value; None if their shapes differ."""
+    if new.shape != old.shape:
+        return None
+    if not (new.is_floating_point() or new.is_complex()):
+        return new != old
+    other = (new != old) & ~(new.isnan() & old.isnan())
+    if tolerance and other.any():
+        finite = old[old.isfinite()]
+        bound = tolerance * float(finite.abs().max()) if finite.numel() else 0.0
+        other &= ~((new - old).abs() <= bound)
+    return other
+
+
+def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that parts of a model hold in plain lists, tuples and dicts, where torch does not see them."""
+    known = set(model.modules())
+    for path, part in model.named_modules():
+        for name, held in vars(part).items():
+            if (name.startswith("_") and name in ("_parameters", "_buffers", "_modules")) or "hooks" in name:
+                continue
+            items = held.items() if type(held) is dict else enumerate(held) if isinstance(held, (list, tuple)) else ()
+            for key, module in items:
+                if isinstance(module, nn.Module) and module not in known:
+                    prefix = f"{path}.{name}[{key!r}]".lstrip(".")
+                    yield from ((f"{prefix}.{below}".rstrip("."), other) for below, other in module.named_modules())
+
+
+def is_other(new: Tensor, old: Tensor) -> bool:
+    """Whether two tensors differ in shape or in a value."""
+    mask = differs(new, old)
+    return mask is None or bool(mask.any())
+
+
+class Watch(TorchFunctionMode):
+    """Records a run's operations as they are called from Python, and what recurrent modules are given and return."""
+
+    def __init__(self, model: nn.Module, against: Run | None = None, tolerance: float = 0.0) -> None:
+        super().__init__()
+        self.run = Run()
+        self._against, self._tolerance = against, tolerance
+        self._index: dict[int, int] = {}
+        self._paths: list[str] = []
+        self._inside = 0  # how many recurrent modules are being run
+        self._parameters = {id(parameter) for parameter in model.parameters()}
+        self._handles: list[Any] = []
+        self._model = model
+
+    def __enter__(self) -> "Watch":
+        for path, module in [*self._model.named_modules(), *hidden_modules(self._model)]:
+            self._handles += [
+                module.register_forward_pre_hook(self._begin(path, module), with_kwargs=True),
+                module.register_forward_hook(self._end(path, module), with_kwargs=True, always_call=True),
+            ]
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        for handle in self._handles:
+            handle.remove()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch and record the tensors that it returns or changes."""
+        result = func(*args, **(kwargs or {}))
+        if self._inside:
+            return result
+        name = getattr(func, "__name__", "")
+        if name == "__get__":
+            name = getattr(getattr(func, "__self__", None), "__name__", "")
+        outputs = [*tensors_in(args[0])] if name == "__setitem__" else [*tensors_in(result)]
+        if "dropout" in name and "training=True" in _users_code(sys._getframe(1)):
+            name += "(training=True)"  # on purpose
+        if outputs and name not in ("grad", "__set__"):
+            inputs = tuple(self.index_of(tensor) for tensor in [*tensors_in(args), *tensors_in(kwargs or {})])
+            for output in outputs:
+                if name.endswith("_") and isinstance(output, nn.Parameter) and id(output) not in self._parameters:
+                    self.run.made.setdefault(self.where(), _users_line(sys._getframe(1)))
+                self.record(name.strip("_") or "operation", inputs, output)
+        return result
+
+    def record(self, op: str, inputs: tuple[int, ...], tensor: Tensor) -> int:
+        """Keep a tensor as the next value."""
+        with torch._C.DisableTorchFunction():  # a hook's own operations are not the model's
+            return self._record(op, inputs, tensor)
+
+    def _record(self, op: str, inputs: tuple[int, ...], tensor: Tensor) -> int:
+        k = len(self.run.values)
+        path = self._paths[-1] if self._paths else ""
+        plain = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_quantized
+        data = tensor.detach() if plain else torch.zeros(0)
+        if self._against is None:
+            line = "" if op in ("parameter", "constant") else _users_line(sys._getframe(2))
+            copy = data if op == "parameter" else data.clone()
+            self.run.values.append(Value(op, path, line, inputs, copy, tensor))
+        else:
+            old = self._against.values[k] if k < len(self._against.values) else None
+            parted = old is None or old.op != op or (self.run.changed and self.run.changed[-1] is None)
+            if (op == "parameter" or "empty" in op) and not parted:  # "empty" has values by chance
+                mask: Tensor | None = torch.zeros(1, dtype=torch.bool)
+            else:
+                mask = None if parted or old is None else differs(data, old.data, self._tolerance)
+            self.run.changed.append(mask)
+            self.run.values.append(Value(op, path, "", inputs, data[:0] if data.dim() else data, tensor))
+        self._index[id(tensor)] = k
+        return k
+
+    def index_of(self, tensor: Tensor) -> int:
+        """Return the value that a tensor is; a new one for a parameter, or another tensor that was there before."""
+        known = self._index.get(id(tensor))
+        if known is not None:
+            return known
+        is_parameter = isinstance(tensor, nn.Parameter)
+        k = self.record("parameter" if is_parameter else "constant", (), tensor)
+        if is_parameter and id(tensor) not in self._parameters:
+            self.run.strangers[k] = self._paths[-1] if self._paths else ""
+        return k
+
+    def where(self) -> str:
+        """Return the path of the module that runs."""
+        return self._paths[-1] if self._paths else ""
+
+    def _begin(self, path: str, module: nn.Module) -> Callable[..., None]:
+        def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
+            self._paths.append(path)
+            self.run.modules.add(path)
+            self._inside += isinstance(module, RECURRENT)
+
+        return begin
+
+    def _end(self, path: str, module: nn.Module) -> Callable[..., None]:
+        def end(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            if out is None and sys.exc_info()[0] is not None:
+                return  # the module failed: `where` says which one
+            self._inside -= isinstance(module, RECURRENT)
+            given = tuple(self.index_of(tensor) for tensor in tensors_in([args, kwargs])) if not self._inside else ()
+            if isinstance(module, RECURRENT) and not self._inside:
+                self.run.calls.append(self._call(path, module, args, kwargs, out))
+            elif not self._inside:
+                for tensor in tensors_in(out):
+                    if id(tensor) not in self._index:
+                        self.record(type(module).__name__, given, tensor)
+            self._paths.pop()
+
+        return end
+
+    def _call(self, path: str, layer: nn.Module, args: Any, kwargs: Any, out: Any) -> LayerCall:
+        named = dict(zip(("x", "hx"), args, strict=False)) | kwargs
+        x = named.get("input", named.get("x"))
+        x_index = next((self.index_of(tensor) for tensor in tensors_in(x)), -1)
+        states = tuple(self.index_of(tensor) for tensor in tensors_in(named.get("hx")))
+        inputs = (x_index, *states)
+        outputs = tuple(self.record(type(layer).__name__, inputs, tensor) for tensor in tensors_in(out))
+        rows = rows_of_packed(x)[0] if isinstance(x, PackedSequence) else None
+        return LayerCall(path, layer, x_index, states, outputs, rows, rows is not None or "lengths" in kwargs)
+
+
+def rows_of_packed(packed: PackedSequence) -> tuple[Tensor, Tensor]:
+    """Return the row and the time step of each element of a packed sequence."""
+    sizes = packed.batch_sizes.tolist()
+    place = torch.cat([torch.arange(size) for size in sizes])
+    rows = place if packed.sorted_indices is None else packed.sorted_indices.cpu()[place]
+    return rows, torch.repeat_interleave(torch.arange(len(sizes)), packed.batch_sizes)
+
+
+def _users_frame(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of the code that called torch."""
+    while frame is not None and frame.f_code.co_filename.startswith(_NOT_USERS):
+        frame = frame.f_back
+    return frame
+
+
+def _users_line(frame: FrameType | None) -> str:
+    frame = _users_frame(frame)
+    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""
+
+
+def _users_code(frame: FrameType | None) -> str:
+    frame = _users_frame(frame)
+    return linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame is not None else ""
+
+
+class Snapshot:
+    """What a module and its parts hold, to be put back after a run; and the random states."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._containers: list[tuple[Any, Any]] = []
+        self._tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
+        for module in [*model.modules(), *(module for _, module in hidden_modules(model))]:
+            self._keep(vars(module))
+        self._random = torch.get_rng_state(), random.getstate()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+        numpy = sys.modules.get("numpy")
+        self._numpy = None if numpy is None else (numpy.random, numpy.random.get_state())
+
+    def put_back(self, *, seed: int | None = None) -> None:
+        """Put everything back; with a seed, the random state is that of the seed."""
+        for container, before in self._containers:
+            if isinstance(container, list):
+                container[:] = before
+            else:
+                container.clear()
+                (container.extend if isinstance(container, deque) else container.update)(before)
+        with torch.no_grad():
+            for tensor, before, version in self._tensors.values():
+                # Normalisation changes its buffers without counting it; a copy counts, so it is made only if needed.
+                unlikely = isinstance(tensor, nn.Parameter) and tensor._version == version
+                if not unlikely and is_other(tensor, before):
+                    tensor.copy_(before)
+        self.put_back_random(seed)
+
+    def put_back_random(self, seed: int | None) -> None:
+        """Put back the random states, or set those of a seed."""
+        if seed is not None:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            if self._numpy is not None:
+                self._numpy[0].seed(seed)
+            return
+        torch.set_rng_state(self._random[0])
+        random.setstate(self._random[1])
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
+        if self._numpy is not None:
+            self._numpy[0].set_state(self._numpy[1])
+
+    def _keep(self, held: Any, depth: int = 0) -> None:
+        if isinstance(held, Tensor):
+            if id(held) not in self._tensors and not held.is_inference():
+                self._tensors[id(held)] = held, held.detach().clone(), held._version
+        elif isinstance(held, (dict, list, set, deque)) and depth < 4:
+            self._containers.append((held, held.copy()))
+            for part in [*(held.values() if isinstance(held, dict) else held)]:
+                self._keep(part, depth + 1)
+        elif isinstance(held, tuple) and depth < 4:
+            for part in held:
+                self._keep(part, depth + 1)
+
+
+@contextmanager
+def kept_as_it_is(model: nn.Module) -> Iterator[Snapshot]:
+    """Return a context manager after which the model and the random states are what they were."""
+    snapshot = Snapshot(model)
+    try:
+        yield snapshot
+    finally:
+        snapshot.put_back()

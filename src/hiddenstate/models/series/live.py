@@ -1,0 +1,557 @@
+"""A model of series that runs live: one step at a time, with rows that join and leave by name."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hiddenstate.base.files import read_tensors, write_tensors
+from hiddenstate.base.messages import shorten
+from hiddenstate.base.reading import reading
+from hiddenstate.base.scalars import check_int
+from hiddenstate.base.validation import optional_package
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
+from hiddenstate.models.series.dates import Array, Dates, as_dates
+from hiddenstate.models.series.module_form import random_numbers
+from hiddenstate.nn.packed_weights import fingerprint
+
+if TYPE_CHECKING:
+    import pandas
+
+KIND = "hiddenstate.series-stream/1"
+_KEPT = 40  # dates of each row, to know the step between them
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LiveForecast:
+    """Forecasts of some rows. ``forecast["flow"]``, ``forecast["A"]["flow"]`` are numbers, or one for each step ahead.
+
+    Attributes:
+        values: in the units of the data, ``[A, R, K]``: for A steps ahead, R rows and K targets; float64. NaN for a
+            model that reads windows, until the first is full.
+        rows: the names of the rows.
+        targets: the names of the targets.
+        dates: for each row the dates that are forecast, ``[A]``, or None.
+    """
+
+    values: Tensor
+    rows: tuple[str, ...]
+    targets: tuple[str, ...]
+    dates: tuple[Dates | None, ...]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.rows and (name not in self.targets or len(self.rows) > 1):
+            n = self.rows.index(name)
+            return replace(self, values=self.values[:, n : n + 1], rows=(name,), dates=(self.dates[n],))
+        if name not in self.targets or len(self.rows) > 1:
+            there = self.targets if len(self.rows) == 1 else self.rows
+            raise NameUnknownError(f"no forecast of {name!r}: there is {', '.join(there)}")
+        values = self.values[:, 0, self.targets.index(name)].tolist()
+        return values if len(values) > 1 else values[0]
+
+    @property
+    def forecasts(self) -> pandas.DataFrame:
+        """A frame of pandas with a line for each row and date, and a column for each target."""
+        package = optional_package("pandas", "frames", "a frame of forecasts")
+        parts = {
+            name: package.DataFrame(
+                self.values[:, n].numpy(),
+                range(1, len(self.values) + 1) if dates is None else dates.index().rename("date"),
+                list(self.targets),
+            )
+            for n, (name, dates) in enumerate(zip(self.rows, self.dates, strict=True))
+        }
+        frame: pandas.DataFrame = package.concat(parts, names=["row"])
+        return frame if len(self.rows) > 1 else frame.droplevel("row")
+
+    def __repr__(self) -> str:
+        lines = []
+        for n, (row, dates) in enumerate(zip(self.rows, self.dates, strict=True)):
+            for a, values in enumerate(self.values[:, n].tolist()):
+                when = f"{a + 1}" if dates is None else dates.names[a]
+                named = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.targets, values, strict=True))
+                lines.append(f"{row} {when}: {named}" if len(self.rows) > 1 else f"{when}: {named}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """What is kept of one row: the module's state, or the last steps of a window; its last dates and forecast."""
+
+    state: Any = None
+    t: int = 0
+    dates: Dates | None = None
+    forecast: Tensor | None = None  # [A, K], in units
+
+
+class SeriesStream:
+    """Runs a model of series live. Created by `SeriesModel.stream`.
+
+    Each step gives what the module gives for the whole series so far (or for its last window). Rows (stations,
+    machines) have names; they join with their first step, and wait if a step does not name them. A stream's state
+    changes with each call: use one stream per thread.
+    """
+
+    def __init__(self, model: Any, *, gaps: str | None = None) -> None:
+        if gaps not in (None, "join"):
+            raise ArgumentError(f"gaps must be None or 'join' in a stream, got {shorten(gaps)}")
+        self.model, self._gaps = model, gaps
+        self._rows: dict[str, _Row] = {}
+        self._call = _runner(model)
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The names of the rows."""
+        return tuple(self._rows)
+
+    def t(self, row: str | None = None) -> int:
+        """Return the number of steps that a row has taken; without a name, that of the only row, or the largest."""
+        if row is not None:
+            return self._row(row).t
+        return max((part.t for part in self._rows.values()), default=0)
+
+    def step(self, values: Any, date: Any = None, *, rows: Sequence[str] | None = None) -> LiveForecast:
+        """Read one time step of some rows, and return the forecasts after it.
+
+        Args:
+            values: a dict, or a Series of pandas, from feature to number; for several rows a dict from the row's name
+                to such a dict, or a DataFrame whose index names the rows; or numbers in the order of the features,
+                ``[C]``, or ``[n, C]`` with ``rows``. In the units of the data.
+            date: the date of the step; if None, the one after the last, if rows have dates.
+            rows: the names of the rows of an array; one unnamed row is called ``"0"``.
+
+        Raises:
+            NameUnknownError: a feature is not given.
+            ArgumentError: a value is missing or infinite, or the date is not after the last one, or not the next.
+            ArgumentTypeError: a value is no number.
+        """
+        given = _by_row(values, self.model.features, rows)
+        when = None if date is None else as_dates([date] if _zone_of(date) is None else _index([date]), "date=")
+        dates = {name: self._dates_with(name, when) for name in given}
+        label = "this step" if when is None else when.names[0]
+        numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in given.items()])
+        x = self.model.scaled(numbers.double())[None]
+        return self._read(x, dates)
+
+    def feed(self, frame: Any, **options: Any) -> LiveForecast:
+        """Read a whole frame, as `SeriesModel.prepare` does, and return the forecasts after its last step.
+
+        Raises:
+            HiddenStateError: as for `SeriesModel.prepare`.
+            ArgumentError: the frame's dates do not follow those of its rows.
+        """
+        series = self.model.prepare(frame, **options)
+        dates: dict[str, Dates | None] = {}
+        for name in series.rows:
+            before, new = self._rows.get(name, _Row()), series.timeline
+            if before.t and (before.dates is None) != (new is None):
+                raise ArgumentError(f"row {name!r} has {'no ' * (before.dates is None)}dates so far")
+            if before.dates is not None and new is not None:
+                first = self._dates_with(name, new[:1])
+                assert first is not None
+                new = Dates(np.concatenate([first.values, new.values[1:]]), new.zone)
+            dates[name] = new
+        return self._read(series.x, dates)
+
+    def _read(self, x: Tensor, dates: Mapping[str, Dates | None]) -> LiveForecast:
+        """Read steps ``x [T, R, C]`` of these rows; nothing changes if this fails."""
+        names = [*dates]
+        new: dict[str, _Row] = {}
+        for begun in (True, False):  # rows that begin have no state yet
+            at = [n for n, name in enumerate(names) if (name in self._rows) == begun]
+            if not at:
+                continue
+            states = [self._rows[names[n]].state for n in at] if begun else None
+            out, after = self._call(x[:, at], states)
+            for k, n in enumerate(at):
+                t = (self._rows[names[n]].t if begun else 0) + len(x)
+                when = dates[names[n]]
+                new[names[n]] = _Row(after[k], t, None if when is None else when[-_KEPT:], out[:, k])
+        self._rows = {**self._rows, **new}
+        return self._forecast(names)
+
+    def _forecast(self, names: Sequence[str]) -> LiveForecast:
+        parts = [self._rows[name] for name in names]
+        values = torch.stack([part.forecast for part in parts if part.forecast is not None], dim=1)
+        ahead = self.model.horizon if self.model.gives == "horizon" else 1
+        first = 1 if self.model.gives == "horizon" else self.model.horizon
+        whens = tuple(None if part.dates is None else _after(part.dates, first, ahead) for part in parts)
+        return LiveForecast(values, tuple(names), self.model.targets, whens)
+
+    def _dates_with(self, name: str, date: Dates | None) -> Dates | None:
+        """Return a row's dates with the next one; reject one that does not follow."""
+        row = self._rows.get(name, _Row())
+        if not row.t:
+            return date
+        if row.dates is None:
+            if date is not None:
+                raise ArgumentError(f"row {name!r} has no dates so far: give none, or begin a new stream with dates")
+            return None
+        if date is None:
+            return Dates(np.concatenate([row.dates.values, row.dates.after(1)]), row.dates.zone)
+        if date.values.dtype != row.dates.values.dtype or (date.zone is None) != (row.dates.zone is None):
+            raise ArgumentError(f"the dates of row {name!r} are of another kind: {row.dates.names[-1]}")
+        last, (new,) = row.dates.values[-1], date.values
+        if not new > last:
+            raise ArgumentError(
+                f"the date of a step must be after the last of row {name!r}, {row.dates.names[-1]}, got {date.names[0]}"
+            )
+        expected = row.dates.after(1)[0]
+        known = row.dates.rhythm is not None
+        if known and abs(expected - new) > (expected - last) * 1e-3 and self._gaps is None:
+            due = Dates(row.dates.after(1), row.dates.zone).names[0]
+            raise ArgumentError(
+                f"the next step of row {name!r} after {row.dates.names[-1]} is {due}, got {date.names[0]}: give "
+                "the steps between, or create the stream with gaps='join' to read it as the next"
+            )
+        return Dates(np.concatenate([row.dates.values, date.values]), row.dates.zone)
+
+    def join(self, name: str, *, like: str) -> None:
+        """Begin a row from the state and the dates of another; a row that is not joined begins with its first step.
+
+        Raises:
+            ArgumentError: there is a row of this name already.
+            NameUnknownError: there is no row ``like``.
+        """
+        if name in self._rows:
+            raise ArgumentError(f"there is a row {name!r} already: it goes on by step()")
+        self._rows = {**self._rows, str(name): self._row(like)}
+
+    def leave(self, name: str) -> None:
+        """Forget a row.
+
+        Raises:
+            NameUnknownError: there is no such row.
+        """
+        self._row(name)
+        self._rows = {other: row for other, row in self._rows.items() if other != name}
+
+    def _row(self, name: str) -> _Row:
+        if name not in self._rows:
+            raise NameUnknownError(
+                f"there is no row {name!r}: there {'is ' + ', '.join(self._rows) if self._rows else 'are none'}"
+            )
+        return self._rows[name]
+
+    def fork(self) -> SeriesStream:
+        """Return a second stream that continues from here; from then on, the two are independent."""
+        other = SeriesStream.__new__(SeriesStream)
+        other.__dict__.update(self.__dict__)  # rows are replaced, never changed
+        return other
+
+    def ahead(self, steps: int, future: Any = None) -> LiveForecast:
+        """Forecast several steps ahead of every row, without changing the stream.
+
+        A model of one step ahead reads its own forecasts: its features must be targets, or be given as ``future``.
+
+        Args:
+            steps: the number of steps.
+            future: the features that are not targets, at the ``steps - 1`` steps after the last: a dict from feature to
+                numbers, or a DataFrame; the same for all rows.
+
+        Raises:
+            ArgumentError: there is no row yet, the module forecasts another step than the next, or fewer steps.
+            NameUnknownError: a feature is neither a target nor in ``future``.
+        """
+        count = check_int("steps", steps)
+        if count < 1:
+            raise ArgumentError(f"steps must be at least 1, got {count}")
+        if not self._rows:
+            raise ArgumentError("no row has taken a step yet: begin with step() or feed()")
+        model = self.model
+        if model.gives == "horizon":
+            if count > model.horizon:
+                raise ArgumentError(f"the model forecasts {model.horizon} steps ahead, got steps={count}")
+            whole = self._forecast(self.rows)
+            whens = tuple(None if dates is None else dates[:count] for dates in whole.dates)
+            return replace(whole, values=whole.values[:count], dates=whens)
+        if model.horizon != 1 and count > 1:
+            raise ArgumentError(
+                f"this model forecasts {model.horizon} steps ahead, so its forecasts can't be read as the next step: "
+                "only a model of one step ahead can go on by itself"
+            )
+        others = _future([name for name in model.features if name not in model.targets], future, count - 1)
+        branch, parts = self.fork(), [self._forecast(self.rows).values]
+        branch._gaps = "join"
+        for k in range(count - 1):
+            known = {name: numbers[k] for name, numbers in others.items()}
+            rows = {
+                name: {**known, **dict(zip(model.targets, parts[-1][0, n].tolist(), strict=True))}
+                for n, name in enumerate(self.rows)
+            }
+            parts.append(branch.step(rows).values)
+        whens = tuple(
+            None if row.dates is None else _after(row.dates, model.horizon, count) for row in self._rows.values()
+        )
+        return LiveForecast(torch.cat(parts), self.rows, model.targets, whens)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state of every row, with names, dates and a fingerprint of the weights and scales, atomically.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
+        """
+        tensors: dict[str, Tensor] = {}
+        about = []
+        for n, (name, row) in enumerate(self._rows.items()):
+            tensors |= {f"{n}.state.{k}": leaf for k, leaf in enumerate(_leaves(row.state))}
+            if row.forecast is not None:
+                tensors[f"{n}.forecast"] = row.forecast
+            zone = None if row.dates is None or row.dates.zone is None else str(row.dates.zone)
+            if row.dates is not None:
+                values = row.dates.values
+                tensors[f"{n}.dates"] = torch.from_numpy(
+                    values if values.dtype.kind == "f" else values.astype(np.int64)
+                )
+            kind = None if row.dates is None else row.dates.values.dtype.kind
+            about.append({"name": name, "t": row.t, "dates": kind, "zone": zone})
+        metadata = {"rows": json.dumps(about, ensure_ascii=False), "weights": self._fingerprint()}
+        metadata["columns"] = json.dumps([self.model.features, self.model.targets], ensure_ascii=False)
+        write_tensors(path, KIND, tensors, metadata)
+
+    def load(self, path: str | Path) -> None:
+        """Continue from what `save` wrote, in a stream of a model with the same columns, weights and scales.
+
+        Raises:
+            FileFormatError: the file is damaged, is no stream of series, or belongs to another model.
+        """
+        tensors, about = read_tensors(path, KIND)
+        with reading(path):
+            columns = json.dumps([self.model.features, self.model.targets], ensure_ascii=False)
+            if about["columns"] != columns:
+                raise FileFormatError(
+                    f"{path} is of a model with the columns {about['columns']:.200}, expected {columns}"
+                )
+            if about["weights"] != self._fingerprint():
+                raise FileFormatError(
+                    f"{path} was saved with other weights or scales than this model's: load it into a stream of the "
+                    "model that it was saved with"
+                )
+            rows = {}
+            template = self._call(random_numbers(self.model.module, 1, 1, len(self.model.features)), None)
+            for n, row in enumerate(json.loads(about["rows"])):
+                rows[str(row["name"])] = self._loaded(n, row, tensors, template)
+            if tensors:
+                raise FileFormatError(f"{path} is damaged: it has a tensor {sorted(tensors)[0]!r} too many")
+        self._rows = rows
+
+    def _loaded(self, n: int, row: Mapping[str, Any], tensors: dict[str, Tensor], template: Any) -> _Row:
+        out, (like,) = template
+        leaves = [tensors.pop(f"{n}.state.{k}") for k in range(len(_leaves(like)))]
+        for leaf, other in zip(leaves, _leaves(like), strict=True):
+            fits = leaf.dim() == other.dim() if self.model.window else leaf.shape == other.shape
+            if not fits or leaf.dtype != other.dtype or leaf.shape[-1] != other.shape[-1]:
+                raise ValueError(f"a state has shape {list(leaf.shape)}, expected {list(other.shape)}")
+        state = _rebuilt(like, iter([leaf.to(other.device) for leaf, other in zip(leaves, _leaves(like), strict=True)]))
+        forecast = tensors.pop(f"{n}.forecast")
+        if forecast.shape != out[:, 0].shape or type(row["t"]) is not int or row["t"] < 1:
+            raise ValueError(f"a forecast has shape {list(forecast.shape)} after {row['t']!r:.20} steps")
+        dates = None
+        if row["dates"] is not None:
+            values = tensors.pop(f"{n}.dates").numpy()
+            kinds = {"M": "M8[ns]", "m": "m8[ns]", "f": "f8"}
+            typed = values.astype("f8") if row["dates"] == "f" else values.view(kinds[row["dates"]])
+            dates = as_dates(typed if row["zone"] is None else _index(typed, row["zone"]), "the saved dates")
+        return _Row(state, row["t"], dates, forecast.double())
+
+    def _fingerprint(self) -> str:
+        scales = {f"scale {k}": part for k, part in enumerate((*self.model._scale, *self.model._target_scale))}
+        return fingerprint({**dict(self.model.module.state_dict()), **scales})
+
+    def __repr__(self) -> str:
+        return f"SeriesStream({', '.join(self._rows) or 'no rows yet'}; {self.t()} steps)"
+
+
+_Run = Callable[[Tensor, "list[Any] | None"], "tuple[Tensor, list[Any]]"]
+
+
+def _runner(model: Any) -> _Run:
+    """Return a function of steps ``[T, R, C]`` and the states of rows: forecasts ``[A, R, K]`` and the new states."""
+    if model.window is not None:
+        return _windows(model, model.window)
+    run: Callable[..., tuple[Tensor, Any]]
+    if model.carries_state:
+        run = model.run
+    elif model.network is not None and model.network.form.carries_state:
+        network, scale = model.network, model._target_scale
+        network.requires_grad_(False)
+
+        def recompute(x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+            out, after = network(x, state)
+            return scale.in_units(out), after
+
+        run = recompute
+    else:
+        raise ArgumentError(
+            f"this {type(model.module).__name__} can't be streamed: it returns no state to go on from, and it is "
+            f"{model.understood if model.network is None else 'bidirectional'}. Give window=, if it reads windows"
+        )
+    with torch.no_grad():
+        one, two = (run(random_numbers(model.module, 2, R, len(model.features)))[1] for R in (1, 2))
+    axes = _row_axes(one, two)
+
+    def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        with torch.no_grad():
+            out, after = run(x, None if states is None else _joined(states, iter(axes)))
+        out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
+        rows = [
+            _rebuilt(after, iter([leaf.narrow(a, n, 1) for leaf, a in zip(_leaves(after), axes, strict=True)]))
+            for n in range(x.shape[1])
+        ]
+        return out.double().cpu(), rows
+
+    return call
+
+
+def _windows(model: Any, window: int) -> _Run:
+    """Return the function for a model that reads windows: the state of a row is its last steps ``[t, C]``."""
+
+    def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
+        before = [x[:0, n] for n in range(x.shape[1])] if states is None else states
+        after = [torch.cat([part, x[:, n]])[-window:] for n, part in enumerate(before)]
+        ahead = model.horizon if model.gives == "horizon" else 1
+        values = torch.full((ahead, len(after), len(model.targets)), math.nan, dtype=torch.float64)
+        full = [n for n, part in enumerate(after) if len(part) == window]
+        if full:
+            with torch.no_grad():
+                out = model.forecast(torch.stack([after[n] for n in full], dim=1))
+            out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
+            values[:, full] = out.double().cpu()
+        return values, after
+
+    return call
+
+
+def _leaves(state: Any) -> list[Tensor]:
+    """Return the tensors of a state: nested tuples and lists of tensors."""
+    if isinstance(state, Tensor):
+        return [state]
+    if not isinstance(state, tuple | list):
+        raise ArgumentTypeError(f"a module's state must be tensors, or tuples of them, got {type(state).__name__}")
+    return [leaf for part in state for leaf in _leaves(part)]
+
+
+def _rebuilt(like: Any, leaves: Any) -> Any:
+    """Return a state of the same form with other tensors."""
+    return next(leaves) if isinstance(like, Tensor) else tuple(_rebuilt(part, leaves) for part in like)
+
+
+def _row_axes(one: Any, two: Any) -> list[int]:
+    """Return the axis of rows of each tensor of a state, from the states of one row and of two."""
+    axes = []
+    for a, b in zip(_leaves(one), _leaves(two), strict=True):
+        differing = [k for k in range(a.dim()) if a.shape[k] != b.shape[k]]
+        if len(differing) != 1:
+            raise ArgumentError(
+                f"a state of shape {list(b.shape)} for two rows has no axis of rows, so it can't be streamed"
+            )
+        axes += differing
+    return axes
+
+
+def _joined(states: Sequence[Any], axes: Iterable[int]) -> Any:
+    """Return the state of several rows from that of each."""
+    columns = zip(*map(_leaves, states), strict=True)
+    return _rebuilt(states[0], iter([torch.cat(column, dim=a) for column, a in zip(columns, axes, strict=True)]))
+
+
+def _after(dates: Dates, first: int, count: int) -> Dates:
+    """Return the dates of ``count`` steps, from ``first`` steps after the last one on."""
+    if first == 0:
+        return dates[-1:]
+    return Dates(dates.after(first + count - 1)[first - 1 :], dates.zone)
+
+
+def _zone_of(date: Any) -> Any:
+    """Return the time zone of a date, or None."""
+    return getattr(date, "tzinfo", None)
+
+
+def _index(dates: Any, zone: str | None = None) -> Any:
+    package = optional_package("pandas", "frames", "dates in a time zone")
+    return (
+        package.DatetimeIndex(dates)
+        if zone is None
+        else package.DatetimeIndex(dates).tz_localize("UTC").tz_convert(zone)
+    )
+
+
+def _by_row(values: Any, features: Sequence[str], rows: Sequence[str] | None) -> dict[str, Any]:
+    """Return the values of each row: a dict from feature to number, or numbers in the order of the features."""
+    if type(values).__name__ == "DataFrame":
+        return {str(name): line for name, line in values.to_dict("index").items()}
+    if type(values).__name__ == "Series":
+        values = values.to_dict()
+    if isinstance(values, Mapping):
+        several = values and all(
+            isinstance(part, Mapping) or (hasattr(part, "__len__") and not isinstance(part, str))
+            for part in values.values()
+        )
+        return {str(name): part for name, part in values.items()} if several else {_only(rows): values}
+    array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    if array.ndim not in (1, 2) or array.shape[-1] != len(features):
+        raise ArgumentError(
+            f"a step must be {len(features)} numbers, in the order {', '.join(features)}, or a dict of them by name, "
+            f"got shape {list(array.shape)}"
+        )
+    names = [_only(rows)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
+    if len(names) != len(np.atleast_2d(array)) or len(set(names)) < len(names):
+        raise ArgumentError(f"rows= must name each of the {len(array)} rows of the step once, got {shorten(names)}")
+    return dict(zip(names, np.atleast_2d(array).tolist(), strict=True))
+
+
+def _only(rows: Sequence[str] | None) -> str:
+    if rows is not None and len(rows) != 1:
+        raise ArgumentError(f"the step is of one row, but rows= names {len(rows)}")
+    return "0" if rows is None else rows[0]
+
+
+def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[float]:
+    """Return the numbers of one row in the order of the features; reject what is missing, infinite or no number."""
+    if isinstance(row, Mapping):
+        missing = [feature for feature in features if feature not in row]
+        if missing:
+            raise NameUnknownError(
+                f"{missing[0]!r} is not given at {when} for row {name!r}: there is {shorten(list(row))}"
+            )
+        row = [row[feature] for feature in features]
+    if len(row) != len(features):
+        raise ArgumentError(f"row {name!r} has {len(row)} values at {when}, expected {len(features)}")
+    numbers = []
+    for feature, value in zip(features, row, strict=True):
+        if value is None or type(value).__name__ == "NAType" or value != value:
+            raise ArgumentError(f"the value of {feature!r} at {when} is missing in row {name!r}: fill it first")
+        if isinstance(value, bool | str) or not isinstance(value, int | float | np.number | Tensor):
+            raise ArgumentTypeError(
+                f"the value of {feature!r} at {when} in row {name!r} is {shorten(value)}, expected a number"
+            )
+        if not math.isfinite(float(value)):
+            raise ArgumentError(f"the value of {feature!r} at {when} is infinite in row {name!r}: correct it")
+        numbers.append(float(value))
+    return numbers
+
+
+def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
+    """Return the coming values of the features that are no targets."""
+    if not features or not count:
+        return {}
+    given = {} if future is None else future
+    missing = [name for name in features if name not in given]
+    if missing:
+        raise NameUnknownError(
+            f"{missing[0]!r} is no target, so its values at the next {count} steps are needed: give them as "
+            f"future={{{missing[0]!r}: [...]}}"
+        )
+    columns: dict[str, Array] = {name: np.asarray(given[name], dtype=np.float64).reshape(-1) for name in features}
+    short = [name for name, column in columns.items() if len(column) < count]
+    if short:
+        raise ArgumentError(f"future= has {len(columns[short[0]])} values of {short[0]!r}, expected {count}")
+    return columns

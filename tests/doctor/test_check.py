@@ -1,0 +1,317 @@
+"""`hs.check` itself: what it leaves unchanged, what it says it can't test, bad input, and findings by hand."""
+
+import copy
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+from doctor.planted import ARCHITECTURES, MISTAKES, Model, check_planted, example_of, is_found
+from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, BrokenModelError
+
+
+class Classifier(nn.Module):
+    def __init__(self, layer: Any = nn.LSTM, **options: object) -> None:
+        super().__init__()
+        self.lstm: Any
+        self.lstm = layer(4, 5, **{"batch_first": True} | options)
+        self.head = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+X = torch.randn(6, 9, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+def numpy_state() -> list[int]:
+    state: Any = np.random.get_state()
+    return state[1].tolist()  # type: ignore[no-any-return]
+
+
+def hooks_of(module: nn.Module) -> list[object]:
+    return [*module._forward_hooks.items(), *module._forward_pre_hooks.items()]
+
+
+def kinds(report: hs.CheckReport) -> list[str]:
+    return [finding.kind for finding in report.mistakes]
+
+
+class Untidy(Classifier):
+    """Keeps states and counts its calls, in attributes, lists, dicts and buffers; draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.calls, self.log = None, 0, list[Tensor]()
+        self.kept = {"last": torch.zeros(1)}
+        self.norm = nn.BatchNorm1d(5)
+        self.drop = nn.Dropout(0.5)
+        self.count: Tensor
+        self.register_buffer("count", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Any:
+        out, self.hidden = self.lstm(x, self.hidden)
+        self.calls += 1
+        self.log.append(out)
+        self.kept["last"] += 1
+        self.kept["new"] = out
+        self.count.add_(1)
+        self.train()
+        random.random(), np.random.random()
+        return self.head(self.drop(self.norm(out[:, -1])))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_nothing_in_the_model_changes(training: bool) -> None:
+    model = Untidy().train(training)
+    model.drop.train(not training)
+    calls: list[object] = []
+    model.lstm.register_forward_hook(lambda *_: calls.append(1))
+    model.head.weight.grad = torch.ones_like(model.head.weight)
+    before = copy.deepcopy({**model.state_dict(), "grad": model.head.weight.grad, "kept": model.kept["last"]})
+    modes = [part.training for part in model.modules()]
+    hooks = [hooks_of(part) for part in model.modules()]
+    states = torch.get_rng_state(), random.getstate(), numpy_state()
+    hs.check(model, X)
+    after = {**model.state_dict(), "grad": model.head.weight.grad, "kept": model.kept["last"]}
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert model.hidden is None
+    assert model.calls == 0
+    assert model.log == []
+    assert sorted(model.kept) == ["last"]
+    assert all(weight.grad is None for name, weight in model.named_parameters() if name != "head.weight")
+    assert modes == [part.training for part in model.modules()]
+    assert hooks == [hooks_of(part) for part in model.modules()]
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert states[1] == random.getstate()
+    assert states[2] == numpy_state()
+
+
+def test_nothing_changes_when_the_check_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Untidy()
+    stops = iter(range(4))
+
+    def stop(*_: object) -> None:
+        if next(stops) == 3:
+            raise KeyboardInterrupt
+
+    handle = model.head.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        hs.check(model, X)
+    assert model.calls == 0
+    assert model.training
+    assert list(model.head._forward_hooks) == [handle.id]
+    assert not model.lstm._forward_hooks
+
+
+@pytest.mark.parametrize(
+    "name", ["view of h_n", "state not carried", "last step of all", "detached", "batch_first forgotten"]
+)
+def test_the_same_is_found_while_torch_is_accelerated(name: str) -> None:
+    mistake = next(mistake for mistake in MISTAKES if mistake.name == name)
+    arch = next(arch for arch in ARCHITECTURES if mistake.fits(arch))
+    with hs.accelerate():
+        assert is_found(mistake, check_planted(mistake, arch))
+        assert hs.check(Model(arch), *example_of(arch)).ok
+        assert torch._VF.lstm.__module__.startswith("hiddenstate")
+    assert is_found(mistake, check_planted(mistake, arch))
+
+
+def test_a_report_says_where_and_what_to_change() -> None:
+    report = hs.check(Classifier(batch_first=False), X)
+    assert not report.ok
+    (finding,) = report.mistakes
+    assert (finding.kind, finding.module) == ("axes-exchanged", "lstm")
+    assert "batch_first=True" in finding.change
+    assert finding.idea == MISCONCEPTIONS["M8"]
+    assert finding.link == "docs/howto/check.md#axes-exchanged"
+    text = str(report)
+    for part in (finding.shows[:30], finding.idea, finding.link, "padding-read", "rows have no lengths"):
+        assert part in text
+    with pytest.raises(BrokenModelError, match="axes-exchanged"):
+        report.raise_if_broken()
+    hs.check(Classifier(), X).raise_if_broken()
+
+
+def test_time_first_is_assumed_and_said_where_nothing_tells() -> None:
+    layer = nn.LSTM(4, 5)
+    assert hs.check(layer, X).ok
+    assert "time first" in hs.check(layer, X).said[0]
+    assert kinds(hs.check(layer, X, layout="NTC")) == ["axes-exchanged"]
+    assert kinds(hs.check(layer, X, lengths=[9, 8, 7, 9, 1, 2])) == ["axes-exchanged"]
+
+
+def test_a_model_that_fails_is_said_to_fail_and_where() -> None:
+    report = hs.check(Classifier(), torch.randn(6, 9, 5))
+    assert kinds(report) == ["fails"]
+    assert "`lstm`" in report.mistakes[0].shows
+    assert set(report.untested.values()) == {"the model fails"}
+
+
+def test_a_model_without_a_recurrent_layer_is_tested_for_the_rest() -> None:
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"mean": x.mean(0), "first": x[0]}
+
+    report = hs.check(Mean(), X)
+    assert "rows-mixed" in kinds(report)
+    assert report.untested["gates"] == "no recurrent layer or cell was called"
+    assert hs.check(nn.Sequential(nn.Flatten(), nn.Linear(36, 2)), X).ok
+
+
+def test_a_model_that_runs_on_one_row_only() -> None:
+    class One(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x.view(1, 9, 4))[0][:, -1])
+
+    report = hs.check(One(), X[:1])
+    assert report.ok
+    assert "does not run on" in report.untested["rows-mixed"]
+
+
+def test_models_of_a_fixed_size_are_run_on_the_whole_example() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = hs.LSTM(4, 5, batch_first=True), nn.Linear(5 * 60, 2)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x, (torch.zeros(1, 6, 5), torch.zeros(1, 6, 5)))[0].reshape(6, -1))
+
+    report = hs.check(Fixed(), torch.randn(6, 60, 4))
+    assert report.ok
+    assert "6 rows of 60 steps" in report.example
+
+
+def test_a_forget_bias_set_twice_and_modules_not_called_are_notes() -> None:
+    model: Any = Classifier()
+    model.extra = nn.Linear(2, 2)
+    with torch.no_grad():
+        model.lstm.bias_ih_l0[5:10] = 1
+        model.lstm.bias_hh_l0[5:10] = 1
+    report = hs.check(model, X)
+    assert report.ok
+    assert {"forget-bias", "unused"} <= {finding.kind for finding in report.notes}
+
+
+def test_a_loop_that_a_layer_would_compute_and_a_slow_path_are_notes() -> None:
+    arch = next(arch for arch in ARCHITECTURES if arch.is_cell)
+    assert "slow" in [finding.kind for finding in hs.check(Model(arch), *example_of(arch)).notes]
+    with hs.backend("reference"):
+        assert "slow" in [finding.kind for finding in hs.check(Classifier(hs.LSTM), X).notes]
+
+
+class LastValue(nn.Module):
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.lstm, self.head, self.scale = hs.LSTM(1, 4, batch_first=True), nn.Linear(4, 1), scale
+
+    def forward(self, x: Tensor) -> Any:
+        return x[:, -1] * (self.scale > 0) + self.scale * self.head(self.lstm(x)[0][:, -1])
+
+
+def test_a_forecast_that_is_the_last_value_or_a_constant() -> None:
+    walk = torch.randn(40, 12, 1).cumsum(1)
+    x, y = walk[:, :-1], walk[:, -1]
+    assert kinds(hs.check(LastValue(1e-3), x, targets=y)) == ["last-value-repeated"]
+    assert hs.check(LastValue(3.0), x, targets=y).ok
+    constant = Classifier()
+    with torch.no_grad():
+        constant.head.weight *= 1e-5
+    assert kinds(hs.check(constant, X, targets=torch.randn(6, 3))) == ["last-value-repeated"]
+
+
+def test_a_bidirectional_language_model_is_a_mistake_if_it_should_be_causal() -> None:
+    model = nn.LSTM(4, 5, batch_first=True, bidirectional=True)
+    assert hs.check(model, X).ok
+    assert kinds(hs.check(model, X, causal=True)) == ["future-read"]
+    assert not hs.check(model, X, causal=False).findings
+
+
+def test_an_operation_without_a_derivative_leaves_the_rest_tested() -> None:
+    class NoDerivative(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Any:
+            return x * 2
+
+    class Model(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return self.head(NoDerivative.apply(self.lstm(x)[0])[:, -1])  # type: ignore[no-untyped-call]
+
+    report = hs.check(Model(), X)
+    assert report.ok
+    assert "backward pass fails" in report.untested["gradient-cut"]
+    assert "padding-read" in report.untested
+    assert "rows-mixed" in report.tested
+
+
+def test_named_lengths_are_passed_to_the_model() -> None:
+    class Mean(Classifier):
+        def forward(self, x: Tensor, lengths: Tensor) -> Any:  # type: ignore[override]
+            out = self.lstm(x)[0]
+            mask = torch.arange(x.shape[1]) < lengths[:, None]
+            return self.head((out * mask[..., None]).sum(1) / lengths[:, None])
+
+    lengths = torch.tensor([9, 3, 5, 6, 7, 2])
+    assert hs.check(Mean(), X, lengths=lengths).ok
+    assert kinds(hs.check(Classifier(), X, lengths=lengths)) == ["padding-read"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "match"),
+    [
+        ((), {}, ArgumentTypeError, "check\\(model, x\\)"),
+        ((torch.randn(3),), {}, ArgumentTypeError, "two axes or more"),
+        ((X,), {"layout": "NNC"}, ArgumentError, "layout"),
+        ((X,), {"layout": "NC"}, ArgumentError, "layout"),
+        ((X,), {"layout": "NTCDE"}, ArgumentError, "3 axes"),
+        ((X,), {"lengths": [1, 2]}, ArgumentError, "each of the 6 rows"),
+        ((X,), {"lengths": [10, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
+        ((X,), {"lengths": [0, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
+        ((X[:0],), {}, ArgumentError, "empty"),
+        ((X[:, :0],), {}, ArgumentError, "empty"),
+    ],
+)
+def test_bad_arguments_fail(
+    arguments: tuple[Tensor, ...], options: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        hs.check(Classifier(), *arguments, **options)
+
+
+def test_something_else_than_a_module_fails() -> None:
+    with pytest.raises(ArgumentTypeError, match="torch.nn.Module"):
+        hs.check(lambda x: x, X)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 17, 65])
+@pytest.mark.parametrize("rows", [1, 2, 3, 17])
+def test_odd_sizes(rows: int, steps: int) -> None:
+    assert hs.check(Classifier(hs.GRU), torch.randn(rows, steps, 4)).ok
+    assert hs.check(nn.LSTM(4, 5), torch.randn(steps, rows, 4), layout="TNC").ok
+    if steps > 2:
+        assert "axes-exchanged" in kinds(
+            hs.check(Classifier(batch_first=False), torch.randn(rows, steps, 4), layout="NTC")
+        )
+
+
+def test_not_a_number_in_the_example_is_the_examples() -> None:
+    x = X.clone()
+    x[0, 2, 1] = float("nan")
+    (finding,) = [f for f in hs.check(Classifier(), x).mistakes if f.kind == "not-finite"]
+    assert "example" in finding.shows
+
+
+def test_double_precision_and_unbatched_examples() -> None:
+    assert hs.check(Classifier().double(), X.double()).ok
+    assert hs.check(nn.LSTM(4, 5), X[0], layout="TC").ok
