@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KIND = "hiddenstate.series-stream/1"
 _KEPT = 40  # dates of each row, to know the step between them
+_MOST_PRINTED = 30  # rows, and steps ahead of each
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,11 +75,14 @@ class LiveForecast:
 
     def __repr__(self) -> str:
         lines = []
-        for n, (row, dates) in enumerate(zip(self.rows, self.dates, strict=True)):
-            for a, values in enumerate(self.values[:, n].tolist()):
+        for n, (row, dates) in enumerate(zip(self.rows[:_MOST_PRINTED], self.dates, strict=False)):
+            for a, values in enumerate(self.values[:_MOST_PRINTED, n].tolist()):
                 when = f"{a + 1}" if dates is None else dates.names[a]
                 named = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.targets, values, strict=True))
                 lines.append(f"{row} {when}: {named}" if len(self.rows) > 1 else f"{when}: {named}")
+        count = len(self.values) * len(self.rows)
+        if count > len(lines):
+            lines.append(f"... {count:,} forecasts; forecasts has them all")
         return "\n".join(lines)
 
 
@@ -126,14 +130,16 @@ class SeriesStream:
                 to such a dict, or a DataFrame whose index names the rows; or numbers in the order of the features,
                 ``[C]``, or ``[n, C]`` with ``rows``. In the units of the data.
             date: the date of the step; if None, the one after the last, if rows have dates.
-            rows: the names of the rows of an array; one unnamed row is called ``"0"``.
+            rows: the names of the rows of an array, or of a DataFrame or its column that holds them. One unnamed row is
+                the stream's only row; the first is called ``"0"``.
 
         Raises:
             NameUnknownError: a feature is not given.
-            ArgumentError: a value is missing or infinite, or the date is not after the last one, or not the next.
+            ArgumentError: a value is missing or infinite, the date is not after the last one or not the next, or it is
+                not clear which row is meant.
             ArgumentTypeError: a value is no number.
         """
-        given = _by_row(values, self.model.features, rows)
+        given = _by_row(values, self.model.features, rows, self.rows)
         when = None if date is None else as_dates([date] if _zone_of(date) is None else _index([date]), "date=")
         dates = {name: self._dates_with(name, when) for name in given}
         label = "this step" if when is None else when.names[0]
@@ -484,10 +490,10 @@ def _index(dates: Any, zone: str | None = None) -> Any:
     )
 
 
-def _by_row(values: Any, features: Sequence[str], rows: Sequence[str] | None) -> dict[str, Any]:
-    """Return the values of each row: a dict from feature to number, or numbers in the order of the features."""
+def _by_row(values: Any, features: Sequence[str], rows: Any, present: Sequence[str]) -> dict[str, Any]:
+    """Return the values of each row: a dict or Series from feature to number, or numbers in the features' order."""
     if type(values).__name__ == "DataFrame":
-        return {str(name): line for name, line in values.to_dict("index").items()}
+        return _lines(values, rows, present)
     if type(values).__name__ == "Series":
         values = values.to_dict()
     if isinstance(values, Mapping):
@@ -495,27 +501,64 @@ def _by_row(values: Any, features: Sequence[str], rows: Sequence[str] | None) ->
             isinstance(part, Mapping) or (hasattr(part, "__len__") and not isinstance(part, str))
             for part in values.values()
         )
-        return {str(name): part for name, part in values.items()} if several else {_only(rows): values}
+        if several and rows is not None:
+            raise ArgumentError("rows= names the rows of an array or a frame, but the dict of this step names them")
+        return {str(name): part for name, part in values.items()} if several else {_only(rows, present): values}
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim not in (1, 2) or array.shape[-1] != len(features):
         raise ArgumentError(
             f"a step must be {len(features)} numbers, in the order {', '.join(features)}, or a dict of them by name, "
             f"got shape {list(array.shape)}"
         )
-    names = [_only(rows)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
+    names = [_only(rows, present)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
     if len(names) != len(np.atleast_2d(array)) or len(set(names)) < len(names):
         raise ArgumentError(f"rows= must name each of the {len(array)} rows of the step once, got {shorten(names)}")
+    if rows is None and array.ndim == 2 and present and not set(names) <= set(present):
+        raise ArgumentError(f"the stream has the rows {shorten(list(present))}: name those of this step with rows=")
     return dict(zip(names, np.atleast_2d(array).tolist(), strict=True))
 
 
-def _only(rows: Sequence[str] | None) -> str:
-    if rows is not None and len(rows) != 1:
-        raise ArgumentError(f"the step is of one row, but rows= names {len(rows)}")
-    return "0" if rows is None else rows[0]
+def _lines(frame: Any, rows: Any, present: Sequence[str]) -> dict[str, Any]:
+    """Return the lines of a frame by the name of their row."""
+    if isinstance(rows, str):
+        if rows not in frame.columns:
+            raise NameUnknownError(f"the frame has no column {rows!r}: it has {shorten(list(frame.columns))}")
+        frame = frame.set_index(rows)
+    elif rows is not None:
+        if len(rows) != len(frame):
+            raise ArgumentError(f"rows= must name each of the {len(frame)} lines of the frame, got {shorten(rows)}")
+        frame = frame.set_axis(list(rows))
+    names = [str(name) for name in frame.index]
+    kind = getattr(frame.index.dtype, "kind", "O")
+    if rows is None and (kind in "mM" or (kind in "iu" and present and not set(names) & set(present))):
+        raise ArgumentError(
+            f"the index of a step's frame names its rows, got {shorten(names)}: name them with rows=, such as "
+            "rows='station', the column that holds them, or give one line as a dict"
+        )
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"a step has one line for each row, but the frame names {shorten(names)}")
+    return dict(zip(names, frame.to_dict("records"), strict=True))
+
+
+def _only(rows: Sequence[str] | None, present: Sequence[str]) -> str:
+    """Return the name of the one row of a step."""
+    names = [rows] if isinstance(rows, str) else rows
+    if names is not None:
+        if len(names) != 1:
+            raise ArgumentError(f"the step is of one row, but rows= names {len(names)}")
+        return names[0]
+    if present and "0" not in present and len(present) > 1:
+        raise ArgumentError(
+            f"the stream has the rows {shorten(list(present))}, and this step names none of them: give a dict from the "
+            f"row's name to its values, such as {{{present[0]!r}: ...}}, or rows=[{present[0]!r}]"
+        )
+    return present[0] if len(present) == 1 else "0"
 
 
 def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[float]:
     """Return the numbers of one row in the order of the features; reject what is missing, infinite or no number."""
+    if type(row).__name__ == "Series":
+        row = row.to_dict()
     if isinstance(row, Mapping):
         missing = [feature for feature in features if feature not in row]
         if missing:

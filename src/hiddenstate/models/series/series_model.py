@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -133,10 +134,12 @@ class SeriesModel:
                 xarray with a variable for each column, or a DataArray with a dimension of features; a dict of columns
                 ``[T]`` or ``[T, N]``; or a NumPy array or tensor, ``[T, C]`` or in the module's own order of axes. In
                 the units of the data.
-            dates: the column, index level or dimension of the dates; or the dates, one for each step.
+            dates: the column, index level or dimension of the dates; or the dates, one for each step. By default those
+                of the index, or else the only column of dates.
             rows: the column, index level or dimension that names the rows (stations, customers); or a name for each.
             gaps: what to do where dates are missing: by default they are refused; ``"insert"`` inserts them, with
-                missing values; ``"join"`` reads what follows a gap as the next step.
+                missing values, also those that one row lacks between its first and last; ``"join"`` reads what follows
+                a gap as the next step.
             missing: what stands for a missing value: a number, or ``"previous"``, the value before; for all columns, or
                 by column. By default missing values are refused.
 
@@ -150,10 +153,14 @@ class SeriesModel:
         wanted = Wanted(self.features, self.targets, dates, rows, gaps, self.time_first)
         columns = read_columns(frame, wanted)
         values = np.stack([columns.values[name] for name in self.features], axis=-1)
-        if not len(values):
-            raise ShapeError("the frame has no steps, expected at least one")
+        if not values.size:
+            what = "rows" if len(values) else "steps"
+            raise ShapeError(f"the frame has no {what}, expected at least one")
         filled = _fill(values, self.features, columns.rows, columns.dates, missing)
         x = self.scaled(torch.from_numpy(values))
+        if not bool(x.isfinite().all()):
+            place = _place_of(~x.isfinite().cpu().numpy(), self.features, columns.rows, columns.dates)
+            raise ArgumentError(f"{place} is too large for the module's {x.dtype}: correct it")
         truth = None
         if all(name in columns.values for name in self.targets):
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
@@ -181,10 +188,16 @@ class SeriesModel:
 
     def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
         """Return the forecasts for what `prepare` returned, as `read` does."""
+        return self._reading(series, every, edits, windows_apart=bool(edits))
+
+    def _reading(self, series: SeriesInput, every: int, edits: Sequence[Edit], *, windows_apart: bool) -> SeriesReading:
+        """Return the forecasts; windows that are run apart have the rounding of those with edits."""
         origins = self._origins(len(series.x), _at_least("every", every, 1))
+        if isinstance(edits, Edit):
+            raise ArgumentTypeError("edits= must be a list of edits, got one: put it in brackets")
         dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
-            values = self._values(series.x, origins, dated).double().cpu()
+            values = self._values(series.x, origins, dated, windows_apart).double().cpu()
         is_horizon = self.gives == "horizon"
         ahead = range(1, self.horizon + 1) if is_horizon else range(self.horizon, self.horizon + 1)
         record = partial(self._record, series, origins[-1], values[-1], dated)
@@ -213,7 +226,7 @@ class SeriesModel:
             stack.enter_context(edit_layers(self.module, *here))
             return stack.pop_all()
 
-    def _values(self, x: Tensor, origins: range, edits: Sequence[Edit]) -> Tensor:
+    def _values(self, x: Tensor, origins: range, edits: Sequence[Edit], windows_apart: bool) -> Tensor:
         """Return the forecasts ``[O, A, N, K]`` after each origin."""
         if self.window is None:
             with self._editing(edits, 0, len(x)):
@@ -221,7 +234,7 @@ class SeriesModel:
             return out[list(origins), None] if self.gives == "step" else out.reshape(1, -1, *out.shape[-2:])
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
-        together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
+        together = 1 if windows_apart else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each
         for few in (origins[k : k + together] for k in range(0, len(origins), together)):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
@@ -331,7 +344,11 @@ class SeriesModel:
             raise RankError(f"x must be [T, R, C], got {value.dim()}D of shape {list(value.shape)}")
         if value.shape[2] != len(self.features) or not len(value) or (self.window and len(value) != self.window):
             steps = self.window or "T"
-            raise ShapeError(f"x has shape {list(value.shape)}, expected [{steps}, R, {len(self.features)}]")
+            cure = f": the model reads windows of {self.window} steps, so give the last {self.window}"
+            raise ShapeError(
+                f"x has shape {list(value.shape)}, expected [{steps}, R, {len(self.features)}]"
+                f"{cure if self.window and len(value) > self.window else ''}"
+            )
         if state is not None and not self.carries_state:
             raise ArgumentError(f"this {type(self.module).__name__} carries no state: call it without state=")
         out, after = call_module(self.module, value, state, time_first=self.time_first)
@@ -364,6 +381,8 @@ def _fill(
             at = np.where(is_missing[..., k], 0, np.arange(len(values))[:, None])
             values[..., k] = np.take_along_axis(values[..., k], np.maximum.accumulate(at, axis=0), axis=0)
         elif isinstance(fill, int | float | np.number) and not isinstance(fill, bool):
+            if not math.isfinite(fill):
+                raise ArgumentError(f"missing= must be finite, got {fill}")
             values[..., k][is_missing[..., k]] = fill
         elif fill is not None:
             raise ArgumentTypeError(f"missing= must be a number or 'previous', got {shorten(fill)}")
@@ -458,6 +477,7 @@ def _is_default(target_scale: object) -> bool:
 
 
 def _names(names: object, what: str) -> tuple[str, ...]:
+    names = names.tolist() if hasattr(names, "tolist") else names  # an index of pandas, an array of NumPy
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise ArgumentTypeError(f"{what} must be a list of names, got {shorten(names)}")
     doubled = [name for name in names if list(names).count(name) > 1]
