@@ -148,6 +148,11 @@ def index(path: Path) -> None:
     hs.index(hs.LSTM(2, 3), [torch.randn(9, 2), torch.randn(4, 2)], path / "deeper", progress=False)
 
 
+def importance(path: Path) -> None:
+    model, x = torch.nn.LSTM(2, 3).eval(), torch.ones(4, 5, 2)
+    hs.explain.importance(model, x, of=0, folder=path / "deeper", progress=False)
+
+
 def nothing(path: Path) -> None:
     """Start with nothing."""
 
@@ -177,6 +182,7 @@ THINGS = {
 # Large things, or things with a second place: tried where nothing can be written.
 MORE_THINGS = {
     "index": Thing(nothing, index, lambda path: None),
+    "importance": Thing(nothing, importance, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
     "page": Thing(page, page, Path.read_text),
     "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),

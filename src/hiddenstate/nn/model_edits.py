@@ -12,12 +12,12 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import check_edit
-from hiddenstate.errors import ArgumentTypeError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.names import at_path, has_place, list_places, split_path
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
-from hiddenstate.tracing.traceable import Traceable, find_recordable
+from hiddenstate.tracing.traceable import Traceable, find_recordable, is_keras_layer, modules_of
 
 EDITABLE = (Recurrent, RecurrentCell)
 
@@ -37,15 +37,13 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
     Raises:
         NameUnknownError: there is no layer or cell at that path, or it has no such place.
         IndexRangeError: a unit does not exist.
+        ArgumentError: ``call=`` is given for a layer of Keras.
         ArgumentTypeError: the model is not a module, or an edit is not an `Edit`.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"edit takes a torch.nn.Module, got {type(model).__name__}")
-    modules = {
-        path: recordable
-        for path, module in model.named_modules(remove_duplicate=False)
-        if (recordable := find_recordable(module))
-    }
+    every = dict(modules_of(model))
+    modules = {path: recordable for path, module in every.items() if (recordable := find_recordable(module))}
     blocks, counters = list[Block](), list[_CallCounter]()
     for edit in edits:
         check_edit(edit)
@@ -57,7 +55,9 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         if edit.call is None:
             blocks.append(block)
         else:
-            module = model.get_submodule(next(name for name, part in modules.items() if part is lstm))
+            module = every[next(name for name, part in modules.items() if part is lstm)]
+            if is_keras_layer(module):
+                raise ArgumentError(f"call= needs torch's hooks, which a {type(module).__name__} of Keras does not run")
             counters.append(_CallCounter(module, edit.call, block))
     whole = joined(blocks)
     if not counters:

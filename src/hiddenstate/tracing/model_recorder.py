@@ -16,7 +16,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming, resolve_tokens
 from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.traceable import Traceable, find_recordable
+from hiddenstate.tracing.traceable import Traceable, find_recordable, is_keras_layer, modules_of
 
 
 def chained(calls: Sequence[Trace]) -> list[Trace]:
@@ -132,12 +132,12 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
     """Find the modules to record: all, or those at or under one of the paths."""
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"trace takes a torch.nn.Module, got {type(model).__name__}")
-    every = list(model.named_modules(remove_duplicate=False))
+    every = modules_of(model)
     recordable = {path: find_recordable(module) for path, module in every}
     ours = {path: traceable for path, traceable in recordable.items() if traceable is not None}
     theirs = tuple(path for path, module in every if isinstance(module, THEIRS) and path not in ours)
     if not ours:
-        raise ArgumentError(_none_of_ours(type(model).__name__, theirs))
+        raise ArgumentError(_none_of_ours(model, theirs))
     if paths is None:
         return Chosen(ours, theirs)
     if isinstance(paths, str):
@@ -146,7 +146,14 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
     return Chosen({path: module for path, module in ours.items() if module in wanted}, theirs)
 
 
-def _none_of_ours(kind: str, theirs: Sequence[str]) -> str:
+def _none_of_ours(model: nn.Module, theirs: Sequence[str]) -> str:
+    kind = type(model).__name__
+    if not theirs and is_keras_layer(model):
+        return (
+            f"there is no layer in this {kind} of Keras that can be recorded: a built LSTM, GRU or SimpleRNN with "
+            "Keras' default activations (or relu in a SimpleRNN), in a block with hs.accelerate(), on Keras' torch "
+            "backend"
+        )
     if not theirs:
         return f"there is no hiddenstate layer or cell in this {kind} (modules in plain Python lists are not found)"
     return (

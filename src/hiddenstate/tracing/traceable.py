@@ -1,6 +1,7 @@
 """The base class of the layers whose calls can be recorded."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar
 
@@ -40,3 +41,29 @@ def find_recordable(module: nn.Module) -> Traceable | None:
     if isinstance(module, Traceable):
         return module
     return next((layer for stand_in in stand_ins if (layer := stand_in(module)) is not None), None)
+
+
+def is_keras_layer(module: nn.Module) -> bool:
+    """Whether a module is a layer or model of Keras, whose call runs none of torch's hooks."""
+    layer = getattr(sys.modules.get("keras.src.layers.layer"), "Layer", None)
+    return layer is not None and isinstance(module, layer)
+
+
+def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return the modules of a model with all their paths; layers that Keras keeps in lists of its own, by their names.
+
+    Without Keras, these are torch's ``named_modules(remove_duplicate=False)``.
+    """
+    has_keras = "keras.src.layers.layer" in sys.modules
+    return list(_walk(model, "") if has_keras else model.named_modules(remove_duplicate=False))
+
+
+def _walk(module: nn.Module, path: str) -> Iterator[tuple[str, nn.Module]]:
+    yield path, module
+    children = {name: child for name, child in module._modules.items() if child is not None}
+    if is_keras_layer(module):
+        children = {name: child for name, child in children.items() if not name.startswith("_")}
+        seen = {id(child) for child in children.values()}
+        children |= {layer.name: layer for layer in getattr(module, "_layers", ()) if id(layer) not in seen}
+    for name, child in children.items():
+        yield from _walk(child, f"{path}.{name}".lstrip("."))

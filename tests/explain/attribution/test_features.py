@@ -339,9 +339,9 @@ def test_baselines() -> None:
         (steps, x.transpose(0, 1), {"hx": state, "history": past.transpose(0, 1)}),
         (subject, None, {"history": past}),
     ]
-    for other, read, more in cases:
+    for other, read, others in cases:
         bases: list[Any] = ["mean", past.mean((0, 1))]
-        mean, same = (hs.explain.attribute(other, read, baseline=base, **options, **more) for base in bases)
+        mean, same = (hs.explain.attribute(other, read, baseline=base, **options, **others) for base in bases)
         assert torch.allclose(mean.references, same.references, atol=1e-12)
     with pytest.raises(ShapeError, match="C = 3 columns"):
         reference("mean", history=past[..., :2])

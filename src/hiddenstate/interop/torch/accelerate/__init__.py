@@ -1,6 +1,7 @@
 """Runs torch's own LSTMs on the engine: replaces the functions beneath `torch.nn.LSTM` and `LSTMCell`, not the modules.
 
 - `acceleration.py`: `accelerate` and its block; `counts.py`: counts the calls of each path
+- `keras_layers.py`: the functions beneath Keras 3's recurrent layers on torch, and what stands for its layers
 - `program.py`: `python -m hiddenstate.run`: runs a program inside the block
 - `replacements.py`: the functions that replace torch's
 - `stand_ins.py`: represents a layer of torch's in traces and edits

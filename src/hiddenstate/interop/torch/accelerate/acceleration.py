@@ -12,7 +12,7 @@ from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.interop.torch.accelerate import replacements, stand_ins
+from hiddenstate.interop.torch.accelerate import keras_layers, replacements, stand_ins
 from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, CallTally, Counts
 from hiddenstate.tracing.traceable import Traceable
 
@@ -23,8 +23,11 @@ _FUNCTIONS: dict[str, Callable[[Callable[..., Any], Counts], Callable[..., Any]]
 }
 _counts = Counts()
 _beginning = ForkSafeLock()
-# The replacements of torch's functions while any block is open.
+# The replacements of torch's functions while any block is open, and those of Keras' functions.
 _switches: Sequence[Switch] = ()
+_keras_switches: Sequence[Switch] = ()
+_open: set[object] = set()  # a mark of each open `Acceleration`
+_keras_block: Block | None = None
 
 
 @cache  # kept forever: TorchScript identifies a function by its address
@@ -35,8 +38,50 @@ def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
     return ours
 
 
-def _is_active() -> bool:
-    return any(switch.count for switch in _switches)
+def _is_active(switches: Sequence[Switch] | None = None) -> bool:
+    return any(switch.count for switch in (_switches if switches is None else switches))
+
+
+class _KerasWatcher:
+    """Is asked for each module that is imported, and finds none, but notices that Keras' functions are there."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        """Replace Keras' functions once they are loaded."""
+        if name.startswith("keras."):
+            _reach_keras()
+
+
+def _reach_keras() -> None:
+    """Keep Keras' functions replaced while an `Acceleration` is open; wait for Keras if it is not loaded."""
+    global _keras_switches, _keras_block
+    with _beginning.lock:
+        backend = keras_layers.torch_backend()
+        if _open and backend is not None and _keras_block is None:
+            if not _is_active(_keras_switches):
+                _keras_switches = keras_layers.switches(backend, _counts)
+            _keras_block = Block(switches=tuple(_keras_switches))
+            _keras_block.open_for_good()
+        elif not _open and _keras_block is not None:
+            _keras_block.close()
+            _keras_block = None
+        waits = bool(_open) and _keras_block is None
+        if waits and _KerasWatcher not in sys.meta_path:
+            sys.meta_path.insert(0, _KerasWatcher)
+        elif not waits and _KerasWatcher in sys.meta_path:
+            sys.meta_path.remove(_KerasWatcher)
+
+
+def _begin(mark: object) -> None:
+    _open.add(mark)
+    _reach_keras()
+
+
+def _end(mark: object, tally: CallTally, report: bool) -> None:
+    _open.discard(mark)
+    _reach_keras()
+    if report:
+        print(tally.report(), file=sys.stderr)
 
 
 def _renew() -> None:
@@ -55,7 +100,9 @@ class Acceleration(Block):
                 if not _is_active():
                     _renew()
                 tally = _counts.now
-                super().__init__(switches=tuple(_switches), after=partial(_print, tally) if report else None)
+                mark = object()
+                begin, end = partial(_begin, mark), partial(_end, mark, tally, report)
+                super().__init__(switches=tuple(_switches), before=begin, after=end)
                 self._tally = tally
                 self.open_for_good()
         except BaseException:  # such as KeyboardInterrupt, after which nobody would have this object to undo the change
@@ -75,10 +122,6 @@ class Acceleration(Block):
         return self._tally.report()
 
 
-def _print(tally: CallTally) -> None:
-    print(tally.report(), file=sys.stderr)
-
-
 def accelerate(*, report: bool = False) -> Acceleration:
     """Run torch's LSTMs, GRUs and RNNs in this process, and their cells, on the engine; the modules stay torch's.
 
@@ -87,6 +130,9 @@ def accelerate(*, report: bool = False) -> Acceleration:
     that the engine does not support (on a GPU, of a type without a kernel, exported, scripted) are computed by torch.
     While it is active, `hiddenstate.trace` records all of torch's recurrent layers and cells by module path, and
     `hiddenstate.edit` edits them.
+
+    The functions beneath Keras 3's recurrent layers on its torch backend are replaced too, once Keras is imported,
+    which this function does not do. Calls that the engine does not support run Keras' own code.
 
     It applies to all threads of the process and to forked processes, but not to spawned ones. Calls nest: torch's
     functions are restored when the last one has been undone, in any order.
@@ -106,9 +152,12 @@ def accelerate(*, report: bool = False) -> Acceleration:
     return Acceleration(report)
 
 
-stand_ins.holds.append(lambda: _switches)
+stand_ins.holds.append(lambda: [*_switches, *_keras_switches])
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return the stand-in for one of torch's layers in traces and edits, or None if `accelerate` is not active."""
-    return stand_ins.find_stand_in(module) if _is_active() else None
+    """Return what stands for a layer of torch's or Keras' in traces and edits; None if `accelerate` is not active."""
+    stand_in = stand_ins.find_stand_in(module) if _is_active() else None
+    if stand_in is None and _is_active(_keras_switches):
+        return keras_layers.find_stand_in(module)
+    return stand_in

@@ -42,7 +42,7 @@ class AccelerationReport:
 
     Attributes:
         served: calls that ran on the engine, by path name.
-        left: calls that torch computed, by reason.
+        left: calls that torch or Keras computed, by reason.
         reference: calls that the reference in plain torch computed, all or some of their layers, by reason.
         unseen: if no call was counted, the layers and cells in this process whose calls can't be counted, by kind.
     """
@@ -67,7 +67,8 @@ class AccelerationReport:
             return "\n".join([_NO_CALLS, *(["in this process are:", *unseen] if unseen else [])])
         lines = [f"{sum(self.served.values()):,} of {self._calls:,} calls ran on the engine ({self.share:.1%})"]
         lines += [f"  {count:>9,}  on the path {name!r}" for name, count in _by_count(self.served)]
-        for title, counts in (("computed by the reference:", self.reference), ("left to torch:", self.left)):
+        owners = "torch and Keras" if any(why.startswith("Keras") for why in self.left) else "torch"
+        for title, counts in (("computed by the reference:", self.reference), (f"left to {owners}:", self.left)):
             if counts:
                 lines += [title, *(f"  {count:>9,}  {why}" for why, count in _by_count(counts))]
         return "\n".join(lines)

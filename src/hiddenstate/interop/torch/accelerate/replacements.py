@@ -28,7 +28,7 @@ from hiddenstate.engine.paths import fast
 from hiddenstate.errors import ArgumentError, HiddenStateError
 from hiddenstate.interop.torch.accelerate import stand_ins
 from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.interop.torch.accelerate.stand_ins import TorchArguments, name_arguments
+from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments, name_arguments
 from hiddenstate.structure.sizes import ParameterNames, Sizes, parameter_names
 
 Results = tuple[Any, ...]
@@ -139,9 +139,10 @@ def _serve_cell(step: CellStep) -> tuple[tuple[Tensor, ...] | None, ComputedBy]:
     return step.kind.parts_of(after), _OF_CELLS
 
 
-def serve(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
+def serve(args: TorchArguments, stand_in: StandIn | None = None) -> tuple[Results | None, ComputedBy]:
     """Compute a call on the engine: return the results, or None if torch has to, and what computes it."""
-    stand_in = stand_ins.find_layer(args.flat) if scoped.any_open else None
+    if stand_in is None and scoped.any_open:
+        stand_in = stand_ins.find_layer(args.flat)
     if not args.x.is_cpu and not (stand_in is not None and stand_in.is_asked()):
         return None, _by_torch(f"the input is on {args.x.device.type}")
     if stand_in is not None:
@@ -165,7 +166,7 @@ def _serve_plain(args: TorchArguments) -> tuple[Results | None, ComputedBy]:
     options = args.options
     if args.batch_sizes is None and fast.why_not_plain(args.cell, options) is None:
         parameters = dict(zip(flat_names, args.flat, strict=True))
-        result = fast.run_differentiable((args.x, _state(args), None), parameters, names, sizes, options)
+        result = fast.run_differentiable((args.x, _state(args), args.lengths), parameters, names, sizes, options)
         if result is not None:
             out = result[0].transpose(0, 1) if args.batch_first else result[0]
             return _flat_results(args, out, result[1]), _FAST
@@ -184,7 +185,7 @@ def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None
 
 def _arguments(args: TorchArguments) -> Arguments:
     if args.batch_sizes is None:
-        return Arguments(args.x, _state(args))
+        return Arguments(args.x, _state(args), args.lengths)
     return Arguments(PackedSequence(args.x, args.batch_sizes), _state(args))
 
 

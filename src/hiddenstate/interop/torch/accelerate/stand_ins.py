@@ -32,8 +32,8 @@ from hiddenstate.tracing.traceable import Traceable
 
 # Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
-S = TypeVar("S", bound="_StandIn")
-T = TypeVar("T", "_StandIn", "_StandInCell")
+S = TypeVar("S", bound="StandIn")
+T = TypeVar("T", "StandIn", "_StandInCell")
 
 
 class TorchArguments(NamedTuple):
@@ -50,6 +50,7 @@ class TorchArguments(NamedTuple):
     training: bool
     bidirectional: bool
     batch_first: bool
+    lengths: Tensor | None = None  # of the rows, which torch's functions do not have
 
     @property
     def options(self) -> CallOptions:
@@ -64,7 +65,8 @@ def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
     else:
         x, hx, *others = arguments
         batch_sizes = None
-    return TorchArguments._make([cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others])
+    named: list[Any] = [cell, x, batch_sizes, (hx,) if isinstance(hx, Tensor) else hx, *others]
+    return TorchArguments(*named)
 
 
 def _switches() -> list[Switch]:
@@ -72,7 +74,7 @@ def _switches() -> list[Switch]:
     return [switch for hold in holds for switch in hold()]
 
 
-class _StandIn(Recurrent[Any, Any]):
+class StandIn(Recurrent[Any, Any]):
     """Represents one of torch's layers in traces, edits and explanations."""
 
     _is_detached = False  # whether no gradient may reach the module's weights
@@ -145,15 +147,15 @@ class _StandInCell(RecurrentCell[Any, Any]):
         return self._step(step.x, step.states, step.weights, "TN")
 
 
-class StandInLSTM(_StandIn, LSTM):
+class StandInLSTM(StandIn, LSTM):
     """Represents a `torch.nn.LSTM`."""
 
 
-class StandInGRU(_StandIn, GRU):
+class StandInGRU(StandIn, GRU):
     """Represents a `torch.nn.GRU`."""
 
 
-class StandInRNN(_StandIn, RNN):
+class StandInRNN(StandIn, RNN):
     """Represents a `torch.nn.RNN`."""
 
 
@@ -169,10 +171,10 @@ class StandInRNNCell(_StandInCell, RNNCell):
     """Represents a `torch.nn.RNNCell`."""
 
 
-_LAYERS: tuple[type[_StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
+_LAYERS: tuple[type[StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
 _CELLS: tuple[type[_StandInCell], ...] = (StandInLSTMCell, StandInGRUCell, StandInRNNCell)
 # Keyed by module id. A plain dict, because a WeakKeyDictionary can't be read while another thread adds to it.
-_layers: dict[int, _StandIn] = {}
+_layers: dict[int, StandIn] = {}
 _cells: dict[int, _StandInCell] = {}
 
 
@@ -197,7 +199,7 @@ def _stand_in(module: nn.Module, kinds: Sequence[type[T]], known: dict[int, T]) 
     return known.setdefault(id(module), new)
 
 
-def find_layer(flat: Sequence[Tensor]) -> _StandIn | None:
+def find_layer(flat: Sequence[Tensor]) -> StandIn | None:
     """Find the stand-in of the module that passed these weights; a module always passes the same list object."""
     return next((stand_in for stand_in in [*_layers.values()] if stand_in.weights_of_module() is flat), None)
 
