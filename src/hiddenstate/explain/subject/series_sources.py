@@ -17,7 +17,7 @@ from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.series.module_form import is_cell, is_layer
+from hiddenstate.models.series.module_form import recurrent_parts
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
@@ -75,8 +75,7 @@ def _more_numbers(x: Tensor, rows_axis: int, values: Any) -> SeriesValues:
 def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
     prepared = model.prepare(frame, **options)
     x = prepared.x.detach()
-    layers = [part for part in model.module.modules() if is_layer(part) or is_cell(part)]
-    hidden = sum(int(layer.hidden_size) for layer in layers)
+    hidden = sum(int(part.hidden_size) for part in recurrent_parts(model.module).values())
     check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
     whole = WholeModule(model.forecast, x, hx, hidden=hidden, rows_axis=1 if model.time_first else 0)
     steps, timeline = prepared.step_names(), prepared.timeline
