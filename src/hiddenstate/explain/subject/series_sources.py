@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,11 +81,11 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
     ahead = model.horizon
     outputs: tuple[str, ...] = ()
     if timeline is not None and timeline.rhythm is not None:
-        every = type(timeline)(np.concatenate([timeline.values, timeline.after(ahead)]), timeline.zone).names
+        every = timeline.then(timeline.after(ahead)).names
         outputs = {"step": every[ahead:], "row": every[-1:], "horizon": every[len(steps) :]}[model.gives]
     return ExplainedSeries(
         x=x,
-        values=model._scale.in_units(x),
+        values=model.scale.in_units(x),
         features=model.features,
         steps=steps,
         rows=prepared.rows,
@@ -98,8 +97,8 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         units=model.units,
         ahead=ahead,
         dates=prepared.dates,
-        target_scale=model._target_scale,
-        input_scale=model._scale,
+        target_scale=model.target_scale,
+        input_scale=model.scale,
         per_step=model.gives == "step",
     )
 

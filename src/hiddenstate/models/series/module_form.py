@@ -38,6 +38,15 @@ class ModuleForm(NamedTuple):
     horizon: int
     carries_state: bool = False
 
+    @property
+    def ahead(self) -> range:
+        """How many steps after the last one that was read each of its last forecasts is."""
+        return range(1 if self.gives == "horizon" else self.horizon, self.horizon + 1)
+
+    def last(self, arranged: Tensor) -> Tensor:
+        """Return the forecasts ``[A, R, K]`` after the last step that was read."""
+        return arranged[-1:] if self.gives == "step" else arranged.reshape(-1, *arranged.shape[-2:])
+
     def arranged(self, out: Tensor) -> Tensor:
         """Return a module's output as ``[R, K]``, ``[T, R, K]`` or ``[horizon, R, K]``."""
         count = 1 if self.gives == "row" else 2
@@ -182,7 +191,7 @@ def _form(
     except Exception as error:
         failure = f"{type(error).__name__}: {error}".splitlines()[0]
     if len(outs) > 1:
-        _check_repeatable(module, *outs[:2], x)
+        _check_repeatable(module, outs[0], outs[1], x)
     if failure is not None:
         return f"a call with {T} steps and {N} rows fails ({failure})"
     out, _, wider, again, *longer = outs
