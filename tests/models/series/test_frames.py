@@ -240,6 +240,69 @@ def test_bad_frames(given: Any, options: dict[str, Any], error: type[HiddenState
         model().prepare(given, **options)
 
 
+def test_rows_that_lack_different_dates_are_read_together_with_gaps_inserted() -> None:
+    short, other = frame(0).drop(DAYS[3]), frame(1).drop(DAYS[5:7])
+    table = pd.concat([short.assign(station="A"), other.assign(station="B")])
+    for given, options in (({"A": short, "B": other}, {}), (table, {"rows": "station"})):
+        with pytest.raises(ArgumentError, match="Insert those that one lacks, with gaps='insert'"):
+            model().prepare(given, **options)
+        got = model().prepare(given, gaps="insert", missing="previous", **options)
+        assert got.filled is not None
+        assert got.filled.nonzero()[:, :2].unique(dim=0).tolist() == [[3, 0], [5, 1], [6, 1]]
+        whole = model().prepare({"A": frame(0), "B": frame(1)}).x.clone()
+        whole[3, 0], whole[5:7, 1] = whole[2, 0], whole[4, 1]
+        assert_close(got.x, whole)
+        assert len(got.step_names()) == 9
+
+
+def test_rows_may_name_the_same_times_in_different_time_zones() -> None:
+    berlin = frame(0).tz_localize("UTC").tz_convert("Europe/Berlin")
+    got = model().prepare({"A": berlin, "B": frame(1).tz_localize("UTC")})
+    assert got.step_names()[0] == "2014-12-30 01:00"
+    with pytest.raises(ArgumentError, match="of 'A' have a time zone, and those of 'B' have none"):
+        model().prepare({"A": berlin, "B": frame(1)})
+
+
+def test_the_only_column_of_dates_is_found() -> None:
+    table = frame().rename_axis("day").reset_index()
+    assert model().prepare(table).step_names() == model().prepare(frame()).step_names()
+    both = pd.concat([table.assign(station="A"), table.assign(station="B")], ignore_index=True)
+    with pytest.raises(ArgumentError, match="not in order.*if it has several stations, name their column with rows="):
+        model().prepare(both)
+    assert model().prepare(both, rows="station").step_names()[0] == "2014-12-30"
+    with pytest.raises(ArgumentError, match="the dates have gaps"):
+        model().prepare(both[both.day != DAYS[4]], rows="station")
+
+
+def test_values_that_the_module_can_not_hold_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="'rain' at 2014-12-30 .* is too large for the module's torch.float32"):
+        model().prepare(frame(rain=1e300))
+    with pytest.raises(ArgumentError, match="missing= must be finite, got inf"):
+        model().prepare(frame(rain=np.nan), missing=np.inf)
+    with pytest.raises(ShapeError, match="the frame has no rows"):
+        model().prepare(np.ones((2, 0, 3)).swapaxes(0, 1))
+
+
+def test_dates_that_nanoseconds_can_not_count_are_refused() -> None:
+    old = frame().set_axis(DAYS.to_numpy().astype("M8[s]") - np.timedelta64(365 * 500, "D").astype("m8[s]"))
+    with pytest.raises(ArgumentError, match="in the years 1678 to 2261, got 1515"):
+        model().prepare(old)
+    ends = np.array(["1700-01-01", "2200-01-01"], "M8[s]")
+    with pytest.raises(ArgumentError, match="span more than 292 years"):
+        model().prepare(frame()[:2].set_axis(ends))
+
+
+def test_a_change_of_clocks_is_hinted_at() -> None:
+    hours = pd.date_range("2022-10-29 22:00", periods=9, freq="h", tz="Europe/Berlin")
+    with pytest.raises(ArgumentError, match="02:00 occurs twice.*If clocks were set back then"):
+        model().prepare(frame().set_axis(hours.tz_localize(None)))
+    hours = pd.date_range("2022-03-26 22:00", periods=9, freq="h", tz="Europe/Berlin")
+    with pytest.raises(ArgumentError, match="the dates have gaps.*If clocks were set forward then"):
+        model().prepare(frame().set_axis(hours.tz_localize(None)))
+    with pytest.raises(ArgumentTypeError, match="texts with a UTC offset, such as '2022-03-26 22:00:00.01:00'"):
+        model().prepare(frame().set_axis(hours.astype(str)))
+
+
 def test_a_gap_of_centuries_takes_no_memory() -> None:
     dates = np.array(["1800-01-01", "1800-01-02", "1800-01-03", "2050-01-01"], "M8[ns]") + np.array([0, 0, 0, 1])
     seconds = np.array(["1800-01-01T00:00:00", "1800-01-01T00:00:01", "1800-01-01T00:00:02", "2050-01-01"], "M8[ns]")

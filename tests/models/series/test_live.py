@@ -84,7 +84,14 @@ def test_all_forms_of_a_step_are_alike() -> None:
     two = series.read({"A": FRAME[:1], "B": OTHER[:1]}).values[-1]
     both = pd.DataFrame({"A": first, "B": OTHER.iloc[0]}).T
     array = both.to_numpy()
-    for given, options in ((both, {}), (both.to_dict("index"), {}), (array, {"rows": ["A", "B"]})):
+    for given, options in (
+        (both, {}),
+        (both.to_dict("index"), {}),
+        ({"A": first[::-1], "B": {"note": "x", **OTHER.iloc[0]}}, {}),
+        (array, {"rows": ["A", "B"]}),
+        (both.rename_axis("station").reset_index(), {"rows": "station"}),
+        (both.reset_index(drop=True), {"rows": ["A", "B"]}),
+    ):
         assert_close(series.stream().step(given, **options).values, two)
     stream = series.stream()
     stream.step(both, "2014-12-24")  # after two dates, the next one is known
@@ -234,6 +241,36 @@ def test_bad_steps_change_nothing(values: Any, date: Any, error: type[Exception]
         stream.step(values, date)
     assert stream.t() == 8
     assert torch.equal(stream.ahead(1).values, before)
+
+
+def test_a_step_that_names_no_row_is_that_of_the_only_one() -> None:
+    stream = model(modules.PerStep(3, 1)).stream()
+    stream.feed({"A": FRAME[:8]})
+    stream.step([1.0, 2.0, 3.0])
+    assert (stream.rows, stream.t()) == (("A",), 9)
+    line = {"rain": 1.0, "temperature": 2.0, "flow": 3.0}
+    stream.step({"B": line})
+    for values, message in (
+        (line, r"has the rows \['A', 'B'\], and this step names none"),
+        (np.ones((2, 3)), "name those of this step with rows="),
+        (FRAME[8:9], "the index of a step's frame names its rows"),
+        (FRAME[8:9].reset_index(), "name them with rows="),
+        (FRAME[8:9].set_axis(["A"]).iloc[[0, 0]], "one line for each row"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            stream.step(values)
+    with pytest.raises(NameUnknownError, match="the frame has no column 'station'"):
+        stream.step(FRAME[8:9], rows="station")
+    with pytest.raises(ArgumentError, match="the dict of this step names them"):
+        stream.step({"A": line}, rows=["A"])
+    assert (stream.t("A"), stream.t("B")) == (9, 1)
+
+
+def test_a_forecast_of_many_steps_is_printed_in_part() -> None:
+    forecast = model(modules.Direct(3, 1, 50)).stream().feed({"A": FRAME, "B": OTHER})
+    lines = str(forecast).splitlines()
+    assert len(lines) == 61
+    assert lines[-1] == "... 100 forecasts; forecasts has them all"
 
 
 def test_gaps_can_be_joined_and_dates_left_out() -> None:

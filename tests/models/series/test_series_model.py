@@ -227,3 +227,48 @@ def test_a_dict_and_a_list_of_forecasts() -> None:
     module.result = "two"
     with pytest.raises(ArgumentTypeError, match="a dict of 'a', 'b'"):
         hs.series_model(module, NAMES, "flow")
+
+
+class Odd(modules.PerStep):
+    """A module with one silent mistake."""
+
+    def __init__(self, mistake: str) -> None:
+        super().__init__(2, 1)
+        self.mistake, self.kept = mistake, None
+
+    def forward(self, x: Tensor) -> Any:
+        if self.mistake == "random":
+            return super().forward(nn.functional.dropout(x))[0]
+        if self.mistake == "kept":
+            out, self.kept = super().forward(x, self.kept)
+            return out
+        if self.mistake == "in place":
+            return super().forward(x.mul_(2))[0]
+        return super().forward(x)[0][:, -1].squeeze()
+
+
+@pytest.mark.parametrize("mistake", ["random", "kept"])
+def test_a_module_that_does_not_give_the_same_twice_is_refused(mistake: str) -> None:
+    with pytest.raises(ArgumentError, match="gives other results when it is called with the same input again"):
+        hs.series_model(Odd(mistake), ["a", "b"], "b")
+
+
+def test_the_input_stays_as_it_is_if_the_module_changes_its_own() -> None:
+    series = hs.series_model(Odd("in place"), np.array(["a", "b"]), "b")
+    prepared = series.prepare({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    before = prepared.x.clone()
+    assert torch.equal(series.read_input(prepared).values, series.read_input(prepared).values)
+    assert torch.equal(prepared.x, before)
+
+
+def test_a_dropped_axis_of_rows_is_named() -> None:
+    series = hs.series_model(Odd("squeezed"), ["a", "b"], "b")
+    assert series.read(np.ones((3, 4, 2))).values.shape == (1, 1, 3, 1)
+    with pytest.raises(ShapeError, match=r"expected 1 axes: if squeeze\(\) drops the axis of a single row"):
+        series.read(np.ones((4, 2)))
+
+
+def test_windows_that_are_too_long_for_a_forecast() -> None:
+    series = hs.series_model(modules.PerStep(2, 1), ["a", "b"], "b", window=3)
+    with pytest.raises(ShapeError, match="reads windows of 3 steps, so give the last 3"):
+        series.forecast(torch.ones(4, 1, 2))

@@ -4,6 +4,7 @@ Dates are times in UTC with a time zone, times without one, time differences, or
 """
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import cached_property
@@ -20,6 +21,7 @@ Array = np.ndarray[Any, Any]
 _UNITS = {"D": 86_400 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}  # in nanoseconds
 MOST_INSERTED = 2**30
 _MOST_ROUNDING = 1e-3  # of the step between numbers such as seconds
+_UTC_OFFSET = re.compile(r":\d\d\S*(Z|[+-]\d\d(:?\d\d)?)$")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +42,25 @@ class Dates:
     def __getitem__(self, steps: Any) -> "Dates":
         return Dates(self.values[steps], self.zone)
 
-    def equal(self, other: "Dates") -> bool:
-        """Whether both are the same dates."""
-        same = len(self) == len(other) and self.values.dtype == other.values.dtype and self.zone == other.zone
-        return same and bool((self.values == other.values).all())
+    def _is_like(self, other: "Dates") -> bool:
+        return self.values.dtype == other.values.dtype and (self.zone is None) == (other.zone is None)
+
+    def same_times(self, other: "Dates") -> bool:
+        """Whether both are the same times, in whatever time zone they are named."""
+        return self._is_like(other) and len(self) == len(other) and bool((self.values == other.values).all())
+
+    def same_span(self, other: "Dates") -> bool:
+        """Whether both begin and end at the same times."""
+        ends = [dates.values[[0, -1]] for dates in (self, other) if len(dates)]
+        return self._is_like(other) and len(ends) == 2 and bool((ends[0] == ends[1]).all())
+
+    def then(self, values: Array) -> "Dates":
+        """Return these dates and later ones."""
+        return Dates(np.concatenate([self.values, values]), self.zone)
+
+    def ahead(self, steps: range) -> "Dates":
+        """Return the dates so many steps after the last one."""
+        return self.then(self.after(steps[-1]))[-len(steps) :]
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -239,7 +256,7 @@ def as_dates(value: Any, what: str) -> Dates:
         value = value.to_timestamp()
     if zone is not None:
         utc = optional_package("pandas", "frames", "dates in a time zone").DatetimeIndex(value).tz_convert("UTC")
-        return _ordered(Dates(np.asarray(utc.tz_localize(None), "M8[ns]"), zone), what)
+        return _ordered(Dates(_in_nanoseconds(np.asarray(utc.tz_localize(None)), what), zone), what)
     values = np.asarray(value)
     if values.ndim != 1:
         raise ShapeError(f"{what} must be one date for each step, got an array of shape {list(values.shape)}")
@@ -250,8 +267,17 @@ def as_dates(value: Any, what: str) -> Dates:
     if values.dtype.kind not in "Mmf":
         raise ArgumentTypeError(f"{what} must be dates, time differences or numbers, got {values.dtype}")
     if values.dtype.kind in "Mm":
-        values = values.astype(f"{values.dtype.kind}8[ns]")
+        values = _in_nanoseconds(values, what)
     return _ordered(Dates(values), what)
+
+
+def _in_nanoseconds(values: Array, what: str) -> Array:
+    """Return times in nanoseconds; reject those before 1678 or after 2261, for which these have no number."""
+    exact: Array = values.astype(f"{values.dtype.kind}8[ns]")
+    lost = (exact.astype(values.dtype) != values) & ~np.isnat(values)
+    if lost.any():
+        raise ArgumentError(f"{what} must be in the years 1678 to 2261, got {values[int(lost.argmax())]}")
+    return exact
 
 
 def _parsed(values: Array, what: str) -> Array:
@@ -267,8 +293,14 @@ def _parsed(values: Array, what: str) -> Array:
             f"{what} has times in {len(offsets)} time zones or UTC offsets: convert them to one, with "
             "pandas.to_datetime(dates, utc=True)"
         )
+    offset = next((text for text in values.tolist() if isinstance(text, str) and _UTC_OFFSET.search(text)), None)
+    if offset is not None:
+        raise ArgumentTypeError(
+            f"{what} are texts with a UTC offset, such as {offset!r}: convert them with "
+            "pandas.to_datetime(dates, utc=True), and tz_convert to name them in another time zone"
+        )
     try:
-        return values.astype("M8[ns]")
+        return values.astype("M8")
     except (TypeError, ValueError) as error:
         bad = next((k for k, date in enumerate(values) if not _is_date(date)), 0)
         raise ArgumentTypeError(
@@ -290,19 +322,30 @@ def _ordered(dates: Dates, what: str) -> Dates:
     missing = np.isnan(values) if values.dtype.kind == "f" else np.isnat(values)
     if missing.any():
         raise ArgumentError(f"{what}: the date of row {int(missing.argmax())} is missing")
-    zero = 0.0 if values.dtype.kind == "f" else np.timedelta64(0, "ns")
-    steps = np.diff(values)
-    if (steps < zero).any():
-        k = int((steps < zero).argmax())
-        before, after = dates[k : k + 2].names
-        raise ArgumentError(f"{what} are not in order: {after} follows {before}. Sort the frame by its dates")
-    if (steps == zero).any():
-        k = int((steps == zero).argmax())
+    before, after = values[:-1], values[1:]
+    if (after < before).any():
+        k = int((after < before).argmax())
+        first, second = dates[k : k + 2].names
+        raise ArgumentError(
+            f"{what} are not in order: {second} follows {first}. Sort the frame by its dates; if it has several "
+            "stations, name their column with rows="
+        )
+    if (after == before).any():
+        k = int((after == before).argmax())
         raise ArgumentError(
             f"{what}: {dates[k : k + 1].names[0]} occurs twice, in rows {k} and {k + 1}. Keep one, or, if the frame "
-            "has several stations, name their column with rows="
+            f"has several stations, name their column with rows={_of_clocks(dates, k, 'back')}"
         )
+    if values.dtype.kind in "Mm" and len(values) > 1 and values[-1] - values[0] < np.timedelta64(0, "ns"):
+        raise ArgumentError(f"{what} span more than 292 years: read a part of them")
     return dates
+
+
+def _of_clocks(dates: Dates, k: int, way: str) -> str:
+    """Return a hint if the hour at step k may be one at which clocks change: of times of day without a zone."""
+    if dates.values.dtype.kind != "M" or dates.zone is not None or dates.values[k] == dates.values[k].astype("M8[D]"):
+        return ""
+    return f". If clocks were set {way} then, give the dates their time zone, with tz_localize"
 
 
 def with_gaps(dates: Dates, gaps: str | None) -> Array | None:
@@ -318,10 +361,13 @@ def with_gaps(dates: Dates, gaps: str | None) -> Array | None:
     k = int(odd.argmax())
     before, after = dates[k : k + 2].names
     count = int(odd.sum())
+    hour = np.timedelta64(1, "h")
+    is_clocks = dates.values.dtype.kind == "M" and usual <= hour and steps[k] - usual == hour
     raise ArgumentError(
         f"the dates have gaps: {count} step{'s differ' if count > 1 else ' differs'} from the usual {_of_span(usual)}, "
         f"first the {_of_span(steps[k])} from {before} to {after}. gaps='insert' inserts the missing dates, whose "
         "values missing= fills; gaps='join' reads what follows a gap as the next step"
+        f"{_of_clocks(dates, k, 'forward') if is_clocks else ''}"
     )
 
 

@@ -45,8 +45,14 @@ def text_of(edit: Edit) -> str:
     }
     when = edit.t.value if isinstance(edit.t, DatedSteps) else edit.t
     if isinstance(when, slice):
-        when = " to ".join(str(end) for end in (when.start, when.stop) if end is not None)
+        when = " to ".join(_text_of_date(end) for end in (when.start, when.stop) if end is not None)
+    elif isinstance(edit.t, DatedSteps):
+        when = _text_of_date(when)
     parts = [f"{edit.place}{'' if edit.unit is None else f'[{edit.unit}]'} {does[edit.kind]}"]
     parts += [f"at {when}"] if when is not None else []
     parts += [f"in row {edit.row}"] if edit.row is not None else []
     return " ".join([*parts, *([f"in call {edit.call}"] if edit.call is not None else [])])
+
+
+def _text_of_date(when: object) -> str:
+    return str(when).removesuffix(" 00:00:00")

@@ -185,10 +185,16 @@ def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
     ]
     if len(places) < stations.nunique():
         raise ArgumentError(f"the names of rows in {wanted.rows!r} are not distinct as text: {shorten(list(places))}")
-    _check_alike([*places], whens, [len(at) for at in places.values()])
+    common = _common_dates([*places], whens, [len(at) for at in places.values()], wanted)
+    check_bytes(max(map(len, places.values())) if common is None else len(common), len(places), len(names))
     columns = {name: _numbers(frame[name], name) for name in names}
-    stacked = {name: np.stack([column[at] for at in places.values()], axis=1) for name, column in columns.items()}
-    return Columns(stacked, whens[0], tuple(places))
+    stacked = {
+        name: np.stack(
+            [_at_dates(column[at], when, common) for at, when in zip(places.values(), whens, strict=True)], axis=1
+        )
+        for name, column in columns.items()
+    }
+    return Columns(stacked, common, tuple(places))
 
 
 def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
@@ -216,11 +222,21 @@ def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
             level for level in levels.values() if getattr(level.dtype, "kind", "") in "mM" or hasattr(level, "freq")
         ]
         lone = [] if index.nlevels > 1 or index.dtype.kind in "iu" else [index]
-        dates = next(iter([*of_time, *lone]), None)
+        dates = next(iter([*of_time, *lone, *_columns_of_dates(frame, wanted)]), None)
     others = [level for level in levels.values() if level is not dates]
     if wanted.rows is None and index.nlevels == 2 and len(others) == 1:
         rows = others[0]
     return dates, rows
+
+
+def _columns_of_dates(frame: Any, wanted: Wanted) -> list[Any]:
+    """Return the only column of dates that a frame without dates in its index has, or none."""
+    columns = [
+        position
+        for position, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes, strict=True))
+        if getattr(dtype, "kind", "") == "M" and name not in (*wanted.features, *wanted.others)
+    ]
+    return [_as_index(frame.iloc[:, columns[0]])] if len(columns) == 1 else []
 
 
 def _as_index(column: Any) -> Any:
@@ -228,20 +244,43 @@ def _as_index(column: Any) -> Any:
     return column.set_axis(column.array).index
 
 
-def _check_alike(names: Sequence[str], dates: Sequence[Dates | None], lengths: Sequence[int]) -> None:
-    """Reject rows that do not have the same dates."""
-    if len(names) < 1:
+def _common_dates(names: Sequence[str], dates: Sequence[Dates | None], lengths: Sequence[int], wanted: Wanted) -> Any:
+    """Return the dates of all rows, or None; with ``gaps="insert"``, a row may lack some of them."""
+    if not names:
         raise ShapeError("the frame is empty, expected at least one step")
+    first = dates[0]
     for name, other, length in zip(names, dates, lengths, strict=True):
-        if length != lengths[0] or (other is not None and dates[0] is not None and not other.equal(dates[0])):
-            spans = [
-                f"{row!r} has {count} steps" + ("" if when is None else f" from {when.names[0]} to {when.names[-1]}")
-                for row, when, count in ((names[0], dates[0], lengths[0]), (name, other, length))
-            ]
+        if length == lengths[0] and (first is None or other is None or other.same_times(first)):
+            continue
+        if first is not None and other is not None and (first.zone is None) != (other.zone is None):
             raise ArgumentError(
-                f"rows that are read together need the same dates: {'; '.join(spans)}. Cut them to those that both "
-                "have, or read them one by one"
+                f"the dates of {names[0]!r} have {'no' if first.zone is None else 'a'} time zone, and those of "
+                f"{name!r} have {'none' if other.zone is None else 'one'}: give both one, with tz_localize"
             )
+        may_insert = first is not None and other is not None and first.same_span(other)
+        if may_insert and wanted.gaps == "insert":
+            continue
+        spans = [
+            f"{row!r} has {count} steps" + ("" if when is None else f" from {when.names[0]} to {when.names[-1]}")
+            for row, when, count in ((names[0], first, lengths[0]), (name, other, length))
+        ]
+        cure = "Insert those that one lacks, with gaps='insert', cut" if may_insert else "Cut"
+        raise ArgumentError(
+            f"rows that are read together need the same dates: {'; '.join(spans)}. {cure} them to those that both "
+            "have, or read them one by one"
+        )
+    if first is None or all(other is None or len(other) == len(first) for other in dates):
+        return first
+    return Dates(np.unique(np.concatenate([part.values for part in dates if part is not None])), first.zone)
+
+
+def _at_dates(column: Array, own: Dates | None, common: Dates | None) -> Array:
+    """Return a row's column at the dates of all rows, NaN where the row has none."""
+    if own is None or common is None or len(own) == len(common):
+        return column
+    whole = np.full(len(common), np.nan)
+    whole[np.searchsorted(common.values, own.values)] = column
+    return whole
 
 
 def _row_names(rows: Any, N: int) -> tuple[str, ...]:
@@ -302,15 +341,15 @@ def _of_mapping(frame: Mapping[Any, Any], wanted: Wanted) -> Columns:
     if frame and all(type(part).__name__ == "DataFrame" for part in frame.values()):
         alone = Wanted(wanted.features, wanted.others, wanted.dates)
         parts = {str(name): _of_pandas(part, alone) for name, part in frame.items()}
-        _check_alike(
-            [*parts],
-            [part.dates for part in parts.values()],
-            [len(next(iter(part.values.values()))) for part in parts.values()],
-        )
-        first = next(iter(parts.values()))
-        shared = [name for name in first.values if all(name in part.values for part in parts.values())]
-        values = {name: np.concatenate([part.values[name] for part in parts.values()], axis=1) for name in shared}
-        return Columns(values, first.dates, tuple(parts))
+        lengths = [len(next(iter(part.values.values()))) for part in parts.values()]
+        common = _common_dates([*parts], [part.dates for part in parts.values()], lengths, wanted)
+        shared = [name for name in next(iter(parts.values())).values if all(name in p.values for p in parts.values())]
+        check_bytes(lengths[0] if common is None else len(common), len(parts), len(shared))
+        values = {
+            name: np.stack([_at_dates(p.values[name][:, 0], p.dates, common) for p in parts.values()], axis=1)
+            for name in shared
+        }
+        return Columns(values, common, tuple(parts))
     names = _checked_names(list(frame), wanted, "the dict")
     arrays = {name: _plain(frame[name]) for name in names}
     shapes = {name: value.shape for name, value in arrays.items()}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 KIND = "hiddenstate.series-stream/1"
 _KEPT = 40  # dates of each row, to know the step between them
+_MOST_PRINTED = 30  # rows, and steps ahead of each
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -74,11 +75,14 @@ class LiveForecast:
 
     def __repr__(self) -> str:
         lines = []
-        for n, (row, dates) in enumerate(zip(self.rows, self.dates, strict=True)):
-            for a, values in enumerate(self.values[:, n].tolist()):
+        for n, (row, dates) in enumerate(zip(self.rows[:_MOST_PRINTED], self.dates, strict=False)):
+            for a, values in enumerate(self.values[:_MOST_PRINTED, n].tolist()):
                 when = f"{a + 1}" if dates is None else dates.names[a]
                 named = ", ".join(f"{name} {value:.4g}" for name, value in zip(self.targets, values, strict=True))
                 lines.append(f"{row} {when}: {named}" if len(self.rows) > 1 else f"{when}: {named}")
+        count = len(self.values) * len(self.rows)
+        if count > len(lines):
+            lines.append(f"... {count:,} forecasts; forecasts has them all")
         return "\n".join(lines)
 
 
@@ -126,15 +130,17 @@ class SeriesStream:
                 to such a dict, or a DataFrame whose index names the rows; or numbers in the order of the features,
                 ``[C]``, or ``[n, C]`` with ``rows``. In the units of the data.
             date: the date of the step; if None, the one after the last, if rows have dates.
-            rows: the names of the rows of an array; one unnamed row is called ``"0"``.
+            rows: the names of the rows of an array, or of a DataFrame or its column that holds them. One unnamed row is
+                the stream's only row; the first is called ``"0"``.
 
         Raises:
             NameUnknownError: a feature is not given.
-            ArgumentError: a value is missing or infinite, or the date is not after the last one, or not the next.
+            ArgumentError: a value is missing or infinite, the date is not after the last one or not the next, or it is
+                not clear which row is meant.
             ArgumentTypeError: a value is no number.
         """
-        given = _by_row(values, self.model.features, rows)
-        when = None if date is None else as_dates([date] if _zone_of(date) is None else _index([date]), "date=")
+        given = _by_row(values, self.model.features, rows, self.rows)
+        when = None if date is None else as_dates(_index([date]) if getattr(date, "tzinfo", None) else [date], "date=")
         dates = {name: self._dates_with(name, when) for name in given}
         label = "this step" if when is None else when.names[0]
         numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in given.items()])
@@ -181,9 +187,7 @@ class SeriesStream:
     def _forecast(self, names: Sequence[str]) -> LiveForecast:
         parts = [self._rows[name] for name in names]
         values = torch.stack([part.forecast for part in parts if part.forecast is not None], dim=1)
-        ahead = self.model.horizon if self.model.gives == "horizon" else 1
-        first = 1 if self.model.gives == "horizon" else self.model.horizon
-        whens = tuple(None if part.dates is None else _after(part.dates, first, ahead) for part in parts)
+        whens = tuple(None if part.dates is None else part.dates.ahead(self.model.form.ahead) for part in parts)
         return LiveForecast(values, tuple(names), self.model.targets, whens)
 
     def _dates_with(self, name: str, date: Dates | None) -> Dates | None:
@@ -196,7 +200,7 @@ class SeriesStream:
                 raise ArgumentError(f"row {name!r} has no dates so far: give none, or begin a new stream with dates")
             return None
         if date is None:
-            return Dates(np.concatenate([row.dates.values, row.dates.after(1)]), row.dates.zone)
+            return row.dates.then(row.dates.after(1))
         if date.values.dtype != row.dates.values.dtype or (date.zone is None) != (row.dates.zone is None):
             raise ArgumentError(f"the dates of row {name!r} are of another kind: {row.dates.names[-1]}")
         last, (new,) = row.dates.values[-1], date.values
@@ -207,12 +211,12 @@ class SeriesStream:
         expected = row.dates.after(1)[0]
         known = row.dates.rhythm is not None
         if known and abs(expected - new) > (expected - last) * 1e-3 and self._gaps is None:
-            due = Dates(row.dates.after(1), row.dates.zone).names[0]
+            (due,) = row.dates.ahead(range(1, 2)).names
             raise ArgumentError(
                 f"the next step of row {name!r} after {row.dates.names[-1]} is {due}, got {date.names[0]}: give "
                 "the steps between, or create the stream with gaps='join' to read it as the next"
             )
-        return Dates(np.concatenate([row.dates.values, date.values]), row.dates.zone)
+        return row.dates.then(date.values)
 
     def join(self, name: str, *, like: str) -> None:
         """Begin a row from the state and the dates of another; a row that is not joined begins with its first step.
@@ -288,9 +292,8 @@ class SeriesStream:
                 for n, name in enumerate(self.rows)
             }
             parts.append(branch.step(rows).values)
-        whens = tuple(
-            None if row.dates is None else _after(row.dates, model.horizon, count) for row in self._rows.values()
-        )
+        ahead = range(model.horizon, model.horizon + count)
+        whens = tuple(None if row.dates is None else row.dates.ahead(ahead) for row in self._rows.values())
         return LiveForecast(torch.cat(parts), self.rows, model.targets, whens)
 
     def save(self, path: str | Path) -> None:
@@ -359,11 +362,11 @@ class SeriesStream:
             values = tensors.pop(f"{n}.dates").numpy()
             kinds = {"M": "M8[ns]", "m": "m8[ns]", "f": "f8"}
             typed = values.astype("f8") if row["dates"] == "f" else values.view(kinds[row["dates"]])
-            dates = as_dates(typed if row["zone"] is None else _index(typed, row["zone"]), "the saved dates")
+            dates = as_dates(typed if row["zone"] is None else Dates(typed, row["zone"]).index(), "the saved dates")
         return _Row(state, row["t"], dates, forecast.double())
 
     def _fingerprint(self) -> str:
-        scales = {f"scale {k}": part for k, part in enumerate((*self.model._scale, *self.model._target_scale))}
+        scales = {f"scale {k}": part for k, part in enumerate((*self.model.scale, *self.model.target_scale))}
         return fingerprint({**dict(self.model.module.state_dict()), **scales})
 
     def __repr__(self) -> str:
@@ -381,7 +384,7 @@ def _runner(model: Any) -> _Run:
     if model.carries_state:
         run = model.run
     elif model.network is not None and model.network.form.carries_state:
-        network, scale = model.network, model._target_scale
+        network, scale = model.network, model.target_scale
         network.requires_grad_(False)
 
         def recompute(x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -401,12 +404,11 @@ def _runner(model: Any) -> _Run:
     def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
         with torch.no_grad():
             out, after = run(x, None if states is None else _joined(states, iter(axes)))
-        out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
         rows = [
             _rebuilt(after, iter([leaf.narrow(a, n, 1) for leaf, a in zip(_leaves(after), axes, strict=True)]))
             for n in range(x.shape[1])
         ]
-        return out.double().cpu(), rows
+        return model.form.last(out).double().cpu(), rows
 
     return call
 
@@ -417,14 +419,12 @@ def _windows(model: Any, window: int) -> _Run:
     def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
         before = [x[:0, n] for n in range(x.shape[1])] if states is None else states
         after = [torch.cat([part, x[:, n]])[-window:] for n, part in enumerate(before)]
-        ahead = model.horizon if model.gives == "horizon" else 1
-        values = torch.full((ahead, len(after), len(model.targets)), math.nan, dtype=torch.float64)
+        values = torch.full((len(model.form.ahead), len(after), len(model.targets)), math.nan, dtype=torch.float64)
         full = [n for n, part in enumerate(after) if len(part) == window]
         if full:
             with torch.no_grad():
                 out = model.forecast(torch.stack([after[n] for n in full], dim=1))
-            out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
-            values[:, full] = out.double().cpu()
+            values[:, full] = model.form.last(out).double().cpu()
         return values, after
 
     return call
@@ -463,31 +463,14 @@ def _joined(states: Sequence[Any], axes: Iterable[int]) -> Any:
     return _rebuilt(states[0], iter([torch.cat(column, dim=a) for column, a in zip(columns, axes, strict=True)]))
 
 
-def _after(dates: Dates, first: int, count: int) -> Dates:
-    """Return the dates of ``count`` steps, from ``first`` steps after the last one on."""
-    if first == 0:
-        return dates[-1:]
-    return Dates(dates.after(first + count - 1)[first - 1 :], dates.zone)
+def _index(dates: Any) -> Any:
+    return optional_package("pandas", "frames", "dates in a time zone").DatetimeIndex(dates)
 
 
-def _zone_of(date: Any) -> Any:
-    """Return the time zone of a date, or None."""
-    return getattr(date, "tzinfo", None)
-
-
-def _index(dates: Any, zone: str | None = None) -> Any:
-    package = optional_package("pandas", "frames", "dates in a time zone")
-    return (
-        package.DatetimeIndex(dates)
-        if zone is None
-        else package.DatetimeIndex(dates).tz_localize("UTC").tz_convert(zone)
-    )
-
-
-def _by_row(values: Any, features: Sequence[str], rows: Sequence[str] | None) -> dict[str, Any]:
-    """Return the values of each row: a dict from feature to number, or numbers in the order of the features."""
+def _by_row(values: Any, features: Sequence[str], rows: Any, present: Sequence[str]) -> dict[str, Any]:
+    """Return the values of each row: a dict or Series from feature to number, or numbers in the features' order."""
     if type(values).__name__ == "DataFrame":
-        return {str(name): line for name, line in values.to_dict("index").items()}
+        return _lines(values, rows, present)
     if type(values).__name__ == "Series":
         values = values.to_dict()
     if isinstance(values, Mapping):
@@ -495,27 +478,64 @@ def _by_row(values: Any, features: Sequence[str], rows: Sequence[str] | None) ->
             isinstance(part, Mapping) or (hasattr(part, "__len__") and not isinstance(part, str))
             for part in values.values()
         )
-        return {str(name): part for name, part in values.items()} if several else {_only(rows): values}
+        if several and rows is not None:
+            raise ArgumentError("rows= names the rows of an array or a frame, but the dict of this step names them")
+        return {str(name): part for name, part in values.items()} if several else {_only(rows, present): values}
     array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
     if array.ndim not in (1, 2) or array.shape[-1] != len(features):
         raise ArgumentError(
             f"a step must be {len(features)} numbers, in the order {', '.join(features)}, or a dict of them by name, "
             f"got shape {list(array.shape)}"
         )
-    names = [_only(rows)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
+    names = [_only(rows, present)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
     if len(names) != len(np.atleast_2d(array)) or len(set(names)) < len(names):
         raise ArgumentError(f"rows= must name each of the {len(array)} rows of the step once, got {shorten(names)}")
+    if rows is None and array.ndim == 2 and present and not set(names) <= set(present):
+        raise ArgumentError(f"the stream has the rows {shorten(list(present))}: name those of this step with rows=")
     return dict(zip(names, np.atleast_2d(array).tolist(), strict=True))
 
 
-def _only(rows: Sequence[str] | None) -> str:
-    if rows is not None and len(rows) != 1:
-        raise ArgumentError(f"the step is of one row, but rows= names {len(rows)}")
-    return "0" if rows is None else rows[0]
+def _lines(frame: Any, rows: Any, present: Sequence[str]) -> dict[str, Any]:
+    """Return the lines of a frame by the name of their row."""
+    if isinstance(rows, str):
+        if rows not in frame.columns:
+            raise NameUnknownError(f"the frame has no column {rows!r}: it has {shorten(list(frame.columns))}")
+        frame = frame.set_index(rows)
+    elif rows is not None:
+        if len(rows) != len(frame):
+            raise ArgumentError(f"rows= must name each of the {len(frame)} lines of the frame, got {shorten(rows)}")
+        frame = frame.set_axis(list(rows))
+    names = [str(name) for name in frame.index]
+    kind = getattr(frame.index.dtype, "kind", "O")
+    if rows is None and (kind in "mM" or (kind in "iu" and present and not set(names) & set(present))):
+        raise ArgumentError(
+            f"the index of a step's frame names its rows, got {shorten(names)}: name them with rows=, such as "
+            "rows='station', the column that holds them, or give one line as a dict"
+        )
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"a step has one line for each row, but the frame names {shorten(names)}")
+    return dict(zip(names, frame.to_dict("records"), strict=True))
+
+
+def _only(rows: Sequence[str] | None, present: Sequence[str]) -> str:
+    """Return the name of the one row of a step."""
+    names = [rows] if isinstance(rows, str) else rows
+    if names is not None:
+        if len(names) != 1:
+            raise ArgumentError(f"the step is of one row, but rows= names {len(names)}")
+        return names[0]
+    if present and "0" not in present and len(present) > 1:
+        raise ArgumentError(
+            f"the stream has the rows {shorten(list(present))}, and this step names none of them: give a dict from the "
+            f"row's name to its values, such as {{{present[0]!r}: ...}}, or rows=[{present[0]!r}]"
+        )
+    return present[0] if len(present) == 1 else "0"
 
 
 def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[float]:
     """Return the numbers of one row in the order of the features; reject what is missing, infinite or no number."""
+    if type(row).__name__ == "Series":
+        row = row.to_dict()
     if isinstance(row, Mapping):
         missing = [feature for feature in features if feature not in row]
         if missing:

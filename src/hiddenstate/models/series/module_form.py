@@ -38,15 +38,37 @@ class ModuleForm(NamedTuple):
     horizon: int
     carries_state: bool = False
 
+    @property
+    def ahead(self) -> range:
+        """How many steps after the last one that was read each of its last forecasts is."""
+        return range(1 if self.gives == "horizon" else self.horizon, self.horizon + 1)
+
+    def last(self, arranged: Tensor) -> Tensor:
+        """Return the forecasts ``[A, R, K]`` after the last step that was read."""
+        return arranged[-1:] if self.gives == "step" else arranged.reshape(-1, *arranged.shape[-2:])
+
     def arranged(self, out: Tensor) -> Tensor:
         """Return a module's output as ``[R, K]``, ``[T, R, K]`` or ``[horizon, R, K]``."""
         count = 1 if self.gives == "row" else 2
+        if out.dim() != len(self.axes):
+            raise ShapeError(
+                f"the module gives {list(out.shape)}, expected {len(self.axes)} axes: if squeeze() drops the axis of a "
+                "single row, give it the axis to drop, squeeze(-1)"
+            )
         value = out.permute(self.axes)
         return value.unsqueeze(-1) if len(self.axes) == count else value
 
+    def as_returned(self, arranged: Tensor) -> Tensor:
+        """Return an output that `arranged` gave as the module returned it."""
+        value = arranged if arranged.dim() == len(self.axes) else arranged.squeeze(-1)
+        return value.permute([self.axes.index(axis) for axis in range(len(self.axes))])
+
 
 def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> tuple[Tensor, Any]:
-    """Call a module, in eval mode, with ``x [T, R, C]``; return its output as it is, and its state, or None."""
+    """Call a module, in eval mode, with ``x [T, R, C]``; return its output as it is, and its state, or None.
+
+    The module gets a copy of x, which it may change in place.
+    """
     # cuDNN's layers have no derivative in eval mode.
     without_cudnn = x.is_cuda and x.requires_grad and torch.is_grad_enabled()
     if any(part.training for part in module.modules()):
@@ -55,7 +77,8 @@ def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -
         check_module_memory(module)
         mode = nullcontext()
     with mode, torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
-        result = module(x if time_first else x.transpose(0, 1), *(() if state is None else (state,)))
+        own = (x if time_first else x.transpose(0, 1)).clone()
+        result = module(own, *(() if state is None else (state,)))
     return _forecast_in(result), result[1] if isinstance(result, tuple) and len(result) == 2 else None
 
 
@@ -91,11 +114,16 @@ def is_cell(part: nn.Module) -> TypeGuard[Any]:
     return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 
 
+def recurrent_parts(module: nn.Module) -> dict[str, Any]:
+    """Return the recurrent layers and cells of a module, by path."""
+    return {path: part for path, part in module.named_modules() if is_layer(part) or is_cell(part)}
+
+
 def check_module(module: object) -> nn.Module:
     """Return the module; reject anything else, and modules without a recurrent layer or cell."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"series_model takes a torch.nn.Module, got {readable_name(type(module))}")
-    if not any(is_layer(part) or is_cell(part) for part in module.modules()):
+    if not recurrent_parts(module):
         raise ArgumentError(
             f"this {type(module).__name__} contains no LSTM, GRU or RNN, and no cell of these: give the module that "
             "was trained, with the recurrent layer inside"
@@ -132,9 +160,11 @@ def find_form(
         if isinstance(form, ModuleForm):
             return form._replace(carries_state=_carries_state(module, C, form))
         reasons.append(f"with {'[T, N, C]' if order else '[N, T, C]'}, {form}")
+    may_be_windows = window is None and any(" fails (" in reason for reason in reasons)
     raise ShapeError(
         f"this {type(module).__name__} does not map [N, T, C] or [T, N, C], with C = {C} features, to {K} "
         f"target{'s' * (K > 1)} a row, a step or a horizon: {'; '.join(reasons)}"
+        f"{'. If it reads windows of one length, give window=' if may_be_windows else ''}"
     )
 
 
@@ -151,25 +181,28 @@ def _form(
     T, N = window or _STEPS, _ROWS
     x, changed = random_numbers(module, T + 1, N + 1, C), random_numbers(module, T + 1, N + 1, C)
     changed[:, 0] = random_numbers(module, T + 1, N + 1, C, seed=1)[:, 0]
-    given = [x[:T, :N], x[:T], changed[:T, :N], *([] if window else [x[:, :N]])]
+    given = [x[:T, :N], x[:T, :N], x[:T], changed[:T, :N], *([] if window else [x[:, :N]])]
+    outs, failure = list[Tensor](), None
     try:
-        outs = [call_module(module, part.clone(), None, time_first=time_first)[0].double() for part in given]
+        for part in given:
+            outs.append(call_module(module, part, None, time_first=time_first)[0].double())
     except ArgumentTypeError:
         raise
     except Exception as error:
-        cure = "" if window else ". If it reads windows of one length, give window="
-        return f"a call with {T} steps and {N} rows fails ({f'{type(error).__name__}: {error}'.splitlines()[0]}){cure}"
-    out, wider, again = outs[:3]
-    if not bool(out.isfinite().all()):
-        raise ArgumentError(
-            f"this {type(module).__name__} gives values that are not finite: check its weights, and its training"
-        )
-    rows = _growing(out, wider, N)
+        failure = f"{type(error).__name__}: {error}".splitlines()[0]
+    if len(outs) > 1:
+        _check_repeatable(module, outs[0], outs[1], x)
+    if failure is not None:
+        return f"a call with {T} steps and {N} rows fails ({failure})"
+    out, _, wider, again, *longer = outs
+    rows = growing_axes(out, wider, N)
     if len(rows) != 1:
         return f"it gives {list(out.shape)} for {N} rows of {T} steps, expected one axis of {N} for the rows"
-    steps = _axis_of_steps(out, rows, T, K, horizon) if window else _growing(out, outs[3], T)
-    if not window and not steps and outs[3].shape != out.shape:
-        return f"it gives {list(out.shape)} for {T} steps and {list(outs[3].shape)} for {T + 1}, expected one for each"
+    steps = growing_axes(out, longer[0], T) if longer else _axis_of_steps(out, rows, T, K, horizon)
+    if longer and not steps and longer[0].shape != out.shape:
+        return (
+            f"it gives {list(out.shape)} for {T} steps and {list(longer[0].shape)} for {T + 1}, expected one for each"
+        )
     form = _classified(list(out.shape), rows, steps, K, horizon, time_first=time_first)
     if isinstance(form, ModuleForm) and not is_same(
         form.arranged(again)[..., 1:, :], form.arranged(out)[..., 1:, :], x
@@ -179,6 +212,20 @@ def _form(
             "view or reshape where a transpose is meant mixes them), or it mixes rows in another way"
         )
     return form
+
+
+def _check_repeatable(module: nn.Module, out: Tensor, again: Tensor, x: Tensor) -> None:
+    """Reject a module that gives no numbers, or others for the same input."""
+    if not bool(out.isfinite().all()):
+        raise ArgumentError(
+            f"this {type(module).__name__} gives values that are not finite: check its weights, and its training"
+        )
+    if not is_same(again, out, x):
+        raise ArgumentError(
+            f"this {type(module).__name__} gives other results when it is called with the same input again: it draws "
+            "random numbers (functional.dropout needs training=self.training), or keeps a state between calls, which "
+            "it should take and return"
+        )
 
 
 def _axis_of_steps(out: Tensor, rows: list[int], T: int, K: int, horizon: int | None) -> list[int]:
@@ -194,7 +241,7 @@ def random_numbers(module: nn.Module, T: int, N: int, C: int, seed: int = 0) -> 
     return torch.randn(T, N, C, generator=generator, device="cpu").to(weight_of(module))
 
 
-def _growing(before: Tensor, after: Tensor, size: int) -> list[int]:
+def growing_axes(before: Tensor, after: Tensor, size: int) -> list[int]:
     """Return the axes that grew by one with the input's axis of this size, if no other changed."""
     if before.dim() != after.dim():
         return []
@@ -232,11 +279,11 @@ def _carries_state(module: nn.Module, C: int, form: ModuleForm) -> bool:
         return False
     x, cut = random_numbers(module, _STEPS, _ROWS, C), _STEPS // 2
     try:
-        whole, _ = call_module(module, x.clone(), None, time_first=form.time_first)
-        _, state = call_module(module, x[:cut].clone(), None, time_first=form.time_first)
+        whole, _ = call_module(module, x, None, time_first=form.time_first)
+        _, state = call_module(module, x[:cut], None, time_first=form.time_first)
         if state is None:
             return False
-        rest, _ = call_module(module, x[cut:].clone(), state, time_first=form.time_first)
+        rest, _ = call_module(module, x[cut:], state, time_first=form.time_first)
     except Exception:  # the second argument is something else, or the module reads windows of one length
         return False
     want = form.arranged(whole)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -45,6 +46,9 @@ class SeriesModel:
         targets: the columns that it forecasts.
         units: the unit of each column that has one.
         window: the number of steps that it reads, if it reads no other; None for any.
+        form: what the module takes and gives, found by calling it.
+        scale: the offset and the factor of each feature, from what the module reads to the units of the data.
+        target_scale: those of each target, from what the module gives.
     """
 
     def __init__(
@@ -58,27 +62,27 @@ class SeriesModel:
         window: int | None,
     ) -> None:
         self.module, self.features, self.targets, self.units, self.window = module, features, targets, units, window
-        self._form, (self._scale, self._target_scale) = form, scales
+        self.form, (self.scale, self.target_scale) = form, scales
 
     @property
     def gives(self) -> str:
         """What the module gives: one forecast a ``"row"``, one a ``"step"``, or a ``"horizon"`` of several a row."""
-        return self._form.gives
+        return self.form.gives
 
     @property
     def horizon(self) -> int:
         """How many steps after the last one that was read the last forecast is; 0 for the same step."""
-        return self._form.horizon
+        return self.form.horizon
 
     @property
     def time_first(self) -> bool:
         """Whether the module reads ``[T, N, C]``; otherwise ``[N, T, C]``."""
-        return self._form.time_first
+        return self.form.time_first
 
     @property
     def carries_state(self) -> bool:
         """Whether the module takes and returns a state, with which a series in pieces gives what the whole gives."""
-        return self._form.carries_state
+        return self.form.carries_state
 
     @cached_property
     def network(self) -> SeriesNetwork | None:
@@ -102,7 +106,7 @@ class SeriesModel:
     @cached_property
     def _network_or_reason(self) -> SeriesNetwork | str:
         check_module_memory(self.module)
-        return find_network(self.module, self._form, len(self.features), self.window)
+        return find_network(self.module, self.form, len(self.features), self.window)
 
     def __repr__(self) -> str:
         ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
@@ -133,10 +137,12 @@ class SeriesModel:
                 xarray with a variable for each column, or a DataArray with a dimension of features; a dict of columns
                 ``[T]`` or ``[T, N]``; or a NumPy array or tensor, ``[T, C]`` or in the module's own order of axes. In
                 the units of the data.
-            dates: the column, index level or dimension of the dates; or the dates, one for each step.
+            dates: the column, index level or dimension of the dates; or the dates, one for each step. By default those
+                of the index, or else the only column of dates.
             rows: the column, index level or dimension that names the rows (stations, customers); or a name for each.
             gaps: what to do where dates are missing: by default they are refused; ``"insert"`` inserts them, with
-                missing values; ``"join"`` reads what follows a gap as the next step.
+                missing values, also those that one row lacks between its first and last; ``"join"`` reads what follows
+                a gap as the next step.
             missing: what stands for a missing value: a number, or ``"previous"``, the value before; for all columns, or
                 by column. By default missing values are refused.
 
@@ -150,10 +156,14 @@ class SeriesModel:
         wanted = Wanted(self.features, self.targets, dates, rows, gaps, self.time_first)
         columns = read_columns(frame, wanted)
         values = np.stack([columns.values[name] for name in self.features], axis=-1)
-        if not len(values):
-            raise ShapeError("the frame has no steps, expected at least one")
+        if not values.size:
+            what = "rows" if len(values) else "steps"
+            raise ShapeError(f"the frame has no {what}, expected at least one")
         filled = _fill(values, self.features, columns.rows, columns.dates, missing)
         x = self.scaled(torch.from_numpy(values))
+        if not bool(x.isfinite().all()):
+            place = _place_of(~x.isfinite().cpu().numpy(), self.features, columns.rows, columns.dates)
+            raise ArgumentError(f"{place} is too large for the module's {x.dtype}: correct it")
         truth = None
         if all(name in columns.values for name in self.targets):
             truth = torch.from_numpy(np.stack([columns.values[name] for name in self.targets], axis=-1))
@@ -181,15 +191,19 @@ class SeriesModel:
 
     def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
         """Return the forecasts for what `prepare` returned, as `read` does."""
+        return self._reading(series, every, edits, windows_apart=bool(edits))
+
+    def _reading(self, series: SeriesInput, every: int, edits: Sequence[Edit], *, windows_apart: bool) -> SeriesReading:
+        """Return the forecasts; windows that are run apart have the rounding of those with edits."""
         origins = self._origins(len(series.x), _at_least("every", every, 1))
+        if isinstance(edits, Edit):
+            raise ArgumentTypeError("edits= must be a list of edits, got one: put it in brackets")
         dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
-            values = self._values(series.x, origins, dated).double().cpu()
-        is_horizon = self.gives == "horizon"
-        ahead = range(1, self.horizon + 1) if is_horizon else range(self.horizon, self.horizon + 1)
+            values = self._values(series.x, origins, dated, windows_apart).double().cpu()
         record = partial(self._record, series, origins[-1], values[-1], dated)
         kind = type(self.module).__name__
-        return SeriesReading(series, values, origins, ahead, self.targets, self.units, kind, record)
+        return SeriesReading(series, values, origins, self.form.ahead, self.targets, self.units, kind, record)
 
     def _origins(self, T: int, every: int) -> range:
         """Return the steps after which forecasts are made."""
@@ -213,21 +227,20 @@ class SeriesModel:
             stack.enter_context(edit_layers(self.module, *here))
             return stack.pop_all()
 
-    def _values(self, x: Tensor, origins: range, edits: Sequence[Edit]) -> Tensor:
+    def _values(self, x: Tensor, origins: range, edits: Sequence[Edit], windows_apart: bool) -> Tensor:
         """Return the forecasts ``[O, A, N, K]`` after each origin."""
         if self.window is None:
             with self._editing(edits, 0, len(x)):
                 out = self.forecast(x)
-            return out[list(origins), None] if self.gives == "step" else out.reshape(1, -1, *out.shape[-2:])
+            return out[list(origins), None] if self.gives == "step" else self.form.last(out)[None]
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
-        together = 1 if edits else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each window
+        together = 1 if windows_apart else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each
         for few in (origins[k : k + together] for k in range(0, len(origins), together)):
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
                 out = self.forecast(windows.flatten(1, 2))
-            out = out[-1] if self.gives == "step" else out
-            parts.append(out.reshape(-1, len(few), N, K).transpose(0, 1))
+            parts.append(self.form.last(out).reshape(-1, len(few), N, K).transpose(0, 1))
         return torch.cat(parts)
 
     def _record(self, series: SeriesInput, origin: int, values: Tensor, edits: Sequence[Edit]) -> ModelTrace:
@@ -236,9 +249,9 @@ class SeriesModel:
         x, names = series.x[begin : origin + 1], series.step_names()[begin : origin + 1]
         with torchs_layers_recordable(), torch.no_grad(), self._editing(edits, begin, len(x)):
             run = trace(self.module, x, call=lambda part: self.run(part)[0])
-        last = run.out[-1:] if self.gives == "step" else run.out.reshape(-1, *run.out.shape[-2:])
-        if not is_same(last.double().cpu(), values, x):
-            gap = float((last.double().cpu() - values).abs().max())
+        last = self.form.last(run.out).double().cpu()
+        if not is_same(last, values, x):
+            gap = float((last - values).abs().max())
             raise ArgumentError(
                 f"the recorded run of this {type(self.module).__name__} gives forecasts that differ by up to "
                 f"{gap:.3g}: it does not give the same twice, or its layers do not run on the engine as torch runs them"
@@ -272,7 +285,7 @@ class SeriesModel:
         shape, sizes = self.network.shape, self.network.shape.sizes
         pairs = {
             name: torch.stack([*scale], dim=1).tolist()
-            for name, scale in (("scale", self._scale), ("target_scale", self._target_scale))
+            for name, scale in (("scale", self.scale), ("target_scale", self.target_scale))
         }
         config = {
             "before": [list(layer) for layer in shape.before],
@@ -305,7 +318,7 @@ class SeriesModel:
 
     def scaled(self, values: Tensor) -> Tensor:
         """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
-        return self._scale.scaled(values).to(weight_of(self.module))
+        return self.scale.scaled(values).to(weight_of(self.module))
 
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
@@ -331,11 +344,15 @@ class SeriesModel:
             raise RankError(f"x must be [T, R, C], got {value.dim()}D of shape {list(value.shape)}")
         if value.shape[2] != len(self.features) or not len(value) or (self.window and len(value) != self.window):
             steps = self.window or "T"
-            raise ShapeError(f"x has shape {list(value.shape)}, expected [{steps}, R, {len(self.features)}]")
+            cure = f": the model reads windows of {self.window} steps, so give the last {self.window}"
+            raise ShapeError(
+                f"x has shape {list(value.shape)}, expected [{steps}, R, {len(self.features)}]"
+                f"{cure if self.window and len(value) > self.window else ''}"
+            )
         if state is not None and not self.carries_state:
             raise ArgumentError(f"this {type(self.module).__name__} carries no state: call it without state=")
         out, after = call_module(self.module, value, state, time_first=self.time_first)
-        return self._target_scale.in_units(self._form.arranged(out)), after if self.carries_state else None
+        return self.target_scale.in_units(self.form.arranged(out)), after if self.carries_state else None
 
 
 def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
@@ -364,6 +381,8 @@ def _fill(
             at = np.where(is_missing[..., k], 0, np.arange(len(values))[:, None])
             values[..., k] = np.take_along_axis(values[..., k], np.maximum.accumulate(at, axis=0), axis=0)
         elif isinstance(fill, int | float | np.number) and not isinstance(fill, bool):
+            if not math.isfinite(fill):
+                raise ArgumentError(f"missing= must be finite, got {fill}")
             values[..., k][is_missing[..., k]] = fill
         elif fill is not None:
             raise ArgumentTypeError(f"missing= must be a number or 'previous', got {shorten(fill)}")
@@ -458,6 +477,7 @@ def _is_default(target_scale: object) -> bool:
 
 
 def _names(names: object, what: str) -> tuple[str, ...]:
+    names = names.tolist() if hasattr(names, "tolist") else names  # an index of pandas, an array of NumPy
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise ArgumentTypeError(f"{what} must be a list of names, got {shorten(names)}")
     doubled = [name for name in names if list(names).count(name) > 1]

@@ -116,6 +116,6 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
     if not edits:
         raise ArgumentError("what_if needs at least one edit, such as hs.zero('l0.f', t='2015-01-01')")
     series = model.prepare(frame, **options)
-    with torchs_layers_recordable():  # both on the engine, so that their rounding is the same
-        before, after = model.read_input(series, every=every), model.read_input(series, every=every, edits=edits)
+    with torchs_layers_recordable():  # both on the engine and in the same batches, so that their rounding is the same
+        before, after = (model._reading(series, every, which, windows_apart=True) for which in ((), edits))
     return WhatIf(before, after, tuple(map(text_of, edits)))

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from types import ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -319,7 +319,6 @@ class KerasRNN(_KerasStandIn, RNN):
     """Represents a `keras.layers.SimpleRNN`."""
 
 
-S = TypeVar("S", bound=_KerasStandIn)
 _known: dict[int, _KerasStandIn] = {}  # by the layer's id, as in `stand_ins`
 
 
@@ -336,8 +335,8 @@ def find_stand_in(layer: nn.Module) -> _KerasStandIn | None:
     options: dict[str, Any] = {"bias": cell.use_bias, "batch_first": True, "device": torch.device("meta")}
     if name == "SimpleRNN":
         options["nonlinearity"] = kind.removeprefix("RNN_").lower()
-    made = {"LSTM": KerasLSTM, "GRU": KerasGRU, "SimpleRNN": KerasRNN}[name]
-    new: _KerasStandIn = made(cell.kernel.shape[0], cell.units, **options)
+    stand_in_class = {"LSTM": KerasLSTM, "GRU": KerasGRU, "SimpleRNN": KerasRNN}[name]
+    new: _KerasStandIn = stand_in_class(cell.kernel.shape[0], cell.units, **options)
     forget = partial(_known.pop, id(layer))
     vars(new)["_layer"] = weakref.ref(layer, lambda _: forget(None))
     return _known.setdefault(id(layer), new)
