@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.attribution.result import MOST_PAIRS, PlayerParts, describe_method, describe_sums
 from hiddenstate.explain.result.explanation import Row
 from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened
@@ -125,8 +125,14 @@ class FeatureAttribution(PlayerParts):
         Raises:
             ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
                 Shapley values.
+            ArgumentTypeError: a player is no pair of a window and a feature.
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
+        for player in (first, second):
+            if isinstance(player, str) or not isinstance(player, Sequence) or len(player) != 2:
+                raise ArgumentTypeError(
+                    f"between takes two pairs (window, feature), such as (0, {self.features[0]!r}), got {player!r:.60}"
+                )
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they need at most 16 players (join columns with features=, steps with "
@@ -204,7 +210,7 @@ def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, 
     largest = float(values.abs().max())
     rows = [
         [
-            shortened(names[k]),
+            names[k] if lags else shortened(names[k]),
             *([lags[names[k]]] if lags else []),
             number(float(values[k])),
             bar(float(values[k]), largest),
@@ -228,7 +234,7 @@ def _largest(result: FeatureAttribution) -> str:
     for p in order:
         window, feature = players[p]
         numbers = [number(float(values[p])) for _, values in (*columns, *others)]
-        part, place = float(parts[p]), [shortened(window.name), str(window.lag), shortened(feature)]
+        part, place = float(parts[p]), [window.name, str(window.lag), shortened(feature)]
         rows.append([*place, *numbers, number(part), bar(part, largest), "≠" if p in marked else ""])
     names = [*(name for name, _ in columns), *(name for name, _ in others)]
     own = "β" if result.method == "cd" else "part" if not others else result.baselines[0]
@@ -241,7 +247,7 @@ def _pairs(result: FeatureAttribution) -> list[str]:
     assert result.interaction is not None
     joint = torch.triu(result.interaction[0], diagonal=1).flatten()
     largest = joint.abs().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
-    players = [f"{feature} {shortened(window.name)}".strip() for window, feature in result._players()]
+    players = [f"{feature} {window.name}".strip() for window, feature in result._players()]
     lines = []
     for k in largest:
         p, q = divmod(k, len(players))

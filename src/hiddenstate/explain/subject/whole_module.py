@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -18,7 +19,14 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
-from hiddenstate.models.series.module_form import call_module, is_cell, is_layer
+from hiddenstate.models.series.module_form import (
+    NOT_REPEATABLE,
+    call_module,
+    is_cell,
+    is_layer,
+    is_same,
+    weight_of,
+)
 
 ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
 
@@ -158,13 +166,15 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     layers = [part for part in model.modules() if is_layer(part) or is_cell(part)]
     if not layers:
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+        x = torch.from_numpy(np.ascontiguousarray(x)).to(weight_of(model))
     if not isinstance(x, Tensor):
-        raise ArgumentTypeError(f"with features=, a module reads a tensor, got {type(x).__name__}")
+        raise ArgumentTypeError(f"a module reads a tensor, or a NumPy array of numbers, got {type(x).__name__}")
     check_plain_tensor(x, "x")
     check_memory(x, "x")
     if x.dim() not in (2, 3) or not x.is_floating_point() or 0 in x.shape:
         raise RankError(
-            "with features=, a module reads a floating-point tensor of steps, rows and features, [T, N, C] or "
+            "a module's input is explained for a floating-point tensor of steps, rows and features, [T, N, C] or "
             f"[N, T, C], or one row [T, C]; got {list(x.shape)} of {x.dtype}"
         )
     x, hidden = x.detach(), sum(int(layer.hidden_size) for layer in layers)
@@ -184,6 +194,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     raise ShapeError(
         f"this {type(model).__name__} can't read this input, {list(x.shape)}, with more rows: {'; '.join(reasons)}. "
         "Check the input's axes, or give time_first=True for [T, N, C], False for [N, T, C]"
+        f"{'' if hx is None else '; and check hx=, the state with which the module is called'}"
     )
 
 
@@ -208,7 +219,7 @@ def _layout(layout: ModuleLayout, single: WholeModule, layers: Sequence[nn.Modul
     rows = torch.stack([single.x[:, 0], single.x[:, 0].flip(0), single.x[:, 0] * 0.5], dim=1)
     form = single.state_form
     outs, read = [], []
-    for R in (2, 3):
+    for R in (2, 2, 3):
         state = form.as_given([part.expand(-1, R, -1).contiguous() for part in form.parts_of(single.initial)])
         try:
             with _watching(layers) as sizes:
@@ -218,15 +229,17 @@ def _layout(layout: ModuleLayout, single: WholeModule, layers: Sequence[nn.Modul
         except Exception as error:
             return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         read.append(sizes[:1])
-    if read != [[2], [3]]:
-        return f"its recurrent layer reads {read[0]} and {read[1]} rows, expected [2] and [3]"
+        if len(outs) == 2 and not is_same(outs[1].nan_to_num(), outs[0].nan_to_num(), outs[0]):
+            raise ArgumentError(NOT_REPEATABLE.format(type(layout.module).__name__))
+    if read != [[2], [2], [3]]:
+        return f"its recurrent layer reads {read[0]} and {read[2]} rows, expected [2] and [3]"
     axes = [
-        k for k, (two, three) in enumerate(zip(outs[0].shape, outs[1].shape, strict=False)) if (two, three) == (2, 3)
+        k for k, (two, three) in enumerate(zip(outs[0].shape, outs[2].shape, strict=False)) if (two, three) == (2, 3)
     ]
-    if outs[0].dim() != outs[1].dim() or len(axes) != 1 or axes[0] == 2:
-        return f"it returns {list(outs[0].shape)} for 2 rows and {list(outs[1].shape)} for 3, expected an axis of them"
+    if outs[0].dim() != outs[2].dim() or len(axes) != 1 or axes[0] == 2:
+        return f"it returns {list(outs[0].shape)} for 2 rows and {list(outs[2].shape)} for 3, expected an axis of them"
     layout = layout._replace(out_rank=outs[0].dim(), out_rows=axes[0])
-    two, three = (out.movedim(axes[0], 0)[:2].double() for out in outs)
+    two, three = (out.movedim(axes[0], 0)[:2].double() for out in outs[::2])
     if bool(((two - three).abs() > ROUNDING * torch.finfo(outs[0].dtype).eps * two.abs().max().clamp(min=1)).any()):
         return "the outputs of two rows change if it reads a third"
     return layout
