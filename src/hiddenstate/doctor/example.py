@@ -177,9 +177,7 @@ class Example:
         return self.mapped(change)
 
     def _mask(self, leaf: Tensor, part: Part, chosen: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        rows = _along(leaf, part.rows)
-        steps = _along(leaf, part.steps) if part.steps is not None else torch.zeros([1] * leaf.dim()).long()
-        return chosen(rows.expand(torch.broadcast_shapes(rows.shape, steps.shape)), steps)
+        return chosen(*torch.broadcast_tensors(_along(leaf, part.rows), _along(leaf, part.steps)))
 
 
 def _along(leaf: Tensor, axis: int | None) -> Tensor:

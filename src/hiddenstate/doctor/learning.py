@@ -74,11 +74,14 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
         _, steps = seen.result_axes(value)
         return tensor if steps is None else tensor.select(steps, -1)
 
-    number = seen.number(at_last_step)
-    if number is None:
-        return
+    by_input = seen.reads
+    if any(seen.result_axes(k)[1] is not None for k in seen.base.results):
+        number = seen.number(at_last_step)
+        if number is None:
+            return
+        by_input = seen.gradients(number, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
     for path, calls in seen.by_layer().items():
-        gradients = seen.gradients(number, [seen.base.values[call.x].tensor for call in calls])
+        gradients = [by_input.get(call.x) for call in calls]
         norms = _norms_by_step(seen, gradients, calls[0].row_axis, calls[0].is_cell or len(calls) > 1)
         if calls[0].rows is not None or len(norms) < 3 or not norms[-1] > 0:
             continue
@@ -246,7 +249,7 @@ def loss_over_padding(seen: Observations) -> Iterator[Sign]:
         return
     for k in seen.base.results:
         rows, steps = seen.result_axes(k)
-        (gradient,) = seen.gradients(loss, [seen.base.values[k].tensor])
+        gradient = seen.gradients(loss, {k: seen.base.values[k].tensor})[k]
         if gradient is None or rows is None or steps is None:
             continue
         by_row = gradient.movedim((rows, steps), (0, 1)).flatten(2) if gradient.dim() > 2 else gradient.movedim(rows, 0)

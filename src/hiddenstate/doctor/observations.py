@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -66,6 +66,8 @@ class Observations:
     untested: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
+    reads: dict[int, Tensor | None] = field(default_factory=dict)  # gradients by recurrent input and output
+    parameter_gradients: dict[str, Tensor | None] = field(default_factory=dict)
 
     @property
     def model(self) -> nn.Module:
@@ -140,18 +142,18 @@ class Observations:
         steps = [axis for axis, size in enumerate(shape) if size == self.example.steps and axis != rows]
         return rows, steps[0] if steps else None
 
-    def gradients(self, of: Tensor, to: Sequence[Tensor]) -> list[Tensor | None]:
-        """Return the gradient of a number with respect to tensors; None where there is none."""
-        asked = [k for k, tensor in enumerate(to) if tensor.requires_grad]
-        if not asked or not of.requires_grad:
-            return [None] * len(to)
-        try:
-            given = torch.autograd.grad(of, [to[k] for k in asked], retain_graph=True, allow_unused=True)
-        except RuntimeError as error:  # an operation has no derivative, or changed what it needs in place
-            self.untested["gradients"] = f"the backward pass fails: {str(error).splitlines()[0]}"
-            return [None] * len(to)
-        by_index = dict(zip(asked, given, strict=True))
-        return [by_index.get(k) for k in range(len(to))]
+    def gradients(self, of: Tensor, to: Mapping[Any, Tensor]) -> dict[Any, Tensor | None]:
+        """Return the gradient of a number with respect to each tensor; None where there is none."""
+        gradients: dict[Any, Tensor | None] = dict.fromkeys(to)
+        leading = {key: tensor for key, tensor in to.items() if tensor.requires_grad and of.requires_grad}
+        if leading:
+            try:
+                parts = torch.autograd.grad(of, [*leading.values()], retain_graph=True, allow_unused=True)
+            except RuntimeError as error:  # an operation has no derivative, or changed what it needs in place
+                self.untested["gradients"] = f"the backward pass fails: {str(error).splitlines()[0]}"
+            else:
+                gradients |= dict(zip(leading, parts, strict=True))
+        return gradients
 
     def number(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
         """Return one number that depends on all results, or on what is picked of each, with random weights."""
@@ -165,23 +167,15 @@ class Observations:
                 total = part if total is None else total + part
         return total
 
-    @cached_property
-    def reads(self) -> dict[int, Tensor | None]:
-        """The gradient of all results with respect to each output and state of recurrent modules, and their inputs."""
-        values = sorted({k for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0})
+    def take_gradients(self) -> None:
+        """Set `reads` and `parameter_gradients`, before a later run changes in place what they need."""
+        values = {k: self.base.values[k].tensor for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0}
+        weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
         number = self.number()
-        if number is None:
-            return dict.fromkeys(values)
-        return dict(zip(values, self.gradients(number, [self.base.values[k].tensor for k in values]), strict=True))
-
-    @cached_property
-    def parameter_gradients(self) -> dict[str, Tensor | None]:
-        """The gradient of all results with respect to each trainable parameter."""
-        named = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-        number = self.number()
-        if number is None:
-            return {}
-        return dict(zip(named, self.gradients(number, [*named.values()]), strict=True))
+        if number is not None:  # in one backward pass, which takes longer than a run
+            gradients = self.gradients(number, {**values, **weights})
+            self.reads = {k: gradients[k] for k in values}
+            self.parameter_gradients = {name: gradients[name] for name in weights}
 
     def lengths_along(self, value: int, rows: int) -> Tensor:
         """Return the true length of each slice along a value's axis of rows, which may be in another order."""
@@ -221,7 +215,7 @@ class Runner:
 
     def __init__(self, question: Question, snapshot: Snapshot) -> None:
         self._question, self._snapshot = question, snapshot
-        self._with_gradient = True
+        self.with_gradient = True  # to the example
 
     def run(
         self,
@@ -264,18 +258,9 @@ class Runner:
             run.loss = loss if isinstance(loss, Tensor) else None
 
     def _prepared(self, leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or not self._with_gradient:
+        if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or not self.with_gradient:
             return leaf
         return leaf.detach().clone().requires_grad_() * 1
-
-    def first(self, example: Example) -> Run:
-        """Run it for the first time; without gradients to the example if it can't run with them."""
-        run = self.run(example)
-        if run.error:
-            self._with_gradient = False
-            plain = self.run(example)
-            run, self._with_gradient = (plain, False) if not plain.error else (run, True)
-        return run
 
 
 @contextmanager
@@ -359,11 +344,15 @@ def _observe(question: Question, runner: Runner, layout: str | None) -> Observat
     seen.example_shape = tuple(whole.sequence.shape)
     if base.error:
         return seen
-    _ = seen.reads, seen.parameter_gradients  # now, before a later run changes in place what they need
-    seen.again = runner.run(example, base, keeps=True)
+    seen.take_gradients()
+    first = base
+    seen.again = seen.reseeded = runner.run(example, base, keeps=True, seed=SEED + 1)
+    if not seen.again.is_as(base):  # because of what the model keeps, or of the seed
+        first = runner.run(example)
+        seen.again = runner.run(example, base, keeps=True)
+        seen.reseeded = runner.run(example, base, seed=SEED + 1)
     last = seen.again.results[-1:] and seen.again.values[seen.again.results[-1]].tensor
-    seen.kept_graph = isinstance(last, Tensor) and _goes_back(last, base)
-    seen.reseeded = runner.run(example, base, seed=SEED + 1)
+    seen.kept_graph = isinstance(last, Tensor) and _goes_back(last, first)
     if example.rows > 1:
         seen.row_runs = [
             runner.run(example.with_row_changed(row, generator), base, _SAME_ROW) for row in range(example.rows)
@@ -385,20 +374,19 @@ def _observe(question: Question, runner: Runner, layout: str | None) -> Observat
 
 def _first_run(runner: Runner, whole: Example) -> tuple[Example, Run, dict[str, str]]:
     """Run the module on a small part of the example; if it can't run on that, on all of it."""
-    untested: dict[str, str] = {}
     small = whole.small().with_constant_padding()
-    base = runner.first(small)
-    if not base.error:
-        return small, base, untested
+    examples = [small]
     if whole.rows > 1 or small.steps < whole.steps:
-        for example in (whole.cut(small.rows, whole.steps), whole.cut(whole.rows, small.steps)):
-            run = runner.first(example)
-            if not run.error:
-                return example, run, untested
-    base = runner.first(whole)
-    if whole.rows < 2:
-        untested["rows"] = f"the example has one row, and the module does not run on {small.rows} ({base.error})"
-    return whole, base, untested
+        examples += [whole.cut(small.rows, whole.steps), whole.cut(whole.rows, small.steps)]
+    runs: list[Run] = []
+    for example in [*examples, whole]:
+        for runner.with_gradient in (True, False):
+            runs.append(runner.run(example))
+            if not runs[-1].error:
+                is_alone = example is whole and whole.rows < 2
+                why = f"the example has one row, and the module does not run on {small.rows} ({runs[0].error})"
+                return example, runs[-1], {"rows": why} if is_alone else {}
+    return whole, runs[-2], {}
 
 
 def _goes_back(tensor: Tensor, run: Run) -> bool:

@@ -107,6 +107,11 @@ class Run:
                     todo.append(k)
         return reached
 
+    def is_as(self, other: "Run") -> bool:
+        """Whether it succeeded, and all values are those of the run that it was compared with."""
+        is_as_long = not self.error and len(self.changed) == len(other.values)
+        return is_as_long and not any(mask is None or bool(mask.any()) for mask in self.changed)
+
     def is_state(self, value: int) -> bool:
         """Whether a value is the final state of a recurrent module."""
         return any(value in call.final for call in self.calls if not call.is_cell)

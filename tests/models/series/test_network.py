@@ -63,7 +63,7 @@ def test_networks_of_the_simple_shape(how: str, kind: Any) -> None:
         x = torch.randn(11, 2, 3)
         assert_close(network(x)[0], model.forecast(x), model.understood)
         again = hs.series_model(network, NAMES, targets(2))
-        assert again._form == network.form
+        assert again.form == network.form
 
 
 def test_the_layers_are_named() -> None:

@@ -22,7 +22,7 @@ from hiddenstate.explain.probe.ridge import Floats, Split, r_squared, regress, s
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.explain.subject.subject import check_bytes
-from hiddenstate.models.series.module_form import is_cell, is_layer, weight_of
+from hiddenstate.models.series.module_form import recurrent_parts, weight_of
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.structure.tables import table
 
@@ -327,7 +327,7 @@ def _untrained(model: Reader, seed: int) -> Any:
     module = model.module if isinstance(model, SeriesModel) else model
     fresh = untrained_copy(module, other)
     before, after = (
-        [weight for part in parts.modules() if is_layer(part) or is_cell(part) for weight in part.parameters()]
+        [weight for part in recurrent_parts(parts).values() for weight in part.parameters()]
         for parts in (module, fresh)
     )
     if all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):

@@ -17,7 +17,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.explain.subject.subject import check_bytes
 from hiddenstate.models.series.dates import Array
 from hiddenstate.models.series.frames import Wanted, read_columns
-from hiddenstate.models.series.module_form import is_cell, is_layer, weight_of
+from hiddenstate.models.series.module_form import recurrent_parts, weight_of
 from hiddenstate.models.series.series_model import ROW_STEPS_AT_ONCE, SeriesModel
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.names import parse_place, split_path
@@ -180,7 +180,7 @@ def _check_place(model: Reader, rows: Sequence[Tensor], place: str) -> None:
     """Raise if a model has no such place, or the values there would take more than 8 GiB."""
     if isinstance(model, SeriesModel):
         path = split_path(place)[0]
-        layers = {name: part for name, part in model.module.named_modules() if is_layer(part) or is_cell(part)}
+        layers = recurrent_parts(model.module)
         if path == "" and len(layers) > 1:
             raise NameUnknownError(
                 f"this {type(model.module).__name__} has several recurrent layers: name one in the place, such as "

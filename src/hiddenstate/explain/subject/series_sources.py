@@ -5,7 +5,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.series.module_form import is_cell, is_layer
+from hiddenstate.models.series.module_form import recurrent_parts
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
@@ -82,19 +81,18 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         )
     prepared = model.prepare(frame, **options)
     x = prepared.x.detach()
-    layers = [part for part in model.module.modules() if is_layer(part) or is_cell(part)]
-    hidden = sum(int(layer.hidden_size) for layer in layers)
+    hidden = sum(int(part.hidden_size) for part in recurrent_parts(model.module).values())
     check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
     whole = WholeModule(model.forecast, x, hx, hidden=hidden, rows_axis=1 if model.time_first else 0)
     steps, timeline = prepared.step_names(), prepared.timeline
     ahead = model.horizon
     outputs: tuple[str, ...] = ()
     if timeline is not None and timeline.rhythm is not None:
-        every = type(timeline)(np.concatenate([timeline.values, timeline.after(ahead)]), timeline.zone).names
+        every = timeline.then(timeline.after(ahead)).names
         outputs = {"step": every[ahead:], "row": every[-1:], "horizon": every[len(steps) :]}[model.gives]
     return ExplainedSeries(
         x=x,
-        values=model._scale.in_units(x),
+        values=model.scale.in_units(x),
         features=model.features,
         steps=steps,
         rows=prepared.rows,
@@ -106,8 +104,8 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         units=model.units,
         ahead=ahead,
         dates=prepared.dates,
-        target_scale=model._target_scale,
-        input_scale=model._scale,
+        target_scale=model.target_scale,
+        input_scale=model.scale,
         per_step=model.gives == "step",
     )
 

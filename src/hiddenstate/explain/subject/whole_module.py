@@ -6,7 +6,8 @@ A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,14 +22,14 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, Shap
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
 from hiddenstate.models.series.module_form import (
     NOT_REPEATABLE,
+    ModuleForm,
     call_module,
+    growing_axes,
     is_cell,
-    is_layer,
     is_same,
+    recurrent_parts,
     weight_of,
 )
-
-ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
 
 
 class Forecasts(Protocol):
@@ -51,6 +52,17 @@ class ModuleState:
     def parts_of(self, state: Any) -> tuple[Tensor, ...]:
         """Return the tensors of such an argument."""
         return tuple(state) if self._is_tuple else () if state is None else (state,)
+
+
+def changed_state(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a state of the same form, with each of its tensors changed."""
+    form = ModuleState(state)
+    return form.as_given(list(map(change, form.parts_of(state))))
+
+
+def repeated_state(state: Any, R: int) -> Any:
+    """Return the state of one row for R rows."""
+    return changed_state(state, lambda part: part.expand(-1, R, -1).contiguous())
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,62 +110,35 @@ class WholeModule:
     def only(self, row: int) -> "WholeModule":
         """Return the module with one row of its input."""
         row = resolve_one(row, self.x.shape[1], "row")
-        form, chosen = self.state_form, slice(row, row + 1)
-        state = form.as_given([part[:, chosen] for part in form.parts_of(self.initial)])
-        return replace(self, x=self.x[:, chosen], initial=state)
+        chosen = slice(row, row + 1)
+        return replace(self, x=self.x[:, chosen], initial=changed_state(self.initial, lambda part: part[:, chosen]))
 
     def run(
         self, x: Tensor, state: Any = None, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
     ) -> ModuleOutputs:
         """Run rows ``x [T, R, C]`` from states ``[L, R, H]``; without a state, from that of the only row."""
         del keep, steps, first  # for targets inside a layer, which a whole module has not
-        R, form = x.shape[1], self.state_form
-        if state is None and self.initial is not None:
-            state = form.as_given([part.expand(-1, R, -1).contiguous() for part in form.parts_of(self.initial)])
-        result = self.forecasts(x, state)
+        result = self.forecasts(x, repeated_state(self.initial, x.shape[1]) if state is None else state)
         out = result if result.dim() == 3 else result[None]
         return ModuleOutputs(out, (), None, result=self.raw(result))  # type: ignore[arg-type]  # no state is kept
 
 
-class ModuleLayout(NamedTuple):
-    """The order of a module's axes: calls it with rows ``[T, R, C]``, and arranges its output."""
+def _called(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> Tensor:
+    """Return a module's output for rows ``[T, R, C]``, as it returns it."""
+    out, _ = call_module(module, x, state, time_first=time_first)
+    if not 1 <= out.dim() <= 3:
+        raise ArgumentTypeError(
+            f"the module returned a tensor {list(out.shape)}, expected 1 to 3 axes: wrap the module in one that "
+            "returns what you want to explain"
+        )
+    return out
 
-    module: nn.Module
-    rows: int  # the axis of its input's rows
-    out_rank: int = 0
-    out_rows: int = 0  # the axis of its output's rows
 
-    def call(self, x: Tensor, state: Any) -> Tensor:
-        """Return the output in the module's own layout."""
-        out, _ = call_module(self.module, x, state, time_first=self.rows == 1)
-        if not 1 <= out.dim() <= 3:
-            raise ArgumentTypeError(
-                f"the module returned a tensor {list(out.shape)}, expected 1 to 3 axes: wrap the module in one that "
-                "returns what you want to explain"
-            )
-        return out
-
-    def forecasts(self, x: Tensor, state: Any) -> Tensor:
-        """Return ``[S, R, K]`` for ``x [T, R, C]``; a single row is run twice, as a module may drop an axis of 1."""
-        R = x.shape[1]
-        if R == 1:
-            form = ModuleState(state)
-            twice = form.as_given([part.expand(-1, 2, -1).contiguous() for part in form.parts_of(state)])
-            return self.forecasts(x.expand(-1, 2, -1), twice)[:, :1]
-        out = self.call(x, state)
-        if out.dim() == 1:
-            return out[None, :, None]
-        if out.dim() == 2:
-            return out[..., None] if self.out_rows else out[None]
-        return out.movedim(self.out_rows, 1)
-
-    def raw(self, out: Tensor) -> Tensor:
-        """Return an output ``[S, R, K]`` as the module returned it."""
-        if self.out_rank == 1:
-            return out[0, :, 0]
-        if self.out_rank == 2:
-            return out[..., 0] if self.out_rows else out[0]
-        return out.movedim(1, self.out_rows)
+def _forecasts(module: nn.Module, form: ModuleForm, x: Tensor, state: Any) -> Tensor:
+    """Run rows ``[T, R, C]``; a single one is run twice, as a module may drop an axis of 1."""
+    if x.shape[1] == 1:
+        return _forecasts(module, form, x.expand(-1, 2, -1), repeated_state(state, 2))[..., :1, :]
+    return form.arranged(_called(module, x, state, time_first=form.time_first))
 
 
 def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | None = None) -> WholeModule:
@@ -163,7 +148,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     reads two and three rows too, and its output has an axis of that size.
     """
     check_module_memory(model)
-    layers = [part for part in model.modules() if is_layer(part) or is_cell(part)]
+    layers = [*recurrent_parts(model).values()]
     if not layers:
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
@@ -187,10 +172,10 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
         except ShapeError as error:
             reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {error}")
             continue
-        layout = _layout(ModuleLayout(model, rows), WholeModule(_refused, series, state).only(0), layers)
-        if isinstance(layout, ModuleLayout):
-            return WholeModule(layout.forecasts, series, state, layout.raw, hidden, rows)
-        reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {layout}")
+        form = _form(model, series[:, 0], changed_state(state, lambda part: part[:, :1]), time_first=bool(rows))
+        if isinstance(form, ModuleForm):
+            return WholeModule(partial(_forecasts, model, form), series, state, form.as_returned, hidden, rows)
+        reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {form}")
     raise ShapeError(
         f"this {type(model).__name__} can't read this input, {list(x.shape)}, with more rows: {'; '.join(reasons)}. "
         "Check the input's axes, or give time_first=True for [T, N, C], False for [N, T, C]"
@@ -198,51 +183,43 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     )
 
 
-def _refused(x: Tensor, state: Any) -> Tensor:
-    raise AssertionError
-
-
 def _checked_state(hx: Any, N: int) -> Any:
     """Return a state with N rows; one without an axis of rows gets it."""
-    form = ModuleState(hx)
-    parts = form.parts_of(hx)
-    for part in parts:
+    for part in ModuleState(hx).parts_of(hx):
         if not isinstance(part, Tensor) or part.dim() not in (2, 3) or (part.dim() == 3 and part.shape[1] != N):
             got = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
             raise ShapeError(f"hx= must be tensors [L, N, H] for the N = {N} rows, or [L, H] for one, got {got}")
-    return form.as_given([(part if part.dim() == 3 else part[:, None]).detach() for part in parts])
+    return changed_state(hx, lambda part: (part if part.dim() == 3 else part[:, None]).detach())
 
 
 @torch.no_grad()
-def _layout(layout: ModuleLayout, single: WholeModule, layers: Sequence[nn.Module]) -> ModuleLayout | str:
-    """Return the layout, with that of the output; or the reason why the rows are not on this axis."""
-    rows = torch.stack([single.x[:, 0], single.x[:, 0].flip(0), single.x[:, 0] * 0.5], dim=1)
-    form = single.state_form
+def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> ModuleForm | str:
+    """Return the form of a module that reads variants of ``row [T, C]``; or why its rows are not on this axis."""
+    rows = torch.stack([row, row.flip(0), row * 0.5], dim=1)
     outs, read = [], []
     for R in (2, 2, 3):
-        state = form.as_given([part.expand(-1, R, -1).contiguous() for part in form.parts_of(single.initial)])
         try:
-            with _watching(layers) as sizes:
-                outs.append(layout.call(rows[:, :R].clone(), state))
+            with _watching([*recurrent_parts(module).values()]) as sizes:
+                outs.append(_called(module, rows[:, :R].clone(), repeated_state(state, R), time_first=time_first))
         except (ArgumentTypeError, KeyboardInterrupt):
             raise
         except Exception as error:
             return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         read.append(sizes[:1])
         if len(outs) == 2 and not is_same(outs[1].nan_to_num(), outs[0].nan_to_num(), outs[0]):
-            raise ArgumentError(NOT_REPEATABLE.format(type(layout.module).__name__))
+            raise ArgumentError(NOT_REPEATABLE.format(type(module).__name__))
     if read != [[2], [2], [3]]:
         return f"its recurrent layer reads {read[0]} and {read[2]} rows, expected [2] and [3]"
-    axes = [
-        k for k, (two, three) in enumerate(zip(outs[0].shape, outs[2].shape, strict=False)) if (two, three) == (2, 3)
-    ]
-    if outs[0].dim() != outs[2].dim() or len(axes) != 1 or axes[0] == 2:
-        return f"it returns {list(outs[0].shape)} for 2 rows and {list(outs[2].shape)} for 3, expected an axis of them"
-    layout = layout._replace(out_rank=outs[0].dim(), out_rows=axes[0])
-    two, three = (out.movedim(axes[0], 0)[:2].double() for out in outs[::2])
-    if bool(((two - three).abs() > ROUNDING * torch.finfo(outs[0].dtype).eps * two.abs().max().clamp(min=1)).any()):
+    two, _, three = outs
+    axes = growing_axes(two, three, 2)
+    if len(axes) != 1 or axes[0] == 2:
+        return f"it returns {list(two.shape)} for 2 rows and {list(three.shape)} for 3, expected an axis of them"
+    if not is_same(three.narrow(axes[0], 0, 2).double().nan_to_num(), two.double().nan_to_num(), two):
         return "the outputs of two rows change if it reads a third"
-    return layout
+    if two.dim() < 3 and axes == [0]:
+        return ModuleForm(time_first, "row", tuple(range(two.dim())), horizon=0)
+    others = [axis for axis in range(two.dim()) if axis not in axes]
+    return ModuleForm(time_first, "step", (others[0], *axes, *others[1:]), horizon=0)
 
 
 def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:

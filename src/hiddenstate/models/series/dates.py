@@ -54,6 +54,14 @@ class Dates:
         ends = [dates.values[[0, -1]] for dates in (self, other) if len(dates)]
         return self._is_like(other) and len(ends) == 2 and bool((ends[0] == ends[1]).all())
 
+    def then(self, values: Array) -> "Dates":
+        """Return these dates and later ones."""
+        return Dates(np.concatenate([self.values, values]), self.zone)
+
+    def ahead(self, steps: range) -> "Dates":
+        """Return the dates so many steps after the last one."""
+        return self.then(self.after(steps[-1]))[-len(steps) :]
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Each date as text, no more precise than needed."""

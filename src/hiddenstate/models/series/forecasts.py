@@ -71,7 +71,7 @@ class SeriesReading:
         dates = self.series.timeline
         if dates is None or not (more := max(0, self.origins[-1] + max(self.ahead) + 1 - len(dates))):
             return dates
-        return Dates(np.concatenate([dates.values, dates.after(more)]), dates.zone)
+        return dates.then(dates.after(more))
 
     def step_name(self, step: int) -> str:
         """Return the date of a step, which may be after the series, or its number."""

@@ -140,7 +140,7 @@ class SeriesStream:
             ArgumentTypeError: a value is no number.
         """
         given = _by_row(values, self.model.features, rows, self.rows)
-        when = None if date is None else as_dates([date] if _zone_of(date) is None else _index([date]), "date=")
+        when = None if date is None else as_dates(_index([date]) if getattr(date, "tzinfo", None) else [date], "date=")
         dates = {name: self._dates_with(name, when) for name in given}
         label = "this step" if when is None else when.names[0]
         numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in given.items()])
@@ -187,9 +187,7 @@ class SeriesStream:
     def _forecast(self, names: Sequence[str]) -> LiveForecast:
         parts = [self._rows[name] for name in names]
         values = torch.stack([part.forecast for part in parts if part.forecast is not None], dim=1)
-        ahead = self.model.horizon if self.model.gives == "horizon" else 1
-        first = 1 if self.model.gives == "horizon" else self.model.horizon
-        whens = tuple(None if part.dates is None else _after(part.dates, first, ahead) for part in parts)
+        whens = tuple(None if part.dates is None else part.dates.ahead(self.model.form.ahead) for part in parts)
         return LiveForecast(values, tuple(names), self.model.targets, whens)
 
     def _dates_with(self, name: str, date: Dates | None) -> Dates | None:
@@ -202,7 +200,7 @@ class SeriesStream:
                 raise ArgumentError(f"row {name!r} has no dates so far: give none, or begin a new stream with dates")
             return None
         if date is None:
-            return Dates(np.concatenate([row.dates.values, row.dates.after(1)]), row.dates.zone)
+            return row.dates.then(row.dates.after(1))
         if date.values.dtype != row.dates.values.dtype or (date.zone is None) != (row.dates.zone is None):
             raise ArgumentError(f"the dates of row {name!r} are of another kind: {row.dates.names[-1]}")
         last, (new,) = row.dates.values[-1], date.values
@@ -213,12 +211,12 @@ class SeriesStream:
         expected = row.dates.after(1)[0]
         known = row.dates.rhythm is not None
         if known and abs(expected - new) > (expected - last) * 1e-3 and self._gaps is None:
-            due = Dates(row.dates.after(1), row.dates.zone).names[0]
+            (due,) = row.dates.ahead(range(1, 2)).names
             raise ArgumentError(
                 f"the next step of row {name!r} after {row.dates.names[-1]} is {due}, got {date.names[0]}: give "
                 "the steps between, or create the stream with gaps='join' to read it as the next"
             )
-        return Dates(np.concatenate([row.dates.values, date.values]), row.dates.zone)
+        return row.dates.then(date.values)
 
     def join(self, name: str, *, like: str) -> None:
         """Begin a row from the state and the dates of another; a row that is not joined begins with its first step.
@@ -294,9 +292,8 @@ class SeriesStream:
                 for n, name in enumerate(self.rows)
             }
             parts.append(branch.step(rows).values)
-        whens = tuple(
-            None if row.dates is None else _after(row.dates, model.horizon, count) for row in self._rows.values()
-        )
+        ahead = range(model.horizon, model.horizon + count)
+        whens = tuple(None if row.dates is None else row.dates.ahead(ahead) for row in self._rows.values())
         return LiveForecast(torch.cat(parts), self.rows, model.targets, whens)
 
     def save(self, path: str | Path) -> None:
@@ -365,11 +362,11 @@ class SeriesStream:
             values = tensors.pop(f"{n}.dates").numpy()
             kinds = {"M": "M8[ns]", "m": "m8[ns]", "f": "f8"}
             typed = values.astype("f8") if row["dates"] == "f" else values.view(kinds[row["dates"]])
-            dates = as_dates(typed if row["zone"] is None else _index(typed, row["zone"]), "the saved dates")
+            dates = as_dates(typed if row["zone"] is None else Dates(typed, row["zone"]).index(), "the saved dates")
         return _Row(state, row["t"], dates, forecast.double())
 
     def _fingerprint(self) -> str:
-        scales = {f"scale {k}": part for k, part in enumerate((*self.model._scale, *self.model._target_scale))}
+        scales = {f"scale {k}": part for k, part in enumerate((*self.model.scale, *self.model.target_scale))}
         return fingerprint({**dict(self.model.module.state_dict()), **scales})
 
     def __repr__(self) -> str:
@@ -387,7 +384,7 @@ def _runner(model: Any) -> _Run:
     if model.carries_state:
         run = model.run
     elif model.network is not None and model.network.form.carries_state:
-        network, scale = model.network, model._target_scale
+        network, scale = model.network, model.target_scale
         network.requires_grad_(False)
 
         def recompute(x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
@@ -407,12 +404,11 @@ def _runner(model: Any) -> _Run:
     def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
         with torch.no_grad():
             out, after = run(x, None if states is None else _joined(states, iter(axes)))
-        out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
         rows = [
             _rebuilt(after, iter([leaf.narrow(a, n, 1) for leaf, a in zip(_leaves(after), axes, strict=True)]))
             for n in range(x.shape[1])
         ]
-        return out.double().cpu(), rows
+        return model.form.last(out).double().cpu(), rows
 
     return call
 
@@ -423,14 +419,12 @@ def _windows(model: Any, window: int) -> _Run:
     def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
         before = [x[:0, n] for n in range(x.shape[1])] if states is None else states
         after = [torch.cat([part, x[:, n]])[-window:] for n, part in enumerate(before)]
-        ahead = model.horizon if model.gives == "horizon" else 1
-        values = torch.full((ahead, len(after), len(model.targets)), math.nan, dtype=torch.float64)
+        values = torch.full((len(model.form.ahead), len(after), len(model.targets)), math.nan, dtype=torch.float64)
         full = [n for n, part in enumerate(after) if len(part) == window]
         if full:
             with torch.no_grad():
                 out = model.forecast(torch.stack([after[n] for n in full], dim=1))
-            out = out[-1:] if model.gives == "step" else out.reshape(-1, *out.shape[-2:])
-            values[:, full] = out.double().cpu()
+            values[:, full] = model.form.last(out).double().cpu()
         return values, after
 
     return call
@@ -469,25 +463,8 @@ def _joined(states: Sequence[Any], axes: Iterable[int]) -> Any:
     return _rebuilt(states[0], iter([torch.cat(column, dim=a) for column, a in zip(columns, axes, strict=True)]))
 
 
-def _after(dates: Dates, first: int, count: int) -> Dates:
-    """Return the dates of ``count`` steps, from ``first`` steps after the last one on."""
-    if first == 0:
-        return dates[-1:]
-    return Dates(dates.after(first + count - 1)[first - 1 :], dates.zone)
-
-
-def _zone_of(date: Any) -> Any:
-    """Return the time zone of a date, or None."""
-    return getattr(date, "tzinfo", None)
-
-
-def _index(dates: Any, zone: str | None = None) -> Any:
-    package = optional_package("pandas", "frames", "dates in a time zone")
-    return (
-        package.DatetimeIndex(dates)
-        if zone is None
-        else package.DatetimeIndex(dates).tz_localize("UTC").tz_convert(zone)
-    )
+def _index(dates: Any) -> Any:
+    return optional_package("pandas", "frames", "dates in a time zone").DatetimeIndex(dates)
 
 
 def _by_row(values: Any, features: Sequence[str], rows: Any, present: Sequence[str]) -> dict[str, Any]:

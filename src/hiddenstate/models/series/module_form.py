@@ -42,6 +42,15 @@ class ModuleForm(NamedTuple):
     horizon: int
     carries_state: bool = False
 
+    @property
+    def ahead(self) -> range:
+        """How many steps after the last one that was read each of its last forecasts is."""
+        return range(1 if self.gives == "horizon" else self.horizon, self.horizon + 1)
+
+    def last(self, arranged: Tensor) -> Tensor:
+        """Return the forecasts ``[A, R, K]`` after the last step that was read."""
+        return arranged[-1:] if self.gives == "step" else arranged.reshape(-1, *arranged.shape[-2:])
+
     def arranged(self, out: Tensor) -> Tensor:
         """Return a module's output as ``[R, K]``, ``[T, R, K]`` or ``[horizon, R, K]``."""
         count = 1 if self.gives == "row" else 2
@@ -52,6 +61,11 @@ class ModuleForm(NamedTuple):
             )
         value = out.permute(self.axes)
         return value.unsqueeze(-1) if len(self.axes) == count else value
+
+    def as_returned(self, arranged: Tensor) -> Tensor:
+        """Return an output that `arranged` gave as the module returned it."""
+        value = arranged if arranged.dim() == len(self.axes) else arranged.squeeze(-1)
+        return value.permute([self.axes.index(axis) for axis in range(len(self.axes))])
 
 
 def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> tuple[Tensor, Any]:
@@ -104,11 +118,16 @@ def is_cell(part: nn.Module) -> TypeGuard[Any]:
     return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 
 
+def recurrent_parts(module: nn.Module) -> dict[str, Any]:
+    """Return the recurrent layers and cells of a module, by path."""
+    return {path: part for path, part in module.named_modules() if is_layer(part) or is_cell(part)}
+
+
 def check_module(module: object) -> nn.Module:
     """Return the module; reject anything else, and modules without a recurrent layer or cell."""
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"series_model takes a torch.nn.Module, got {readable_name(type(module))}")
-    if not any(is_layer(part) or is_cell(part) for part in module.modules()):
+    if not recurrent_parts(module):
         raise ArgumentError(
             f"this {type(module).__name__} contains no LSTM, GRU or RNN, and no cell of these: give the module that "
             "was trained, with the recurrent layer inside"
@@ -176,14 +195,14 @@ def _form(
     except Exception as error:
         failure = f"{type(error).__name__}: {error}".splitlines()[0]
     if len(outs) > 1:
-        _check_repeatable(module, *outs[:2], x)
+        _check_repeatable(module, outs[0], outs[1], x)
     if failure is not None:
         return f"a call with {T} steps and {N} rows fails ({failure})"
     out, _, wider, again, *longer = outs
-    rows = _growing(out, wider, N)
+    rows = growing_axes(out, wider, N)
     if len(rows) != 1:
         return f"it gives {list(out.shape)} for {N} rows of {T} steps, expected one axis of {N} for the rows"
-    steps = _growing(out, longer[0], T) if longer else _axis_of_steps(out, rows, T, K, horizon)
+    steps = growing_axes(out, longer[0], T) if longer else _axis_of_steps(out, rows, T, K, horizon)
     if longer and not steps and longer[0].shape != out.shape:
         return (
             f"it gives {list(out.shape)} for {T} steps and {list(longer[0].shape)} for {T + 1}, expected one for each"
@@ -222,7 +241,7 @@ def random_numbers(module: nn.Module, T: int, N: int, C: int, seed: int = 0) -> 
     return torch.randn(T, N, C, generator=generator, device="cpu").to(weight_of(module))
 
 
-def _growing(before: Tensor, after: Tensor, size: int) -> list[int]:
+def growing_axes(before: Tensor, after: Tensor, size: int) -> list[int]:
     """Return the axes that grew by one with the input's axis of this size, if no other changed."""
     if before.dim() != after.dim():
         return []

@@ -46,6 +46,9 @@ class SeriesModel:
         targets: the columns that it forecasts.
         units: the unit of each column that has one.
         window: the number of steps that it reads, if it reads no other; None for any.
+        form: what the module takes and gives, found by calling it.
+        scale: the offset and the factor of each feature, from what the module reads to the units of the data.
+        target_scale: those of each target, from what the module gives.
     """
 
     def __init__(
@@ -59,27 +62,27 @@ class SeriesModel:
         window: int | None,
     ) -> None:
         self.module, self.features, self.targets, self.units, self.window = module, features, targets, units, window
-        self._form, (self._scale, self._target_scale) = form, scales
+        self.form, (self.scale, self.target_scale) = form, scales
 
     @property
     def gives(self) -> str:
         """What the module gives: one forecast a ``"row"``, one a ``"step"``, or a ``"horizon"`` of several a row."""
-        return self._form.gives
+        return self.form.gives
 
     @property
     def horizon(self) -> int:
         """How many steps after the last one that was read the last forecast is; 0 for the same step."""
-        return self._form.horizon
+        return self.form.horizon
 
     @property
     def time_first(self) -> bool:
         """Whether the module reads ``[T, N, C]``; otherwise ``[N, T, C]``."""
-        return self._form.time_first
+        return self.form.time_first
 
     @property
     def carries_state(self) -> bool:
         """Whether the module takes and returns a state, with which a series in pieces gives what the whole gives."""
-        return self._form.carries_state
+        return self.form.carries_state
 
     @cached_property
     def network(self) -> SeriesNetwork | None:
@@ -103,7 +106,7 @@ class SeriesModel:
     @cached_property
     def _network_or_reason(self) -> SeriesNetwork | str:
         check_module_memory(self.module)
-        return find_network(self.module, self._form, len(self.features), self.window)
+        return find_network(self.module, self.form, len(self.features), self.window)
 
     def __repr__(self) -> str:
         ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
@@ -198,11 +201,9 @@ class SeriesModel:
         dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
             values = self._values(series.x, origins, dated, windows_apart).double().cpu()
-        is_horizon = self.gives == "horizon"
-        ahead = range(1, self.horizon + 1) if is_horizon else range(self.horizon, self.horizon + 1)
         record = partial(self._record, series, origins[-1], values[-1], dated)
         kind = type(self.module).__name__
-        return SeriesReading(series, values, origins, ahead, self.targets, self.units, kind, record)
+        return SeriesReading(series, values, origins, self.form.ahead, self.targets, self.units, kind, record)
 
     def _origins(self, T: int, every: int) -> range:
         """Return the steps after which forecasts are made."""
@@ -231,7 +232,7 @@ class SeriesModel:
         if self.window is None:
             with self._editing(edits, 0, len(x)):
                 out = self.forecast(x)
-            return out[list(origins), None] if self.gives == "step" else out.reshape(1, -1, *out.shape[-2:])
+            return out[list(origins), None] if self.gives == "step" else self.form.last(out)[None]
         T, N, K = self.window, x.shape[1], len(self.targets)
         parts = []
         together = 1 if windows_apart else max(1, ROW_STEPS_AT_ONCE // (T * N))  # a date is another step of each
@@ -239,8 +240,7 @@ class SeriesModel:
             windows = torch.stack([x[o + 1 - T : o + 1] for o in few], dim=1)
             with self._editing(edits, few[0] + 1 - T, T):
                 out = self.forecast(windows.flatten(1, 2))
-            out = out[-1] if self.gives == "step" else out
-            parts.append(out.reshape(-1, len(few), N, K).transpose(0, 1))
+            parts.append(self.form.last(out).reshape(-1, len(few), N, K).transpose(0, 1))
         return torch.cat(parts)
 
     def _record(self, series: SeriesInput, origin: int, values: Tensor, edits: Sequence[Edit]) -> ModelTrace:
@@ -249,9 +249,9 @@ class SeriesModel:
         x, names = series.x[begin : origin + 1], series.step_names()[begin : origin + 1]
         with torchs_layers_recordable(), torch.no_grad(), self._editing(edits, begin, len(x)):
             run = trace(self.module, x, call=lambda part: self.run(part)[0])
-        last = run.out[-1:] if self.gives == "step" else run.out.reshape(-1, *run.out.shape[-2:])
-        if not is_same(last.double().cpu(), values, x):
-            gap = float((last.double().cpu() - values).abs().max())
+        last = self.form.last(run.out).double().cpu()
+        if not is_same(last, values, x):
+            gap = float((last - values).abs().max())
             raise ArgumentError(
                 f"the recorded run of this {type(self.module).__name__} gives forecasts that differ by up to "
                 f"{gap:.3g}: it does not give the same twice, or its layers do not run on the engine as torch runs them"
@@ -285,7 +285,7 @@ class SeriesModel:
         shape, sizes = self.network.shape, self.network.shape.sizes
         pairs = {
             name: torch.stack([*scale], dim=1).tolist()
-            for name, scale in (("scale", self._scale), ("target_scale", self._target_scale))
+            for name, scale in (("scale", self.scale), ("target_scale", self.target_scale))
         }
         config = {
             "before": [list(layer) for layer in shape.before],
@@ -318,7 +318,7 @@ class SeriesModel:
 
     def scaled(self, values: Tensor) -> Tensor:
         """Return values ``[..., C]`` in the units of the data as the module reads them, of its type, on its device."""
-        return self._scale.scaled(values).to(weight_of(self.module))
+        return self.scale.scaled(values).to(weight_of(self.module))
 
     def forecast(self, x: Tensor, state: Any = None) -> Tensor:
         """Return the module's own forecasts, in the units of the data. Differentiable in x; the module is in eval mode.
@@ -352,7 +352,7 @@ class SeriesModel:
         if state is not None and not self.carries_state:
             raise ArgumentError(f"this {type(self.module).__name__} carries no state: call it without state=")
         out, after = call_module(self.module, value, state, time_first=self.time_first)
-        return self._target_scale.in_units(self._form.arranged(out)), after if self.carries_state else None
+        return self.target_scale.in_units(self.form.arranged(out)), after if self.carries_state else None
 
 
 def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:
