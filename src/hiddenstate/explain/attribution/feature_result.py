@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.attribution.result import (
     PlayerParts,
     columns_beside,
@@ -124,8 +124,14 @@ class FeatureAttribution(PlayerParts):
         Raises:
             ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
                 Shapley values.
+            ArgumentTypeError: a player is no pair of a window and a feature.
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
+        for player in (first, second):
+            if isinstance(player, str) or not isinstance(player, Sequence) or len(player) != 2:
+                raise ArgumentTypeError(
+                    f"between takes two pairs (window, feature), such as (0, {self.features[0]!r}), got {player!r:.60}"
+                )
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they need at most 16 players (join columns with features=, steps with "
@@ -190,7 +196,7 @@ def _text(result: FeatureAttribution) -> str:
         lines += [_margin("window", list(lags), result.by_window, lags), ""]
     lines += [_largest(result), "", *describe_sums(result)]
     if result.interaction is not None:
-        players = [f"{feature} {shortened(window.name)}".strip() for window, feature in result._players()]
+        players = [f"{feature} {window.name}".strip() for window, feature in result._players()]
         lines += describe_pairs(result.interaction[0], players, zeros=False)
     if result.disagreements:
         where = f"{len(result.disagreements)} of {len(result.scores)} inputs"
@@ -204,7 +210,7 @@ def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, 
     largest = float(values.abs().max())
     rows = [
         [
-            shortened(names[k]),
+            names[k] if lags else shortened(names[k]),
             *([lags[names[k]]] if lags else []),
             number(float(values[k])),
             bar(float(values[k]), largest),
@@ -226,7 +232,7 @@ def _largest(result: FeatureAttribution) -> str:
     for p in order:
         window, feature = players[p]
         numbers = [number(float(values[p])) for _, values in columns]
-        part, place = float(parts[p]), [shortened(window.name), str(window.lag), shortened(feature)]
+        part, place = float(parts[p]), [window.name, str(window.lag), shortened(feature)]
         rows.append([*place, *numbers, number(part), bar(part, largest), "≠" if p in marked else ""])
     names = [name for name, _ in columns]
     own = "β" if result.method == "cd" else "part" if len(result.baselines) == 1 else result.baselines[0]

@@ -20,6 +20,7 @@ from hiddenstate.explain.attribution.features import (
     SeriesRequest,
     SeriesSpans,
     attribute_row,
+    check_finite,
     checked_case,
 )
 from hiddenstate.explain.attribution.methods import Method, check_options
@@ -181,9 +182,8 @@ def importance(
 
     rows = data_rows(read, data, history, baseline, length=length, stride=stride)
     job = ImportanceJob(rows, of, SeriesRequest(method, chosen, features, spans))
-    N, T = rows.series.x.shape[1], rows.series.T
-    neighbours = 1 if length is None else -(-T // stride)
-    size = min(N, neighbours if block is None else block)
+    N = rows.series.x.shape[1]
+    size = min(N, rows.overlapping if block is None else block)
     with reporting(progress, unit="rows") as report:
         blocks, cost = [], 0
         keeper = None if folder is None else BlockFolder(Path(folder), job, model)
@@ -203,6 +203,8 @@ def _result(
     case, grid = job.first
     shape = len(grid.windows), len(grid.groups)
     parts, ends = values["parts"], values["ends"]
+    for row in (~ends[:, 0].isfinite()).nonzero().flatten().tolist()[:1]:
+        check_finite(float(ends[row, 0]), f"{case.target.name} of row {row}")
     losses = values["occlusion"] if job.request.options.occlusion else None
     lags = [range(window.lag, window.lag + window.stop - window.start) for window in grid.windows]
     names = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in lags]
