@@ -121,10 +121,6 @@ def _state_along(players: Players, alpha: Tensor) -> tuple[Tensor, ...]:
     return tuple((zero + alpha[:, None] * (part - zero)).detach().requires_grad_() for part, zero in pairs)
 
 
-def _occlusion(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    return _occluded(work, players, pairs=options.pairs)
-
-
 def _ends(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
     """Run the target with every player present and with every player replaced; with occlusion, if it is requested."""
     if options.occlusion:
@@ -199,6 +195,6 @@ METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodRe
     "integrated_gradients": _integrated,
     "frozen": _frozen,
     "cd": _cd,
-    "occlusion": _occlusion,
+    "occlusion": lambda work, players, options: _occluded(work, players, pairs=options.pairs),
     "gradient": _gradient,
 }

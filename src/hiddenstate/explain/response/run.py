@@ -241,8 +241,10 @@ def _values(series: ExplainedSeries, column: int, values: Any) -> Tensor:
         moved = torch.as_tensor(values).detach().double().cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentTypeError(f"values must be numbers, got {type(values).__name__}") from error
-    if moved.dim() != 1 or not 1 <= len(moved) <= MOST_VALUES or not bool(moved.isfinite().all()):
-        raise ShapeError(f"values must be 1 to {MOST_VALUES} finite numbers, got a tensor {list(moved.shape)}")
+    if moved.dim() != 1 or not 1 <= len(moved) <= MOST_VALUES:
+        raise ShapeError(f"values must be 1 to {MOST_VALUES} numbers, got a tensor {list(moved.shape)}")
+    if not bool(moved.isfinite().all()):
+        raise ArgumentError(f"values must be finite, got {float(moved[~moved.isfinite()][0])}")
     return moved
 
 

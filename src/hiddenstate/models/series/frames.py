@@ -146,9 +146,12 @@ def _numbers(column: Any, name: str, dates: Dates | None = None) -> Array:
     values = np.asarray(column, dtype=object).reshape(-1)
     bad = None
     if kind == "O" and hasattr(dtype, "kind"):
-        bad = next((k for k, value in enumerate(values.tolist()) if not _is_number(value)), None)
+        allowed = [
+            is_absent(value) or isinstance(value, int | float | np.number | np.bool_) for value in values.tolist()
+        ]
+        bad = None if all(allowed) else allowed.index(False)
         if bad is None:
-            return np.array([np.nan if _is_missing(value) else float(value) for value in values.tolist()])
+            return np.array([np.nan if is_absent(value) else float(value) for value in values.tolist()])
     k = 0 if bad is None else bad
     place = f"row {k}" if dates is None else dates[k : k + 1].names[0]
     holds = (
@@ -159,12 +162,9 @@ def _numbers(column: Any, name: str, dates: Dates | None = None) -> Array:
     )
 
 
-def _is_missing(value: object) -> bool:
-    return value is None or type(value).__name__ == "NAType" or value != value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number | np.bool_) or value is None or type(value).__name__ == "NAType"
+def is_absent(value: object) -> bool:
+    """Whether a value is None or what pandas has for one that is missing."""
+    return value is None or type(value).__name__ == "NAType"
 
 
 def _of_pandas(frame: Any, wanted: Wanted) -> Columns:

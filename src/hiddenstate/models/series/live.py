@@ -20,6 +20,7 @@ from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.models.series.dates import Array, Dates, as_dates
+from hiddenstate.models.series.frames import is_absent
 from hiddenstate.models.series.module_form import random_numbers
 from hiddenstate.nn.packed_weights import fingerprint
 
@@ -547,7 +548,7 @@ def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[fl
         raise ArgumentError(f"row {name!r} has {len(row)} values at {when}, expected {len(features)}")
     numbers = []
     for feature, value in zip(features, row, strict=True):
-        if value is None or type(value).__name__ == "NAType" or value != value:
+        if is_absent(value) or value != value:
             raise ArgumentError(f"the value of {feature!r} at {when} is missing in row {name!r}: fill it first")
         if isinstance(value, bool | str) or not isinstance(value, int | float | np.number | Tensor):
             raise ArgumentTypeError(
