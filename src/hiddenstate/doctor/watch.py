@@ -107,6 +107,19 @@ class Run:
                     todo.append(k)
         return reached
 
+    def change_of(self, value: int) -> Tensor | None:
+        """Return where a value differs from that of the other run; None where the two runs can't be compared."""
+        return self.changed[value] if value < len(self.changed) else None
+
+    def is_changed(self, value: int) -> bool:
+        """Whether a value is known to differ from that of the other run."""
+        mask = self.change_of(value)
+        return mask is not None and bool(mask.any())
+
+    def call_of(self, value: int) -> LayerCall | None:
+        """Return the call of a recurrent module that returned a value; None if none did."""
+        return next((call for call in self.calls if value in call.outputs), None)
+
     def is_as(self, other: "Run") -> bool:
         """Whether it succeeded, and all values are those of the run that it was compared with."""
         is_as_long = not self.error and len(self.changed) == len(other.values)
@@ -127,6 +140,13 @@ def map_tree(tree: Any, leaf: Callable[[Any], Any]) -> Any:
     if type(tree) is dict:
         return {key: map_tree(part, leaf) for key, part in tree.items()}
     return leaf(tree)
+
+
+def leaves_in(tree: Any) -> list[Any]:
+    """Return the leaves that `map_tree` sees, in order."""
+    leaves: list[Any] = []
+    map_tree(tree, leaves.append)
+    return leaves
 
 
 def tensors_in(tree: Any) -> Iterator[Tensor]:
@@ -233,7 +253,7 @@ class Watch(TorchFunctionMode):
 
     def _record(self, op: str, inputs: tuple[int, ...], tensor: Tensor) -> int:
         k = len(self.run.values)
-        path = self._paths[-1] if self._paths else ""
+        path = self.where()
         plain = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_quantized
         data = tensor.detach() if plain else torch.zeros(0)
         if self._against is None:
@@ -260,7 +280,7 @@ class Watch(TorchFunctionMode):
         is_parameter = isinstance(tensor, nn.Parameter)
         k = self.record("parameter" if is_parameter else "constant", (), tensor)
         if is_parameter and id(tensor) not in self._parameters:
-            self.run.strangers[k] = self._paths[-1] if self._paths else ""
+            self.run.strangers[k] = self.where()
         return k
 
     def where(self) -> str:
