@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
 
-from hiddenstate.doctor.observations import Observations
+from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import LayerCall, is_other
+from hiddenstate.doctor.watch import LayerCall, Run, is_other
 
 _PAIRS = ("matmul", "mm", "bmm", "einsum", "cdist", "cosine_similarity", "sub", "tensordot")
 _SHORTENS = ("conv1d", "conv2d", "max_pool1d", "avg_pool1d", "max_pool2d", "unfold", "stft", "max_pool1d_with_indices")
@@ -34,14 +33,9 @@ def input_of_layer(seen: Observations, call: LayerCall) -> str:
     return EXCHANGED if not call.is_cell and 1 - call.row_axis in axes else MIXED
 
 
-def _first_calls(seen: Observations) -> Iterator[LayerCall]:
-    for calls in seen.by_layer().values():
-        yield calls[0]
-
-
 def axes_exchanged(seen: Observations) -> Iterator[Sign]:
     """A layer reads rows as time steps, or the axes of its state are exchanged."""
-    for call in _first_calls(seen):
+    for call, *_ in seen.by_layer.values():
         value = seen.base.values[call.x]
         if input_of_layer(seen, call) == EXCHANGED:
             sizes = [*value.data.shape]
@@ -91,7 +85,7 @@ def _first_mixing(seen: Observations) -> int | None:
 def view_for_transpose(seen: Observations) -> Iterator[Sign]:
     """A reshape puts parts of several rows where one row should be: before a layer, in a state, or before a head."""
     broken: dict[int, str] = {}
-    for call in _first_calls(seen):
+    for call, *_ in seen.by_layer.values():
         values = [call.x] if input_of_layer(seen, call) == MIXED else []
         values += [k for k in call.states if seen.has_rows(k) and not seen.row_axes(k) and not seen.is_mixed(k)]
         for k in values:
@@ -147,8 +141,7 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
     """Some rows have no influence on any result."""
     read = []
     for run in seen.row_runs:
-        masks = [run.changed[k] for k in seen.base.results if k < len(run.changed)]
-        if any(mask is None for mask in masks):
+        if any(run.change_of(k) is None for k in seen.base.results):
             return
         # Compared exactly: rows are told apart only from what is more than rounding, but may have less influence.
         pairs = [(run.values[k].tensor.detach(), seen.base.values[k].data) for k in seen.base.results]
@@ -156,24 +149,18 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
     lost = [row for row, is_read in enumerate(read) if not is_read]
     if not lost or len(lost) == len(read):
         return
-    k = _where_lost(seen, [run.changed for run in seen.row_runs], lost[0])
+    k = _where_lost(seen, seen.row_runs[lost[0]])
     shows = f"The inputs of rows {lost} of {len(read)} change no result"
     yield Sign(_reader(seen, k), seen.operation(k), shows)
 
 
-def _where_lost(seen: Observations, changed: list[list[Tensor | None]], which: int) -> int:
-    """Return the last operation that no longer has what its input had."""
-    mask = changed[which]
+def _where_lost(seen: Observations, run: Run) -> int:
+    """Return the last operation that no longer has the change that its input had."""
     for k in sorted(seen.used, reverse=True):
-        value = seen.base.values[k]
-        inputs = [i for i in value.inputs if i < len(mask) and _any(mask[i])]
-        if inputs and k < len(mask) and not _any(mask[k]):
+        is_input_changed = any(run.is_changed(i) for i in seen.base.values[k].inputs)
+        if is_input_changed and k < len(run.changed) and not run.is_changed(k):
             return k
     return seen.base.results[0]
-
-
-def _any(mask: Tensor | None) -> bool:
-    return mask is not None and bool(mask.any())
 
 
 def _reader(seen: Observations, value: int) -> str:
@@ -195,13 +182,12 @@ def earlier_changed(seen: Observations, value: int) -> int | None:
     rows, steps = seen.result_axes(value)
     if mask is None or steps is None:
         return None
-    lines = mask.movedim(steps, 0)
-    if seen.example.lengths is None or rows is None:
-        by_step = lines.reshape(lines.shape[0], -1).any(1)[: seen.example.steps - 1]
-        return len(by_step) - int(by_step.long().argmax()) if bool(by_step.any()) else None
-    by_row = mask.movedim((rows, steps), (0, 1)).flatten(2).any(2) if mask.dim() > 2 else mask.movedim(rows, 0)
+    if seen.example.lengths is None or rows is None:  # all rows in one
+        by_row, lengths = mask.movedim(steps, 0).reshape(mask.shape[steps], -1).any(1)[None], [seen.example.steps]
+    else:
+        by_row, lengths = by_row_and_step(mask, rows, steps).any(2), seen.lengths_along(value, rows).tolist()
     ahead = []
-    for row, length in enumerate(seen.lengths_along(value, rows).tolist()):
+    for row, length in enumerate(lengths):
         before = by_row[row, : length - 1]
         ahead += [length - 1 - int(before.long().argmax())] if bool(before.any()) else []
     return max(ahead, default=None)
@@ -217,7 +203,7 @@ def future_read(seen: Observations) -> Iterator[Sign]:
             continue
         used = sorted(seen.base.ancestors([k]))
         first = next((i for i in used if earlier_changed(seen, i) is not None), k)
-        call = next((call for call in seen.base.calls if first in call.outputs), None)
+        call = seen.base.call_of(first)
         before = seen.base.ancestors([first])  # the output of a layer that reads packed input has no axes to see it by
         call = call or next(
             (call for call in seen.base.calls if call.directions == 2 and before & {*call.outputs}), None
@@ -242,18 +228,14 @@ def _steps_of(seen: Observations, call: LayerCall) -> int:
     return 1 if call.is_cell else shape[1 - call.row_axis] if len(shape) == 3 else shape[0]
 
 
-def _depends(seen: Observations, value: int) -> bool:
-    return any(seen.depends(name, value) for name in seen.step_runs)
-
-
 def steps_apart(seen: Observations) -> Iterator[Sign]:
     """A cell, or a layer that is called step by step, begins anew at every step."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         if len(calls) < 3 or calls[0].rows is not None or any(_steps_of(seen, call) != 1 for call in calls):
             continue
-        steps = [call for call in calls if _depends(seen, call.x)]
+        steps = [call for call in calls if seen.depends_on_steps(call.x)]
         read = {name for call in steps for name in seen.step_runs if seen.depends(name, call.x)}
-        carried = any(_depends(seen, k) for call in calls for k in call.states)
+        carried = any(seen.depends_on_steps(k) for call in calls for k in call.states)
         if len(read) < 2 or carried or seen.depends("first", calls[-1].x):
             continue
         states = "no state" if not calls[-1].states else "a state that no step has changed"
@@ -263,10 +245,10 @@ def steps_apart(seen: Observations) -> Iterator[Sign]:
 
 def one_step(seen: Observations) -> Iterator[Sign]:
     """A layer is given sequences of one step, although the example has more."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         if seen.example.steps < 2 or calls[0].is_cell or any(_steps_of(seen, call) != 1 for call in calls):
             continue
-        owned = any(seen.has_rows(k) or _depends(seen, k) for call in calls for k in call.states)
+        owned = any(seen.has_rows(k) or seen.depends_on_steps(k) for call in calls for k in call.states)
         if calls[0].rows is not None or owned or len(calls) > 2:
             continue
         x = seen.base.values[calls[0].x].data
@@ -294,7 +276,7 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
         layers = [call for call in seen.base.calls if call.sequence in used or used & {*call.outputs}]
         reaches = any(seen.depends("last", call.x) for call in layers)
         shortened = any(seen.base.values[i].op in _SHORTENS for i in used)
-        lost = _where_lost(seen, [seen.step_runs["last"].changed], 0)
+        lost = _where_lost(seen, seen.step_runs["last"])
         read = "step 0 alone" if not seen.depends("before the last", k) else "the steps before it"
         shows = f"Of {seen.example.steps} steps, the last one of each row changes no result; {read} does"
         path = _reader(seen, lost) if reaches else layers[0].path if layers else seen.module_of(lost)
@@ -305,10 +287,10 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
 def constant_result(seen: Observations) -> Iterator[Sign]:
     """No result depends on the example."""
     runs = [*seen.row_runs, *seen.step_runs.values()]
-    masks = [run.changed[k] if k < len(run.changed) else None for run in runs for k in seen.base.results]
-    if not masks or any(mask is None for mask in masks) or any(_any(mask) for mask in masks):
+    masks = [run.change_of(k) for run in runs for k in seen.base.results]
+    if not masks or any(mask is None or bool(mask.any()) for mask in masks):
         return
-    k = _where_lost(seen, [runs[0].changed], 0)
+    k = _where_lost(seen, runs[0])
     shows = "Changes of whole rows and of single steps of the example change no result"
     yield Sign(_reader(seen, k), seen.operation(k), shows)
 

@@ -103,9 +103,9 @@ _NEEDS: dict[str, tuple[Callable[[Observations], bool], str]] = {
     "rows": (lambda seen: len(seen.row_runs) > 1, "the example has one row"),
     "steps": (lambda seen: bool(seen.step_runs), "the example has one time step"),
     "padding": (lambda seen: (seen.padded or seen.lengthened) is not None, "the model did not run with other padding"),
-    "recurrence": (lambda seen: seen.has_recurrence, "no recurrent layer or cell was called"),
+    "recurrence": (lambda seen: bool(seen.base.calls), "no recurrent layer or cell was called"),
     "gradients": (
-        lambda seen: seen.has_recurrence and "gradients" not in seen.untested,
+        lambda seen: bool(seen.base.calls) and "gradients" not in seen.untested,
         "no recurrent layer or cell was called",
     ),
     "loss": (lambda seen: seen.base.loss is not None, "no loss was given: pass loss= and targets="),
@@ -195,5 +195,5 @@ def _report(seen: Observations) -> CheckReport:
 def _described(seen: Observations) -> str:
     example = seen.example
     size = f"{example.rows} rows of {example.steps} steps"
-    layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer()) or "none"
+    layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer) or "none"
     return f"on {list(seen.example_shape)} read as {example.layout!r}, run on {size}; recurrent: {layers}"

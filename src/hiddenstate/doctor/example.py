@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.doctor.watch import map_tree, rows_of_packed, tensors_in
+from hiddenstate.doctor.watch import leaves_in, map_tree, rows_of_packed, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
 ROWS, STEPS = 3, 32  # an example is cut to so many, if the module runs on them
@@ -41,9 +41,7 @@ class Example:
     @property
     def leaves(self) -> list[Any]:
         """The tensors, packed sequences and lists of numbers, in order."""
-        leaves: list[Any] = []
-        map_tree([self.args, self.kwargs, self.targets], leaves.append)
-        return leaves
+        return leaves_in([self.args, self.kwargs, self.targets])
 
     @property
     def sequence(self) -> Tensor:
@@ -100,11 +98,7 @@ class Example:
         if "N" not in self.layout:
             return self.cut(1, steps)
         # A number of rows that does not divide that of the steps, so that a wrong view can't be right by chance.
-        return (
-            self.cut(next(rows for rows in (ROWS, 4, 5, 7, 11) if steps % rows), steps)
-            if steps > 1
-            else self.cut(ROWS, 1)
-        )
+        return self.cut(next(rows for rows in (ROWS, 4, 5, 7, 11) if steps % rows), steps)
 
     def _choose_rows(self, count: int) -> Tensor:
         if self.lengths is not None and self.rows >= count:  # the longest and the shortest among them
@@ -224,10 +218,9 @@ def read_example(
 
     The first tensor with two axes or more is the sequence; ``layout`` has a letter for each of its axes.
     """
-    leaves: list[Any] = []
-    map_tree([args, dict(kwargs)], leaves.append)
+    leaves = leaves_in([args, dict(kwargs)])
     arguments = len(leaves)
-    map_tree(targets, leaves.append)
+    leaves += leaves_in(targets)
     primary = next((k for k, leaf in enumerate(leaves[:arguments]) if _is_sequence(leaf)), None)
     if primary is None:
         shapes = [tuple(tensor.shape) for tensor in tensors_in([args, kwargs])]
@@ -308,12 +301,15 @@ def _find_lengths(leaves: Sequence[Any], parts: Sequence[Part], x: Tensor, layou
         if part.kind == "mask" and part.steps is not None and isinstance(leaf, Tensor):
             mask = leaf.bool() if part.rows == 0 else leaf.bool().T
             for true in (mask, ~mask):
-                counts = true.sum(1)
-                if bool((true.long().diff(dim=1) <= 0).all()) and int(counts.min()) > 0:
-                    return counts
+                if _are_first(true):
+                    return true.sum(1)
     if padding is not None and not x.is_floating_point() and x.dim() == 2:
-        is_pad = (x if layout.startswith("N") else x.T).eq(padding)
-        true = ~is_pad
-        if bool(is_pad.any()) and bool((true.long().diff(dim=1) <= 0).all()) and bool(true.any(1).all()):
+        true = (x if layout.startswith("N") else x.T).ne(padding)
+        if not bool(true.all()) and _are_first(true):
             return true.sum(1)
     return None
+
+
+def _are_first(true: Tensor) -> bool:
+    """Whether the true steps of each row are its first ones, at least one."""
+    return bool((true.long().diff(dim=1) <= 0).all()) and bool(true.any(1).all())

@@ -6,7 +6,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.doctor.observations import Observations
+from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
 from hiddenstate.doctor.watch import RECURRENT, tensors_in
 from hiddenstate.errors import HiddenStateError
@@ -22,20 +22,18 @@ _SATURATED, _FLAT = 0.9, 0.01
 def gradient_cut(seen: Observations) -> Iterator[Sign]:
     """No gradient reaches a recurrent module, or it ends between two steps of a loop."""
     trained = {
-        path for path, calls in seen.by_layer().items() if any(p.requires_grad for p in calls[0].layer.parameters())
+        path for path, calls in seen.by_layer.items() if any(p.requires_grad for p in calls[0].layer.parameters())
     }
     cuts = [k for k in sorted(seen.used) if _cuts(seen, k)]
-    if "gradients" in seen.untested:
-        return
     if seen.number() is None:
         if trained and (cuts or seen.base.loss is not None):
             k = cuts[0] if cuts else seen.base.results[0]
             yield Sign(seen.module_of(k), seen.operation(k), "No result has a gradient", is_note=seen.base.loss is None)
         return
     for path in sorted(trained):
-        calls = seen.by_layer()[path]
+        calls = seen.by_layer[path]
         outputs = {k for call in calls for k in call.outputs}
-        if not outputs & seen.used or not any(_depends(seen, k) for k in outputs):
+        if not outputs & seen.used or not any(seen.depends_on_steps(k) for k in outputs):
             continue
         prefix = f"{path}." if path else ""
         own = {name: g for name, g in seen.parameter_gradients.items() if name.startswith(prefix)}
@@ -44,7 +42,7 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
             shows = f"The results depend on it, but no gradient reaches its {len(own)} parameters"
             yield Sign(path, seen.operation(k), shows)
             continue
-        states = [k for call in calls[1:] for k in call.states if _depends(seen, k) and k in seen.used]
+        states = [k for call in calls[1:] for k in call.states if seen.depends_on_steps(k) and k in seen.used]
         stopped = [k for k in states if not seen.base.values[k].tensor.requires_grad]
         if stopped and len(stopped) == len(states):
             k = next((k for k in cuts if k in seen.base.ancestors(stopped)), stopped[0])
@@ -60,11 +58,7 @@ def _cuts(seen: Observations, value: int) -> bool:
     if not known.data.is_floating_point() or known.tensor.requires_grad:
         return False
     from_trained = any(seen.base.values[k].tensor.requires_grad for k in known.inputs)
-    return (from_trained or known.op in _CUTS) and _depends(seen, value)
-
-
-def _depends(seen: Observations, value: int) -> bool:
-    return any(seen.depends(name, value) for name in seen.step_runs)
+    return (from_trained or known.op in _CUTS) and seen.depends_on_steps(value)
 
 
 def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
@@ -80,7 +74,7 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
         if number is None:
             return
         by_input = seen.gradients(number, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         gradients = [by_input.get(call.x) for call in calls]
         norms = _norms_by_step(seen, gradients, calls[0].row_axis, calls[0].is_cell or len(calls) > 1)
         if calls[0].rows is not None or len(norms) < 3 or not norms[-1] > 0:
@@ -142,9 +136,10 @@ def _gates_of(seen: Observations, path: str, record: Trace) -> Iterator[Sign]:
         if not flat:
             flat = {"h": _flat_share("h", own["h"])}
         share = sum(flat.values()) / len(flat)
+        units, dead = own["h"].shape[-1], int((own["h"].abs().flatten(0, -2).amax(0) < 1e-6).sum())
         if share > _SATURATED:
-            call = next((call for call in seen.base.calls if call.path == path), None)
-            scale = "" if call is None else f"; its inputs have a standard deviation of {_spread(seen, call.x):.3g}"
+            calls = seen.by_layer.get(path)
+            scale = f"; its inputs have a standard deviation of {_spread(seen, calls[0].x):.3g}" if calls else ""
             shows = f"In layer {layer}, {100 * share:.0f} % of all gates are within {_FLAT} of a limit{scale}"
             change = "scale its inputs to a standard deviation of about 1, or its weights to torch's initial ones"
             yield Sign(path, f"`{layer}`", shows, change)
@@ -153,9 +148,7 @@ def _gates_of(seen: Observations, path: str, record: Trace) -> Iterator[Sign]:
                 f"In layer {layer}, the mean of the forget gate is {float(own['f'].mean()):.3g}: c is forgotten at once"
             )
             yield Sign(path, f"`{layer}.f`", shows, "set the forget bias to 0 or more; 1 is usual", "M17")
-        elif bool((own["h"].abs().flatten(0, -2).amax(0) < 1e-6).float().mean() > 0.5):
-            units = own["h"].shape[-1]
-            dead = int((own["h"].abs().flatten(0, -2).amax(0) < 1e-6).sum())
+        elif dead > units / 2:
             shows = f"In layer {layer}, {dead} of {units} units are 0 at every step"
             yield Sign(path, f"`{layer}.h`", shows, "initialise its weights as torch does", is_note=dead < units)
 
@@ -173,7 +166,7 @@ def _spread(seen: Observations, value: int) -> float:
 
 def forget_bias(seen: Observations) -> Iterator[Sign]:
     """The forget bias was set in both bias vectors, so it is twice what was meant."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         named = dict(calls[0].layer.named_parameters())
         for name, bias in named.items():
             other = named.get(name.replace("_ih", "_hh"))
@@ -190,7 +183,7 @@ def forget_bias(seen: Observations) -> Iterator[Sign]:
 
 def dropout_never(seen: Observations) -> Iterator[Sign]:
     """A dropout that never acts: between the layers of a single layer."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         layer = calls[0].layer
         dropout = float(getattr(layer, "dropout", 0) or 0)
         if dropout and getattr(layer, "num_layers", 0) == 1:
@@ -203,19 +196,19 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
         value = seen.base.values[k]
         if not value.inputs:
             continue
-        given = seen.base.values[value.inputs[0]].data
+        scores = seen.base.values[value.inputs[0]].data
         wrong = ""
-        if (value.op == "cross_entropy" and _are_probabilities(given)) or (
-            value.op == "nll_loss" and given.is_floating_point() and bool((given >= 0).all())
+        if (value.op == "cross_entropy" and _are_probabilities(scores)) or (
+            value.op == "nll_loss" and scores.is_floating_point() and bool((scores >= 0).all())
         ):
             wrong = "softmax"
-        elif value.op == "binary_cross_entropy_with_logits" and bool(((given > 0) & (given < 1)).all()):
+        elif value.op == "binary_cross_entropy_with_logits" and bool(((scores > 0) & (scores < 1)).all()):
             wrong = "sigmoid"
         ancestors = sorted(seen.base.ancestors([value.inputs[0]]), reverse=True)
         source = next((i for i in ancestors if seen.base.values[i].op == wrong), None) if wrong else None
         if source is not None:
             wants = "logarithms of probabilities" if value.op == "nll_loss" else "scores"
-            limits = f"{float(given.min()):.3g} to {float(given.max()):.3g}"
+            limits = f"{float(scores.min()):.3g} to {float(scores.max()):.3g}"
             shows = f"`{value.op}` is given values from {limits}, and takes {wants}"
             yield Sign(seen.module_of(source), seen.operation(source), shows)
             return
@@ -252,12 +245,11 @@ def loss_over_padding(seen: Observations) -> Iterator[Sign]:
         gradient = seen.gradients(loss, {k: seen.base.values[k].tensor})[k]
         if gradient is None or rows is None or steps is None:
             continue
-        by_row = gradient.movedim((rows, steps), (0, 1)).flatten(2) if gradient.dim() > 2 else gradient.movedim(rows, 0)
-        by_row = by_row if by_row.dim() == 2 else by_row.abs().sum(2)
+        by_row = by_row_and_step(gradient, rows, steps).abs().sum(2).cpu()
         past = torch.arange(by_row.shape[1]) >= lengths[:, None]
-        count = int(((by_row != 0).cpu() & past).sum())
+        count = int(((by_row != 0) & past).sum())
         if count:
-            share = float(by_row.abs().cpu()[past].sum() / by_row.abs().sum())
+            share = float(by_row[past].sum() / by_row.sum())
             shows = f"{count} of {int(past.sum())} padded results have a gradient, {100 * share:.0f} % of all of it"
             yield Sign("", "the loss", shows)
 
@@ -308,30 +300,19 @@ def _places_of_target(sequence: Tensor, targets: Tensor) -> Iterator[tuple[int |
 def _reads_target(seen: Observations, part: int, shift: int | None, *, per_step: bool) -> bool:
     if shift is None or not per_step:
         return True
-    run = seen.rerun(_only(seen, part))
+    changed = seen.example.with_step_changed(-1, torch.Generator().manual_seed(0)).leaves
+    leaves = iter(changed[k] if k == part else leaf for k, leaf in enumerate(seen.example.leaves))
+    run = seen.rerun(seen.example.mapped(lambda *_: next(leaves)))
     for k in seen.base.results:
         _, steps = seen.result_axes(k)
-        mask = run.changed[k] if k < len(run.changed) else None
+        mask = run.change_of(k)
         if mask is None or steps is None:
             continue
         at = mask.select(steps, seen.base.values[k].data.shape[steps] - 1 - shift)
-        before = mask.narrow(steps, 0, mask.shape[steps] - 1).any() if shift == 0 else torch.tensor(False)
-        if bool(at.any()) and not bool(before):
+        is_earlier = shift == 0 and bool(mask.narrow(steps, 0, mask.shape[steps] - 1).any())
+        if bool(at.any()) and not is_earlier:
             return True
     return False
-
-
-def _only(seen: Observations, part: int):  # type: ignore[no-untyped-def]
-    """Return the example with the last step of one part changed."""
-    generator = torch.Generator().manual_seed(0)
-    changed = iter(seen.example.with_step_changed(-1, generator).leaves)
-    order = iter(range(len(seen.example.parts)))
-
-    def pick(leaf: object, _: object) -> object:
-        new = next(changed)
-        return new if next(order) == part else leaf
-
-    return seen.example.mapped(pick)
 
 
 def last_value_repeated(seen: Observations) -> Iterator[Sign]:
@@ -370,7 +351,7 @@ def last_value_repeated(seen: Observations) -> Iterator[Sign]:
 
 def unused_modules(seen: Observations) -> Iterator[Sign]:
     """Modules with parameters are never called, or nothing reads what a recurrent layer computes."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         outputs = {k for call in calls for k in call.outputs}
         if not outputs & seen.used:
             yield Sign(
@@ -396,7 +377,7 @@ def _weights_used(seen: Observations, part: nn.Module) -> bool:
 
 def slow_path(seen: Observations) -> Iterator[Sign]:
     """A layer of ours that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         layer = calls[0].layer
         if not calls[0].is_cell and hasattr(layer, "path"):
             try:

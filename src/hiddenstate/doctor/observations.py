@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.doctor.example import Example, Part, read_example
-from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, map_tree, tensors_in
+from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
 
@@ -53,12 +53,12 @@ class Observations:
     question: Question
     example: Example
     base: Run
-    row_runs: list[Run]
-    step_runs: dict[str, Run]
-    again: Run  # the same again, without putting back what the model keeps
-    reseeded: Run
-    kept_graph: bool  # whether the second call's results go back to the first call
     rerun: Callable[[Example], Run]
+    row_runs: list[Run] = field(default_factory=list)
+    step_runs: dict[str, Run] = field(default_factory=dict)
+    again: Run = field(default_factory=Run)  # the same again, without putting back what the model keeps
+    reseeded: Run = field(default_factory=Run)
+    kept_graph: bool = False  # whether the second call's results go back to the first call
     padded: Run | None = None  # with other values after the end of each row
     lengthened: Run | None = None  # with more padding
     restated: Run | None = None  # with other initial states, where the example has some
@@ -75,12 +75,8 @@ class Observations:
         return self.question.model
 
     @cached_property
-    def has_recurrence(self) -> bool:
-        """Whether a recurrent layer or cell was called."""
-        return bool(self.base.calls)
-
     def by_layer(self) -> dict[str, list[LayerCall]]:
-        """Return the calls of each recurrent module by path, in order."""
+        """The calls of each recurrent module by path, in order."""
         calls: dict[str, list[LayerCall]] = {}
         for call in self.base.calls:
             calls.setdefault(call.path, []).append(call)
@@ -93,7 +89,7 @@ class Observations:
 
     def owners(self, value: int) -> Tensor | None:
         """Return the row of the example that each element depends on: -1 for none, -2 for several."""
-        masks = [run.changed[value] if value < len(run.changed) else None for run in self.row_runs]
+        masks = [run.change_of(value) for run in self.row_runs]
         if len(masks) < 2 or any(mask is None for mask in masks):
             return None
         shape = self.base.values[value].data.shape
@@ -125,13 +121,17 @@ class Observations:
     def changed(self, name: str, value: int) -> Tensor | None:
         """Return which elements depend on a step, one of STEPS."""
         run = self.step_runs.get(name)
-        mask = None if run is None or value >= len(run.changed) else run.changed[value]
+        mask = None if run is None else run.change_of(value)
         return mask if mask is None else mask.expand(self.base.values[value].data.shape)
 
     def depends(self, name: str, value: int) -> bool | None:
         """Whether a value depends on a step at all; None if unknown."""
         mask = self.changed(name, value)
         return None if mask is None else bool(mask.any())
+
+    def depends_on_steps(self, value: int) -> bool:
+        """Whether a value is known to depend on one of the steps that were changed."""
+        return any(run.is_changed(value) for run in self.step_runs.values())
 
     def result_axes(self, value: int) -> tuple[int | None, int | None]:
         """Return the axes of rows and of time steps of a result; None if it has no such axis."""
@@ -197,6 +197,11 @@ class Observations:
         return self.base.values[value].module
 
 
+def by_row_and_step(tensor: Tensor, rows: int, steps: int) -> Tensor:
+    """Return a tensor as [rows, steps, all other axes]."""
+    return tensor.movedim((rows, steps), (0, 1)).flatten(2) if tensor.dim() > 2 else tensor.movedim(rows, 0)[..., None]
+
+
 def axes_of_rows(owners: Tensor, rows: int) -> dict[int, list[int]]:
     """Return the axes along which each slice belongs to one row, and the row of each slice."""
     axes: dict[int, list[int]] = {}
@@ -227,10 +232,9 @@ class Runner:
         keeps: bool = False,
     ) -> Run:
         """Run it once; with ``keeps``, what the model kept of the last run is not put back."""
-        if keeps:
-            self._snapshot.put_back_random(seed)
-        else:
-            self._snapshot.put_back(seed=seed)
+        if not keeps:
+            self._snapshot.put_back()
+        self._snapshot.set_seed(seed)
         model = self._question.model.eval()
         for _, module in hidden_modules(model):
             module.eval()
@@ -265,13 +269,10 @@ class Runner:
 
 @contextmanager
 def _everything_visible() -> Iterator[None]:
-    """Return a context manager in which nothing is compiled or on cuDNN, gradients are recorded, and nothing warns.
-
-    On the CPU, torch's layers run on the engine, which takes a fraction of the time.
-    """
+    """Return a context manager in which nothing is compiled or on cuDNN, gradients are recorded, and nothing warns."""
     with ExitStack() as stack:
         stack.enter_context(as_written())
-        stack.enter_context(accelerate())
+        stack.enter_context(accelerate())  # on the CPU, torch's layers take a fraction of the time on the engine
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -295,7 +296,7 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
         if _may_be_time_first(seen):
             other = _observe(question, runner, "TN")
             if not other.base.error:
-                layers = ", ".join(f"`{path}`" for path in seen.by_layer())
+                layers = ", ".join(f"`{path}`" for path in seen.by_layer)
                 other.said.append(
                     f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
                     'axis is the rows, this is a mistake: pass layout="NT" to see it.'
@@ -337,10 +338,7 @@ def _observe(question: Question, runner: Runner, layout: str | None) -> Observat
     whole = read_example(question.args, question.kwargs, question.targets, layout, question.lengths, padding)
     example, base, untested = _first_run(runner, whole)
     generator = torch.Generator().manual_seed(SEED)
-    empty = Run(error="not run")
-    seen = Observations(
-        question, example, base, [], {}, empty, empty, False, lambda other: runner.run(other, base), untested=untested
-    )
+    seen = Observations(question, example, base, lambda other: runner.run(other, base), untested=untested)
     seen.example_shape = tuple(whole.sequence.shape)
     if base.error:
         return seen
@@ -363,8 +361,6 @@ def _observe(question: Question, runner: Runner, layout: str | None) -> Observat
             for name, step in STEPS.items()
             if step >= -example.steps
         }
-    else:
-        untested["steps"] = "the example has one time step"
     if any(part.kind == "rows" and part.rows == 1 for part in example.parts):
         seen.restated = runner.run(example.with_states_changed(generator), base)
     _try_padding(seen, runner, generator)
@@ -412,34 +408,32 @@ def _try_padding(seen: Observations, runner: Runner, generator: torch.Generator)
         seen.untested["padding"] = "no row is padded"
     else:
         seen.padded = runner.run(example.with_padding_changed(generator), seen.base)
-        has_packed = any(not isinstance(leaf, Tensor) for leaf in [example.leaves[example.primary]])
-        longer = None if has_packed else runner.run(example.lengthened(_EXTRA_PADDING))
-        seen.lengthened = None if longer is None or longer.error else longer
+        if isinstance(example.leaves[example.primary], Tensor):
+            longer = runner.run(example.lengthened(_EXTRA_PADDING))
+            seen.lengthened = None if longer.error else longer
 
 
 def _try_chunks(seen: Observations, runner: Runner) -> Chunked | None:
     """Hand the state that the model returns back to it, if it takes one."""
     states = [part for part in _parts_of(seen.base.out) if _is_state(part, seen.base)]
-    names = inspect.signature(seen.model.forward).parameters
-    taken = [name for name in _STATE_NAMES if name in names]
-    if len(states) != 1 or not taken or seen.example.steps < 4 or taken[0] in seen.question.kwargs:
+    names = [*inspect.signature(seen.model.forward).parameters]
+    name = next((name for name in _STATE_NAMES if name in names), None)
+    if len(states) != 1 or name is None or seen.example.steps < 4:
+        return None
+    _, steps = seen.result_axes(seen.base.results[0])
+    if name in seen.question.kwargs or len(seen.question.args) > names.index(name) or steps is None:
         return None
     middle = seen.example.steps // 2
     first = runner.run(seen.example.first_steps(0, middle))
-    rest = seen.example.first_steps(middle, seen.example.steps)
-    position = [*names].index(taken[0])
-    if first.error or len(seen.question.args) > position:
+    if first.error:
         return None
     state = next(part for part in _parts_of(first.out) if _is_state(part, first))
-    carried = runner.run(_with(rest, taken[0], state))
-    fresh = runner.run(rest)
+    rest = seen.example.first_steps(middle, seen.example.steps)
+    carried, fresh = runner.run(_with(rest, name, state)), runner.run(rest)
     if carried.error or fresh.error:
         return None
-    runs = [run.values[run.results[0]].data for run in (seen.base, carried, fresh)]
-    _, steps = seen.result_axes(seen.base.results[0])
-    if steps is None:
-        return None
-    return Chunked(taken[0], runs[0].narrow(steps, middle, seen.example.steps - middle), *runs[1:])
+    whole, chunks, alone = (run.values[run.results[0]].data for run in (seen.base, carried, fresh))
+    return Chunked(name, whole.narrow(steps, middle, seen.example.steps - middle), chunks, alone)
 
 
 def _parts_of(out: Any) -> list[Any]:
@@ -453,13 +447,8 @@ def _is_state(part: Any, run: Run) -> bool:
 
 
 def _with(example: Example, name: str, state: Any) -> Example:
-    leaves: list[Any] = []
     detached = map_tree(state, lambda tensor: tensor.detach())
-    map_tree(detached, leaves.append)
-    kwargs = {**example.kwargs, name: detached}
     # the leaves of the arguments come before those of the targets
-    targets: list[Any] = []
-    map_tree(example.targets, targets.append)
-    split = len(example.parts) - len(targets)
-    parts = (*example.parts[:split], *[Part()] * len(leaves), *example.parts[split:])
-    return replace(example, kwargs=kwargs, parts=parts)
+    split = len(example.parts) - len(leaves_in(example.targets))
+    parts = (*example.parts[:split], *[Part()] * len(leaves_in(detached)), *example.parts[split:])
+    return replace(example, kwargs={**example.kwargs, name: detached}, parts=parts)

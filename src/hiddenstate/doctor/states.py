@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.doctor.axes import earlier_changed
-from hiddenstate.doctor.observations import Observations
+from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
 from hiddenstate.doctor.watch import LayerCall, Run, Value, hidden_modules, is_other
 
@@ -17,14 +17,12 @@ _SAME = 1e-5
 
 
 def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
-    """Set a value's changes to 0 after the end of each row."""
+    """Return a value's changes up to the end of each row, if it has the axes to tell."""
     rows, steps = seen.result_axes(value)
     if rows is None or steps is None:
         return changed
     true = torch.arange(changed.shape[steps]) < seen.lengths_along(value, rows)[:, None]
-    shape = [1] * changed.dim()
-    shape[rows], shape[steps] = true.shape
-    return changed * (true if rows < steps else true.T).reshape(shape).to(changed.device)
+    return by_row_and_step(changed, rows, steps)[true.to(changed.device)]
 
 
 def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
@@ -41,11 +39,9 @@ def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: 
 
 
 def padding_read(seen: Observations) -> Iterator[Sign]:
-    """Results of a row's true steps depend on how much padding comes after them.
-
-    Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With other
-    values, every operation is called as before, so that the first one that reads them can be named.
-    """
+    """Results of a row's true steps depend on how much padding comes after them."""
+    # Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With
+    # other values, every operation is called as before, so that the first one that reads them can be named.
     example, longer, padded = seen.example, seen.lengthened, seen.padded
     if longer is not None:
         pairs = zip(seen.base.results, longer.results, strict=False)
@@ -60,7 +56,7 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     if first == changed[0] and longer is not None and len(longer.values) == len(seen.base.values):
         first = next((k for k in used if _changes_with_more_padding(seen, longer, k, k)), first)
     value = seen.base.values[first]
-    call = next((call for call in seen.base.calls if first in call.outputs), None)
+    call = seen.base.call_of(first)
     shortest = int(example.lengths.min()) if example.lengths is not None else 0
     what = "Three more steps of padding" if longer is not None else "Other values in the padding"
     shows = f"{what} change results. Rows are {shortest} to {example.steps} steps long"
@@ -74,7 +70,7 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
 
 
 def _reads_padding(seen: Observations, run: Run, value: int) -> bool:
-    mask = run.changed[value] if value < len(run.changed) else None
+    mask = run.change_of(value)
     if mask is None or mask.dim() != seen.base.values[value].data.dim():
         return False
     return bool(_at_true_steps(seen, value, mask).any())
@@ -91,16 +87,11 @@ def _changed_results(seen: Observations, run: Run) -> list[int]:
     return [k for k, other in pairs if is_other(run.values[other].tensor.detach(), seen.base.values[k].data)]
 
 
-def _is_changed(run: Run, value: int) -> bool:
-    mask = run.changed[value] if value < len(run.changed) else None
-    return mask is not None and bool(mask.any())
-
-
 def _first_changed(seen: Observations, run: Run, results: Sequence[int]) -> Value:
     """Return the first value that is another, or that is computed otherwise."""
     parted = next((k for k, mask in enumerate(run.changed) if mask is None), len(run.values))
     used = sorted(seen.base.ancestors(results))
-    first = next((k for k in used if _is_changed(run, k)), parted)
+    first = next((k for k in used if run.is_changed(k)), parted)
     value = run.values[parted] if first >= parted < len(run.values) else seen.base.values[first]
     return value if first < parted or value.op not in ("parameter", "constant") else value._replace(op="its state")
 
@@ -160,9 +151,9 @@ def random_result(seen: Observations) -> Iterator[Sign]:
         change = "pass training=self.training to the function, or use the module nn.Dropout"
         yield Sign(first.module, first.place, f"{shows}: dropout acts", change, "M24")
         return
-    for calls in seen.by_layer().values():
-        drawn = [k for k in calls[0].states if _is_changed(seen.reseeded, k) and not seen.depends_on_rows(k)]
-        if drawn and not _is_changed(seen.reseeded, calls[0].x):  # a code that is drawn for each row depends on it
+    for calls in seen.by_layer.values():
+        drawn = [k for k in calls[0].states if seen.reseeded.is_changed(k) and not seen.depends_on_rows(k)]
+        if drawn and not seen.reseeded.is_changed(calls[0].x):  # a code that is drawn for each row depends on it
             yield Sign(calls[0].path, f"its initial state, from {first.place}", f"{shows}: it begins at random")
             return
     yield Sign(first.module, first.place, shows, "call it with a fixed seed to compare results", is_note=True)
@@ -191,7 +182,7 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
     """A state that is handed in changes nothing, or chunks that carry it differ from the whole."""
     run = seen.restated
     if run is not None and not _changed_results(seen, run) and not run.error:
-        path = next(iter(seen.by_layer()), "")
+        path = next(iter(seen.by_layer), "")
         yield Sign(path, "its initial state", "Other values of the state that is handed in change no result")
         return
     chunked = seen.chunked
@@ -200,7 +191,7 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
     difference = float((chunked.chunks - chunked.whole).abs().max())
     if difference <= 1e-4 * max(float(chunked.whole.abs().max()), 1e-12):
         return
-    path = next(iter(seen.by_layer()), "")
+    path = next(iter(seen.by_layer), "")
     ignored = torch.equal(chunked.chunks, chunked.fresh)
     shows = f"Two chunks that carry the state differ from the whole by up to {difference:.3g}"
     if ignored:
@@ -210,7 +201,7 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
 
 def cell_state_lost(seen: Observations) -> Iterator[Sign]:
     """In a loop, c is not carried, or h is handed in for c."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         pairs = [(k, calls[k - 1].final, calls[k].states) for k in range(1, len(calls)) if len(calls[k].states) == 2]
         if len(pairs) < 2 or any(len(final) != 2 for _, final, _ in pairs):
             continue
@@ -219,14 +210,14 @@ def cell_state_lost(seen: Observations) -> Iterator[Sign]:
             for _, final, states in pairs
         ]
         for own, other, name in ((1, 0, "c"), (0, 1, "h")):
-            carried = [_equal(before[own], after[own]) for before, after in data]
-            if any(carried) or not any(_depends(seen, k) for _, _, states in pairs for k in states):
+            carried = [torch.equal(before[own], after[own]) for before, after in data]
+            if any(carried) or not any(seen.depends_on_steps(k) for _, _, states in pairs for k in states):
                 continue
-            wrong = [_equal(before[other], after[own]) for before, after in data]
+            wrong = [torch.equal(before[other], after[own]) for before, after in data]
             instead = "hc"[other == 1]
             if all(wrong):
                 shows = f"Its {name} at every step is the {instead} of the step before it"
-            elif not any(_depends(seen, states[own]) for _, _, states in pairs):
+            elif not any(seen.depends_on_steps(states[own]) for _, _, states in pairs):
                 shows = f"Its {name} at every step is one that no step has changed, though its {instead} is carried"
             else:
                 continue
@@ -234,29 +225,17 @@ def cell_state_lost(seen: Observations) -> Iterator[Sign]:
             break
 
 
-def _equal(first: Tensor, second: Tensor) -> bool:
-    return first.shape == second.shape and torch.equal(first, second)
-
-
-def _depends(seen: Observations, value: int) -> bool:
-    return any(seen.depends(name, value) for name in seen.step_runs)
-
-
 def wrong_state(seen: Observations) -> Iterator[Sign]:
     """The results read another state than the last layer's final one: by which outputs of a layer they depend on."""
-    for path, calls in seen.by_layer().items():
+    for path, calls in seen.by_layer.items():
         call = calls[-1]
         if call.is_cell or any(len(other.outputs) < 2 for other in calls):
             continue
         h, out = _read_of(seen, calls, 1), _read_of(seen, calls, 0)
         c = _read_of(seen, calls, 2) if len(call.outputs) > 2 else None
-        if h is None and out is None and c is None:
-            continue
         if h is None and out is None and c is not None:
-            yield Sign(
-                path, "its c_n", "Of its outputs, the results read c_n alone, the memory, and never h", idea="M3"
-            )
-            continue
+            shows = "Of its outputs, the results read c_n alone, the memory, and never h"
+            yield Sign(path, "its c_n", shows, idea="M3")
         if h is not None and out is None:
             yield from _wrong_part_of_h(call, path, h)
         if out is not None and call.directions == 2 and len(calls) == 1:

@@ -418,7 +418,6 @@ def test_interactions_are_those_of_a_product() -> None:
         ({"of": "l0.h[0]@1"}, ArgumentError, "place or logit of a layer"),
         ({"hx": torch.zeros(3)}, ShapeError, "hx="),
     ],
-    ids=str,
 )
 def test_bad_input_fails(options: dict[str, Any], error: type[Exception], words: str) -> None:
     module, x = module_of("projected before"), torch.randn(2, 5, 3).double()
@@ -584,3 +583,75 @@ def test_the_sums_of_random_modules_and_groupings(seed: int) -> None:
         sums = [float(result.parts.sum()), float(result.by_window.sum()), float(result.by_feature.sum())]
         assert max(abs(part - total) for part in sums) <= 1e-6 * scale
         assert abs(result.residual) <= 1e-6 * scale
+
+
+STATIONS = {name: np.random.default_rng(k).normal(size=(1100, 3)) + k for k, name in enumerate("ABC")}
+
+
+def station_model(window: int | None = 5) -> Any:
+    torch.manual_seed(0)
+    return hs.series_model(Forecaster(), ["a", "b", "c"], ["x", "y"], window=window)
+
+
+def test_a_history_and_a_baseline_are_those_of_the_row_of_the_same_name() -> None:
+    pandas: Any = pytest.importorskip("pandas")
+    days = pandas.date_range("2010-01-01", periods=1100)
+    frames = {name: pandas.DataFrame(values, days, ["a", "b", "c"]) for name, values in STATIONS.items()}
+    last = {name: frame[-5:] for name, frame in frames.items()}
+    turned = dict(reversed(frames.items()))
+    options: Any = {"of": "x", "spans": 5, "progress": False}
+    for row in "ABC":
+        want = hs.explain.attribute(station_model(), last[row], baseline="climatology", history=frames[row], **options)
+        got = hs.explain.attribute(station_model(), last, row=row, baseline="climatology", history=turned, **options)
+        assert torch.allclose(got.table, want.table)
+        assert got.target == f"x at 2013-01-05 of row '{row}'"
+        own = hs.explain.attribute(station_model(), last[row], baseline=frames[row][:5].set_axis(days[-5:]), **options)
+        first = {name: frame[:5].set_axis(days[-5:]) for name, frame in turned.items()}
+        assert torch.allclose(
+            hs.explain.attribute(station_model(), last, row=row, baseline=first, **options).table, own.table
+        )
+    with pytest.raises(ArgumentError, match="history= has the rows A, B, C, and none is '0'"):
+        hs.explain.attribute(station_model(), last["B"], baseline="climatology", history=frames, **options)
+    with pytest.raises(ShapeError, match="windows of 5 steps, so give the last 5"):
+        hs.explain.attribute(station_model(), frames["A"][-9:], **options)
+    with pytest.raises(NameUnknownError, match="no target 'a': the targets are x, y"):
+        hs.explain.attribute(station_model(), last["A"], **{**options, "of": "a"})
+    with pytest.raises(ArgumentTypeError, match="no option 'every' here: a model of series takes dates, rows, gaps"):
+        hs.explain.attribute(station_model(), last["A"], **options, every=2)
+    pair = hs.explain.attribute(station_model(), last["A"], **options)
+    with pytest.raises(ArgumentTypeError, match=r"pairs \(window, feature\), such as \(0, 'a'\), got 'a'"):
+        pair.between("a", "b")  # type: ignore[arg-type]
+    hours = pandas.date_range("2013-01-01 05:00", periods=5, freq="h")
+    hourly = hs.explain.attribute(station_model(), last["A"].set_axis(hours), **options)
+    assert "2013-01-01 05:00 to 2013-01-01 09:00 " in str(hourly)
+
+
+def test_arrays_are_read_as_the_module_s_type() -> None:
+    module, x = Forecaster(), np.random.default_rng(0).normal(size=(2, 6, 3))
+    want = hs.explain.attribute(module, torch.from_numpy(x).float(), of=0, features=True, spans=3, row=1)
+    got = hs.explain.attribute(module, x, of=0, features=True, spans=3, row=1)
+    assert torch.equal(got.table, want.table)
+
+
+class Unsteady(Forecaster):
+    kept: Any = None
+
+    def forward(self, x: Tensor, state: Any = None) -> Any:
+        if state is None:
+            return super().forward(nn.functional.dropout(x))
+        out, self.kept = self.rnn(x, self.kept)
+        return self.head(out[:, -1])
+
+
+def test_what_has_no_parts_is_refused() -> None:
+    x, h = torch.randn(2, 6, 3), torch.zeros(1, 2, 5)
+    for hx in (None, (h, h)):
+        with pytest.raises(ArgumentError, match="gives other results when it is called with the same input again"):
+            hs.explain.attribute(Unsteady(), x, of=0, features=True, hx=hx)
+    with pytest.raises(ShapeError, match="and check hx="):
+        hs.explain.attribute(Forecaster(after="all steps"), x, of=0, features=True, hx=h)
+    x[0, 2] = torch.nan
+    with pytest.raises(ArgumentError, match="output 0 is nan, which has no parts"):
+        hs.explain.attribute(Forecaster(), x, of=0, features=True, spans=3, row=0, baseline="zero")
+    with pytest.raises(ArgumentError, match="output 0 of row 0 is nan"):
+        hs.explain.importance(Forecaster(), x, of=0, spans=3, baseline="zero")

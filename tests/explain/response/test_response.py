@@ -151,7 +151,7 @@ def test_without_gates() -> None:
         ({"feature": "rain"}, NameUnknownError, "no feature 'rain'"),
         ({"feature": 3}, IndexRangeError, "column"),
         ({"values": []}, ShapeError, "1 to 1000"),
-        ({"values": [float("nan")]}, ShapeError, "finite"),
+        ({"values": [float("nan")]}, ArgumentError, "must be finite, got nan"),
         ({"values": "many"}, HiddenStateError, "numbers"),
         ({"of": 2}, IndexRangeError, "output"),
     ],

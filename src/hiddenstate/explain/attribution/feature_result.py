@@ -4,12 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
-from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.explain.attribution.result import MOST_PAIRS, PlayerParts, describe_method, describe_sums
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.explain.attribution.result import (
+    PlayerParts,
+    columns_beside,
+    describe_method,
+    describe_pairs,
+    describe_sums,
+)
 from hiddenstate.explain.result.explanation import Row
 from hiddenstate.explain.result.terminal import bar, definite, number, sentence, shortened
 from hiddenstate.structure.tables import table
@@ -78,7 +83,7 @@ class FeatureAttribution(PlayerParts):
     @property
     def table(self) -> Tensor:
         """``[W, F]``, the parts for the first baseline, without that of the initial state."""
-        return self._as_table(self.parts[0])
+        return self.parts[0, int(self.has_state) :].reshape(len(self.windows), len(self.features))
 
     @property
     def by_window(self) -> Tensor:
@@ -95,9 +100,6 @@ class FeatureAttribution(PlayerParts):
         """The part of the initial state for the first baseline; 0 if it is not a player."""
         return float(self.parts[0, 0]) if self.has_state else 0.0
 
-    def _as_table(self, values: Tensor) -> Tensor:
-        return values[int(self.has_state) :].reshape(len(self.windows), len(self.features))
-
     def player(self, window: int | str, feature: int | str) -> int:
         """Return the index of a window and a feature among the players.
 
@@ -108,11 +110,8 @@ class FeatureAttribution(PlayerParts):
         Raises:
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
-        names = [name for name, *_ in self.windows]
-        w, f = (
-            _position(name, known, what)
-            for name, known, what in ((window, names, "window"), (feature, self.features, "feature"))
-        )
+        w = _position(window, [name for name, *_ in self.windows], "window")
+        f = _position(feature, self.features, "feature")
         return int(self.has_state) + w * len(self.features) + f
 
     def between(self, first: tuple[int | str, int | str], second: tuple[int | str, int | str]) -> float:
@@ -125,8 +124,14 @@ class FeatureAttribution(PlayerParts):
         Raises:
             ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
                 Shapley values.
+            ArgumentTypeError: a player is no pair of a window and a feature.
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
+        for player in (first, second):
+            if isinstance(player, str) or not isinstance(player, Sequence) or len(player) != 2:
+                raise ArgumentTypeError(
+                    f"between takes two pairs (window, feature), such as (0, {self.features[0]!r}), got {player!r:.60}"
+                )
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they need at most 16 players (join columns with features=, steps with "
@@ -191,7 +196,8 @@ def _text(result: FeatureAttribution) -> str:
         lines += [_margin("window", list(lags), result.by_window, lags), ""]
     lines += [_largest(result), "", *describe_sums(result)]
     if result.interaction is not None:
-        lines += _pairs(result)
+        players = [f"{feature} {window.name}".strip() for window, feature in result._players()]
+        lines += describe_pairs(result.interaction[0], players, zeros=False)
     if result.disagreements:
         where = f"{len(result.disagreements)} of {len(result.scores)} inputs"
         lines.append(sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there."))
@@ -204,7 +210,7 @@ def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, 
     largest = float(values.abs().max())
     rows = [
         [
-            shortened(names[k]),
+            names[k] if lags else shortened(names[k]),
             *([lags[names[k]]] if lags else []),
             number(float(values[k])),
             bar(float(values[k]), largest),
@@ -220,31 +226,15 @@ def _largest(result: FeatureAttribution) -> str:
     parts, players = result.scores, result._players()
     order = sorted(parts.abs().argsort(descending=True, stable=True)[:MOST_ROWS].tolist())
     largest, marked = float(parts.abs().max()), set(result.disagreements)
-    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
-    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
-    columns += [("γ", result.gamma)] if result.gamma is not None else []
-    others = [(name, result.parts[b]) for b, name in enumerate(result.baselines) if b]
+    columns = [*columns_beside(result).items()]
+    columns += [(name, result.parts[b]) for b, name in enumerate(result.baselines) if b]
     rows = []
     for p in order:
         window, feature = players[p]
-        numbers = [number(float(values[p])) for _, values in (*columns, *others)]
-        part, place = float(parts[p]), [shortened(window.name), str(window.lag), shortened(feature)]
+        numbers = [number(float(values[p])) for _, values in columns]
+        part, place = float(parts[p]), [window.name, str(window.lag), shortened(feature)]
         rows.append([*place, *numbers, number(part), bar(part, largest), "≠" if p in marked else ""])
-    names = [*(name for name, _ in columns), *(name for name, _ in others)]
-    own = "β" if result.method == "cd" else "part" if not others else result.baselines[0]
+    names = [name for name, _ in columns]
+    own = "β" if result.method == "cd" else "part" if len(result.baselines) == 1 else result.baselines[0]
     few = f" ({len(order)} of {len(players)})" if len(order) < len(players) else ""
     return table([f"window{few}", "lag", "feature", *names, own, "", ""], rows, "lrl" + "r" * (len(names) + 1) + "l")
-
-
-def _pairs(result: FeatureAttribution) -> list[str]:
-    """Write the pairs with the largest interactions."""
-    assert result.interaction is not None
-    joint = torch.triu(result.interaction[0], diagonal=1).flatten()
-    largest = joint.abs().argsort(descending=True, stable=True)[:MOST_PAIRS].tolist()
-    players = [f"{feature} {shortened(window.name)}".strip() for window, feature in result._players()]
-    lines = []
-    for k in largest:
-        p, q = divmod(k, len(players))
-        if p < q and joint[k] != 0:
-            lines.append(f"  {number(float(joint[k]))}  {players[p]} × {players[q]}")
-    return ["Two together, beyond what each does:", *lines] if lines else []

@@ -1,5 +1,6 @@
 """Players of series: groups of features × windows of steps of a model's own input; baselines that suit a series."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -142,7 +143,7 @@ def _baseline(series: ExplainedSeries, row: int, baseline: Any, history: SeriesV
                 f"there is no baseline {baseline!r} here; choose {' '.join(BASELINES)}, or give a tensor [C] or [T, C] "
                 "of what the model reads, or, to a model of series, a frame"
             )
-        past = SeriesValues(series.x, series.dates) if history is None else history
+        past = SeriesValues(series.x, series.dates, series.rows) if history is None else history
         if baseline == "zero":
             return torch.zeros_like(x)
         if baseline == "mean":
@@ -150,10 +151,10 @@ def _baseline(series: ExplainedSeries, row: int, baseline: Any, history: SeriesV
         return torch.cat([x[:1], x[:-1]]) if baseline == "previous" else _climatology(series, row, past)
     if not isinstance(baseline, Tensor):
         if series.targets:
-            frame = series.read_more(baseline).x
-            if len(frame) != series.T or frame.shape[1] not in (1, series.x.shape[1]):
-                raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {len(frame)}")
-            return frame[:, row if frame.shape[1] > 1 else 0].to(x)
+            frame = series.read_more(baseline)
+            if len(frame.x) != series.T:
+                raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {len(frame.x)}")
+            return frame.row_like(series, row, "the baseline").to(x)
         raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
     if baseline.shape not in (x.shape, x.shape[1:]):
         raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(baseline.shape)}")
@@ -171,7 +172,7 @@ def _climatology(series: ExplainedSeries, row: int, past: SeriesValues) -> Tenso
     steps: dict[Any, list[int]] = {}
     for t, key in enumerate(past_keys):
         steps.setdefault(key, []).append(t)
-    values = past.x[:, row if past.x.shape[1] == series.x.shape[1] else 0]
+    values = past.row_like(series, row, "history=")
     means = []
     for t, (key, year) in enumerate(zip(keys, years, strict=True)):
         others = [k for k in steps.get(key, []) if past_years[k] != year]
@@ -233,6 +234,8 @@ def attribute_series(
     bases = series_baselines(series, case.row, request.baseline, past)
     work = BatchRunner(case.explained, case.target, report)
     values = [attribute_row(case, grid, base, request, work) for base in bases.values()]
+    check_finite(values[0].whole, case.target.name)
+    of_row = f" of row {series.rows[case.row]!r}" if series.x.shape[1] > 1 else ""
     return FeatureAttribution(
         unit=case.unit,
         features=tuple(grid.groups),
@@ -241,8 +244,14 @@ def attribute_series(
         columns=series.features,
         series=series.values[:, case.row].detach().double().cpu(),
         has_state=grid.state == "player",
-        **joined(case.target.name, work.cost, request.method, tuple(bases), values),
+        **joined(case.target.name + of_row, work.cost, request.method, tuple(bases), values),
     )
+
+
+def check_finite(value: float, target: str) -> None:
+    """Raise ArgumentError for a target that is NaN or infinite."""
+    if not math.isfinite(value):
+        raise ArgumentError(f"{target} is {value}, which has no parts: check the input, and the model's weights")
 
 
 def checked_case(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import torch
@@ -239,7 +240,7 @@ def _text(result: Attribution) -> str:
     lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
     lines += describe_sums(result)
     if result.interaction is not None:
-        lines += _pairs(result)
+        lines += describe_pairs(result.interaction[0], [player.name for player in result.players])
     lines += _leaders(result)
     if result.disagreements:
         names = ", ".join(_named(result.players[p]) for p in result.disagreements)
@@ -290,20 +291,24 @@ def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = N
     return lines
 
 
+def columns_beside(result: PlayerParts) -> dict[str, Tensor]:
+    """Return the numbers ``[P]`` that stand beside the parts for the first baseline, by their heading."""
+    occlusion = None if result.method == "occlusion" else result.occlusion
+    tables = {"occlusion": occlusion, "alone": result.alone, "±": result.error}
+    columns = {name: values[0] for name, values in tables.items() if values is not None}
+    return columns if result.gamma is None else columns | {"γ": result.gamma}
+
+
 def _one(result: Attribution) -> str:
     """Write one baseline: a row for each player, with all its values."""
     parts = result.parts[0]
     largest, marked = float(parts.abs().max()), result.disagreements
-    beside = [("occlusion", result.occlusion if result.method != "occlusion" else None), ("alone", result.alone)]
-    columns = [(name, values[0]) for name, values in (*beside, ("±", result.error)) if values is not None]
-    if result.gamma is not None:
-        columns.append(("γ", result.gamma))
-    rows = []
+    columns, rows = columns_beside(result), []
     for p, player in enumerate(result.players):
         part = float(parts[p])
-        numbers = [*(number(float(values[p])) for _, values in columns), number(part)]
+        numbers = [*(number(float(values[p])) for values in columns.values()), number(part)]
         rows.append([_steps(player), player.name, *numbers, bar(part, largest), "≠" if p in marked else ""])
-    names = [*(name for name, _ in columns), "β" if result.method == "cd" else "part"]
+    names = [*columns, "β" if result.method == "cd" else "part"]
     return table(["step", "word", *names, "", ""], rows, "rl" + "r" * len(names) + "l")
 
 
@@ -354,13 +359,9 @@ def _sum(result: PlayerParts, b: int) -> str:
     )
 
 
-def _pairs(result: Attribution) -> list[str]:
-    """Write the pairs with the largest interactions."""
-    assert result.interaction is not None
-    P = len(result.players)
-    pairs = [(float(result.interaction[0, p, q]), p, q) for p in range(P) for q in range(p + 1, P)]
+def describe_pairs(interaction: Tensor, names: Sequence[str], *, zeros: bool = True) -> list[str]:
+    """Write the pairs with the largest interactions ``[P, P]``; without ``zeros`` only those that have one."""
+    pairs = [(float(interaction[p, q]), p, q) for p, q in combinations(range(len(names)), 2)]
     pairs.sort(key=lambda pair: -abs(pair[0]))
-    lines = ["Two together, beyond what each does:"] if pairs else []
-    for size, p, q in pairs[:MOST_PAIRS]:
-        lines.append(f"  {number(size)}  {result.players[p].name} × {result.players[q].name}")
-    return lines
+    lines = [f"  {number(size)}  {names[p]} × {names[q]}" for size, p, q in pairs[:MOST_PAIRS] if zeros or size]
+    return ["Two together, beyond what each does:", *lines] if lines else []

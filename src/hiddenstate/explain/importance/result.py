@@ -1,5 +1,6 @@
 """`Importance`: how much each feature matters at each lag over a data set, with intervals."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,8 @@ class Importance(Explanation):
         count: the number of rows, N.
         size: ``[W, F]``, the mean absolute part.
         signed: ``[W, F]``, the mean part.
-        size_interval: ``[2, W, F]``, the bounds of the interval of ``size`` over rows, by block bootstrap.
+        size_interval: ``[2, W, F]``, the bounds of the interval of ``size`` over rows, by block bootstrap; NaN if all
+            rows are one block.
         signed_interval: ``[2, W, F]``, those of ``signed``.
         occlusion: ``[W, F]``, the mean absolute loss when that input alone is replaced; None if not requested.
         spread: the mean absolute difference of the target to that with all inputs replaced.
@@ -62,6 +64,11 @@ class Importance(Explanation):
     block: int
     residual: float
     cost: int
+
+    @property
+    def has_one_block(self) -> bool:
+        """Whether all rows are one block, so that nothing is known of other rows, and the intervals are NaN."""
+        return self.block >= self.count
 
     @property
     def by_feature(self) -> Tensor:
@@ -119,6 +126,8 @@ def bootstrap(values: Tensor, block: int, level: float, seed: int) -> Tensor:
     """
     rows = values.double().numpy()
     N = len(rows)
+    if block >= N:
+        return torch.full((2, rows.shape[1]), math.nan, dtype=torch.float64, device="cpu")
     draw = np.random.default_rng(seed)
     starts = draw.integers(0, N, size=(RESAMPLES, -(-N // block)))
     around = np.concatenate([np.zeros_like(rows[:1]), np.cumsum(np.concatenate([rows, rows[: block - 1]]), axis=0)])
@@ -134,7 +143,10 @@ def _text(result: Importance) -> str:
     unit, has_occlusion = f" {result.unit}" if result.unit else "", result.occlusion is not None
     blocks = f" (bootstrap of blocks of {result.block})" if result.block > 1 else ""
     size = f"size: mean absolute part ({result.method.replace('_', ' ')})"
-    legend = [f"{size}, with its {result.level:.0%} interval over rows{blocks}", "signed: mean part"]
+    interval = f"with its {result.level:.0%} interval over rows{blocks}"
+    if result.has_one_block:
+        interval = "without an interval over rows, which would need more than one block of rows that share steps"
+    legend = [f"{size}, {interval}", "signed: mean part"]
     legend += ["occlusion: mean absolute loss if only that input is replaced"] if has_occlusion else []
     spread = f"{result.spread:.3g}{unit}"
     lines = [
@@ -166,7 +178,8 @@ def _largest(result: Importance) -> list[list[str]]:
         w, f = divmod(k, len(result.features))
         low, high = result.size_interval[:, w, f].tolist()
         loss = [] if result.occlusion is None else [f"{float(result.occlusion[w, f]):.3g}"]
-        numbers = [f"{float(sizes[k]):.3g}", f"{low:.3g} to {high:.3g}", number(float(result.signed[w, f])), *loss]
+        interval = "" if result.has_one_block else f"{low:.3g} to {high:.3g}"
+        numbers = [f"{float(sizes[k]):.3g}", interval, number(float(result.signed[w, f])), *loss]
         place = [result.windows[w].name, shortened(result.features[f])]
         rows.append([*place, *numbers, bar(float(sizes[k]), float(sizes.max()))[13:]])
     return rows

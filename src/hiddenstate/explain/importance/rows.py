@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least, check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.features import series_baselines
 from hiddenstate.explain.subject.series import ExplainedSeries
@@ -24,12 +24,13 @@ class DataRows:
     series: ExplainedSeries
     base: Tensor  # [T, N, C]
     baseline: str
+    overlapping: int  # how many rows in succession may share steps
 
 
 def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: int | None, stride: int) -> DataRows:
     """Return the rows of batches or frames, or their windows of one length, and the baseline of each."""
     parts: list[ExplainedSeries] = []
-    bases, name = [], ""
+    bases, name, overlapping = [], "", 1
     for part in map(read, _batches(data)):
         _check_starts(part)
         past = None if history is None else part.read_more(history)
@@ -40,7 +41,9 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
         name = next(iter(by_row[0]))
         base = torch.stack([next(iter(bases_of_row.values())) for bases_of_row in by_row], dim=1)
         if length is not None:
+            count = part.x.shape[1]
             part, base = _windows(part, base, length, stride)
+            overlapping = max(overlapping, min(part.x.shape[1] // count, -(-length // stride)))
         if parts and part.T != parts[0].T:
             raise ShapeError(
                 f"rows must have one number of steps, got {parts[0].T} and {part.T}: cut them into windows (window=)"
@@ -49,7 +52,7 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
         bases.append(base)
     if not parts:
         raise ArgumentError("there are no rows: the data are empty")
-    return DataRows(_together(parts), torch.cat(bases, dim=1), name)
+    return DataRows(_together(parts), torch.cat(bases, dim=1), name, overlapping)
 
 
 def _check_starts(series: ExplainedSeries) -> None:
@@ -70,18 +73,18 @@ def _batches(data: Any) -> Iterator[Any]:
         yield data
         return
     if isinstance(data, str) or not isinstance(data, Iterable):
-        raise ArgumentTypeError(f"importance reads a tensor, a frame, or batches of these, got {type(data).__name__}")
+        raise ArgumentTypeError(
+            f"importance reads a tensor, a frame, or batches of these, such as a data loader, got {type(data).__name__}"
+        )
     for batch in data:
         yield batch[0] if isinstance(batch, tuple | list) and batch else batch
 
 
 def _windows(series: ExplainedSeries, base: Tensor, length: int, stride: int) -> tuple[ExplainedSeries, Tensor]:
     """Cut every row into windows, row by row and in each row by time."""
-    length, stride = check_int("window", length), check_int("stride", stride)
+    length, stride = check_int("window", length), check_at_least("stride", stride, 1)
     if not 1 <= length <= series.T:
         raise ArgumentError(f"window must be in 1..{series.T}, the number of steps of the series, got {length}")
-    if stride < 1:
-        raise ArgumentError(f"stride must be at least 1, got {stride}")
     count = (series.T - length) // stride + 1
     _, N, C = series.x.shape
     check_bytes(length * N * count * C * series.x.element_size() * 3, "windows", length, N * count)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.features import (
@@ -21,6 +20,7 @@ from hiddenstate.explain.attribution.features import (
     SeriesRequest,
     SeriesSpans,
     attribute_row,
+    check_finite,
     checked_case,
 )
 from hiddenstate.explain.attribution.methods import Method, check_options
@@ -167,8 +167,8 @@ def importance(
     check_progress(progress)
     if isinstance(level, bool) or not isinstance(level, float) or not 0 < level < 1:
         raise ArgumentError(f"level must be between 0 and 1, such as 0.95, got {level!r}")
-    if block is not None and check_int("block", block) < 1:
-        raise ArgumentError(f"block must be at least 1, got {block}")
+    if block is not None:
+        check_at_least("block", block, 1)
     if folder is not None:
         check_folder_place(Path(folder), is_replaced=False)
         if callable(of):
@@ -182,9 +182,8 @@ def importance(
 
     rows = data_rows(read, data, history, baseline, length=length, stride=stride)
     job = ImportanceJob(rows, of, SeriesRequest(method, chosen, features, spans))
-    N, T = rows.series.x.shape[1], rows.series.T
-    neighbours = 1 if length is None else -(-T // stride)
-    size = min(N, neighbours if block is None else block)
+    N = rows.series.x.shape[1]
+    size = min(N, rows.overlapping if block is None else block)
     with reporting(progress, unit="rows") as report:
         blocks, cost = [], 0
         keeper = None if folder is None else BlockFolder(Path(folder), job, model)
@@ -204,14 +203,17 @@ def _result(
     case, grid = job.first
     shape = len(grid.windows), len(grid.groups)
     parts, ends = values["parts"], values["ends"]
+    for row in (~ends[:, 0].isfinite()).nonzero().flatten().tolist()[:1]:
+        check_finite(float(ends[row, 0]), f"{case.target.name} of row {row}")
     losses = values["occlusion"] if job.request.options.occlusion else None
-    windows = tuple(window._replace(name=_lags(window.lag, window.stop - window.start)) for window in grid.windows)
+    lags = [range(window.lag, window.lag + window.stop - window.start) for window in grid.windows]
+    names = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in lags]
     return Importance(
         method=job.request.method,
         target=case.target.name,
         unit=case.unit,
         features=tuple(grid.groups),
-        windows=windows,
+        windows=tuple(window._replace(name=name) for window, name in zip(grid.windows, names, strict=True)),
         count=len(parts),
         size=parts.abs().mean(0).view(shape),
         signed=parts.mean(0).view(shape),
@@ -227,16 +229,14 @@ def _result(
     )
 
 
-def _lags(last: int, steps: int) -> str:
-    return str(last) if steps == 1 else f"{last} to {last + steps - 1}"
-
-
 class BlockFolder:
     """Keeps the parts of blocks of rows as files in a folder, each with what it depends on."""
 
     def __init__(self, folder: Path, job: ImportanceJob, model: Any) -> None:
         self._folder, self._job = folder, job
-        digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *_names(job)]).encode())
+        series = job.rows.series
+        names = [*series.features, *series.targets, repr(series.target_scale), str(tuple(series.x.shape))]
+        digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *names]).encode())
         module = model.module if isinstance(model, SeriesModel) else getattr(model, "lstm", model)
         assert isinstance(module, nn.Module)
         for name, tensor in sorted(module.state_dict().items()):
@@ -266,11 +266,6 @@ class BlockFolder:
         tensors, cost = self._job.block(first)
         write_tensors(path, FORMAT, tensors, {"key": key})
         return tensors, cost
-
-
-def _names(job: ImportanceJob) -> Iterator[str]:
-    series = job.rows.series
-    yield from (*series.features, *series.targets, repr(series.target_scale), str(tuple(series.x.shape)))
 
 
 def _add(digest: Any, tensor: Tensor) -> None:

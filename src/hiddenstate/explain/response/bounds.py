@@ -61,10 +61,14 @@ class Limits(Explanation):
         ]
         few = f" ({len(order)} of {len(self.places)})" if len(order) < len(self.places) else ""
         low, high = float(self.values.min()), float(self.values.max())
-        possible = f"{number(self.low)} to {number(self.high)}{unit}"
+        possible = f"{number(self.low)} and {number(self.high)}{unit}"
         lines = [
-            sentence(f"Whatever the input, {definite(self.target)} is in {possible}."),
-            sentence(f"In the {len(self.values):,} given rows it is in {number(low)} to {number(high)}{unit}."),
+            sentence(f"Whatever the input, {definite(self.target)} is between {possible}."),
+            sentence(
+                f"In the {len(self.values):,} given rows it is between {number(low)} and {number(high)}{unit}."
+                if len(self.values) > 1
+                else f"In the given row it is {number(low)}{unit}."
+            ),
             "",
             table([f"unit{few}", "moves it at most by", ""], body, "lrl"),
         ]
@@ -165,4 +169,4 @@ def _bound(layer: Subject, place: Place, t: int) -> Tensor:
         return c.tanh() if projection is None else projection.abs() @ c.tanh()
     if kind.name in BOUNDED:
         return begins["h"].clamp(min=1)
-    raise ArgumentError(f"the states of a {kind.name} are not bounded, so there are no limits")
+    raise ArgumentError(f"states of {kind.name} cells are not bounded, so there are no limits")

@@ -50,10 +50,19 @@ SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[
 
 
 class SeriesValues(NamedTuple):
-    """Values ``[T, N, C]`` as a model reads them, and their dates, or None."""
+    """Values ``[T, N, C]`` as a model reads them, their dates, or None, and the names of their rows, if known."""
 
     x: Tensor
     dates: Any = None
+    rows: tuple[str, ...] = ()
+
+    def row_like(self, series: "ExplainedSeries", row: int, what: str) -> Tensor:
+        """Return the values ``[T, C]`` of a row of a series: of its name if there are several, or else the only."""
+        names = self.rows or tuple(map(str, range(self.x.shape[1])))
+        name = series.rows[row]
+        if len(names) > 1 and name not in names:
+            raise ArgumentError(f"{what} has the rows {_some(names)}, and none is {name!r}: give that of this row")
+        return self.x[:, names.index(name) if len(names) > 1 else 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,8 +192,8 @@ def series_case(
         inside: whether to run the layer inside a module, if it gives the same numbers.
     """
     number = series.row(row)
-    if isinstance(of, str) and of in series.targets:
-        of = Output(of)
+    if isinstance(of, str) and series.targets and not set(of) & set(".[@"):
+        of = Output(of)  # no place in a layer
     whole = series.whole
     if isinstance(of, Logit | LogProbability | Target | str) or (whole is None and callable(of)):
         layer = _needed_layer(series, of).only(number)

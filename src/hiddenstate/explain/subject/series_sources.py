@@ -22,6 +22,8 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.tracing.traceable import find_recordable
 
+FRAME_OPTIONS = ("dates", "rows", "gaps", "missing")  # of SeriesModel.prepare
+
 
 def explained_series(
     model: Any, x: Any, *, hx: Any = None, time_first: bool | None = None, **options: Any
@@ -72,6 +74,11 @@ def _more_numbers(x: Tensor, rows_axis: int, values: Any) -> SeriesValues:
 
 
 def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
+    unknown = [name for name in options if name not in FRAME_OPTIONS]
+    if unknown:
+        raise ArgumentTypeError(
+            f"there is no option {unknown[0]!r} here: a model of series takes {', '.join(FRAME_OPTIONS)}"
+        )
     prepared = model.prepare(frame, **options)
     x = prepared.x.detach()
     hidden = sum(int(part.hidden_size) for part in recurrent_parts(model.module).values())
@@ -105,7 +112,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
 
 def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> SeriesValues:
     prepared = model.prepare(frame, **options)
-    return SeriesValues(prepared.x.detach(), prepared.dates)
+    return SeriesValues(prepared.x.detach(), prepared.dates, prepared.rows)
 
 
 def _layer_inside(

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
@@ -20,20 +21,15 @@ from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
 from hiddenstate.models.series.module_form import (
+    NOT_REPEATABLE,
     ModuleForm,
     call_module,
     growing_axes,
     is_cell,
     is_same,
     recurrent_parts,
+    weight_of,
 )
-
-
-class Forecasts(Protocol):
-    """Runs rows of a module's input, and returns its forecasts."""
-
-    def __call__(self, x: Tensor, state: Any) -> Tensor:
-        """Return ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]``."""
 
 
 class ModuleState:
@@ -74,7 +70,7 @@ class WholeModule:
     """A module with rows of its own input, time first.
 
     Attributes:
-        forecasts: runs rows.
+        forecasts: runs rows: returns ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]`` and a state.
         x: ``[T, N, C]``, what the module reads.
         initial: the state that it is called with, or None.
         raw: turns forecasts into what the module returns, for targets that are functions of that.
@@ -82,7 +78,7 @@ class WholeModule:
         rows_axis: the axis of the rows in the module's own input.
     """
 
-    forecasts: Forecasts
+    forecasts: Callable[[Tensor, Any], Tensor]
     x: Tensor
     initial: Any = None
     raw: Callable[[Tensor], Any] = field(default=lambda out: out)
@@ -148,13 +144,15 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     layers = [*recurrent_parts(model).values()]
     if not layers:
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+        x = torch.from_numpy(np.ascontiguousarray(x)).to(weight_of(model))
     if not isinstance(x, Tensor):
-        raise ArgumentTypeError(f"with features=, a module reads a tensor, got {type(x).__name__}")
+        raise ArgumentTypeError(f"a module reads a tensor, or a NumPy array of numbers, got {type(x).__name__}")
     check_plain_tensor(x, "x")
     check_memory(x, "x")
     if x.dim() not in (2, 3) or not x.is_floating_point() or 0 in x.shape:
         raise RankError(
-            "with features=, a module reads a floating-point tensor of steps, rows and features, [T, N, C] or "
+            "a module's input is explained for a floating-point tensor of steps, rows and features, [T, N, C] or "
             f"[N, T, C], or one row [T, C]; got {list(x.shape)} of {x.dtype}"
         )
     x, hidden = x.detach(), sum(int(layer.hidden_size) for layer in layers)
@@ -174,6 +172,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     raise ShapeError(
         f"this {type(model).__name__} can't read this input, {list(x.shape)}, with more rows: {'; '.join(reasons)}. "
         "Check the input's axes, or give time_first=True for [T, N, C], False for [N, T, C]"
+        f"{'' if hx is None else '; and check hx=, the state with which the module is called'}"
     )
 
 
@@ -191,7 +190,7 @@ def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> Mo
     """Return the form of a module that reads variants of ``row [T, C]``; or why its rows are not on this axis."""
     rows = torch.stack([row, row.flip(0), row * 0.5], dim=1)
     outs, read = [], []
-    for R in (2, 3):
+    for R in (2, 2, 3):
         try:
             with _watching([*recurrent_parts(module).values()]) as sizes:
                 outs.append(_called(module, rows[:, :R].clone(), repeated_state(state, R), time_first=time_first))
@@ -200,9 +199,11 @@ def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> Mo
         except Exception as error:
             return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         read.append(sizes[:1])
-    if read != [[2], [3]]:
-        return f"its recurrent layer reads {read[0]} and {read[1]} rows, expected [2] and [3]"
-    two, three = outs
+        if len(outs) == 2 and not is_same(outs[1].nan_to_num(), outs[0].nan_to_num(), outs[0]):
+            raise ArgumentError(NOT_REPEATABLE.format(type(module).__name__))
+    if read != [[2], [2], [3]]:
+        return f"its recurrent layer reads {read[0]} and {read[2]} rows, expected [2] and [3]"
+    two, _, three = outs
     axes = growing_axes(two, three, 2)
     if len(axes) != 1 or axes[0] == 2:
         return f"it returns {list(two.shape)} for 2 rows and {list(three.shape)} for 3, expected an axis of them"

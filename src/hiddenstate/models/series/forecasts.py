@@ -17,6 +17,7 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.frames import SeriesInput
+from hiddenstate.structure.tables import table
 
 if TYPE_CHECKING:
     import pandas
@@ -190,11 +191,8 @@ class SeriesReading:
         heads = [f"{row} {name}".strip() for row in (rows if len(rows) > 1 else [""]) for name in self.targets]
         steps = [self.step_name(self.origins[o] + self.ahead[a]) for o, a in places]
         cells = [[self._cell(o, a, n, k) for n in range(len(rows)) for k in range(len(names))] for o, a in places]
-        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-        for step, line in zip(["", *steps], [heads, *cells], strict=True):
-            padded = (part.rjust(width) for part, width in zip(line, widths, strict=True))
-            text.append(f"{step:<{max(map(len, steps))}}  {'  '.join(padded)}")
-        return "\n".join(text)
+        lines = [[step, *line] for step, line in zip(steps, cells, strict=True)]
+        return "\n".join([*text, table(["", *heads], lines, "l")])
 
     def _cell(self, o: int, a: int, n: int, k: int) -> str:
         value = f"{self.values[o, a, n, k]:.4g}"

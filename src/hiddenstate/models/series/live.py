@@ -16,10 +16,11 @@ from torch import Tensor
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.reading import reading
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.models.series.dates import Array, Dates, as_dates
+from hiddenstate.models.series.frames import is_absent
 from hiddenstate.models.series.module_form import random_numbers
 from hiddenstate.nn.packed_weights import fingerprint
 
@@ -265,9 +266,7 @@ class SeriesStream:
             ArgumentError: there is no row yet, the module forecasts another step than the next, or fewer steps.
             NameUnknownError: a feature is neither a target nor in ``future``.
         """
-        count = check_int("steps", steps)
-        if count < 1:
-            raise ArgumentError(f"steps must be at least 1, got {count}")
+        count = check_at_least("steps", steps, 1)
         if not self._rows:
             raise ArgumentError("no row has taken a step yet: begin with step() or feed()")
         model = self.model
@@ -547,7 +546,7 @@ def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[fl
         raise ArgumentError(f"row {name!r} has {len(row)} values at {when}, expected {len(features)}")
     numbers = []
     for feature, value in zip(features, row, strict=True):
-        if value is None or type(value).__name__ == "NAType" or value != value:
+        if is_absent(value) or value != value:
             raise ArgumentError(f"the value of {feature!r} at {when} is missing in row {name!r}: fill it first")
         if isinstance(value, bool | str) or not isinstance(value, int | float | np.number | Tensor):
             raise ArgumentTypeError(

@@ -16,6 +16,10 @@ from hiddenstate.tracing.traceable import Traceable
 
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
 _ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
+NOT_REPEATABLE = (
+    "this {} gives other results when it is called with the same input again: it draws random numbers "
+    "(functional.dropout needs training=self.training), or keeps a state between calls, which it should take and return"
+)
 
 Kind = Literal["row", "step", "horizon"]
 
@@ -221,11 +225,7 @@ def _check_repeatable(module: nn.Module, out: Tensor, again: Tensor, x: Tensor) 
             f"this {type(module).__name__} gives values that are not finite: check its weights, and its training"
         )
     if not is_same(again, out, x):
-        raise ArgumentError(
-            f"this {type(module).__name__} gives other results when it is called with the same input again: it draws "
-            "random numbers (functional.dropout needs training=self.training), or keeps a state between calls, which "
-            "it should take and return"
-        )
+        raise ArgumentError(NOT_REPEATABLE.format(type(module).__name__))
 
 
 def _axis_of_steps(out: Tensor, rows: list[int], T: int, K: int, horizon: int | None) -> list[int]:
