@@ -55,6 +55,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the dearest files first, in which order they are given to the processes."""
+    addresses = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if addresses:  # they differ between processes, and xdist would run nothing
+        raise pytest.UsageError(f"an address is no name of a test: {addresses[0]}")
     places = {TESTS / name: place for place, name in enumerate(DEAREST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 

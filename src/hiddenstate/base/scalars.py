@@ -17,6 +17,14 @@ def check_int(name: str, value: object) -> int:
     raise ArgumentTypeError(f"{name} should be of type int, got: {type(value).__name__}")
 
 
+def check_at_least(name: str, value: object, least: int) -> int:
+    """Return an integer that is at least so large as an int."""
+    number = check_int(name, value)
+    if number < least:
+        raise ArgumentError(f"{name} must be at least {least}, got {number}")
+    return number
+
+
 def check_seed(value: object) -> int:
     """Return a seed as an int that the generators of torch, NumPy and Python all accept."""
     seed = check_int("seed", value)

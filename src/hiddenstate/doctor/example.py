@@ -98,11 +98,7 @@ class Example:
         if "N" not in self.layout:
             return self.cut(1, steps)
         # A number of rows that does not divide that of the steps, so that a wrong view can't be right by chance.
-        return (
-            self.cut(next(rows for rows in (ROWS, 4, 5, 7, 11) if steps % rows), steps)
-            if steps > 1
-            else self.cut(ROWS, 1)
-        )
+        return self.cut(next(rows for rows in (ROWS, 4, 5, 7, 11) if steps % rows), steps)
 
     def _choose_rows(self, count: int) -> Tensor:
         if self.lengths is not None and self.rows >= count:  # the longest and the shortest among them

@@ -199,19 +199,19 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
         value = seen.base.values[k]
         if not value.inputs:
             continue
-        given = seen.base.values[value.inputs[0]].data
+        scores = seen.base.values[value.inputs[0]].data
         wrong = ""
-        if (value.op == "cross_entropy" and _are_probabilities(given)) or (
-            value.op == "nll_loss" and given.is_floating_point() and bool((given >= 0).all())
+        if (value.op == "cross_entropy" and _are_probabilities(scores)) or (
+            value.op == "nll_loss" and scores.is_floating_point() and bool((scores >= 0).all())
         ):
             wrong = "softmax"
-        elif value.op == "binary_cross_entropy_with_logits" and bool(((given > 0) & (given < 1)).all()):
+        elif value.op == "binary_cross_entropy_with_logits" and bool(((scores > 0) & (scores < 1)).all()):
             wrong = "sigmoid"
         ancestors = sorted(seen.base.ancestors([value.inputs[0]]), reverse=True)
         source = next((i for i in ancestors if seen.base.values[i].op == wrong), None) if wrong else None
         if source is not None:
             wants = "logarithms of probabilities" if value.op == "nll_loss" else "scores"
-            limits = f"{float(given.min()):.3g} to {float(given.max()):.3g}"
+            limits = f"{float(scores.min()):.3g} to {float(scores.max()):.3g}"
             shows = f"`{value.op}` is given values from {limits}, and takes {wants}"
             yield Sign(seen.module_of(source), seen.operation(source), shows)
             return
@@ -331,8 +331,8 @@ def _reads_target(seen: Observations, part: int, shift: int | None, *, per_step:
         if mask is None or steps is None:
             continue
         at = mask.select(steps, seen.base.values[k].data.shape[steps] - 1 - shift)
-        before = mask.narrow(steps, 0, mask.shape[steps] - 1).any() if shift == 0 else torch.tensor(False)
-        if bool(at.any()) and not bool(before):
+        is_earlier = shift == 0 and bool(mask.narrow(steps, 0, mask.shape[steps] - 1).any())
+        if bool(at.any()) and not is_earlier:
             return True
     return False
 

@@ -233,10 +233,9 @@ class Runner:
         keeps: bool = False,
     ) -> Run:
         """Run it once; with ``keeps``, what the model kept of the last run is not put back."""
-        if keeps:
-            self._snapshot.put_back_random(seed)
-        else:
-            self._snapshot.put_back(seed=seed)
+        if not keeps:
+            self._snapshot.put_back()
+        self._snapshot.set_seed(seed)
         model = self._question.model.eval()
         for _, module in hidden_modules(model):
             module.eval()
@@ -271,13 +270,10 @@ class Runner:
 
 @contextmanager
 def _everything_visible() -> Iterator[None]:
-    """Return a context manager in which nothing is compiled or on cuDNN, gradients are recorded, and nothing warns.
-
-    On the CPU, torch's layers run on the engine, which takes a fraction of the time.
-    """
+    """Return a context manager in which nothing is compiled or on cuDNN, gradients are recorded, and nothing warns."""
     with ExitStack() as stack:
         stack.enter_context(as_written())
-        stack.enter_context(accelerate())
+        stack.enter_context(accelerate())  # on the CPU, torch's layers take a fraction of the time on the engine
         stack.enter_context(torch.enable_grad())
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
@@ -426,26 +422,24 @@ def _try_padding(seen: Observations, runner: Runner, generator: torch.Generator)
 def _try_chunks(seen: Observations, runner: Runner) -> Chunked | None:
     """Hand the state that the model returns back to it, if it takes one."""
     states = [part for part in _parts_of(seen.base.out) if _is_state(part, seen.base)]
-    names = inspect.signature(seen.model.forward).parameters
-    taken = [name for name in _STATE_NAMES if name in names]
-    if len(states) != 1 or not taken or seen.example.steps < 4 or taken[0] in seen.question.kwargs:
+    names = [*inspect.signature(seen.model.forward).parameters]
+    name = next((name for name in _STATE_NAMES if name in names), None)
+    if len(states) != 1 or name is None or seen.example.steps < 4:
+        return None
+    _, steps = seen.result_axes(seen.base.results[0])
+    if name in seen.question.kwargs or len(seen.question.args) > names.index(name) or steps is None:
         return None
     middle = seen.example.steps // 2
     first = runner.run(seen.example.first_steps(0, middle))
-    rest = seen.example.first_steps(middle, seen.example.steps)
-    position = [*names].index(taken[0])
-    if first.error or len(seen.question.args) > position:
+    if first.error:
         return None
     state = next(part for part in _parts_of(first.out) if _is_state(part, first))
-    carried = runner.run(_with(rest, taken[0], state))
-    fresh = runner.run(rest)
+    rest = seen.example.first_steps(middle, seen.example.steps)
+    carried, fresh = runner.run(_with(rest, name, state)), runner.run(rest)
     if carried.error or fresh.error:
         return None
-    runs = [run.values[run.results[0]].data for run in (seen.base, carried, fresh)]
-    _, steps = seen.result_axes(seen.base.results[0])
-    if steps is None:
-        return None
-    return Chunked(taken[0], runs[0].narrow(steps, middle, seen.example.steps - middle), *runs[1:])
+    whole, chunks, alone = (run.values[run.results[0]].data for run in (seen.base, carried, fresh))
+    return Chunked(name, whole.narrow(steps, middle, seen.example.steps - middle), chunks, alone)
 
 
 def _parts_of(out: Any) -> list[Any]:

@@ -33,11 +33,6 @@ class Kind(NamedTuple):
     idea: str = ""  # the misconception behind it
     is_note: bool = False
 
-    @property
-    def link(self) -> str:
-        """The section of the documentation that explains it."""
-        return f"{DOCS}#{self.name}"
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -149,4 +144,4 @@ def finding_of(kind: Kind, sign: Sign) -> Finding:
     idea = MISCONCEPTIONS.get("" if is_note and not sign.idea else sign.idea or kind.idea, "")
     severity = "note" if is_note else "mistake"
     change = sign.change or kind.change
-    return Finding(kind.name, severity, sign.module, sign.operation, sign.shows, change, idea, kind.link)
+    return Finding(kind.name, severity, sign.module, sign.operation, sign.shows, change, idea, f"{DOCS}#{kind.name}")

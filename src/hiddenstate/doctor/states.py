@@ -39,11 +39,9 @@ def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: 
 
 
 def padding_read(seen: Observations) -> Iterator[Sign]:
-    """Results of a row's true steps depend on how much padding comes after them.
-
-    Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With other
-    values, every operation is called as before, so that the first one that reads them can be named.
-    """
+    """Results of a row's true steps depend on how much padding comes after them."""
+    # Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With
+    # other values, every operation is called as before, so that the first one that reads them can be named.
     example, longer, padded = seen.example, seen.lengthened, seen.padded
     if longer is not None:
         pairs = zip(seen.base.results, longer.results, strict=False)
@@ -242,13 +240,9 @@ def wrong_state(seen: Observations) -> Iterator[Sign]:
             continue
         h, out = _read_of(seen, calls, 1), _read_of(seen, calls, 0)
         c = _read_of(seen, calls, 2) if len(call.outputs) > 2 else None
-        if h is None and out is None and c is None:
-            continue
         if h is None and out is None and c is not None:
-            yield Sign(
-                path, "its c_n", "Of its outputs, the results read c_n alone, the memory, and never h", idea="M3"
-            )
-            continue
+            shows = "Of its outputs, the results read c_n alone, the memory, and never h"
+            yield Sign(path, "its c_n", shows, idea="M3")
         if h is not None and out is None:
             yield from _wrong_part_of_h(call, path, h)
         if out is not None and call.directions == 2 and len(calls) == 1:

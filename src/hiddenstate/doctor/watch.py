@@ -184,7 +184,7 @@ def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     known = set(model.modules())
     for path, part in model.named_modules():
         for name, held in vars(part).items():
-            if (name.startswith("_") and name in ("_parameters", "_buffers", "_modules")) or "hooks" in name:
+            if name in ("_parameters", "_buffers", "_modules") or "hooks" in name:
                 continue
             items = held.items() if type(held) is dict else enumerate(held) if isinstance(held, (list, tuple)) else ()
             for key, module in items:
@@ -236,13 +236,13 @@ class Watch(TorchFunctionMode):
         if name == "__get__":
             name = getattr(getattr(func, "__self__", None), "__name__", "")
         outputs = [*tensors_in(args[0])] if name == "__setitem__" else [*tensors_in(result)]
-        if "dropout" in name and "training=True" in _users_code(sys._getframe(1)):
+        if "dropout" in name and "training=True" in _users_code():
             name += "(training=True)"  # on purpose
         if outputs and name not in ("grad", "__set__"):
             inputs = tuple(self.index_of(tensor) for tensor in [*tensors_in(args), *tensors_in(kwargs or {})])
             for output in outputs:
                 if name.endswith("_") and isinstance(output, nn.Parameter) and id(output) not in self._parameters:
-                    self.run.made.setdefault(self.where(), _users_line(sys._getframe(1)))
+                    self.run.made.setdefault(self.where(), _users_line())
                 self.record(name.strip("_") or "operation", inputs, output)
         return result
 
@@ -257,7 +257,7 @@ class Watch(TorchFunctionMode):
         plain = tensor.layout == torch.strided and not tensor.is_nested and not tensor.is_quantized
         data = tensor.detach() if plain else torch.zeros(0)
         if self._against is None:
-            line = "" if op in ("parameter", "constant") else _users_line(sys._getframe(2))
+            line = "" if op in ("parameter", "constant") else _users_line()
             copy = data if op == "parameter" else data.clone()
             self.run.values.append(Value(op, path, line, inputs, copy, tensor))
         else:
@@ -300,13 +300,14 @@ class Watch(TorchFunctionMode):
             if out is None and sys.exc_info()[0] is not None:
                 return  # the module failed: `where` says which one
             self._inside -= isinstance(module, RECURRENT)
-            given = tuple(self.index_of(tensor) for tensor in tensors_in([args, kwargs])) if not self._inside else ()
-            if isinstance(module, RECURRENT) and not self._inside:
-                self.run.calls.append(self._call(path, module, args, kwargs, out))
-            elif not self._inside:
-                for tensor in tensors_in(out):
-                    if id(tensor) not in self._index:
-                        self.record(type(module).__name__, given, tensor)
+            if not self._inside:
+                inputs = tuple(self.index_of(tensor) for tensor in tensors_in([args, kwargs]))
+                if isinstance(module, RECURRENT):
+                    self.run.calls.append(self._call(path, module, args, kwargs, out))
+                else:
+                    for tensor in tensors_in(out):
+                        if id(tensor) not in self._index:
+                            self.record(type(module).__name__, inputs, tensor)
             self._paths.pop()
 
         return end
@@ -330,20 +331,21 @@ def rows_of_packed(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     return rows, torch.repeat_interleave(torch.arange(len(sizes)), packed.batch_sizes)
 
 
-def _users_frame(frame: FrameType | None) -> FrameType | None:
+def _users_frame() -> FrameType | None:
     """Return the frame of the code that called torch."""
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_USERS):
         frame = frame.f_back
     return frame
 
 
-def _users_line(frame: FrameType | None) -> str:
-    frame = _users_frame(frame)
+def _users_line() -> str:
+    frame = _users_frame()
     return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame is not None else ""
 
 
-def _users_code(frame: FrameType | None) -> str:
-    frame = _users_frame(frame)
+def _users_code() -> str:
+    frame = _users_frame()
     return linecache.getline(frame.f_code.co_filename, frame.f_lineno) if frame is not None else ""
 
 
@@ -360,30 +362,17 @@ class Snapshot:
         numpy = sys.modules.get("numpy")
         self._numpy = None if numpy is None else (numpy.random, numpy.random.get_state())
 
-    def put_back(self, *, seed: int | None = None) -> None:
-        """Put everything back; with a seed, the random state is that of the seed."""
+    def put_back(self) -> None:
+        """Put everything back."""
         for container, before in self._containers:
-            if isinstance(container, list):
-                container[:] = before
-            else:
-                container.clear()
-                (container.extend if isinstance(container, deque) else container.update)(before)
+            container.clear()
+            (container.extend if isinstance(container, (list, deque)) else container.update)(before)
         with torch.no_grad():
             for tensor, before, version in self._tensors.values():
                 # Normalisation changes its buffers without counting it; a copy counts, so it is made only if needed.
                 unlikely = isinstance(tensor, nn.Parameter) and tensor._version == version
                 if not unlikely and is_other(tensor, before):
                     tensor.copy_(before)
-        self.put_back_random(seed)
-
-    def put_back_random(self, seed: int | None) -> None:
-        """Put back the random states, or set those of a seed."""
-        if seed is not None:
-            torch.manual_seed(seed)
-            random.seed(seed)
-            if self._numpy is not None:
-                self._numpy[0].seed(seed)
-            return
         torch.set_rng_state(self._random[0])
         random.setstate(self._random[1])
         if self._cuda is not None:
@@ -391,16 +380,21 @@ class Snapshot:
         if self._numpy is not None:
             self._numpy[0].set_state(self._numpy[1])
 
+    def set_seed(self, seed: int) -> None:
+        """Set the random states, which are put back with the rest."""
+        torch.manual_seed(seed)
+        random.seed(seed)
+        if self._numpy is not None:
+            self._numpy[0].seed(seed)
+
     def _keep(self, held: Any, depth: int = 0) -> None:
         if isinstance(held, Tensor):
             if id(held) not in self._tensors and not held.is_inference():
                 self._tensors[id(held)] = held, held.detach().clone(), held._version
-        elif isinstance(held, (dict, list, set, deque)) and depth < 4:
-            self._containers.append((held, held.copy()))
+        elif isinstance(held, (dict, list, set, deque, tuple)) and depth < 4:
+            if not isinstance(held, tuple):
+                self._containers.append((held, held.copy()))
             for part in [*(held.values() if isinstance(held, dict) else held)]:
-                self._keep(part, depth + 1)
-        elif isinstance(held, tuple) and depth < 4:
-            for part in held:
                 self._keep(part, depth + 1)
 
 

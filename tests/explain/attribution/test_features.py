@@ -418,7 +418,6 @@ def test_interactions_are_those_of_a_product() -> None:
         ({"of": "l0.h[0]@1"}, ArgumentError, "place or logit of a layer"),
         ({"hx": torch.zeros(3)}, ShapeError, "hx="),
     ],
-    ids=str,
 )
 def test_bad_input_fails(options: dict[str, Any], error: type[Exception], words: str) -> None:
     module, x = module_of("projected before"), torch.randn(2, 5, 3).double()

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.base.scalars import check_at_least, check_seed
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.contextual_decomposition import split_readout
 from hiddenstate.explain.attribution.frozen import frozen_parts
@@ -49,8 +49,8 @@ def check_options(
     if not isinstance(method, str) or method not in METHODS:
         raise ArgumentError(f"unknown method {method!r}: expected one of {' '.join(METHODS)}")
     for name, number in (("points", points), ("samples", samples)):
-        if number is not None and check_int(name, number) < 1:
-            raise ArgumentError(f"{name} must be at least 1, got {number}")
+        if number is not None:
+            check_at_least(name, number, 1)
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     return AttributionOptions(points, samples, check_seed(seed), pairs, occlusion or method == "occlusion")

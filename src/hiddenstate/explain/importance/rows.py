@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least, check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.features import series_baselines
 from hiddenstate.explain.subject.series import ExplainedSeries
@@ -82,11 +82,9 @@ def _batches(data: Any) -> Iterator[Any]:
 
 def _windows(series: ExplainedSeries, base: Tensor, length: int, stride: int) -> tuple[ExplainedSeries, Tensor]:
     """Cut every row into windows, row by row and in each row by time."""
-    length, stride = check_int("window", length), check_int("stride", stride)
+    length, stride = check_int("window", length), check_at_least("stride", stride, 1)
     if not 1 <= length <= series.T:
         raise ArgumentError(f"window must be in 1..{series.T}, the number of steps of the series, got {length}")
-    if stride < 1:
-        raise ArgumentError(f"stride must be at least 1, got {stride}")
     count = (series.T - length) // stride + 1
     _, N, C = series.x.shape
     check_bytes(length * N * count * C * series.x.element_size() * 3, "windows", length, N * count)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.features import (
@@ -167,8 +167,8 @@ def importance(
     check_progress(progress)
     if isinstance(level, bool) or not isinstance(level, float) or not 0 < level < 1:
         raise ArgumentError(f"level must be between 0 and 1, such as 0.95, got {level!r}")
-    if block is not None and check_int("block", block) < 1:
-        raise ArgumentError(f"block must be at least 1, got {block}")
+    if block is not None:
+        check_at_least("block", block, 1)
     if folder is not None:
         check_folder_place(Path(folder), is_replaced=False)
         if callable(of):

@@ -1,6 +1,5 @@
 """Probes of numbers: a ridge regression with its controls, and edits in the target's units."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -332,8 +331,4 @@ def _untrained(model: Reader, seed: int) -> Any:
     )
     if all(torch.equal(a, b) for a, b in zip(before, after, strict=True)):
         return None
-    if not isinstance(model, SeriesModel):
-        return fresh
-    other_model = copy.copy(model)
-    other_model.module = fresh
-    return other_model
+    return model.with_module(fresh) if isinstance(model, SeriesModel) else fresh

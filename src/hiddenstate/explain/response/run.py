@@ -1,6 +1,5 @@
 """`response`: the target as one feature at one lag moves over a range, and which gate flattens it."""
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from hiddenstate.tracing.models import trace
 
 DEFAULT_VALUES = 21
 MOST_VALUES = 1000
+_NOT_ONCE = "this model calls no recurrent layer exactly once"
 MOST_LINES = 60  # maximum number of rows drawn
 
 
@@ -171,20 +171,20 @@ def response(
         HiddenStateError: any error of `attribute`.
     """
     check_progress(progress)
-    own, why = _with_own_layers(model) if gates else (model, "gates=False")
+    own, module = _with_own_layers(model) if gates else (model, "gates=False")
     series = explained_series(own, x, **options)
     N, T = series.x.shape[1], series.T
     case = series_case(series, of, 0, inside=False)
-    if isinstance(case.explained, Subject):
-        why = why or "the target is in a layer; give an output of the module"
-    t, column = _step(case, T, lag), _column(series, feature)
+    if isinstance(case.explained, Subject) and not isinstance(module, str):
+        module = "the target is in a layer; give an output of the module"
+    t = _step(case, T, lag)
+    ((column,),) = groups_of(series, [feature]).values()
     offset, factor = (0.0, 1.0) if series.input_scale is None else (float(part[column]) for part in series.input_scale)
     moved = _values(series, column, values)
     check_row_steps(T * N * (1 + len(moved)), f"give fewer than {N:,} rows or {len(moved):,} values")
     mover = _Mover(case, t, column, ((moved - offset) / factor).to(series.x))
-    places = () if why else mover.places(own)
     with reporting(progress, unit="runs") as report:
-        curves, held = mover.curves(own, places, report)
+        curves, held = mover.curves(module, report)
     return Response(
         target=case.target.name,
         unit=case.unit,
@@ -194,13 +194,13 @@ def response(
         actual=series.values[t, :, column].detach().double().cpu(),
         curves=curves,
         held=held,
-        no_gates=why or ("" if places else "this model calls no recurrent layer exactly once"),
-        cost=T * N * (len(moved) * (1 + len(held)) + (0 if why else 2)),
+        no_gates=module if isinstance(module, str) else _NOT_ONCE * (not held),
+        cost=T * N * (len(moved) * (1 + len(held)) + 2 * isinstance(module, nn.Module)),
     )
 
 
-def _with_own_layers(model: Any) -> tuple[Any, str]:
-    """Return a model whose layers can be edited, which shares the weights; or the model and the reason against it."""
+def _with_own_layers(model: Any) -> tuple[Any, nn.Module | str]:
+    """Return a model whose layers can be edited, which shares the weights, and its module; or the reason against it."""
     module = model.module if isinstance(model, SeriesModel) else model
     if not isinstance(module, nn.Module) or isinstance(module, Recurrent):
         return model, "a layer by itself is explained; give the module that it is in"
@@ -208,16 +208,7 @@ def _with_own_layers(model: Any) -> tuple[Any, str]:
         module = convert(module)
     if not any(isinstance(part, Recurrent) for part in module.modules()):
         return model, "this model has no recurrent layer that can be edited"
-    if not isinstance(model, SeriesModel):
-        return module, ""
-    same = copy.copy(model)
-    same.module = module
-    return same, ""
-
-
-def _column(series: ExplainedSeries, feature: object) -> int:
-    (columns,) = groups_of(series, [feature]).values()  # type: ignore[list-item]
-    return columns[0]
+    return (model.with_module(module) if isinstance(model, SeriesModel) else module), module
 
 
 def _step(case: SeriesCase, T: int, lag: int | None) -> int:
@@ -265,9 +256,8 @@ class _Mover:
     def _actual(self) -> Tensor:
         return self.case.of_rows(self.case.series.x)
 
-    def places(self, model: Any) -> tuple[str, ...]:
+    def _gates(self, module: nn.Module) -> tuple[str, ...]:
         """Return the gates of all layers that the module calls once."""
-        module = model.module if isinstance(model, SeriesModel) else model
         layers = {path: part for path, part in module.named_modules() if isinstance(part, Recurrent)}
         run = trace(module, call=self._actual, limit=None)
         return tuple(
@@ -278,9 +268,9 @@ class _Mover:
             for gate in layer.sizes.kind.gates
         )
 
-    def curves(self, model: Any, places: Sequence[str], report: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the curves ``[N, V]``, and those with each gate held."""
-        module = model.module if isinstance(model, SeriesModel) else model
+    def curves(self, module: nn.Module | str, report: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the curves ``[N, V]``, and those with each gate of the module held."""
+        places = () if isinstance(module, str) else self._gates(module)
         total, runs = (1 + len(places)) * len(self.values), 0
 
         def moved() -> Tensor:
@@ -294,7 +284,7 @@ class _Mover:
             return torch.stack(targets, dim=1)
 
         own, held = moved(), dict[str, Tensor]()
-        if places:
+        if places and not isinstance(module, str):
             source = trace(module, keep=list(places), call=self._actual, limit=None)
             for place in places:
                 with edit(module, patch(place, source=source)):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,13 +30,6 @@ from hiddenstate.models.series.module_form import (
     recurrent_parts,
     weight_of,
 )
-
-
-class Forecasts(Protocol):
-    """Runs rows of a module's input, and returns its forecasts."""
-
-    def __call__(self, x: Tensor, state: Any) -> Tensor:
-        """Return ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]``."""
 
 
 class ModuleState:
@@ -77,7 +70,7 @@ class WholeModule:
     """A module with rows of its own input, time first.
 
     Attributes:
-        forecasts: runs rows.
+        forecasts: runs rows: returns ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]`` and a state.
         x: ``[T, N, C]``, what the module reads.
         initial: the state that it is called with, or None.
         raw: turns forecasts into what the module returns, for targets that are functions of that.
@@ -85,7 +78,7 @@ class WholeModule:
         rows_axis: the axis of the rows in the module's own input.
     """
 
-    forecasts: Forecasts
+    forecasts: Callable[[Tensor, Any], Tensor]
     x: Tensor
     initial: Any = None
     raw: Callable[[Tensor], Any] = field(default=lambda out: out)

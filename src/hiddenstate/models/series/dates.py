@@ -154,7 +154,7 @@ class Dates:
         result: Array = rhythm.after(self.values[-1], count)
         return result
 
-    def filled(self) -> Array:
+    def filled(self) -> "Dates":
         """Return the dates with the missing ones inserted, at multiples of the usual step."""
         for is_walls in (False, True)[: 1 + (self.zone is not None)]:
             values = self.wall() if is_walls else self.values
@@ -168,7 +168,7 @@ class Dates:
             if bool((abs(steps - times * usual) <= _rounding(values, usual)).all()):
                 whole = values[0] + usual * np.arange(round(count))
                 whole[np.concatenate([[0], np.cumsum(times)]).astype(np.int64)] = values
-                return self._of_wall(whole) if is_walls else whole
+                return Dates(self._of_wall(whole) if is_walls else whole, self.zone)
         k = int(np.diff(self.values).argmax())
         before, after = self[k : k + 2].names
         raise ArgumentError(
@@ -348,12 +348,12 @@ def _of_clocks(dates: Dates, k: int, way: str) -> str:
     return f". If clocks were set {way} then, give the dates their time zone, with tz_localize"
 
 
-def with_gaps(dates: Dates, gaps: str | None) -> Array | None:
-    """Return the dates with missing ones inserted, or None if none is missing or ``gaps`` is ``"join"``."""
+def with_gaps(dates: Dates, gaps: str | None) -> Dates:
+    """Return the dates; with missing ones, if ``gaps`` is ``"insert"``."""
     if gaps not in (None, "join", "insert"):
         raise ArgumentError(f"gaps must be None, 'join' or 'insert', got {shorten(gaps)}")
     if len(dates) < 2 or gaps == "join" or dates.rhythm is not None:
-        return None
+        return dates
     if gaps == "insert":
         return dates.filled()
     usual, steps = _usual_step(dates.values), np.diff(dates.values)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.reading import reading
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.models.series.dates import Array, Dates, as_dates
@@ -266,9 +266,7 @@ class SeriesStream:
             ArgumentError: there is no row yet, the module forecasts another step than the next, or fewer steps.
             NameUnknownError: a feature is neither a target nor in ``future``.
         """
-        count = check_int("steps", steps)
-        if count < 1:
-            raise ArgumentError(f"steps must be at least 1, got {count}")
+        count = check_at_least("steps", steps, 1)
         if not self._rows:
             raise ArgumentError("no row has taken a step yet: begin with step() or feed()")
         model = self.model

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import shorten
-from hiddenstate.base.scalars import check_bool, check_int
+from hiddenstate.base.scalars import check_at_least, check_bool
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
@@ -27,7 +27,7 @@ from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
-from hiddenstate.models.series.stored import SIZES, StoredSeries
+from hiddenstate.models.series.stored import SIZES, StoredSeries, stored_scale
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -107,6 +107,11 @@ class SeriesModel:
     def _network_or_reason(self) -> SeriesNetwork | str:
         check_module_memory(self.module)
         return find_network(self.module, self.form, len(self.features), self.window)
+
+    def with_module(self, module: nn.Module) -> SeriesModel:
+        """Return the same model of another module, which takes and gives the same."""
+        scales = self.scale, self.target_scale
+        return SeriesModel(module, self.features, self.targets, self.form, scales, self.units, self.window)
 
     def __repr__(self) -> str:
         ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
@@ -195,7 +200,7 @@ class SeriesModel:
 
     def _reading(self, series: SeriesInput, every: int, edits: Sequence[Edit], *, windows_apart: bool) -> SeriesReading:
         """Return the forecasts; windows that are run apart have the rounding of those with edits."""
-        origins = self._origins(len(series.x), _at_least("every", every, 1))
+        origins = self._origins(len(series.x), check_at_least("every", every, 1))
         if isinstance(edits, Edit):
             raise ArgumentTypeError("edits= must be a list of edits, got one: put it in brackets")
         dated = [with_steps(edit, series) for edit in edits]
@@ -309,10 +314,7 @@ class SeriesModel:
         """Return the model whose module is what a model folder had."""
         config, columns = stored.config, stored.columns
         features, targets = tuple(columns["features"]), tuple(columns["targets"])
-        scales = (
-            scale_of(features, dict(zip(features, config["scale"], strict=True)), "scale"),
-            scale_of(targets, dict(zip(targets, config["target_scale"], strict=True)), "target_scale"),
-        )
+        scales = stored_scale(config, "scale", features), stored_scale(config, "target_scale", targets)
         form = stored.form._replace(horizon=config["horizon"])
         return SeriesModel(stored, features, targets, form, scales, dict(columns["units"]), config["window"])
 
@@ -461,8 +463,8 @@ def series_model(
     check_module_memory(checked)
     names, outputs = _names(features, "features"), _names([targets] if isinstance(targets, str) else targets, "targets")
     order = None if time_first is None else check_bool("time_first", time_first)
-    ahead = None if horizon is None else _at_least("horizon", horizon, 0)
-    length = None if window is None else _at_least("window", window, 1)
+    ahead = None if horizon is None else check_at_least("horizon", horizon, 0)
+    length = None if window is None else check_at_least("window", window, 1)
     pairs = pairs_by_name(scale, names, "scale")
     of_targets = pairs if _is_default(target_scale) else pairs_by_name(target_scale, outputs, "target_scale")
     scales = scale_of(names, pairs, "scale"), scale_of(outputs, of_targets, "target_scale")
@@ -484,13 +486,6 @@ def _names(names: object, what: str) -> tuple[str, ...]:
     if doubled or not names:
         raise ArgumentError(f"{what} names {doubled[0]!r} twice" if doubled else f"{what} must have at least one name")
     return tuple(names)
-
-
-def _at_least(name: str, value: object, least: int) -> int:
-    number = check_int(name, value)
-    if number < least:
-        raise ArgumentError(f"{name} must be at least {least}, got {number}")
-    return number
 
 
 def _units(units: object, features: Sequence[str], targets: Sequence[str]) -> dict[str, str]:

@@ -1,11 +1,11 @@
 """A model of series in a model folder or file: a network of the simple shape, with its columns, units and scales."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from hiddenstate.errors import FileFormatError
 from hiddenstate.models.series.network import ACTIVATIONS, Dense, NetworkShape, SeriesNetwork
-from hiddenstate.models.series.scale import scale_of
+from hiddenstate.models.series.scale import Scale, scale_of
 from hiddenstate.structure.sizes import Sizes
 
 _MOST_LAYERS, _LARGEST = 64, 2**24  # linear layers; features, units, steps of a window or horizon
@@ -52,12 +52,8 @@ class StoredSeries(SeriesNetwork):
         units = columns["units"]
         if not isinstance(units, dict) or not all(isinstance(part, str) for part in units.values()):
             raise FileFormatError("units must be texts by column")
-        for name, names in (("scale", features), ("target_scale", targets)):
-            if len(config[name]) != len(names):
-                raise FileFormatError(f"{name} must have a pair of numbers for each column")
-            if not all(type(number) in (int, float) for pair in config[name] for number in pair):
-                raise FileFormatError(f"{name} must be pairs of numbers")
-            scale_of(names, dict(zip(names, config[name], strict=True)), name)
+        stored_scale(config, "scale", features)
+        stored_scale(config, "target_scale", targets)
         return cls(shape, columns, config)
 
 
@@ -70,6 +66,15 @@ SIZES: dict[str, tuple[type, ...]] = {
     "proj_size": (int,),
     "cell": (str,),
 }
+
+
+def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -> Scale:
+    """Return a scale that ``config.json`` has, after checks."""
+    if len(config[name]) != len(columns):
+        raise FileFormatError(f"{name} must have a pair of numbers for each column")
+    if not all(type(number) in (int, float) for pair in config[name] for number in pair):
+        raise FileFormatError(f"{name} must be pairs of numbers")
+    return scale_of(columns, dict(zip(columns, config[name], strict=True)), name)
 
 
 def _of_type(data: Any, name: str, *kinds: type) -> Any:
