@@ -566,8 +566,8 @@ def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
     missing = [name for name in features if name not in given]
     if missing:
         raise NameUnknownError(
-            f"{missing[0]!r} is no target, so its values at the next {count} steps are needed: give them as "
-            f"future={{{missing[0]!r}: [...]}}"
+            f"{missing[0]!r} is no target, so its values at the next {count} step{'s' * (count > 1)} are needed: "
+            f"give them as future={{{missing[0]!r}: [...]}}"
         )
     columns: dict[str, Array] = {name: np.asarray(given[name], dtype=np.float64).reshape(-1) for name in features}
     short = [name for name, column in columns.items() if len(column) < count]
