@@ -107,9 +107,10 @@ def _trained(x: Floats, y: Floats, steps: NDArray[np.int64], penalty: Floats) ->
     return Regression(weights, np.atleast_1d(model.intercept_) - weights @ scaler.mean_, penalty)
 
 
-def r_squared(read: Floats, y: Floats, unit: NDArray[np.int64], seed: int) -> Score:
-    """Return R² of numbers ``[M]``, with a 95 % interval from resampling sequences or blocks."""
-    _, number = np.unique(unit, return_inverse=True)
+def r_squared(read: Floats, numbers: Floats, split: Split, seed: int) -> Score:
+    """Return R² of what is read of the held-out ones of ``numbers [M]``; its interval resamples sequences or blocks."""
+    _, number = np.unique(split.unit[split.held_out], return_inverse=True)
+    y = numbers[split.held_out]
     centred = y - y.mean()
     columns = (np.square(y - read), centred, np.square(centred), np.ones_like(y))
     sums = np.stack([np.bincount(number, column) for column in columns], axis=1).astype(np.float64)

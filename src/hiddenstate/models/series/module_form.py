@@ -185,10 +185,10 @@ def _form(
     T, N = window or _STEPS, _ROWS
     x, changed = random_numbers(module, T + 1, N + 1, C), random_numbers(module, T + 1, N + 1, C)
     changed[:, 0] = random_numbers(module, T + 1, N + 1, C, seed=1)[:, 0]
-    given = [x[:T, :N], x[:T, :N], x[:T], changed[:T, :N], *([] if window else [x[:, :N]])]
+    inputs = [x[:T, :N], x[:T, :N], x[:T], changed[:T, :N], *([] if window else [x[:, :N]])]
     outs, failure = list[Tensor](), None
     try:
-        for part in given:
+        for part in inputs:
             outs.append(call_module(module, part, None, time_first=time_first)[0].double())
     except ArgumentTypeError:
         raise

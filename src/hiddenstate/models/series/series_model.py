@@ -224,7 +224,7 @@ class SeriesModel:
 
     def _editing(self, edits: Sequence[Edit], begin: int, T: int) -> AbstractContextManager[object]:
         """Return a context manager in which edits apply to a run of T steps from step ``begin`` of the series on."""
-        here = [edit for each in edits if (edit := shifted(each, begin, T)) is not None]
+        here = [moved for edit in edits if (moved := shifted(edit, begin, T)) is not None]
         if not here:
             return nullcontext()
         stack = ExitStack()
