@@ -103,18 +103,24 @@ class Dates:
         """
         if isinstance(when, list | tuple):
             return sorted({step for part in when for step in self.steps_of(part)})
-        start, stop, by = (when.start, when.stop, when.step) if isinstance(when, slice) else (when, when, None)
-        begin = 0 if start is None else self._bounds(start)[0]
-        end = len(self) if stop is None else self._bounds(stop)[1]
-        if begin >= end:
-            text = f"{start} to {stop}" if isinstance(when, slice) else f"{when}"
+        if isinstance(when, slice):
+            begun = np.ones(len(self), bool) if when.start is None else self._is_at(when.start)[0]
+            not_over = np.ones(len(self), bool) if when.stop is None else self._is_at(when.stop)[1]
+            ends = [int(mask.argmax()) if mask.any() else len(self) for mask in (begun, not_over[::-1])]
+            steps: range | list[int] = range(
+                ends[0], len(self) - ends[1], 1 if when.step is None else check_int("step", when.step)
+            )
+        else:  # where clocks are set back, a time may be that of two steps
+            steps = np.flatnonzero(np.logical_and(*self._is_at(when))).tolist()
+        if not steps:
+            text = f"{when.start} to {when.stop}" if isinstance(when, slice) else f"{when}"
             raise IndexRangeError(
                 f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
             )
-        return range(begin, end, 1 if by is None else check_int("step", by))
+        return steps
 
-    def _bounds(self, when: Any) -> tuple[int, int]:
-        """Return the first step at or after a date, and the first one after it."""
+    def _is_at(self, when: Any) -> tuple[Array, Array]:
+        """Return whether each step is at or after the beginning of a date, and whether it is before its end."""
         if self.values.dtype.kind != "M":
             raise ArgumentError(f"{when!r} is a date, but the steps of this series are not dates: give their numbers")
         if getattr(when, "tzinfo", None) is not None:
@@ -128,8 +134,7 @@ class Dates:
             except ValueError as error:
                 raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'") from error
             values, end = self.wall(), begin + 1
-        edges = [np.searchsorted(values, edge.astype("M8[ns]")) for edge in (begin, end)]
-        return int(edges[0]), int(edges[1])
+        return values >= begin.astype("M8[ns]"), values < end.astype("M8[ns]")
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":

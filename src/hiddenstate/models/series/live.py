@@ -566,8 +566,8 @@ def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
     missing = [name for name in features if name not in columns]
     if missing:
         raise NameUnknownError(
-            f"{missing[0]!r} is no target, so its values at the next {count} steps are needed: give them as "
-            f"future={{{missing[0]!r}: [...]}}"
+            f"{missing[0]!r} is no target, so its values at the next {count} step{'s' * (count > 1)} are needed: "
+            f"give them as future={{{missing[0]!r}: [...]}}"
         )
     arrays: dict[str, Array] = {name: np.asarray(columns[name], np.float64).reshape(-1) for name in features}
     short = [name for name, array in arrays.items() if len(array) < count]
