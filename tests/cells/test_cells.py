@@ -64,7 +64,41 @@ def test_the_equations_compute_what_the_step_computes_fails() -> None:
     assert not torch.allclose(evaluated(wrong, "c", leaves), values["c"])
 
 
-@pytest.mark.parametrize("cell", [LSTM, GRU], ids=lambda cell: cell.name)
+def pre_activations(cell: Cell, seed: int, H: int = 3, N: int = 2) -> list[tuple[Tensor, Tensor]]:
+    """Return each gate's pre-activation in a random step, and ``W·x + b + scale ∘ (U·h_prev + b_h)``."""
+    draw = torch.Generator().manual_seed(seed)
+    rows = len(cell.gates) * H
+    xg, hh, b_hh, *states = (
+        torch.randn(*shape, dtype=torch.float64, generator=draw)
+        for shape in ((N, rows), (rows, H), (rows,), *[(N, H)] * len(cell.carried))
+    )
+    values: dict[str, Tensor] = {}
+    cell.step(xg, tuple(states), Weights(hh, hh, b_hh, b_hh, None), lambda name, value: values.setdefault(name, value))
+    recurrent = states[cell.carried.index("h")] @ hh.T + b_hh
+    return [
+        (
+            values[f"{gate.name}_pre"],
+            xg[:, own] + recurrent[:, own] * (values[gate.scale] if gate.scale else 1),
+        )
+        for gate in cell.gates
+        for own in [cell.rows(gate.name, H)]
+    ]
+
+
+@of_every_cell
+@pytest.mark.parametrize("seed", range(3))
+def test_pre_activations_have_the_form_that_explanations_rely_on(cell: Cell, seed: int) -> None:
+    for computed, form in pre_activations(cell, seed):
+        torch.testing.assert_close(computed, form, rtol=1e-12, atol=1e-14)
+
+
+def test_pre_activations_have_the_form_that_explanations_rely_on_fails() -> None:
+    *others, candidate = GRU.gates
+    wrong = replace(GRU, gates=(*others, replace(candidate, scale="z")))
+    assert [torch.allclose(*pair) for pair in pre_activations(wrong, 0)] == [True, True, False]
+
+
+@pytest.mark.parametrize("cell", [each for each in CELLS.values() if each.states[0].terms], ids=lambda cell: cell.name)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_slopes_are_those_of_autograd(cell: Cell, seed: int) -> None:
     _, leaves = one_step(cell, seed)

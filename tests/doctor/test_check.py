@@ -303,6 +303,8 @@ def test_named_lengths_are_passed_to_the_model() -> None:
         ((X,), {"lengths": [1, 2]}, ArgumentError, "each of the 6 rows"),
         ((X,), {"lengths": [10, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
         ((X,), {"lengths": [0, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
+        ((X.numpy(),), {}, ArgumentTypeError, "expected tensors, got ndarray: convert it with torch.as_tensor"),
+        (([X[0], X[1, :4]],), {}, ArgumentTypeError, "a list of 2 sequences of different lengths"),
         ((X[:0],), {}, ArgumentError, "empty"),
         ((X[:, :0],), {}, ArgumentError, "empty"),
     ],
@@ -340,3 +342,48 @@ def test_not_a_number_in_the_example_is_the_examples() -> None:
 def test_double_precision_and_unbatched_examples() -> None:
     assert hs.check(Classifier().double(), X.double()).ok
     assert hs.check(nn.LSTM(4, 5), X[0], layout="TC").ok
+
+
+class LastOfPacked(Classifier):
+    def forward(self, x: Tensor, lengths: Tensor) -> Any:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        return self.head(out[:, -1])
+
+
+def test_the_last_step_of_packed_rows_is_padding_and_no_lost_row() -> None:
+    (finding,) = hs.check(LastOfPacked(), X, torch.tensor([9, 5, 9, 3, 2, 7])).mistakes
+    assert (finding.kind, "getitem" in finding.operation) == ("padding-read", True)
+    assert "which are shorter than the longest, change no result" in finding.shows
+
+
+@pytest.mark.parametrize("loss", [nn.MSELoss(), nn.L1Loss(), lambda out, goal: (out - goal).square().mean()])
+def test_results_that_meet_the_targets_of_all_rows(loss: Any) -> None:
+    model = nn.Sequential(Classifier(), nn.Linear(3, 1))
+    report = hs.check(model, X, targets=torch.randn(6), loss=loss)
+    assert kinds(report) == ["loss-axes"]
+    assert "[4, 1] and targets [4], which it expands to [4, 4]" in report.mistakes[0].shows
+    for model_of, goal in ((model, torch.randn(6, 1)), (nn.Sequential(model, nn.Flatten(0)), torch.randn(6))):
+        assert hs.check(model_of, X, targets=goal, loss=loss).ok
+
+
+def test_a_dead_relu_is_one_mistake() -> None:
+    class Dead(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return torch.relu(super().forward(x) - 9)
+
+    assert kinds(hs.check(Dead(), X)) == ["constant-result"]
+
+
+def test_the_layout_has_a_letter_for_each_axis() -> None:
+    assert "read as 'NTC'" in str(hs.check(Classifier(), X))
+    assert "read as 'TNC'" in str(hs.check(nn.LSTM(4, 5), X))
+
+
+def test_a_model_that_returns_no_tensor_is_refused() -> None:
+    class Array(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x).detach().numpy()
+
+    with pytest.raises(ArgumentTypeError, match="the model returned ndarray, in which there is no tensor"):
+        hs.check(Array(), X)

@@ -25,7 +25,10 @@ class Weights(NamedTuple):
 
 @dataclass(frozen=True)
 class Gate:
-    """A gate: its letter, its name, and the function applied to its pre-activation."""
+    """A gate: its letter, its name, and the function applied to its pre-activation.
+
+    The pre-activation is ``W·x + b_ih + scale ∘ (U·h_prev + b_hh)``; explanations and equations rely on this form.
+    """
 
     name: str
     meaning: str

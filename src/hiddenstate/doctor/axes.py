@@ -121,7 +121,7 @@ def rows_mixed(seen: Observations) -> Iterator[Sign]:
         return  # every row is compared with every other, as a contrastive loss does
     owners = [i for i in value.inputs if seen.has_rows(i)]
     axis = next((f", whose axis {axis} is the rows," for i in owners for axis in seen.row_axes(i)), "")
-    shows = f"Its input{axis} is of one row each, and its result is not: one row's input changes the results of others"
+    shows = f"Its input{axis} keeps rows apart, and its result does not: one row's input changes the results of others"
     yield Sign(value.module, seen.operation(k), shows)
 
 
@@ -137,24 +137,34 @@ def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
                 return
 
 
-def rows_lost(seen: Observations) -> Iterator[Sign]:
-    """Some rows have no influence on any result."""
+def lost_rows(seen: Observations) -> list[int]:
+    """Return the rows that have no influence on any result, if others have one."""
     read = []
     for run in seen.row_runs:
         if any(run.change_of(k) is None for k in seen.base.results):
-            return
+            return []
         # Compared exactly: rows are told apart only from what is more than rounding, but may have less influence.
         pairs = [(run.values[k].tensor.detach(), seen.base.values[k].data) for k in seen.base.results]
         read.append(any(is_other(new, old) for new, old in pairs))
-    lost = [row for row, is_read in enumerate(read) if not is_read]
-    if not lost or len(lost) == len(read):
-        return
-    k = _where_lost(seen, seen.row_runs[lost[0]])
-    shows = f"The inputs of rows {lost} of {len(read)} change no result"
-    yield Sign(_reader(seen, k), seen.operation(k), shows)
+    return [row for row, is_read in enumerate(read) if not is_read] if any(read) else []
 
 
-def _where_lost(seen: Observations, run: Run) -> int:
+def rows_lost(seen: Observations) -> Iterator[Sign]:
+    """Some rows have no influence on any result, and not only because what is read of them is padding."""
+    lost = lost_rows(seen)
+    if lost and not are_the_padded(seen, lost):
+        k = where_lost(seen, seen.row_runs[lost[0]])
+        shows = f"The inputs of rows {lost} of {len(seen.row_runs)} change no result"
+        yield Sign(_reader(seen, k), seen.operation(k), shows)
+
+
+def are_the_padded(seen: Observations, rows: list[int]) -> bool:
+    """Whether these rows are those that are shorter than the longest."""
+    lengths = seen.example.lengths
+    return lengths is not None and rows == (lengths < lengths.max()).nonzero()[:, 0].tolist()
+
+
+def where_lost(seen: Observations, run: Run) -> int:
     """Return the last operation that no longer has the change that its input had."""
     for k in sorted(seen.used, reverse=True):
         is_input_changed = any(run.is_changed(i) for i in seen.base.values[k].inputs)
@@ -276,7 +286,7 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
         layers = [call for call in seen.base.calls if call.sequence in used or used & {*call.outputs}]
         reaches = any(seen.depends("last", call.x) for call in layers)
         shortened = any(seen.base.values[i].op in _SHORTENS for i in used)
-        lost = _where_lost(seen, seen.step_runs["last"])
+        lost = where_lost(seen, seen.step_runs["last"])
         read = "step 0 alone" if not seen.depends("before the last", k) else "the steps before it"
         shows = f"Of {seen.example.steps} steps, the last one of each row changes no result; {read} does"
         path = _reader(seen, lost) if reaches else layers[0].path if layers else seen.module_of(lost)
@@ -290,7 +300,7 @@ def constant_result(seen: Observations) -> Iterator[Sign]:
     masks = [run.change_of(k) for run in runs for k in seen.base.results]
     if not masks or any(mask is None or bool(mask.any()) for mask in masks):
         return
-    k = _where_lost(seen, runs[0])
+    k = where_lost(seen, runs[0])
     shows = "Changes of whole rows and of single steps of the example change no result"
     yield Sign(_reader(seen, k), seen.operation(k), shows)
 

@@ -196,4 +196,6 @@ def _described(seen: Observations) -> str:
     example = seen.example
     size = f"{example.rows} rows of {example.steps} steps"
     layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer) or "none"
-    return f"on {list(seen.example_shape)} read as {example.layout!r}, run on {size}; recurrent: {layers}"
+    others = len(seen.example_shape) - len(example.layout)
+    layout = example.layout + ("C" if others == 1 else "..." * (others > 1))
+    return f"on {list(seen.example_shape)} read as {layout!r}, run on {size}; recurrent: {layers}"

@@ -222,6 +222,17 @@ def read_example(
     arguments = len(leaves)
     leaves += leaves_in(targets)
     primary = next((k for k, leaf in enumerate(leaves[:arguments]) if _is_sequence(leaf)), None)
+    arrays = [type(leaf).__name__ for leaf in leaves[:arguments] if hasattr(leaf, "__array__") and not _is_tensor(leaf)]
+    if primary is None and arrays:
+        raise ArgumentTypeError(
+            f"expected tensors, got {arrays[0]}: convert it with torch.as_tensor, to the model's dtype"
+        )
+    ragged = next((arg for arg in (*args, *kwargs.values()) if _is_ragged(arg)), None)
+    if ragged is not None and (primary is None or leaves[primary] is ragged[0]):
+        raise ArgumentTypeError(
+            f"the example is a list of {len(ragged)} sequences of different lengths, in which no axis is the rows: "
+            "wrap the model in one that takes a padded batch, pad_sequence(batch, batch_first=True), and lengths"
+        )
     if primary is None:
         shapes = [tuple(tensor.shape) for tensor in tensors_in([args, kwargs])]
         raise ArgumentTypeError(
@@ -249,6 +260,18 @@ def read_example(
                 f"lengths must be a whole number from 1 to {steps} for each of the {rows} rows, got {lengths.tolist()}"
             )
     return Example(tuple(args), dict(kwargs), targets, parts, primary, layout, rows, steps, lengths)
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor | PackedSequence)
+
+
+def _is_ragged(arg: Any) -> bool:
+    """Whether an argument is a list of sequences ``[T, ...]`` that differ in T alone."""
+    if not isinstance(arg, list | tuple) or isinstance(arg, PackedSequence) or len(arg) < 2:
+        return False
+    is_each = all(isinstance(part, Tensor) and part.dim() > 0 for part in arg)
+    return is_each and len({part.shape for part in arg}) > 1 and len({part.shape[1:] for part in arg}) == 1
 
 
 def _is_sequence(leaf: Any) -> bool:

@@ -15,6 +15,7 @@ from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
 
 _CUTS = ("detach", "detach_", "data", "item", "tolist", "numpy", "tensor", "as_tensor", "from_numpy")
+_BY_ELEMENT = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "rsub", "__rsub__")
 _EXPLODES, _VANISHES = 1e3, 1e-4  # times the gradient at the last step
 _SATURATED, _FLAT = 0.9, 0.01
 
@@ -25,6 +26,8 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
         path for path, calls in seen.by_layer.items() if any(p.requires_grad for p in calls[0].layer.parameters())
     }
     cuts = [k for k in sorted(seen.used) if _cuts(seen, k)]
+    if seen.step_runs and all(seen.depends(name, k) is False for name in seen.step_runs for k in seen.base.results):
+        return  # a constant has no gradient
     if seen.number() is None:
         if trained and (cuts or seen.base.loss is not None):
             k = cuts[0] if cuts else seen.base.results[0]
@@ -222,9 +225,10 @@ def _are_probabilities(scores: Tensor) -> bool:
 
 
 def loss_axes(seen: Observations) -> Iterator[Sign]:
-    """Cross-entropy is given the classes on the last axis of three, where it takes axis 1 for them."""
+    """Cross-entropy is given the classes on the last axis of three; or results are broadcast against targets."""
     for k in range(seen.base.loss_from, len(seen.base.values)):
         value = seen.base.values[k]
+        yield from _broadcast(seen, k)
         if value.op != "cross_entropy" or not value.inputs:
             continue
         shape = seen.base.values[value.inputs[0]].data.shape
@@ -233,6 +237,24 @@ def loss_axes(seen: Observations) -> Iterator[Sign]:
             what = "time steps" if steps == 1 else "rows"
             shows = f"cross_entropy is given {[*shape]}, and takes axis 1, the {what}, for the classes"
             yield Sign("", seen.operation(k), shows)
+
+
+def _broadcast(seen: Observations, k: int) -> Iterator[Sign]:
+    """Results and targets have different shapes, and each result is compared with the targets of several rows."""
+    value, targets = seen.base.values[k], seen.example.targets
+    shapes = [seen.base.values[i].data.shape for i in value.inputs if i in seen.base.results]
+    if value.op not in _BY_ELEMENT or not shapes or not isinstance(targets, Tensor):
+        return
+    (shape, *_), goal = shapes, targets.shape
+    try:
+        both = torch.broadcast_shapes(shape, goal)
+    except RuntimeError:
+        return
+    if both.numel() > max(shape.numel(), goal.numel()) > 1:
+        shows = f"{value.op} is given {[*shape]} and targets {[*goal]}, which it expands to {[*both]}: "
+        shows += "each result is compared with the targets of all rows"
+        change = "give both the same shape, such as results.squeeze(-1) or targets.unsqueeze(-1)"
+        yield Sign("", seen.operation(k), shows, change)
 
 
 def loss_over_padding(seen: Observations) -> Iterator[Sign]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hiddenstate.doctor.example import Example, Part, read_example
 from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
+from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
 
@@ -344,6 +345,11 @@ def _begin(question: Question, snapshot: Snapshot, layout: str | None) -> Observ
     seen.example_shape = tuple(whole.sequence.shape)
     if base.error:
         return seen
+    if not base.results:
+        raise ArgumentTypeError(
+            f"the model returned {type(base.out).__name__}, in which there is no tensor: wrap it in one that returns "
+            "tensors, or tuples, lists or dicts of them"
+        )
     seen.take_gradients()
     first = base
     seen.again = seen.reseeded = runner.run(example, base, keeps=True, seed=SEED + 1)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hiddenstate.doctor.axes import earlier_changed
+from hiddenstate.doctor.axes import are_the_padded, earlier_changed, lost_rows, where_lost
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
 from hiddenstate.doctor.watch import LayerCall, Run, Value, hidden_modules, is_other
@@ -49,6 +49,13 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     else:
         changed = [] if padded is None else [k for k in seen.base.results if _reads_padding(seen, padded, k)]
     if not changed:
+        lost = lost_rows(seen)
+        if lost and are_the_padded(seen, lost):
+            shows = (
+                f"The inputs of rows {lost}, which are shorter than the longest, change no result: only padding is read"
+            )
+            k = where_lost(seen, seen.row_runs[lost[0]])
+            yield Sign(seen.module_of(k), seen.operation(k), shows)
         return
     used, sizes = sorted(seen.base.ancestors(changed[:1])), (example.rows * example.steps, example.steps)
     used = [k for k in used if seen.base.values[k].op != "input" and not _is_flat(seen, k, sizes)]

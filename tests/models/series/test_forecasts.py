@@ -93,7 +93,7 @@ def test_dates_in_a_time_zone_and_none() -> None:
     numbered = model(modules.PerStep(3, 1)).read(FRAME.to_numpy())
     assert numbered.forecasts.index.tolist() == list(range(1, 41))
     joined = model(modules.PerStep(3, 1)).read(FRAME.drop(DAYS[3]), gaps="join")
-    assert str(joined).splitlines()[-1].startswith("2015-02-07 + 1 steps")
+    assert str(joined).splitlines()[-1].startswith("2015-02-07 + 1 step ")
 
 
 @pytest.mark.parametrize(

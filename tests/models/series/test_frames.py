@@ -230,6 +230,7 @@ def bad_frames() -> list[Any]:
         ([[1.0, 2.0, 3.0]], {}, ArgumentTypeError, "a series is a DataFrame"),
         (None, {}, ArgumentTypeError, "a series is a DataFrame"),
         ({"A": frame(), "B": frame()[1:]}, {}, ArgumentError, "'B' has 8 steps"),
+        ({"A": long().set_index("station", append=True)}, {}, ArgumentError, "row 'A' has several rows itself"),
         (frame(), {"gaps": 3}, ArgumentError, "gaps must be"),
     ]
 

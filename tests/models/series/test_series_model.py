@@ -268,6 +268,16 @@ def test_a_dropped_axis_of_rows_is_named() -> None:
         series.read(np.ones((4, 2)))
 
 
+def test_a_scale_that_names_a_feature_wrongly_is_refused() -> None:
+    module = modules.PerStep(2, 1)
+    for scale, message in (({"A": (0, 1), "b": (0, 2)}, "no 'a', but 'A'"), ({"c": (0, 2)}, "no 'a', but 'c'")):
+        with pytest.raises(NameUnknownError, match=message):
+            hs.series_model(module, ["a", "b"], "b", scale=scale)
+    for scale in ({"b": (0, 2)}, {"b": (0, 2), "level": (1, 2)}, {"a": (0, 1), "b": (0, 1), "c": (0, 1)}, {}):
+        hs.series_model(module, ["a", "b"], "b", scale=scale)
+    hs.series_model(module, ["a", "b"], "flow", scale={"flow": (0, 1)})
+
+
 def test_windows_that_are_too_long_for_a_forecast() -> None:
     series = hs.series_model(modules.PerStep(2, 1), ["a", "b"], "b", window=3)
     with pytest.raises(ShapeError, match="reads windows of 3 steps, so give the last 3"):

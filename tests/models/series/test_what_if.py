@@ -182,3 +182,26 @@ def test_windows_that_do_not_have_the_date_do_not_change() -> None:
     assert str(hs.what_if(model(modules.PerStep(3, 1)), FRAME, dated)).startswith("rnn.l0.f set to 0 at 2014-12-31: ")
     with pytest.raises(ArgumentTypeError, match="edits= must be a list"):
         model(modules.PerStep(3, 1)).read(FRAME, edits=dated)
+
+
+@pytest.mark.parametrize(
+    ("when", "steps"),
+    [
+        ("2022-10-30 02:00", [4, 8]),
+        ("2022-10-30 02:45", [7, 11]),
+        ("2022-10-30 02", range(4, 12)),
+        (slice("2022-10-30 02:30", "2022-10-30 02:45"), range(6, 12)),
+        (slice("2022-10-30 01:45", "2022-10-30 02:00"), range(3, 9)),
+        (slice("2022-10-30 03", None), range(12, 16)),
+        (pd.Timestamp("2022-10-30 02:15+01:00"), [9]),
+    ],
+    ids=str,
+)
+def test_a_time_that_clocks_show_twice_is_that_of_both_steps(when: Any, steps: Any) -> None:
+    quarters = pd.date_range("2022-10-30 01:00", periods=16, freq="15min", tz="Europe/Berlin")
+    frame = pd.DataFrame(np.ones((16, 3)), quarters, NAMES)
+    timeline = model(modules.PerStep(3, 1)).prepare(frame).timeline
+    assert timeline is not None
+    assert [*timeline.steps_of(when)] == [*steps]
+    with pytest.raises(IndexRangeError, match="no step is at"):
+        timeline.steps_of(slice("2022-10-30 01:05", "2022-10-30 01:10"))

@@ -146,15 +146,10 @@ class NumberProbe(Explanation):
         text = f"R² with which {what} is read from {self.place}, on {where}, with 95 % intervals. "
         models = {name: names[name] for name in ("untrained", "input", "inputs")}
         text += void_text(self.void, names) + equal_text(self.scores, models)
-        if self._is_left:
+        if "erased" in self.scores and self.scores["erased"].value > max(0.0, self.scores["probe"].value / 2):
             text += "A new probe still reads it after erasing, so .erase(data) hides only a part of it here. "
         text += "A number that can be read is not necessarily used: see what .erase(data) and .steer(amount) do."
         return f"{sentence(text)}\n\n{table(['', 'R²', 'interval', ''], rows, 'lrrl')}"
-
-    @property
-    def _is_left(self) -> bool:
-        """Whether a new probe reads the number after erasing at least half as well."""
-        return "erased" in self.scores and self.scores["erased"].value > max(0.0, self.scores["probe"].value / 2)
 
     def _figure(self) -> Any:
         return draw_scores(self.scores, "R²")
@@ -206,7 +201,7 @@ def probe_numbers(
     eraser = fit_number_eraser(train, torch.from_numpy(steps.numbers[split.train])[:, None])
     fresh = _untrained(model, seed)
     void = _void(series, lag, last, split, eraser, fresh)
-    scores = {"probe": r_squared(regression(states[split.held_out])[:, 0], *_held_out(steps.numbers, split), seed)}
+    scores = {"probe": r_squared(regression(states[split.held_out])[:, 0], steps.numbers, split, seed)}
     if fresh is not None:
         scores["untrained"] = probe(_states(fresh, steps, place))
     if "input" not in void:
@@ -240,12 +235,16 @@ def probe_numbers(
 
 
 def _counted(model: Reader, series: ProbedSeries) -> CountedSteps:
-    first = (model.window or 1) - 1 if isinstance(model, SeriesModel) else 0
+    first = _first_step(model)
     at = [np.flatnonzero(np.isfinite(row) & (np.arange(len(row)) >= first)) for row in series.targets]
     numbers = np.concatenate([row[steps] for row, steps in zip(series.targets, at, strict=True)])
     if not len(numbers):
         raise ArgumentError(f"no step has a target: {series.name} is missing everywhere")
     return CountedSteps(at, numbers, np.repeat(np.arange(len(at)), list(map(len, at))), series)
+
+
+def _first_step(model: Reader) -> int:
+    return (model.window or 1) - 1 if isinstance(model, SeriesModel) else 0
 
 
 def _check_varies(steps: CountedSteps, split: Split) -> None:
@@ -261,11 +260,10 @@ def _states(model: Reader, steps: CountedSteps, place: str) -> Floats:
     """Return the states ``[M, U]`` at the steps that count."""
     rows, parts = steps.series.rows, list[Floats]()
     together = len(rows) if isinstance(model, SeriesModel) else TOGETHER
-    first = (model.window or 1) - 1 if isinstance(model, SeriesModel) else 0
     for start in range(0, len(rows), together):
         values = states_of(model, rows[start : start + together], place).double().cpu().numpy()
         for n in range(values.shape[1]):
-            parts.append(values[steps.at[start + n] - first, n])
+            parts.append(values[steps.at[start + n] - _first_step(model), n])
             if not np.isfinite(parts[-1]).all():
                 raise ArgumentError(f"row {start + n} has states at {place} that are infinite or NaN")
     return np.concatenate(parts)
@@ -283,13 +281,9 @@ def _inputs(steps: CountedSteps, count: int) -> Floats:
     return np.concatenate(parts)
 
 
-def _held_out(numbers: Floats, split: Split) -> tuple[Floats, NDArray[np.int64]]:
-    return numbers[split.held_out], split.unit[split.held_out]
-
-
 def _score(numbers: Floats, split: Split, seed: int, x: Floats) -> Score:
     read = regress(x, numbers[:, None], split)(x[split.held_out])[:, 0]
-    return r_squared(read, *_held_out(numbers, split), seed)
+    return r_squared(read, numbers, split, seed)
 
 
 def _shifted(states: Floats, numbers: Floats, split: Split, seed: int) -> Score:

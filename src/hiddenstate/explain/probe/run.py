@@ -137,24 +137,24 @@ def _probe_labels(model: Model, data: Sequence[Any], labels: Sequence[Any], plac
     steps = read_steps(model, data, labels, place, names)
     classes, sequence = steps.classes.numpy(), steps.sequence
     is_held_out = held_out_sequences(sequence, seed)
-    shared = (is_held_out, sequence, seed)
+    halves: dict[str, Any] = {"is_held_out": is_held_out, "sequence": sequence, "seed": seed}
     fresh = read_steps(untrained_copy(model, seed), data, labels, place, names)
     eraser = fit_eraser(steps.states[~is_held_out], steps.classes[~is_held_out], len(names))
-    reading, directions = fit(steps.states, classes, *shared)
+    reading, directions = fit(steps.states, classes, **halves)
     repeated, control = repeated_share(steps.words, is_held_out), control_labels(steps.words, classes, seed)
     void = _void(repeated, control, eraser)
     scores = {"probe": reading}
     if "control" not in void:
-        scores["control"] = fit(steps.states, control, *shared)[0]
-    scores["untrained"] = fit(fresh.states, classes, *shared)[0]
+        scores["control"] = fit(steps.states, control, **halves)[0]
+    scores["untrained"] = fit(fresh.states, classes, **halves)[0]
     if "word" not in void:
-        scores["word"] = by_word(steps.words, classes, *shared)
+        scores["word"] = by_word(steps.words, classes, **halves)
     elif steps.inputs is not None:
-        scores["input"] = fit(steps.inputs, classes, *shared)[0]
+        scores["input"] = fit(steps.inputs, classes, **halves)[0]
     usual = np.bincount(classes[~is_held_out]).argmax()
     scores["majority"] = interval(classes[is_held_out] == usual, sequence.numpy()[is_held_out], seed)
     if "erased" not in void:
-        scores["erased"] = fit(eraser(steps.states), classes, *shared)[0]
+        scores["erased"] = fit(eraser(steps.states), classes, **halves)[0]
     return Probe(
         place=place,
         labels=tuple(names),

@@ -103,18 +103,24 @@ class Dates:
         """
         if isinstance(when, list | tuple):
             return sorted({step for part in when for step in self.steps_of(part)})
-        start, stop, by = (when.start, when.stop, when.step) if isinstance(when, slice) else (when, when, None)
-        begin = 0 if start is None else self._bounds(start)[0]
-        end = len(self) if stop is None else self._bounds(stop)[1]
-        if begin >= end:
-            text = f"{start} to {stop}" if isinstance(when, slice) else f"{when}"
+        if isinstance(when, slice):
+            begun = np.ones(len(self), bool) if when.start is None else self._is_at(when.start)[0]
+            not_over = np.ones(len(self), bool) if when.stop is None else self._is_at(when.stop)[1]
+            ends = [int(mask.argmax()) if mask.any() else len(self) for mask in (begun, not_over[::-1])]
+            steps: range | list[int] = range(
+                ends[0], len(self) - ends[1], 1 if when.step is None else check_int("step", when.step)
+            )
+        else:  # where clocks are set back, a time may be that of two steps
+            steps = np.flatnonzero(np.logical_and(*self._is_at(when))).tolist()
+        if not steps:
+            text = f"{when.start} to {when.stop}" if isinstance(when, slice) else f"{when}"
             raise IndexRangeError(
                 f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
             )
-        return range(begin, end, 1 if by is None else check_int("step", by))
+        return steps
 
-    def _bounds(self, when: Any) -> tuple[int, int]:
-        """Return the first step at or after a date, and the first one after it."""
+    def _is_at(self, when: Any) -> tuple[Array, Array]:
+        """Return whether each step is at or after the beginning of a date, and whether it is before its end."""
         if self.values.dtype.kind != "M":
             raise ArgumentError(f"{when!r} is a date, but the steps of this series are not dates: give their numbers")
         if getattr(when, "tzinfo", None) is not None:
@@ -128,8 +134,7 @@ class Dates:
             except ValueError as error:
                 raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'") from error
             values, end = self.wall(), begin + 1
-        edges = [np.searchsorted(values, edge.astype("M8[ns]")) for edge in (begin, end)]
-        return int(edges[0]), int(edges[1])
+        return values >= begin.astype("M8[ns]"), values < end.astype("M8[ns]")
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":
@@ -154,7 +159,7 @@ class Dates:
         result: Array = rhythm.after(self.values[-1], count)
         return result
 
-    def filled(self) -> Array:
+    def filled(self) -> "Dates":
         """Return the dates with the missing ones inserted, at multiples of the usual step."""
         for is_walls in (False, True)[: 1 + (self.zone is not None)]:
             values = self.wall() if is_walls else self.values
@@ -168,7 +173,7 @@ class Dates:
             if bool((abs(steps - times * usual) <= _rounding(values, usual)).all()):
                 whole = values[0] + usual * np.arange(round(count))
                 whole[np.concatenate([[0], np.cumsum(times)]).astype(np.int64)] = values
-                return self._of_wall(whole) if is_walls else whole
+                return Dates(self._of_wall(whole) if is_walls else whole, self.zone)
         k = int(np.diff(self.values).argmax())
         before, after = self[k : k + 2].names
         raise ArgumentError(
@@ -194,15 +199,10 @@ def _of_difference(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """A constant step between dates: ``step``, or a number of ``months``, or a business day.
+    """A constant step between dates: ``step``, or a number of ``months``, or a business day."""
 
-    Attributes:
-        step: a time difference or a number.
-        months: the number of months between dates on the same day of the month, or with ``step`` before its end.
-    """
-
-    step: Any = None
-    months: int = 0
+    step: Any = None  # a time difference or a number
+    months: int = 0  # between dates on the same day of the month, or with ``step`` before its end
     is_business: bool = False
 
     def after(self, last: Any, count: int) -> Any:
@@ -348,12 +348,12 @@ def _of_clocks(dates: Dates, k: int, way: str) -> str:
     return f". If clocks were set {way} then, give the dates their time zone, with tz_localize"
 
 
-def with_gaps(dates: Dates, gaps: str | None) -> Array | None:
-    """Return the dates with missing ones inserted, or None if none is missing or ``gaps`` is ``"join"``."""
+def with_gaps(dates: Dates, gaps: str | None) -> Dates:
+    """Return the dates; with missing ones, if ``gaps`` is ``"insert"``."""
     if gaps not in (None, "join", "insert"):
         raise ArgumentError(f"gaps must be None, 'join' or 'insert', got {shorten(gaps)}")
     if len(dates) < 2 or gaps == "join" or dates.rhythm is not None:
-        return None
+        return dates
     if gaps == "insert":
         return dates.filled()
     usual, steps = _usual_step(dates.values), np.diff(dates.values)

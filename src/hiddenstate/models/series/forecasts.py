@@ -80,7 +80,9 @@ class SeriesReading:
             return str(step)
         last = len(self.series.x) - 1
         known = step <= last or self.timeline.rhythm is not None
-        return self.timeline.names[step if known else last] + ("" if known else f" + {step - last} steps")
+        return self.timeline.names[step if known else last] + (
+            "" if known else f" + {step - last} step{'s' * (step - last > 1)}"
+        )
 
     @cached_property
     def _lines(self) -> tuple[Array, Array, Array]:
@@ -371,7 +373,8 @@ class Skill:
             if ahead is not None and len(self.ahead) > _SHOWN and ahead not in (self.ahead[0], self.ahead[-1]):
                 continue  # they are in to_dataframe
             when = _ahead(steps if ahead is None else str(ahead))
-            text.append(f"{target}, {when}: RMSE {lines[0].rmse:.4g}{unit} over {lines[0].count:,} forecasts")
+            count = f"{lines[0].count:,} forecast{'s' * (lines[0].count > 1)}"
+            text.append(f"{target}, {when}: RMSE {lines[0].rmse:.4g}{unit} over {count}")
             width = max(len(line.rival) for line in lines)
             for line in lines:
                 interval = "" if math.isnan(line.low) else f"  ({line.low:.2f} to {line.high:.2f})"

@@ -57,23 +57,14 @@ class SeriesInput:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read from a frame.
+    """What is read from a frame."""
 
-    Attributes:
-        features: the columns that it must have.
-        others: columns that are read if it has them.
-        dates: the column, index level or dimension of the dates, or the dates; found if None.
-        rows: the column, index level or dimension of the rows' names, or the names; found if None.
-        gaps: what to do where dates are missing: refuse (None), ``"insert"`` or ``"join"``.
-        time_first: the order of an array's first two axes.
-    """
-
-    features: tuple[str, ...]
-    others: tuple[str, ...] = ()
-    dates: Any = None
-    rows: Any = None
-    gaps: str | None = None
-    time_first: bool = True
+    features: tuple[str, ...]  # columns that it must have
+    others: tuple[str, ...] = ()  # columns that are read if it has them
+    dates: Any = None  # the column, index level or dimension of the dates, or the dates; found if None
+    rows: Any = None  # the column, index level or dimension of the rows' names, or the names; found if None
+    gaps: str | None = None  # what to do where dates are missing: refuse (None), "insert" or "join"
+    time_first: bool = True  # the order of an array's first two axes
 
 
 def read_columns(frame: object, wanted: Wanted) -> Columns:
@@ -107,16 +98,12 @@ def check_bytes(T: int, N: int, C: int) -> None:
 
 def _without_gaps(columns: Columns, gaps: str | None) -> Columns:
     dates = columns.dates
-    whole = None if dates is None else with_gaps(dates, gaps)
-    if whole is None or dates is None:
+    if dates is None:
         return columns
+    whole = with_gaps(dates, gaps)
     check_bytes(len(whole), len(columns.rows), len(columns.values))
-    at = np.searchsorted(whole, dates.values)
-    values = {}
-    for name, column in columns.values.items():
-        values[name] = np.full((len(whole), column.shape[1]), np.nan)
-        values[name][at] = column
-    return Columns(values, Dates(whole, dates.zone), columns.rows)
+    values = {name: _at_dates(column, dates, whole) for name, column in columns.values.items()}
+    return Columns(values, whole, columns.rows)
 
 
 def _checked_names(there: Sequence[Any], wanted: Wanted, what: str) -> tuple[str, ...]:
@@ -185,16 +172,12 @@ def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
     ]
     if len(places) < stations.nunique():
         raise ArgumentError(f"the names of rows in {wanted.rows!r} are not distinct as text: {shorten(list(places))}")
-    common = _common_dates([*places], whens, [len(at) for at in places.values()], wanted)
-    check_bytes(max(map(len, places.values())) if common is None else len(common), len(places), len(names))
-    columns = {name: _numbers(frame[name], name) for name in names}
-    stacked = {
-        name: np.stack(
-            [_at_dates(column[at], when, common) for at, when in zip(places.values(), whens, strict=True)], axis=1
-        )
-        for name, column in columns.items()
+    columns = {name: _numbers(frame[name], name)[:, None] for name in names}
+    parts = {
+        name: Columns({column: values[at] for column, values in columns.items()}, when, (name,))
+        for (name, at), when in zip(places.items(), whens, strict=True)
     }
-    return Columns(stacked, common, tuple(places))
+    return _side_by_side(parts, wanted)
 
 
 def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
@@ -244,10 +227,25 @@ def _as_index(column: Any) -> Any:
     return column.set_axis(column.array).index
 
 
-def _common_dates(names: Sequence[str], dates: Sequence[Dates | None], lengths: Sequence[int], wanted: Wanted) -> Any:
-    """Return the dates of all rows, or None; with ``gaps="insert"``, a row may lack some of them."""
-    if not names:
+def _side_by_side(parts: Mapping[str, Columns], wanted: Wanted) -> Columns:
+    """Return the columns that all rows have, at the dates of all of them."""
+    if not parts:
         raise ShapeError("the frame is empty, expected at least one step")
+    first, *others = parts.values()
+    names = [name for name in first.values if all(name in other.values for other in others)]
+    common = _common_dates(parts, wanted)
+    check_bytes(len(first.values[names[0]] if common is None else common), len(parts), len(names))
+    values = {
+        name: np.concatenate([_at_dates(part.values[name], part.dates, common) for part in parts.values()], axis=1)
+        for name in names
+    }
+    return Columns(values, common, tuple(parts))
+
+
+def _common_dates(parts: Mapping[str, Columns], wanted: Wanted) -> Dates | None:
+    """Return the dates of all rows, or None; with ``gaps="insert"``, a row may lack some of them."""
+    names, dates = [*parts], [part.dates for part in parts.values()]
+    lengths = [len(next(iter(part.values.values()))) for part in parts.values()]
     first = dates[0]
     for name, other, length in zip(names, dates, lengths, strict=True):
         if length == lengths[0] and (first is None or other is None or other.same_times(first)):
@@ -275,10 +273,10 @@ def _common_dates(names: Sequence[str], dates: Sequence[Dates | None], lengths: 
 
 
 def _at_dates(column: Array, own: Dates | None, common: Dates | None) -> Array:
-    """Return a row's column at the dates of all rows, NaN where the row has none."""
+    """Return a column ``[T, N]`` of some dates at all of them, NaN where it has none."""
     if own is None or common is None or len(own) == len(common):
         return column
-    whole = np.full(len(common), np.nan)
+    whole = np.full((len(common), column.shape[1]), np.nan)
     whole[np.searchsorted(common.values, own.values)] = column
     return whole
 
@@ -341,15 +339,9 @@ def _of_mapping(frame: Mapping[Any, Any], wanted: Wanted) -> Columns:
     if frame and all(type(part).__name__ == "DataFrame" for part in frame.values()):
         alone = Wanted(wanted.features, wanted.others, wanted.dates)
         parts = {str(name): _of_pandas(part, alone) for name, part in frame.items()}
-        lengths = [len(next(iter(part.values.values()))) for part in parts.values()]
-        common = _common_dates([*parts], [part.dates for part in parts.values()], lengths, wanted)
-        shared = [name for name in next(iter(parts.values())).values if all(name in p.values for p in parts.values())]
-        check_bytes(lengths[0] if common is None else len(common), len(parts), len(shared))
-        values = {
-            name: np.stack([_at_dates(p.values[name][:, 0], p.dates, common) for p in parts.values()], axis=1)
-            for name in shared
-        }
-        return Columns(values, common, tuple(parts))
+        if several := [name for name, part in parts.items() if len(part.rows) > 1]:
+            raise ArgumentError(f"the frame of row {several[0]!r} has several rows itself: give it as the whole frame")
+        return _side_by_side(parts, wanted)
     names = _checked_names(list(frame), wanted, "the dict")
     arrays = {name: _plain(frame[name]) for name in names}
     shapes = {name: value.shape for name, value in arrays.items()}

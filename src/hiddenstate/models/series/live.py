@@ -140,11 +140,11 @@ class SeriesStream:
                 not clear which row is meant.
             ArgumentTypeError: a value is no number.
         """
-        given = _by_row(values, self.model.features, rows, self.rows)
+        lines = _by_row(values, self.model.features, rows, self.rows)
         when = None if date is None else as_dates(_index([date]) if getattr(date, "tzinfo", None) else [date], "date=")
-        dates = {name: self._dates_with(name, when) for name in given}
+        dates = {name: self._dates_with(name, when) for name in lines}
         label = "this step" if when is None else when.names[0]
-        numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in given.items()])
+        numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in lines.items()])
         x = self.model.scaled(numbers.double())[None]
         return self._read(x, dates)
 
@@ -397,8 +397,8 @@ def _runner(model: Any) -> _Run:
             f"{model.understood if model.network is None else 'bidirectional'}. Give window=, if it reads windows"
         )
     with torch.no_grad():
-        one, two = (run(random_numbers(model.module, 2, R, len(model.features)))[1] for R in (1, 2))
-    axes = _row_axes(one, two)
+        of_one, of_two = (run(random_numbers(model.module, 2, R, len(model.features)))[1] for R in (1, 2))
+    axes = _row_axes(of_one, of_two)
 
     def call(x: Tensor, states: list[Any] | None) -> tuple[Tensor, list[Any]]:
         with torch.no_grad():
@@ -443,10 +443,10 @@ def _rebuilt(like: Any, leaves: Any) -> Any:
     return next(leaves) if isinstance(like, Tensor) else tuple(_rebuilt(part, leaves) for part in like)
 
 
-def _row_axes(one: Any, two: Any) -> list[int]:
+def _row_axes(of_one: Any, of_two: Any) -> list[int]:
     """Return the axis of rows of each tensor of a state, from the states of one row and of two."""
     axes = []
-    for a, b in zip(_leaves(one), _leaves(two), strict=True):
+    for a, b in zip(_leaves(of_one), _leaves(of_two), strict=True):
         differing = [k for k in range(a.dim()) if a.shape[k] != b.shape[k]]
         if len(differing) != 1:
             raise ArgumentError(
@@ -562,15 +562,15 @@ def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
     """Return the coming values of the features that are no targets."""
     if not features or not count:
         return {}
-    given = {} if future is None else future
-    missing = [name for name in features if name not in given]
+    columns = {} if future is None else future
+    missing = [name for name in features if name not in columns]
     if missing:
         raise NameUnknownError(
-            f"{missing[0]!r} is no target, so its values at the next {count} steps are needed: give them as "
-            f"future={{{missing[0]!r}: [...]}}"
+            f"{missing[0]!r} is no target, so its values at the next {count} step{'s' * (count > 1)} are needed: "
+            f"give them as future={{{missing[0]!r}: [...]}}"
         )
-    columns: dict[str, Array] = {name: np.asarray(given[name], dtype=np.float64).reshape(-1) for name in features}
-    short = [name for name, column in columns.items() if len(column) < count]
+    arrays: dict[str, Array] = {name: np.asarray(columns[name], np.float64).reshape(-1) for name in features}
+    short = [name for name, array in arrays.items() if len(array) < count]
     if short:
-        raise ArgumentError(f"future= has {len(columns[short[0]])} values of {short[0]!r}, expected {count}")
-    return columns
+        raise ArgumentError(f"future= has {len(arrays[short[0]])} values of {short[0]!r}, expected {count}")
+    return arrays

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
-from hiddenstate.models.series.scale import Scale, pairs_by_name, scale_of
+from hiddenstate.models.series.scale import Pairs, Scale, pairs_by_name, scale_of
 from hiddenstate.models.series.stored import SIZES, StoredSeries, stored_scale
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
@@ -223,7 +224,7 @@ class SeriesModel:
 
     def _editing(self, edits: Sequence[Edit], begin: int, T: int) -> AbstractContextManager[object]:
         """Return a context manager in which edits apply to a run of T steps from step ``begin`` of the series on."""
-        here = [edit for each in edits if (edit := shifted(each, begin, T)) is not None]
+        here = [moved for edit in edits if (moved := shifted(edit, begin, T)) is not None]
         if not here:
             return nullcontext()
         stack = ExitStack()
@@ -467,9 +468,22 @@ def series_model(
     length = None if window is None else check_at_least("window", window, 1)
     pairs = pairs_by_name(scale, names, "scale")
     of_targets = pairs if _is_default(target_scale) else pairs_by_name(target_scale, outputs, "target_scale")
+    _check_scaled(names, outputs, pairs)
     scales = scale_of(names, pairs, "scale"), scale_of(outputs, of_targets, "target_scale")
     form = find_form(checked, len(names), len(outputs), window=length, horizon=ahead, time_first=order)
     return SeriesModel(checked, names, outputs, form, scales, _units(units, names, outputs), length)
+
+
+def _check_scaled(features: Sequence[str], targets: Sequence[str], pairs: Pairs) -> None:
+    """Reject a scale that seems to name a feature wrongly; others may be without, and it may have more columns."""
+    others = {name.casefold(): name for name in pairs if name not in (*features, *targets)}
+    for name in features:
+        near = [] if name in pairs else get_close_matches(name.casefold(), others, n=1, cutoff=0.8)
+        if near or (others and not any(feature in pairs for feature in features)):
+            wrong = others[near[0]] if near else next(iter(others.values()))
+            raise NameUnknownError(
+                f"scale has no {name!r}, but {wrong!r}, which is no feature: name its columns as features does"
+            )
 
 
 def _is_default(target_scale: object) -> bool:
