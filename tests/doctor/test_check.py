@@ -176,7 +176,32 @@ def test_a_model_that_runs_on_one_row_only() -> None:
 
     report = hs.check(One(), X[:1])
     assert report.ok
-    assert "does not run on" in report.untested["rows-mixed"]
+    assert "does not run on 4 (RuntimeError" in report.untested["rows-mixed"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_model_runs_at_most_ten_times_and_six_more_to_see_that_it_is_time_first(first: bool) -> None:
+    count: list[Tensor] = []
+
+    class Counted(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            count.append(x)
+            return self.head(self.lstm(x)[0])
+
+    assert hs.check(Counted(batch_first=first), X).ok
+    assert len(count) <= (10 if first else 16)
+
+
+def test_a_model_that_fails_on_a_changed_row_is_tested_for_the_rest() -> None:
+    class Strict(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            if not torch.equal(x[1], X[1]):
+                raise ValueError("the second row is another")
+            return super().forward(x)
+
+    report = hs.check(Strict(), X)
+    assert report.ok
+    assert "future-read" in report.tested
 
 
 def test_models_of_a_fixed_size_are_run_on_the_whole_example() -> None:
@@ -320,8 +345,7 @@ def test_double_precision_and_unbatched_examples() -> None:
 
 
 class LastOfPacked(Classifier):
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Any:
-        assert lengths is not None
+    def forward(self, x: Tensor, lengths: Tensor) -> Any:  # type: ignore[override]
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         return self.head(out[:, -1])

@@ -54,7 +54,7 @@ class Observations:
     question: Question
     example: Example
     base: Run
-    rerun: Callable[[Example], Run]
+    runner: "Runner"
     row_runs: list[Run] = field(default_factory=list)
     step_runs: dict[str, Run] = field(default_factory=dict)
     again: Run = field(default_factory=Run)  # the same again, without putting back what the model keeps
@@ -67,6 +67,7 @@ class Observations:
     untested: dict[str, str] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
+    noise: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(SEED))
     reads: dict[int, Tensor | None] = field(default_factory=dict)  # gradients by recurrent input and output
     parameter_gradients: dict[str, Tensor | None] = field(default_factory=dict)
 
@@ -74,6 +75,10 @@ class Observations:
     def model(self) -> nn.Module:
         """The module."""
         return self.question.model
+
+    def rerun(self, example: Example) -> Run:
+        """Run the module on a changed copy of the example."""
+        return self.runner.run(example, self.base)
 
     @cached_property
     def by_layer(self) -> dict[str, list[LayerCall]]:
@@ -283,26 +288,22 @@ def _everything_visible() -> Iterator[None]:
 
 
 def observe(question: Question, snapshot: Snapshot) -> Observations:
-    """Run the module as often as needed, and return what was seen.
-
-    Without a layout, the example is read as batch first; if the layers take it for time first and the results leave it
-    open, as time first.
-    """
-    runner = Runner(question, snapshot)
-    layout = question.layout
-    seen = _observe(question, runner, layout)
-    if layout is None and not seen.base.error and seen.example.layout == "NT":
+    """Run the module as often as needed, and return what was seen."""
+    seen = _begin(question, snapshot, question.layout)
+    if question.layout is None and not seen.base.error and seen.example.layout == "NT":
         if _is_channels_first(seen):
-            return _observe(question, runner, "NCT")
-        if _may_be_time_first(seen):
-            other = _observe(question, runner, "TN")
+            seen = _begin(question, snapshot, "NCT")
+        elif _may_be_time_first(seen):
+            other = _begin(question, snapshot, "TN")
             if not other.base.error:
                 layers = ", ".join(f"`{path}`" for path in seen.by_layer)
                 other.said.append(
                     f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
                     'axis is the rows, this is a mistake: pass layout="NT" to see it.'
                 )
-                return other
+                seen = other
+    if not seen.base.error:
+        _finish(seen)
     return seen
 
 
@@ -333,13 +334,14 @@ def _may_be_time_first(seen: Observations) -> bool:
     return not any(rows in shape and steps not in shape for shape in shapes)
 
 
-def _observe(question: Question, runner: Runner, layout: str | None) -> Observations:
+def _begin(question: Question, snapshot: Snapshot, layout: str | None) -> Observations:
+    """Run the module as often as it takes to tell which axis is the rows."""
+    runner = Runner(question, snapshot)
     embeddings = [part for part in question.model.modules() if isinstance(part, nn.Embedding)]
     padding = embeddings[0].padding_idx if embeddings else None
     whole = read_example(question.args, question.kwargs, question.targets, layout, question.lengths, padding)
     example, base, untested = _first_run(runner, whole)
-    generator = torch.Generator().manual_seed(SEED)
-    seen = Observations(question, example, base, lambda other: runner.run(other, base), untested=untested)
+    seen = Observations(question, example, base, runner, untested=untested)
     seen.example_shape = tuple(whole.sequence.shape)
     if base.error:
         return seen
@@ -359,19 +361,24 @@ def _observe(question: Question, runner: Runner, layout: str | None) -> Observat
     seen.kept_graph = isinstance(last, Tensor) and _goes_back(last, first)
     if example.rows > 1:
         seen.row_runs = [
-            runner.run(example.with_row_changed(row, generator), base, _SAME_ROW) for row in range(example.rows)
+            runner.run(example.with_row_changed(row, seen.noise), base, _SAME_ROW) for row in range(example.rows)
         ]
+    return seen
+
+
+def _finish(seen: Observations) -> None:
+    """Run the module with changes to steps, states and padding, and in chunks."""
+    example = seen.example
     if example.steps > 1:
         seen.step_runs = {
-            name: runner.run(example.with_step_changed(step, generator), base)
+            name: seen.rerun(example.with_step_changed(step, seen.noise))
             for name, step in STEPS.items()
             if step >= -example.steps
         }
     if any(part.kind == "rows" and part.rows == 1 for part in example.parts):
-        seen.restated = runner.run(example.with_states_changed(generator), base)
-    _try_padding(seen, runner, generator)
-    seen.chunked = _try_chunks(seen, runner)
-    return seen
+        seen.restated = seen.rerun(example.with_states_changed(seen.noise))
+    _try_padding(seen)
+    seen.chunked = _try_chunks(seen)
 
 
 def _first_run(runner: Runner, whole: Example) -> tuple[Example, Run, dict[str, str]]:
@@ -406,20 +413,20 @@ def _goes_back(tensor: Tensor, run: Run) -> bool:
     return False
 
 
-def _try_padding(seen: Observations, runner: Runner, generator: torch.Generator) -> None:
+def _try_padding(seen: Observations) -> None:
     example = seen.example
     if example.lengths is None:
         seen.untested["padding"] = "rows have no lengths: pass lengths=, if they are padded"
     elif int(example.lengths.min()) == example.steps:
         seen.untested["padding"] = "no row is padded"
     else:
-        seen.padded = runner.run(example.with_padding_changed(generator), seen.base)
+        seen.padded = seen.rerun(example.with_padding_changed(seen.noise))
         if isinstance(example.leaves[example.primary], Tensor):
-            longer = runner.run(example.lengthened(_EXTRA_PADDING))
+            longer = seen.runner.run(example.lengthened(_EXTRA_PADDING))
             seen.lengthened = None if longer.error else longer
 
 
-def _try_chunks(seen: Observations, runner: Runner) -> Chunked | None:
+def _try_chunks(seen: Observations) -> Chunked | None:
     """Hand the state that the model returns back to it, if it takes one."""
     states = [part for part in _parts_of(seen.base.out) if _is_state(part, seen.base)]
     names = [*inspect.signature(seen.model.forward).parameters]
@@ -430,12 +437,12 @@ def _try_chunks(seen: Observations, runner: Runner) -> Chunked | None:
     if name in seen.question.kwargs or len(seen.question.args) > names.index(name) or steps is None:
         return None
     middle = seen.example.steps // 2
-    first = runner.run(seen.example.first_steps(0, middle))
+    first = seen.runner.run(seen.example.first_steps(0, middle))
     if first.error:
         return None
     state = next(part for part in _parts_of(first.out) if _is_state(part, first))
     rest = seen.example.first_steps(middle, seen.example.steps)
-    carried, fresh = runner.run(_with(rest, name, state)), runner.run(rest)
+    carried, fresh = (seen.runner.run(part) for part in (_with(rest, name, state), rest))
     if carried.error or fresh.error:
         return None
     whole, chunks, alone = (run.values[run.results[0]].data for run in (seen.base, carried, fresh))

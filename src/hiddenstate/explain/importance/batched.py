@@ -15,21 +15,13 @@ BATCHED = ("integrated_gradients", "gradient", "occlusion")
 
 @dataclass(frozen=True, eq=False)
 class RowBatch:
-    """N rows and what replaces their inputs; all begin with the state of the runner's row.
-
-    Attributes:
-        work: runs rows.
-        x: ``[T, N, C]``, the rows.
-        base: ``[T, N, C]``, equal to x at numbers of no player.
-        owner: ``[T, C]``, the player of each number, or -1.
-        count: the number of players, P.
-    """
+    """N rows and what replaces their inputs; all begin with the state of the runner's row."""
 
     work: BatchRunner
-    x: Tensor
-    base: Tensor
-    owner: Tensor
-    count: int
+    x: Tensor  # [T, N, C], the rows
+    base: Tensor  # [T, N, C], equal to x at numbers of no player
+    owner: Tensor  # [T, C], the player of each number, or -1
+    count: int  # of players, P
 
     def values(self, x: Tensor) -> Tensor:
         """Return the target ``[R]`` of rows ``[T, R, C]``; float64 on the CPU."""

@@ -29,21 +29,13 @@ Reader = SeriesModel | Layer
 
 @dataclass(frozen=True, eq=False)
 class ProbedSeries:
-    """Rows of a series, each with a number for each step.
+    """Rows of a series, each with a number for each step."""
 
-    Attributes:
-        rows: ``[T, C]`` of each row, what the layer or module reads.
-        targets: float64 ``[T]`` of each row; NaN for steps that do not count.
-        name: what the numbers are.
-        unit: their unit, or empty.
-        column: the feature that the numbers are, or None.
-    """
-
-    rows: tuple[Tensor, ...]
-    targets: tuple[NDArray[np.float64], ...]
-    name: str
+    rows: tuple[Tensor, ...]  # [T, C] of each row, what the layer or module reads
+    targets: tuple[NDArray[np.float64], ...]  # [T] of each row; NaN for steps that do not count
+    name: str  # what the numbers are
     unit: str = ""
-    column: str | None = None
+    column: str | None = None  # the feature that the numbers are, or None
 
 
 def has_numbers(targets: object) -> bool:

@@ -21,19 +21,12 @@ PENALTIES = 10.0 ** np.arange(-8, 3)  # relative to the number of steps
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Which of M steps train a probe, and which score it.
+    """Which of M steps train a probe, and which score it."""
 
-    Attributes:
-        train: the numbers of the steps that train.
-        held_out: the numbers of the steps that score.
-        unit: ``[M]``, the sequence of each step, or its block of neighbours, all numbered by time and sequence.
-        by_time: whether the held-out steps are later ones of the same sequences.
-    """
-
-    train: NDArray[np.int64]
-    held_out: NDArray[np.int64]
-    unit: NDArray[np.int64]
-    by_time: bool
+    train: NDArray[np.int64]  # the numbers of the steps that train
+    held_out: NDArray[np.int64]  # of those that score
+    unit: NDArray[np.int64]  # [M], each step's sequence, or its block of neighbours, numbered by time and sequence
+    by_time: bool  # whether the held-out steps are later ones of the same sequences
 
     def part(self, steps: NDArray[np.int64], share: float) -> "Split":
         """Return a split of some of the steps: the first share of their units trains, the others score."""
@@ -66,17 +59,11 @@ def split_steps(sequence: NDArray[np.int64], gap: int, seed: int) -> Split:
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Ridge regressions of S targets: ``x @ weights.T + intercept``.
+    """Ridge regressions of S targets: ``x @ weights.T + intercept``."""
 
-    Attributes:
-        weights: ``[S, F]``.
-        intercept: ``[S]``.
-        penalty: ``[S]``, chosen on the last quarter of the training steps.
-    """
-
-    weights: Floats
-    intercept: Floats
-    penalty: Floats
+    weights: Floats  # [S, F]
+    intercept: Floats  # [S]
+    penalty: Floats  # [S], chosen on the last quarter of the training steps
 
     def __call__(self, x: Floats) -> Floats:
         """Return the numbers ``[M, S]`` read from ``x [M, F]``."""

@@ -28,15 +28,7 @@ FRAME_OPTIONS = ("dates", "rows", "gaps", "missing")  # of SeriesModel.prepare
 def explained_series(
     model: Any, x: Any, *, hx: Any = None, time_first: bool | None = None, **options: Any
 ) -> ExplainedSeries:
-    """Return the series that a model reads.
-
-    Args:
-        model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
-        x: its input; a frame for a `SeriesModel`.
-        hx: the initial state.
-        time_first: the order of the axes of a module's input; found if None.
-        options: of `SeriesModel.prepare`, or of `hiddenstate.explain.subject`.
-    """
+    """Return the series that a model reads; the options are those of `SeriesModel.prepare`, or of `subject`."""
     if isinstance(model, SeriesModel):
         return _of_series_model(model, x, hx, options)
     if isinstance(model, Tagger | LanguageModel) or (isinstance(model, Subject) and model.tokens is not None):

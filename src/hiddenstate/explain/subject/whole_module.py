@@ -5,7 +5,7 @@ A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the 
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -67,23 +67,14 @@ class ModuleOutputs(Outputs):
 
 @dataclass(frozen=True, eq=False)
 class WholeModule:
-    """A module with rows of its own input, time first.
+    """A module with rows of its own input, time first."""
 
-    Attributes:
-        forecasts: runs rows: returns ``[R, K]`` or ``[S, R, K]`` for ``x [T, R, C]`` and a state.
-        x: ``[T, N, C]``, what the module reads.
-        initial: the state that it is called with, or None.
-        raw: turns forecasts into what the module returns, for targets that are functions of that.
-        hidden: the number of hidden units of all its recurrent layers.
-        rows_axis: the axis of the rows in the module's own input.
-    """
-
-    forecasts: Callable[[Tensor, Any], Tensor]
-    x: Tensor
-    initial: Any = None
-    raw: Callable[[Tensor], Any] = field(default=lambda out: out)
-    hidden: int = 64
-    rows_axis: int = 1
+    forecasts: Callable[[Tensor, Any], Tensor]  # returns [R, K] or [S, R, K] for x [T, R, C] and a state
+    x: Tensor  # [T, N, C], what the module reads
+    initial: Any = None  # the state that it is called with
+    raw: Callable[[Tensor], Any] = lambda out: out  # what the module returns, for targets that are functions of that
+    hidden: int = 64  # units of all its recurrent layers
+    rows_axis: int = 1  # in the module's own input
 
     @property
     def T(self) -> int:  # noqa: N802

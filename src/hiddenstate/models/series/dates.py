@@ -199,15 +199,10 @@ def _of_difference(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """A constant step between dates: ``step``, or a number of ``months``, or a business day.
+    """A constant step between dates: ``step``, or a number of ``months``, or a business day."""
 
-    Attributes:
-        step: a time difference or a number.
-        months: the number of months between dates on the same day of the month, or with ``step`` before its end.
-    """
-
-    step: Any = None
-    months: int = 0
+    step: Any = None  # a time difference or a number
+    months: int = 0  # between dates on the same day of the month, or with ``step`` before its end
     is_business: bool = False
 
     def after(self, last: Any, count: int) -> Any:

@@ -57,23 +57,14 @@ class SeriesInput:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read from a frame.
+    """What is read from a frame."""
 
-    Attributes:
-        features: the columns that it must have.
-        others: columns that are read if it has them.
-        dates: the column, index level or dimension of the dates, or the dates; found if None.
-        rows: the column, index level or dimension of the rows' names, or the names; found if None.
-        gaps: what to do where dates are missing: refuse (None), ``"insert"`` or ``"join"``.
-        time_first: the order of an array's first two axes.
-    """
-
-    features: tuple[str, ...]
-    others: tuple[str, ...] = ()
-    dates: Any = None
-    rows: Any = None
-    gaps: str | None = None
-    time_first: bool = True
+    features: tuple[str, ...]  # columns that it must have
+    others: tuple[str, ...] = ()  # columns that are read if it has them
+    dates: Any = None  # the column, index level or dimension of the dates, or the dates; found if None
+    rows: Any = None  # the column, index level or dimension of the rows' names, or the names; found if None
+    gaps: str | None = None  # what to do where dates are missing: refuse (None), "insert" or "join"
+    time_first: bool = True  # the order of an array's first two axes
 
 
 def read_columns(frame: object, wanted: Wanted) -> Columns:

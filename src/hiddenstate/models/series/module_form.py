@@ -147,16 +147,7 @@ def weight_of(module: nn.Module) -> Tensor:
 def find_form(
     module: nn.Module, C: int, K: int, *, window: int | None, horizon: int | None, time_first: bool | None
 ) -> ModuleForm:
-    """Find what a module takes and gives, by calling it a few times with random numbers.
-
-    Args:
-        module: the module.
-        C: the number of features.
-        K: the number of targets.
-        window: the number of steps that it reads, if it reads no other; None for any.
-        horizon: how many steps ahead it forecasts; None to find out, and 1 where one value is given.
-        time_first: the order of its axes; None to find out.
-    """
+    """Find what a module takes and gives, by calling it with random numbers; a ``window`` of None is any length."""
     orders = [time_first] if time_first is not None else _likely_orders(module)
     reasons = list[str]()
     for order in orders:

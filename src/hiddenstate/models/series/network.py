@@ -54,23 +54,14 @@ class Dense(NamedTuple):
 
 
 class NetworkShape(NamedTuple):
-    """The layers of a `SeriesNetwork`.
+    """The layers of a `SeriesNetwork`."""
 
-    Attributes:
-        before: the linear layers that read the series.
-        sizes: those of the recurrent stack.
-        then: the activation after the recurrent stack.
-        last: whether only its last step is read; otherwise every step.
-        after: the linear layers that read its outputs.
-        horizon: how many steps the last layer's outputs are, step by step; 0 if they are one step's.
-    """
-
-    before: tuple[Dense, ...]
-    sizes: Sizes
-    then: str
-    last: bool
-    after: tuple[Dense, ...]
-    horizon: int
+    before: tuple[Dense, ...]  # the linear layers that read the series
+    sizes: Sizes  # of the recurrent stack
+    then: str  # the activation after the recurrent stack
+    last: bool  # whether only its last step is read; otherwise every step
+    after: tuple[Dense, ...]  # the linear layers that read its outputs
+    horizon: int  # how many steps the last layer's outputs are, step by step; 0 if they are one step's
 
     def __str__(self) -> str:
         sizes = self.sizes
