@@ -181,7 +181,7 @@ def test_windows_that_do_not_have_the_date_do_not_change() -> None:
     dated: Any = hs.zero("rnn.l0.f", t=pd.Timestamp("2014-12-31"))
     assert str(hs.what_if(model(modules.PerStep(3, 1)), FRAME, dated)).startswith("rnn.l0.f set to 0 at 2014-12-31: ")
     with pytest.raises(ArgumentTypeError, match="edits= must be a list"):
-        model(modules.PerStep(3, 1)).read(FRAME, edits=dated)  # type: ignore[arg-type]
+        model(modules.PerStep(3, 1)).read(FRAME, edits=dated)
 
 
 @pytest.mark.parametrize(
