@@ -79,11 +79,12 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
-        attribute automaton compare dynamics graph importance ledger limits response selfcheck subject sweep probe
+        attribute automaton check compare dynamics graph importance ledger limits response selfcheck subject sweep probe
         Dynamics.* Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
     ("values", HOLDS_NONE): """
+        CheckReport.raise_if_broken
         AutomatonPlant.expected Plant.expected Machine.draw Machine.unit Machine.words ModelTrace.calls
         ModelTrace.trace_at Subject.place Target.linear Graph.rows Graph.to_* Graph.top LearnedAutomaton.* SelfCheck.*
     """,
@@ -281,6 +282,7 @@ TOOLS: dict[str, Callable[[], Any]] = {
     "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),
     "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
     "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
+    "check": lambda: hs.check(nn.Sequential(LSTM), X, layout="TN"),
     "of a series": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=0, features=True, spans=5),
     "of a model": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=OF),
 }

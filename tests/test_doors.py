@@ -186,6 +186,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "response": lambda: explain.response(nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0),
     "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
     "limits": lambda: explain.limits(nn.Sequential(whole()), freed(5, 1, 64), of=0),
+    "check": lambda: hs.check(nn.Sequential(whole()), freed(5, 1, 64)),
     "attribute, a baseline of features": lambda: explain.attribute(
         whole(), X, of=OF, features=True, baseline=freed(64)
     ),
@@ -366,6 +367,7 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
     "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
     "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
+    "check": lambda x: hs.check(nn.Sequential(small()), x),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),

@@ -16,6 +16,7 @@ from hiddenstate.cells.cell import ValueHook, Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import ArgumentError
+from hiddenstate.interop.torch.accelerate import acceleration
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.sizes import Sizes
 
@@ -99,3 +100,12 @@ def test_what_has_no_law_for_it_says_so() -> None:
         hs.explain.ledger(layer, x, place="l0.c[1]")
     assert "native code does not support this cell yet: NORMALISED_LSTM" in str(layer.path(x))
     assert "torch has no NORMALISED" in str(layer.path(x))
+
+
+def test_a_kind_that_torch_lacks_does_not_stop_acceleration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(acceleration._FUNCTIONS, CELL.name.lower(), acceleration._FUNCTIONS["lstm"])
+    layer, x = nn.LSTM(4, 3), torch.randn(5, 2, 4)
+    with torch.no_grad():
+        want = layer(x)[0]
+        with hs.accelerate():
+            assert torch.allclose(layer(x)[0], want, atol=1e-6)

@@ -345,7 +345,7 @@ def test_double_precision_and_unbatched_examples() -> None:
 
 
 class LastOfPacked(Classifier):
-    def forward(self, x: Tensor, lengths: Tensor) -> Any:
+    def forward(self, x: Tensor, lengths: Tensor) -> Any:  # type: ignore[override]
         packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         return self.head(out[:, -1])

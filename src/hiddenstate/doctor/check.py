@@ -6,12 +6,14 @@ from typing import Any
 
 from torch import nn
 
-from hiddenstate.base.memory import check_module_memory
+from hiddenstate.base.memory import check_memory_of, check_module_memory
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
-from hiddenstate.doctor.watch import kept_as_it_is
-from hiddenstate.errors import ArgumentTypeError
+from hiddenstate.doctor.watch import kept_as_it_is, tensors_in
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+
+MOST_BYTES = 2**33  # maximum size of an argument; strides can give a small tensor any shape
 
 
 def _fails(seen: Observations) -> Iterator[Sign]:
@@ -152,7 +154,8 @@ def check(
 
     Raises:
         ArgumentTypeError: the model is not a module, or there is no sequence among the arguments.
-        ArgumentError: the layout or the lengths do not fit the example.
+        ArgumentError: the layout or the lengths do not fit the example, or a tensor would take more than 8 GiB.
+        DtypeError: a tensor's memory was freed.
 
     >>> import torch, hiddenstate as hs
     >>> report = hs.check(torch.nn.LSTM(4, 3), torch.randn(6, 8, 4), layout="NTC")
@@ -164,6 +167,21 @@ def check(
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
     check_module_memory(model)
+    examples = {
+        **{f"argument {k}": value for k, value in enumerate(args)},
+        **kwargs,
+        "targets": targets,
+        "lengths": lengths,
+    }
+    check_memory_of(examples.items())
+    for name, value in examples.items():
+        for tensor in tensors_in(value):
+            nbytes = tensor.numel() * tensor.element_size()
+            if nbytes > MOST_BYTES:
+                raise ArgumentError(
+                    f"{name} of shape {list(tensor.shape)} would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
+                    "allowed: a batch of a few rows is enough"
+                )
     if lengths is not None and "lengths" in inspect.signature(model.forward).parameters:
         kwargs = {**kwargs, "lengths": lengths}
     question = Question(model, args, kwargs, targets, loss, layout, lengths, causal)

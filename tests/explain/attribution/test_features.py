@@ -620,7 +620,7 @@ def test_a_history_and_a_baseline_are_those_of_the_row_of_the_same_name() -> Non
         hs.explain.attribute(station_model(), last["A"], **options, every=2)
     pair = hs.explain.attribute(station_model(), last["A"], **options)
     with pytest.raises(ArgumentTypeError, match=r"pairs \(window, feature\), such as \(0, 'a'\), got 'a'"):
-        pair.between("a", "b")  # type: ignore[arg-type]
+        pair.between("a", "b")
     hours = pandas.date_range("2013-01-01 05:00", periods=5, freq="h")
     hourly = hs.explain.attribute(station_model(), last["A"].set_axis(hours), **options)
     assert "2013-01-01 05:00 to 2013-01-01 09:00 " in str(hourly)

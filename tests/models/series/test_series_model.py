@@ -236,7 +236,7 @@ class Odd(modules.PerStep):
         super().__init__(2, 1)
         self.mistake, self.kept = mistake, None
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, x: Tensor) -> Any:  # type: ignore[override]
         if self.mistake == "random":
             return super().forward(nn.functional.dropout(x))[0]
         if self.mistake == "kept":

@@ -178,7 +178,7 @@ def test_windows_that_do_not_have_the_date_do_not_change() -> None:
     changed = hs.what_if(model(modules.PerStep(3, 1), window=5), FRAME, hs.zero("rnn.l0.f", t="2014-12-31"))
     steps = [origin for origin, value in zip(changed.before.origins, changed.difference, strict=True) if value.any()]
     assert steps == [6, 7, 8, 9]  # nor the forecast of the window whose first step it is, whose state is 0
-    dated = hs.zero("rnn.l0.f", t=pd.Timestamp("2014-12-31"))
+    dated: Any = hs.zero("rnn.l0.f", t=pd.Timestamp("2014-12-31"))
     assert str(hs.what_if(model(modules.PerStep(3, 1)), FRAME, dated)).startswith("rnn.l0.f set to 0 at 2014-12-31: ")
     with pytest.raises(ArgumentTypeError, match="edits= must be a list"):
         model(modules.PerStep(3, 1)).read(FRAME, edits=dated)

@@ -3,8 +3,7 @@
 A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the argument of the module's call.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.scoped import lasting
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
@@ -182,8 +181,9 @@ def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> Mo
     rows = torch.stack([row, row.flip(0), row * 0.5], dim=1)
     outs, read = [], []
     for R in (2, 2, 3):
+        sizes: list[int] = []
         try:
-            with _watching([*recurrent_parts(module).values()]) as sizes:
+            with _watching([*recurrent_parts(module).values()], sizes):
                 outs.append(_called(module, rows[:, :R].clone(), repeated_state(state, R), time_first=time_first))
         except (ArgumentTypeError, KeyboardInterrupt):
             raise
@@ -206,9 +206,8 @@ def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> Mo
     return ModuleForm(time_first, "step", (others[0], *axes, *others[1:]), horizon=0)
 
 
-def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:
-    """Return a context manager that collects the number of rows that recurrent layers read, call by call."""
-    sizes: list[int] = []
+def _watching(layers: Sequence[nn.Module], sizes: list[int]) -> Block:
+    """Return a context manager that adds the number of rows that recurrent layers read to a list, call by call."""
 
     def hear(layer: Any, args: Any, kwargs: Any) -> None:
         read = args[0] if args else kwargs.get("input")
@@ -223,12 +222,7 @@ def _watching(layers: Sequence[nn.Module]) -> AbstractContextManager[list[int]]:
         for layer in layers:
             layer.register_forward_pre_hook(hear, with_kwargs=True)
 
-    @contextmanager
-    def watched() -> Iterator[list[int]]:
-        with lasting(watch, lambda: remove_hooks(layers, hear)):
-            yield sizes
-
-    return watched()
+    return lasting(watch, lambda: remove_hooks(layers, hear))
 
 
 def remove_hooks(modules: Iterable[nn.Module], *functions: Callable[..., None]) -> None:

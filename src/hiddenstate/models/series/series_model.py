@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from difflib import get_close_matches
@@ -411,8 +411,8 @@ def _place_of(where: Array, features: Sequence[str], rows: Sequence[str], dates:
 
 def series_model(
     module: nn.Module,
-    features: Sequence[str],
-    targets: Sequence[str] | str,
+    features: Iterable[str],
+    targets: Iterable[str],
     *,
     scale: Any = None,
     target_scale: Any = "features",
@@ -429,8 +429,9 @@ def series_model(
 
     Args:
         module: the trained module, or an LSTM, GRU or RNN itself.
-        features: the names of the columns that it reads, in its order.
-        targets: the names of the columns that it forecasts, in the order of its outputs (or of its classes).
+        features: the names of the columns that it reads, in its order: a list, or an index of pandas.
+        targets: the names of the columns that it forecasts, in the order of its outputs (or of its classes); or the
+            only one.
         scale: what was applied to the columns: mean and standard deviation, as numbers, or one for each feature; a dict
             from column to such a pair; or a fitted scaler of scikit-learn. None if the module reads the data as they
             are.

@@ -87,7 +87,9 @@ def _end(mark: object, tally: CallTally, report: bool) -> None:
 def _renew() -> None:
     """Look up torch's current functions, and reset the counts."""
     global _switches
-    _switches = tuple(Switch(vars(_VF), name, _function(name, getattr(_VF, name))) for name in _FUNCTIONS)
+    # A kind of cell that torch lacks has no function to replace.
+    names = [name for name in _FUNCTIONS if hasattr(_VF, name)]
+    _switches = tuple(Switch(vars(_VF), name, _function(name, getattr(_VF, name))) for name in names)
     _counts.begin()
 
 
