@@ -7,10 +7,11 @@ from typing import Any
 from torch import nn
 
 from hiddenstate.base.memory import check_memory_of, check_module_memory
+from hiddenstate.base.scoped import lasting
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
-from hiddenstate.doctor.watch import kept_as_it_is, tensors_in
+from hiddenstate.doctor.watch import Snapshot, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
 MOST_BYTES = 2**33  # maximum size of an argument; strides can give a small tensor any shape
@@ -185,7 +186,8 @@ def check(
     if lengths is not None and "lengths" in inspect.signature(model.forward).parameters:
         kwargs = {**kwargs, "lengths": lengths}
     question = Question(model, args, kwargs, targets, loss, layout, lengths, causal)
-    with kept_as_it_is(model) as snapshot:
+    snapshot = Snapshot(model)
+    with lasting(lambda: None, snapshot.put_back):
         seen = observe(question, snapshot)
         snapshot.put_back()
         return _report(seen)

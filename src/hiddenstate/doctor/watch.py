@@ -5,7 +5,6 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import FrameType
@@ -396,13 +395,3 @@ class Snapshot:
                 self._containers.append((held, held.copy()))
             for part in [*(held.values() if isinstance(held, dict) else held)]:
                 self._keep(part, depth + 1)
-
-
-@contextmanager
-def kept_as_it_is(model: nn.Module) -> Iterator[Snapshot]:
-    """Return a context manager after which the model and the random states are what they were."""
-    snapshot = Snapshot(model)
-    try:
-        yield snapshot
-    finally:
-        snapshot.put_back()
