@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
 from hiddenstate.base.scalars import check_at_least
+from hiddenstate.base.writing import writing
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.features import (
@@ -247,7 +248,8 @@ class BlockFolder:
                 "edits are in force, and files of a folder don't tell them apart: exit their block first"
             )
         self._common = digest
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def block(self, first: int) -> tuple[dict[str, Tensor], int]:
         """Return the parts of rows from one on, from their file or computed and written; and their cost now."""
