@@ -26,11 +26,13 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loads
 
 ## test: the suite without its slow tests, with docstring examples: some fifteen minutes on two cores
 test: $(VENV)/installed-test $(PAGE)
-	$(PYTEST) -m "not slow" --hypothesis-profile quick
+	$(PYTEST) -m "not slow" --hypothesis-profile $(DRAWS)
+DRAWS := quick
 
-## test-all: the same, and then the slow tests, and all draws of random ones
+## test-all: the same with all draws of random tests, and then the slow tests
+test-all: DRAWS := ci
 test-all: test
-	$(PYTEST) -m "slow or hypothesis" tests
+	$(PYTEST) -m slow tests
 
 ## test-browsers: the studio's tests that run in Chromium, in Firefox (needs Firefox)
 test-browsers: $(VENV)/installed-test

@@ -32,6 +32,8 @@ DEAREST = (
     "course/test_subjects.py",
     "course/test_mutants.py",
     "course/test_notebooks.py",
+    "doctor/test_planted.py",
+    "explain/attribution/test_features.py",
     "test_attack.py",
     "test_docs.py",
     "studio/test_page_models.py",
