@@ -50,6 +50,7 @@ DEAREST = (
 )
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """A process more than there are processors, since tests wait for browsers and for programs that they start."""
     return (os.cpu_count() or 1) + 1
