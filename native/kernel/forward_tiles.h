@@ -76,7 +76,7 @@ struct StepTile {
         const Factors recurrent{h + first, width(job.P), w};
         if (joins && (kQuads ? tall.in_matrices() : !kMatrices)) {
             const Factors input{inputs.x + first, inputs.C, inputs.w};
-            if constexpr (kApart) {
+            if constexpr (kApart) {  // otherwise the same, compiled for each number of rows
                 multiply_both(tall, input, recurrent, inputs.bias, cell);
             } else {
                 multiply_columns(tall, {input, recurrent}, {inputs.bias, 0}, cell);

@@ -249,8 +249,8 @@ inline void multiply(Height tall, int V, const Factors (&factors)[Count], Start 
     for (int r = 0; r < tall.count; ++r) {
         for (int v = 0; v < V; ++v) acc[r][v] = start.of(r, v);
     }
-    for (const Factors& one : factors) {
-        multiply_pairs<kTile>(V, tall.count, one.a, one.K, one.w, reinterpret_cast<real*>(acc), sizeof acc[0]);
+    for (const Factors& of : factors) {
+        multiply_pairs<kTile>(V, tall.count, of.a, of.K, of.w, reinterpret_cast<real*>(acc), sizeof acc[0]);
     }
 #else
     static constexpr auto all = products(std::make_integer_sequence<int, kVectorRows * kColumns>{});

@@ -17,13 +17,13 @@ bool run_on_threads(int threads, bool together, void (*body)(const void* context
         Barrier done;
 #pragma omp parallel num_threads(threads)
         {
-            const int found = omp_get_num_threads();
-            if (together && found < threads) {
+            const int started = omp_get_num_threads();
+            if (together && started < threads) {
 #pragma omp single
                 enough = false;
             } else {
-                for (int k = omp_get_thread_num(); k < threads; k += found) body(context, k);
-                done.wait(found);
+                for (int k = omp_get_thread_num(); k < threads; k += started) body(context, k);
+                done.wait(started);
             }
         }
         return enough;
