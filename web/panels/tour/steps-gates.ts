@@ -134,7 +134,7 @@ const GATES_DO: Step = {
     `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
   learnt: () =>
-    "Every unit decides this afresh at every step, from the input and the previous hidden state of " + "all units.",
+    "Every unit decides this afresh at every step, from the input and the previous hidden state of all units.",
 };
 
 export const GATES: readonly Step[] = [SHAPES, HIDDEN, GATES_DO];

@@ -74,7 +74,7 @@ function sigmoid(pre: number) {
   return Math.fround(1 / (1 + Math.exp(-pre)));
 }
 
-/** `row`: of one row; returns the row repeated R times */
+/** One row, repeated R times. */
 export function repeated(row: Rows, R: number): Rows {
   return mapped(row, (values) => tiled(values, R));
 }
@@ -85,12 +85,12 @@ function tiled(row: Float32Array, R: number) {
   return out;
 }
 
-/** `R`: how many there are; returns some of them */
+/** Those of R rows from one (inclusive) to another. */
 export function someRows(rows: Rows, R: number, from: number, to: number): Rows {
   return mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
 }
 
-/** @returns all of their rows */
+/** The rows of all parts, in order. */
 export function joinedRows(parts: readonly Rows[]): Rows {
   return mapped(parts[0], (_, name) => concatenated(parts.map((part) => part[name])));
 }
