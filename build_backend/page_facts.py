@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -154,10 +154,9 @@ def message_type(message: type[Any], name: str) -> str:
     """Return the type of a message from Python; an array that it may lack is left out."""
     lines = [f'  type: "{name}";\n']
     for field, hint in get_type_hints(message).items():
-        options = [*getattr(hint, "__args__", ()), hint] if not hasattr(hint, "__origin__") else [hint]
-        plain = next(option for option in options if option is not type(None))
-        kind = SCALARS.get(getattr(plain, "__origin__", plain), "Partial<View>")
-        is_optional = type(None) in options
+        is_optional = type(None) in get_args(hint)
+        plain = next(option for option in get_args(hint) if option is not type(None)) if is_optional else hint
+        kind = SCALARS.get(get_origin(plain) or plain, "Partial<View>")
         lines.append(
             f"  {field}?: {kind};\n"
             if is_optional and kind == "Float32Array"

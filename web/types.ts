@@ -139,13 +139,12 @@ export interface Subject {
 }
 
 /**
- * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundle writes it.
+ * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundles writes it.
  *
  * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
- * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0" [L*D,
- * H],
- * zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H] if
- * recorded.
+ * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0"
+ * [L*D, H], zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H]
+ * if recorded.
  */
 export interface BundleHead {
   format: "hiddenstate-studio";

@@ -37,7 +37,7 @@ export function found(
 }
 
 /** Scores of a tag at the start, after another tag, and at the end. */
-export class Chain {
+class Chain {
   K: number;
   start: Float32Array;
   transitions: Float32Array;

@@ -101,7 +101,7 @@ function tokensOf(core: LanguageCore, head: BundleHead): (text: string) => strin
   return core.backward ? (text) => pieces(text).reverse() : pieces;
 }
 
-/** @returns its surprise, in nats */
+/** A token's surprise, in nats; `at`: where the V scores begin. */
 function nats(scores: Float32Array, at: number, V: number, id: number): number {
   return logSumExp(scores, at, V) - scores[at + id];
 }

@@ -51,7 +51,7 @@ function check(head: BundleHead) {
 }
 
 /** @param weights the recorded values; NaN for those not recorded */
-export function trace(head: BundleHead, weights: Weights): Model {
+function trace(head: BundleHead, weights: Weights): Model {
   const T = count(head.given, "steps");
   const kind = kindNamed(head.cell, head.cells);
   const infos = tracksOf(configSizes(head.config, 0));

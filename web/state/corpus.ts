@@ -166,7 +166,7 @@ export class Corpus {
     throw new Error("The studio ended before the search did. Reload the page; if it was stopped, start it again.");
   }
 
-  /** @returns if it is known */
+  /** The passage, if it has been fetched. */
   passage(unit: string, span: Span): Passage | undefined {
     void this.fetched;
     return this.kept.get(`${unit} ${span}`);

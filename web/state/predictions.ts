@@ -3,7 +3,7 @@
 import { shownToken } from "studio/state/tokens.js";
 import type { Choice, Head, Run } from "studio/types.js";
 
-/** @returns the head the one with that name, else the first; null where a model predicts nothing */
+/** The head with that name, else the first; null if the model predicts nothing. */
 export function findHead(run: Run, name: string): Head | null {
   return run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
 }

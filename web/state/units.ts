@@ -26,7 +26,7 @@ export function togglePin(store: Store, unit: number) {
   else store.change({ pinned: [...pinned, unit] }, `pin unit ${unit}`);
 }
 
-/** `twoWays`: whether the layer has both directions; returns "Layer 1 forward" */
+/** `twoWays`: whether the layer has both directions; returns "Layer 1, left to right" */
 export function trackTitle({ layer, reverse }: TrackInfo, twoWays: boolean): string {
   if (!twoWays) return `Layer ${layer}`;
   return `Layer ${layer}, ${reverse ? "right to left" : "left to right"}`;

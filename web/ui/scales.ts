@@ -38,7 +38,7 @@ type Rgb = [number, number, number];
 /** colours, and their positions from 0 to 1 */
 type Stops = [number, Rgb][];
 
-export const LEVELS = 256;
+const LEVELS = 256;
 
 // Perceptually uniform and safe for colour-blind readers, after cividis (Nuñez, Anderton and Renslow, 2018).
 const SEQUENTIAL = "#0d234a #1c3968 #3e4e6e #5a6170 #747575 #908c78 #ada275 #cab86c #e4cf60 #f8e56e";

@@ -229,7 +229,7 @@ function keepWithin(text: SVGTextElement | null, room: number) {
 }
 
 /** Narrows texts that are too wide for their space (fonts differ) in a picture, which must be on the page. */
-export function fit(picture: Element) {
+function fit(picture: Element) {
   const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
   for (const one of texts) one.removeAttribute("textLength");
   const wide = texts.filter((one) => one.getComputedTextLength() > (rooms.get(one) as number));

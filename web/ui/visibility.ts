@@ -1,4 +1,4 @@
-// Draws only panels that are on the screen; a panel further down is drawn when the user scrolls to it.
+// What of the page is on the screen: panels in view, parts to scroll to, and the sizes of elements and of the window.
 
 /** Calls `fn` when an element comes onto the screen or close to it, and when it leaves. */
 export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void) {

@@ -163,7 +163,7 @@ function disagreementSentence(attribution: Attribution): string {
 }
 
 /** @returns players, by index among those few */
-export function disagreements({ occlusion, shapley, few, players }: Attribution): number[] {
+function disagreements({ occlusion, shapley, few, players }: Attribution): number[] {
   if (shapley === null) return [];
   const gone = few.map((one) => occlusion.parts[players.indexOf(one)]);
   const most = (all: ArrayLike<number>) => Array.from(all).reduce((a, b) => Math.max(a, Math.abs(b)), 1e-300);
@@ -194,14 +194,14 @@ function attributionRows(attribution: Attribution): string[][] {
   ];
 }
 
-export interface Setup {
+interface Setup {
   explained: Explained;
   players: NamedPlayer[];
   few: NamedPlayer[]; // the players that get Shapley values
   all: boolean; // whether these are all that can affect the target
 }
 
-export interface Attribution extends Setup {
+interface Attribution extends Setup {
   occlusion: Occlusion;
   shapley: Shapley | null; // null unless computed
 }

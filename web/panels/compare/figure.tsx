@@ -199,7 +199,7 @@ function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElemen
 }
 
 /** Paints a picture into a rectangle, and hatches the empty columns. */
-export function paint(
+function paint(
   context: CanvasRenderingContext2D,
   picture: ValueMap,
   box: { x: number; y: number; width: number; height: number },

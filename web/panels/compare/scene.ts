@@ -52,7 +52,7 @@ export function createScene(session: Session, view: View): Scene | null {
 }
 
 export type Side = { name: string; model: Model; run: Run };
-export type Pair = { a: Side; b: Side };
+type Pair = { a: Side; b: Side };
 
 /** @returns null until there are two */
 function chosenPair({ model, plain, run, other }: Session, { comparison }: View): Pair | null {
@@ -93,7 +93,7 @@ export function whyBlank(session: Session, { comparison }: View): string {
 }
 
 /** The quantity of the other cell to show beside this one: of the same letter or, failing that, the same role. */
-export function counterpart(quantity: string, a: CellKind, b: CellKind): string | null {
+function counterpart(quantity: string, a: CellKind, b: CellKind): string | null {
   if ([...b.gates, ...b.states].includes(quantity)) return quantity;
   if (quantity === a.memory) return b.memory;
   if (quantity === a.candidate) return b.candidate;
@@ -168,7 +168,7 @@ interface Parting {
 }
 
 /** The Euclidean distance between two runs' states in each column; NaN if either run has no step there. */
-export function distances(a: Track, b: Track, quantity: string, columns: Column[]): Float32Array {
+function distances(a: Track, b: Track, quantity: string, columns: Column[]): Float32Array {
   const units = quantityWidth(a.info, quantity);
   const [va, vb] = [a.values[quantity], b.values[quantity]];
   return Float32Array.from(columns, (column) => {
@@ -180,7 +180,7 @@ export function distances(a: Track, b: Track, quantity: string, columns: Column[
 }
 
 /** Whether two tracks have the same number of units. */
-export function comparable(a: Track | undefined, b: Track | undefined): boolean {
+function comparable(a: Track | undefined, b: Track | undefined): boolean {
   return a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
 }
 

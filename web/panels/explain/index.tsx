@@ -87,7 +87,7 @@ const MEASURES = [
 ] as const;
 const MOST_LABELS = 60;
 
-export function Questions({ explained }: { explained: Explained }) {
+function Questions({ explained }: { explained: Explained }) {
   const { store, view } = useApp();
   const { readers } = explained.subject;
   const reader = findReader(explained.subject, view.head);

@@ -198,7 +198,7 @@ function sortOptions(run: Run | null, { head: name, sort }: View): Option[] {
   ];
 }
 
-export function summary(run: Run, name: string, quantity: string): string {
+function summary(run: Run, name: string, quantity: string): string {
   const track = trackOf(run, name);
   const values = track.values[quantity];
   const width = quantityWidth(track.info, quantity);

@@ -127,9 +127,9 @@ function spoken(model: Model, run: Run, track: Track, unit: number, step: number
 
 type Band = { names: string[]; low: number; high: number; top: number; height: number };
 
-export const LEFT = 88;
-export const RIGHT = 84;
-export const TOP = 8;
+const LEFT = 88;
+const RIGHT = 84;
+const TOP = 8;
 const TOKENS_HEIGHT = 60;
 const GATES_HEIGHT = 50;
 const MEMORY_HEIGHT = 66;
@@ -145,7 +145,7 @@ export function chartReach(run: Run, track: Track, units: readonly number[]): nu
 }
 
 /** The gates, if there are any, above the candidate and the states. */
-export function bands({ quantities }: Model, reach: number): Band[] {
+function bands({ quantities }: Model, reach: number): Band[] {
   const gates = quantities.filter(isSequential);
   const memory = quantities.filter((name) => !gates.includes(name));
   const above = gates.length > 0 ? GATES_HEIGHT + BETWEEN : 0;
@@ -154,7 +154,7 @@ export function bands({ quantities }: Model, reach: number): Band[] {
   return gates.length > 0 ? [open, signed] : [signed];
 }
 
-export function stepX(t: number, width: number, steps: number) {
+function stepX(t: number, width: number, steps: number) {
   return LEFT + ((t + 0.5) * (width - LEFT - RIGHT)) / Math.max(1, steps);
 }
 

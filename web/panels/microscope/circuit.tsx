@@ -150,7 +150,7 @@ function barsHeight(moment: Moment, width: number): number {
 }
 
 /** @param props.spans of the bars */
-export function Bars(props: {
+function Bars(props: {
   moment: Moment;
   width: number;
   numbers: ReadonlySignal<Numbers>;

@@ -125,7 +125,7 @@ export function modelRows({ model }: Scene): string[][] {
 }
 
 /** one part in its place */
-export interface Stacked {
+interface Stacked {
   kind: "token" | "part" | "track" | "head";
   x: number;
   y: number;

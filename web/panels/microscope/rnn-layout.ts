@@ -12,8 +12,8 @@ import {
 } from "studio/panels/microscope/layout.js";
 import type { Layout } from "studio/panels/microscope/types.js";
 
-const PART = { width: 168, height: 60 };
-const TOP = 96; // size of the boxes of both parts
+const PART = { width: 168, height: 60 }; // size of the boxes of both parts
+const TOP = 96; // y of their upper edges
 
 /** The layout for a width, mirrored for the reverse direction. */
 export const rnnLayout = oriented(landscape, portrait);

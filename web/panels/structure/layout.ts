@@ -25,7 +25,7 @@ export interface Placed {
 }
 
 const LARGEST = 40; // maximum number of pixels per weight
-const TALLEST = 512; // preferred minimum width of a matrix
+const TALLEST = 512; // preferred maximum height of a matrix in pixels
 const TITLE = 40;
 const NAMES = 52; // room for the band names before each matrix
 const BETWEEN = 18;

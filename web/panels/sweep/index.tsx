@@ -178,7 +178,7 @@ function PatchMap({
   );
 }
 
-export function strongest(effects: Float64Array): number {
+function strongest(effects: Float64Array): number {
   return effects.reduce((best, effect, n) => (Math.abs(effect) > Math.abs(effects[best]) ? n : best), 0);
 }
 

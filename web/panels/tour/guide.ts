@@ -188,9 +188,10 @@ export class Guide {
   }
 
   #panels(): HTMLElement[] {
-    const now = this.visit && this.#now(this.visit);
+    const { visit } = this;
+    const now = visit && this.#now(visit);
     if (!now) return [];
-    return STEPS[now && (this.visit as Visit).index]
+    return STEPS[visit.index]
       .panels(now)
       .map((id) => document.getElementById(id))
       .filter((panel) => panel !== null)

@@ -91,7 +91,7 @@ export function step(x: number[], { h, c }: State): State {
 }
 
 /** The states after each of the five elements, which continue from the last one's, or all from the initial one. */
-export function steps(carry: boolean): State[] {
+function steps(carry: boolean): State[] {
   let state = START;
   return INPUTS.map((x) => (state = step(x, carry ? state : START)));
 }

@@ -1,7 +1,7 @@
 // Steps 4 to 6: computing the cell's two equations by hand, and finding the rows of the gates' weights.
 
 import { useSignal } from "@preact/signals";
-import { isSilent, mixed, momentAt, silent, silentBounds, here, sizeLetters } from "studio/panels/tour/steps-gates.js";
+import { here, isSilent, mixed, momentAt, silent, silentBounds, sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { Question, Response } from "studio/panels/tour/text.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { neighbours } from "studio/state/moment.js";
@@ -9,11 +9,9 @@ import { stepName } from "studio/state/tokens.js";
 import { trackOf } from "studio/state/units.js";
 import { format } from "studio/ui/draw.js";
 import { Button } from "studio/ui/form.js";
-import { initialState } from "studio/ui/moment-words.js";
+import { factor, initialState } from "studio/ui/moment-words.js";
 
 const NEAR = 0.006; // tolerance for rounding to two decimal places
-
-const factor = (value: number) => (value < 0 ? `(${format(value)})` : format(value));
 
 function projected(now: Now) {
   const { H, P } = sizeLetters(now);

@@ -90,7 +90,8 @@ const HIDDEN: Step = {
     "which the heat map can also show, and one new input. Whatever was read earlier comes only through those two states.",
 };
 
-const here = ({ run, view }: Now) =>
+/** The moment at the cursor. */
+export const here = ({ run, view }: Now) =>
   momentAt(
     trackOf(run, view.track),
     run.steps,
@@ -133,11 +134,10 @@ const GATES_DO: Step = {
     `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
   learnt: () =>
-    "Every unit decides this afresh at every step, from the input and the previous hidden state of " + "all units.",
+    "Every unit decides this afresh at every step, from the input and the previous hidden state of all units.",
 };
 
 export const GATES: readonly Step[] = [SHAPES, HIDDEN, GATES_DO];
-export { here };
 
 /** One unit at one step, with its previous cell state. */
 type Moment = { unit: number; t: number; i: number; f: number; g: number; o: number; c: number; before: number };

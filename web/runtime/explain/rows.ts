@@ -3,9 +3,9 @@
 // caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
-import { type CellKind, activated } from "studio/runtime/kinds.js";
+import { activated } from "studio/runtime/kinds.js";
 import { affine } from "studio/runtime/linear.js";
-import type { Subject, TrackInfo, TrackWeights } from "studio/types.js";
+import type { Subject } from "studio/types.js";
 
 type Cell = Subject["cells"][number];
 /** states by name: h [R, P], and c [R, H] of an LSTM */
@@ -26,13 +26,7 @@ export function stepRows(cell: Cell, xg: Float64Array, before: Rows, R: number):
   return STEPS[cell.kind.name](cell, z, xg, before, R);
 }
 
-function lstm(
-  cell: { info: TrackInfo; weights: TrackWeights; kind: CellKind },
-  z: Float64Array,
-  xg: Float64Array,
-  before: Record<string, Float32Array>,
-  R: number,
-): Record<string, Float32Array> {
+function lstm(cell: Cell, z: Float64Array, xg: Float64Array, before: Rows, R: number): Rows {
   const { units: H } = cell.info;
   const [i, f, g, o] = ["i", "f", "g", "o"].map((gate) => cell.kind.gates.indexOf(gate) * H);
   const c = new Float32Array(R * H);
@@ -49,13 +43,7 @@ function lstm(
   return { h: outputRows(cell, m, R), c };
 }
 
-function gru(
-  cell: { info: TrackInfo; weights: TrackWeights; kind: CellKind },
-  zs: Float64Array,
-  xg: Float64Array,
-  before: Record<string, Float32Array>,
-  R: number,
-): Record<string, Float32Array> {
+function gru(cell: Cell, zs: Float64Array, xg: Float64Array, before: Rows, R: number): Rows {
   const { units: H } = cell.info;
   const [r, z, n] = ["r", "z", "n"].map((gate) => cell.kind.gates.indexOf(gate) * H);
   const h = new Float32Array(R * H);
@@ -68,11 +56,7 @@ function gru(
   return { h };
 }
 
-function rnn(
-  cell: { info: TrackInfo; weights: TrackWeights; kind: CellKind },
-  z: Float64Array,
-  xg: Float64Array,
-): Record<string, Float32Array> {
+function rnn(cell: Cell, z: Float64Array, xg: Float64Array): Rows {
   return { h: Float32Array.from(z, (value, k) => activated(cell.kind, "h", value + xg[k])) };
 }
 
@@ -90,7 +74,7 @@ function sigmoid(pre: number) {
   return Math.fround(1 / (1 + Math.exp(-pre)));
 }
 
-/** `row`: of one row; returns the row repeated R times */
+/** One row, repeated R times. */
 export function repeated(row: Rows, R: number): Rows {
   return mapped(row, (values) => tiled(values, R));
 }
@@ -101,12 +85,12 @@ function tiled(row: Float32Array, R: number) {
   return out;
 }
 
-/** `R`: how many there are; returns some of them */
+/** Those of R rows from one (inclusive) to another. */
 export function someRows(rows: Rows, R: number, from: number, to: number): Rows {
   return mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
 }
 
-/** @returns all of their rows */
+/** The rows of all parts, in order. */
 export function joinedRows(parts: readonly Rows[]): Rows {
   return mapped(parts[0], (_, name) => concatenated(parts.map((part) => part[name])));
 }
