@@ -5,13 +5,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.models.series.module_form import (
     Kind,
     ModuleForm,
@@ -146,10 +147,12 @@ def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call]
         plain = (part if isinstance(part, Tensor) else part.data for part in (read, gave))  # of packed sequences
         calls.append(_Call(names[layer], layer, *(part.clone() for part in plain)))
 
-    with ExitStack() as hooks:
+    def watch() -> None:
         for part in module.modules():
             if isinstance(part, nn.Linear) or is_layer(part) or is_cell(part):
-                hooks.callback(part.register_forward_hook(hear, with_kwargs=True).remove)
+                part.register_forward_hook(hear, with_kwargs=True)
+
+    with lasting(watch, lambda: remove_hooks(module.modules(), hear)):
         out = call_module(module, x.clone(), None, time_first=form.time_first)[0]
     return calls, form.arranged(out)
 
