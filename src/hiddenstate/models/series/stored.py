@@ -38,16 +38,11 @@ class StoredSeries(SeriesNetwork):
             raise FileFormatError(f"there is no activation {config['then']!r:.40}, or a size is too large")
         shape = NetworkShape(before, sizes, config["then"], _of_type(config, "last", bool), after, steps)
         features, targets = (_texts(columns, name) for name in ("features", "targets"))
-        widths = [before[0].in_features if before else sizes.input_size, *(layer.out_features for layer in before)]
-        wide = (1 + sizes.bidirectional) * (sizes.proj_size or sizes.hidden_size)
-        ends = [*widths[1:], wide, *(layer.out_features for layer in after)]
-        begins = [*(layer.in_features for layer in before), sizes.input_size, *(layer.in_features for layer in after)]
-        fits = [widths[-1] == sizes.input_size, ends[:-1] == begins[1:], widths[0] == len(features)]
-        if (
-            not all(fits)
-            or ends[-1] != len(targets) * max(1, steps)
-            or (steps and (not shape.last or horizon != steps))
-        ):
+        reads = [*(layer.in_features for layer in before), sizes.input_size, *(layer.in_features for layer in after)]
+        wide = sizes.directions * sizes.output_size
+        gives = [*(layer.out_features for layer in before), wide, *(layer.out_features for layer in after)]
+        fits = [len(features), *gives] == [*reads, len(targets) * max(1, steps)]  # each reads what the one before gives
+        if not fits or (steps and (not shape.last or horizon != steps)):
             raise FileFormatError("the sizes of its layers do not fit each other, or the columns")
         units = columns["units"]
         if not isinstance(units, dict) or not all(isinstance(part, str) for part in units.values()):
