@@ -23,6 +23,7 @@ from hiddenstate.models.series.module_form import (
     random_numbers,
 )
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.recurrent_parameters import SIZES
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 
@@ -188,15 +189,7 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
     if thens[0]:
         return f"{calls[0].name!r} reads {thens[0]} of the input"
     at = dense.index(None)
-    sizes = Sizes(
-        stack.input_size,
-        stack.hidden_size,
-        stack.num_layers,
-        stack.bias,
-        stack.bidirectional,
-        stack.proj_size,
-        stack.mode,
-    )
+    sizes = Sizes(**{name: getattr(stack, name) for name in SIZES}, cell=stack.mode)
     horizon = form.horizon if form.gives == "horizon" else 0
     is_last = is_last or last_links[0][1] != "as it is"
     layers = [layer for layer in dense if layer is not None]

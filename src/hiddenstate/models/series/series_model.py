@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any
@@ -28,7 +28,7 @@ from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Pairs, Scale, pairs_by_name, scale_of
-from hiddenstate.models.series.stored import SIZES, StoredSeries, stored_scale
+from hiddenstate.models.series.stored import StoredSeries, stored_scale
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -288,14 +288,14 @@ class SeriesModel:
                 f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
                 f"after one recurrent stack can. It is {self.understood}. Save the module itself, with torch.save"
             )
-        shape, sizes = self.network.shape, self.network.shape.sizes
+        shape = self.network.shape
         pairs = {
             name: torch.stack([*scale], dim=1).tolist()
             for name, scale in (("scale", self.scale), ("target_scale", self.target_scale))
         }
         config = {
             "before": [list(layer) for layer in shape.before],
-            "rnn": {name: getattr(sizes, name) for name in SIZES},
+            "rnn": asdict(shape.sizes),
             "then": shape.then,
             "last": shape.last,
             "after": [list(layer) for layer in shape.after],

@@ -1,7 +1,7 @@
 """A model of series in a model folder or file: a network of the simple shape, with its columns, units and scales."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 from hiddenstate.errors import FileFormatError
 from hiddenstate.models.series.network import ACTIVATIONS, Dense, NetworkShape, SeriesNetwork
@@ -30,7 +30,7 @@ class StoredSeries(SeriesNetwork):
         if not isinstance(config, dict) or not isinstance(columns, dict):
             raise FileFormatError("a model of series has objects of settings and of columns")
         before, after = (_dense(config, name) for name in ("before", "after"))
-        sizes = Sizes(**{name: _of_type(config["rnn"], name, *kinds) for name, kinds in SIZES.items()})
+        sizes = Sizes(**{name: _of_type(config["rnn"], name, kind) for name, kind in get_type_hints(Sizes).items()})
         steps, horizon = _whole(config, "steps"), _whole(config, "horizon")
         if config["window"] is not None and _whole(config, "window") < 1:
             raise FileFormatError("window must be at least 1")
@@ -52,17 +52,6 @@ class StoredSeries(SeriesNetwork):
         return cls(shape, columns, config)
 
 
-SIZES: dict[str, tuple[type, ...]] = {
-    "input_size": (int,),
-    "hidden_size": (int,),
-    "num_layers": (int,),
-    "bias": (bool,),
-    "bidirectional": (bool,),
-    "proj_size": (int,),
-    "cell": (str,),
-}
-
-
 def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -> Scale:
     """Return a scale that ``config.json`` has, after checks."""
     if len(config[name]) != len(columns):
@@ -72,9 +61,9 @@ def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -
     return scale_of(columns, dict(zip(columns, config[name], strict=True)), name)
 
 
-def _of_type(data: Any, name: str, *kinds: type) -> Any:
-    if type(data[name]) not in kinds:
-        raise FileFormatError(f"{name} is {data[name]!r:.40}, expected {' or '.join(kind.__name__ for kind in kinds)}")
+def _of_type(data: Any, name: str, kind: type) -> Any:
+    if type(data[name]) is not kind:
+        raise FileFormatError(f"{name} is {data[name]!r:.40}, expected {kind.__name__}")
     return data[name]
 
 
