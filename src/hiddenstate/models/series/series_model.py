@@ -22,7 +22,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
-from hiddenstate.models.series.forecasts import SeriesReading
+from hiddenstate.models.series.forecasts import SeriesReading, ahead_text, with_unit
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
@@ -115,10 +115,10 @@ class SeriesModel:
         return SeriesModel(module, self.features, self.targets, self.form, scales, self.units, self.window)
 
     def __repr__(self) -> str:
-        ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
         per = {"row": "one forecast a row", "step": "one forecast a step", "horizon": "all steps of the horizon a row"}
         order = "[T, N, C]" if self.time_first else "[N, T, C]"
-        named = [f"{name} [{self.units[name]}]" if name in self.units else name for name in self.targets]
+        named = [with_unit(name, self.units) for name in self.targets]
+        ahead = ahead_text([self.horizon])
         return (
             f"SeriesModel({type(self.module).__name__} {order}: {', '.join(self.features)} → {', '.join(named)}, "
             f"{ahead}, {per[self.gives]}{f', windows of {self.window} steps' if self.window else ''})"
