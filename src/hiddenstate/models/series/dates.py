@@ -281,16 +281,12 @@ def _in_nanoseconds(values: Array, what: str) -> Array:
 
 
 def _parsed(values: Array, what: str) -> Array:
-    """Return texts and dates of Python as datetime64; reject several time zones."""
-    zones = {getattr(date, "tzinfo", None) for date in values.tolist()}
-    offsets = {
-        None if zone is None else date.utcoffset()
-        for date in values.tolist()
-        for zone in [getattr(date, "tzinfo", None)]
-    }
-    if len(offsets) > 1 or zones - {None}:
+    """Return texts and dates of Python as datetime64; reject those with a time zone."""
+    zoned = [date for date in values.tolist() if getattr(date, "tzinfo", None) is not None]
+    if zoned:
+        count = len({date.utcoffset() for date in zoned}) + (len(zoned) < len(values))
         raise ArgumentError(
-            f"{what} has times in {len(offsets)} time zones or UTC offsets: convert them to one, with "
+            f"{what} has times in {count} time zones or UTC offsets: convert them to one, with "
             "pandas.to_datetime(dates, utc=True)"
         )
     offset = next((text for text in values.tolist() if isinstance(text, str) and _UTC_OFFSET.search(text)), None)
