@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 class DatedSteps:
     """Steps that are named by their dates: a date, a slice of dates with its last, or several dates.
 
-    Only what knows a series' dates can resolve them.
+    Only a model of series can resolve them, because it has the dates.
     """
 
     value: Any

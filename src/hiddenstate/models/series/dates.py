@@ -59,7 +59,7 @@ class Dates:
         return Dates(np.concatenate([self.values, values]), self.zone)
 
     def ahead(self, steps: range) -> "Dates":
-        """Return the dates so many steps after the last one."""
+        """Return the dates that are these numbers of steps after the last one."""
         return self.then(self.after(steps[-1]))[-len(steps) :]
 
     @cached_property
@@ -85,11 +85,11 @@ class Dates:
         return index if self.zone is None else index.tz_localize("UTC").tz_convert(self.zone)
 
     def wall(self) -> Array:
-        """Return the times of a clock on the wall."""
+        """Return the wall-clock times."""
         return self.values if self.zone is None else np.asarray(self.index().tz_localize(None), "M8[ns]")
 
     def _of_wall(self, values: Array) -> Array:
-        """Return times of a clock on the wall in UTC; an hour that it skips is the one after."""
+        """Return wall-clock times in UTC; one in an hour that the clock skips is moved to the end of that hour."""
         if self.zone is None:
             return values
         pandas = optional_package("pandas", "frames", "dates in a time zone")
@@ -138,7 +138,7 @@ class Dates:
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":
-        """The constant step between dates, or None, and whether it is one of the clock on the wall, not of UTC."""
+        """The constant step between dates, or None, and whether it is one of wall-clock times, not of UTC."""
         rhythm = find_rhythm(self.values)
         is_walls = rhythm is None and self.zone is not None
         return (find_rhythm(self.wall()) if is_walls else rhythm), is_walls
@@ -149,7 +149,7 @@ class Dates:
         return self._clock[0]
 
     def after(self, count: int) -> Array:
-        """Return the dates of the ``count`` steps after the last one; not a time where the step is not constant."""
+        """Return the dates of the ``count`` steps after the last one; NaT or NaN if the step is not constant."""
         rhythm, is_walls = self._clock
         if rhythm is None:
             unknown: Any = math.nan if self.values.dtype.kind == "f" else np.array("NaT", self.values.dtype)

@@ -103,7 +103,7 @@ class SeriesReading:
     def forecasts(self) -> pandas.DataFrame:
         """The forecasts as a frame of pandas: a column for each target, a line for each date that is forecast.
 
-        With several rows, the index begins with the row; if several steps ahead are forecast, the origin stands before
+        With several rows, the index begins with the row; if several steps ahead are forecast, the origin comes before
         the date. Without dates, steps are numbered. Needs pandas (``pip install 'hiddenstate[frames]'``).
         """
         package = optional_package("pandas", "frames", "a frame of forecasts")

@@ -117,7 +117,7 @@ class _Call(NamedTuple):
 
 @torch.no_grad()
 def find_network(module: nn.Module, form: ModuleForm, C: int, window: int | None) -> SeriesNetwork | str:
-    """Return a network that gives what a module gives, with copies of its weights; or where they part."""
+    """Return a network that gives what a module gives, with copies of its weights; or the reason why there is none."""
     if isinstance(module, SeriesNetwork):
         return module
     T = window or _STEPS

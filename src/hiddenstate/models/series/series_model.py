@@ -46,7 +46,7 @@ class SeriesModel:
         features: the columns that it reads.
         targets: the columns that it forecasts.
         units: the unit of each column that has one.
-        window: the number of steps that it reads, if it reads no other; None for any.
+        window: the only number of steps that it reads; None if it reads any.
         form: what the module takes and gives, found by calling it.
         scale: the offset and the factor of each feature, from what the module reads to the units of the data.
         target_scale: those of each target, from what the module gives.
@@ -91,7 +91,7 @@ class SeriesModel:
 
         The simple shape is linear layers and activations before and after one stack of recurrent layers. It is found
         in the module by calling it; what was found is recomputed on random numbers, and compared with what the module
-        gives. A module of another shape is taken as it is: `understood` says why.
+        gives. A module of another shape is taken as it is; `understood` has the reason.
         """
         return None if isinstance(self._network_or_reason, str) else self._network_or_reason
 
@@ -110,7 +110,7 @@ class SeriesModel:
         return find_network(self.module, self.form, len(self.features), self.window)
 
     def with_module(self, module: nn.Module) -> SeriesModel:
-        """Return the same model of another module, which takes and gives the same."""
+        """Return the model with a different module, whose inputs and outputs have the same form."""
         scales = self.scale, self.target_scale
         return SeriesModel(module, self.features, self.targets, self.form, scales, self.units, self.window)
 
@@ -184,7 +184,7 @@ class SeriesModel:
         Args:
             frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
                 with.
-            every: make a forecast only after every so many steps.
+            every: the number of steps from one forecast to the next.
             edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
             options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
@@ -282,7 +282,7 @@ class SeriesModel:
         return SeriesStream(self, gaps=gaps)
 
     def _to_stored(self) -> StoredSeries:
-        """Return what a model folder has of the model, with copies of its weights."""
+        """Return the model as a model folder stores it, with copies of its weights."""
         if self.network is None:
             raise ArgumentError(
                 f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
@@ -312,7 +312,7 @@ class SeriesModel:
 
     @staticmethod
     def _of_stored(stored: StoredSeries) -> SeriesModel:
-        """Return the model whose module is what a model folder had."""
+        """Return the model of a network that a model folder stored."""
         config, columns = stored.config, stored.columns
         features, targets = tuple(columns["features"]), tuple(columns["targets"])
         scales = stored_scale(config, "scale", features), stored_scale(config, "target_scale", targets)
@@ -424,7 +424,7 @@ def series_model(
     """Name the columns, units and scaling of a trained module that reads series.
 
     The module may be anything that contains a recurrent layer and maps ``[N, T, C]`` or ``[T, N, C]`` to one forecast a
-    row, one a step, or all steps of a horizon, with or without a state; what it is is found by calling it a few times
+    row, one a step, or all steps of a horizon, with or without a state; its form is found by calling it a few times
     with random numbers. It stays the user's own: it is never copied or changed.
 
     Args:

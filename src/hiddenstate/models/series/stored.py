@@ -12,7 +12,7 @@ _MOST_LAYERS, _LARGEST = 64, 2**24  # linear layers; features, units, steps of a
 
 
 class StoredSeries(SeriesNetwork):
-    """A network that knows its columns, as a model folder has it."""
+    """A network and its columns, as a model folder stores them."""
 
     kind: ClassVar[str] = "series-model"
 
@@ -53,7 +53,7 @@ class StoredSeries(SeriesNetwork):
 
 
 def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -> Scale:
-    """Return a scale that ``config.json`` has, after checks."""
+    """Return a scale of ``config.json``, after checks."""
     if len(config[name]) != len(columns):
         raise FileFormatError(f"{name} must have a pair of numbers for each column")
     if not all(type(number) in (int, float) for pair in config[name] for number in pair):
