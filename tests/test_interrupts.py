@@ -75,6 +75,11 @@ def edited_in_a_model() -> None:
         MODEL(X)
 
 
+def edited_in_one_call() -> None:
+    with hs.edit(MODEL, hs.zero("0.l0.f", call=0)):
+        MODEL(X)
+
+
 def on_the_reference() -> None:
     with hs.backend("reference"):
         LSTM(X)
@@ -130,6 +135,7 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "call": (lambda: LSTM(X), 5),
     "edit": (edited, 40),
     "edit of a model": (edited_in_a_model, 60),
+    "edit of one call": (edited_in_one_call, 100),
     "reference": (on_the_reference, 40),
     "trace": (lambda: LSTM.trace(X, keep=["l0.c"]), 60),
     "trace of everything": (lambda: LSTM.trace(X), 20),

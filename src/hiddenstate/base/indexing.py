@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 class DatedSteps:
     """Steps that are named by their dates: a date, a slice of dates with its last, or several dates.
 
-    Only what knows a series' dates can resolve them.
+    Only a model of series can resolve them, because it has the dates.
     """
 
     value: Any
@@ -28,7 +28,8 @@ class DatedSteps:
 _DATE = re.compile(r"[0-9]{4}(-[0-9]{2}.*)?")
 # Dates are texts such as "2015-01-01", dates of Python, NumPy or pandas; only for time steps.
 Index = int | slice | Sequence[int] | Tensor | str | date | DatedSteps | None
-FrozenIndex = int | slice | range | tuple[int, ...] | DatedSteps | None
+PlainIndex = int | slice | range | tuple[int, ...] | None
+FrozenIndex = PlainIndex | DatedSteps
 
 
 def freeze(index: Index, name: str) -> FrozenIndex:
@@ -79,19 +80,25 @@ def _whole(value: object) -> int:
     return operator.index(value)  # type: ignore[arg-type]
 
 
+def undated(index: FrozenIndex, name: str) -> PlainIndex:
+    """Return the index; raise ArgumentTypeError if it names steps by their dates."""
+    if isinstance(index, DatedSteps):
+        raise ArgumentTypeError(
+            f"{name}={shorten(index.value)} is a date, which only a model of series knows: give the edit to "
+            "hs.what_if(model, frame, edit), or the number of the step here"
+        )
+    return index
+
+
 def resolve(index: FrozenIndex, size: int, name: str) -> Sequence[int]:
     """Return the chosen positions in ``range(size)``, as a range if possible; negative ones count from the end.
 
     >>> resolve(slice(-2, None), 5, "t")
     range(3, 5)
     """
+    index = undated(index, name)
     if index is None:
         return range(size)
-    if isinstance(index, DatedSteps):
-        raise ArgumentTypeError(
-            f"{name}={shorten(index.value)} is a date, which only a model of series knows: give the edit to "
-            "hs.what_if(model, frame, edit), or the number of the step here"
-        )
     if isinstance(index, slice):
         return range(size)[index]
     if isinstance(index, int):

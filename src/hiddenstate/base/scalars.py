@@ -18,7 +18,7 @@ def check_int(name: str, value: object) -> int:
 
 
 def check_at_least(name: str, value: object, least: int) -> int:
-    """Return an integer that is at least so large as an int."""
+    """Return an integer as an int; raise ArgumentError if it is less than ``least``."""
     number = check_int(name, value)
     if number < least:
         raise ArgumentError(f"{name} must be at least {least}, got {number}")

@@ -1,11 +1,11 @@
 """Torch's private functions, all in one place, and what follows from them: whether torch must see each operation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.nn.modules.module import _has_any_global_hook
@@ -94,6 +94,19 @@ def lay_out_for_cudnn(*arguments: Any) -> None:
 def keep_until_the_pass_ends(callback: Callable[[], None]) -> None:
     """Call a function when the backward pass that runs now ends; torch frees it, even if the pass fails."""
     torch.autograd.Variable._execution_engine.queue_callback(callback)
+
+
+def remove_hooks(modules: Iterable[nn.Module], *functions: Callable[..., Any]) -> None:
+    """Remove hooks by function, because Ctrl-C could strike between registering a hook and storing its handle."""
+    for part in modules:
+        for hooks, *marked in (
+            (part._forward_hooks, part._forward_hooks_with_kwargs, part._forward_hooks_always_called),
+            (part._forward_pre_hooks, part._forward_pre_hooks_with_kwargs),
+        ):
+            for number in [number for number, hook in hooks.items() if any(hook == function for function in functions)]:
+                for numbers in marked:  # first: if this is interrupted and called again, the hook is still found
+                    numbers.pop(number, None)
+                del hooks[number]
 
 
 def break_graphs_at_padding() -> None:

@@ -41,7 +41,7 @@ class Edit:
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
         unit: the units to change; all if None.
         t: the time steps to change, in the order of the input even for the reverse direction; all if None. For
-            `hiddenstate.what_if` also dates, such as ``"2015-01-01"``, or a slice of dates, whose last counts.
+            `hiddenstate.what_if` also dates, such as ``"2015-01-01"``, or a slice of dates, including its last.
         row: the batch rows to change; all if None.
         upper: the upper bound of a clamp.
         call: the call of the layer in which to change it, from 0, for a layer that a model calls several times, such

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base import scoped
-from hiddenstate.base.indexing import DatedSteps, FrozenIndex, count, resolve
+from hiddenstate.base.indexing import PlainIndex, count, resolve, undated
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block, Scoped, in_force, scope
@@ -110,7 +110,7 @@ def _tensor_value(edit: Edit, device: torch.device) -> Tensor:
 def _resolve_edit(edit: Edit, place: Place, value: Tensor, sizes: Sizes, span: StepSpan) -> ResolvedEdit:
     units = resolve(edit.unit, sizes.units(place.quantity), "unit")
     rows = resolve(edit.row, span.N, "row")
-    times = _resolve_times(edit.t, span)
+    times = _resolve_times(undated(edit.t, "t"), span)
     if isinstance(edit.value, Tensor):  # a plain number fits any block
         open_end = span.open_end and (edit.t is None or (isinstance(edit.t, slice) and edit.t.stop is None))
         _check_block(edit, value, (None if open_end else count(times), len(rows), len(units)))
@@ -130,8 +130,8 @@ def _positions(times: Sequence[int], span: StepSpan) -> dict[int, int]:
     return {t - span.start: k for k, t in enumerate(times) if span.start <= t < span.stop}
 
 
-def _resolve_times(t: FrozenIndex, span: StepSpan) -> Sequence[int]:
-    if not span.open_end or isinstance(t, DatedSteps):
+def _resolve_times(t: PlainIndex, span: StepSpan) -> Sequence[int]:
+    if not span.open_end:
         return resolve(t, span.stop, "t")
     if t is None:
         return range(span.stop)
@@ -152,7 +152,7 @@ def _resolve_slice(t: slice, span: StepSpan) -> Sequence[int]:
     return range(start, stop, step)
 
 
-def _no_end(t: FrozenIndex) -> IndexRangeError:
+def _no_end(t: PlainIndex) -> IndexRangeError:
     return IndexRangeError(f"t={shorten(t)} counts from the end, and a stream has no end; count steps from its start")
 
 
@@ -221,16 +221,14 @@ def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object
 
 def check_edit(edit: object) -> None:
     """Raise ArgumentTypeError for arguments that are not edits, or whose steps are dates."""
-    check_is_edit(edit)
-    assert isinstance(edit, Edit)
-    if isinstance(edit.t, DatedSteps):
-        resolve(edit.t, 0, "t")  # which raises an error
+    undated(check_is_edit(edit).t, "t")
 
 
-def check_is_edit(edit: object) -> None:
-    """Raise ArgumentTypeError for arguments that are not edits."""
+def check_is_edit(edit: object) -> Edit:
+    """Return the edit; raise ArgumentTypeError for arguments that are not edits."""
     if not isinstance(edit, Edit):
         hint = "; write edit(*edits)" if isinstance(edit, (list, tuple)) else ""
         raise ArgumentTypeError(
             f"edit() takes edits, such as those made by hs.zero, hs.set or hs.patch, got {type(edit).__name__}{hint}"
         )
+    return edit

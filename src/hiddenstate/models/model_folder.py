@@ -197,7 +197,11 @@ def read_kind(folder: str | os.PathLike[str]) -> str:
 
 def load_any(folder: str | os.PathLike[str]) -> Model:
     """Read a tagger or a language model, ready to use."""
-    if read_kind(folder) == LanguageModel.kind:
+    return _load_of_kind(read_kind(folder), folder)
+
+
+def _load_of_kind(kind: str, folder: str | os.PathLike[str]) -> Model:
+    if kind == LanguageModel.kind:
         return load_as(LanguageModel, folder)
     return load_as(Tagger, folder)  # raises the right error, even for unknown kinds
 
@@ -222,11 +226,12 @@ def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
     >>> load("tagger-en").tag([["Giraffes", "in", "a", "field"]])[0].tags
     ('NOUN', 'ADP', 'DET', 'NOUN')
     """
-    kind = read_kind(path) if isinstance(path, str | os.PathLike) else ""
+    kind = read_kind(path)
     if kind == StoredSeries.kind:
         return SeriesModel._of_stored(load_as(StoredSeries, path))
-    is_layer = kind == model_file.LAYER and model_file.is_model_file(path)
-    return model_file.read_layer(path) if is_layer else load_any(path)
+    if kind == model_file.LAYER and model_file.is_model_file(path):
+        return model_file.read_layer(path)
+    return _load_of_kind(kind, path)
 
 
 def load_as(kind: type[Loaded], folder: str | os.PathLike[str]) -> Loaded:

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from threading import get_ident
-from typing import Any
 
 from torch import nn
 
+from hiddenstate.base import native_module
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scoped import Block, joined
+from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import check_edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
@@ -60,16 +60,21 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
                 raise ArgumentError(f"call= needs torch's hooks, which a {type(module).__name__} of Keras does not run")
             counters.append(_CallCounter(module, edit.call, block))
     whole = joined(blocks)
-    if not counters:
-        return whole
-    return Block(
-        whole.home, whole.entries, whole.switches, partial(_all, counters, "begin"), partial(_all, counters, "end")
-    )
+    return _counting(whole, counters) if counters else whole
 
 
-def _all(counters: Sequence["_CallCounter"], what: str) -> None:
-    for counter in counters:
-        getattr(counter, what)()
+def _counting(whole: Block, counters: Sequence["_CallCounter"]) -> Block:
+    """Return a block in which the calls of layers are counted, too."""
+
+    def begin() -> None:
+        for counter in counters:
+            counter.begin()
+
+    def end() -> None:
+        for counter in counters:
+            counter.end()
+
+    return Block(whole.home, whole.entries, whole.switches, begin, end)
 
 
 class _CallCounter:
@@ -77,40 +82,39 @@ class _CallCounter:
 
     def __init__(self, module: nn.Module, call: int, block: Block) -> None:
         self.module, self.call, self.block = module, call, block
-        self.hooks: list[Any] = []
-        self.open: Any = None
+        self.open: native_module.Block | None = None
         self.calls = self.thread = 0
 
     def begin(self) -> None:
         """Watch the layer's calls from here on."""
         self.calls, self.thread = 0, get_ident()
-        self.hooks = [
-            self.module.register_forward_pre_hook(self.before),
-            self.module.register_forward_hook(self.after, always_call=True),
-        ]
+        self.module.register_forward_pre_hook(self.before)
+        self.module.register_forward_hook(self.after, always_call=True)
 
     def before(self, *_: object) -> None:
         """Open the block if this is the call."""
         if get_ident() != self.thread:
             return
         if self.calls == self.call:
-            block = self.block.again()
-            self.open = block
-            block.__enter__()
+            self.open = self.block.again()
+            self.open.__enter__()
         self.calls += 1
 
     def after(self, *_: object) -> None:
         """Close the block after the call, even if it failed."""
-        if self.open is not None and get_ident() == self.thread:
-            block, self.open = self.open, None
-            block.close()
+        if get_ident() == self.thread:
+            self.close()
 
     def end(self) -> None:
         """Watch no longer."""
-        while self.hooks:
-            self.hooks.pop().remove()
+        remove_hooks([self.module], self.before, self.after)
+        self.close()
+
+    def close(self) -> None:
+        """Close the block if it is open; it is forgotten only then, so that Ctrl-C can't leave it open."""
         if self.open is not None:
             self.open.close()
+            self.open = None
 
 
 def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.Module) -> str:

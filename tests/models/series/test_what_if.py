@@ -84,7 +84,7 @@ def test_an_edit_of_one_call_of_a_decoder(kind: Any, call: int) -> None:
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
-def test_calls_are_counted_anew_and_a_failed_call_leaves_nothing() -> None:
+def test_calls_are_counted_from_the_beginning_of_a_block_and_a_failed_call_leaves_nothing() -> None:
     layer = hs.GRU(2, 2)
     module = nn.Sequential(layer)
     x = torch.randn(3, 1, 2)

@@ -12,13 +12,13 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scoped import lasting
+from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.engine.inputs import Arguments, CallOptions, Lengths, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.module_output import LinearCall, ModuleCall, find_head, with_softmax
 from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.text_sources import language_model_subject, tagger_subject
-from hiddenstate.explain.subject.whole_module import remove_hooks
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM

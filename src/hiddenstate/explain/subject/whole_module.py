@@ -3,7 +3,7 @@
 A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the argument of the module's call.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.scoped import Block, lasting
+from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
@@ -223,15 +224,3 @@ def _watching(layers: Sequence[nn.Module], sizes: list[int]) -> Block:
             layer.register_forward_pre_hook(hear, with_kwargs=True)
 
     return lasting(watch, lambda: remove_hooks(layers, hear))
-
-
-def remove_hooks(modules: Iterable[nn.Module], *functions: Callable[..., None]) -> None:
-    """Remove hooks by function, because Ctrl-C could strike between registering a hook and storing its handle."""
-    for part in modules:
-        for hooks, with_kwargs in (
-            (part._forward_hooks, part._forward_hooks_with_kwargs),
-            (part._forward_pre_hooks, part._forward_pre_hooks_with_kwargs),
-        ):
-            for number in [number for number, hook in hooks.items() if any(hook is function for function in functions)]:
-                del hooks[number]
-                with_kwargs.pop(number, None)

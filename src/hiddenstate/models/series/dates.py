@@ -59,7 +59,7 @@ class Dates:
         return Dates(np.concatenate([self.values, values]), self.zone)
 
     def ahead(self, steps: range) -> "Dates":
-        """Return the dates so many steps after the last one."""
+        """Return the dates that are these numbers of steps after the last one."""
         return self.then(self.after(steps[-1]))[-len(steps) :]
 
     @cached_property
@@ -85,11 +85,11 @@ class Dates:
         return index if self.zone is None else index.tz_localize("UTC").tz_convert(self.zone)
 
     def wall(self) -> Array:
-        """Return the times of a clock on the wall."""
+        """Return the wall-clock times."""
         return self.values if self.zone is None else np.asarray(self.index().tz_localize(None), "M8[ns]")
 
     def _of_wall(self, values: Array) -> Array:
-        """Return times of a clock on the wall in UTC; an hour that it skips is the one after."""
+        """Return wall-clock times in UTC; one in an hour that the clock skips is moved to the end of that hour."""
         if self.zone is None:
             return values
         pandas = optional_package("pandas", "frames", "dates in a time zone")
@@ -138,7 +138,7 @@ class Dates:
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":
-        """The constant step between dates, or None, and whether it is one of the clock on the wall, not of UTC."""
+        """The constant step between dates, or None, and whether it is one of wall-clock times, not of UTC."""
         rhythm = find_rhythm(self.values)
         is_walls = rhythm is None and self.zone is not None
         return (find_rhythm(self.wall()) if is_walls else rhythm), is_walls
@@ -149,7 +149,7 @@ class Dates:
         return self._clock[0]
 
     def after(self, count: int) -> Array:
-        """Return the dates of the ``count`` steps after the last one; not a time where the step is not constant."""
+        """Return the dates of the ``count`` steps after the last one; NaT or NaN if the step is not constant."""
         rhythm, is_walls = self._clock
         if rhythm is None:
             unknown: Any = math.nan if self.values.dtype.kind == "f" else np.array("NaT", self.values.dtype)
@@ -281,16 +281,12 @@ def _in_nanoseconds(values: Array, what: str) -> Array:
 
 
 def _parsed(values: Array, what: str) -> Array:
-    """Return texts and dates of Python as datetime64; reject several time zones."""
-    zones = {getattr(date, "tzinfo", None) for date in values.tolist()}
-    offsets = {
-        None if zone is None else date.utcoffset()
-        for date in values.tolist()
-        for zone in [getattr(date, "tzinfo", None)]
-    }
-    if len(offsets) > 1 or zones - {None}:
+    """Return texts and dates of Python as datetime64; reject those with a time zone."""
+    zoned = [date for date in values.tolist() if getattr(date, "tzinfo", None) is not None]
+    if zoned:
+        count = len({date.utcoffset() for date in zoned}) + (len(zoned) < len(values))
         raise ArgumentError(
-            f"{what} has times in {len(offsets)} time zones or UTC offsets: convert them to one, with "
+            f"{what} has times in {count} time zones or UTC offsets: convert them to one, with "
             "pandas.to_datetime(dates, utc=True)"
         )
     offset = next((text for text in values.tolist() if isinstance(text, str) and _UTC_OFFSET.search(text)), None)

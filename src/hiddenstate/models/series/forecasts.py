@@ -103,7 +103,7 @@ class SeriesReading:
     def forecasts(self) -> pandas.DataFrame:
         """The forecasts as a frame of pandas: a column for each target, a line for each date that is forecast.
 
-        With several rows, the index begins with the row; if several steps ahead are forecast, the origin stands before
+        With several rows, the index begins with the row; if several steps ahead are forecast, the origin comes before
         the date. Without dates, steps are numbered. Needs pandas (``pip install 'hiddenstate[frames]'``).
         """
         package = optional_package("pandas", "frames", "a frame of forecasts")
@@ -180,11 +180,10 @@ class SeriesReading:
     def __str__(self) -> str:
         """Return the last forecasts of each row, in units, with what was measured."""
         last, rows = self.origins[-1], self.series.rows
-        names = [f"{name} [{self.units[name]}]" if name in self.units else name for name in self.targets]
-        ahead = f"{self.ahead[0]} to {self.ahead[-1]}" if len(self.ahead) > 1 else str(self.ahead[0])
-        first = self.series.step_names()[0]
+        names = [with_unit(name, self.units) for name in self.targets]
+        first, ahead = self.series.step_names()[0], ahead_text(self.ahead)
         text = [
-            f"{self.module}: {', '.join(names)}, {_ahead(ahead)}; read from {first} to {self.step_name(last)}, "
+            f"{self.module}: {', '.join(names)}, {ahead}; read from {first} to {self.step_name(last)}, "
             f"{len(self.origins):,} forecast{'s' * (len(self.origins) > 1)} of {len(rows)} row{'s' * (len(rows) > 1)}"
         ]
         places = [(len(self.origins) - 1, a) for a in range(len(self.ahead))][: 2 * _SHOWN]
@@ -259,10 +258,10 @@ def _rivals(truth: Array, origins: Array, ahead: Array, season: int | None) -> d
 
 
 def _season(dates: Dates | None) -> int | None:
-    """Return the usual season in steps, or None if the series has no dates, or is not longer than two."""
+    """Return the usual season in steps, or None if the series has no dates, or is no longer than a season."""
     if dates is None or dates.rhythm is None or dates.values.dtype.kind != "M":
         return None
-    rhythm, season = dates.rhythm, None
+    rhythm = dates.rhythm
     if rhythm.months:
         season = 12 // rhythm.months if 12 % rhythm.months == 0 else None
     elif rhythm.is_business:
@@ -274,8 +273,16 @@ def _season(dates: Dates | None) -> int | None:
     return season if season is not None and season < len(dates) and season > 1 else None
 
 
-def _ahead(steps: str) -> str:
-    return "at the same step" if steps == "0" else f"{steps} step{'' if steps == '1' else 's'} ahead"
+def ahead_text(steps: Sequence[int]) -> str:
+    """Return how many steps ahead forecasts are, as text."""
+    if len(steps) > 1:
+        return f"{steps[0]} to {steps[-1]} steps ahead"
+    return f"{steps[0]} step{'s' * (steps[0] > 1)} ahead" if steps[0] else "at the same step"
+
+
+def with_unit(name: str, units: Mapping[str, str]) -> str:
+    """Return the name of a column with its unit, if it has one."""
+    return f"{name} [{units[name]}]" if name in units else name
 
 
 @dataclass(frozen=True)
@@ -369,10 +376,9 @@ class Skill:
         for target, ahead in dict.fromkeys((line.target, line.ahead) for line in self.lines):
             lines = [line for line in self.lines if (line.target, line.ahead) == (target, ahead)]
             unit = f" {self.units[target]}" if target in self.units else ""
-            steps = f"{self.ahead[0]} to {self.ahead[-1]}" if len(self.ahead) > 1 else f"{self.ahead[0]}"
             if ahead is not None and len(self.ahead) > _SHOWN and ahead not in (self.ahead[0], self.ahead[-1]):
                 continue  # they are in to_dataframe
-            when = _ahead(steps if ahead is None else str(ahead))
+            when = ahead_text(self.ahead if ahead is None else (ahead,))
             count = f"{lines[0].count:,} forecast{'s' * (lines[0].count > 1)}"
             text.append(f"{target}, {when}: RMSE {lines[0].rmse:.4g}{unit} over {count}")
             width = max(len(line.rival) for line in lines)
@@ -417,7 +423,7 @@ def _drawn(readings: Mapping[str, SeriesReading], n: int, k: int, last: int) -> 
         measured = first.series.truth[begin : known[-1] + 1 if len(known) else begin, n, k].numpy()
         ax.plot(first._times(known), measured, color="#333333", linewidth=0.9, label="measured", zorder=1)
     name = first.targets[k]
-    ax.set_ylabel(f"{name} [{first.units[name]}]" if name in first.units else name, parse_math=False)
+    ax.set_ylabel(with_unit(name, first.units), parse_math=False)
     ax.set_title(f"{first.module}, row {first.series.rows[n]}" if len(first.series.rows) > 1 else first.module)
     if first.timeline is None:
         ax.set_xlabel("step")

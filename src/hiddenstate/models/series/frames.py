@@ -150,7 +150,7 @@ def _numbers(column: Any, name: str, dates: Dates | None = None) -> Array:
 
 
 def is_absent(value: object) -> bool:
-    """Whether a value is None or what pandas has for one that is missing."""
+    """Whether a value is None or pandas' NA."""
     return value is None or type(value).__name__ == "NAType"
 
 
@@ -273,7 +273,7 @@ def _common_dates(parts: Mapping[str, Columns], wanted: Wanted) -> Dates | None:
 
 
 def _at_dates(column: Array, own: Dates | None, common: Dates | None) -> Array:
-    """Return a column ``[T, N]`` of some dates at all of them, NaN where it has none."""
+    """Return a column ``[T, N]`` at all dates, NaN at those that it lacks."""
     if own is None or common is None or len(own) == len(common):
         return column
     whole = np.full((len(common), column.shape[1]), np.nan)

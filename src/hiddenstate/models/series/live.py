@@ -532,7 +532,7 @@ def _only(rows: Sequence[str] | None, present: Sequence[str]) -> str:
 
 
 def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[float]:
-    """Return the numbers of one row in the order of the features; reject what is missing, infinite or no number."""
+    """Return the numbers of one row in the order of the features; reject those missing, infinite or not numbers."""
     if type(row).__name__ == "Series":
         row = row.to_dict()
     if isinstance(row, Mapping):
@@ -559,7 +559,7 @@ def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[fl
 
 
 def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
-    """Return the coming values of the features that are no targets."""
+    """Return the coming values of the features that are not targets."""
     if not features or not count:
         return {}
     columns = {} if future is None else future

@@ -210,7 +210,7 @@ def _form(
 
 
 def _check_repeatable(module: nn.Module, out: Tensor, again: Tensor, x: Tensor) -> None:
-    """Reject a module that gives no numbers, or others for the same input."""
+    """Reject a module whose output is not finite, or differs for the same input."""
     if not bool(out.isfinite().all()):
         raise ArgumentError(
             f"this {type(module).__name__} gives values that are not finite: check its weights, and its training"

@@ -5,13 +5,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.models.series.module_form import (
     Kind,
     ModuleForm,
@@ -22,6 +23,7 @@ from hiddenstate.models.series.module_form import (
     random_numbers,
 )
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.recurrent_parameters import SIZES
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 
@@ -115,7 +117,7 @@ class _Call(NamedTuple):
 
 @torch.no_grad()
 def find_network(module: nn.Module, form: ModuleForm, C: int, window: int | None) -> SeriesNetwork | str:
-    """Return a network that gives what a module gives, with copies of its weights; or where they part."""
+    """Return a network that gives what a module gives, with copies of its weights; or the reason why there is none."""
     if isinstance(module, SeriesNetwork):
         return module
     T = window or _STEPS
@@ -146,10 +148,12 @@ def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call]
         plain = (part if isinstance(part, Tensor) else part.data for part in (read, gave))  # of packed sequences
         calls.append(_Call(names[layer], layer, *(part.clone() for part in plain)))
 
-    with ExitStack() as hooks:
+    def watch() -> None:
         for part in module.modules():
             if isinstance(part, nn.Linear) or is_layer(part) or is_cell(part):
-                hooks.callback(part.register_forward_hook(hear, with_kwargs=True).remove)
+                part.register_forward_hook(hear, with_kwargs=True)
+
+    with lasting(watch, lambda: remove_hooks(module.modules(), hear)):
         out = call_module(module, x.clone(), None, time_first=form.time_first)[0]
     return calls, form.arranged(out)
 
@@ -185,15 +189,7 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
     if thens[0]:
         return f"{calls[0].name!r} reads {thens[0]} of the input"
     at = dense.index(None)
-    sizes = Sizes(
-        stack.input_size,
-        stack.hidden_size,
-        stack.num_layers,
-        stack.bias,
-        stack.bidirectional,
-        stack.proj_size,
-        stack.mode,
-    )
+    sizes = Sizes(**{name: getattr(stack, name) for name in SIZES}, cell=stack.mode)
     horizon = form.horizon if form.gives == "horizon" else 0
     is_last = is_last or last_links[0][1] != "as it is"
     layers = [layer for layer in dense if layer is not None]

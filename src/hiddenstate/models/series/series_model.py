@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from difflib import get_close_matches
 from functools import cached_property, partial
 from typing import Any
@@ -22,13 +22,13 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
-from hiddenstate.models.series.forecasts import SeriesReading
+from hiddenstate.models.series.forecasts import SeriesReading, ahead_text, with_unit
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
 from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Pairs, Scale, pairs_by_name, scale_of
-from hiddenstate.models.series.stored import SIZES, StoredSeries, stored_scale
+from hiddenstate.models.series.stored import StoredSeries, stored_scale
 from hiddenstate.nn.model_edits import edit as edit_layers
 from hiddenstate.tracing.models import ModelTrace, trace
 from hiddenstate.tracing.trace import Trace
@@ -46,7 +46,7 @@ class SeriesModel:
         features: the columns that it reads.
         targets: the columns that it forecasts.
         units: the unit of each column that has one.
-        window: the number of steps that it reads, if it reads no other; None for any.
+        window: the only number of steps that it reads; None if it reads any.
         form: what the module takes and gives, found by calling it.
         scale: the offset and the factor of each feature, from what the module reads to the units of the data.
         target_scale: those of each target, from what the module gives.
@@ -91,7 +91,7 @@ class SeriesModel:
 
         The simple shape is linear layers and activations before and after one stack of recurrent layers. It is found
         in the module by calling it; what was found is recomputed on random numbers, and compared with what the module
-        gives. A module of another shape is taken as it is: `understood` says why.
+        gives. A module of another shape is taken as it is; `understood` has the reason.
         """
         return None if isinstance(self._network_or_reason, str) else self._network_or_reason
 
@@ -110,15 +110,15 @@ class SeriesModel:
         return find_network(self.module, self.form, len(self.features), self.window)
 
     def with_module(self, module: nn.Module) -> SeriesModel:
-        """Return the same model of another module, which takes and gives the same."""
+        """Return the model with a different module, whose inputs and outputs have the same form."""
         scales = self.scale, self.target_scale
         return SeriesModel(module, self.features, self.targets, self.form, scales, self.units, self.window)
 
     def __repr__(self) -> str:
-        ahead = f"{self.horizon} step{'s' * (self.horizon != 1)} ahead" if self.horizon else "at the same step"
         per = {"row": "one forecast a row", "step": "one forecast a step", "horizon": "all steps of the horizon a row"}
         order = "[T, N, C]" if self.time_first else "[N, T, C]"
-        named = [f"{name} [{self.units[name]}]" if name in self.units else name for name in self.targets]
+        named = [with_unit(name, self.units) for name in self.targets]
+        ahead = ahead_text([self.horizon])
         return (
             f"SeriesModel({type(self.module).__name__} {order}: {', '.join(self.features)} → {', '.join(named)}, "
             f"{ahead}, {per[self.gives]}{f', windows of {self.window} steps' if self.window else ''})"
@@ -184,7 +184,7 @@ class SeriesModel:
         Args:
             frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
                 with.
-            every: make a forecast only after every so many steps.
+            every: the number of steps from one forecast to the next.
             edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
             options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
@@ -282,20 +282,20 @@ class SeriesModel:
         return SeriesStream(self, gaps=gaps)
 
     def _to_stored(self) -> StoredSeries:
-        """Return what a model folder has of the model, with copies of its weights."""
+        """Return the model as a model folder stores it, with copies of its weights."""
         if self.network is None:
             raise ArgumentError(
                 f"this {type(self.module).__name__} can't be stored: only linear layers and activations before and "
                 f"after one recurrent stack can. It is {self.understood}. Save the module itself, with torch.save"
             )
-        shape, sizes = self.network.shape, self.network.shape.sizes
+        shape = self.network.shape
         pairs = {
             name: torch.stack([*scale], dim=1).tolist()
             for name, scale in (("scale", self.scale), ("target_scale", self.target_scale))
         }
         config = {
             "before": [list(layer) for layer in shape.before],
-            "rnn": {name: getattr(sizes, name) for name in SIZES},
+            "rnn": asdict(shape.sizes),
             "then": shape.then,
             "last": shape.last,
             "after": [list(layer) for layer in shape.after],
@@ -312,7 +312,7 @@ class SeriesModel:
 
     @staticmethod
     def _of_stored(stored: StoredSeries) -> SeriesModel:
-        """Return the model whose module is what a model folder had."""
+        """Return the model of a network that a model folder stored."""
         config, columns = stored.config, stored.columns
         features, targets = tuple(columns["features"]), tuple(columns["targets"])
         scales = stored_scale(config, "scale", features), stored_scale(config, "target_scale", targets)
@@ -424,7 +424,7 @@ def series_model(
     """Name the columns, units and scaling of a trained module that reads series.
 
     The module may be anything that contains a recurrent layer and maps ``[N, T, C]`` or ``[T, N, C]`` to one forecast a
-    row, one a step, or all steps of a horizon, with or without a state; what it is is found by calling it a few times
+    row, one a step, or all steps of a horizon, with or without a state; its form is found by calling it a few times
     with random numbers. It stays the user's own: it is never copied or changed.
 
     Args:

@@ -1,7 +1,7 @@
 """A model of series in a model folder or file: a network of the simple shape, with its columns, units and scales."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 from hiddenstate.errors import FileFormatError
 from hiddenstate.models.series.network import ACTIVATIONS, Dense, NetworkShape, SeriesNetwork
@@ -12,7 +12,7 @@ _MOST_LAYERS, _LARGEST = 64, 2**24  # linear layers; features, units, steps of a
 
 
 class StoredSeries(SeriesNetwork):
-    """A network that knows its columns, as a model folder has it."""
+    """A network and its columns, as a model folder stores them."""
 
     kind: ClassVar[str] = "series-model"
 
@@ -30,7 +30,7 @@ class StoredSeries(SeriesNetwork):
         if not isinstance(config, dict) or not isinstance(columns, dict):
             raise FileFormatError("a model of series has objects of settings and of columns")
         before, after = (_dense(config, name) for name in ("before", "after"))
-        sizes = Sizes(**{name: _of_type(config["rnn"], name, *kinds) for name, kinds in SIZES.items()})
+        sizes = Sizes(**{name: _of_type(config["rnn"], name, kind) for name, kind in get_type_hints(Sizes).items()})
         steps, horizon = _whole(config, "steps"), _whole(config, "horizon")
         if config["window"] is not None and _whole(config, "window") < 1:
             raise FileFormatError("window must be at least 1")
@@ -38,16 +38,11 @@ class StoredSeries(SeriesNetwork):
             raise FileFormatError(f"there is no activation {config['then']!r:.40}, or a size is too large")
         shape = NetworkShape(before, sizes, config["then"], _of_type(config, "last", bool), after, steps)
         features, targets = (_texts(columns, name) for name in ("features", "targets"))
-        widths = [before[0].in_features if before else sizes.input_size, *(layer.out_features for layer in before)]
-        wide = (1 + sizes.bidirectional) * (sizes.proj_size or sizes.hidden_size)
-        ends = [*widths[1:], wide, *(layer.out_features for layer in after)]
-        begins = [*(layer.in_features for layer in before), sizes.input_size, *(layer.in_features for layer in after)]
-        fits = [widths[-1] == sizes.input_size, ends[:-1] == begins[1:], widths[0] == len(features)]
-        if (
-            not all(fits)
-            or ends[-1] != len(targets) * max(1, steps)
-            or (steps and (not shape.last or horizon != steps))
-        ):
+        reads = [*(layer.in_features for layer in before), sizes.input_size, *(layer.in_features for layer in after)]
+        wide = sizes.directions * sizes.output_size
+        gives = [*(layer.out_features for layer in before), wide, *(layer.out_features for layer in after)]
+        fits = [len(features), *gives] == [*reads, len(targets) * max(1, steps)]  # each reads what the one before gives
+        if not fits or (steps and (not shape.last or horizon != steps)):
             raise FileFormatError("the sizes of its layers do not fit each other, or the columns")
         units = columns["units"]
         if not isinstance(units, dict) or not all(isinstance(part, str) for part in units.values()):
@@ -57,19 +52,8 @@ class StoredSeries(SeriesNetwork):
         return cls(shape, columns, config)
 
 
-SIZES: dict[str, tuple[type, ...]] = {
-    "input_size": (int,),
-    "hidden_size": (int,),
-    "num_layers": (int,),
-    "bias": (bool,),
-    "bidirectional": (bool,),
-    "proj_size": (int,),
-    "cell": (str,),
-}
-
-
 def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -> Scale:
-    """Return a scale that ``config.json`` has, after checks."""
+    """Return a scale of ``config.json``, after checks."""
     if len(config[name]) != len(columns):
         raise FileFormatError(f"{name} must have a pair of numbers for each column")
     if not all(type(number) in (int, float) for pair in config[name] for number in pair):
@@ -77,9 +61,9 @@ def stored_scale(config: Mapping[str, Any], name: str, columns: Sequence[str]) -
     return scale_of(columns, dict(zip(columns, config[name], strict=True)), name)
 
 
-def _of_type(data: Any, name: str, *kinds: type) -> Any:
-    if type(data[name]) not in kinds:
-        raise FileFormatError(f"{name} is {data[name]!r:.40}, expected {' or '.join(kind.__name__ for kind in kinds)}")
+def _of_type(data: Any, name: str, kind: type) -> Any:
+    if type(data[name]) is not kind:
+        raise FileFormatError(f"{name} is {data[name]!r:.40}, expected {kind.__name__}")
     return data[name]
 
 

@@ -88,9 +88,9 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
         frame: as for `SeriesModel.read`.
         edits: made by `hiddenstate.zero`, `set` and the others, with the path of the layer before the place if there
             are several. Their steps ``t`` may be dates of the series: ``"2015-01-01"``, ``"2015-01"`` for all of a
-            month, or ``slice("2015-01-01", "2015-01-07")``, whose last day counts; numbers are steps of the layer's
+            month, or ``slice("2015-01-01", "2015-01-07")``, including its last day; numbers are steps of the layer's
             call. With ``call=2``, an edit applies only to the third call of a layer, such as a decoder's.
-        every: make a forecast only after every so many steps.
+        every: the number of steps from one forecast to the next.
         options: those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
