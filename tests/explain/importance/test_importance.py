@@ -154,6 +154,23 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path, monkeypatch:
     assert len(list((tmp_path / "parts").iterdir())) == 4
 
 
+def test_a_folder_tells_apart_models_whose_layer_is_called_lstm(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    module, x = Named().double(), rows(5)
+    hs.explain.importance(module, x, of=0, folder=tmp_path)
+    with torch.no_grad():
+        module.head.weight.mul_(2)
+    with pytest.raises(ArgumentError, match="another model, data set or setting"):
+        hs.explain.importance(module, x, of=0, folder=tmp_path)
+
+
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     draw = np.random.default_rng(0)
     noise = draw.normal(size=(4000, 1))

@@ -132,7 +132,7 @@ def importance(
     themselves. An interval over rows, by bootstrap, tells what would change with other data.
 
     Args:
-        model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
+        model: a `SeriesModel`, a module with a recurrent layer, or a layer.
         data: a tensor or frame with rows; a long one, with ``window``; or batches of these, such as a data loader,
             whose pairs are inputs and targets. All rows have one number of steps.
         of: the target; see `attribute`.
@@ -238,7 +238,7 @@ class BlockFolder:
         series = job.rows.series
         names = [*series.features, *series.targets, repr(series.target_scale), str(tuple(series.x.shape))]
         digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *names]).encode())
-        module = model.module if isinstance(model, SeriesModel) else getattr(model, "lstm", model)
+        module = model.module if isinstance(model, SeriesModel) else model.lstm if isinstance(model, Subject) else model
         assert isinstance(module, nn.Module)
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())
