@@ -109,6 +109,30 @@ def test_windows_of_a_long_series() -> None:
     assert hs.explain.importance(windowed, frame.iloc[:15], **options).count == 6
 
 
+def test_baselines_of_several_rows_are_those_of_each_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow")
+    frame = series_of(3)
+    history = {"A": frame, "B": frame * 2 + 1, "C": frame**2}
+    part = {name: rows.iloc[400:406] for name, rows in reversed(history.items())}
+    usual = {name: rows.iloc[:6].set_axis(part["A"].index) for name, rows in history.items()}
+    options: Any = {"of": "flow", "method": "gradient", "history": history}
+    read: list[object] = []
+    prepare = type(model).prepare
+
+    def counted(*args: Any, **named: Any) -> Any:
+        read.append(args)
+        return prepare(*args, **named)
+
+    for baseline in ("mean", "climatology", "previous", "zero", usual):
+        each = [hs.explain.attribute(model, part, row=row, baseline=baseline, **options).table for row in "CBA"]
+        with monkeypatch.context() as patch:
+            patch.setattr(type(model), "prepare", counted)
+            result = hs.explain.importance(model, part, baseline=baseline, **options)
+        assert torch.allclose(result.size, torch.stack(each).abs().mean(0), rtol=1e-12, atol=1e-14)
+        assert len(read) <= 3  # the data, the history, and the baseline
+        read.clear()
+
+
 def test_batches_of_a_loader() -> None:
     module, x = forecaster(), rows(20)
     base = x.mean((0, 1))

@@ -56,13 +56,19 @@ class SeriesValues(NamedTuple):
     dates: Any = None
     rows: tuple[str, ...] = ()
 
-    def row_like(self, series: "ExplainedSeries", row: int, what: str) -> Tensor:
-        """Return the values ``[T, C]`` of a row of a series: of its name if there are several, or else the only."""
+    def rows_like(self, series: "ExplainedSeries", rows: Sequence[int], what: str) -> Tensor:
+        """Return the values ``[T, R, C]`` whose names are those of some rows of a series; or of the only row, R times.
+
+        ``what`` is what these values are called in an error.
+        """
         names = self.rows or tuple(map(str, range(self.x.shape[1])))
-        name = series.rows[row]
-        if len(names) > 1 and name not in names:
-            raise ArgumentError(f"{what} has the rows {_some(names)}, and none is {name!r}: give that of this row")
-        return self.x[:, names.index(name) if len(names) > 1 else 0]
+        if len(names) == 1:
+            return self.x.expand(-1, len(rows), -1)
+        number = {name: k for k, name in enumerate(names)}
+        for name in (series.rows[row] for row in rows):
+            if name not in number:
+                raise ArgumentError(f"{what} has the rows {_some(names)}, and none is {name!r}: give that of this row")
+        return self.x[:, [number[series.rows[row]] for row in rows]]
 
 
 @dataclass(frozen=True, eq=False)
