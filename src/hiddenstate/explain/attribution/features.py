@@ -13,7 +13,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
-from hiddenstate.explain.attribution.methods import METHODS, AttributionOptions
+from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
 from hiddenstate.explain.attribution.players import (
     Player,
     Players,
@@ -25,7 +25,6 @@ from hiddenstate.explain.attribution.players import (
 from hiddenstate.explain.attribution.result import MethodResult, joined
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, SeriesValues, series_case
-from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.explain.subject.target import BatchRunner
 
 Column = int | str
@@ -33,7 +32,6 @@ Features = bool | Sequence[Column] | Mapping[str, Column | Sequence[Column]]
 SeriesSpans = int | Sequence[tuple[int | str, int | str]]
 BASELINES = ("zero", "mean", "previous", "climatology")
 MOST_PAIRED = 16  # maximum number of players whose interactions are computed
-LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
 
 Groups = dict[str, tuple[int, ...]]
 
@@ -255,12 +253,7 @@ def checked_case(
     method = request.method
     case = series_case(series, of, row, inside=method in ("shapley", *LOOKS_INSIDE))
     if method in LOOKS_INSIDE:
-        case.needs_layer(method)
-        case.target.linear(method)
-    if method == "cd":
-        assert isinstance(case.explained, Subject)
-        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
-        check_cell(case.explained, "method='cd'", ("LSTM",), why)
+        check_suits(method, case.target, case.needed_layer(method))
     windows = windows_of(series, request.spans, case.origin)
     return case, FeatureGrid(groups_of(series, request.features), windows, request.state)
 

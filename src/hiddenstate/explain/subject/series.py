@@ -175,15 +175,16 @@ class SeriesCase:
             run = explained.run(x, explained.initial, keep=self.target.keep, steps=self.target.steps)
             return self.target.of(run).double().cpu()
 
-    def needs_layer(self, method: str) -> None:
-        """Raise ArgumentError if a method that looks inside a layer can't be used."""
-        if not isinstance(self.explained, Subject):
-            layer = self.series.layer
-            reason = layer if isinstance(layer, str) else "the target is not linear in that layer's states"
-            raise ArgumentError(
-                f"{method} looks inside a recurrent layer, so it needs one that reads the module's own input and a "
-                f"target that one linear layer reads from it. Here, {reason}. Use another method, such as shapley"
-            )
+    def needed_layer(self, method: str) -> Subject:
+        """Return the layer, or raise ArgumentError if a method that looks inside one can't be used."""
+        if isinstance(self.explained, Subject):
+            return self.explained
+        layer = self.series.layer
+        reason = layer if isinstance(layer, str) else "the target is not linear in that layer's states"
+        raise ArgumentError(
+            f"{method} looks inside a recurrent layer, so it needs one that reads the module's own input and a "
+            f"target that one linear layer reads from it. Here, {reason}. Use another method, such as shapley"
+        )
 
 
 def series_case(
