@@ -271,7 +271,7 @@ def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: objec
     target = Target(name, lambda outputs: outputs.out[s, :, k])
     unit = series.units.get(series.targets[k], "") if series.targets else ""
     case = SeriesCase(series, row, single, target, last_read + ahead, unit, (k, s))
-    return (_inside(case, k, s) if inside else None) or case
+    return (_inside(case) if inside else None) or case
 
 
 def _target_number(series: ExplainedSeries, target: int | str, K: int) -> int:
@@ -293,14 +293,15 @@ def _output_step(series: ExplainedSeries, at: int | str, S: int) -> int:
     return resolve_one(at, S, "step of the output")
 
 
-def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
+def _inside(case: SeriesCase) -> SeriesCase | None:
     """Return the same target of the layer inside the module, if one linear layer reads it and the numbers are equal."""
-    series, single = case.series, case.explained
-    layer = series.layer
-    target = None if isinstance(layer, str) else linear_target(case, layer.only(case.row), k, s)
-    if target is None or isinstance(layer, str):
+    single = case.explained
+    if isinstance(case.series.layer, str):
         return None
-    layer = layer.only(case.row)
+    layer = case.series.layer.only(case.row)
+    target = linear_target(case, layer)
+    if target is None:
+        return None
     rows = torch.cat([single.x, single.x.flip(0), torch.zeros_like(single.x)], dim=1)
     with torch.no_grad():
         want = case.target.of(single.run(rows, None))
@@ -308,10 +309,13 @@ def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
     return replace(case, explained=layer, target=target) if are_equal(got, want, target) else None
 
 
-def linear_target(case: SeriesCase, layer: Subject, k: int, s: int) -> Target | None:
-    """Return output k at step s as a linear target of the layer's states, or None if no linear layer gives it."""
+def linear_target(case: SeriesCase, layer: Subject) -> Target | None:
+    """Return the case's output as a linear target of the layer's states, or None if no linear layer gives it."""
     series = case.series
-    if layer.head is None or layer.output is None or layer.output.function != "" or k >= len(layer.head.weight):
+    if case.output is None or layer.head is None or layer.output is None or layer.output.function != "":
+        return None
+    k, s = case.output
+    if k >= len(layer.head.weight):
         return None
     steps = torch.nonzero(layer.output.steps[:, 0])[:, 0].tolist()
     t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
