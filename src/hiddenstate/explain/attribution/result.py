@@ -202,7 +202,9 @@ class Attribution(PlayerParts):
         return bars(self.target, [player.name for player in self.players], series)
 
 
-def joined(target: str, cost: int, method: str, baselines: Sequence[str], values: Sequence[MethodResult]) -> Any:
+def joined(
+    target: str, cost: int, method: str, baselines: Sequence[str], values: Sequence[MethodResult]
+) -> dict[str, Any]:
     """Return the results of a method for all baselines as the fields of `PlayerParts`."""
     first = values[0]
     return {

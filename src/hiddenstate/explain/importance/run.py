@@ -25,6 +25,7 @@ from hiddenstate.explain.attribution.features import (
     checked_case,
 )
 from hiddenstate.explain.attribution.methods import Method, check_options
+from hiddenstate.explain.attribution.run import DEFAULT_SAMPLES
 from hiddenstate.explain.importance.batched import BATCHED, RowBatch
 from hiddenstate.explain.importance.result import Importance, bootstrap
 from hiddenstate.explain.importance.rows import DataRows, data_rows
@@ -38,7 +39,6 @@ from hiddenstate.nn.recurrent import Recurrent
 
 FORMAT = "hiddenstate.importance/1"
 ROWS_IN_A_FILE = 64
-DEFAULT_SAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
