@@ -13,6 +13,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
 from hiddenstate.explain.importance import run
 from hiddenstate.explain.importance.result import bootstrap
+from hiddenstate.explain.subject import target
 
 
 class Forecaster(nn.Module):
@@ -60,6 +61,25 @@ def test_it_is_the_mean_of_the_attributions(method: Any, mixed: bool) -> None:
     assert result.count == 67
     if method == "integrated_gradients":
         assert result.residual == pytest.approx(max(abs(one.residual) for one in each), rel=1e-6, abs=1e-12)
+
+
+def test_points_are_run_in_parts_if_a_row_has_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = forecaster(), rows(5)
+    options: Any = {"of": 0, "method": "integrated_gradients", "points": 11, "occlusion": False}
+    want = hs.explain.importance(module, x, **options)
+    sizes: list[int] = []
+    values = target.BatchRunner.values
+
+    def counted(work: target.BatchRunner, x: Tensor, *state: Any) -> Tensor:
+        sizes.append(x.shape[1])
+        return values(work, x, *state)
+
+    monkeypatch.setattr(target.BatchRunner, "values", counted)
+    monkeypatch.setattr(target, "ROW_STEPS_AT_ONCE", 16 * 6)
+    got = hs.explain.importance(module, x, **options)
+    assert torch.allclose(got.signed, want.signed, rtol=1e-12, atol=1e-14)
+    assert max(sizes) <= 16
+    assert sizes.count(16 // 4) == 10  # 11 points of each row, at most 4 together: gradients need 4 times the memory
 
 
 def test_losses_of_windows_with_gaps_before_a_target_in_the_middle() -> None:
