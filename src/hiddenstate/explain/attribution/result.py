@@ -294,7 +294,7 @@ def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = N
 
 
 def columns_beside(result: PlayerParts) -> dict[str, Tensor]:
-    """Return the numbers ``[P]`` that stand beside the parts for the first baseline, by their heading."""
+    """Return the numbers ``[P]`` that are shown beside the parts for the first baseline, by their heading."""
     occlusion = None if result.method == "occlusion" else result.occlusion
     tables = {"occlusion": occlusion, "alone": result.alone, "±": result.error}
     columns = {name: values[0] for name, values in tables.items() if values is not None}

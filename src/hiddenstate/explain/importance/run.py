@@ -129,7 +129,7 @@ def importance(
     """Compute how much each feature matters at each lag over a data set, from the attributions of its rows.
 
     Each row is attributed as `attribute` does, and the parts of all rows are averaged: their absolute values, and
-    themselves. An interval over rows, by bootstrap, tells what would change with other data.
+    themselves. Intervals over rows, by bootstrap, show how much they would change with other data.
 
     Args:
         model: a `SeriesModel`, a module with a recurrent layer, or a layer.
@@ -141,8 +141,8 @@ def importance(
         features: the columns or groups of columns; by default each.
         spans: the windows of lags: single steps by default, or a number of steps, or pairs of steps of a row.
         history: more of the series, from which ``"mean"`` and ``"climatology"`` are computed.
-        window: the number of steps of each row, if the data are a long series that is cut into rows. By default that
-            which a `SeriesModel` reads, if it reads no other.
+        window: the number of steps of each row, if the data are a long series that is cut into rows. By default the
+            ``window`` of a `SeriesModel` that has one.
         stride: the number of steps from one of these rows to the next.
         points: quadrature points of integrated gradients; None doubles them until the integral converges.
         samples: the number of orders to draw, if Shapley values are sampled.
@@ -151,7 +151,7 @@ def importance(
         level: the share of resamples between the bounds of an interval.
         block: the number of neighbouring rows that are resampled together, because they are alike; by default as many
             as share steps, or 1 if the rows are not cut from a long series.
-        folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed goes on
+        folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
         options: of `attribute`.

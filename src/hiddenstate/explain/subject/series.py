@@ -88,11 +88,11 @@ class ExplainedSeries:
         targets: the names of the module's outputs; empty if they have none.
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
-        ahead: how many steps after the last one that it has read an output is.
+        ahead: how many steps an output is after the last step that is read for it.
         dates: datetime64 ``[T]``, or None.
         target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
         input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
-        per_step: whether the module gives one output a step; None if only its shape tells.
+        per_step: whether the module gives one output a step; None if that follows only from its shape.
     """
 
     x: Tensor
