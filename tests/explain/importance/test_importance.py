@@ -215,6 +215,17 @@ def test_a_folder_tells_apart_models_whose_layer_is_called_lstm(tmp_path: Path) 
         hs.explain.importance(module, x, of=0, folder=tmp_path)
 
 
+def test_a_folder_tells_apart_scales_that_are_nearly_equal(tmp_path: Path) -> None:
+    part = series_of(1).iloc[:8]
+    for k, factor in enumerate((3.1, 3.1 + 1e-6)):
+        model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow", target_scale=(1.0, factor))
+        if k == 0:
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
+            continue
+        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
+
+
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     draw = np.random.default_rng(0)
     noise = draw.normal(size=(4000, 1))

@@ -236,9 +236,11 @@ class BlockFolder:
     def __init__(self, folder: Path, job: ImportanceJob, model: Any) -> None:
         self._folder, self._job = folder, job
         series = job.rows.series
-        names = [*series.features, *series.targets, repr(series.target_scale), str(tuple(series.x.shape))]
+        names = [*series.features, *series.targets, str(tuple(series.x.shape))]
         digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *names]).encode())
         module = model.module if isinstance(model, SeriesModel) else model.lstm if isinstance(model, Subject) else model
+        for tensor in series.target_scale or ():
+            _add(digest, tensor)
         assert isinstance(module, nn.Module)
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())
