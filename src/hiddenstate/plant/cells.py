@@ -82,7 +82,7 @@ def integrator(time_constant: float = 10, *, dtype: torch.dtype = torch.float64)
         target="l0.c[0]",
         tolerance=1e-13 / -math.expm1(-1 / time_constant),
         draw=lambda generator, T: torch.rand(T, 1, generator=generator, dtype=torch.float64) * 2 - 1,
-        tell=lambda x: _sums(torch.tanh(x[..., 0]), keep),
+        tell=lambda x: fading_sums(torch.tanh(x[..., 0]), keep),
     )
 
 
@@ -103,7 +103,7 @@ def counter(*, dtype: torch.dtype = torch.float64) -> Plant:
         target="l0.c[0]",
         tolerance=1e-9,
         draw=_symbols,
-        tell=lambda x: _sums(x[..., 0] - x[..., 1], 1.0),
+        tell=lambda x: fading_sums(x[..., 0] - x[..., 1], 1.0),
     )
 
 
@@ -168,7 +168,8 @@ def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
     return each_step(lambda held, t: torch.where(write[t] > 0.5, value[t], keep * held), write)
 
 
-def _sums(value: Tensor, keep: float) -> Tensor:
+def fading_sums(value: Tensor, keep: float) -> Tensor:
+    """Return the sums of values ``[T, N]`` up to each step, of which a fraction is kept at each step."""
     return each_step(lambda held, t: keep * held + value[t], value)
 
 

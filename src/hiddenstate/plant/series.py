@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError
-from hiddenstate.plant.cells import each_step
+from hiddenstate.plant.cells import fading_sums
 from hiddenstate.plant.planted import LEAK, SHARP, Plant, Wires, forget_bias, wide_open, wired
 
 MOST_LAGS = 50  # the signal fades with each lag
@@ -87,7 +87,7 @@ def accumulator(feature: int = 1, features: int = 4, *, hold: float = 50, dtype:
         target="l0.c[0]",
         tolerance=1e-13 / -math.expm1(-1 / hold),
         draw=_values(features),
-        tell=lambda x: each_step(lambda c, t: keep * c + torch.tanh(x[t, :, feature]), x[..., 0]),
+        tell=lambda x: fading_sums(torch.tanh(x[..., feature]), keep),
     )
 
 
@@ -128,7 +128,7 @@ def opened(
         return x
 
     def tell(x: Tensor) -> Tensor:
-        return each_step(lambda c, t: keep * c + (x[t, :, gate] > 0.5) * torch.tanh(x[t, :, feature]), x[..., 0])
+        return fading_sums((x[..., gate] > 0.5) * torch.tanh(x[..., feature]), keep)
 
     return Plant(
         name="opened",

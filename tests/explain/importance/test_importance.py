@@ -13,6 +13,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
 from hiddenstate.explain.importance import run
 from hiddenstate.explain.importance.result import bootstrap
+from hiddenstate.explain.subject import target
 
 
 class Forecaster(nn.Module):
@@ -62,6 +63,25 @@ def test_it_is_the_mean_of_the_attributions(method: Any, mixed: bool) -> None:
         assert result.residual == pytest.approx(max(abs(one.residual) for one in each), rel=1e-6, abs=1e-12)
 
 
+def test_points_are_run_in_parts_if_a_row_has_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = forecaster(), rows(5)
+    options: Any = {"of": 0, "method": "integrated_gradients", "points": 11, "occlusion": False}
+    want = hs.explain.importance(module, x, **options)
+    sizes: list[int] = []
+    values = target.BatchRunner.values
+
+    def counted(work: target.BatchRunner, x: Tensor, *state: Any) -> Tensor:
+        sizes.append(x.shape[1])
+        return values(work, x, *state)
+
+    monkeypatch.setattr(target.BatchRunner, "values", counted)
+    monkeypatch.setattr(target, "ROW_STEPS_AT_ONCE", 16 * 6)
+    got = hs.explain.importance(module, x, **options)
+    assert torch.allclose(got.signed, want.signed, rtol=1e-12, atol=1e-14)
+    assert max(sizes) <= 16
+    assert sizes.count(16 // 4) == 10  # 11 points of each row, at most 4 together: gradients need 4 times the memory
+
+
 def test_losses_of_windows_with_gaps_before_a_target_in_the_middle() -> None:
     """Columns and steps of no player stay, and windows after the target lose nothing."""
     torch.manual_seed(0)
@@ -109,6 +129,30 @@ def test_windows_of_a_long_series() -> None:
     assert hs.explain.importance(windowed, frame.iloc[:15], **options).count == 6
 
 
+def test_baselines_of_several_rows_are_those_of_each_and_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow")
+    frame = series_of(3)
+    history = {"A": frame, "B": frame * 2 + 1, "C": frame**2}
+    part = {name: rows.iloc[400:406] for name, rows in reversed(history.items())}
+    usual = {name: rows.iloc[:6].set_axis(part["A"].index) for name, rows in history.items()}
+    options: Any = {"of": "flow", "method": "gradient", "history": history}
+    read: list[object] = []
+    prepare = type(model).prepare
+
+    def counted(*args: Any, **named: Any) -> Any:
+        read.append(args)
+        return prepare(*args, **named)
+
+    for baseline in ("mean", "climatology", "previous", "zero", usual):
+        each = [hs.explain.attribute(model, part, row=row, baseline=baseline, **options).table for row in "CBA"]
+        with monkeypatch.context() as patch:
+            patch.setattr(type(model), "prepare", counted)
+            result = hs.explain.importance(model, part, baseline=baseline, **options)
+        assert torch.allclose(result.size, torch.stack(each).abs().mean(0), rtol=1e-12, atol=1e-14)
+        assert len(read) <= 3  # the data, the history, and the baseline
+        read.clear()
+
+
 def test_batches_of_a_loader() -> None:
     module, x = forecaster(), rows(20)
     base = x.mean((0, 1))
@@ -152,6 +196,34 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path, monkeypatch:
         with pytest.raises(ArgumentError, match="another model, data set or setting"):
             hs.explain.importance(model, data, folder=tmp_path / "parts", **options | more)
     assert len(list((tmp_path / "parts").iterdir())) == 4
+
+
+def test_a_folder_tells_apart_models_whose_layer_is_called_lstm(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    module, x = Named().double(), rows(5)
+    hs.explain.importance(module, x, of=0, folder=tmp_path)
+    with torch.no_grad():
+        module.head.weight.mul_(2)
+    with pytest.raises(ArgumentError, match="another model, data set or setting"):
+        hs.explain.importance(module, x, of=0, folder=tmp_path)
+
+
+def test_a_folder_tells_apart_scales_that_are_nearly_equal(tmp_path: Path) -> None:
+    part = series_of(1).iloc[:8]
+    for k, factor in enumerate((3.1, 3.1 + 1e-6)):
+        model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow", target_scale=(1.0, factor))
+        if k == 0:
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
+            continue
+        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
 
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:

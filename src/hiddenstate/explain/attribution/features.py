@@ -11,15 +11,20 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
-from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
-from hiddenstate.explain.attribution.methods import METHODS, AttributionOptions
-from hiddenstate.explain.attribution.players import Player, Players, check_spans, players_of
+from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
+from hiddenstate.explain.attribution.players import (
+    Player,
+    Players,
+    baselines_by_name,
+    check_spans,
+    given_baseline,
+    players_of,
+)
 from hiddenstate.explain.attribution.result import MethodResult, joined
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, SeriesValues, series_case
-from hiddenstate.explain.subject.subject import Subject, check_cell
 from hiddenstate.explain.subject.target import BatchRunner
 
 Column = int | str
@@ -27,7 +32,6 @@ Features = bool | Sequence[Column] | Mapping[str, Column | Sequence[Column]]
 SeriesSpans = int | Sequence[tuple[int | str, int | str]]
 BASELINES = ("zero", "mean", "previous", "climatology")
 MOST_PAIRED = 16  # maximum number of players whose interactions are computed
-LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
 
 Groups = dict[str, tuple[int, ...]]
 
@@ -122,21 +126,15 @@ def _steps_of(series: ExplainedSeries, span: tuple[Any, Any]) -> tuple[int, int]
 
 
 def series_baselines(
-    series: ExplainedSeries, row: int, baseline: Any, history: SeriesValues | None
+    series: ExplainedSeries, rows: Sequence[int], baseline: Any, history: SeriesValues | None
 ) -> dict[str, Tensor]:
-    """Return the baselines ``[T, C]`` of a row, by name."""
-    several = list(baseline) if isinstance(baseline, list | tuple) else ["mean" if baseline is None else baseline]
-    if not several:
-        raise ArgumentError("baseline= is empty: name one, such as 'mean'")
-    baselines: dict[str, Tensor] = {}
-    for number, choice in enumerate(several):
-        name = choice if isinstance(choice, str) else "given" if len(several) == 1 else f"given {number}"
-        baselines[name] = _baseline(series, row, choice, history)
-    return baselines
+    """Return the baselines ``[T, R, C]`` of some rows, by name."""
+    asked = "mean" if baseline is None else baseline
+    return baselines_by_name(asked, "mean", lambda choice: _baseline(series, rows, choice, history))
 
 
-def _baseline(series: ExplainedSeries, row: int, baseline: Any, history: SeriesValues | None) -> Tensor:
-    x = series.x[:, row]
+def _baseline(series: ExplainedSeries, rows: Sequence[int], baseline: Any, history: SeriesValues | None) -> Tensor:
+    x = series.x[:, rows]
     if isinstance(baseline, str):
         if baseline not in BASELINES:
             raise ArgumentError(
@@ -148,22 +146,16 @@ def _baseline(series: ExplainedSeries, row: int, baseline: Any, history: SeriesV
             return torch.zeros_like(x)
         if baseline == "mean":
             return past.x.double().mean((0, 1)).to(x).expand_as(x)
-        return torch.cat([x[:1], x[:-1]]) if baseline == "previous" else _climatology(series, row, past)
-    if not isinstance(baseline, Tensor):
-        if series.targets:
-            frame = series.read_more(baseline)
-            if len(frame.x) != series.T:
-                raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {len(frame.x)}")
-            return frame.row_like(series, row, "the baseline").to(x)
-        raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
-    if baseline.shape not in (x.shape, x.shape[1:]):
-        raise ShapeError(f"a baseline must have shape [C] or [T, C] = {list(x.shape)}, got {list(baseline.shape)}")
-    check_plain_tensor(baseline, "baseline")
-    check_memory(baseline, "baseline")
-    return baseline.detach().to(x).expand_as(x)
+        return torch.cat([x[:1], x[:-1]]) if baseline == "previous" else _climatology(series, rows, past)
+    if not isinstance(baseline, Tensor) and series.targets:
+        frame = series.read_more(baseline)
+        if len(frame.x) != series.T:
+            raise ShapeError(f"a baseline frame must have the {series.T} steps of the series, got {len(frame.x)}")
+        return frame.rows_like(series, rows, "the baseline").to(x)
+    return given_baseline(baseline, x[:, 0])[:, None].expand_as(x)
 
 
-def _climatology(series: ExplainedSeries, row: int, past: SeriesValues) -> Tensor:
+def _climatology(series: ExplainedSeries, rows: Sequence[int], past: SeriesValues) -> Tensor:
     """Return the mean of the same day and time of other years, for each step; 29 February is 28 in other years."""
     if series.dates is None or past.dates is None or np.asarray(past.dates).dtype.kind != "M":
         raise ArgumentError("the baseline 'climatology' needs dates: give a frame with a DatetimeIndex")
@@ -172,7 +164,7 @@ def _climatology(series: ExplainedSeries, row: int, past: SeriesValues) -> Tenso
     steps: dict[Any, list[int]] = {}
     for t, key in enumerate(past_keys):
         steps.setdefault(key, []).append(t)
-    values = past.row_like(series, row, "history=")
+    values = past.rows_like(series, rows, "history=")
     means = []
     for t, (key, year) in enumerate(zip(keys, years, strict=True)):
         others = [k for k in steps.get(key, []) if past_years[k] != year]
@@ -231,9 +223,9 @@ def attribute_series(
 ) -> FeatureAttribution:
     """Attribute one target of one row; ``past`` is more of the series, for baselines."""
     case, grid = checked_case(series, of, row, request)
-    bases = series_baselines(series, case.row, request.baseline, past)
+    bases = series_baselines(series, [case.row], request.baseline, past)
     work = BatchRunner(case.explained, case.target, report)
-    values = [attribute_row(case, grid, base, request, work) for base in bases.values()]
+    values = [attribute_row(case, grid, base[:, 0], request, work) for base in bases.values()]
     check_finite(values[0].whole, case.target.name)
     of_row = f" of row {series.rows[case.row]!r}" if series.x.shape[1] > 1 else ""
     return FeatureAttribution(
@@ -261,12 +253,7 @@ def checked_case(
     method = request.method
     case = series_case(series, of, row, inside=method in ("shapley", *LOOKS_INSIDE))
     if method in LOOKS_INSIDE:
-        case.needs_layer(method)
-        case.target.linear(method)
-    if method == "cd":
-        assert isinstance(case.explained, Subject)
-        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
-        check_cell(case.explained, "method='cd'", ("LSTM",), why)
+        check_suits(method, case.target, case.needed_layer(method))
     windows = windows_of(series, request.spans, case.origin)
     return case, FeatureGrid(groups_of(series, request.features), windows, request.state)
 

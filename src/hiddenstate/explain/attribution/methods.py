@@ -17,9 +17,11 @@ from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.attribution.players import Players, masked_targets
 from hiddenstate.explain.attribution.result import OF_BIASES, MethodResult
 from hiddenstate.explain.attribution.shapley import shapley
-from hiddenstate.explain.subject.target import BatchRunner
+from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.target import BatchRunner, Target
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
+LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
 FIRST_POINTS = 16
 MOST_POINTS = 1024
 SHARE = 1e-3  # maximum error of the sum, as a share of the difference
@@ -54,6 +56,15 @@ def check_options(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     return AttributionOptions(points, samples, check_seed(seed), pairs, occlusion or method == "occlusion")
+
+
+def check_suits(method: str, target: Target, subject: Subject) -> None:
+    """Raise ArgumentError if a method that looks inside a layer does not support this target or kind of cell."""
+    if method in LOOKS_INSIDE:
+        target.linear(method)
+    if method == "cd":
+        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
+        check_cell(subject, "method='cd'", ("LSTM",), why)
 
 
 def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:

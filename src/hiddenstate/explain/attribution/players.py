@@ -3,10 +3,10 @@
 A player is a step or a span of steps; for a model that reads numbers, a group of features in a window of steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,27 +24,35 @@ Spans = Sequence[tuple[int, int]]
 def resolve_baselines(subject: Subject, baseline: Baseline | Sequence[Baseline] | None) -> dict[str, Tensor]:
     """Return the baselines ``[T, C]`` of a single-row subject, by name."""
     asked = subject.baseline if baseline is None else baseline
-    several: Sequence[Baseline] = list(asked) if isinstance(asked, list | tuple) else [asked]  # type: ignore[list-item]
+    return baselines_by_name(asked, "zero", lambda choice: _baseline(subject, choice))
+
+
+def baselines_by_name(asked: Any, example: str, resolve: Callable[[Any], Tensor]) -> dict[str, Tensor]:
+    """Return one baseline or several, each resolved by a function, by name; ``example`` is a name for the error."""
+    several = list(asked) if isinstance(asked, list | tuple) else [asked]
     if not several:
-        raise ArgumentError("baseline= is empty: name one, such as 'zero'")
+        raise ArgumentError(f"baseline= is empty: name one, such as {example!r}")
     baselines: dict[str, Tensor] = {}
     for number, choice in enumerate(several):
         name = choice if isinstance(choice, str) else "given" if len(several) == 1 else f"given {number}"
-        baselines[name] = _baseline(subject, choice)
+        baselines[name] = resolve(choice)
     return baselines
 
 
 def _baseline(subject: Subject, baseline: Baseline) -> Tensor:
     x = subject.x[:, 0]
-    if isinstance(baseline, str):
-        if baseline == "zero":
-            return torch.zeros_like(x)
-        if baseline not in subject.vectors:
-            known = " ".join(["zero", *subject.vectors])
-            raise ArgumentError(
-                f"there is no baseline {baseline!r} here; choose {known}, or give a tensor [C] or [T, C]"
-            )
-        return subject.vectors[baseline]().detach().to(x).expand_as(x)
+    if not isinstance(baseline, str):
+        return given_baseline(baseline, x)
+    if baseline == "zero":
+        return torch.zeros_like(x)
+    if baseline not in subject.vectors:
+        known = " ".join(["zero", *subject.vectors])
+        raise ArgumentError(f"there is no baseline {baseline!r} here; choose {known}, or give a tensor [C] or [T, C]")
+    return subject.vectors[baseline]().detach().to(x).expand_as(x)
+
+
+def given_baseline(baseline: object, x: Tensor) -> Tensor:
+    """Return a baseline that was given as a tensor ``[C]`` or ``[T, C]``, for an input ``[T, C]``."""
     if not isinstance(baseline, Tensor):
         raise ArgumentTypeError(f"a baseline must be a name or a tensor, got {type(baseline).__name__}")
     if baseline.shape not in (x.shape, x.shape[1:]):

@@ -202,7 +202,9 @@ class Attribution(PlayerParts):
         return bars(self.target, [player.name for player in self.players], series)
 
 
-def joined(target: str, cost: int, method: str, baselines: Sequence[str], values: Sequence[MethodResult]) -> Any:
+def joined(
+    target: str, cost: int, method: str, baselines: Sequence[str], values: Sequence[MethodResult]
+) -> dict[str, Any]:
     """Return the results of a method for all baselines as the fields of `PlayerParts`."""
     first = values[0]
     return {
@@ -292,7 +294,7 @@ def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = N
 
 
 def columns_beside(result: PlayerParts) -> dict[str, Tensor]:
-    """Return the numbers ``[P]`` that stand beside the parts for the first baseline, by their heading."""
+    """Return the numbers ``[P]`` that are shown beside the parts for the first baseline, by their heading."""
     occlusion = None if result.method == "occlusion" else result.occlusion
     tables = {"occlusion": occlusion, "alone": result.alone, "±": result.error}
     columns = {name: values[0] for name, values in tables.items() if values is not None}

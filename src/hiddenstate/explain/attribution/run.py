@@ -6,14 +6,14 @@ from typing import Any, Literal, overload
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution
 from hiddenstate.explain.attribution.features import Features, SeriesRequest, attribute_series
-from hiddenstate.explain.attribution.methods import METHODS, Method, check_options
+from hiddenstate.explain.attribution.methods import METHODS, Method, check_options, check_suits
 from hiddenstate.explain.attribution.players import Baseline, Spans, make_players, resolve_baselines
 from hiddenstate.explain.attribution.result import Attribution, joined
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.series import SeriesTarget
 from hiddenstate.explain.subject.series_sources import explained_series
 from hiddenstate.explain.subject.sources import resolve_subject
-from hiddenstate.explain.subject.subject import check_cell, check_row_steps
+from hiddenstate.explain.subject.subject import check_row_steps
 from hiddenstate.explain.subject.target import BatchRunner, TargetLike, resolve_row, resolve_target
 from hiddenstate.models.series.series_model import SeriesModel
 
@@ -147,11 +147,7 @@ def attribute(
             f"give fewer than T = {row_subject.T:,} steps, or join steps with spans=",
         )
     target = resolve_target(of, row_subject)
-    if method in ("frozen", "cd"):
-        target.linear(method)
-    if method == "cd":
-        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
-        check_cell(row_subject, "method='cd'", ("LSTM",), why)
+    check_suits(method, target, row_subject)
     bases = resolve_baselines(row_subject, baseline)
     every = [make_players(row_subject, base, spans, state) for base in bases.values()]
     with reporting(progress) as report:

@@ -61,18 +61,20 @@ class RowBatch:
     @torch.inference_mode(False)
     def along(self, rows: Tensor, alphas: Any, weights: Any) -> Tensor:
         """Sum the weighted gradients of some rows along the lines from their baselines, times the differences."""
-        at_once = max(1, self.work.rows_at_once // GRADIENT_COST // len(alphas))
+        most = max(1, self.work.rows_at_once // GRADIENT_COST)  # points to run together
         parts = []
-        for some in rows.split(at_once):
+        for some in rows.split(max(1, most // len(alphas))):
             x, base = self.x[:, some.to(self.x.device)], self.base[:, some.to(self.x.device)]
-            alpha = torch.as_tensor(alphas).to(x)[:, None, None]
-            line = (base[:, None] + alpha * (x - base)[:, None]).flatten(1, 2)  # [T, points * n, C]
-            line = line.detach().requires_grad_()
-            with torch.enable_grad():
-                (slopes,) = torch.autograd.grad(self.work.values(line).sum(), line)
-            by_point = slopes.double().view(len(x), len(alphas), len(some), -1)
-            weight = torch.as_tensor(weights, dtype=torch.float64, device=x.device)
-            slope = torch.einsum("k,tknc->ntc", weight, by_point)
+            slope = torch.zeros(len(some), len(x), x.shape[2], dtype=torch.float64, device=x.device)
+            for k in range(0, len(alphas), most):
+                alpha = torch.as_tensor(alphas[k : k + most]).to(x)[:, None, None]
+                line = (base[:, None] + alpha * (x - base)[:, None]).flatten(1, 2)  # [T, points * n, C]
+                line = line.detach().requires_grad_()
+                with torch.enable_grad():
+                    (slopes,) = torch.autograd.grad(self.work.values(line).sum(), line)
+                by_point = slopes.double().view(len(x), len(alpha), len(some), -1)
+                weight = torch.as_tensor(weights[k : k + most], dtype=torch.float64, device=x.device)
+                slope += torch.einsum("k,tknc->ntc", weight, by_point)
             parts.append(self._by_player((slope * (x - base).double().transpose(0, 1)).cpu()))
         return torch.cat(parts)
 

@@ -38,7 +38,7 @@ class Importance(Explanation):
         level: the share of resamples between the bounds.
         block: the number of neighbouring rows that are drawn together.
         residual: the largest error of the method's sum rule over all rows.
-        cost: row-steps that were run; those of blocks that a folder had already are not among them.
+        cost: row-steps that were run, without those of blocks that the folder already had.
     """
 
     kind = "importance"

@@ -34,14 +34,12 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
     for part in map(read, _batches(data)):
         _check_starts(part)
         past = None if history is None else part.read_more(history)
-        rows = range(part.x.shape[1])
-        by_row = [series_baselines(part, row, baseline, past) for row in rows]
-        if len(by_row[0]) > 1:
-            raise ArgumentError(f"importance takes one baseline, got {len(by_row[0])}: {', '.join(by_row[0])}")
-        name = next(iter(by_row[0]))
-        base = torch.stack([next(iter(bases_of_row.values())) for bases_of_row in by_row], dim=1)
+        count = part.x.shape[1]
+        by_name = series_baselines(part, range(count), baseline, past)
+        if len(by_name) > 1:
+            raise ArgumentError(f"importance takes one baseline, got {len(by_name)}: {', '.join(by_name)}")
+        ((name, base),) = by_name.items()
         if length is not None:
-            count = part.x.shape[1]
             part, base = _windows(part, base, length, stride)
             overlapping = max(overlapping, min(part.x.shape[1] // count, -(-length // stride)))
         if parts and part.T != parts[0].T:

@@ -25,6 +25,7 @@ from hiddenstate.explain.attribution.features import (
     checked_case,
 )
 from hiddenstate.explain.attribution.methods import Method, check_options
+from hiddenstate.explain.attribution.run import DEFAULT_SAMPLES
 from hiddenstate.explain.importance.batched import BATCHED, RowBatch
 from hiddenstate.explain.importance.result import Importance, bootstrap
 from hiddenstate.explain.importance.rows import DataRows, data_rows
@@ -38,7 +39,6 @@ from hiddenstate.nn.recurrent import Recurrent
 
 FORMAT = "hiddenstate.importance/1"
 ROWS_IN_A_FILE = 64
-DEFAULT_SAMPLES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,10 +129,10 @@ def importance(
     """Compute how much each feature matters at each lag over a data set, from the attributions of its rows.
 
     Each row is attributed as `attribute` does, and the parts of all rows are averaged: their absolute values, and
-    themselves. An interval over rows, by bootstrap, tells what would change with other data.
+    themselves. Intervals over rows, by bootstrap, show how much they would change with other data.
 
     Args:
-        model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
+        model: a `SeriesModel`, a module with a recurrent layer, or a layer.
         data: a tensor or frame with rows; a long one, with ``window``; or batches of these, such as a data loader,
             whose pairs are inputs and targets. All rows have one number of steps.
         of: the target; see `attribute`.
@@ -141,8 +141,8 @@ def importance(
         features: the columns or groups of columns; by default each.
         spans: the windows of lags: single steps by default, or a number of steps, or pairs of steps of a row.
         history: more of the series, from which ``"mean"`` and ``"climatology"`` are computed.
-        window: the number of steps of each row, if the data are a long series that is cut into rows. By default that
-            which a `SeriesModel` reads, if it reads no other.
+        window: the number of steps of each row, if the data are a long series that is cut into rows. By default the
+            ``window`` of a `SeriesModel` that has one.
         stride: the number of steps from one of these rows to the next.
         points: quadrature points of integrated gradients; None doubles them until the integral converges.
         samples: the number of orders to draw, if Shapley values are sampled.
@@ -151,7 +151,7 @@ def importance(
         level: the share of resamples between the bounds of an interval.
         block: the number of neighbouring rows that are resampled together, because they are alike; by default as many
             as share steps, or 1 if the rows are not cut from a long series.
-        folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed goes on
+        folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
         options: of `attribute`.
@@ -236,9 +236,11 @@ class BlockFolder:
     def __init__(self, folder: Path, job: ImportanceJob, model: Any) -> None:
         self._folder, self._job = folder, job
         series = job.rows.series
-        names = [*series.features, *series.targets, repr(series.target_scale), str(tuple(series.x.shape))]
+        names = [*series.features, *series.targets, str(tuple(series.x.shape))]
         digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *names]).encode())
-        module = model.module if isinstance(model, SeriesModel) else getattr(model, "lstm", model)
+        module = model.module if isinstance(model, SeriesModel) else model.lstm if isinstance(model, Subject) else model
+        for tensor in series.target_scale or ():
+            _add(digest, tensor)
         assert isinstance(module, nn.Module)
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode())

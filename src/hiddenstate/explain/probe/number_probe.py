@@ -122,7 +122,7 @@ class NumberProbe(Explanation):
 
         Raises:
             ArgumentTypeError: the amount is no number.
-            ArgumentError: the probe reads nothing of the number, so no direction stands for it.
+            ArgumentError: the probe reads nothing of the number, so no direction represents it.
         """
         if isinstance(amount, bool) or not isinstance(amount, int | float | np.number):
             raise ArgumentTypeError(f"amount must be a number in the target's units, got {type(amount).__name__}")
@@ -316,7 +316,7 @@ def _void(
 
 def _untrained(model: Reader, seed: int) -> Any:
     """Return a model with new weights; None if its recurrent layers have no way to draw them."""
-    other = (seed + OTHER_SEED) % 2**63  # not that with which a user's own weights may have been drawn
+    other = (seed + OTHER_SEED) % 2**63  # unlike the seed with which a user may have drawn the weights
     module = model.module if isinstance(model, SeriesModel) else model
     fresh = untrained_copy(module, other)
     before, after = (

@@ -23,8 +23,8 @@ PENALTIES = 10.0 ** np.arange(-8, 3)  # relative to the number of steps
 class Split:
     """Which of M steps train a probe, and which score it."""
 
-    train: NDArray[np.int64]  # the numbers of the steps that train
-    held_out: NDArray[np.int64]  # of those that score
+    train: NDArray[np.int64]  # the numbers of the steps that train it
+    held_out: NDArray[np.int64]  # the numbers of the steps that score it
     unit: NDArray[np.int64]  # [M], each step's sequence, or its block of neighbours, numbered by time and sequence
     by_time: bool  # whether the held-out steps are later ones of the same sequences
 
@@ -95,7 +95,14 @@ def _trained(x: Floats, y: Floats, steps: NDArray[np.int64], penalty: Floats) ->
 
 
 def r_squared(read: Floats, numbers: Floats, split: Split, seed: int) -> Score:
-    """Return R² of what is read of the held-out ones of ``numbers [M]``; its interval resamples sequences or blocks."""
+    """Return R² at the held-out steps, with an interval from resampling sequences or blocks.
+
+    Args:
+        read: what the probe reads at the held-out steps.
+        numbers: the targets of all steps, ``[M]``.
+        split: which steps are held out.
+        seed: the seed of the interval.
+    """
     _, number = np.unique(split.unit[split.held_out], return_inverse=True)
     y = numbers[split.held_out]
     centred = y - y.mean()

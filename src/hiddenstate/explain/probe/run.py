@@ -94,7 +94,7 @@ def probe(
             None for steps that do not count. For a model of series: the name of a column of the frame, which need not
             be a feature of the model, or numbers ``[T]`` or ``[T, N]``.
         place: such as ``"l1.h"``; for a model of series with several layers, with the path: ``"encoder.l0.h"``.
-        lag: read the number of so many steps before; negative for later steps.
+        lag: how many steps before each step the number is; negative for later steps.
         last: the number of inputs, including the current one, that a control for numbers reads.
         seed: the seed of the split, the control task, the shifts, the untrained weights and the intervals.
         options: for a model of series, ``dates``, ``rows``, ``gaps`` and ``missing``, as for `SeriesModel.prepare`.

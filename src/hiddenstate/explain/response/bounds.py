@@ -136,13 +136,15 @@ def _linear(case: SeriesCase) -> tuple[Subject, Target]:
     """Return the layer whose states one linear layer reads for the target, and the target as that."""
     if isinstance(case.explained, Subject):
         return case.explained, case.target
-    series, single = case.series, case.explained
+    single = case.explained
     reason = "its output is something else than what one linear layer reads from the states"
     for x in (single.x.flip(0), single.x):  # the linear layer must give the output for both
-        layer = series.find_layer(x, any_input=True)
-        target = None if isinstance(layer, str) or case.output is None else linear_target(case, layer, *case.output)
-        reason = layer if isinstance(layer, str) else reason
-        if isinstance(layer, str) or target is None:
+        layer = case.series.find_layer(x, any_input=True)
+        if isinstance(layer, str):
+            reason = layer
+            break
+        target = linear_target(case, layer)
+        if target is None:
             break
         with torch.no_grad():
             got = target.of(layer.run(keep=target.keep, steps=target.steps))

@@ -33,8 +33,7 @@ class SeriesMap:
     steps: Sequence[str]
     series: Tensor | None = None
     columns: Sequence[str] = ()
-    along: str = ""
-    sums: str = "sum"
+    along: str = ""  # the label of the axis of time
 
 
 def draw_series_map(of: SeriesMap) -> "Figure":
@@ -56,12 +55,12 @@ def draw_series_map(of: SeriesMap) -> "Figure":
     figure.colorbar(image, ax=beside, fraction=0.1, pad=0.05).ax.tick_params(labelsize=7)
     _draw_sums(beside.barh, np.arange(F) + 0.5, values.sum(0), {"height": 0.7})
     beside.axvline(0, color="#333333", linewidth=0.8)
-    beside.set_title(f"{of.sums} by feature", fontsize=8)
+    beside.set_title("sum by feature", fontsize=8)
     beside.tick_params(labelleft=False, labelsize=7)
     starts, stops = np.array(spans).T
     _draw_sums(below.bar, (starts + stops) / 2, values.sum(1), {"width": stops - starts})
     below.axhline(0, color="#333333", linewidth=0.8)
-    below.set_ylabel(f"{of.sums} by\nwindow", fontsize=8)
+    below.set_ylabel("sum by\nwindow", fontsize=8)
     below.tick_params(labelsize=7)
     _name_steps(below, of.steps, begin, end, width - 3.5)
     below.set_xlabel(", ".join(filter(None, (of.along, note))), fontsize=8)

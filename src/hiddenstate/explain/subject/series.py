@@ -56,13 +56,19 @@ class SeriesValues(NamedTuple):
     dates: Any = None
     rows: tuple[str, ...] = ()
 
-    def row_like(self, series: "ExplainedSeries", row: int, what: str) -> Tensor:
-        """Return the values ``[T, C]`` of a row of a series: of its name if there are several, or else the only."""
+    def rows_like(self, series: "ExplainedSeries", rows: Sequence[int], what: str) -> Tensor:
+        """Return the values ``[T, R, C]`` whose names are those of some rows of a series; or of the only row, R times.
+
+        ``what`` is what these values are called in an error.
+        """
         names = self.rows or tuple(map(str, range(self.x.shape[1])))
-        name = series.rows[row]
-        if len(names) > 1 and name not in names:
-            raise ArgumentError(f"{what} has the rows {_some(names)}, and none is {name!r}: give that of this row")
-        return self.x[:, names.index(name) if len(names) > 1 else 0]
+        if len(names) == 1:
+            return self.x.expand(-1, len(rows), -1)
+        number = {name: k for k, name in enumerate(names)}
+        for name in (series.rows[row] for row in rows):
+            if name not in number:
+                raise ArgumentError(f"{what} has the rows {_some(names)}, and none is {name!r}: give that of this row")
+        return self.x[:, [number[series.rows[row]] for row in rows]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +88,11 @@ class ExplainedSeries:
         targets: the names of the module's outputs; empty if they have none.
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
-        ahead: how many steps after the last one that it has read an output is.
+        ahead: how many steps an output is after the last step that is read for it.
         dates: datetime64 ``[T]``, or None.
         target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
         input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
-        per_step: whether the module gives one output a step; None if only its shape tells.
+        per_step: whether the module gives one output a step; None if that follows only from its shape.
     """
 
     x: Tensor
@@ -169,15 +175,16 @@ class SeriesCase:
             run = explained.run(x, explained.initial, keep=self.target.keep, steps=self.target.steps)
             return self.target.of(run).double().cpu()
 
-    def needs_layer(self, method: str) -> None:
-        """Raise ArgumentError if a method that looks inside a layer can't be used."""
-        if not isinstance(self.explained, Subject):
-            layer = self.series.layer
-            reason = layer if isinstance(layer, str) else "the target is not linear in that layer's states"
-            raise ArgumentError(
-                f"{method} looks inside a recurrent layer, so it needs one that reads the module's own input and a "
-                f"target that one linear layer reads from it. Here, {reason}. Use another method, such as shapley"
-            )
+    def needed_layer(self, method: str) -> Subject:
+        """Return the layer, or raise ArgumentError if a method that looks inside one can't be used."""
+        if isinstance(self.explained, Subject):
+            return self.explained
+        layer = self.series.layer
+        reason = layer if isinstance(layer, str) else "the target is not linear in that layer's states"
+        raise ArgumentError(
+            f"{method} looks inside a recurrent layer, so it needs one that reads the module's own input and a "
+            f"target that one linear layer reads from it. Here, {reason}. Use another method, such as shapley"
+        )
 
 
 def series_case(
@@ -264,7 +271,7 @@ def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: objec
     target = Target(name, lambda outputs: outputs.out[s, :, k])
     unit = series.units.get(series.targets[k], "") if series.targets else ""
     case = SeriesCase(series, row, single, target, last_read + ahead, unit, (k, s))
-    return (_inside(case, k, s) if inside else None) or case
+    return (_inside(case) if inside else None) or case
 
 
 def _target_number(series: ExplainedSeries, target: int | str, K: int) -> int:
@@ -286,14 +293,15 @@ def _output_step(series: ExplainedSeries, at: int | str, S: int) -> int:
     return resolve_one(at, S, "step of the output")
 
 
-def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
+def _inside(case: SeriesCase) -> SeriesCase | None:
     """Return the same target of the layer inside the module, if one linear layer reads it and the numbers are equal."""
-    series, single = case.series, case.explained
-    layer = series.layer
-    target = None if isinstance(layer, str) else linear_target(case, layer.only(case.row), k, s)
-    if target is None or isinstance(layer, str):
+    single = case.explained
+    if isinstance(case.series.layer, str):
         return None
-    layer = layer.only(case.row)
+    layer = case.series.layer.only(case.row)
+    target = linear_target(case, layer)
+    if target is None:
+        return None
     rows = torch.cat([single.x, single.x.flip(0), torch.zeros_like(single.x)], dim=1)
     with torch.no_grad():
         want = case.target.of(single.run(rows, None))
@@ -301,10 +309,13 @@ def _inside(case: SeriesCase, k: int, s: int) -> SeriesCase | None:
     return replace(case, explained=layer, target=target) if are_equal(got, want, target) else None
 
 
-def linear_target(case: SeriesCase, layer: Subject, k: int, s: int) -> Target | None:
-    """Return output k at step s as a linear target of the layer's states, or None if no linear layer gives it."""
+def linear_target(case: SeriesCase, layer: Subject) -> Target | None:
+    """Return the case's output as a linear target of the layer's states, or None if no linear layer gives it."""
     series = case.series
-    if layer.head is None or layer.output is None or layer.output.function != "" or k >= len(layer.head.weight):
+    if case.output is None or layer.head is None or layer.output is None or layer.output.function != "":
+        return None
+    k, s = case.output
+    if k >= len(layer.head.weight):
         return None
     steps = torch.nonzero(layer.output.steps[:, 0])[:, 0].tolist()
     t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
