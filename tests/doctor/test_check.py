@@ -146,7 +146,7 @@ def test_a_report_says_where_and_what_to_change() -> None:
 def test_time_first_is_assumed_and_said_where_nothing_tells() -> None:
     layer = nn.LSTM(4, 5)
     assert hs.check(layer, X).ok
-    assert "time first" in hs.check(layer, X).said[0]
+    assert "time first" in hs.check(layer, X).assumptions[0]
     assert kinds(hs.check(layer, X, layout="NTC")) == ["axes-exchanged"]
     assert kinds(hs.check(layer, X, lengths=[9, 8, 7, 9, 1, 2])) == ["axes-exchanged"]
 

@@ -65,7 +65,7 @@ class Observations:
     restated: Run | None = None  # with other initial states, where the example has some
     chunked: Chunked | None = None
     untested: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
     noise: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(SEED))
     reads: dict[int, Tensor | None] = field(default_factory=dict)  # gradients by recurrent input and output
@@ -290,7 +290,7 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
             other = _begin(question, snapshot, "TN")
             if not other.base.error:
                 layers = ", ".join(f"`{path}`" for path in seen.by_layer)
-                other.said.append(
+                other.assumptions.append(
                     f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
                     'axis is the rows, this is a mistake: pass layout="NT" to see it.'
                 )

@@ -84,7 +84,7 @@ class CheckReport:
         findings: the findings, mistakes first.
         tested: the kinds of findings that were looked for.
         untested: the kinds that could not be looked for, and why.
-        said: what was assumed.
+        assumptions: what was assumed in reading the example, as sentences.
     """
 
     model: str
@@ -92,7 +92,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     tested: tuple[str, ...]
     untested: Mapping[str, str]
-    said: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -119,7 +119,7 @@ class CheckReport:
             raise BrokenModelError("\n\n".join([self._head(), *map(str, self.mistakes)]))
 
     def __str__(self) -> str:
-        parts = [self._head(), *self.said, *map(str, self.findings)]
+        parts = [self._head(), *self.assumptions, *map(str, self.findings)]
         reasons: dict[str, list[str]] = {}
         for kind, why in self.untested.items():
             reasons.setdefault(why, []).append(kind)

@@ -116,7 +116,7 @@ def state_kept(seen: Observations) -> Iterator[Sign]:
         yield Sign("", "a second call", f"It runs once; the second call fails: {seen.again.error}")
         return
     changed = _changed_results(seen, seen.again)
-    if not changed or seen.kept_graph or seen.base.made:
+    if not changed or seen.kept_graph or seen.base.layers_made:
         return  # graph_grows or layer_made reports it
     first = _first_changed(seen, seen.again, changed)
     resets = _resets(seen)
@@ -149,7 +149,7 @@ def graph_grows(seen: Observations) -> Iterator[Sign]:
 def random_result(seen: Observations) -> Iterator[Sign]:
     """In eval mode, results depend on random numbers."""
     changed = _changed_results(seen, seen.reseeded)
-    if not changed or seen.base.made:
+    if not changed or seen.base.layers_made:
         return
     first = _first_changed(seen, seen.reseeded, changed)
     size = _size_of_change(seen, seen.reseeded, changed[0])
@@ -168,7 +168,7 @@ def random_result(seen: Observations) -> Iterator[Sign]:
 
 def layer_made(seen: Observations) -> Iterator[Sign]:
     """A module is made inside forward: its weights are new at every call."""
-    for path, line in seen.base.made.items():
+    for path, line in seen.base.layers_made.items():
         yield Sign(path, line, "It draws the initial values of parameters at every call")
 
 
@@ -176,8 +176,8 @@ def unregistered(seen: Observations) -> Iterator[Sign]:
     """Parameters are used that the model does not have: in a list, a dict or a function."""
     hidden = {path: module for path, module in hidden_modules(seen.model) if path in seen.base.modules}
     counts = {path: sum(p.numel() for p in module.parameters(recurse=False)) for path, module in hidden.items()}
-    for k, path in seen.base.strangers.items():
-        if path not in seen.base.made and path not in counts:
+    for k, path in seen.base.unregistered.items():
+        if path not in seen.base.layers_made and path not in counts:
             counts[path] = seen.base.values[k].data.numel()
     for path, count in counts.items():
         if count:

@@ -85,8 +85,8 @@ class Run:
 
     values: list[Value] = field(default_factory=list)
     calls: list[LayerCall] = field(default_factory=list)
-    strangers: dict[int, str] = field(default_factory=dict)  # parameters that the model does not have: value and module
-    made: dict[str, str] = field(default_factory=dict)  # modules in which parameters were drawn, and the line
+    unregistered: dict[int, str] = field(default_factory=dict)  # parameters that the model lacks: value and module
+    layers_made: dict[str, str] = field(default_factory=dict)  # modules that drew parameters, and the line
     modules: set[str] = field(default_factory=set)  # the paths that were called
     out: Any = None
     results: list[int] = field(default_factory=list)
@@ -241,7 +241,7 @@ class Watch(TorchFunctionMode):
             inputs = tuple(self.index_of(tensor) for tensor in [*tensors_in(args), *tensors_in(kwargs or {})])
             for output in outputs:
                 if name.endswith("_") and isinstance(output, nn.Parameter) and id(output) not in self._parameters:
-                    self.run.made.setdefault(self.where(), _users_line())
+                    self.run.layers_made.setdefault(self.where(), _users_line())
                 self.record(name.strip("_") or "operation", inputs, output)
         return result
 
@@ -279,7 +279,7 @@ class Watch(TorchFunctionMode):
         is_parameter = isinstance(tensor, nn.Parameter)
         k = self.record("parameter" if is_parameter else "constant", (), tensor)
         if is_parameter and id(tensor) not in self._parameters:
-            self.run.strangers[k] = self.where()
+            self.run.unregistered[k] = self.where()
         return k
 
     def where(self) -> str:
