@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode
 
+from hiddenstate.models.series.module_form import is_cell
 from hiddenstate.tracing.traceable import Traceable
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
@@ -72,11 +73,6 @@ class LayerCall(NamedTuple):
     def directions(self) -> int:
         """How many directions the layer has."""
         return 1 + bool(getattr(self.layer, "bidirectional", False))
-
-
-def is_cell(layer: nn.Module) -> bool:
-    """Whether a recurrent module is a cell, of which a call is one step."""
-    return isinstance(layer, nn.RNNCellBase) or getattr(layer, "_traces_steps", False)
 
 
 @dataclass
