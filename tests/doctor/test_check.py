@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode
 
 import hiddenstate as hs
 from doctor.planted import ARCHITECTURES, MISTAKES, Model, check_planted, example_of, is_found
+from hiddenstate.doctor import watch
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, BrokenModelError
+from interrupts import Interrupter
 
 
 class Classifier(nn.Module):
@@ -112,6 +115,24 @@ def test_nothing_changes_when_the_check_is_interrupted(monkeypatch: pytest.Monke
     assert model.training
     assert list(model.head._forward_hooks) == [handle.id]
     assert not model.lstm._forward_hooks
+
+
+def test_an_interrupt_at_any_line_of_the_watch_leaves_nothing_in_force() -> None:
+    model, x = nn.LSTM(2, 3, batch_first=True), torch.randn(3, 3, 2)
+    hs.check(model, x)
+    lstm, k = torch._VF.lstm, 0
+    while True:
+        interrupter = Interrupter(k, (watch.__file__,))
+        error = interrupter.run(lambda: hs.check(model, x))
+        assert _get_current_function_mode() is None, error
+        assert hooks_of(model) == [], error
+        assert model.training
+        assert torch._VF.lstm is lstm
+        if not interrupter.is_raised:
+            break
+        assert isinstance(error, KeyboardInterrupt)
+        k += 1
+    assert k > 100
 
 
 @pytest.mark.parametrize(

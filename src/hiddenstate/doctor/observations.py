@@ -247,9 +247,10 @@ class Runner:
         watch = Watch(model, against, tolerance)
         try:
             # On the CPU, torch's layers take a fraction of the time on the engine.
-            with as_written(), accelerate(), torch.enable_grad(), warnings.catch_warnings(), _without_cudnn(), watch:
+            with as_written(), accelerate(), torch.enable_grad(), warnings.catch_warnings(), _without_cudnn():
                 warnings.simplefilter("ignore")
-                self._call(watch, model, example)
+                with watch.watching():
+                    self._call(watch, model, example)
         except Exception as error:
             where = watch.where()
             watch.run.error = f"{type(error).__name__} in {f'`{where}`' if where else 'its forward'}: {error}"

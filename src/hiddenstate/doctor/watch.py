@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
+from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.models.series.module_form import is_cell
 from hiddenstate.tracing.traceable import Traceable
 
@@ -208,17 +209,21 @@ class Watch(TorchFunctionMode):
         self._handles: list[Any] = []
         self._model = model
 
-    def __enter__(self) -> "Watch":
+    def watching(self) -> Block:
+        """Return a context manager in which a run is recorded."""
+        return lasting(self._start, self._stop)
+
+    def _start(self) -> None:
         for path, module in [*self._model.named_modules(), *hidden_modules(self._model)]:
             self._handles += [
                 module.register_forward_pre_hook(self._begin(path, module), with_kwargs=True),
                 module.register_forward_hook(self._end(path, module), with_kwargs=True, always_call=True),
             ]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
+        self.__enter__()  # type: ignore[no-untyped-call]
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+    def _stop(self) -> None:
+        if _get_current_function_mode() is self:  # not if it is called again
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
         for handle in self._handles:
             handle.remove()
 
