@@ -102,12 +102,17 @@ def view_for_transpose(seen: Observations) -> Iterator[Sign]:
             if breaker is not None:
                 broken.setdefault(breaker, seen.module_of(breaker))
     for k, path in broken.items():
-        before = next((i for i in seen.base.values[k].inputs if seen.row_axes(i)), None)
-        shape = "" if before is None else f"{[*seen.base.values[before].data.shape]}, whose axis "
-        shape += "" if before is None else f"{next(iter(seen.row_axes(before)))} is the rows, becomes "
-        shape += f"{[*seen.base.values[k].data.shape]}, in which no axis is the rows"
-        shows = f"{shape}: parts of several are side by side"
-        yield Sign(path, seen.operation(k), shows[0].upper() + shows[1:])
+        yield Sign(path, seen.operation(k), f"{_shapes_around(seen, k)}: parts of several are side by side")
+
+
+def _shapes_around(seen: Observations, value: int) -> str:
+    """Describe the shapes before and after an operation whose result has no axis of rows."""
+    after = f"{[*seen.base.values[value].data.shape]}, in which no axis is the rows"
+    before = next((k for k in seen.base.values[value].inputs if seen.row_axes(k)), None)
+    if before is None:
+        return after
+    axis = next(iter(seen.row_axes(before)))
+    return f"{[*seen.base.values[before].data.shape]}, whose axis {axis} is the rows, becomes {after}"
 
 
 def rows_mixed(seen: Observations) -> Iterator[Sign]:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import RECURRENT, tensors_in
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import ModelTrace, trace
@@ -90,7 +89,7 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
             continue
         small = [k for k, norm in enumerate(norms) if norm < _VANISHES * max(norms)]
         if small and norms[0] <= _VANISHES * max(norms):
-            lag = len(norms) - 1 - max(k for k in small)
+            lag = len(norms) - 1 - small[-1]
             shows = f"After {lag} steps back, less than {_VANISHES:g} of the gradient is left"
             change = "nothing, if no more context is needed; else a forget bias of 1 or more, or shorter sequences"
             yield Sign(path, "its gradient", shows, change, is_note=True)
@@ -111,8 +110,6 @@ def _norms_by_step(seen: Observations, gradients: list[Tensor | None], row_axis:
 
 def _trace(seen: Observations) -> ModelTrace | None:
     """Return a trace of the model's recurrent layers; None if they can't be recorded."""
-    if any(not isinstance(call.layer, RECURRENT) for call in seen.base.calls):
-        return None
     example = seen.example
     try:
         with torch.no_grad(), accelerate():
@@ -123,8 +120,6 @@ def _trace(seen: Observations) -> ModelTrace | None:
 
 def gates(seen: Observations) -> Iterator[Sign]:
     """Gates are saturated or forget at once, and units are dead."""
-    if any(not isinstance(value, Tensor) for value in tensors_in(seen.example.args)):
-        return
     run = _trace(seen)
     for path, calls in ({} if run is None else run.by_path).items():
         for record in calls[:1]:

@@ -254,8 +254,8 @@ def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tens
     total: Tensor | None = None
     for call in calls:
         gradient = seen.reads.get(call.outputs[which])
-        if gradient is not None and bool((gradient != 0).any()):
-            mask = gradient != 0
+        mask = None if gradient is None else gradient != 0
+        if mask is not None and bool(mask.any()):
             total = mask if total is None or total.shape != mask.shape else total | mask
     return total
 

@@ -19,7 +19,7 @@ from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.models.series.module_form import is_cell
 from hiddenstate.tracing.traceable import Traceable
 
-RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
 _NOT_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
 
 
@@ -291,7 +291,7 @@ class Watch(TorchFunctionMode):
         def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
             self._paths.append(path)
             self.run.modules.add(path)
-            self._inside += isinstance(module, RECURRENT)
+            self._inside += isinstance(module, _RECURRENT)
 
         return begin
 
@@ -299,10 +299,10 @@ class Watch(TorchFunctionMode):
         def end(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             if out is None and sys.exc_info()[0] is not None:
                 return  # the module failed: `where` says which one
-            self._inside -= isinstance(module, RECURRENT)
+            self._inside -= isinstance(module, _RECURRENT)
             if not self._inside:
                 inputs = tuple(self.index_of(tensor) for tensor in tensors_in([args, kwargs]))
-                if isinstance(module, RECURRENT):
+                if isinstance(module, _RECURRENT):
                     self.run.calls.append(self._call(path, module, args, kwargs, out))
                 else:
                     for tensor in tensors_in(out):
