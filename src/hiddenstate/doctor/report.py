@@ -68,7 +68,7 @@ class Finding:
         head = f"{self.severity.upper()} {self.kind}, in {where}"
         lines = [head + (f", at {self.operation}" if self.operation else ""), self.shows, f"Change: {self.change}"]
         if self.idea:
-            lines.append(f"The idea behind it, which is wrong: {self.idea}")
+            lines.append(f"The misconception behind it: {self.idea}")
         lines.append(f"See {self.link}")
         body = [textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="  ") for line in lines[1:]]
         return "\n".join([lines[0], *body])
