@@ -393,7 +393,7 @@ def _weights_used(seen: Observations, part: nn.Module) -> bool:
 
 
 def slow_path(seen: Observations) -> Iterator[Sign]:
-    """A layer of ours that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
+    """One of our layers that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
     for path, calls in seen.by_layer.items():
         layer = calls[0].layer
         if not calls[0].is_cell and hasattr(layer, "path"):

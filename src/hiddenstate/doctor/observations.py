@@ -26,7 +26,7 @@ STEPS = {"first": 0, "before the last": -2, "last": -1}
 
 @dataclass
 class Question:
-    """What was asked: the arguments of `check`."""
+    """The arguments of `check`."""
 
     model: nn.Module
     args: tuple[Any, ...]
@@ -62,7 +62,7 @@ class Observations:
     kept_graph: bool = False  # whether the second call's results go back to the first call
     padded: Run | None = None  # with other values after the end of each row
     lengthened: Run | None = None  # with more padding
-    restated: Run | None = None  # with other initial states, where the example has some
+    restated: Run | None = None  # with other initial states, if the example has some
     chunked: Chunked | None = None
     untested: dict[str, str] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
@@ -222,7 +222,7 @@ def axes_of_rows(owners: Tensor, rows: int) -> dict[int, list[int]]:
 
 
 class Runner:
-    """Runs the module, each time from what it was, in eval mode."""
+    """Runs the module in eval mode, each time from its original state."""
 
     def __init__(self, question: Question, snapshot: Snapshot) -> None:
         self._question, self._snapshot = question, snapshot
@@ -308,7 +308,7 @@ def _is_channels_first(seen: Observations) -> bool:
 
 
 def _may_be_time_first(seen: Observations) -> bool:
-    """Whether the first layer takes the example's first axis for time, and nothing tells that it is the rows."""
+    """Whether the first layer takes the example's first axis for time, and nothing shows that it is the rows."""
     if not seen.base.calls or seen.example.lengths is not None or seen.example.sequence.dim() < 2:
         return False
     call = seen.base.calls[0]

@@ -1,4 +1,4 @@
-"""What `check` found: findings, what was tested and what not, as text."""
+"""The report of `check`: its findings, and what was tested and what was not, as text."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ DOCS = "docs/howto/check.md"
 
 
 class Sign(NamedTuple):
-    """What a finding's function saw: in which module, at which operation, and the numbers that show it."""
+    """A sign of a mistake: in which module, at which operation, and the numbers that show it."""
 
     module: str
     operation: str
@@ -76,7 +76,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `hiddenstate.check` found in a model; `print` it.
+    """The report of `hiddenstate.check` on a model; `print` shows it.
 
     Attributes:
         model: the name of the model's class.
@@ -139,7 +139,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def finding_of(kind: Kind, sign: Sign) -> Finding:
-    """Return the finding that a sign of a kind is."""
+    """Make a finding of a sign of a kind."""
     is_note = kind.is_note if sign.is_note is None else sign.is_note
     idea = MISCONCEPTIONS.get("" if is_note and not sign.idea else sign.idea or kind.idea, "")
     severity = "note" if is_note else "mistake"

@@ -26,7 +26,7 @@ def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
 
 
 def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
-    """Whether a value of the first run is another where rows have more padding."""
+    """Whether a value of the first run changes if rows have more padding."""
     old, new = seen.base.values[value].data, run.values[other].data
     if new.dim() != old.dim():
         return False
@@ -72,7 +72,7 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
         shows += f"; `{call.path}` reads all rows {kind}, since it is given no lengths"
     idea = "M30" if call is not None and call.directions == 2 else ""
     path = value.module if call is None else call.path
-    by_window = "conv" in value.op  # at the end of a row alone, where most published models accept it
+    by_window = "conv" in value.op  # only at the end of a row, which most published models accept
     yield Sign(path, seen.operation(first), shows, idea=idea, is_note=longer is None or by_window)
 
 
@@ -95,7 +95,7 @@ def _changed_results(seen: Observations, run: Run) -> list[int]:
 
 
 def _first_changed(seen: Observations, run: Run, results: Sequence[int]) -> Value:
-    """Return the first value that is another, or that is computed otherwise."""
+    """Return the first value that differs, or that is computed by another operation."""
     parted = next((k for k, mask in enumerate(run.changed) if mask is None), len(run.values))
     used = sorted(seen.base.ancestors(results))
     first = next((k for k in used if run.is_changed(k)), parted)
@@ -241,7 +241,7 @@ def wrong_state(seen: Observations) -> Iterator[Sign]:
         h, out = _read_of(seen, calls, 1), _read_of(seen, calls, 0)
         c = _read_of(seen, calls, 2) if len(call.outputs) > 2 else None
         if h is None and out is None and c is not None:
-            shows = "Of its outputs, the results read c_n alone, the memory, and never h"
+            shows = "Of its outputs, the results read only c_n, the memory, and never h"
             yield Sign(path, "its c_n", shows, idea="M3")
         if h is not None and out is None:
             yield from _wrong_part_of_h(call, path, h)
@@ -290,7 +290,7 @@ def _wrong_end(seen: Observations, call: LayerCall, read: Tensor, h: Tensor | No
     for part, name, end in ((reverse, "reverse", steps - 1), (forward, "forward", 0)):
         if steps > 2 and bool((part.sum(1) == 1).all()) and _is_at_end(seen, part, name, end):
             where = "its last step" if name == "reverse" else "step 0"
-            shows = f"The results read its {name} direction at {where} alone, where that direction has read one step"
+            shows = f"The results read its {name} direction only at {where}, where that direction has read one step"
             yield Sign(call.path, "its output", shows, idea="M5")
 
 

@@ -273,7 +273,7 @@ class Watch(TorchFunctionMode):
         return k
 
     def index_of(self, tensor: Tensor) -> int:
-        """Return the value that a tensor is; a new one for a parameter, or another tensor that was there before."""
+        """Return the index of a tensor's value, a new one if it is a parameter or older than the run."""
         known = self._index.get(id(tensor))
         if known is not None:
             return known
@@ -350,7 +350,7 @@ def _users_code() -> str:
 
 
 class Snapshot:
-    """What a module and its parts hold, to be put back after a run; and the random states."""
+    """The contents of a module and its parts, and the random states, to be put back after a run."""
 
     def __init__(self, model: nn.Module) -> None:
         self._containers: list[tuple[Any, Any]] = []
