@@ -223,7 +223,7 @@ class Watch(TorchFunctionMode):
 
     def _stop(self) -> None:
         if _get_current_function_mode() is self:  # not if it is called again
-            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+            self.__exit__(None, None, None)
         for handle in self._handles:
             handle.remove()
 
