@@ -100,7 +100,7 @@ def test_nothing_in_the_model_changes(training: bool) -> None:
     assert states[2] == numpy_state()
 
 
-def test_nothing_changes_when_the_check_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_changes_when_the_check_is_interrupted() -> None:
     model = Untidy()
     stops = iter(range(4))
 
