@@ -27,7 +27,7 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
     cuts = [k for k in sorted(seen.used) if _cuts(seen, k)]
     if seen.step_runs and all(seen.depends(name, k) is False for name in seen.step_runs for k in seen.base.results):
         return  # a constant has no gradient
-    if seen.number() is None:
+    if seen.weighted_sum() is None:
         if trained and (cuts or seen.base.loss is not None):
             k = cuts[0] if cuts else seen.base.results[0]
             yield Sign(seen.module_of(k), seen.operation(k), "No result has a gradient", is_note=seen.base.loss is None)
@@ -70,12 +70,12 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
         _, steps = seen.result_axes(value)
         return tensor if steps is None else tensor.select(steps, -1)
 
-    by_input = seen.reads
+    by_input = seen.layer_gradients
     if any(seen.result_axes(k)[1] is not None for k in seen.base.results):
-        number = seen.number(at_last_step)
-        if number is None:
+        total = seen.weighted_sum(at_last_step)
+        if total is None:
             return
-        by_input = seen.gradients(number, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
+        by_input = seen.gradients(total, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
     for path, calls in seen.by_layer.items():
         gradients = [by_input.get(call.x) for call in calls]
         norms = _norms_by_step(seen, gradients, calls[0].row_axis, calls[0].is_cell or len(calls) > 1)

@@ -68,7 +68,7 @@ class Observations:
     assumptions: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
     noise: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(SEED))
-    reads: dict[int, Tensor | None] = field(default_factory=dict)  # gradients by recurrent input and output
+    layer_gradients: dict[int, Tensor | None] = field(default_factory=dict)  # by input or output
     parameter_gradients: dict[str, Tensor | None] = field(default_factory=dict)
 
     @property
@@ -149,7 +149,7 @@ class Observations:
         return rows, steps[0] if steps else None
 
     def gradients(self, of: Tensor, to: Mapping[Any, Tensor]) -> dict[Any, Tensor | None]:
-        """Return the gradient of a number with respect to each tensor; None where there is none."""
+        """Return the gradient of a number with respect to each tensor; None if there is none."""
         gradients: dict[Any, Tensor | None] = dict.fromkeys(to)
         leading = {key: tensor for key, tensor in to.items() if tensor.requires_grad and of.requires_grad}
         if leading:
@@ -161,8 +161,8 @@ class Observations:
                 gradients |= dict(zip(leading, parts, strict=True))
         return gradients
 
-    def number(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
-        """Return one number that depends on all results, or on what is picked of each, with random weights."""
+    def weighted_sum(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
+        """Return the sum of all results, or of what is picked from each, with random weights; None without gradients."""
         total = None
         generator = torch.Generator().manual_seed(SEED + 1)
         for value in self.base.results:
@@ -174,13 +174,13 @@ class Observations:
         return total
 
     def take_gradients(self) -> None:
-        """Set `reads` and `parameter_gradients`, before a later run changes in place what they need."""
+        """Set `layer_gradients` and `parameter_gradients`, before a later run changes in place what they need."""
         values = {k: self.base.values[k].tensor for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0}
         weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-        number = self.number()
-        if number is not None:  # in one backward pass, which takes longer than a run
-            gradients = self.gradients(number, {**values, **weights})
-            self.reads = {k: gradients[k] for k in values}
+        total = self.weighted_sum()
+        if total is not None:  # in one backward pass, which takes longer than a run
+            gradients = self.gradients(total, {**values, **weights})
+            self.layer_gradients = {k: gradients[k] for k in values}
             self.parameter_gradients = {name: gradients[name] for name in weights}
 
     def lengths_along(self, value: int, rows: int) -> Tensor:

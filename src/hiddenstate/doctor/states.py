@@ -253,7 +253,7 @@ def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tens
     """Return where the results read an output of a layer's calls, which have one shape; None if nowhere."""
     total: Tensor | None = None
     for call in calls:
-        gradient = seen.reads.get(call.outputs[which])
+        gradient = seen.layer_gradients.get(call.outputs[which])
         mask = None if gradient is None else gradient != 0
         if mask is not None and bool(mask.any()):
             total = mask if total is None or total.shape != mask.shape else total | mask
