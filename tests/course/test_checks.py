@@ -99,7 +99,7 @@ def test_an_answer_of_another_type_is_refused_in_words(exercise: str, answer: ob
 
 
 def test_a_wrong_answer_has_its_misconception() -> None:
-    with pytest.raises(errors.AnswerError, match="The idea behind it .M15., which is wrong: The order") as caught:
+    with pytest.raises(errors.AnswerError, match="The misconception behind it .M15.: The order") as caught:
         check("2.3", lambda rows: rows)
     assert caught.value.misconception == "M15"
     assert isinstance(caught.value, AssertionError)

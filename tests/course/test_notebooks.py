@@ -70,5 +70,5 @@ def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: No
     assert shown.ename == "AnswerError"
     assert shown.traceback == [
         "Exercise 2.3: Nothing was moved, so the output gate's rows are where torch reads the forget gate's.",
-        "The idea behind it (M15), which is wrong: The order of the gates is the same in every library.",
+        "The misconception behind it (M15): The order of the gates is the same in every library.",
     ]

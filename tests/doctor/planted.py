@@ -163,9 +163,7 @@ class Reader(nn.Module):
             return self._loop(layer, x)
         m = self.mistake
         n, t, _ = x.shape
-        if m == "state kept":
-            state = self.hidden
-        if m == "state kept, detached":
+        if m in ("state kept", "state kept, detached"):
             state = self.hidden
         sizes = (self.arch.layers * (1 + self.arch.both), n, UNITS)
         if m == "random state":
@@ -204,9 +202,7 @@ class Reader(nn.Module):
         if m == "steps as rows":
             out = out.reshape(n, t, -1)
             h = torch.stack(out[:, -1].split(UNITS, -1))
-        if m == "view of the input":
-            out = out.reshape(n, t, -1)
-        if m == "view of the output":
+        if m in ("view of the input", "view of the output"):
             out = out.reshape(n, t, -1)
         return out, h, c
 
@@ -352,6 +348,10 @@ def _rows(arch: Architecture) -> bool:
     return arch.result == "row"
 
 
+def _is_causal(arch: Architecture) -> bool:
+    return not _rows(arch) and not arch.packed and not arch.both
+
+
 def _causal(arch: Architecture) -> dict[str, Any]:
     return {"causal": True}
 
@@ -397,23 +397,9 @@ MISTAKES = (
     Mistake("normalised over rows", ("rows-mixed",), ("reader",), lambda a: not a.packed),
     Mistake("sorted rows", ("rows-out-of-order",), (READER,), lambda a: a.packed),
     Mistake("last row", ("rows-lost",), (HEAD, READER), lambda a: _is_layer(a) and _rows(a)),
-    Mistake(
-        "flipped", ("future-read",), ("reader", READER), lambda a: not _rows(a) and not a.packed and not a.both, _causal
-    ),
-    Mistake(
-        "reads ahead",
-        ("future-read",),
-        ("reader", READER),
-        lambda a: not _rows(a) and not a.packed and not a.both,
-        _causal,
-    ),
-    Mistake(
-        "mean of all steps",
-        ("future-read",),
-        ("reader", READER),
-        lambda a: not _rows(a) and not a.packed and not a.both,
-        _causal,
-    ),
+    Mistake("flipped", ("future-read",), ("reader", READER), _is_causal, _causal),
+    Mistake("reads ahead", ("future-read",), ("reader", READER), _is_causal, _causal),
+    Mistake("mean of all steps", ("future-read",), ("reader", READER), _is_causal, _causal),
     Mistake("state not carried", ("steps-apart",), (READER,), lambda a: a.is_cell),
     Mistake("steps as rows", ("one-step",), (READER,), _is_layer),
     Mistake("first step", ("last-step-unread",), (HEAD, READER), lambda a: not a.both and _rows(a)),
@@ -447,7 +433,7 @@ MISTAKES = (
         lambda a: a.layers == 1 and not a.both and not a.packed and a.name != "classifier, convolution in front, GRU",
     ),
     Mistake("saturated", ("gates",), (READER,), lambda a: not a.packed),
-    Mistake("inputs in thousands", ("gates",), (READER,), lambda a: not a.packed and not (a.layers > 1)),
+    Mistake("inputs in thousands", ("gates",), (READER,), lambda a: not a.packed and a.layers == 1),
     Mistake("forgets at once", ("gates",), (READER,), lambda a: a.is_lstm and not a.packed),
     Mistake("dropout in one layer", ("dropout-never",), (READER,), lambda a: not a.is_cell and a.layers == 1),
     Mistake("layer made in forward", ("layer-made-in-forward",), ("reader",), _is_layer),
@@ -457,10 +443,10 @@ MISTAKES = (
         "loss over padding",
         ("loss-over-padding",),
         (MODEL,),
-        lambda a: a.result != "row" and not a.packed,
+        lambda a: not _rows(a) and not a.packed,
         _padded_loss,
     ),
-    Mistake("classes on the last axis", ("loss-axes",), (MODEL,), lambda a: a.result != "row"),
+    Mistake("classes on the last axis", ("loss-axes",), (MODEL,), lambda a: not _rows(a)),
     Mistake("both directions", ("future-read",), (READER,), lambda a: a.both and not _rows(a), _causal),
     Mistake("targets not shifted", ("target-read",), (MODEL,), lambda a: not _rows(a) and not a.both and a.tokens),
     Mistake("target among the features", ("target-read",), (MODEL,), lambda a: not a.tokens and _rows(a)),

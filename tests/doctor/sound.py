@@ -1324,7 +1324,7 @@ def _() -> Any:
 
 
 class Simple(nn.Module):
-    """An embedding or a projection, a layer of ours or torch's, and a head."""
+    """An embedding or a projection, one of our layers or torch's, and a head."""
 
     def __init__(self, layer: Any, result: str, both: bool = False, layers: int = 1, first: bool = True) -> None:
         super().__init__()
@@ -1367,7 +1367,7 @@ def _(first: bool = True, **options: Any) -> Any:
 
 
 class WithLengths(nn.Module):
-    """A layer of ours that takes lengths, without packing."""
+    """One of our layers, which takes lengths, without packing."""
 
     def __init__(self, layer: Any, both: bool) -> None:
         super().__init__()
@@ -1401,7 +1401,7 @@ class Stateful(nn.Module):
         )
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start again."""
         self.state = None
 
     def forward(self, x: Tensor) -> Any:

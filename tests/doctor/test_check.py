@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode
 
 import hiddenstate as hs
 from doctor.planted import ARCHITECTURES, MISTAKES, Model, check_planted, example_of, is_found
+from hiddenstate.doctor import watch
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, BrokenModelError
+from interrupts import Interrupter
 
 
 class Classifier(nn.Module):
@@ -97,7 +100,7 @@ def test_nothing_in_the_model_changes(training: bool) -> None:
     assert states[2] == numpy_state()
 
 
-def test_nothing_changes_when_the_check_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_changes_when_the_check_is_interrupted() -> None:
     model = Untidy()
     stops = iter(range(4))
 
@@ -112,6 +115,24 @@ def test_nothing_changes_when_the_check_is_interrupted(monkeypatch: pytest.Monke
     assert model.training
     assert list(model.head._forward_hooks) == [handle.id]
     assert not model.lstm._forward_hooks
+
+
+def test_an_interrupt_at_any_line_of_the_watch_leaves_nothing_in_force() -> None:
+    model, x = nn.LSTM(2, 3, batch_first=True), torch.randn(3, 3, 2)
+    hs.check(model, x)
+    lstm, k = torch._VF.lstm, 0
+    while True:
+        interrupter = Interrupter(k, (watch.__file__,))
+        error = interrupter.run(lambda: hs.check(model, x))
+        assert _get_current_function_mode() is None, error
+        assert hooks_of(model) == [], error
+        assert model.training
+        assert torch._VF.lstm is lstm
+        if not interrupter.is_raised:
+            break
+        assert isinstance(error, KeyboardInterrupt)
+        k += 1
+    assert k > 100
 
 
 @pytest.mark.parametrize(
@@ -146,7 +167,7 @@ def test_a_report_says_where_and_what_to_change() -> None:
 def test_time_first_is_assumed_and_said_where_nothing_tells() -> None:
     layer = nn.LSTM(4, 5)
     assert hs.check(layer, X).ok
-    assert "time first" in hs.check(layer, X).said[0]
+    assert "time first" in hs.check(layer, X).assumptions[0]
     assert kinds(hs.check(layer, X, layout="NTC")) == ["axes-exchanged"]
     assert kinds(hs.check(layer, X, lengths=[9, 8, 7, 9, 1, 2])) == ["axes-exchanged"]
 

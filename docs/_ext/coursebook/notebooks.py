@@ -131,7 +131,7 @@ def _hints(made: Directive) -> list[str]:
 
 
 def _wrong(section: Section) -> str:
-    """List the wrong numbers that the page anticipates, each with its reason and the idea behind it."""
+    """List the wrong numbers that the page anticipates, each with its reason and the misconception behind it."""
     question, choices = choices_of(section.text)
     lines = [f"- {each.text}: {each.because} {idea_behind(each.about)}".rstrip() for each in choices]
     return "\n".join([f"{question}\n", *lines])

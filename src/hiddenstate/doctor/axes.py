@@ -1,4 +1,4 @@
-"""Findings about rows and time steps: mixed, exchanged or lost rows, steps that are not read, the future that is."""
+"""Findings about rows and time steps: mixed, exchanged or lost rows, steps that are not read, a future that is read."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def input_of_layer(seen: Observations, call: LayerCall) -> str:
     if owners.dim() != (2 if call.is_cell else 3):
         return UNKNOWN
     axes = seen.row_axes(call.x)
-    if not several:  # one row alone, in a loop over rows; or a cell that reads a row's steps as rows
+    if not several:  # a single row, in a loop over rows; or a cell that reads a row's steps as rows
         is_row = call.is_cell and bool((owners >= 0).any()) and owners.shape[0] == seen.example.steps > 1
         return EXCHANGED if is_row else UNKNOWN
     if call.row_axis in axes:
@@ -102,12 +102,17 @@ def view_for_transpose(seen: Observations) -> Iterator[Sign]:
             if breaker is not None:
                 broken.setdefault(breaker, seen.module_of(breaker))
     for k, path in broken.items():
-        before = next((i for i in seen.base.values[k].inputs if seen.row_axes(i)), None)
-        shape = "" if before is None else f"{[*seen.base.values[before].data.shape]}, whose axis "
-        shape += "" if before is None else f"{next(iter(seen.row_axes(before)))} is the rows, becomes "
-        shape += f"{[*seen.base.values[k].data.shape]}, in which no axis is the rows"
-        shows = f"{shape}: parts of several are side by side"
-        yield Sign(path, seen.operation(k), shows[0].upper() + shows[1:])
+        yield Sign(path, seen.operation(k), f"{_shapes_around(seen, k)}: parts of several are side by side")
+
+
+def _shapes_around(seen: Observations, value: int) -> str:
+    """Describe the shapes before and after an operation whose result has no axis of rows."""
+    after = f"{[*seen.base.values[value].data.shape]}, in which no axis is the rows"
+    before = next((k for k in seen.base.values[value].inputs if seen.row_axes(k)), None)
+    if before is None:
+        return after
+    axis = next(iter(seen.row_axes(before)))
+    return f"{[*seen.base.values[before].data.shape]}, whose axis {axis} is the rows, becomes {after}"
 
 
 def rows_mixed(seen: Observations) -> Iterator[Sign]:
@@ -159,13 +164,13 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
 
 
 def are_the_padded(seen: Observations, rows: list[int]) -> bool:
-    """Whether these rows are those that are shorter than the longest."""
+    """Whether these rows are the padded ones: those that are shorter than the longest."""
     lengths = seen.example.lengths
     return lengths is not None and rows == (lengths < lengths.max()).nonzero()[:, 0].tolist()
 
 
 def where_lost(seen: Observations, run: Run) -> int:
-    """Return the last operation that no longer has the change that its input had."""
+    """Return the last operation whose input changed and whose result did not."""
     for k in sorted(seen.used, reverse=True):
         is_input_changed = any(run.is_changed(i) for i in seen.base.values[k].inputs)
         if is_input_changed and k < len(run.changed) and not run.is_changed(k):
@@ -187,7 +192,7 @@ def _reader(seen: Observations, value: int) -> str:
 
 
 def earlier_changed(seen: Observations, value: int) -> int | None:
-    """Return how many steps ahead a value reads: before the last step, whether it depends on that step."""
+    """Return how far before the last step a value depends on it, in steps; None if it does not."""
     mask = seen.changed("last", value)
     rows, steps = seen.result_axes(value)
     if mask is None or steps is None:
@@ -239,7 +244,7 @@ def _steps_of(seen: Observations, call: LayerCall) -> int:
 
 
 def steps_apart(seen: Observations) -> Iterator[Sign]:
-    """A cell, or a layer that is called step by step, begins anew at every step."""
+    """A cell, or a layer that is called step by step, starts from an initial state at every step."""
     for path, calls in seen.by_layer.items():
         if len(calls) < 3 or calls[0].rows is not None or any(_steps_of(seen, call) != 1 for call in calls):
             continue
@@ -287,8 +292,8 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
         reaches = any(seen.depends("last", call.x) for call in layers)
         shortened = any(seen.base.values[i].op in _SHORTENS for i in used)
         lost = where_lost(seen, seen.step_runs["last"])
-        read = "step 0 alone" if not seen.depends("before the last", k) else "the steps before it"
-        shows = f"Of {seen.example.steps} steps, the last one of each row changes no result; {read} does"
+        read = "the steps before it do" if seen.depends("before the last", k) else "only step 0 does"
+        shows = f"Of {seen.example.steps} steps, the last one of each row changes no result; {read}"
         path = _reader(seen, lost) if reaches else layers[0].path if layers else seen.module_of(lost)
         yield Sign(path, seen.operation(lost), shows, is_note=True if shortened and not reaches else None)
         return

@@ -208,7 +208,7 @@ def _report(seen: Observations) -> CheckReport:
             tested.append(kind.name)
     findings.sort(key=lambda finding: not finding.is_mistake)
     return CheckReport(
-        type(seen.model).__name__, _described(seen), tuple(findings), tuple(tested), untested, tuple(seen.said)
+        type(seen.model).__name__, _described(seen), tuple(findings), tuple(tested), untested, tuple(seen.assumptions)
     )
 
 

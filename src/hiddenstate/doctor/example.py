@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from hiddenstate.doctor.watch import leaves_in, map_tree, rows_of_packed, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
-ROWS, STEPS = 3, 32  # an example is cut to so many, if the module runs on them
+ROWS, STEPS = 3, 32  # an example is cut to this many, if the module runs on them
 _LONGEST_UNCUT = 48
 
 
@@ -50,14 +50,14 @@ class Example:
         return pad_packed_sequence(leaf, batch_first=True)[0] if isinstance(leaf, PackedSequence) else leaf
 
     def mapped(self, change: Callable[[Any, Part], Any]) -> "Example":
-        """Return an example whose leaves are what a function makes of them and their axes."""
+        """Return an example with a function applied to each leaf and its axes."""
         parts = iter(self.parts)
         tree = [self.args, dict(self.kwargs), self.targets]
         args, kwargs, targets = map_tree(tree, lambda leaf: change(leaf, next(parts)))
         return replace(self, args=args, kwargs=kwargs, targets=targets)
 
     def cut(self, rows: int, steps: int) -> "Example":
-        """Return an example of so many rows, which may repeat, and so many first steps."""
+        """Return an example with this many rows, which may repeat, and this many first steps."""
         chosen = self._choose_rows(rows)
         lengths = None if self.lengths is None else _scaled(self.lengths[chosen], steps, self.steps)
 
@@ -107,7 +107,7 @@ class Example:
         return torch.arange(count) % self.rows
 
     def with_row_changed(self, row: int, generator: torch.Generator) -> "Example":
-        """Return a copy in which everything of a row is different."""
+        """Return a copy in which a whole row is different."""
         return self._changed(lambda rows, steps: rows == row, generator, ("sequence", "rows"))
 
     def with_step_changed(self, step: int, generator: torch.Generator) -> "Example":
@@ -130,7 +130,7 @@ class Example:
         return self._changed(lambda rows, steps: rows >= 0, generator, ("rows",))
 
     def lengthened(self, extra: int) -> "Example":
-        """Return a copy with more padding, which repeats what the padding of the shortest row is."""
+        """Return a copy with more padding, which repeats the last step of the shortest row."""
         assert self.lengths is not None, "only an example with lengths has padding"
         row = int(self.lengths.argmin())
 
@@ -267,7 +267,7 @@ def _is_tensor(leaf: Any) -> bool:
 
 
 def _is_ragged(arg: Any) -> bool:
-    """Whether an argument is a list of sequences ``[T, ...]`` that differ in T alone."""
+    """Whether an argument is a list of sequences ``[T, ...]`` that differ only in T."""
     if not isinstance(arg, list | tuple) or isinstance(arg, PackedSequence) or len(arg) < 2:
         return False
     is_each = all(isinstance(part, Tensor) and part.dim() > 0 for part in arg)

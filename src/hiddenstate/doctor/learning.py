@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import RECURRENT, tensors_in
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import ModelTrace, trace
@@ -28,7 +27,7 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
     cuts = [k for k in sorted(seen.used) if _cuts(seen, k)]
     if seen.step_runs and all(seen.depends(name, k) is False for name in seen.step_runs for k in seen.base.results):
         return  # a constant has no gradient
-    if seen.number() is None:
+    if seen.weighted_sum() is None:
         if trained and (cuts or seen.base.loss is not None):
             k = cuts[0] if cuts else seen.base.results[0]
             yield Sign(seen.module_of(k), seen.operation(k), "No result has a gradient", is_note=seen.base.loss is None)
@@ -71,12 +70,12 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
         _, steps = seen.result_axes(value)
         return tensor if steps is None else tensor.select(steps, -1)
 
-    by_input = seen.reads
+    by_input = seen.layer_gradients
     if any(seen.result_axes(k)[1] is not None for k in seen.base.results):
-        number = seen.number(at_last_step)
-        if number is None:
+        total = seen.weighted_sum(at_last_step)
+        if total is None:
             return
-        by_input = seen.gradients(number, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
+        by_input = seen.gradients(total, {call.x: seen.base.values[call.x].tensor for call in seen.base.calls})
     for path, calls in seen.by_layer.items():
         gradients = [by_input.get(call.x) for call in calls]
         norms = _norms_by_step(seen, gradients, calls[0].row_axis, calls[0].is_cell or len(calls) > 1)
@@ -90,7 +89,7 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
             continue
         small = [k for k, norm in enumerate(norms) if norm < _VANISHES * max(norms)]
         if small and norms[0] <= _VANISHES * max(norms):
-            lag = len(norms) - 1 - max(k for k in small)
+            lag = len(norms) - 1 - small[-1]
             shows = f"After {lag} steps back, less than {_VANISHES:g} of the gradient is left"
             change = "nothing, if no more context is needed; else a forget bias of 1 or more, or shorter sequences"
             yield Sign(path, "its gradient", shows, change, is_note=True)
@@ -111,8 +110,6 @@ def _norms_by_step(seen: Observations, gradients: list[Tensor | None], row_axis:
 
 def _trace(seen: Observations) -> ModelTrace | None:
     """Return a trace of the model's recurrent layers; None if they can't be recorded."""
-    if any(not isinstance(call.layer, RECURRENT) for call in seen.base.calls):
-        return None
     example = seen.example
     try:
         with torch.no_grad(), accelerate():
@@ -123,8 +120,6 @@ def _trace(seen: Observations) -> ModelTrace | None:
 
 def gates(seen: Observations) -> Iterator[Sign]:
     """Gates are saturated or forget at once, and units are dead."""
-    if any(not isinstance(value, Tensor) for value in tensors_in(seen.example.args)):
-        return
     run = _trace(seen)
     for path, calls in ({} if run is None else run.by_path).items():
         for record in calls[:1]:
@@ -398,7 +393,7 @@ def _weights_used(seen: Observations, part: nn.Module) -> bool:
 
 
 def slow_path(seen: Observations) -> Iterator[Sign]:
-    """A layer of ours that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
+    """One of our layers that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
     for path, calls in seen.by_layer.items():
         layer = calls[0].layer
         if not calls[0].is_cell and hasattr(layer, "path"):

@@ -3,7 +3,7 @@
 
 def idea_behind(about: str) -> str:
     """Return the sentence that names a misconception, ``M1`` and so on; "" for none."""
-    return f"The idea behind it ({about}), which is wrong: {MISCONCEPTIONS[about]}" if about else ""
+    return f"The misconception behind it ({about}): {MISCONCEPTIONS[about]}" if about else ""
 
 
 MISCONCEPTIONS = {

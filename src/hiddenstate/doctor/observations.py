@@ -26,7 +26,7 @@ STEPS = {"first": 0, "before the last": -2, "last": -1}
 
 @dataclass
 class Question:
-    """What was asked: the arguments of `check`."""
+    """The arguments of `check`."""
 
     model: nn.Module
     args: tuple[Any, ...]
@@ -62,13 +62,13 @@ class Observations:
     kept_graph: bool = False  # whether the second call's results go back to the first call
     padded: Run | None = None  # with other values after the end of each row
     lengthened: Run | None = None  # with more padding
-    restated: Run | None = None  # with other initial states, where the example has some
+    restated: Run | None = None  # with other initial states, if the example has some
     chunked: Chunked | None = None
     untested: dict[str, str] = field(default_factory=dict)
-    said: list[str] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
     noise: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(SEED))
-    reads: dict[int, Tensor | None] = field(default_factory=dict)  # gradients by recurrent input and output
+    layer_gradients: dict[int, Tensor | None] = field(default_factory=dict)  # by input or output
     parameter_gradients: dict[str, Tensor | None] = field(default_factory=dict)
 
     @property
@@ -149,7 +149,7 @@ class Observations:
         return rows, steps[0] if steps else None
 
     def gradients(self, of: Tensor, to: Mapping[Any, Tensor]) -> dict[Any, Tensor | None]:
-        """Return the gradient of a number with respect to each tensor; None where there is none."""
+        """Return the gradient of a number with respect to each tensor; None if there is none."""
         gradients: dict[Any, Tensor | None] = dict.fromkeys(to)
         leading = {key: tensor for key, tensor in to.items() if tensor.requires_grad and of.requires_grad}
         if leading:
@@ -161,8 +161,8 @@ class Observations:
                 gradients |= dict(zip(leading, parts, strict=True))
         return gradients
 
-    def number(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
-        """Return one number that depends on all results, or on what is picked of each, with random weights."""
+    def weighted_sum(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
+        """Return the sum of all results, or of what is picked from each, with random weights; None without gradients."""
         total = None
         generator = torch.Generator().manual_seed(SEED + 1)
         for value in self.base.results:
@@ -174,13 +174,13 @@ class Observations:
         return total
 
     def take_gradients(self) -> None:
-        """Set `reads` and `parameter_gradients`, before a later run changes in place what they need."""
+        """Set `layer_gradients` and `parameter_gradients`, before a later run changes in place what they need."""
         values = {k: self.base.values[k].tensor for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0}
         weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
-        number = self.number()
-        if number is not None:  # in one backward pass, which takes longer than a run
-            gradients = self.gradients(number, {**values, **weights})
-            self.reads = {k: gradients[k] for k in values}
+        total = self.weighted_sum()
+        if total is not None:  # in one backward pass, which takes longer than a run
+            gradients = self.gradients(total, {**values, **weights})
+            self.layer_gradients = {k: gradients[k] for k in values}
             self.parameter_gradients = {name: gradients[name] for name in weights}
 
     def lengths_along(self, value: int, rows: int) -> Tensor:
@@ -222,7 +222,7 @@ def axes_of_rows(owners: Tensor, rows: int) -> dict[int, list[int]]:
 
 
 class Runner:
-    """Runs the module, each time from what it was, in eval mode."""
+    """Runs the module in eval mode, each time from its original state."""
 
     def __init__(self, question: Question, snapshot: Snapshot) -> None:
         self._question, self._snapshot = question, snapshot
@@ -247,9 +247,10 @@ class Runner:
         watch = Watch(model, against, tolerance)
         try:
             # On the CPU, torch's layers take a fraction of the time on the engine.
-            with as_written(), accelerate(), torch.enable_grad(), warnings.catch_warnings(), _without_cudnn(), watch:
+            with as_written(), accelerate(), torch.enable_grad(), warnings.catch_warnings(), _without_cudnn():
                 warnings.simplefilter("ignore")
-                self._call(watch, model, example)
+                with watch.watching():
+                    self._call(watch, model, example)
         except Exception as error:
             where = watch.where()
             watch.run.error = f"{type(error).__name__} in {f'`{where}`' if where else 'its forward'}: {error}"
@@ -290,7 +291,7 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
             other = _begin(question, snapshot, "TN")
             if not other.base.error:
                 layers = ", ".join(f"`{path}`" for path in seen.by_layer)
-                other.said.append(
+                other.assumptions.append(
                     f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
                     'axis is the rows, this is a mistake: pass layout="NT" to see it.'
                 )
@@ -307,7 +308,7 @@ def _is_channels_first(seen: Observations) -> bool:
 
 
 def _may_be_time_first(seen: Observations) -> bool:
-    """Whether the first layer takes the example's first axis for time, and nothing tells that it is the rows."""
+    """Whether the first layer takes the example's first axis for time, and nothing shows that it is the rows."""
     if not seen.base.calls or seen.example.lengths is not None or seen.example.sequence.dim() < 2:
         return False
     call = seen.base.calls[0]

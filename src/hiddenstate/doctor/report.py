@@ -1,4 +1,4 @@
-"""What `check` found: findings, what was tested and what not, as text."""
+"""The report of `check`: its findings, and what was tested and what was not, as text."""
 
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +13,7 @@ DOCS = "docs/howto/check.md"
 
 
 class Sign(NamedTuple):
-    """What a finding's function saw: in which module, at which operation, and the numbers that show it."""
+    """A sign of a mistake: in which module, at which operation, and the numbers that show it."""
 
     module: str
     operation: str
@@ -68,7 +68,7 @@ class Finding:
         head = f"{self.severity.upper()} {self.kind}, in {where}"
         lines = [head + (f", at {self.operation}" if self.operation else ""), self.shows, f"Change: {self.change}"]
         if self.idea:
-            lines.append(f"The idea behind it, which is wrong: {self.idea}")
+            lines.append(f"The misconception behind it: {self.idea}")
         lines.append(f"See {self.link}")
         body = [textwrap.fill(line, _WIDTH, initial_indent="  ", subsequent_indent="  ") for line in lines[1:]]
         return "\n".join([lines[0], *body])
@@ -76,7 +76,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What `hiddenstate.check` found in a model; `print` it.
+    """The report of `hiddenstate.check` on a model; `print` shows it.
 
     Attributes:
         model: the name of the model's class.
@@ -84,7 +84,7 @@ class CheckReport:
         findings: the findings, mistakes first.
         tested: the kinds of findings that were looked for.
         untested: the kinds that could not be looked for, and why.
-        said: what was assumed.
+        assumptions: what was assumed in reading the example, as sentences.
     """
 
     model: str
@@ -92,7 +92,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     tested: tuple[str, ...]
     untested: Mapping[str, str]
-    said: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -119,7 +119,7 @@ class CheckReport:
             raise BrokenModelError("\n\n".join([self._head(), *map(str, self.mistakes)]))
 
     def __str__(self) -> str:
-        parts = [self._head(), *self.said, *map(str, self.findings)]
+        parts = [self._head(), *self.assumptions, *map(str, self.findings)]
         reasons: dict[str, list[str]] = {}
         for kind, why in self.untested.items():
             reasons.setdefault(why, []).append(kind)
@@ -139,7 +139,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def finding_of(kind: Kind, sign: Sign) -> Finding:
-    """Return the finding that a sign of a kind is."""
+    """Make a finding of a sign of a kind."""
     is_note = kind.is_note if sign.is_note is None else sign.is_note
     idea = MISCONCEPTIONS.get("" if is_note and not sign.idea else sign.idea or kind.idea, "")
     severity = "note" if is_note else "mistake"

@@ -26,7 +26,7 @@ def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
 
 
 def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
-    """Whether a value of the first run is another where rows have more padding."""
+    """Whether a value of the first run changes if rows have more padding."""
     old, new = seen.base.values[value].data, run.values[other].data
     if new.dim() != old.dim():
         return False
@@ -72,7 +72,7 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
         shows += f"; `{call.path}` reads all rows {kind}, since it is given no lengths"
     idea = "M30" if call is not None and call.directions == 2 else ""
     path = value.module if call is None else call.path
-    by_window = "conv" in value.op  # at the end of a row alone, where most published models accept it
+    by_window = "conv" in value.op  # only at the end of a row, which most published models accept
     yield Sign(path, seen.operation(first), shows, idea=idea, is_note=longer is None or by_window)
 
 
@@ -95,7 +95,7 @@ def _changed_results(seen: Observations, run: Run) -> list[int]:
 
 
 def _first_changed(seen: Observations, run: Run, results: Sequence[int]) -> Value:
-    """Return the first value that is another, or that is computed otherwise."""
+    """Return the first value that differs, or that is computed by another operation."""
     parted = next((k for k, mask in enumerate(run.changed) if mask is None), len(run.values))
     used = sorted(seen.base.ancestors(results))
     first = next((k for k in used if run.is_changed(k)), parted)
@@ -116,7 +116,7 @@ def state_kept(seen: Observations) -> Iterator[Sign]:
         yield Sign("", "a second call", f"It runs once; the second call fails: {seen.again.error}")
         return
     changed = _changed_results(seen, seen.again)
-    if not changed or seen.kept_graph or seen.base.made:
+    if not changed or seen.kept_graph or seen.base.layers_made:
         return  # graph_grows or layer_made reports it
     first = _first_changed(seen, seen.again, changed)
     resets = _resets(seen)
@@ -149,7 +149,7 @@ def graph_grows(seen: Observations) -> Iterator[Sign]:
 def random_result(seen: Observations) -> Iterator[Sign]:
     """In eval mode, results depend on random numbers."""
     changed = _changed_results(seen, seen.reseeded)
-    if not changed or seen.base.made:
+    if not changed or seen.base.layers_made:
         return
     first = _first_changed(seen, seen.reseeded, changed)
     size = _size_of_change(seen, seen.reseeded, changed[0])
@@ -168,7 +168,7 @@ def random_result(seen: Observations) -> Iterator[Sign]:
 
 def layer_made(seen: Observations) -> Iterator[Sign]:
     """A module is made inside forward: its weights are new at every call."""
-    for path, line in seen.base.made.items():
+    for path, line in seen.base.layers_made.items():
         yield Sign(path, line, "It draws the initial values of parameters at every call")
 
 
@@ -176,8 +176,8 @@ def unregistered(seen: Observations) -> Iterator[Sign]:
     """Parameters are used that the model does not have: in a list, a dict or a function."""
     hidden = {path: module for path, module in hidden_modules(seen.model) if path in seen.base.modules}
     counts = {path: sum(p.numel() for p in module.parameters(recurse=False)) for path, module in hidden.items()}
-    for k, path in seen.base.strangers.items():
-        if path not in seen.base.made and path not in counts:
+    for k, path in seen.base.unregistered.items():
+        if path not in seen.base.layers_made and path not in counts:
             counts[path] = seen.base.values[k].data.numel()
     for path, count in counts.items():
         if count:
@@ -241,7 +241,7 @@ def wrong_state(seen: Observations) -> Iterator[Sign]:
         h, out = _read_of(seen, calls, 1), _read_of(seen, calls, 0)
         c = _read_of(seen, calls, 2) if len(call.outputs) > 2 else None
         if h is None and out is None and c is not None:
-            shows = "Of its outputs, the results read c_n alone, the memory, and never h"
+            shows = "Of its outputs, the results read only c_n, the memory, and never h"
             yield Sign(path, "its c_n", shows, idea="M3")
         if h is not None and out is None:
             yield from _wrong_part_of_h(call, path, h)
@@ -253,9 +253,9 @@ def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tens
     """Return where the results read an output of a layer's calls, which have one shape; None if nowhere."""
     total: Tensor | None = None
     for call in calls:
-        gradient = seen.reads.get(call.outputs[which])
-        if gradient is not None and bool((gradient != 0).any()):
-            mask = gradient != 0
+        gradient = seen.layer_gradients.get(call.outputs[which])
+        mask = None if gradient is None else gradient != 0
+        if mask is not None and bool(mask.any()):
             total = mask if total is None or total.shape != mask.shape else total | mask
     return total
 
@@ -290,7 +290,7 @@ def _wrong_end(seen: Observations, call: LayerCall, read: Tensor, h: Tensor | No
     for part, name, end in ((reverse, "reverse", steps - 1), (forward, "forward", 0)):
         if steps > 2 and bool((part.sum(1) == 1).all()) and _is_at_end(seen, part, name, end):
             where = "its last step" if name == "reverse" else "step 0"
-            shows = f"The results read its {name} direction at {where} alone, where that direction has read one step"
+            shows = f"The results read its {name} direction only at {where}, where that direction has read one step"
             yield Sign(call.path, "its output", shows, idea="M5")
 
 

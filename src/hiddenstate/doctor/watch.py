@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
+from hiddenstate.base.scoped import Block, lasting
+from hiddenstate.models.series.module_form import is_cell
 from hiddenstate.tracing.traceable import Traceable
 
-RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
+_RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
 _NOT_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
 
 
@@ -74,19 +76,14 @@ class LayerCall(NamedTuple):
         return 1 + bool(getattr(self.layer, "bidirectional", False))
 
 
-def is_cell(layer: nn.Module) -> bool:
-    """Whether a recurrent module is a cell, of which a call is one step."""
-    return isinstance(layer, nn.RNNCellBase) or getattr(layer, "_traces_steps", False)
-
-
 @dataclass
 class Run:
     """One run of the model: its values in order, the calls of its recurrent modules, and its results."""
 
     values: list[Value] = field(default_factory=list)
     calls: list[LayerCall] = field(default_factory=list)
-    strangers: dict[int, str] = field(default_factory=dict)  # parameters that the model does not have: value and module
-    made: dict[str, str] = field(default_factory=dict)  # modules in which parameters were drawn, and the line
+    unregistered: dict[int, str] = field(default_factory=dict)  # parameters that the model lacks: value and module
+    layers_made: dict[str, str] = field(default_factory=dict)  # modules that drew parameters, and the line
     modules: set[str] = field(default_factory=set)  # the paths that were called
     out: Any = None
     results: list[int] = field(default_factory=list)
@@ -212,17 +209,21 @@ class Watch(TorchFunctionMode):
         self._handles: list[Any] = []
         self._model = model
 
-    def __enter__(self) -> "Watch":
+    def watching(self) -> Block:
+        """Return a context manager in which a run is recorded."""
+        return lasting(self._start, self._stop)
+
+    def _start(self) -> None:
         for path, module in [*self._model.named_modules(), *hidden_modules(self._model)]:
             self._handles += [
                 module.register_forward_pre_hook(self._begin(path, module), with_kwargs=True),
                 module.register_forward_hook(self._end(path, module), with_kwargs=True, always_call=True),
             ]
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
+        self.__enter__()  # type: ignore[no-untyped-call]
 
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)  # type: ignore[no-untyped-call]
+    def _stop(self) -> None:
+        if _get_current_function_mode() is self:  # not if it is called again
+            self.__exit__(None, None, None)
         for handle in self._handles:
             handle.remove()
 
@@ -241,7 +242,7 @@ class Watch(TorchFunctionMode):
             inputs = tuple(self.index_of(tensor) for tensor in [*tensors_in(args), *tensors_in(kwargs or {})])
             for output in outputs:
                 if name.endswith("_") and isinstance(output, nn.Parameter) and id(output) not in self._parameters:
-                    self.run.made.setdefault(self.where(), _users_line())
+                    self.run.layers_made.setdefault(self.where(), _users_line())
                 self.record(name.strip("_") or "operation", inputs, output)
         return result
 
@@ -272,14 +273,14 @@ class Watch(TorchFunctionMode):
         return k
 
     def index_of(self, tensor: Tensor) -> int:
-        """Return the value that a tensor is; a new one for a parameter, or another tensor that was there before."""
+        """Return the index of a tensor's value, a new one if it is a parameter or older than the run."""
         known = self._index.get(id(tensor))
         if known is not None:
             return known
         is_parameter = isinstance(tensor, nn.Parameter)
         k = self.record("parameter" if is_parameter else "constant", (), tensor)
         if is_parameter and id(tensor) not in self._parameters:
-            self.run.strangers[k] = self.where()
+            self.run.unregistered[k] = self.where()
         return k
 
     def where(self) -> str:
@@ -290,7 +291,7 @@ class Watch(TorchFunctionMode):
         def begin(_: nn.Module, args: Any, kwargs: Any) -> None:
             self._paths.append(path)
             self.run.modules.add(path)
-            self._inside += isinstance(module, RECURRENT)
+            self._inside += isinstance(module, _RECURRENT)
 
         return begin
 
@@ -298,10 +299,10 @@ class Watch(TorchFunctionMode):
         def end(_: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             if out is None and sys.exc_info()[0] is not None:
                 return  # the module failed: `where` says which one
-            self._inside -= isinstance(module, RECURRENT)
+            self._inside -= isinstance(module, _RECURRENT)
             if not self._inside:
                 inputs = tuple(self.index_of(tensor) for tensor in tensors_in([args, kwargs]))
-                if isinstance(module, RECURRENT):
+                if isinstance(module, _RECURRENT):
                     self.run.calls.append(self._call(path, module, args, kwargs, out))
                 else:
                     for tensor in tensors_in(out):
@@ -349,7 +350,7 @@ def _users_code() -> str:
 
 
 class Snapshot:
-    """What a module and its parts hold, to be put back after a run; and the random states."""
+    """The contents of a module and its parts, and the random states, to be put back after a run."""
 
     def __init__(self, model: nn.Module) -> None:
         self._containers: list[tuple[Any, Any]] = []

@@ -1,8 +1,8 @@
 """Runs torch's own LSTMs on the engine: replaces the functions beneath `torch.nn.LSTM` and `LSTMCell`, not the modules.
 
 - `acceleration.py`: `accelerate` and its block; `counts.py`: counts the calls of each path
-- `keras_layers.py`: the functions beneath Keras 3's recurrent layers on torch, and what stands for its layers
+- `keras_layers.py`: the functions beneath Keras 3's recurrent layers on torch, and stand-ins for its layers
 - `program.py`: `python -m hiddenstate.run`: runs a program inside the block
 - `replacements.py`: the functions that replace torch's
-- `stand_ins.py`: represents a layer of torch's in traces and edits
+- `stand_ins.py`: represents one of torch's layers in traces and edits
 """

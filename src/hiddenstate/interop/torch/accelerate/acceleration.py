@@ -38,16 +38,16 @@ def _function(name: str, torchs: Callable[..., Any]) -> Callable[..., Any]:
     return ours
 
 
-def _is_active(switches: Sequence[Switch] | None = None) -> bool:
-    return any(switch.count for switch in (_switches if switches is None else switches))
+def _are_active(switches: Sequence[Switch]) -> bool:
+    return any(switch.count for switch in switches)
 
 
 class _KerasWatcher:
-    """Is asked for each module that is imported, and finds none, but notices that Keras' functions are there."""
+    """An entry of `sys.meta_path` that finds no module, but replaces Keras' functions once they are loaded."""
 
     @staticmethod
     def find_spec(name: str, *_: object) -> None:
-        """Replace Keras' functions once they are loaded."""
+        """Find nothing, and replace Keras' functions if they are loaded."""
         if name.startswith("keras."):
             _reach_keras()
 
@@ -58,7 +58,7 @@ def _reach_keras() -> None:
     with _beginning.lock:
         backend = keras_layers.torch_backend()
         if _open and backend is not None and _keras_block is None:
-            if not _is_active(_keras_switches):
+            if not _are_active(_keras_switches):
                 _keras_switches = keras_layers.switches(backend, _counts)
             _keras_block = Block(switches=tuple(_keras_switches))
             _keras_block.open_for_good()
@@ -99,7 +99,7 @@ class Acceleration(Block):
     def __init__(self, report: bool) -> None:
         try:
             with _beginning.lock:
-                if not _is_active():
+                if not _are_active(_switches):
                     _renew()
                 tally = _counts.now
                 mark = object()
@@ -158,8 +158,8 @@ stand_ins.holds.append(lambda: [*_switches, *_keras_switches])
 
 
 def find_traceable(module: nn.Module) -> Traceable | None:
-    """Return what stands for a layer of torch's or Keras' in traces and edits; None if `accelerate` is not active."""
-    stand_in = stand_ins.find_stand_in(module) if _is_active() else None
-    if stand_in is None and _is_active(_keras_switches):
+    """Return the stand-in for one of torch's or Keras' layers; None if `accelerate` is not active."""
+    stand_in = stand_ins.find_stand_in(module) if _are_active(_switches) else None
+    if stand_in is None and _are_active(_keras_switches):
         return keras_layers.find_stand_in(module)
     return stand_in

@@ -6,9 +6,8 @@ every `SimpleRNN`, and the step's closure names the layer.
 """
 
 import sys
-import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial, wraps
+from functools import wraps
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -24,7 +23,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import KERAS, layout_for
 from hiddenstate.interop.torch.accelerate.counts import Counts
 from hiddenstate.interop.torch.accelerate.replacements import serve
-from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments
+from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments, register
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
@@ -67,20 +66,20 @@ class KerasCall(NamedTuple):
     layer: Any = None  # if it is known
 
 
-def _function(kerass: Callable[..., Any], read: Callable[..., "KerasCall | str | None"], counts: Counts) -> Any:
-    @wraps(kerass)
+def _function(keras_function: Callable[..., Any], read: Callable[..., "KerasCall | str | None"], counts: Counts) -> Any:
+    @wraps(keras_function)
     def function(*arguments: Any, **named: Any) -> Any:
         if torch.compiler.is_compiling():  # counting would be compiled, too
-            return kerass(*arguments, **named)
+            return keras_function(*arguments, **named)
         call = read(*arguments, **named)
         if call is None:
-            return kerass(*arguments, **named)
+            return keras_function(*arguments, **named)
         if isinstance(call, str):
             counts.add(ComputedBy("torch", call))
-            return kerass(*arguments, **named)
+            return keras_function(*arguments, **named)
         results, by = _compute(call)
         counts.add(by)
-        return kerass(*arguments, **named) if results is None else results
+        return keras_function(*arguments, **named) if results is None else results
 
     return function
 
@@ -114,7 +113,7 @@ def _read_whole(
         return f"Keras {name}: the function beneath the layer was called with other arguments than the layer's"
     kind = _kind(name, *activations)
     known = [*_known.values()] if scoped.any_open else []
-    layer = next((stand_in._layer() for stand_in in known if stand_in.has(arrays[0])), None)
+    layer = next((stand_in._module() for stand_in in known if stand_in.has(arrays[0])), None)
     if kind not in CELLS:
         return _left(name, kind, layer)
     if isinstance(x, Tensor):
@@ -283,11 +282,9 @@ def _ordered(stacked: Tensor, order: Sequence[int]) -> Tensor:
 class _KerasStandIn(StandIn):
     """Represents one of Keras' layers in traces and edits."""
 
-    _layer: "weakref.ref[Any]"
-
     def has(self, kernel: Any) -> bool:
         """Whether the layer has this variable."""
-        layer = self._layer()
+        layer: Any = self._module()
         return layer is not None and layer.cell.kernel is kernel
 
     def weights_of_module(self) -> list[Tensor] | None:
@@ -295,9 +292,8 @@ class _KerasStandIn(StandIn):
         return None
 
     def _arrays(self) -> tuple[Any, Any, Any]:
-        layer = self._layer()
-        assert layer is not None, "a stand-in goes with its layer"
-        return layer.cell.kernel, layer.cell.recurrent_kernel, layer.cell.bias
+        cell: Any = self._represented().cell
+        return cell.kernel, cell.recurrent_kernel, cell.bias
 
     def _flat(self) -> list[Tensor]:
         flat = flat_weights(self.mode, self._arrays())
@@ -337,6 +333,4 @@ def find_stand_in(layer: nn.Module) -> _KerasStandIn | None:
         options["nonlinearity"] = kind.removeprefix("RNN_").lower()
     stand_in_class = {"LSTM": KerasLSTM, "GRU": KerasGRU, "SimpleRNN": KerasRNN}[name]
     new: _KerasStandIn = stand_in_class(cell.kernel.shape[0], cell.units, **options)
-    forget = partial(_known.pop, id(layer))
-    vars(new)["_layer"] = weakref.ref(layer, lambda _: forget(None))
-    return _known.setdefault(id(layer), new)
+    return register(new, layer, _known)

@@ -1,6 +1,6 @@
 """Stand-ins for torch's recurrent layers in traces and edits, while their own calls run on the engine.
 
-A stand-in has no weights of its own: it uses those of torch's module.
+A stand-in has no weights of its own: it uses those of the module. `keras_layers` has those for Keras' layers.
 """
 
 import warnings
@@ -30,10 +30,11 @@ from hiddenstate.nn.torch_modules import outline
 from hiddenstate.tracing.recorders import would_be_requested
 from hiddenstate.tracing.traceable import Traceable
 
-# Functions that return the switches that keep torch's functions replaced in a block; `acceleration` adds its own.
+# Functions that return the switches that keep functions replaced in a block; `acceleration` adds its own.
 holds: list[Callable[[], Sequence[Switch]]] = []
 S = TypeVar("S", bound="StandIn")
 T = TypeVar("T", "StandIn", "_StandInCell")
+R = TypeVar("R", bound=nn.Module)
 
 
 class TorchArguments(NamedTuple):
@@ -70,28 +71,28 @@ def name_arguments(cell: str, arguments: Sequence[Any]) -> TorchArguments:
 
 
 def _switches() -> list[Switch]:
-    """The switches that keep torch's functions replaced in a block."""
+    """The switches that keep torch's and Keras' functions replaced in a block."""
     return [switch for hold in holds for switch in hold()]
 
 
 class StandIn(Recurrent[Any, Any]):
-    """Represents one of torch's layers in traces, edits and explanations."""
+    """Represents one of torch's or Keras' layers in traces, edits and explanations."""
 
     _is_detached = False  # whether no gradient may reach the module's weights
-    _module: "weakref.ref[nn.RNNBase]"
+    _module: "weakref.ref[nn.Module]"
 
     def weights_of_module(self) -> list[Tensor] | None:
         """The module's list of weights, which it passes to its calls; None once the module is gone."""
         module: Any = self._module()
         return None if module is None else module._flat_weights
 
-    def _torchs(self) -> nn.Module:
+    def _represented(self) -> nn.Module:
         module = self._module()
         assert module is not None, "a stand-in goes with its module"
         return module
 
     def _flat(self) -> list[Tensor]:
-        flat: list[Tensor] = self._torchs()._flat_weights  # type: ignore[assignment]
+        flat: list[Tensor] = self._represented()._flat_weights  # type: ignore[assignment]
         return [weight.detach() for weight in flat] if self._is_detached else flat
 
     def _weights(self) -> list[Weights]:
@@ -194,6 +195,11 @@ def _stand_in(module: nn.Module, kinds: Sequence[type[T]], known: dict[int, T]) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has already warned about dropout in a single layer
         new = outline(module, kind, kind._torch.options)
+    return register(new, module, known)
+
+
+def register(new: R, module: nn.Module, known: dict[int, R]) -> R:
+    """Register a new stand-in until its module is gone; if another thread was first, return its stand-in."""
     forget = partial(known.pop, id(module))
     vars(new)["_module"] = weakref.ref(module, lambda _: forget(None))
     return known.setdefault(id(module), new)
