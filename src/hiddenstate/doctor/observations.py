@@ -162,7 +162,7 @@ class Observations:
         return gradients
 
     def weighted_sum(self, pick: Callable[[int, Tensor], Tensor | None] = lambda _, tensor: tensor) -> Tensor | None:
-        """Return the sum of all results, or of what is picked from each, with random weights; None without gradients."""
+        """Return the sum of all results, or of what is picked from each, with random weights, if it has gradients."""
         total = None
         generator = torch.Generator().manual_seed(SEED + 1)
         for value in self.base.results:
