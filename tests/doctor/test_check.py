@@ -12,9 +12,9 @@ from torch.overrides import _get_current_function_mode
 
 import hiddenstate as hs
 from doctor.planted import ARCHITECTURES, MISTAKES, Model, check_planted, example_of, is_found
-from hiddenstate.doctor import watch
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, BrokenModelError
+from hiddenstate.tracing import watch
 from interrupts import Interrupter
 
 
