@@ -404,7 +404,7 @@ class Stream(RowStream):
                 computed with other weights.
         """
         kind = self._sizes.kind
-        saved = stream_file.load(path, kind)
+        saved = stream_file.load(path, kind.name, kind.carried)
         device = self._like().device
         state = kind.as_given([part.to(device) for part in saved.state.values()])
         try:
