@@ -32,11 +32,16 @@ def seeds(count: int, *, quick: int) -> list[Any]:
     return [pytest.param(seed, marks=pytest.mark.slow) if seed >= quick else seed for seed in range(count)]
 
 
-def thinned(*axes: Iterable[Any], together: int = 2) -> list[Any]:
-    """All combinations of values: `make test` tries as few as have every pair (so many ``together``) of values, and
-    `make test-all` the rest."""
+def diagonal(*axes: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Combinations in which each value occurs: the first ones, the second ones, ...; an axis that ends begins again."""
+    lists = [list(axis) for axis in axes]
+    return [tuple(values[k % len(values)] for values in lists) for k in range(max(map(len, lists)))]
+
+
+def thinned(*axes: Iterable[Any]) -> list[Any]:
+    """All combinations: `make test` tries as few as have every pair of values, and `make test-all` the rest."""
     every = list(product(*(list(enumerate(axis)) for axis in axes)))
-    within = [set(combinations(enumerate(place for place, _ in each), together)) for each in every]
+    within = [set(combinations(enumerate(place for place, _ in each), 2)) for each in every]
     left, quick = set[Any]().union(*within), set[int]()
     while left:
         best = max(range(len(every)), key=lambda k: len(within[k] & left))

@@ -26,7 +26,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 import hiddenstate as hs
 from hiddenstate.engine import kernels
 from hiddenstate.interop.torch.accelerate.program import main
-from support import TORCH, draws, thinned
+from support import TORCH, diagonal, draws
 
 VF: Any = torch._VF
 SIZES = st.sampled_from((1, 3, 17))
@@ -643,7 +643,7 @@ class Wrapped(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")  # torch's own
-@pytest.mark.parametrize(("kind", "form"), thinned(KINDS, ["scripted", "frozen", "traced"], together=1))
+@pytest.mark.parametrize(("kind", "form"), diagonal(KINDS, ["scripted", "frozen", "traced"]))
 def test_modules_of_torchscript_that_the_engine_can_not_see_are_named(kind: type[nn.Module], form: str) -> None:
     model, x = Wrapped(kind).eval(), torch.zeros(2, 4)
     compiled = torch.jit.trace(model, (x,)) if form == "traced" else torch.jit.script(model)
