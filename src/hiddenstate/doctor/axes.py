@@ -6,7 +6,7 @@ import torch
 
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import LayerCall, Run, is_other
+from hiddenstate.tracing.watch import LayerCall, Run, is_other
 
 _PAIRS = ("matmul", "mm", "bmm", "einsum", "cdist", "cosine_similarity", "sub", "tensordot")
 _SHORTENS = ("conv1d", "conv2d", "max_pool1d", "avg_pool1d", "max_pool2d", "unfold", "stft", "max_pool1d_with_indices")

@@ -11,8 +11,8 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
-from hiddenstate.doctor.watch import Snapshot, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.tracing.watch import Snapshot, tensors_in
 
 MOST_BYTES = 2**33  # maximum size of an argument; strides can give a small tensor any shape
 

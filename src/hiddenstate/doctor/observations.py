@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.doctor.example import Example, Part, read_example
-from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
+from hiddenstate.tracing.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
 
 SEED = 0
 _SAME_ROW = 1e-6  # differences up to this part of the largest value are rounding, such as of a scale for a whole batch
