@@ -147,10 +147,6 @@ def test_autocast() -> None:
 
 
 def test_what_the_engine_does_not_serve_is_torchs_with_its_reason() -> None:
-    lstm, x = nn.LSTM(4, 3).half(), torch.randn(5, 2, 4).half().requires_grad_()
-    with hs.accelerate() as acceleration:
-        lstm(x)
-    assert list(acceleration.report().left) == ["there is no native kernel for torch.float16"]
     meta = nn.LSTM(4, 3, device="meta")
     with hs.accelerate() as acceleration:
         assert meta(torch.empty(5, 2, 4, device="meta"))[0].shape == (5, 2, 3)
@@ -489,7 +485,7 @@ def test_the_report_says_what_computed_edited_and_traced_calls() -> None:
             model["other"](x)
             with hs.edit(half, hs.zero("lstm.l0.h")):
                 pass
-            half["lstm"](x.half())  # not edited any more
+            half["lstm"](x[:3].half())  # not edited any more
         hs.trace(model["lstm"], x)
         assert acceleration.report().served == {"native": 3}
         assert acceleration.report().left == {"there is no native kernel for torch.float16": 1}

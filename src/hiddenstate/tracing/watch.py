@@ -16,11 +16,11 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from hiddenstate.base.scoped import Block, lasting
-from hiddenstate.models.series.module_form import is_cell
-from hiddenstate.tracing.traceable import Traceable
+from hiddenstate.tracing.traceable import Traceable, is_cell
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
-_NOT_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
+_PACKAGE = Path(__file__).parents[1]
+_NOT_USERS = (str(Path(torch.__file__).parent), *(str(_PACKAGE / room) for room in ("tracing", "doctor", "interop")))
 
 
 class Value(NamedTuple):
