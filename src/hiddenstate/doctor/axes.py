@@ -163,6 +163,22 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
         yield Sign(_reader(seen, k), seen.operation(k), shows)
 
 
+def row_squeezed(seen: Observations) -> Iterator[Sign]:
+    """With one row, an operation drops the axis of the rows."""
+    single = seen.single
+    if single is None:
+        return
+    for k, (value, alone) in enumerate(zip(seen.base.values, single.values, strict=False)):
+        if value.op != alone.op:
+            return
+        before, after = [*value.data.shape], [*alone.data.shape]
+        if len(after) < len(before) and k in seen.used:
+            effect = f", and the model fails: {single.error}" if single.error else ""
+            shows = f"Of {seen.example.rows} rows, its result is {before}; of one row, {after}{effect}"
+            yield Sign(value.module, seen.operation(k), shows)
+            return
+
+
 def are_the_padded(seen: Observations, rows: list[int]) -> bool:
     """Whether these rows are the padded ones: those that are shorter than the longest."""
     lengths = seen.example.lengths
