@@ -39,10 +39,9 @@ FORMAT = "hiddenstate-model"
 VERSION = 6
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
-SHIPPED = ("tagger-en", "shakespeare")
+SHIPPED = ("tagger-en", "shakespeare", "seattle-weather")
 
 Model = Tagger | LanguageModel
-M = TypeVar("M", Tagger, LanguageModel)
 Loaded = TypeVar("Loaded", Tagger, LanguageModel, StoredSeries)
 
 
@@ -50,7 +49,8 @@ def shipped(name: str = "tagger-en") -> Path:
     """Return the folder of a model that comes with the package.
 
     Args:
-        name: ``tagger-en``, an English part-of-speech tagger, or ``shakespeare``, a character language model.
+        name: ``tagger-en``, an English part-of-speech tagger; ``shakespeare``, a character language model; or
+            ``seattle-weather``, a forecaster of tomorrow's highest temperature, with its data beside it.
 
     Raises:
         ArgumentError: there is no such model.
@@ -80,7 +80,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(model: Model | SeriesModel | StoredSeries | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
@@ -104,7 +104,7 @@ def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], car
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
         FileWriteError: the folder or file can't be written.
     """
-    if not isinstance(model, Tagger | LanguageModel | SeriesModel | Layer):
+    if not isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
         raise ArgumentTypeError(
             "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
@@ -211,14 +211,16 @@ def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
 def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
+def load(path: Literal["seattle-weather"]) -> SeriesModel: ...
+@overload
 def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer: ...
 def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
     """Read a model that `save` wrote, ready to use (dropout off, a model's weights float32).
 
     Args:
         path: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
-            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
-            precedence.)
+            part-of-speech tagger, ``"shakespeare"``, a character language model, or ``"seattle-weather"``, a forecaster
+            of tomorrow's highest temperature. (A folder with that name takes precedence.)
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.
