@@ -120,18 +120,15 @@ def save(
         ExportError: ``torch.export`` can't capture the module, or the graph gives other numbers than the module.
         FileWriteError: the folder or file can't be written.
     """
-    is_file, is_known = (
-        model_file.is_model_file(folder),
-        isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer),
-    )
+    is_file = model_file.is_model_file(folder)
     if args is not None:
-        if is_known:
+        if isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
             raise ArgumentError(f"args= is for other modules: {with_article(type(model).__name__)} is saved without it")
         if not is_file:
             raise ArgumentTypeError(f"a module is saved as a file: give a name that ends in .safetensors, not {folder}")
         write_graph(model, args, folder, model_file.FORMAT)
         return
-    if not is_known:
+    if not isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
         raise ArgumentTypeError(
             "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for another module give args=, an example of its arguments, which writes "

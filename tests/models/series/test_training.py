@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, HiddenStateError

@@ -226,8 +226,8 @@ class SeriesModel:
         with torch.no_grad():
             values = self._values(series.x, origins, dated, windows_apart).double().cpu()
         record = partial(self._record, series, origins[-1], values[-1], dated)
-        is_stored = isinstance(self.module, StoredSeries)
-        kind = self.module.shape.sizes.kind.label if is_stored else type(self.module).__name__
+        module = self.module
+        kind = module.shape.sizes.kind.label if isinstance(module, StoredSeries) else type(module).__name__
         return SeriesReading(series, values, origins, self.form.ahead, self.targets, self.units, kind, record)
 
     def _origins(self, T: int, every: int) -> range:
