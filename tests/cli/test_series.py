@@ -67,7 +67,7 @@ def test_read_writes_all_forecasts(tmp_path: Path, model: SeriesModel) -> None:
     assert (rows[0]["origin"], rows[0]["date"], rows[0]["measured"]) == (
         "2012-01-30 00:00:00",
         "2012-01-31 00:00:00",
-        "7.2",
+        "9.4",
     )
     found = json.loads(run("read", *SEATTLE, "--json", "--from", "2015-12-30"))
     assert [line["measured"] for line in found["forecasts"]] == [5.6, 5.6, None]

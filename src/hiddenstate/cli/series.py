@@ -107,13 +107,13 @@ class SeriesRead(NamedTuple):
         steps_ahead = (ahead or 1) if model.gives == "horizon" else model.horizon
         end = len(series.x) if at is None else self._step(at) - steps_ahead + 1
         window, begin, state = model.window, 0, None
-        if window is not None:
-            begin = end - window
-        elif model.gives == "step" and model.carries_state:
+        if window is None and model.gives == "step" and model.carries_state:
             begin = max(0, end - (last or USUAL_STEPS))
             state = model.run(series.x[:begin])[1] if begin else None
         elif last is not None:
-            raise ArgumentError("--last is for models that carry a state: this one forecasts from all steps before")
+            raise ArgumentError(f"--last is for models that carry a state: this one reads {window or 'all'} steps")
+        elif window is not None:
+            begin = end - window
         if begin < 0 or end <= max(begin, 0):
             raise ArgumentError(
                 f"the forecast for {at or 'the end'} reads {window or 1} steps, but the file begins at "
