@@ -189,7 +189,12 @@ class StateForm(NamedTuple):
     def stored_sizes(self, n: int) -> tuple[int, ...]:
         """The shape as a stream keeps it, with n rows as the second axis."""
         axis = self.axis or 0
-        return (self.shape[0] if axis else 1, n, *self.shape[axis:])
+        return (self.shape[0] if axis else 1, n, *self.shape[axis + self.is_kept :])
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a stream keeps the state in the module's shape: that of a layer."""
+        return self.axis == 1 and self.shape[1] == 1
 
     def mask(self, begun: Tensor) -> Tensor:
         """Return a mask of rows as one that broadcasts with the state."""
