@@ -104,8 +104,8 @@ def stream(
     snapshot = Snapshot(model)
     with lasting(lambda: None, snapshot.put_back), torch.no_grad(), without_autocast(example.x.device.type):
         refuse_unsteady(model, example)
-        form, x = find_form(model, example, layout)
-        verify(form, x, partial(ModelStream._of, form))
+        form = find_form(model, example, layout)
+        verify(form, partial(ModelStream._of, form))
         snapshot.put_back()
     rows = 1 if form.example.axes[0] is None else example.x.shape[form.example.axes[0]]
     return ModelStream._of(form, rows if batch is None else batch)
