@@ -65,10 +65,11 @@ class StreamState:
             part.index_fill_(1, index, 0)
         self.free = sorted(free)
 
-    def set_rows(self, index: Tensor, values: Sequence[Tensor | int]) -> None:
-        """Set the states of rows."""
+    def set_rows(self, index: Tensor, values: Sequence[Tensor | int], t: int | None = None) -> None:
+        """Set the states of rows, and the number of time steps."""
         for part, value in zip(self.tensors, values, strict=True):
             part[:, index] = value if isinstance(value, int) else value.to(part.dtype)
+        self._start = self._start if t is None else t
 
 
 class RowStream:
@@ -188,7 +189,7 @@ class RowStream:
                 begins = mask.to(self._like().device)
                 axes = [(1, -1, *[1] * (part.dim() - 2)) for part in self._state]
                 parts = zip(begin, self._state, axes, strict=True)
-                self._keep(*(torch.where(begins.view(shape), new, part) for new, part, shape in parts))
+                self._keep(*(torch.where(begins.view(shape), new, part).to(part.dtype) for new, part, shape in parts))
             else:
                 self._check_weights_again()
                 zeros = self._zeros(self.batch)
@@ -232,7 +233,7 @@ class RowStream:
         return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
 
     def _take_turn(self, mine: object) -> None:
-        is_mine, quick = self._turn.setdefault("holder", mine) is mine, self._quick
+        is_mine, quick = self._turn.setdefault("holder", mine) is mine, self._now.quick
         if not is_mine or (quick is not None and quick.native.running):
             raise ConcurrentUseError(SHARED)
 
