@@ -338,7 +338,7 @@ def test_an_interrupted_change_of_a_streams_rows_is_done_or_not(name: str) -> No
     interrupted_everywhere(lambda: ON_ROWS[name](stream), check, 1)
 
 
-@pytest.mark.parametrize("is_back", [False, True])
+@pytest.mark.parametrize("is_back", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back: bool) -> None:
     convert, kind = (hs.convert_back, nn.LSTM) if is_back else (hs.convert, hs.LSTM)
 
