@@ -184,13 +184,15 @@ def _softmax(node: Node, inputs: Sequence[Array], _stored: Sequence[Array]) -> A
 def _gelu(node: Node, inputs: Sequence[Array], _stored: Sequence[Array]) -> Array:
     (x,) = inputs
     if node.tanh:
-        return 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+        rough: Array = 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+        return rough
     # Abramowitz and Stegun, formula 7.1.26: its error is below 1.5e-7.
     z = np.abs(x.astype(np.float64)) * 0.5**0.5
     t = 1 / (1 + 0.3275911 * z)
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     erf = np.sign(x) * (1 - series * np.exp(-z * z))
-    return (0.5 * x * (1 + erf)).astype(np.float32)
+    result: Array = (0.5 * x * (1 + erf)).astype(np.float32)
+    return result
 
 
 def _sigmoid(x: Array) -> Array:
@@ -243,5 +245,5 @@ COMPUTE: dict[str, Compute] = {
     "transpose": lambda node, inputs, _: inputs[0].transpose(node.order),
     "mean": lambda node, inputs, _: inputs[0].mean(node.axes, keepdims=node.keep),
     "maximum": lambda node, inputs, _: inputs[0].max(node.axes, keepdims=node.keep),
-    "constant": lambda node, _, stored: stored[0] if stored else np.float32(node.value),
+    "constant": lambda node, _, stored: stored[0] if stored else np.array(node.value, np.float32),
 }

@@ -23,7 +23,7 @@ from hiddenstate.tracing.traceable import find_recordable
 TORCH_CELLS: dict[type[nn.Module], str] = {nn.LSTMCell: "LSTM", nn.GRUCell: "GRU", nn.RNNCell: "RNN_"}
 TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
 TORCHS = nn.LSTM | nn.GRU | nn.RNN | nn.LSTMCell | nn.GRUCell | nn.RNNCell
-OURS = Layer | RecurrentCell
+OURS = Layer | RecurrentCell  # type: ignore[type-arg]
 CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 _SCHEMA = "(Tensor x, Tensor? h, Tensor? c, str path, SymInt[] out, SymInt[] states) -> (Tensor, Tensor, Tensor)"
@@ -89,7 +89,7 @@ def _sizes_of_torchs(layer: Any) -> Sizes:
     kind = next((kind for kind in TORCH_CELLS if isinstance(layer, kind)), None)
     if kind is None:
         names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
-        return Sizes(*(getattr(layer, name) for name in names), cell=layer.mode)
+        return Sizes(**{name: getattr(layer, name) for name in names}, cell=layer.mode)
     cell = TORCH_CELLS[kind] + (layer.nonlinearity.upper() if kind is nn.RNNCell else "")
     return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias), cell=cell)
 
@@ -212,7 +212,7 @@ def _with_leaves(model: nn.Module) -> tuple[nn.Module, dict[str, Recurrent]]:
         kind = next((kind for kind in (*TORCH_LAYERS, *TORCH_CELLS) if isinstance(part, kind)), None)
         if kind is None and not isinstance(part, OURS):
             continue
-        if kind is not None and type(part).forward is not kind.forward:
+        if kind is not None and type(part).forward is not vars(kind)["forward"]:
             raise ArgumentError(f"`{path}` is a {type(part).__name__} with a forward of its own, which may be anything")
         if part not in stands:
             stands[part] = Recurrent(part, path)

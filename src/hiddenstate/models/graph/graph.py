@@ -278,7 +278,7 @@ def _scratch(node: Node, shapes: Sequence[Shape]) -> int:
     if node.op != "conv1d":
         return 0
     shape = shapes[node.inputs[0]]
-    return _size(shape[:2]) * (_size(shape[2:]) + sum(node.padding))
+    return _size(shape[:2]) * (_size(shape[2:]) + int(sum(node.padding)))
 
 
 def _size(shape: Shape) -> int:
@@ -466,7 +466,7 @@ def runs(shape: Shape) -> list[int | str]:
     result: list[int | str] = [1]
     for size in shape:
         if isinstance(size, int):
-            result[-1] *= size  # type: ignore[operator]
+            result[-1] *= size
         else:
             for letter in size.split("*"):
                 result += [letter, 1]

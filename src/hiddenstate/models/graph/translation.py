@@ -98,7 +98,8 @@ class Translator:
         self.ints: list[bool] = []
         self.tensors: dict[str, Tensor] = {}
         self.references: dict[Any, Any] = {}
-        self.path, self.what, self.node = "", "", Any
+        self.path, self.what = "", ""
+        self.node: Any = None
 
     def graph(self) -> tuple[Graph, dict[str, Tensor]]:
         """Translate the program, and return the graph and its tensors by name."""
@@ -223,8 +224,8 @@ class Translator:
             product = product * symbol
         if None in names or expression != product:
             return None
-        ordered = sorted(names, key=(order or "NT").find)  # type: ignore[arg-type]
-        return "*".join(ordered)  # type: ignore[arg-type]
+        ordered = sorted(names, key=(order or "NT").find)
+        return "*".join(ordered)
 
     def expected(self, like: int | None = None) -> Shape:
         """The shape of torch's result; raises an error if a graph can't express it."""
@@ -467,9 +468,7 @@ def _layer_norm(
     return t.emit("layer_norm", [x], [part for part in (weight, bias) if part is not None], count=len(shape), eps=eps)
 
 
-def _batch_norm(
-    t: Translator, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, *options: Any
-) -> Sequence[Any]:
+def _batch_norm(t: Translator, x: Any, weight: Any, bias: Any, mean: Any, variance: Any, *options: Any) -> Value:
     """Two operations: times a factor, plus an offset."""
     *training, _momentum, eps = options if isinstance(options[-1], float) else options[:-1]
     if training == [True] or mean is None:
@@ -558,7 +557,7 @@ def _split(t: Translator, x: Any, *_: Any, **_kwargs: Any) -> Sequence[Lazy]:
     axis, drops = given % len(t.shapes[x]), len(shapes[0]) < len(t.shapes[x])
     if not isinstance(t.shapes[x][axis], int):
         t.refuse("parts of rows or steps", "parts of features are")
-    widths = [1 if drops else int(shape[axis]) for shape in shapes]  # type: ignore[arg-type]
+    widths = [1 if drops else int(shape[axis]) for shape in shapes]
 
     def lazy(k: int) -> Lazy:
         def emit() -> Value:
