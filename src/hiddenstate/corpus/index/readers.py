@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,17 +20,21 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.corpus.index.fingerprints import hash_items, model_fingerprint
 from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, CorpusItem, CorpusReader, LabelFunction
+from hiddenstate.corpus.index.series_reader import STEPS_TOGETHER, SeriesReader, series_reader
 from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sentences
-from hiddenstate.corpus.shards.plan import Shard, hash_bytes
+from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
-from hiddenstate.models.model_folder import float_weights, load_any, read_kind, save
+from hiddenstate.models.model_folder import load_any, load_as, read_kind, save
+from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.packed_weights import fingerprint, hash_weights, new_hash
+from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -195,7 +199,7 @@ class LayerReader(CorpusReader):
     def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the sequences of a shard, if they are as they were, in memory that the caller's arrays don't share."""
         items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
-        if _hash_items(items) != shard.blake2b:
+        if hash_items(items) != shard.blake2b:
             raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
         return items
 
@@ -224,7 +228,7 @@ class LayerReader(CorpusReader):
         return {
             "model": self.kind,
             "weights": fingerprint(self._weights()),
-            "arrays": _hash_items(self.arrays),
+            "arrays": hash_items(self.arrays),
             "names": list(self.names),
             "softmax": self.softmax,
         }
@@ -248,17 +252,29 @@ def make_reader(
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
     softmax: bool = False,
+    covariates: Sequence[str] = (),
+    lags: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> CorpusReader:
     """Return the reader of a model; arguments and errors are those of `hiddenstate.index`."""
+    of_layers = tokens is not None or head is not None or names is not None or softmax
+    if isinstance(model, SeriesModel):
+        if of_layers or labels is not None:
+            raise ArgumentError("labels=, tokens=, head=, names= and softmax= are not for a model of series")
+        return series_reader(model, corpus, covariates, lags, {**(options or {})})
+    if covariates or lags is not None or options:
+        name = next(iter(options or ()), "lags" if lags is not None else "covariates")
+        raise ArgumentTypeError(f"{name}= is for a model of series, and this is a {readable_name(type(model))}")
     if isinstance(model, Recurrent):
         return _layer_reader(model, corpus, labels, tokens, head, names, softmax)
     if not isinstance(model, Tagger | LanguageModel):
         raise ArgumentTypeError(
-            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger, a language model or a model of series, got "
             f"{readable_name(type(model))}; "
-            "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
+            "hs.convert converts torch layers, and hs.tagger, hs.language_model and hs.series_model make models from "
+            "your own modules"
         )
-    if tokens is not None or head is not None or names is not None or softmax:
+    if of_layers:
         raise ArgumentError("tokens=, head=, names= and softmax= are for a layer over arrays; this model has its own")
     if labels is not None and not isinstance(labels, str) and not callable(labels):
         raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
@@ -266,6 +282,10 @@ def make_reader(
         if isinstance(labels, str) and labels not in TAG_COLUMNS:
             raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
         return TaggerReader(model, labels or model.config.columns[0])
+    return _language_reader(model, labels)
+
+
+def _language_reader(model: LanguageModel, labels: Any) -> LanguageReader:
     if isinstance(labels, str) and labels != "character":
         raise ArgumentError(f"for a text, labels must be 'character' (the kind of each character), got {labels!r}")
     if model.config.backward:
@@ -296,7 +316,7 @@ def _layer_reader(
     output_names = tuple(map(str, names if names is not None else range(count)))
     if len(output_names) != count:
         raise ArgumentError(f"the head has {count} outputs, but there are {len(output_names)} names")
-    return LayerReader(lstm, None, items, head, output_names, softmax)
+    return LayerReader(lstm, None, items, linear=head, names=output_names, softmax=softmax)
 
 
 def _array_items(
@@ -349,12 +369,19 @@ def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
 
 
 def array_shards(reader: CorpusReader) -> list[Shard]:
-    """Return shards of 512 arrays each."""
-    starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
-    parts = [reader.arrays[start : start + ARRAYS_TOGETHER] for start in starts]
+    """Return shards of 512 arrays each, or of parts of a series of 262,144 steps."""
+    starts, steps, most = [0], 0, ARRAYS_TOGETHER if reader.covariates is None else len(reader.arrays)
+    for k, item in enumerate(reader.arrays):
+        is_full = k - starts[-1] == most or (
+            reader.covariates is not None and steps + len(item.tokens) > STEPS_TOGETHER
+        )
+        if is_full and k > starts[-1]:
+            starts.append(k)
+            steps = 0
+        steps += len(item.tokens)
     return [
-        Shard(k, "", "arrays", start, start + len(part), blake2b=_hash_items(part))
-        for k, (start, part) in enumerate(zip(starts, parts, strict=True))
+        Shard(k, "", "arrays", start, stop, blake2b=hash_items(reader.arrays[start:stop]))
+        for k, (start, stop) in enumerate(pairwise([*starts, len(reader.arrays)]))
     ]
 
 
@@ -364,6 +391,8 @@ def load_reader(folder: Path, about: Mapping[str, Any]) -> CorpusReader:
         reader: CorpusReader = _load_layer(folder / LAYER_FILE, about)
     elif not read_kind(folder):
         raise FileFormatError(f"{folder}: the model of the index is missing")
+    elif read_kind(folder) == SeriesReader.kind:
+        reader = SeriesReader(load_as(StoredSeries, folder))
     else:
         model, column = load_any(folder), about.get("labels")
         if isinstance(model, Tagger):
@@ -449,26 +478,3 @@ def _positions(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]
     """Return the index of each label among some names; -1 for others."""
     positions = {name: k for k, name in enumerate(names)}
     return np.array([positions.get(label, -1) for label in labels], dtype=np.int64)
-
-
-def _hash_items(items: Sequence[CorpusItem]) -> str:
-    parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
-    return hash_bytes(chain.from_iterable(parts))
-
-
-def model_fingerprint(model: nn.Module) -> str:
-    """Return a hash of what a model's results depend on.
-
-    These are its weights, with their names, types and shapes; and for a tagger or a language model also the config and
-    the vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
-    in which they are stored.
-    """
-    if isinstance(model, Recurrent):
-        return fingerprint(model._named_weights())
-    if not isinstance(model, Tagger | LanguageModel):
-        return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
-    config, vocabulary = model.to_data()
-    hasher = new_hash()
-    hasher.update(json.dumps([model.kind, {**config, "weights_dtype": ""}, vocabulary], sort_keys=True).encode())
-    hash_weights(hasher, {name: value.float() for name, value in float_weights(model).items()})
-    return str(hasher.hexdigest())
