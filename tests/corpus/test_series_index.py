@@ -134,6 +134,9 @@ def test_correlations_are_those_of_numpy(tmp_path: Path, T: int, freq: str, wind
             assert row["control"] is None
             assert row["held_out"] == pytest.approx(correlation(states[T // 2 :, unit], column[T // 2 :]), abs=2e-5)
     assert columns == 5 * 4
+    nearest = index.like(data, t=T - 30, k=1).rows()[0]
+    assert nearest["start"] == T - 30
+    assert nearest["tokens"] == index.item(0, 0).tokens[T - 30]
     assert {row["covariate"] for row in result.rows()} >= ({"hour (sin)"} if freq == "h" else {"weekday (cos)"})
     assert [row["covariate"] for row in index.follows("snow", unit="l0.h[2]", zeroed=0).rows()] == ["snow"]
 

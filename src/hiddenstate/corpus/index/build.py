@@ -77,14 +77,17 @@ def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequen
             together = max(1, WORDS_TOGETHER // (longest * (reader.window or 1)))
         rows = [parts[p] for p in order[at : at + together]]
         at += together
-        numbers, begins = ([part[j] for part in rows] for j in (0, 1))
-        pieces = [piece for _, _, piece in rows]
+        numbers, begins, pieces = ([part[j] for part in rows] for j in range(3))
         if reader.window or lstm.bidirectional:
             lengths = [len(piece.tokens) for piece in pieces]
-            read = read_windows if reader.window else _read_whole
-            yield ChunkRun(numbers, begins, lengths, read(reader, lstm, pieces, places), None)
+            recorded = (
+                read_windows(reader, lstm, pieces, places)
+                if reader.window
+                else traced(lstm, reader.inputs(pieces, 0, longest), None, places, torch.tensor(lengths)).values
+            )
+            yield ChunkRun(numbers, begins, lengths, recorded, None)
             continue
-        state = initial_state(lstm, pieces)
+        state = _initial_state(lstm, pieces)
         for start in range(0, longest, WINDOW):
             count = sum(len(piece.tokens) > start for piece in pieces)  # the longest come first
             pieces = pieces[:count]
@@ -95,17 +98,6 @@ def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequen
             state = trace.state
             starts = [begin + start for begin in begins[:count]]
             yield ChunkRun(numbers[:count], starts, lengths, trace.values, state)
-
-
-def _read_whole(
-    reader: CorpusReader, lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem], places: Sequence[str]
-) -> Mapping[str, Tensor]:
-    """Return what a bidirectional layer records of whole sequences, the longest first."""
-    lengths = [len(piece.tokens) for piece in pieces]
-    values: Mapping[str, Tensor] = traced(
-        lstm, reader.inputs(pieces, 0, lengths[0]), None, places, torch.tensor(lengths)
-    ).values
-    return values
 
 
 def read_windows(
@@ -119,18 +111,12 @@ def read_windows(
     return {name: values[name][-1].unflatten(0, (T, N)) for name in places}
 
 
-def initial_state(lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem]) -> AnyState | None:
+def _initial_state(lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem]) -> AnyState | None:
     """Return the state before some pieces; None if it is zero."""
-    if not pieces or pieces[0].states is None:
+    if pieces[0].states is None:
         return None
-    like = next(iter(lstm.state_dict().values()))
-    parts = [
-        torch.stack([piece.states[k][:, 0] for piece in pieces if piece.states], 1)
-        for k in range(len(pieces[0].states))
-    ]
-    return lstm.sizes.kind.as_given(
-        [part.to(like.dtype if like.is_floating_point() else torch.float32) for part in parts]
-    )
+    parts = zip(*(piece.states or () for piece in pieces), strict=True)
+    return lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
 
 
 def _first_rows(state: AnyState, count: int) -> AnyState:
@@ -183,12 +169,11 @@ class _Shard:
             self.row_of_step = np.repeat(np.array([item.place[0] for item in items], np.int64), lengths)
             self.time_of_step = np.concatenate([item.place[1] + np.arange(len(item.tokens)) for item in items])
             self.step_halves = (self.time_of_step >= covariates.half).astype(np.int64)
-            for k, item in enumerate(items):
-                pieces = 0 if item.states is None else item.states[0].shape[1]
-                self.states += [
-                    ((k << 16) | (p * PIECE // CHECKPOINT), [part[:, p] for part in item.states or ()])
-                    for p in range(pieces)
-                ]
+            self.states = [
+                ((k << 16) | (p * PIECE // CHECKPOINT), list(parts))
+                for k, item in enumerate(items)
+                for p, parts in enumerate(zip(*(part.unbind(1) for part in item.states or ()), strict=True))
+            ]
         windows = -(-lengths // WINDOW)
         self.window_starts = np.concatenate([[0], np.cumsum(windows)]).astype(np.int64)
         inside = np.arange(windows.sum()) - np.repeat(self.window_starts[:-1], windows)
@@ -215,11 +200,7 @@ class _Shard:
             for name, thresholds in task.thresholds.items()
             for threshold in thresholds
         }
-        self.lagged = {
-            name: LaggedSums(sizes.units(place.quantity))
-            for name, place in self.places.items()
-            if covariates is not None
-        }
+        self.lagged = {name: LaggedSums(sizes.units(place.quantity)) for name, place in self.places.items()}
         self.memory = torch.empty(0, dtype=torch.float32)
 
     def _number_labels(self) -> None:

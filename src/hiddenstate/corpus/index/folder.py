@@ -307,7 +307,7 @@ class IndexFolder:
         if name not in (*(self.columns or ()), *(TIME_PARTS if has_times else ())):
             there = "it is no index of a series" if self.columns is None else f"it has {', '.join(self.columns)}"
             calendar = f", and of its dates {', '.join(TIME_PARTS)}" if has_times else ""
-            raise NameUnknownError(f"the index has no column {name!r}: {there}{calendar}")
+            raise NameUnknownError(f"the index in {self.folder} has no column {name!r}: {there}{calendar}")
 
     def has_bits(self, shard: int, place: str, unit: int, threshold: float) -> bool:
         """Whether `bits` are stored."""

@@ -191,14 +191,17 @@ def read_sums(path: Path) -> dict[str, NDArray[Any]]:
             return dict(file.items())
 
 
-def correlations(sums: Mapping[str, NDArray[Any]], place: str, shape: tuple[int, int]) -> Floats:
-    """Return the correlations ``[2, U, P]`` of a place's units with covariates, on each half; NaN if unknown."""
+def correlations(path: Path, sums: Mapping[str, NDArray[Any]], place: str, shape: tuple[int, int]) -> Floats:
+    """Return the correlations ``[2, U, P]`` of a place's units with covariates, on each half; NaN if unknown.
+
+    ``path`` is the file of the sums, for messages.
+    """
     U, P = shape
     shapes = {"count": (2, P), "c": (2, P, 2), "cc": (2, P, 2), **dict.fromkeys(("x", "xx", "xc"), (2, U, P, 2))}
     for name, expected in shapes.items():
         values = sums.get(f"{place}/{name}")
         if values is None or values.shape != expected or values.dtype != np.int64:
-            raise FileFormatError(f"{LAGGED} has no sums {name} of {place} for {U} units and {P} covariates")
+            raise FileFormatError(f"{path} has no sums {name} of {place} for {U} units and {P} covariates")
     c, cc, x, xx, xc = (_as_floats(sums[f"{place}/{name}"]) for name in ("c", "cc", "x", "xx", "xc"))
     count = sums[f"{place}/count"]
     n = np.maximum(count, 1)[:, None]

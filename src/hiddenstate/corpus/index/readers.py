@@ -370,15 +370,15 @@ def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
 
 def array_shards(reader: CorpusReader) -> list[Shard]:
     """Return shards of 512 arrays each, or of parts of a series of 262,144 steps."""
-    starts, steps, most = [0], 0, ARRAYS_TOGETHER if reader.covariates is None else len(reader.arrays)
+    starts, size = [0], 0
+    is_series = reader.covariates is not None
+    most = STEPS_TOGETHER if is_series else ARRAYS_TOGETHER
     for k, item in enumerate(reader.arrays):
-        is_full = k - starts[-1] == most or (
-            reader.covariates is not None and steps + len(item.tokens) > STEPS_TOGETHER
-        )
-        if is_full and k > starts[-1]:
+        more = len(item.tokens) if is_series else 1
+        if size and size + more > most:
             starts.append(k)
-            steps = 0
-        steps += len(item.tokens)
+            size = 0
+        size += more
     return [
         Shard(k, "", "arrays", start, stop, blake2b=hash_items(reader.arrays[start:stop]))
         for k, (start, stop) in enumerate(pairwise([*starts, len(reader.arrays)]))

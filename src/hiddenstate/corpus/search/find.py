@@ -398,7 +398,8 @@ def like(
 
 def _states(index: IndexFolder, item: CorpusItem, places: list[str]) -> list[NDArray[np.float32]]:
     runs = list(run_chunks(index.reader, [item], places))
-    return [np.concatenate([values for run in runs for *_, values in run.values(name)]) for name in places]
+    parts = [{start: values for run in runs for _, start, values in run.values(name)} for name in places]
+    return [np.concatenate([by_start[start] for start in sorted(by_start)]) for by_start in parts]
 
 
 def _nearest_of_shard(

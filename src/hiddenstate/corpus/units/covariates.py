@@ -132,10 +132,11 @@ def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed:
     wanted = [k for k, name in enumerate(names) if covariate in (None, name) or name.startswith(f"{covariate} (")]
     if not wanted:
         raise NameUnknownError(f"there is no covariate {covariate!r}: the index has {', '.join(names)}")
-    sums = read_sums(index.folder / LAGGED)
-    rows = []
+    path = index.folder / LAGGED
+    sums, rows = read_sums(path), []
     for place, known in index.statistics.items():
-        best = best_lags(sums, place, known.total.shape[1], about)
+        P = len(about["lags"]) * len(about["columns"]) * (1 + len(about["shifts"])) + len(about["clocks"])
+        best = best_lags(correlations(path, sums, place, (known.total.shape[1], P)), about)
         units = range(known.total.shape[1])
         if chosen_unit is not None:
             units = range(chosen_unit[1], chosen_unit[1] + 1) if place == chosen_unit[0] else range(0)
@@ -156,12 +157,15 @@ def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed:
     return UnitCovariates(complete, tuple(about["shifts"]), index.steps, reason, cost)
 
 
-def best_lags(sums: Any, place: str, units: int, about: Any) -> dict[str, Floats]:
-    """Return for each unit and covariate ``[U, K]`` the best lag, the correlations on both halves, and the control."""
+def best_lags(r: Floats, about: Any) -> dict[str, Floats]:
+    """Return for each unit and covariate ``[U, K]`` the best lag, the correlations on both halves, and the control.
+
+    ``r`` is that of `correlations`.
+    """
     lags, shifts = np.array(about["lags"]), about["shifts"]
-    K, clocks, S, L = len(about["columns"]), len(about["clocks"]), len(about["shifts"]) + 1, len(about["lags"])
-    r = correlations(sums, place, (units, S * L * K + clocks))
-    lagged, clock = r[..., : S * L * K].reshape(2, units, S, L, K), r[..., S * L * K :]
+    first = r.shape[2] - len(about["clocks"])  # of the calendar
+    lagged, clock = r[..., :first], r[..., first:]
+    lagged = lagged.reshape(2, r.shape[1], len(shifts) + 1, len(lags), len(about["columns"]))
     at = np.where(np.isnan(lagged[0]), -1.0, np.abs(lagged[0])).argmax(2)[:, :, None]  # [U, S, 1, K]
     chosen, held_out = (np.take_along_axis(half, at, 2)[:, :, 0] for half in lagged)
     held_out = np.where(np.isnan(chosen), np.nan, held_out)
