@@ -153,6 +153,10 @@ def test_rows_are_indexed_together(tmp_path: Path) -> None:
         want = correlation(states[:, 150:, unit].reshape(-1), rain[:, 150:].reshape(-1))
         assert row["held_out"] == pytest.approx(want, abs=2e-5)
     assert index.search("rain > 3").matched_steps == int((rain > 3).sum())
+    match = index.search("rain > 3 and label = B")
+    assert match.matched_steps == int((rain[1] > 3).sum())
+    assert "  B 2001-" in str(match)
+    assert {row["label"] for row in index.units().rows()} <= {"A", "B"}
 
 
 @pytest.fixture

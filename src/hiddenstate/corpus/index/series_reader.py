@@ -14,7 +14,15 @@ from torch.nn.utils.rnn import pad_sequence
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.fingerprints import hash_items, model_fingerprint
 from hiddenstate.corpus.index.lagged import MOST_COLUMNS, Covariates, checked_lags, control_shifts
-from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, PIECE, WINDOW, CorpusItem, CorpusReader
+from hiddenstate.corpus.index.sequences import (
+    MOST_LABELS,
+    MOST_STEPS,
+    NO_LABEL,
+    PIECE,
+    WINDOW,
+    CorpusItem,
+    CorpusReader,
+)
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.models.model_folder import save
@@ -109,7 +117,10 @@ class SeriesReader(CorpusReader):
 
 
 def series_items(network: StoredSeries, series: Any) -> tuple[CorpusItem, ...]:
-    """Return the rows of what `SeriesModel.prepare` returned in parts, each with the states before its pieces."""
+    """Return the rows of what `SeriesModel.prepare` returned in parts, each with the states before its pieces.
+
+    The names of several rows are the labels of their steps.
+    """
     x, names = series.x.cpu(), series.step_names()
     (T, N, _), window = x.shape, network.config["window"]
     first = (window or 1) - 1
@@ -128,7 +139,7 @@ def series_items(network: StoredSeries, series: Any) -> tuple[CorpusItem, ...]:
             stop = min(start + length, T)
             pieces = slice(start // PIECE, -(-stop // PIECE))
             before = None if states is None else tuple(part[:, pieces, n].contiguous() for part in states)
-            labels = (NO_LABEL,) * (stop - start)
+            labels = (series.rows[n] if 1 < N <= MOST_LABELS else NO_LABEL,) * (stop - start)
             items.append(CorpusItem(names[start:stop], labels, data[start - first : stop], before, (n, start)))
     return tuple(items)
 

@@ -370,7 +370,10 @@ def _match(index: IndexFolder, shard: int, start: int, stop: int) -> SearchMatch
     sequence = int(np.searchsorted(text.starts, start, side="right")) - 1
     first = int(text.starts[sequence])
     context = Context(shard, sequence, start - first, stop - first)
-    return SearchMatch(context, *words_around(text, context), float(stop - start), _separator(index, text))
+    before, tokens, after = words_around(text, context)
+    if index.columns is not None:
+        before, after = (text.label_names[text.label_codes[start]],), ()
+    return SearchMatch(context, before, tokens, after, float(stop - start), _separator(index, text))
 
 
 @torch.no_grad()

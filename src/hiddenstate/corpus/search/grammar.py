@@ -173,7 +173,7 @@ def parse_query(text: str) -> Query:
         where = "at its end" if at is None or at < 0 else f"from {text[at : at + 30]!r} on"
         raise ArgumentError(
             f"cannot read the query {text!r:.200} {where}: write conditions such as 'l1.c[125] > .5 for 3..', "
-            "'l0.i[7] < .1 before', 'token = \"the\"' or 'label = VERB', separated by commas"
+            "'l0.i[7] < .1 before', 'token = \"the\"', 'label = VERB' or, of a series, 'rain == 0', separated by commas"
         ) from error
     query = _query(tree)
     count = len(query.values()) + len(query.columns())

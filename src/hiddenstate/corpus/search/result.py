@@ -25,9 +25,9 @@ class SearchMatch(NamedTuple):
 
     Attributes:
         context: where it is.
-        before: the tokens before it.
+        before: the tokens before it; of a series, the name of the row, or an empty text.
         tokens: its tokens.
-        after: the tokens after it.
+        after: the tokens after it; none of a series.
         score: the score by which it is ranked: its number of steps, or its similarity.
         separator: what parts tokens in a text: a space, nothing if they are characters, or ``" to "`` between dates.
     """
@@ -218,7 +218,7 @@ class Nearest(Explanation):
 
 def _line(match: SearchMatch, score: str) -> str:
     if match.separator == DATES:
-        return f"{score:>6}  {text_of(match.tokens, DATES)}"
+        return f"{score:>6}  {' '.join(filter(None, match.before))} {text_of(match.tokens, DATES)}"
     tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
     before, inside, after = (text_of(part, match.separator) for part in (match.before, tokens, match.after))
     return f"{score:>6}  {before} [{inside}] {after}"
