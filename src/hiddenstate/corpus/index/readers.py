@@ -269,7 +269,7 @@ def make_reader(
         return _layer_reader(model, corpus, labels, tokens, head, names, softmax)
     if not isinstance(model, Tagger | LanguageModel):
         raise ArgumentTypeError(
-            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger, a language model or a model of series, got "
+            "an index needs a model of series, a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
             f"{readable_name(type(model))}; "
             "hs.convert converts torch layers, and hs.tagger, hs.language_model and hs.series_model make models from "
             "your own modules"
