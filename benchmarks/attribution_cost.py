@@ -110,8 +110,8 @@ def row_steps_by_limit(
     A negative number is that of the largest budget, with which it did not.
     """
     needed: dict[float, int | None] = dict.fromkeys(LIMITS)
-    most = 2**count - 2 if method is kernel else 2**16
-    budgets = [*(k for k in (2**n for n in range(5, 17)) if k < most), most]
+    most = 2**count - 2 if method is kernel else 2**14
+    budgets = [*(k for k in (2**n for n in range(5, 15)) if k < most), most]
     for budget in budgets:
         model.row_steps, errors = 0, []
         for seed, (x, want) in enumerate(cases):

@@ -310,7 +310,10 @@ def test_bad_input(tmp_path: Path) -> None:
     data = frame(120)
     model = model_of(forecaster(), data)
     folder = tmp_path / "ix"
+    wide = data.assign(**{f"c{k}": 0.0 for k in range(70)})
+    names = [f"c{k}" for k in range(70)]
     cases: list[tuple[type[Exception], str, Any]] = [
+        (ArgumentError, "give fewer lags", lambda: hs.index(model, wide, folder, covariates=names, lags=range(30))),
         (NameUnknownError, "no column 'rain'", lambda: hs.index(model, data.drop(columns="rain"), folder)),
         (NameUnknownError, "covariates= names 'fog'", lambda: hs.index(model, data, folder, covariates=["fog"])),
         (ArgumentTypeError, "must be names", lambda: hs.index(model, data, folder, covariates=[3])),  # type: ignore[list-item]

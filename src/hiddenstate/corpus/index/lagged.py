@@ -17,7 +17,7 @@ from hiddenstate.corpus.index.sums import HIGH_UNIT, LOW_BITS, Floats, Ints, add
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 LAGS = (0, 1, 2, 3, 4, 5, 6, 7, 10, 14, 24, 30, 48, 72, 90, 168)  # in steps
-MOST_LAGS, MOST_COLUMNS = 64, 64
+MOST_LAGS, MOST_PAIRS = 64, 1024  # of columns and lags
 LAGGED = "lagged.npz"
 LEAST_PAIRS = 30  # minimum number of steps for a correlation
 LEAST_SPREAD = 1e-10  # of a unit that is not constant, relative to its mean square

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.fingerprints import hash_items, model_fingerprint
-from hiddenstate.corpus.index.lagged import MOST_COLUMNS, Covariates, checked_lags, control_shifts
+from hiddenstate.corpus.index.lagged import MOST_PAIRS, Covariates, checked_lags, control_shifts
 from hiddenstate.corpus.index.sequences import (
     MOST_LABELS,
     MOST_STEPS,
@@ -188,14 +188,18 @@ def series_reader(
             f"covariates= names {lacking[0]!r}, which is no column of the frame: {', '.join(columns)}"
         )
     chosen = tuple(name for name in wanted if name in columns)
-    if len(chosen) > MOST_COLUMNS:
-        raise ArgumentError(f"at most {MOST_COLUMNS} columns can be compared with units, got {len(chosen)}")
     timeline, T = series.timeline, len(series.x)
+    chosen_lags = checked_lags(lags, T)
+    if (pairs := len(chosen) * len(chosen_lags)) > MOST_PAIRS:
+        raise ArgumentError(
+            f"{len(chosen)} columns at {len(chosen_lags)} lags are {pairs:,}, but at most {MOST_PAIRS:,} can be compared "
+            "with units: give fewer lags="
+        )
     times = timeline.wall() if timeline is not None and timeline.values.dtype.kind == "M" else None
     values = np.stack([columns[name] for name in chosen], axis=-1)
     if np.isinf(values).any():
         name = chosen[int(np.argwhere(np.isinf(values))[0, 2])]
         raise ArgumentError(f"the column {name!r} has infinite values: correct them, or mark them as missing")
     shifts, is_circular = control_shifts(times, T)
-    compared = Covariates(chosen, values, times, checked_lags(lags, T), shifts, is_circular, T // 2)
+    compared = Covariates(chosen, values, times, chosen_lags, shifts, is_circular, T // 2)
     return SeriesReader(stored, None, series_items(stored, series), compared)
