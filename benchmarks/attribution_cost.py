@@ -56,7 +56,8 @@ def outputs(model: Forecaster, x: Tensor, owner: Tensor, kept: Values) -> Values
     """Return the forecast with only some players kept ``[R, P]``, and all others replaced by 0."""
     mask = torch.as_tensor(kept, dtype=torch.bool)[:, owner]
     with torch.no_grad():
-        return model(torch.where(mask, x, torch.zeros_like(x)))[:, 0].double().numpy()
+        values: Values = model(torch.where(mask, x, torch.zeros_like(x)))[:, 0].double().numpy()
+    return values
 
 
 def exact_values(model: Forecaster, x: Tensor, owner: Tensor, count: int) -> Values:
@@ -99,7 +100,8 @@ def sampling(model: Forecaster, x: Tensor, owner: Tensor, count: int, budget: in
             x[None], baselines=0, feature_mask=owner[None], n_samples=draws, perturbations_per_eval=count
         )
     firsts = [int((owner.flatten() == player).nonzero()[0]) for player in range(count)]
-    return parts.flatten()[firsts].double().numpy()
+    values: Values = parts.flatten()[firsts].double().numpy()
+    return values
 
 
 def row_steps_by_limit(

@@ -212,7 +212,7 @@ def index(
     """
     optional_package("pyarrow.parquet", "corpus", "an index")
     workers = check_workers(workers, client)
-    series = {"covariates": covariates, "lags": lags, "options": options}
+    series: dict[str, Any] = {"covariates": covariates, "lags": lags, "options": options}
     reader = make_reader(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax, **series)
     if workers > 1 and callable(labels):
         _check_pickled(labels)
@@ -371,7 +371,7 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
     if paths[0].with_name(LAGGED).is_file():
         sums = merged_sums(read_sums(each.with_name(LAGGED)) for each in paths)
         with written_beside(folder / LAGGED) as beside, beside.open("wb") as file:
-            np.savez(file, **sums)
+            np.savez(file, **sums)  # type: ignore[arg-type]
     with written_beside(path) as beside, beside.open("wb") as file:
         np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
     return True

@@ -77,7 +77,7 @@ def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequen
             together = max(1, WORDS_TOGETHER // (longest * (reader.window or 1)))
         rows = [parts[p] for p in order[at : at + together]]
         at += together
-        numbers, begins, pieces = ([part[j] for part in rows] for j in range(3))
+        numbers, begins, pieces = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
         if reader.window or lstm.bidirectional:
             lengths = [len(piece.tokens) for piece in pieces]
             recorded = (
@@ -116,7 +116,8 @@ def _initial_state(lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem]) -> A
     if pieces[0].states is None:
         return None
     parts = zip(*(piece.states or () for piece in pieces), strict=True)
-    return lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
+    state: AnyState = lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
+    return state
 
 
 def _first_rows(state: AnyState, count: int) -> AnyState:
@@ -253,7 +254,9 @@ class _Shard:
             memory=self.memory,
         )
         covariates = self.task.reader.covariates
-        lagged = covariates and covariates.at(self.row_of_step[steps], self.time_of_step[steps], chunk.first)
+        lagged = None
+        if covariates is not None:
+            lagged = covariates.at(self.row_of_step[steps], self.time_of_step[steps], chunk.first)
         for name, accumulator in self.accumulators.items():
             values = run.recorded[name][:T]
             flat = accumulator.add(values, chunk)
@@ -305,10 +308,10 @@ class _Shard:
                 )
         covariates = self.task.reader.covariates
         if covariates is not None:
-            np.savez(
-                folder / LAGGED,
-                **{f"{name}/{key}": part for name, sums in self.lagged.items() for key, part in sums.finish().items()},
-            )
+            sums = {
+                f"{name}/{key}": part for name, lagged in self.lagged.items() for key, part in lagged.finish().items()
+            }
+            np.savez(folder / LAGGED, **sums)  # type: ignore[arg-type]
             np.save(folder / PLACES, np.array([item.place for item in self.items], np.int64))
             np.save(folder / COLUMNS, covariates.columns[self.time_of_step, self.row_of_step])
             if covariates.times is not None:

@@ -27,7 +27,7 @@ Times = NDArray[np.datetime64]
 
 
 def _since(unit: str, times: Times) -> NDArray[Any]:
-    return times - times.astype(f"M8[{unit}]")
+    return np.asarray(times - times.astype(f"M8[{unit}]"))
 
 
 # Parts of the calendar, from datetime64 [M]; a weekday of 0 is Monday.

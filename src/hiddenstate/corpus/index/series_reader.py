@@ -80,7 +80,8 @@ class SeriesReader(CorpusReader):
         """Return what the recurrent stack reads; for windows, with the steps before the first."""
         rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
         with torch.no_grad():
-            return eval_twin(self.model).embed(pad_sequence(rows))
+            x: Tensor = eval_twin(self.model).embed(pad_sequence(rows))
+            return x
 
     def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return -1 for each step: there is no correct output."""
@@ -150,7 +151,7 @@ def _states_between(network: StoredSeries, x: Tensor) -> list[Tensor]:
     twin = eval_twin(network)
     rows: list[list[Tensor]] = []
     for some in x.split(ROWS_TOGETHER, dim=1):
-        state, before = None, list[list[Tensor]]()
+        state, before = None, list[Sequence[Tensor]]()
         for part in some.split(PIECE):
             after = twin.rnn(twin.embed(part), state)[1]
             parts_of = twin.shape.sizes.kind.parts_of
@@ -192,8 +193,8 @@ def series_reader(
     chosen_lags = checked_lags(lags, T)
     if (pairs := len(chosen) * len(chosen_lags)) > MOST_PAIRS:
         raise ArgumentError(
-            f"{len(chosen)} columns at {len(chosen_lags)} lags are {pairs:,}, but at most {MOST_PAIRS:,} can be compared "
-            "with units: give fewer lags="
+            f"{len(chosen)} columns at {len(chosen_lags)} lags are {pairs:,}, but at most {MOST_PAIRS:,} can be "
+            "compared with units: give fewer lags="
         )
     times = timeline.wall() if timeline is not None and timeline.values.dtype.kind == "M" else None
     values = np.stack([columns[name] for name in chosen], axis=-1)

@@ -105,12 +105,12 @@ def check_values(index: IndexFolder, query: Query) -> None:
     for condition in query.columns():
         index.check_column(condition.name)
         is_date = condition.name == "date" and "date" not in (index.columns or ())
-        for value in condition.values:
-            if isinstance(value, str) != is_date:
+        for operand in condition.values:
+            if isinstance(operand, str) != is_date:
                 expected = 'a date in quotes, such as "2015-06"' if is_date else "a number"
                 raise ArgumentError(f"{condition}: {condition.name} is compared with {expected}")
-            if isinstance(value, str):
-                _period(value)
+            if isinstance(operand, str):
+                _period(operand)
 
 
 def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> tuple[int, Unstored]:
