@@ -191,7 +191,7 @@ def tag_shards(
     cluster: str | None,
 ) -> None:
     """Tag files into a folder, a file per shard."""
-    from hiddenstate.corpus.index.fingerprints import model_fingerprint
+    from hiddenstate.corpus.index.readers import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
     from hiddenstate.models.model_folder import load_tagger
@@ -206,7 +206,7 @@ def tag_shards(
 
 def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
     """Score files into a folder, a file per shard."""
-    from hiddenstate.corpus.index.fingerprints import model_fingerprint
+    from hiddenstate.corpus.index.readers import model_fingerprint
     from hiddenstate.corpus.shards.plan import expand, plan
     from hiddenstate.corpus.tasks import ScoreShards, sum_scores
     from hiddenstate.models.model_folder import load_language_model

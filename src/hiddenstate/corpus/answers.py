@@ -9,8 +9,8 @@ import numpy as np
 from torch import nn
 
 from hiddenstate.base.messages import plain
-from hiddenstate.corpus.index.fingerprints import model_fingerprint
 from hiddenstate.corpus.index.folder import IndexFolder
+from hiddenstate.corpus.index.readers import model_fingerprint
 from hiddenstate.corpus.index.sequences import Context
 from hiddenstate.corpus.opened import Index, open_index
 from hiddenstate.corpus.search.find import search

@@ -30,8 +30,16 @@ from hiddenstate.corpus.index.build import (
     value_bounds,
 )
 from hiddenstate.corpus.index.lagged import TIME_PARTS
-from hiddenstate.corpus.index.sequences import CHECKPOINT, PIECE, WINDOW, Context, CorpusItem, CorpusReader, context_of
-from hiddenstate.corpus.index.series_reader import SeriesReader
+from hiddenstate.corpus.index.sequences import (
+    CHECKPOINT,
+    PIECE,
+    WINDOW,
+    Context,
+    CorpusItem,
+    CorpusReader,
+    context_of,
+    cut_part,
+)
 from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
 from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError
@@ -196,8 +204,8 @@ class IndexFolder:
         whole sequence.
         """
         item, lstm = self.item(context.shard, context.sequence), eval_twin(self.reader.lstm)
-        if isinstance(self.reader, SeriesReader) and self.reader.window:
-            part = self.reader.cut(item, context.start, context.stop)
+        if self.reader.window:
+            part = cut_part(item, context.start, context.stop, self.reader.lead)
             values = read_windows(self.reader, lstm, [part], places)
             return {name: values[name][:, 0].float().numpy() for name in places}
         start, state = 0, None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,21 +20,29 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.corpus.index.fingerprints import hash_items, model_fingerprint
-from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, CorpusItem, CorpusReader, LabelFunction
-from hiddenstate.corpus.index.series_reader import STEPS_TOGETHER, SeriesReader, series_reader
+from hiddenstate.corpus.index.sequences import (
+    MOST_STEPS,
+    NO_LABEL,
+    PIECE,
+    WINDOW,
+    CorpusItem,
+    CorpusReader,
+    LabelFunction,
+    cut_part,
+)
+from hiddenstate.corpus.index.series_reader import STEPS_TOGETHER, read_series, series_items
 from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sentences
-from hiddenstate.corpus.shards.plan import Shard
+from hiddenstate.corpus.shards.plan import Shard, hash_bytes
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
-from hiddenstate.models.model_folder import load_any, load_as, read_kind, save
+from hiddenstate.models.model_folder import float_weights, load_any, load_as, read_kind, save
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.packed_weights import fingerprint
+from hiddenstate.nn.packed_weights import fingerprint, hash_weights, new_hash
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -243,6 +251,78 @@ class LayerReader(CorpusReader):
         return weights
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesReader(CorpusReader):
+    """A model of series, which reads frames; it is stored as a network of the simple shape."""
+
+    kind: ClassVar[str] = StoredSeries.kind
+
+    @property
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The recurrent stack."""
+        layer: Recurrent[Any, Any] = self.model.rnn
+        return layer
+
+    @property
+    def head(self) -> None:
+        """None: a forecast is no choice between outputs."""
+        return
+
+    @property
+    def window(self) -> int | None:
+        """The number of steps that the model reads, if it reads windows."""
+        steps: int | None = self.model.config["window"]
+        return steps
+
+    @property
+    def lead(self) -> int:
+        """How many steps are read before the first one of a part of a series."""
+        return (self.window or 1) - 1
+
+    def items(self, shard: Shard) -> list[CorpusItem]:
+        """Return the parts of rows in a shard."""
+        return [*self.arrays[shard.start : shard.stop]]
+
+    def item(self, x: Any) -> CorpusItem:
+        """Return a frame of one row, as one part."""
+        items = series_items(self.model, SeriesModel._of_stored(self.model).prepare(x))
+        if len(items) != 1:
+            raise ArgumentError(
+                f"give a frame of one row and at most {STEPS_TOGETHER:,} steps, got {len(items)} rows or parts"
+            )
+        return items[0]
+
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
+        """Return what the recurrent stack reads; for windows, with the steps before the first."""
+        rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
+        with torch.no_grad():
+            x: Tensor = eval_twin(self.model).embed(pad_sequence(rows))
+            return x
+
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
+        """Return -1 for each step: there is no correct output."""
+        return np.full(len(item.tokens), -1)
+
+    def pieces(self, item: CorpusItem) -> list[tuple[int, CorpusItem]]:
+        """Return pieces of a part that can be run side by side, because their initial states are known."""
+        if item.states is None and self.window is None:
+            return [(0, item)]
+        length = PIECE if self.window is None else WINDOW
+        return [(k, cut_part(item, k, k + length, self.lead)) for k in range(0, len(item.tokens), length)]
+
+    def save(self, folder: Path) -> None:
+        """Write the model."""
+        save(SeriesModel._of_stored(self.model), folder)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return everything that the values depend on, ready for JSON."""
+        about: dict[str, Any] = {"model": self.kind, "weights": model_fingerprint(self.model)}
+        if self.covariates is not None:
+            about["covariates"] = self.covariates.about
+            about["arrays"] = hash_items(self.arrays, self.covariates.columns)
+        return about
+
+
 def make_reader(
     model: Any,
     corpus: Any,
@@ -261,7 +341,8 @@ def make_reader(
     if isinstance(model, SeriesModel):
         if of_layers or labels is not None:
             raise ArgumentError("labels=, tokens=, head=, names= and softmax= are not for a model of series")
-        return series_reader(model, corpus, covariates, lags, {**(options or {})})
+        stored, items, compared = read_series(model, corpus, covariates, lags, {**(options or {})})
+        return SeriesReader(stored, None, items, compared)
     if covariates or lags is not None or options:
         name = next(iter(options or ()), "lags" if lags is not None else "covariates")
         raise ArgumentTypeError(f"{name}= is for a model of series, and this is a {readable_name(type(model))}")
@@ -478,3 +559,27 @@ def _positions(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]
     """Return the index of each label among some names; -1 for others."""
     positions = {name: k for k, name in enumerate(names)}
     return np.array([positions.get(label, -1) for label in labels], dtype=np.int64)
+
+
+def hash_items(items: Sequence[CorpusItem], *arrays: Any) -> str:
+    """Return the hash of sequences, and of arrays beside them."""
+    parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
+    return hash_bytes(chain(chain.from_iterable(parts), map(np.ascontiguousarray, arrays)))
+
+
+def model_fingerprint(model: nn.Module) -> str:
+    """Return a hash of what a model's results depend on.
+
+    These are its weights, with their names, types and shapes; and for a model with a folder also the config and the
+    vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
+    in which they are stored.
+    """
+    if isinstance(model, Recurrent):
+        return fingerprint(model._named_weights())
+    if not isinstance(model, Tagger | LanguageModel | StoredSeries):
+        return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
+    config, vocabulary = model.to_data()
+    hasher = new_hash()
+    hasher.update(json.dumps([model.kind, {**config, "weights_dtype": ""}, vocabulary], sort_keys=True).encode())
+    hash_weights(hasher, {name: value.float() for name, value in float_weights(model).items()})
+    return str(hasher.hexdigest())

@@ -54,6 +54,20 @@ class Context(NamedTuple):
     stop: int
 
 
+def cut_part(item: CorpusItem, start: int, stop: int, lead: int) -> CorpusItem:
+    """Return some steps of a part of a series, with the ``lead`` steps that are read before them.
+
+    The first is one whose state is known.
+    """
+    number = start // PIECE
+    return item._replace(
+        tokens=item.tokens[start:stop],
+        labels=item.labels[start:stop],
+        data=None if item.data is None else item.data[start : stop + lead],
+        states=None if item.states is None else tuple(part[:, number : number + 1] for part in item.states),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class CorpusReader(ABC):
     """A model that reads the sequences of a corpus.

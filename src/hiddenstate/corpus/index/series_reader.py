@@ -1,120 +1,28 @@
 """How a model of series reads frames: rows in parts that are run side by side, and the covariates of their steps."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import eval_twin
-from hiddenstate.corpus.index.fingerprints import hash_items, model_fingerprint
 from hiddenstate.corpus.index.lagged import MOST_PAIRS, Covariates, checked_lags, control_shifts
 from hiddenstate.corpus.index.sequences import (
     MOST_LABELS,
     MOST_STEPS,
     NO_LABEL,
     PIECE,
-    WINDOW,
     CorpusItem,
-    CorpusReader,
 )
-from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
-from hiddenstate.models.model_folder import save
 from hiddenstate.models.series.frames import Wanted, read_columns
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
-from hiddenstate.nn.recurrent import Recurrent
 
 STEPS_TOGETHER = 64 * PIECE  # of a shard, and of a part of a row
 ROWS_TOGETHER = 64
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesReader(CorpusReader):
-    """A model of series, which reads frames; it is stored as a network of the simple shape."""
-
-    kind: ClassVar[str] = StoredSeries.kind
-
-    @property
-    def lstm(self) -> Recurrent[Any, Any]:
-        """The recurrent stack."""
-        layer: Recurrent[Any, Any] = self.model.rnn
-        return layer
-
-    @property
-    def head(self) -> None:
-        """None: a forecast is no choice between outputs."""
-        return
-
-    @property
-    def window(self) -> int | None:
-        """The number of steps that the model reads, if it reads windows."""
-        steps: int | None = self.model.config["window"]
-        return steps
-
-    @property
-    def lead(self) -> int:
-        """How many steps are read before the first one of a part of a series."""
-        return (self.window or 1) - 1
-
-    def items(self, shard: Shard) -> list[CorpusItem]:
-        """Return the parts of rows in a shard."""
-        return [*self.arrays[shard.start : shard.stop]]
-
-    def item(self, x: Any) -> CorpusItem:
-        """Return a frame of one row, as one part."""
-        items = series_items(self.model, SeriesModel._of_stored(self.model).prepare(x))
-        if len(items) != 1:
-            raise ArgumentError(
-                f"give a frame of one row and at most {STEPS_TOGETHER:,} steps, got {len(items)} rows or parts"
-            )
-        return items[0]
-
-    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
-        """Return what the recurrent stack reads; for windows, with the steps before the first."""
-        rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
-        with torch.no_grad():
-            x: Tensor = eval_twin(self.model).embed(pad_sequence(rows))
-            return x
-
-    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
-        """Return -1 for each step: there is no correct output."""
-        return np.full(len(item.tokens), -1)
-
-    def pieces(self, item: CorpusItem) -> list[tuple[int, CorpusItem]]:
-        """Return pieces of a part that can be run side by side, because their initial states are known."""
-        if item.states is None and self.window is None:
-            return [(0, item)]
-        length = PIECE if self.window is None else WINDOW
-        return [(k, self.cut(item, k, k + length)) for k in range(0, len(item.tokens), length)]
-
-    def cut(self, item: CorpusItem, start: int, stop: int) -> CorpusItem:
-        """Return some steps of a part, with what is read before them; the first is one whose state is known."""
-        number = start // PIECE
-        return item._replace(
-            tokens=item.tokens[start:stop],
-            labels=item.labels[start:stop],
-            data=None if item.data is None else item.data[start : stop + self.lead],
-            states=None if item.states is None else tuple(part[:, number : number + 1] for part in item.states),
-        )
-
-    def save(self, folder: Path) -> None:
-        """Write the model."""
-        save(SeriesModel._of_stored(self.model), folder)
-
-    def fingerprint(self) -> dict[str, Any]:
-        """Return everything that the values depend on, ready for JSON."""
-        about: dict[str, Any] = {"model": self.kind, "weights": model_fingerprint(self.model)}
-        if self.covariates is not None:
-            about["covariates"] = self.covariates.about
-            about["arrays"] = hash_items(self.arrays, self.covariates.columns)
-        return about
 
 
 def series_items(network: StoredSeries, series: Any) -> tuple[CorpusItem, ...]:
@@ -161,10 +69,10 @@ def _states_between(network: StoredSeries, x: Tensor) -> list[Tensor]:
     return [torch.cat(values, 2) for values in zip(*rows, strict=True)]
 
 
-def series_reader(
+def read_series(
     model: SeriesModel, frame: Any, covariates: Iterable[str], lags: Iterable[int] | None, options: dict[str, Any]
-) -> SeriesReader:
-    """Return the reader of a model of series; arguments and errors are those of `hiddenstate.index`."""
+) -> tuple[StoredSeries, tuple[CorpusItem, ...], Covariates]:
+    """Return a model as it is stored, the parts of a frame, and its columns; the arguments are those of `index`."""
     if model.network is None:
         raise ArgumentError(
             f"this {type(model.module).__name__} can't be indexed as a model of series: it is {model.understood}. "
@@ -203,4 +111,4 @@ def series_reader(
         raise ArgumentError(f"the column {name!r} has infinite values: correct them, or mark them as missing")
     shifts, is_circular = control_shifts(times, T)
     compared = Covariates(chosen, values, times, chosen_lags, shifts, is_circular, T // 2)
-    return SeriesReader(stored, None, series_items(stored, series), compared)
+    return stored, series_items(stored, series), compared

@@ -15,8 +15,7 @@ from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.validation import AnyState
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.corpus.index.lagged import LAGGED, correlations, read_sums
-from hiddenstate.corpus.index.sequences import CHECKPOINT, Context, context_key, scramble
-from hiddenstate.corpus.index.series_reader import SeriesReader
+from hiddenstate.corpus.index.sequences import CHECKPOINT, Context, CorpusReader, context_key, scramble
 from hiddenstate.corpus.index.sums import Floats
 from hiddenstate.corpus.units.table import known_number
 from hiddenstate.edits.edit import Edit, zero
@@ -122,7 +121,7 @@ class SpanRun(NamedTuple):
 def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed: int) -> UnitCovariates:
     """Return the table of units and covariates; arguments and errors are those of `Index.follows`."""
     about, reader = index.about.get("covariates"), index.reader
-    if about is None or not isinstance(reader, SeriesReader):
+    if about is None:
         raise ArgumentError("this is no index of a series, so its units have labels: see Index.units")
     count = check_at_least("zeroed", zeroed, 0)
     chosen_unit = None if unit is None else index.resolve_unit(unit)
@@ -184,7 +183,7 @@ def best_lags(r: Floats, about: Any) -> dict[str, Floats]:
 
 @torch.no_grad()
 def _losses(
-    index: IndexFolder, reader: SeriesReader, units: Sequence[str]
+    index: IndexFolder, reader: CorpusReader, units: Sequence[str]
 ) -> tuple[dict[str, dict[str, float]], str, int]:
     """Return the change of the loss by unit, or the reason why it is not known; and the row-steps that were run."""
     config, targets = reader.model.config, reader.model.columns["targets"]
@@ -235,7 +234,7 @@ def _truth(index: IndexFolder, span: Context, targets: Sequence[str], config: An
     return torch.from_numpy(np.stack(columns, axis=-1))
 
 
-def _squared_errors(reader: SeriesReader, runs: Sequence[SpanRun], scale: Scale, edit: Edit | None) -> Floats:
+def _squared_errors(reader: CorpusReader, runs: Sequence[SpanRun], scale: Scale, edit: Edit | None) -> Floats:
     """Return the mean squared error of the forecasts of each span, as the module scales its targets, with an edit."""
     lstm, errors = eval_twin(reader.lstm), []
     with nullcontext() if edit is None else lstm.edit(edit):
