@@ -88,7 +88,6 @@ export interface Model {
   quantities: readonly string[]; // gates and states
   meanings: Record<Quantity, string>;
   hasWeights: boolean; // false for a trace: no edits, no dot products
-  card: string; // the model card (Markdown), or ""
   /** the model's parts from input to output, each with the shape of its (first) weight */
   parts: { label: string; shape: number[] }[];
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
@@ -161,7 +160,6 @@ export interface BundleHead {
   config: any;
   vocabulary: any; // of the model's folder; null for an LSTM or a trace
   tokeniser: any; // the content of hiddenstate/text/tokenise.json (hiddenstate.text.tokenise.PATTERN)
-  card: string;
   /** the data given with the weights: a trace, or numbers to read; or null */
   given: { tokens: string[] | null; steps: number } | null;
 }
@@ -169,7 +167,7 @@ export interface BundleHead {
 /** Where the page runs. */
 export interface Boot {
   host: "server" | "file" | "notebook";
-  models: { id: string; name: string; kind: string }[];
+  models: { id: string; name: string }[];
   view: Partial<View>; // the initial view
   live: "" | "view" | "stream"; // whether Python shares the view, and whether the first model is a stream there
   index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search

@@ -63,7 +63,7 @@ function findHead(metadata: Record<string, string>, name: string, size: number):
     ...{ cell, cells: CELLS, meanings: kind?.meanings ?? {}, config },
     vocabulary: isLayer ? null : parsed("vocabulary"),
     tokeniser: "tokeniser" in metadata ? parsed("tokeniser") : null,
-    ...{ card: "", given: null },
+    given: null,
   };
   return head as any;
 }

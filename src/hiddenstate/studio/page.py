@@ -49,7 +49,7 @@ def boot_data(
     index: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the page's boot data; see `Boot` in web/types.ts."""
-    models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
+    models = [{"id": key, "name": bundle.name} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live, "index": index}
 
 

@@ -1,7 +1,7 @@
 // One unit's chart: the gates above, the candidate and the states below, and the numbers at the cursor.
 
 import type { ReadonlySignal } from "@preact/signals";
-import { isSequential, roundedUp } from "studio/state/ranges.js";
+import { isSequential, nextRound } from "studio/state/ranges.js";
 import { stepName, shortToken } from "studio/state/tokens.js";
 import { valueAt, quantityWidth, memoryState } from "studio/state/units.js";
 import type { Model, Run, Track } from "studio/types.js";
@@ -141,7 +141,7 @@ const LOOSE = 18; // minimum pixels between tokens, if some steps have none
 export function chartReach(run: Run, track: Track, units: readonly number[]): number {
   const memory = memoryState(track);
   const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, memory, unit, t))));
-  return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
+  return nextRound(values.reduce((most, value) => Math.max(most, value), 1));
 }
 
 /** The gates, if there are any, above the candidate and the states. */

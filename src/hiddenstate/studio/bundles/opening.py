@@ -15,7 +15,6 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import is_model_file
 from hiddenstate.models.model_folder import (
-    CARD,
     CONFIG,
     VOCABULARY,
     WEIGHTS,
@@ -45,9 +44,8 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
     path = find_folder(folder)
     model = load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
-    card = (path / CARD).read_text(encoding="utf-8", errors="replace")
     weights, cell = (path / WEIGHTS).read_bytes(), model.lstm.sizes.kind
-    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, card, cell=cell)
+    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, cell=cell)
 
 
 def bundle_model(model: Tagger | LanguageModel) -> Bundle:
