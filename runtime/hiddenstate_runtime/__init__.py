@@ -1,11 +1,11 @@
-"""Runs hiddenstate's models from files with NumPy, without torch: recurrent layers, taggers and language models.
+"""Runs hiddenstate's models from files with NumPy, without torch: recurrent layers, and models of text and of series.
 
 - `files.py`: `load`, which reads a model file
 - `layer.py`: `Layer`, an LSTM, a GRU or a plain RNN over whole sequences; `Trace`, its gates and states by name
 - `stream.py`: `Stream`, a layer one time step at a time
 - `edits.py`: edits of gates and states
 - `arrays.py`: converts arrays to the form that native code reads
-- `tagger.py`, `language.py`: `Tagger`, `LanguageModel`
+- `tagger.py`, `language.py`, `series.py`: `Tagger`, `LanguageModel`, `SeriesModel`
 - `shared/`: modules of hiddenstate, copied when this package is built; they import only each other and NumPy
 
 >>> import hiddenstate_runtime as hr
@@ -18,6 +18,7 @@ from hiddenstate_runtime.edits import Edit, add, scale, set_to, zero
 from hiddenstate_runtime.files import load
 from hiddenstate_runtime.language import LanguageModel
 from hiddenstate_runtime.layer import Layer, Trace
+from hiddenstate_runtime.series import SeriesModel, SeriesStream
 from hiddenstate_runtime.shared.errors import HiddenStateError
 from hiddenstate_runtime.shared.sampling import Sampling
 from hiddenstate_runtime.stream import Stream
@@ -29,6 +30,8 @@ __all__ = [
     "LanguageModel",
     "Layer",
     "Sampling",
+    "SeriesModel",
+    "SeriesStream",
     "Stream",
     "Tagger",
     "Trace",

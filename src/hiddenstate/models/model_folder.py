@@ -93,7 +93,7 @@ def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], car
             after one recurrent stack (`SeriesModel.understood` says whether it is); for a file, also an `LSTM`, a `GRU`
             or an `RNN`.
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
-            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (unless it is a model of
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no model of
             series).
         card: Markdown for a folder's ``MODEL_CARD.md``.
 

@@ -6,6 +6,7 @@ from hiddenstate.errors import MissingDependencyError
 
 PAGE = Path(__file__).parent / "dist"
 SCRIPT, STYLES, LOADER, WIDGET = "studio.js", "studio.css", "loader.js", "widget.js"
+INDEX_SCRIPT = "studio-index.js"  # with the pages of the index of a corpus
 TEMPLATE = "index.html"
 FIGURES = "figures.js"  # the runtime for the figures of the course, as a classic script
 

@@ -73,16 +73,17 @@ def policy(nonce: str, **sources: str) -> str:
 
 def prepare() -> None:
     """Pack the script now, so that the first request for the page need not wait."""
-    _packed_code(assets.state())
+    _packed_code(assets.state(), assets.SCRIPT)
 
 
 def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = ()) -> str:
     """Return the page."""
+    script = assets.INDEX_SCRIPT if boot["index"] else assets.SCRIPT
     return fill(
         head,
         [
             data_element("boot", boot),
-            script_element("code", _packed_code(assets.state())),
+            script_element("code", _packed_code(assets.state(), script)),
             *data,
             f'<script nonce="{nonce}">{assets.text(assets.LOADER)}</script>',
         ],
@@ -120,8 +121,8 @@ def _parts(bundle: Bundle) -> dict[str, str]:
     return {"head": packed(bundle.head_bytes()), "weights": packed(bundle.weights)}
 
 
-@lru_cache(maxsize=1)
-def _packed_code(_: object) -> str:
+@lru_cache(maxsize=2)
+def _packed_code(_: object, script: str) -> str:
     """Return the script and the styles as JSON; the files are read again if they have changed."""
-    code = {"script": assets.text(assets.SCRIPT), "styles": assets.text(assets.STYLES)}
+    code = {"script": assets.text(script), "styles": assets.text(assets.STYLES)}
     return packed(json.dumps(code, ensure_ascii=False).encode())

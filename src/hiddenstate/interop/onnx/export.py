@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args, overload
+from typing import Any, Protocol, get_args, overload, runtime_checkable
 
 import torch
 from torch import nn
@@ -27,6 +27,25 @@ from hiddenstate.tracing.traceable import find_recordable
 _OURS = (LSTM, GRU, RNN)
 TOLERANCE = 1e-4  # above float32 rounding over many steps, and far below the effect of a misplaced gate
 MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file is a single message of less than 2 GiB
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """What is exported as a module of its own, such as a model of series, with all that the file says of it."""
+
+    def as_exported(self) -> Any:
+        """Return the module, an example, dynamic sizes, names of inputs and outputs, and texts by name."""
+
+
+@overload
+def export_onnx(
+    module: Exportable,
+    path: str | Path,
+    *,
+    opset: int | None = None,
+    check: bool = True,
+    tolerance: float = TOLERANCE,
+) -> None: ...
 
 
 @overload
@@ -60,7 +79,7 @@ def export_onnx(
 
 
 def export_onnx(
-    module: nn.Module,
+    module: nn.Module | Exportable,
     path: str | Path,
     args: tuple[Any, ...] | None = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -91,8 +110,12 @@ def export_onnx(
     axes of each tensor, as far as the model accepts other sizes: not the layers of a state ``[L, N, H]``) unless
     ``dynamic_shapes`` specifies otherwise; a warning is issued if the first input has such an axis.
 
+    A model of series becomes a file with the input ``series``, in the module's own order of axes, and the output
+    ``forecast``, both in the units of the data; its metadata have ``features``, ``targets``, ``units``, ``gives``,
+    ``ahead`` and ``window``, as JSON.
+
     Args:
-        module: an LSTM, GRU or RNN, ours or torch's, or a model.
+        module: an LSTM, GRU or RNN, ours or torch's, a model, or what `hiddenstate.series_model` returned.
         path: the file to write.
         args: for a model, the positional arguments of an example call.
         kwargs: for a model, the keyword arguments of the example call.
@@ -121,7 +144,12 @@ def export_onnx(
     for_models = {"args": args, "kwargs": kwargs, "dynamic_shapes": dynamic_shapes}
     for_models |= {"input_names": input_names, "output_names": output_names}
     for_lstms = {"form": form, "lengths": lengths, "states": states}
+    metadata: Mapping[str, str] = {}
+    if isinstance(module, Exportable):
+        _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
+        module, args, dynamic_shapes, input_names, output_names, metadata = module.as_exported()
     _refuse_module(module)
+    assert isinstance(module, nn.Module)
     check_place(path)
     if not tolerance >= 0:
         raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
@@ -156,6 +184,9 @@ def export_onnx(
             return export_program(attempt.module, attempt.example, opset)
 
     def keep(model: Any) -> None:
+        for name, text in metadata.items():
+            model.metadata_props.add(key=name, value=text)
+
         def runs(of: nn.Module) -> Iterator[CheckedRun]:
             return runs_of_model(of, example, model)
 
