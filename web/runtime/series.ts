@@ -236,13 +236,13 @@ export function seriesModel(head: BundleHead, weights: Weights): Model {
   };
 
   const runNumbers: Model["runNumbers"] = (rows, edits = [], names = null) => {
-    const [T, x] = [
-      rows.length,
-      Float32Array.from(rows.flatMap((row) => Array.from(row, (value, k) => scaledBy(value, features[k])))),
-    ];
+    const T = rows.length;
     if (T === 0) refuse("no step", "at least one", "Give it some numbers.");
     if (window && T !== window) refuse(`${T} steps`, `${window}: the model reads that many`, "Give as many.");
-    if (x.length !== T * C || !allFinite(x)) refuse("other numbers", `${C} finite ones a step`, "Fix the input.");
+    if (rows.some((row) => row.length !== C || !allFinite(row))) {
+      refuse("other numbers", `${C} finite ones at each step`, "Fix the input.");
+    }
+    const x = Float32Array.from(rows.flatMap((row) => Array.from(row, (value, k) => scaledBy(value, features[k]))));
     return read(x, names ?? range(0, T).map(String), null, edits);
   };
 

@@ -24,5 +24,5 @@ def text(name: str) -> str:
 
 def state() -> tuple[tuple[int, int], ...]:
     """Return a key that changes when the script or the styles do."""
-    stats = [path.stat() for path in (PAGE / SCRIPT, PAGE / STYLES) if path.exists()]
+    stats = [path.stat() for path in (PAGE / SCRIPT, PAGE / INDEX_SCRIPT, PAGE / STYLES) if path.exists()]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

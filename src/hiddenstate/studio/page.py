@@ -71,19 +71,23 @@ def policy(nonce: str, **sources: str) -> str:
     return allow_only(**own, **sources)
 
 
-def prepare() -> None:
+def prepare(*, index: bool) -> None:
     """Pack the script now, so that the first request for the page need not wait."""
-    _packed_code(assets.state(), assets.SCRIPT)
+    _packed_code(assets.state(), _script(index))
+
+
+def _script(index: bool) -> str:
+    """Return the name of the script; only with an index does it have the pages of one."""
+    return assets.INDEX_SCRIPT if index else assets.SCRIPT
 
 
 def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = ()) -> str:
     """Return the page."""
-    script = assets.INDEX_SCRIPT if boot["index"] else assets.SCRIPT
     return fill(
         head,
         [
             data_element("boot", boot),
-            script_element("code", _packed_code(assets.state(), script)),
+            script_element("code", _packed_code(assets.state(), _script(bool(boot.get("index"))))),
             *data,
             f'<script nonce="{nonce}">{assets.text(assets.LOADER)}</script>',
         ],

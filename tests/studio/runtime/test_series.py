@@ -125,6 +125,9 @@ def test_rows_of_numbers(runtime: Runtime) -> None:
     torch.testing.assert_close(
         run["series"]["forecast"].double().view(9, 2), reading.values[:, 0, 0], rtol=1e-5, atol=1e-2
     )
+    for numbers in (torch.randn(2, 4), torch.full((2, 3), float("1e39"))):
+        with runtime.refuses("3 finite ones"):
+            runtime.run(numbers=numbers)
     with runtime.refuses("This model came without a series"):
         runtime.ask("model.series.runSpan(0, 3)")
 
