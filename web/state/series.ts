@@ -98,3 +98,9 @@ export function seriesNumber(value: number): string {
 export function withUnit({ name, unit }: { name: string; unit: string }): string {
   return unit === "" ? name : `${name} [${unit}]`;
 }
+
+/** The nearest forecast after a step, of the first target; "" if there is none. */
+export function forecastText(model: Model, run: Run, t: number): string {
+  const [made] = forecastsAt(model, run, t);
+  return made && Number.isFinite(made.value) ? `${seriesNumber(made.value)} ${made.unit}`.trim() : "";
+}
