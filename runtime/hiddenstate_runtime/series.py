@@ -24,7 +24,7 @@ _erf = np.frompyfunc(math.erf, 1, 1)
 
 
 def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0, -x))  # type: ignore[no-any-return]
+    return np.exp(-np.logaddexp(0, -x))
 
 
 _ACTIVATIONS: dict[str, Callable[[Array], Any]] = {
@@ -148,7 +148,7 @@ class SeriesModel:
             raise ShapeError(f"the series has {values.shape[-1]} features, expected {len(self.features)}")
         if not np.isfinite(values).all():
             raise ArgumentError("the series has values that are missing or infinite: fill them, or leave the steps out")
-        return ((values - self._scale[0]) / self._scale[1]).astype(np.float32)
+        return np.asarray((values - self._scale[0]) / self._scale[1], dtype=np.float32)
 
     def _project(self, x: Array) -> Array:
         for layer in self._before:
@@ -162,7 +162,7 @@ class SeriesModel:
             values = layer(values)
         if self._has_horizon:
             values = np.moveaxis(values.reshape(*values.shape[:-1], len(self.ahead), len(self.targets)), -2, 0)
-        return (self._target_scale[0] + self._target_scale[1] * values).astype(np.float32)
+        return np.asarray(self._target_scale[0] + self._target_scale[1] * values, dtype=np.float32)
 
 
 class SeriesStream:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
@@ -33,9 +34,17 @@ def studio(chromium: Browser, model: Any, frame: pd.DataFrame) -> Iterator[Shown
         yield page
 
 
+def look(studio: Shown, page: str = "read", **view: Any) -> None:
+    """Open a page with a view, and wait until it has drawn."""
+    studio.page.goto("about:blank")
+    studio.page.goto(f"{studio.url}#{urlencode({'page': page, **view})}")
+    drawn = {"read": ".heat-value", "explain": "#lags .patch-map", "compare": ".compare-drawing"}
+    studio.page.wait_for_selector(drawn[page])
+
+
 @NEEDS_CHROMIUM
 def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFrame) -> None:
-    studio.look(step=1000)
+    look(studio, step=1000)
     panel = studio.panel("sentence")
     expect(panel.locator(".says")).to_have_text("After step 1000 “2014-11-16” it forecasts")
     row = panel.locator(".series-made-table tr", has_text="flow [m³/s], 2014-11-17").locator("td")
@@ -49,11 +58,11 @@ def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFra
 
 @NEEDS_CHROMIUM
 def test_a_part_of_the_series(studio: Shown, model: Any, frame: pd.DataFrame) -> None:
-    studio.look(step=1000)
+    look(studio, step=1000)
     for name, says in (("Fewer", "1500 of"), ("Fewer", "750 of"), ("Later", "750 of"), ("More", "1500 of")):
         studio.panel("sentence").get_by_role("button", name=name).click()
         expect(studio.panel("sentence").locator(".series-tools")).to_contain_text(f"{says} 3000 steps")
-    studio.look(text="1000+200", step=7)
+    look(studio, text="1000+200", step=7)
     rows = studio.saved("sentence")
     values = model.read(frame).values
     assert [row["token"] for row in rows] == [str(date.date()) for date in frame.index[1000:1200]]
@@ -63,7 +72,7 @@ def test_a_part_of_the_series(studio: Shown, model: Any, frame: pd.DataFrame) ->
 
 @NEEDS_CHROMIUM
 def test_an_edit_shows_both_forecasts_and_its_python(studio: Shown, model: Any, frame: pd.DataFrame) -> None:
-    studio.look(text="1000+50", step=10, edit="l0.o:set:0:t10")
+    look(studio, text="1000+50", step=10, edit="l0.o:set:0:t10")
     table = studio.panel("sentence").locator(".series-made-table")
     expect(table).to_contain_text("without edits")
     expect(studio.panel("sentence").locator(".series-line.before")).to_have_count(2)
@@ -76,7 +85,7 @@ def test_an_edit_shows_both_forecasts_and_its_python(studio: Shown, model: Any, 
 
 @NEEDS_CHROMIUM
 def test_which_feature_at_which_lag(studio: Shown) -> None:
-    studio.look(page="explain", step=2000)
+    look(studio, "explain", step=2000)
     panel = studio.panel("lags")
     expect(panel.locator(".patch-map .cell")).to_have_count(100 * 4)
     expect(studio.page.locator(".explain-name")).to_contain_text("forecast of flow after “2017-08-12” (step 2000)")
@@ -90,8 +99,8 @@ def test_which_feature_at_which_lag(studio: Shown) -> None:
 @NEEDS_CHROMIUM
 @pytest.mark.parametrize("page", ["read", "explain", "compare"])
 def test_numbers_are_not_called_words(studio: Shown, page: str) -> None:
-    studio.look(page="read", text="1000+60", step=30)
-    studio.look(page=page, text="1000+60", step=30, text2="1100+60", edit="l0.f:set:0.5")
+    look(studio, "read", text="1000+60", step=30)
+    look(studio, page, text="1000+60", step=30, text2="1100+60", edit="l0.f:set:0.5")
     for button in studio.page.get_by_role("button", name="About:").all():
         if button.is_visible():
             button.click()
@@ -104,7 +113,7 @@ def test_numbers_are_not_called_words(studio: Shown, page: str) -> None:
 def test_it_fits_a_phone(chromium: Browser, model: Any, frame: pd.DataFrame) -> None:
     with shown(chromium, hs.studio(model, x=frame), PHONE) as studio:
         for page in ("read", "explain", "compare"):
-            studio.look(page=page, text="100+60", comparison="sentences", text2="200+60")
+            look(studio, page, text="100+60", compare="sentences", text2="200+60")
             assert studio.sticks_out() <= 0
 
 

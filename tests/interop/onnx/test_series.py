@@ -47,7 +47,7 @@ def test_forecasts(name: str, tmp_path: Path) -> None:
 
 def test_what_it_says_itself_is_not_given(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="args= is known for a model of series"):
-        hs.export_onnx(model_of(LastStep(3, 2)), tmp_path / "river.onnx", (torch.ones(1, 5, 3),))  # type: ignore[call-overload]
+        hs.export_onnx(model_of(LastStep(3, 2)), tmp_path / "river.onnx", (torch.ones(1, 5, 3),))
 
 
 def test_a_file_that_differs_is_not_kept(tmp_path: Path) -> None:

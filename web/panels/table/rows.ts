@@ -23,7 +23,7 @@ export function tableColumns({ run, model }: Session, view: View): Column[] {
   return [
     column("step", "number", (t) => t, 0),
     ...(hasWords(run) ? [column("token", "text", (t) => run.tokens[t])] : []),
-    ...seriesLines(model, run, run).flatMap((lines) =>
+    ...(run.series ? seriesLines(model, run, run) : []).flatMap((lines) =>
       lines.map(({ kind, name, at }) => column(kind === "feature" ? name : `${name} ${kind}`, "number", at)),
     ),
     ...predictions(run, view),
