@@ -17,7 +17,7 @@ from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.errors import AnswerError
 
 Execute = Callable[[Section, dict[str, Any]], None]
-SLOWEST = 4.0  # seconds of one check; a learner's loops over a text may take most of it
+SLOWEST = 4.0  # CPU seconds of one check; a learner's loops over a text may take most of it
 FEWEST_WRONG, FEWEST_RIGHT = 8, 3
 ANSWERS = Path(__file__).parent / "course" / "answers"
 CHANGE = " =>"  # an answer whose lines all have it is the exercise's solution with these passages replaced
@@ -88,9 +88,9 @@ def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
         """Return the check's objection to an answer, or None if it passes."""
         copy = dict(namespace)
         execute(code, copy)
-        begun = time.perf_counter()
+        begun = time.process_time()
         error = _refusal(number, copy[name])
-        assert time.perf_counter() - begun < SLOWEST, f"the check of {number} is slow"
+        assert time.process_time() - begun < SLOWEST, f"the check of {number} is slow"
         return error
 
     (solution,), (start,) = made.all("solution"), made.all("start")

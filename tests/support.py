@@ -1,6 +1,7 @@
 """Shared by the tests: one tolerance table, random layers and inputs, and the comparison with torch."""
 
 from collections.abc import Iterable
+from itertools import combinations, product
 from typing import Any, NamedTuple
 
 import pytest
@@ -29,6 +30,27 @@ def draws(count: int) -> int:
 def seeds(count: int, *, quick: int) -> list[Any]:
     """Numbers of random cases: the first ``quick`` are tried by `make test`, the rest by `make test-all`."""
     return [pytest.param(seed, marks=pytest.mark.slow) if seed >= quick else seed for seed in range(count)]
+
+
+def diagonal(*axes: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Combinations in which each value occurs: the first ones, the second ones, ...; an axis that ends begins again."""
+    lists = [list(axis) for axis in axes]
+    return [tuple(values[k % len(values)] for values in lists) for k in range(max(map(len, lists)))]
+
+
+def thinned(*axes: Iterable[Any]) -> list[Any]:
+    """All combinations: `make test` tries as few as have every pair of values, and `make test-all` the rest."""
+    every = list(product(*(list(enumerate(axis)) for axis in axes)))
+    within = [set(combinations(enumerate(place for place, _ in each), 2)) for each in every]
+    left, quick = set[Any]().union(*within), set[int]()
+    while left:
+        best = max(range(len(every)), key=lambda k: len(within[k] & left))
+        quick.add(best)
+        left -= within[best]
+    return [
+        pytest.param(*(value for _, value in each), marks=() if k in quick else pytest.mark.slow)
+        for k, each in enumerate(every)
+    ]
 
 
 # Sizes with remainders: one, a few, one more than a vector register, one more than several.

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 import hiddenstate as hs
 from hiddenstate.engine.paths.torch_path import torch_serves
 from hiddenstate.errors import DeviceError
-from support import share
+from support import share, thinned
 from torch_cases import Cases, every, leaves, run
 
 ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -152,9 +152,7 @@ def assert_same_shapes(on_meta: Sequence[Tensor], on_cpu: Sequence[Tensor]) -> N
     assert [(value.shape, value.dtype) for value in on_meta] == [(value.shape, value.dtype) for value in on_cpu]
 
 
-@pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize(("options", "call", "use"), thinned(OPTIONS, CALLS, USES))
 def test_shapes_and_types_on_meta_are_those_of_the_cpu(options: str, call: str, use: str) -> None:
     assert_same_shapes(USES[use](options, call, "meta"), USES[use](options, call, "cpu"))
 

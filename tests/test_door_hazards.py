@@ -46,10 +46,12 @@ DOORS: dict[tuple[str, str], str] = {
     ("index", "an index holds arrays of its own, read from its folder"): "open_index Index.*",
     ("call", ""): "LSTM.forward LSTM.path",
     ("cell", ""): "LSTMCell.forward LSTMCell.edit LSTMCell.path",
-    ("packed", ""): "Stream.step Stream.feed LSTM.stream constant_weights LSTM.quantize",
+    ("packed", ""): """
+        Stream.step Stream.feed ModelStream.step ModelStream.feed LSTM.stream constant_weights LSTM.quantize
+    """,
     ("packed", "it only moves parameters between classes, and reads none"): "repack",
     ("stream", ""): "Stream.path Stream.reset",
-    ("stream", OWN_STATE): "Stream.fork Stream.join Stream.leave Stream.state_of Stream.weights",
+    ("stream", OWN_STATE): "Stream.fork Stream.join Stream.leave *Stream.state_of Stream.weights",
     ("block", ""): "accelerate LSTM.edit",
     ("block", HOLDS_NONE): "backend Acceleration.*",
     ("block", "it opens a block, and the calls inside are checked"): "edit",
@@ -59,10 +61,10 @@ DOORS: dict[tuple[str, str], str] = {
         Graph.plot Graph.save Graph.to_csv LearnedAutomaton.plot LearnedAutomaton.save LearnedAutomaton.to_csv
         SelfCheck.plot SelfCheck.save SelfCheck.to_csv Structure.plot
     """,
-    ("writer", OWN_STATE): "Stream.save",
+    ("writer", OWN_STATE): "Stream.save ModelStream.save",
     ("writer", "it writes the page that `studio` made of checked tensors"): "Studio.save",
     ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
-    ("reader", FROM_FILES): "load Trace.load Stream.load from_onnx",
+    ("reader", FROM_FILES): "load Trace.load Stream.load ModelStream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
     ("reader", ""): "tagger language_model series_model what_if",
     ("copy", "it copies arrays by the function that from_keras is tested with"): "from_equinox from_flax",
@@ -79,7 +81,8 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
     ("tool", ""): """
-        attribute automaton check compare dynamics graph importance ledger limits response selfcheck subject sweep probe
+        attribute automaton check compare dynamics graph importance ledger limits response selfcheck stream subject
+        sweep probe
         Dynamics.* Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
@@ -246,6 +249,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "Trace.save": TRACED.save,
     "Trace.plot": lambda path: TRACED.plot(path=path),
     "Stream.save": LSTM.stream(2).save,
+    "ModelStream.save": hs.stream(nn.Sequential(LSTM), X).save,
     "save": lambda path: hs.save(make(), path),
     "export_onnx": lambda path: hs.export_onnx(LSTM, path, check=False),
     "Ledger.save": FOUND.save,
@@ -283,6 +287,7 @@ TOOLS: dict[str, Callable[[], Any]] = {
     "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
     "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
     "check": lambda: hs.check(nn.Sequential(LSTM), X, layout="TN"),
+    "stream": lambda: hs.stream(nn.Sequential(LSTM), X),
     "of a series": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=0, features=True, spans=5),
     "of a model": lambda: explain.attribute(nn.Sequential(LSTM), X[:, :1], of=OF),
 }

@@ -55,6 +55,10 @@ def whole() -> hs.LSTM:
     return hs.LSTM(64, 64).eval()
 
 
+def streamed() -> hs.ModelStream:
+    return hs.stream(nn.Sequential(whole()), X)
+
+
 def freed_trace() -> hs.Trace:
     trace = whole().trace(X)
     for value in trace.values.values():
@@ -205,6 +209,11 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "Subject.only": lambda: explain.subject(whole(), freed(5, 1, 64)).only(),
     "Subject.run": lambda: freed_subject().run(),
     "Subject.trace": lambda: freed_subject().trace(),
+    "stream": lambda: hs.stream(nn.Sequential(whole()), freed(5, 1, 64)),
+    "stream, the module": lambda: hs.stream(nn.Sequential(lstm()), X),
+    "stream, another argument": lambda: hs.stream(whole(), X, (freed(1, 1, 64), freed(1, 1, 64))),
+    "ModelStream.step": lambda: streamed().step(freed(1, 64)),
+    "ModelStream.feed": lambda: streamed().feed(freed(5, 1, 64)),
     "Stream.step": lambda: whole().stream().step(freed(64)),
     "Stream.feed": lambda: whole().stream().feed(freed(5, 1, 64)),
     "Stream.reset": lambda: whole().stream(2).reset(freed(2, dtype=torch.bool)),
@@ -271,7 +280,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
 }
 READ_NOTHING = {"Trace.load", "Trace.row_length", "Trace.words"}
 # Classes whose methods are inherited from another class, under whose name they are doors.
-SAME_DOORS = {"GRU": hs.LSTM, "RNN": hs.LSTM, "GRUCell": hs.LSTMCell, "RNNCell": hs.LSTMCell}
+SAME_DOORS = {"ModelStream": hs.Stream, "GRU": hs.LSTM, "RNN": hs.LSTM, "GRUCell": hs.LSTMCell, "RNNCell": hs.LSTMCell}
 
 
 def public_doors() -> set[str]:
@@ -368,6 +377,7 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
     "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
     "check": lambda x: hs.check(nn.Sequential(small()), x),
+    "stream": lambda x: hs.stream(nn.Sequential(small()), x),
     "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),
@@ -415,6 +425,8 @@ ENDLESS_DOORS: dict[str, Callable[[], Any]] = {
     "LSTMCell.edit": lambda: edited_cell(hs.zero("f"), ENDLESS[:, 0]),
     "Stream.feed": lambda: small().stream().feed(ENDLESS),
     "Stream.step": lambda: small().stream(10**15).step(ENDLESS[:, 0]),
+    "ModelStream.feed": lambda: hs.stream(nn.Sequential(small()), FIVE).feed(ENDLESS),
+    "ModelStream.step": lambda: hs.stream(nn.Sequential(small()), FIVE, batch=10**15).step(ENDLESS[:, 0]),
     "backend": lambda: by_reference(small()),
 }
 
@@ -453,6 +465,7 @@ ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
     "automaton, length": (lambda: automaton(length=10**12), "length="),
     "Plant.inputs": (lambda: plant.integrator().inputs(0, T=10**12), "ask for fewer"),
     "LSTM.stream": (lambda: small().stream(10**15), "batch="),
+    "stream": (lambda: hs.stream(nn.Sequential(small()), FIVE, batch=10**15), "batch="),
 }
 
 

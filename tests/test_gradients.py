@@ -13,7 +13,7 @@ from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stac
 from torch.utils.checkpoint import checkpoint
 
 import hiddenstate as hs
-from support import Call, assert_all_close, assert_close, gradients
+from support import Call, assert_all_close, assert_close, diagonal, gradients
 
 CALLS = {
     "plain": Call(T=3, N=2, C=2, H=2, L=1, seed=0),
@@ -39,20 +39,23 @@ def function_of(call: Call, training: bool) -> tuple[Callable[..., tuple[Tensor,
     return function, [*call.inputs(torch.float64), *lstm.parameters()]
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(("name", "training"), diagonal(CALLS, [True, False]))
 def test_first_derivatives(name: str, training: bool) -> None:
     """Backward, forward-mode and vectorised, against finite differences."""
     function, leaves = function_of(CALLS[name], training)
     assert gradcheck(function, leaves, check_forward_ad=True, check_batched_grad=True, fast_mode=name != "plain")
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "all of it" else ()) for name in CALLS]
-)
+@pytest.mark.parametrize(("name", "training"), diagonal([*CALLS][:-1], [True, False]))
 def test_second_derivatives(name: str, training: bool) -> None:
     function, leaves = function_of(CALLS[name], training)
+    assert gradgradcheck(function, leaves, check_fwd_over_rev=True, fast_mode=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("training", [True, False])
+def test_second_derivatives_of_all_at_once(training: bool) -> None:
+    function, leaves = function_of(CALLS["all of it"], training)
     assert gradgradcheck(function, leaves, check_fwd_over_rev=True, fast_mode=True)
 
 

@@ -37,6 +37,8 @@ from hiddenstate.interop.torch.conversion import convert as convert
 from hiddenstate.interop.torch.conversion import convert_back as convert_back
 from hiddenstate.interop.torch.conversion import from_torch as from_torch
 from hiddenstate.interop.torch.report import ConversionReport as ConversionReport
+from hiddenstate.interop.torch.streaming.stream import ModelStream as ModelStream
+from hiddenstate.interop.torch.streaming.stream import stream as stream
 from hiddenstate.models.from_modules import language_model as language_model
 from hiddenstate.models.from_modules import tagger as tagger
 from hiddenstate.models.model_folder import load as load

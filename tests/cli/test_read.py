@@ -76,6 +76,7 @@ def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, 
     assert " ".join(lines[6:]) == "A wider terminal shows the gates."
 
 
+@pytest.mark.slow  # test_terminal.py has such a terminal too
 def test_a_terminal_that_knows_few_characters() -> None:
     command = [sys.executable, "-m", "hiddenstate", "read", TEXT]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
@@ -157,6 +158,7 @@ def test_a_mistake_is_said_in_one_line_without_a_traceback(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.slow  # as that of `tag`, in test_terminal.py
 def test_a_reader_that_leaves_is_no_crash() -> None:
     command = f"{shlex.quote(sys.executable)} -m hiddenstate read '{TEXT}' --json | head -n 1"
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)

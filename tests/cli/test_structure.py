@@ -83,7 +83,7 @@ def test_model(monkeypatch: pytest.MonkeyPatch) -> None:
     class FakeTagger:
         lstm = LSTM(5, 2, bidirectional=True)
 
-    monkeypatch.setattr("hiddenstate.models.model_folder.load_any", lambda folder: FakeTagger)
+    monkeypatch.setattr("hiddenstate.models.model_folder.load", lambda folder: FakeTagger)
     assert said("model") == f"{structure_of(Sizes(5, 2, bidirectional=True))}\n"
 
 

@@ -273,7 +273,7 @@ def started(*arguments: str | Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_what_has_arrived_is_answered_while_the_input_waits(model: Path, jobs: str) -> None:
     with started("-", "--model", model, "--json", "--jobs", jobs) as process:
         assert process.stdin is not None
@@ -287,7 +287,7 @@ def test_what_has_arrived_is_answered_while_the_input_waits(model: Path, jobs: s
 
 
 def test_who_is_killed_has_written_whole_sentences(model: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.tok").write_text("Anna sees the dog .\n" * 200_000)
+    (tmp_path / "a.tok").write_text("Anna sees the dog .\n" * 20_000)
     with started(tmp_path / "a.tok", "--model", model, "--top-k", "1", "--format", "conllu") as process:
         assert process.stdout is not None
         read = process.stdout.read(100_000)

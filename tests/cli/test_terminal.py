@@ -169,27 +169,24 @@ def test_every_command_is_tried() -> None:
     assert {command.split()[0] for command in EVERY_COMMAND} == commands.commands.keys()
 
 
-def test_messages_with_names_of_files_send_no_commands() -> None:
-    for shown in on_terminal(("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)):
+def test_a_language_model_and_messages_with_names_of_files_send_no_commands() -> None:
+    generate, score = ("generate", "--prompt", EVIL, "--length", "3"), ("score", "-")
+    files = ("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)
+    generated, scored, *messages = on_terminal(generate, score, *files, given=EVIL.encode())
+    for shown in (generated, *messages):
         assert ESCAPED in shown
-        assert UNSAFE.search(shown) is None
+    assert UNSAFE.search(generated + scored + "".join(messages)) is None
 
 
-def test_a_language_model_sends_no_commands() -> None:
-    generated, scored = on_terminal(
-        ("generate", "--prompt", EVIL, "--length", "3"), ("score", "-"), given=EVIL.encode()
-    )
-    assert ESCAPED in generated
-    assert UNSAFE.search(generated + scored) is None
-
-
-def test_files_and_pipes_get_the_data_as_it_is(model: Path, tmp_path: Path) -> None:
-    asked = [sys.executable, "-m", "hiddenstate", "tag", "-", "--input", "tokens", "--model", str(model)]
-    subprocess.run([*asked, "--out", str(tmp_path / "a.txt")], input=EVIL.encode(), capture_output=True, check=True)
+def test_files_and_pipes_get_the_data_as_it_is(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ["tag", "-", "--input", "tokens", "--model", str(model)]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(EVIL.encode())))
+    assert not status_of([*asked, "--out", str(tmp_path / "a.txt")], monkeypatch)
     assert (tmp_path / "a.txt").read_text(encoding="utf-8").startswith(EVIL)
     done = subprocess.run(
-        asked, input=EVIL.encode(), capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
-    )
+        [sys.executable, "-m", "hiddenstate", *asked],
+        input=EVIL.encode(), capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )  # fmt: skip
     assert done.stdout.decode().startswith(EVIL)
 
 
@@ -232,7 +229,9 @@ def test_ctrl_c_ends_a_command_without_a_word() -> None:
 NO_INPUT, NO_OUTPUT = "can't read from -: standard input is closed", "standard output is closed"
 
 
-@pytest.mark.parametrize(("command", "message"), [("read - <&-", NO_INPUT), ("version >&-", NO_OUTPUT)])
+@pytest.mark.parametrize(
+    ("command", "message"), [("read - <&-", NO_INPUT), pytest.param("version >&-", NO_OUTPUT, marks=pytest.mark.slow)]
+)
 def test_closed_streams_fail_in_one_line(command: str, message: str) -> None:
     shell = f"{shlex.quote(sys.executable)} -m hiddenstate {command}"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
@@ -261,7 +260,9 @@ def test_every_command_fails_in_one_line_without_the_stream_that_it_needs(
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", ["tag - --input tokens", "generate --length 100000"])
+@pytest.mark.parametrize(
+    "command", ["tag - --input tokens", pytest.param("generate --length 100000", marks=pytest.mark.slow)]
+)
 def test_a_reader_that_leaves_is_no_crash(command: str) -> None:
     shell = f"yes dog cat | head -n 20000 | {shlex.quote(sys.executable)} -m hiddenstate {command} | head -n 1"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)

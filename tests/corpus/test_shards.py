@@ -223,7 +223,7 @@ def test_a_worker_that_dies_is_reported_and_the_next_run_goes_on(tmp_path: Path,
     shards, out = plan([text], shard_bytes=1000), tmp_path / "out"
     with pytest.raises(RunInUseError, match="a worker process died"):
         run(Dies(), shards, out, {"kind": "upper"}, workers=2)
-    run(Upper(), shards, out, {"kind": "upper"}, workers=2)
+    run(Upper(), shards, out, {"kind": "upper"})
     run(Upper(), shards, tmp_path / "whole", {"kind": "upper"})
     assert results(out) == results(tmp_path / "whole")
 

@@ -277,7 +277,7 @@ class Head(nn.Module):
         scores = self.linear(seen)
         if m == "softmax before the loss":
             scores = scores.softmax(-1)
-        return scores
+        return scores.squeeze() if m == "squeeze without an axis" else scores
 
     def _row(self, out: Tensor, h: Tensor, c: Tensor, lengths: Tensor | None) -> Any:  # noqa: C901
         m = self.mistake
@@ -397,6 +397,7 @@ MISTAKES = (
     Mistake("normalised over rows", ("rows-mixed",), ("reader",), lambda a: not a.packed),
     Mistake("sorted rows", ("rows-out-of-order",), (READER,), lambda a: a.packed),
     Mistake("last row", ("rows-lost",), (HEAD, READER), lambda a: _is_layer(a) and _rows(a)),
+    Mistake("squeeze without an axis", ("row-squeezed",), (HEAD,), lambda a: True),
     Mistake("flipped", ("future-read",), ("reader", READER), _is_causal, _causal),
     Mistake("reads ahead", ("future-read",), ("reader", READER), _is_causal, _causal),
     Mistake("mean of all steps", ("future-read",), ("reader", READER), _is_causal, _causal),

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from torch.overrides import _get_current_function_mode
 
 import hiddenstate as hs
 from doctor.planted import ARCHITECTURES, MISTAKES, Model, check_planted, example_of, is_found
-from hiddenstate.doctor import watch
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, BrokenModelError
+from hiddenstate.tracing import watch
 from interrupts import Interrupter
 
 
@@ -290,15 +291,37 @@ def test_an_operation_without_a_derivative_leaves_the_rest_tested() -> None:
         def forward(ctx: object, x: Tensor) -> Any:
             return x * 2
 
+    no_derivative: Any = NoDerivative.apply  # which only some versions of torch have types for
+
     class Model(Classifier):
         def forward(self, x: Tensor) -> Any:
-            return self.head(NoDerivative.apply(self.lstm(x)[0])[:, -1])  # type: ignore[no-untyped-call]
+            return self.head(no_derivative(self.lstm(x)[0])[:, -1])
 
     report = hs.check(Model(), X)
     assert report.ok
     assert "backward pass fails" in report.untested["gradient-cut"]
     assert "padding-read" in report.untested
     assert "rows-mixed" in report.tested
+
+
+class Squeezing(Classifier):
+    """Drops axes of the state, before or after the head."""
+
+    def __init__(self, squeeze: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.squeeze = squeeze
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.squeeze(self.lstm(x)[1][0]))[:, 0]
+
+
+def test_a_row_that_is_squeezed_away_and_one_that_is_not() -> None:
+    (finding,) = hs.check(Squeezing(Tensor.squeeze), X).mistakes
+    assert (finding.kind, finding.module) == ("row-squeezed", "")
+    assert "squeeze" in finding.operation
+    assert "and the model fails: IndexError" in finding.shows
+    assert hs.check(Squeezing(lambda h: h.squeeze(0)), X).ok
+    assert hs.check(Squeezing(Tensor.squeeze), X[:1]).mistakes == (finding,), "one row is repeated"
 
 
 def test_named_lengths_are_passed_to_the_model() -> None:

@@ -54,9 +54,8 @@ def test_packed_sequences_get_torchs_masks(dtype: torch.dtype, is_sorted: bool) 
             out, (h_n, c_n) = lstm(packed)
             found.append((out.data, h_n, c_n, torch.rand(3)))
         for got, want in zip(*found, strict=True):
-            # Both run torch's kernels in float16. In float32 a different mask would show, as its values are 0 and 1 /
-            # 0.6.
-            assert torch.equal(got, want) if dtype is torch.float16 else share(got, want) < 1e-6, N
+            # A different mask would show, as its values are 0 and 1 / 0.6.
+            assert share(got, want) < (0.01 if dtype is torch.float16 else 1e-6), N
 
 
 @pytest.mark.parametrize("before", [0, 1, 2, 311, 622, 623, 624, 625, 1000])

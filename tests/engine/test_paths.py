@@ -72,7 +72,7 @@ CASES: dict[str, Case] = {
         lambda _: hs.backend("reference"),
         {},
         "reference",
-        dict.fromkeys(["native", "native by layer", "native bfloat16", "torch"], "is in force")
+        dict.fromkeys(["native", "native by layer", "native bfloat16", "native float16", "torch"], "is in force")
         | {"fast": "a block of edits"},
     ),
     "autocast": (
@@ -80,13 +80,13 @@ CASES: dict[str, Case] = {
         lambda _: torch.autocast("cpu", dtype=torch.bfloat16),
         {},
         "native bfloat16",
-        dict.fromkeys(["fast", "native", "native by layer"], "torch.autocast is on"),
+        dict.fromkeys(["fast", "native", "native by layer"], "torch.autocast is on") | {"native float16": "autocast"},
     ),
     "half": (
         {"dtype": torch.float16},
         PLAIN,
         {},
-        "torch",
+        "native float16",
         dict.fromkeys(["native", "native by layer"], "no native kernel for torch.float16")
         | {"fast": "of torch.float16", "native bfloat16": "autocast"},
     ),
@@ -96,7 +96,7 @@ CASES: dict[str, Case] = {
         {},
         "reference",
         dict.fromkeys(["fast", "native", "native by layer"], "forward-mode derivative")
-        | {"native bfloat16": "autocast", "torch": "transforms"},
+        | {"native bfloat16": "autocast", "native float16": "autocast", "torch": "transforms"},
     ),
 }
 
@@ -193,7 +193,7 @@ def test_each_condition_is_asked_once(name: str, monkeypatch: pytest.MonkeyPatch
         (fast, "why_not"),
         (native_path, "why_not_whole"),
         (native_path, "why_not"),
-        (native_path, "casts_to_bfloat16"),
+        (native_path, "casting_form"),
         (torch_path, "why_not"),
         (dispatch, "_why_only_reference"),
         (dispatch, "_traced_path"),
@@ -210,9 +210,9 @@ def test_nothing_is_cast_to_ask_for_the_path(monkeypatch: pytest.MonkeyPatch) ->
     casts: list[Any] = []
     cast = native_path.cast
 
-    def counted(call: Any) -> Any:
+    def counted(form: str, call: Any) -> Any:
         casts.append(call)
-        return cast(call)
+        return cast(form, call)
 
     monkeypatch.setattr(native_path, "cast", counted)
     lstm, x = hs.LSTM(4, 3), torch.randn(5, 2, 4)

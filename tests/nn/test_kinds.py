@@ -366,7 +366,7 @@ def test_wrong_arguments_are_refused_as_torch_refuses_them() -> None:
 def test_the_path_says_what_computes() -> None:
     x = torch.zeros(4, 2, 3)
     assert "not RNNs" in hs.RNN(3, 5).quantize().path(x).reasons["int8"]
-    assert hs.RNN(3, 5).to(torch.float16).path(x.half()).name == "torch"
+    assert hs.RNN(3, 5).to(torch.float16).path(x.half()).name == "native float16"
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore:`torch.jit.trace` is:DeprecationWarning")

@@ -55,10 +55,8 @@ class Modules:
         path = route.request.url.removeprefix(ORIGIN)
         if path == "/":
             route.fulfill(body=_PAGE, content_type="text/html")
-        elif path.startswith("/modules/"):
-            route.fulfill(
-                body=(built_modules() / path.removeprefix("/modules/")).read_bytes(), content_type="text/javascript"
-            )
+        elif (module := built_modules() / path.removeprefix("/modules/")).is_file():
+            route.fulfill(body=module.read_bytes(), content_type="text/javascript")
         elif path.removeprefix("/files/") in self.files:
             route.fulfill(body=self.files[path.removeprefix("/files/")], content_type="application/octet-stream")
         else:

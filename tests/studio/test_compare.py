@@ -17,6 +17,7 @@ from studio.browsers import saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
 from studio.whole_page import Shown, shown
+from support import diagonal
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -110,17 +111,22 @@ def check_rows(rows: list[dict[str, str]], state: str, one: Any, two: Any, colum
         assert numbers == pytest.approx([value for value in expected if value is not None], abs=1e-5)
 
 
-@pytest.mark.parametrize("state", ["c", "h"])
-@pytest.mark.parametrize(("a", "b", "align"), [(A, B, "words"), (LONG, SHORT, "words"), (LONG, SHORT, "position")])
+@pytest.mark.parametrize(
+    ("two", "state"),
+    diagonal([(A, B, "words"), (LONG, SHORT, "words"), (LONG, SHORT, "position")], ["c", "h"]),
+)
 def test_divergence_is_that_of_python(
-    studio: Shown, tagger: Tagger, page: Modules, a: str, b: str, align: str, state: str
+    studio: Shown, tagger: Tagger, page: Modules, two: tuple[str, str, str], state: str
 ) -> None:
+    a, b, align = two
     studio.look(page="compare", text=a, text2=b, align=align, show=state)
     columns = aligned(page, align, a.split(), b.split())
     check_rows(studio.saved("compare"), state, tagger.read(a.split()), tagger.read(b.split()), columns)
 
 
-@pytest.mark.parametrize("track", TRACKS)
+@pytest.mark.parametrize(
+    "track", [pytest.param(track, marks=() if track in ("l0", "l1r") else pytest.mark.slow) for track in TRACKS]
+)
 def test_verdict(studio: Shown, tagger: Tagger, page: Modules, track: str) -> None:
     studio.look(page="compare", text=LONG, text2=SHORT, track=track, show="h")
     columns = aligned(page, "words", LONG.split(), SHORT.split())
@@ -325,17 +331,17 @@ LENGTHS = """() => {
 
 
 @pytest.mark.parametrize("name", ["2026-01-{:02d}", "2026-01-{:02d} 12:00", "2026-01-{:02d}T12:00:00+00:00", "week {}"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_names_of_steps_do_not_overlap(chromium: Browser, name: str, width: int) -> None:
+def test_names_of_steps_do_not_overlap(chromium: Browser, name: str) -> None:
     names = [name.format(day) for day in range(1, 31)]
     with shown(chromium, hs.studio(hs.LSTM(2, 3), x=torch.randn(30, 2), tokens=names)) as studio:
-        studio.page.set_viewport_size({"width": width, "height": 900})
-        studio.look(page="compare", text2="noise 30 1")
-        words = studio.page.locator(".compare-drawing .word")
-        expect(words).to_have_count(60)
-        for row in studio.page.evaluate(LENGTHS):
-            assert all(left[1] < right[0] for left, right in pairwise(row))
-        assert words.evaluate_all("words => words.map((word) => word.firstChild.data)") == 2 * names
+        for width in (1280, 390):
+            studio.page.set_viewport_size({"width": width, "height": 900})
+            studio.look(page="compare", text2="noise 30 1")
+            words = studio.page.locator(".compare-drawing .word")
+            expect(words).to_have_count(60)
+            for row in studio.page.evaluate(LENGTHS):
+                assert all(left[1] < right[0] for left, right in pairwise(row))
+            assert words.evaluate_all("words => words.map((word) => word.firstChild.data)") == 2 * names
 
 
 def test_words_and_their_tags_do_not_overlap(studio: Shown) -> None:

@@ -117,12 +117,12 @@ def test_closing_the_forget_gates_changes_the_tags(studio: Shown, tagger: Tagger
 @pytest.mark.parametrize(
     "edits",
     [
-        [hs.set("l0.f", to=1.0)],
+        pytest.param([hs.set("l0.f", to=1.0)], marks=pytest.mark.slow),
         [hs.zero("l1r.h", unit=7, t=6), hs.scale("l0.c", by=0.5, t=[1, 2])],
         [hs.zero("l0.f", t=3, scope="readout"), hs.add("l0r.g_pre", value=2.0, unit=[4, 5])],
         [hs.zero("l1.o", t=2)],
     ],
-    ids=str,
+    ids=lambda edits: edits[0].place,
 )
 def test_numbers_are_those_of_python(studio: Shown, tagger: Tagger, edits: list[hs.Edit]) -> None:
     studio.look(edit=";".join(map(address_of, edits)))
@@ -211,9 +211,13 @@ def test_editor(studio: Shown, tagger: Tagger) -> None:
     expect(page).to_have_url(re.compile("edit=l1r.h:set:0:t2:readout"))
 
 
-@pytest.mark.parametrize("way", ["Escape", "Cancel", "×"])
-def test_editor_is_left(studio: Shown, way: str) -> None:
+def test_editor_is_left(studio: Shown) -> None:
     studio.look(track="l1r", show="h", unit=7, step=6, edit=KEEP)
+    for way in ("Escape", "Cancel", "×"):
+        leave_editor(studio, way)
+
+
+def leave_editor(studio: Shown, way: str) -> None:
     page, edits = studio.page, studio.panel("edits")
     page.locator(".heat-map").press("Enter")
     expect(edits.locator(".edit-list li")).to_have_count(2)

@@ -18,6 +18,7 @@ from language_models import make as make_language_model
 from studio.browsing import NEEDS_CHROMIUM, PATIENCE, watched
 from studio.chromium import Modules
 from studio.whole_page import PHONE, Shown, shown
+from support import diagonal
 
 pytestmark = NEEDS_CHROMIUM
 
@@ -311,8 +312,7 @@ def test_a_page_that_is_turned_to_later_has_what_is_read(studio: Shown, first: s
     expect(studio.page.get_by_label("Text to read, word by word")).to_have_value(TEXT)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize(("width", "scheme"), diagonal([320, 390, 1280], ["light", "dark"]))
 def test_it_fits(studio: Shown, width: int, scheme: str) -> None:
     studio.page.set_viewport_size({"width": width, "height": PHONE["height"]})
     look(studio, ".patch-map", text2=OTHER, theme=scheme, method="shapley")

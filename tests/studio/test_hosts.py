@@ -103,7 +103,11 @@ def test_the_file_can_ask_nobody(chromium: Browser, tmp_path: Path) -> None:
         assert watch.page.evaluate("() => window.hit ?? null") is None
 
 
-@pytest.mark.parametrize("kind", ["tagger", "language model", "lstm", "torch's", "cell", "trace"])
+OPENED = ("language model", "torch's", "cell")
+MORE = ("tagger", "lstm", "trace")
+
+
+@pytest.mark.parametrize("kind", [*OPENED, *(pytest.param(kind, marks=pytest.mark.slow) for kind in MORE)])
 def test_whatever_is_opened(kind: str, server: Any, tagger: Tagger) -> None:
     x = torch.randn(6, 4)
     things: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -82,7 +82,9 @@ def terms(studio: Shown) -> list[tuple[str, float]]:
 
 
 @pytest.mark.parametrize(("track", "unit", "t"), PLACES)
-def test_circuit_is_the_moment(studio: Shown, trace: hs.Trace, track: str, unit: int, t: int) -> None:
+def test_circuit_is_the_moment_adds_up_and_has_no_marks(
+    studio: Shown, trace: hs.Trace, track: str, unit: int, t: int
+) -> None:
     look(studio, track=track, unit=unit, step=t)
     expected = moment(trace, track, unit, t)
     assert in_boxes(studio) == pytest.approx(
@@ -91,19 +93,15 @@ def test_circuit_is_the_moment(studio: Shown, trace: hs.Trace, track: str, unit:
     for gate in "ifgo":
         shown_sum = studio.panel("microscope").locator(f".hs-gate-{gate} .hs-mono").text_content() or ""
         assert float(re.sub(r"[^-.\d]", "", shown_sum)) == pytest.approx(expected[f"{gate}_pre"], abs=DIGITS)
-
-
-@pytest.mark.parametrize(("track", "unit", "t"), PLACES)
-def test_kept_and_written_add_up(studio: Shown, trace: hs.Trace, track: str, unit: int, t: int) -> None:
-    look(studio, track=track, unit=unit, step=t)
     kept, written, c, h = results(studio)
     values = in_boxes(studio)
     assert kept + written == pytest.approx(c, abs=1.6e-4)  # three four-digit numbers
     assert (c, h) == (values["c"], values["h"])
-    expected = moment(trace, track, unit, t)
     assert (kept, written) == pytest.approx(
         (expected["f"] * expected["c_prev"], expected["i"] * expected["g"]), abs=DIGITS
     )
+    assert studio.panel("microscope").locator(".is-edited").count() == 0
+    expect(studio.panel("microscope").locator(".hs-note")).to_have_text("")
 
 
 def test_bars_add_up(studio: Shown) -> None:
@@ -411,13 +409,6 @@ def test_an_edited_value_is_marked_under_the_focus_too(studio: Shown, theme: str
     expect(circuit.locator(".hs-gate-f .hs-value")).to_have_attribute("aria-label", re.compile("edited"))
 
 
-def test_nothing_is_marked_without_an_edit(studio: Shown) -> None:
-    for track, unit, t in PLACES:
-        look(studio, track=track, unit=unit, step=t)
-        assert studio.panel("microscope").locator(".is-edited").count() == 0
-        expect(studio.panel("microscope").locator(".hs-note")).to_have_text("")
-
-
 def test_layer_shows_every_unit(studio: Shown, trace: hs.Trace) -> None:
     look(studio, track="l0", unit=77, step=4, zoom="layer")
     panel = studio.panel("microscope")
@@ -490,18 +481,19 @@ OVERLAPS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("space", ["0", "0.15em"], ids=["this machine's fonts", "much wider ones"])
 @pytest.mark.parametrize(("track", "unit", "t"), PLACES[:2] + PLACES[3:4])
-def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int, space: str) -> None:
+def test_texts_stay_in_their_boxes(studio: Shown, track: str, unit: int, t: int) -> None:
+    """In this machine's fonts, and in much wider ones."""
     look(studio, track=track, unit=unit, step=t)
-    studio.widen("#microscope text", space)
-    for width in (390, 1280, 1120, 800, 700, 390, 360):
-        studio.page.set_viewport_size({"width": width, "height": 720})
-        stage = studio.panel("microscope").locator(".hs-stage")
-        drawn = "(stage) => stage.firstElementChild.width.baseVal.value === Math.floor(stage.clientWidth)"
-        studio.page.wait_for_function(drawn, arg=stage.element_handle())
-        assert studio.page.evaluate(TEXT_OUT) == [], width
-        assert studio.page.evaluate(OVERLAPS) == [], width
+    for space in ("0", "0.15em"):
+        studio.widen("#microscope text", space)
+        for width in (390, 1280, 1120, 800, 700, 390, 360):
+            studio.page.set_viewport_size({"width": width, "height": 720})
+            stage = studio.panel("microscope").locator(".hs-stage")
+            drawn = "(stage) => stage.firstElementChild.width.baseVal.value === Math.floor(stage.clientWidth)"
+            studio.page.wait_for_function(drawn, arg=stage.element_handle())
+            assert studio.page.evaluate(TEXT_OUT) == [], (space, width)
+            assert studio.page.evaluate(OVERLAPS) == [], (space, width)
 
 
 def test_phone(studio: Shown) -> None:
@@ -525,13 +517,15 @@ def test_saved_as_a_picture(studio: Shown) -> None:
             assert b"var(--" not in content
 
 
-@pytest.mark.parametrize(
-    ("width", "height"), [(1280, 720), (1366, 768), (1400, 900), (1440, 900), (1536, 864), (1440, 960), (1920, 1080)]
-)
-def test_the_last_row_is_not_cut_off(chromium: Browser, width: int, height: int) -> None:
-    with shown(chromium, hs.studio(), {"width": width, "height": height}) as studio:
-        studio.look(step=3)
-        last = studio.page.locator("#microscope .hs-stage text", has_text="o·tanh(c)").last
-        expect(last).to_be_in_viewport(ratio=1)
-        hidden = "(stage) => stage.scrollHeight - stage.clientHeight"
-        assert studio.page.locator("#microscope .hs-stage").evaluate(hidden) <= 0
+WINDOWS = [(1280, 720), (1366, 768), (1400, 900), (1440, 900), (1536, 864), (1440, 960), (1920, 1080)]
+
+
+def test_the_last_row_is_not_cut_off(chromium: Browser) -> None:
+    with shown(chromium, hs.studio()) as studio:
+        for width, height in WINDOWS:
+            studio.page.set_viewport_size({"width": width, "height": height})
+            studio.look(step=3)
+            last = studio.page.locator("#microscope .hs-stage text", has_text="o·tanh(c)").last
+            expect(last).to_be_in_viewport(ratio=1)
+            hidden = "(stage) => stage.scrollHeight - stage.clientHeight"
+            assert studio.page.locator("#microscope .hs-stage").evaluate(hidden) <= 0, (width, height)

@@ -125,7 +125,7 @@ def test_an_lstm_beside_a_gru(served: Shown) -> None:
     expect(served.page.locator(".compare-drawing")).to_contain_text("no o in")
 
 
-@pytest.mark.parametrize("name", ["gru", "rnn"])
+@pytest.mark.parametrize("name", ["gru", pytest.param("rnn", marks=pytest.mark.slow)])
 def test_a_recorded_run_on_a_phone(chromium: Browser, name: str) -> None:
     trace = LAYERS[name].trace(X)
     with shown(chromium, hs.studio(trace), PHONE) as page:

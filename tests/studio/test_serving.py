@@ -484,7 +484,7 @@ os.rename("{told}.part", "{told}")
     assert not list(tmp_path.glob("*.html"))  # it is deleted with the server
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

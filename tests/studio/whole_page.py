@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Browser, Locator, ViewportSize
 
 from hiddenstate.studio.view import Studio
-from studio.browsers import saved_by
+from studio.browsers import FIREFOX, saved_by
 from studio.browsing import Watch
 
 WIDE: ViewportSize = {"width": 1280, "height": 720}
@@ -38,8 +38,13 @@ class Shown:
 
     def look(self, **view: Any) -> None:
         """Reopen the page, with a view in its address."""
-        self.page.goto("about:blank")
-        self.page.goto(f"{self.url}#{urlencode(view)}")
+        address = f"{self.url}#{urlencode(view)}"
+        if FIREFOX or not self.page.url.startswith(self.url):  # Firefox restores what was typed
+            self.page.goto("about:blank")
+            self.page.goto(address)
+        else:  # in the process of the page before, which takes a third less
+            with self.page.expect_event("load"):
+                self.page.evaluate("(to) => { history.replaceState(null, '', to); location.reload(); }", address)
         self.page.wait_for_function(_READY)
 
     def panel(self, name: str) -> Locator:

@@ -72,10 +72,10 @@ def test_sentences(text: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("piece", ["a-", "a.", "1-123-", ".", "a+", ":)", "x' ", "It is so. ", "^_", "!a", "w/"])
 def test_long_texts_take_linear_time(piece: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     tokenise(piece * 20_000)
     sentences(piece * 20_000)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_agrees_with_the_corpus(corpora: Path) -> None:

@@ -4,7 +4,6 @@
 - `axes.py`: findings about rows and time steps; `states.py`: about padding and states; `learning.py`: about training
 - `observations.py`: the runs of the module on the example and on changed copies of it
 - `example.py`: the example, its axes, and the copies
-- `watch.py`: watches a run: every tensor, by which operation, in which module, from which others
 - `report.py`: findings and reports
 - `misconceptions.py`: 35 common misconceptions, which findings and the course's checks name
 """

@@ -6,7 +6,7 @@ import torch
 
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import LayerCall, Run, is_other
+from hiddenstate.tracing.watch import LayerCall, Run, is_other
 
 _PAIRS = ("matmul", "mm", "bmm", "einsum", "cdist", "cosine_similarity", "sub", "tensordot")
 _SHORTENS = ("conv1d", "conv2d", "max_pool1d", "avg_pool1d", "max_pool2d", "unfold", "stft", "max_pool1d_with_indices")
@@ -161,6 +161,22 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
         k = where_lost(seen, seen.row_runs[lost[0]])
         shows = f"The inputs of rows {lost} of {len(seen.row_runs)} change no result"
         yield Sign(_reader(seen, k), seen.operation(k), shows)
+
+
+def row_squeezed(seen: Observations) -> Iterator[Sign]:
+    """With one row, an operation drops the axis of the rows."""
+    single = seen.single
+    if single is None:
+        return
+    for k, (value, alone) in enumerate(zip(seen.base.values, single.values, strict=False)):
+        if value.op != alone.op:
+            return
+        before, after = [*value.data.shape], [*alone.data.shape]
+        if len(after) < len(before) and k in seen.used:
+            effect = f", and the model fails: {single.error}" if single.error else ""
+            shows = f"Of {seen.example.rows} rows, its result is {before}; of one row, {after}{effect}"
+            yield Sign(value.module, seen.operation(k), shows)
+            return
 
 
 def are_the_padded(seen: Observations, rows: list[int]) -> bool:

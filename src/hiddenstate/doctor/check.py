@@ -11,8 +11,8 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
-from hiddenstate.doctor.watch import Snapshot, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.tracing.watch import Snapshot, tensors_in
 
 MOST_BYTES = 2**33  # maximum size of an argument; strides can give a small tensor any shape
 
@@ -38,6 +38,7 @@ KINDS = (
         "put the rows back in their order, or use enforce_sorted=False",
     ),
     Kind("rows-lost", axes.rows_lost, "rows", "index the axis of time, not that of the rows"),
+    Kind("row-squeezed", axes.row_squeezed, "rows", "name the axis to drop, as in squeeze(-1)"),
     Kind("future-read", axes.future_read, "steps", "read in one direction, and nothing across later steps"),
     Kind("steps-apart", axes.steps_apart, "steps", "hand the state that a step returns to the next step", "M1"),
     Kind("one-step", axes.one_step, "steps", "give it sequences [rows, steps, features] of all steps", "M32"),

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from hiddenstate.doctor.watch import leaves_in, map_tree, rows_of_packed, tensors_in
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.tracing.watch import leaves_in, map_tree, rows_of_packed, tensors_in
 
 ROWS, STEPS = 3, 32  # an example is cut to this many, if the module runs on them
 _LONGEST_UNCUT = 48

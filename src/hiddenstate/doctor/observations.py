@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.doctor.example import Example, Part, read_example
-from hiddenstate.doctor.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
+from hiddenstate.tracing.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
 
 SEED = 0
 _SAME_ROW = 1e-6  # differences up to this part of the largest value are rounding, such as of a scale for a whole batch
@@ -64,6 +64,7 @@ class Observations:
     lengthened: Run | None = None  # with more padding
     restated: Run | None = None  # with other initial states, if the example has some
     chunked: Chunked | None = None
+    single: Run | None = None  # with one row, if something is squeezed
     untested: dict[str, str] = field(default_factory=dict)
     assumptions: list[str] = field(default_factory=list)
     example_shape: tuple[int, ...] = ()
@@ -363,6 +364,8 @@ def _begin(question: Question, snapshot: Snapshot, layout: str | None) -> Observ
 def _finish(seen: Observations) -> None:
     """Run the module with changes to steps, states and padding, and in chunks."""
     example = seen.example
+    if example.rows > 1 and any(value.op == "squeeze" for value in seen.base.values):
+        seen.single = seen.runner.run(example.cut(1, example.steps))
     if example.steps > 1:
         seen.step_runs = {
             name: seen.rerun(example.with_step_changed(step, seen.noise))

@@ -9,7 +9,7 @@ from torch import Tensor
 from hiddenstate.doctor.axes import are_the_padded, earlier_changed, lost_rows, where_lost
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.doctor.watch import LayerCall, Run, Value, hidden_modules, is_other
+from hiddenstate.tracing.watch import LayerCall, Run, Value, hidden_modules, is_other
 
 _RANDOM_MASKS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d")
 _RESET = re.compile("reset|detach|init_(hidden|state)")

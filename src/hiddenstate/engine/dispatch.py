@@ -67,10 +67,11 @@ _exports_to_onnx._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _run_operator(call: Call) -> CallResult:
-    if not native_path.casts_to_bfloat16(call):
+    form = native_path.casting_form(call)
+    if form is None:
         return CallResult(*operator.run(call, draw_masks(call)))
     with torch.autocast("cpu", enabled=False):
-        narrow = native_path.cast(call)
+        narrow = native_path.cast(form, call)
         return CallResult(*operator.run(narrow, draw_masks(narrow)))
 
 
@@ -127,7 +128,7 @@ def _traced_path(call: Call) -> str | None:
         return "onnx"
     if not compiling or _why_only_reference(call) is not None:
         return None
-    casts = native_path.casts_to_bfloat16(call)
+    casts = native_path.casting_form(call) == "native bfloat16"
     if (casts or not torch.is_autocast_enabled("cpu")) and operator.computes(call, torch.bfloat16 if casts else None):
         return "operator"
     # torch.export allows no graph breaks, and needs none.

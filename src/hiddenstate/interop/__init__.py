@@ -2,7 +2,8 @@
 
 Optional packages are imported when a function needs them.
 
-- `torch/`: converts every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine
+- `torch/`: converts every LSTM, GRU and RNN inside a model in place, and back; runs torch's own LSTMs on the engine;
+  streams whole models
 - `onnx/`: writes ONNX files, checking each before it is kept, and reads them
 - `keras/`: reads Keras files, without Keras
 - `layouts.py`: how each framework stores each kind of cell, as a table; any framework's arrays as tensors

@@ -6,6 +6,7 @@
 - `recorders.py`: the active recorders, for one LSTM or a whole model
 - `models.py`: traces of whole models by module path: `hs.trace`, `ModelTrace`
 - `model_recorder.py`: one recorded run of a model; joins the traces of consecutive calls
+- `watch.py`: watches a run of a model: every tensor, by which operation, in which module, from which others
 - `unit_step.py`: one unit at one step, with its equations
 - `views.py`: tables and labelled arrays, a summary of each step, the states discarded by resets
 - `plots.py`, `files.py`: traces as plots, and as files

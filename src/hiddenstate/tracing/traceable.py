@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 from torch import nn
 
@@ -20,6 +20,16 @@ class Traceable(nn.Module):
     def _traced_layers(self) -> Layers:
         """Return the properties that determine the places."""
         raise NotImplementedError
+
+
+def is_layer(part: nn.Module) -> TypeGuard[Any]:
+    """Whether a module is a recurrent layer, torch's or ours."""
+    return isinstance(part, nn.RNNBase) or (isinstance(part, Traceable) and not part._traces_steps)
+
+
+def is_cell(part: nn.Module) -> TypeGuard[Any]:
+    """Whether a module is a recurrent cell, torch's or ours."""
+    return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 
 
 # Each function returns a stand-in for a foreign module whose calls can be recorded, or None. `interop`, a higher-level

@@ -11,15 +11,13 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import resolve_target
-from random_lstms import LAW, both_types, every_kind, random_lstm, subject_of
+from random_lstms import KINDS, LAW, random_lstm, subject_of
+from support import thinned
 
 TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.logit("0", against="3"), "l0.c[0]@4", "l0.h[0]@2"]
 
 
-@every_kind
-@both_types
-@pytest.mark.parametrize("of", TARGETS, ids=str)
-@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(("kind", "dtype", "of", "reset"), thinned(KINDS, LAW, TARGETS, [False, True]), ids=str)
 def test_parts_add_up(kind: str, dtype: torch.dtype, of: Any, reset: bool) -> None:
     subject = subject_of(random_lstm(kind, dtype), reset=reset)
     found = hs.explain.attribute(subject, of=of, method="frozen")
@@ -29,9 +27,7 @@ def test_parts_add_up(kind: str, dtype: torch.dtype, of: Any, reset: bool) -> No
     assert found.value == pytest.approx(float(found.parts.sum()) + sum(found.rest.values()), abs=1e-4)
 
 
-@every_kind
-@pytest.mark.parametrize("of", TARGETS, ids=str)
-@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize(("kind", "of", "reset"), thinned(KINDS, TARGETS, [False, True]), ids=str)
 def test_parts_are_gradients_of_a_network_whose_gates_are_detached(kind: str, of: Any, reset: bool) -> None:
     subject = subject_of(random_lstm(kind), reset=reset)
     readout = resolve_target(of, subject).linear("frozen")

@@ -13,6 +13,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.subject import target as targets
 from hiddenstate.explain.subject.subject import Subject
 from random_lstms import every_kind, random_lstm, subject_of
+from support import diagonal
 
 TARGETS: list[Any] = [hs.explain.logit("2", word=3), hs.explain.log_probability("1"), "l0.c[0]@4", "l0.f[0]@2"]
 
@@ -52,8 +53,7 @@ def test_64_points_add_up_on_random_lstms(kind: str, of: Any) -> None:
     assert found.residual == pytest.approx(difference - float(found.parts.sum()), abs=1e-14)
 
 
-@pytest.mark.parametrize("kind", ["two layers, both directions", "projected"])
-@pytest.mark.parametrize("of", TARGETS, ids=str)
+@pytest.mark.parametrize(("kind", "of"), diagonal(["two layers, both directions", "projected"], TARGETS), ids=str)
 def test_an_independent_quadrature_gives_the_same(kind: str, of: Any) -> None:
     """Simpson's rule with 128 intervals, point by point, through the reference."""
     subject = subject_of(random_lstm(kind))

@@ -14,6 +14,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateErro
 from hiddenstate.explain.importance import run
 from hiddenstate.explain.importance.result import bootstrap
 from hiddenstate.explain.subject import target
+from support import diagonal
 
 
 class Forecaster(nn.Module):
@@ -39,8 +40,10 @@ def rows(N: int = 70, T: int = 6) -> Tensor:
     return torch.randn(N, T, 3, generator=torch.Generator().manual_seed(1)).double()
 
 
-@pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("method", ["integrated_gradients", "gradient", "occlusion", "shapley", "frozen"])
+@pytest.mark.parametrize(
+    ("mixed", "method"),
+    diagonal([False, True], ["frozen", "integrated_gradients", "gradient", "occlusion", "shapley"]),
+)
 def test_it_is_the_mean_of_the_attributions(method: Any, mixed: bool) -> None:
     if mixed and method == "frozen":
         pytest.skip("frozen looks inside a layer that reads the module's own input")

@@ -292,6 +292,7 @@ def test_blocks_nest_in_any_order_and_reach_all_threads() -> None:
     assert sum(second.report().served.values()) == 1
 
 
+@pytest.mark.slow
 def test_keras_may_be_imported_while_a_block_is_open() -> None:
     program = """if True:
         import os, sys, warnings

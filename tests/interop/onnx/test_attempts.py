@@ -78,7 +78,10 @@ def shapes(path: Path) -> list[list[int | str]]:
     return [[dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values]
 
 
-@pytest.mark.parametrize("options", [{"batch_first": True, "bidirectional": True}, {"batch_first": False}])
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_first": True, "bidirectional": True}, pytest.param({"batch_first": False}, marks=pytest.mark.slow)],
+)
 def test_a_model_that_was_not_converted_takes_any_batch_and_time(tmp_path: Path, options: dict[str, Any]) -> None:
     torch.manual_seed(0)
     model, path = Scores(**options), tmp_path / "model.onnx"

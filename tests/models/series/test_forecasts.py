@@ -257,3 +257,15 @@ def test_pictures(tmp_path: Path) -> None:
         reading.plot(row="C")
     with pytest.raises(NameUnknownError, match="no target 'rain'"):
         reading.plot(target="rain")
+
+
+def test_a_season_may_be_a_time() -> None:
+    reading = model(modules.PerStep(3, 1)).read(FRAME)
+    assert str(reading.skill(season="7D")) == str(reading.skill(season=7)) == str(reading.skill(season="1W"))
+    assert str(reading.skill(season=pd.Timedelta(days=7))) == str(reading.skill(season=7))
+    for season, message in {"seven": "such as '7D'", "12h": "not a whole number of steps of 86400 s"}.items():
+        with pytest.raises(ArgumentError, match=message):
+            reading.skill(season=season)
+    numbered = model(modules.PerStep(3, 1)).read(FRAME.reset_index(drop=True))
+    with pytest.raises(ArgumentError, match="the steps of this series are not"):
+        numbered.skill(season="7D")

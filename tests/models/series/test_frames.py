@@ -325,3 +325,18 @@ for data in (numpy.zeros((5, 2)), torch.zeros(5, 2), {"b": [0.0] * 5, "a": numpy
     assert read.step_names()[1] == "2015-01-02" and model.forecast(read.x).shape == (5, 1, 3)
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_dates_with_jitter_have_no_gaps() -> None:
+    jitter = np.random.default_rng(0).integers(-4_000_000, 4_000_001, 500).astype("m8[ns]")
+    dates = np.datetime64("2015-01-01", "ns") + np.arange(500) * np.timedelta64(20, "ms") + jitter
+    frame = pd.DataFrame(np.ones((500, 3)), pd.DatetimeIndex(dates), NAMES)
+    reading = model().read(frame)
+    assert abs(reading.forecasts.index[-1] - dates[-1] - np.timedelta64(20, "ms")) < np.timedelta64(2, "ms")
+    stream = model().stream()
+    for date, line in frame[:60].iterrows():
+        stream.step(line.to_numpy(), date=date)
+    with pytest.raises(ArgumentError, match="the next step of row"):
+        stream.step(frame.iloc[62].to_numpy(), date=frame.index[62])
+    with pytest.raises(ArgumentError, match="the dates have gaps"):
+        model().read(frame.drop(frame.index[200]))

@@ -282,3 +282,10 @@ def test_windows_that_are_too_long_for_a_forecast() -> None:
     series = hs.series_model(modules.PerStep(2, 1), ["a", "b"], "b", window=3)
     with pytest.raises(ShapeError, match="reads windows of 3 steps, so give the last 3"):
         series.forecast(torch.ones(4, 1, 2))
+
+
+def test_a_target_that_the_scale_does_not_name_is_said_to_be_as_the_module_gives_it() -> None:
+    module = modules.PerStep(3, 2)
+    assert "as the module gives it" not in repr(hs.series_model(module, NAMES, ["flow", "level"]))
+    model = hs.series_model(module, NAMES, ["flow", "level"], scale=dict.fromkeys(NAMES, (5.0, 2.0)), units="m")
+    assert "→ flow [m], level [m] (as the module gives it)," in repr(model)

@@ -27,7 +27,11 @@ FORMS = {
     "native": "one native call for all layers and directions, and one backward",
     "native by layer": "each layer natively, or through the reference",
     "native bfloat16": "like the two above, under autocast to bfloat16",
+    "native float16": "in float32, with weights, inputs, states and results in float16, or under autocast to it",
 }
+# The type that each form computes in, if it casts the call, and that of its results.
+CASTS = {"native bfloat16": (torch.bfloat16, torch.bfloat16), "native float16": (torch.float32, torch.float16)}
+FEW_ROW_STEPS = 8  # steps times rows; with fewer, torch's own kernel is faster in float16
 NOT_PACKED = "the weights cannot be packed: one is sparse, or has another type"
 DEQUANTISED = "a gradient is needed, which is computed for the dequantised weights"
 
@@ -54,24 +58,25 @@ def choose(call: Call, reasons: dict[str, str], barred: str | None) -> str | Non
         reasons["native"] = partly
         return "native by layer"
     reasons |= {"native": against, "native by layer": against}
-    if not casts_to_bfloat16(call):
-        against = (
-            "torch.autocast to bfloat16 is not on for the CPU, or the call has other types than float32 and bfloat16"
-        )
-    else:
-        against = why_not(call, cast_to=torch.bfloat16)
+    form = casting_form(call)
+    for other in CASTS:
+        reasons[other] = f"torch.autocast to {other.split()[-1]} is not on for the CPU, or the call has other types"
+    if form is not None:
+        against = why_not(call, cast_to=CASTS[form][0]) or _why_not_widened(call)
         if against is None:
-            return "native bfloat16"
-    reasons["native bfloat16"] = against
+            reasons.pop(form)
+            return form
+        reasons[form] = against
     return None
 
 
 def run(form: str, call: Call) -> CallResult:
     """Compute a call in the form that `choose` returned."""
-    if form == "native bfloat16":
+    if form in CASTS:
         with torch.autocast("cpu", enabled=False):
-            call = cast(call)
-            return run("native" if why_not_whole(call) is None else "native by layer", call)
+            return in_results_type(
+                form, run("native" if why_not_whole(call) is None else "native by layer", cast(form, call))
+            )
     if call.dropout:
         call = replace(call, masks=draw_masks(call))
     if form == "native":
@@ -141,18 +146,45 @@ def _why_not_int8(call: Call) -> str | None:
     return None if is_current else "the weights are packed for other instructions"
 
 
-def casts_to_bfloat16(call: Call) -> bool:
-    """Whether autocast to bfloat16 is on for the CPU and applies to the types of this call."""
-    if not torch.is_autocast_enabled("cpu") or torch.get_autocast_dtype("cpu") is not torch.bfloat16:
-        return False
-    return all(
-        value is None or value.dtype in (torch.float32, torch.bfloat16) for value in tensors_needing_gradients(call)
+def casting_form(call: Call) -> str | None:
+    """Return the form that casts a call of such types, as they are or under autocast on the CPU; None if none does."""
+    types = {value.dtype for value in tensors_needing_gradients(call) if value is not None}
+    narrow, known = torch.float16, {torch.float16}
+    if torch.is_autocast_enabled("cpu"):
+        narrow = torch.get_autocast_dtype("cpu")
+        known = {torch.float32, narrow}
+    if not types <= known or (narrow is torch.float16 and torch.compiler.is_compiling()):  # torch's operator exports it
+        return None
+    return next((form for form, (_, results) in CASTS.items() if results is narrow), None)
+
+
+def _why_not_widened(call: Call) -> str | None:
+    """Return why torch's kernel is the better one for a call of a plain layer in float16, or None."""
+    weight, (T, N) = call.given_weights[0], call.x.shape[:2]
+    if weight.dtype is not torch.float16 or call.is_observed or T * N >= FEW_ROW_STEPS:
+        return None
+    return f"with {T} steps of {N} rows, converting the weights would take longer than the call"
+
+
+def cast(form: str, call: Call) -> Call:
+    """Return the call in the type in which a form computes, with its dropout drawn in the type of its results."""
+    computed, results = CASTS[form]
+    if call.dropout and computed is not results:
+        masks = [mask.to(computed) for mask in draw_masks(replace(call, x=call.x.to(results)))]
+        call = replace(call, masks=masks, dropout=0.0)
+    return with_leaves(
+        call, [None if value is None else value.to(computed) for value in tensors_needing_gradients(call)]
     )
 
 
-def cast(call: Call) -> Call:
-    """Return the call in bfloat16, cast as autocast would cast it before each product."""
-    return with_leaves(call, [None if value is None else value.bfloat16() for value in tensors_needing_gradients(call)])
+def in_results_type(form: str, result: CallResult) -> CallResult:
+    """Return a form's result in the type of its results."""
+    _, dtype = CASTS[form]
+    if result.out.dtype is dtype:
+        return result
+    out, h_n, c_n, values, carried = result
+    narrow = [{name: value.to(dtype) for name, value in part.items()} for part in (values, carried)]
+    return CallResult(out.to(dtype), h_n.to(dtype), None if c_n is None else c_n.to(dtype), *narrow)
 
 
 def plan(call: Call) -> str:

@@ -25,11 +25,11 @@ from hiddenstate.models.series.module_form import (
     ModuleForm,
     call_module,
     growing_axes,
-    is_cell,
     is_same,
     recurrent_parts,
     weight_of,
 )
+from hiddenstate.tracing.traceable import is_cell
 
 
 class ModuleState:

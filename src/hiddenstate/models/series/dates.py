@@ -140,8 +140,9 @@ class Dates:
     def _clock(self) -> "tuple[Rhythm | None, bool]":
         """The constant step between dates, or None, and whether it is one of wall-clock times, not of UTC."""
         rhythm = find_rhythm(self.values)
-        is_walls = rhythm is None and self.zone is not None
-        return (find_rhythm(self.wall()) if is_walls else rhythm), is_walls
+        if rhythm is None and self.zone is not None and (walls := find_rhythm(self.wall())) is not None:
+            return walls, True
+        return rhythm or _rhythm_with_jitter(self.values), False
 
     @property
     def rhythm(self) -> "Rhythm | None":
@@ -199,11 +200,12 @@ def _of_difference(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Rhythm:
-    """A constant step between dates: ``step``, or a number of ``months``, or a business day."""
+    """The step between dates: ``step``, or a number of ``months``, or a business day."""
 
     step: Any = None  # a time difference or a number
     months: int = 0  # between dates on the same day of the month, or with ``step`` before its end
     is_business: bool = False
+    has_jitter: bool = False  # whether steps differ from ``step`` by less than half of it
 
     def after(self, last: Any, count: int) -> Any:
         """Return the next ``count`` dates after the last one."""
@@ -219,6 +221,16 @@ class Rhythm:
             within = shifted - month.astype("M8[ns]")
             return (month + self.months * numbers).astype("M8[ns]") + within - before_end
         return last + self.step * numbers
+
+
+def _rhythm_with_jitter(values: Array) -> Rhythm | None:
+    """Return the usual step of a sensor's clock: less than a minute, with all steps within half of it of that step."""
+    steps = np.diff(values)
+    if len(steps) < 2 or values.dtype.kind == "f":
+        return None
+    usual = np.median(steps.astype(np.int64)).astype(np.int64).astype("m8[ns]")
+    is_clock = usual < np.timedelta64(1, "m") and bool((abs(steps - usual) < usual / 2).all())
+    return Rhythm(usual, has_jitter=True) if is_clock else None
 
 
 _DAY = np.timedelta64(1, "D").astype("m8[ns]")

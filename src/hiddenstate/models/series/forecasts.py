@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +134,7 @@ class SeriesReading:
         frame: pandas.DataFrame = package.DataFrame({**columns, "forecast": values, "measured": truth})
         return frame
 
-    def skill(self, *, season: int | None = None) -> Skill:
+    def skill(self, *, season: int | str | timedelta | None = None) -> Skill:
         """Compare the forecasts with persistence, the season and the mean, where the target was measured.
 
         Persistence is the last value that was known; the season's forecast is the value one season before (or as many
@@ -141,8 +142,9 @@ class SeriesReading:
         Nash-Sutcliffe efficiency. Intervals are from a bootstrap over blocks of neighbouring origins.
 
         Args:
-            season: the length of a season in steps; if None, a day for steps shorter than a day, a year for others, if
-                the series is longer.
+            season: the length of a season: a number of steps, or, if the series has dates, a time such as ``"7D"`` or
+                ``"24h"``, as pandas writes it. If None, a day for steps shorter than a day, a year for others, if the
+                series is longer.
 
         Raises:
             ArgumentError: the frame has no column of the target, or no forecast can be compared, as when the horizon is
@@ -153,7 +155,7 @@ class SeriesReading:
                 f"the frame has no column of {self.targets[0]!r} to compare with: add it, even if the module does not "
                 "read it"
             )
-        length = _season(self.series.timeline) if season is None else check_int("season", season)
+        length = _season(self.series.timeline) if season is None else _steps_of_season(season, self.series.timeline)
         if length is not None and length < 1:
             raise ArgumentError(f"season must be at least 1 step, got {length}")
         if np.isnan(self.truth).all():
@@ -271,6 +273,26 @@ def _season(dates: Dates | None) -> int | None:
     else:
         season = {1: 365, 7: 52}.get(int(rhythm.step / _DAY)) if rhythm.step % _DAY == np.timedelta64(0, "ns") else None
     return season if season is not None and season < len(dates) and season > 1 else None
+
+
+def _steps_of_season(season: Any, dates: Dates | None) -> int:
+    """Return the length of a season in steps, given as a number of them or as a time, as pandas writes it."""
+    if not isinstance(season, str | timedelta | np.timedelta64):
+        return check_int("season", season)
+    pandas = optional_package("pandas", "frames", "a season that is a time")
+    try:
+        length = pandas.Timedelta(season).to_timedelta64()
+    except ValueError as error:
+        raise ArgumentError(f"season must be a number of steps, or a time such as '7D', got {season!r:.40}") from error
+    step = None if dates is None or dates.rhythm is None or dates.values.dtype.kind == "f" else dates.rhythm.step
+    if step is None or dates is None or dates.rhythm is None or dates.rhythm.months:
+        raise ArgumentError(
+            f"season={season!r} is a time, but the steps of this series are not: give a number of steps"
+        )
+    count = round(length / step)
+    if not dates.rhythm.has_jitter and count * step != length:
+        raise ArgumentError(f"season={season!r} is not a whole number of steps of {step / np.timedelta64(1, 's'):g} s")
+    return count
 
 
 def ahead_text(steps: Sequence[int]) -> str:

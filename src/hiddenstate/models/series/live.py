@@ -210,8 +210,10 @@ class SeriesStream:
                 f"the date of a step must be after the last of row {name!r}, {row.dates.names[-1]}, got {date.names[0]}"
             )
         expected = row.dates.after(1)[0]
-        known = row.dates.rhythm is not None
-        if known and abs(expected - new) > (expected - last) * 1e-3 and self._gaps is None:
+        rhythm = row.dates.rhythm
+        may_jitter = rhythm is not None and (rhythm.has_jitter or (len(row.dates) == 2 and last.dtype.kind != "f"))
+        allowed = 0.5 if may_jitter else 1e-3  # two dates do not show yet whether they have jitter
+        if rhythm is not None and abs(expected - new) > (expected - last) * allowed and self._gaps is None:
             (due,) = row.dates.ahead(range(1, 2)).names
             raise ArgumentError(
                 f"the next step of row {name!r} after {row.dates.names[-1]} is {due}, got {date.names[0]}: give "

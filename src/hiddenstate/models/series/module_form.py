@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.tracing.traceable import Traceable
+from hiddenstate.tracing.traceable import is_cell, is_layer
 
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
 _ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
@@ -110,16 +110,6 @@ def _described(result: object) -> str:
     if isinstance(result, Mapping):
         return f"a dict of {', '.join(map(repr, result)) or 'nothing'}"
     return readable_name(type(result))
-
-
-def is_layer(part: nn.Module) -> TypeGuard[Any]:
-    """Whether a module is a recurrent layer, torch's or ours."""
-    return isinstance(part, nn.RNNBase) or (isinstance(part, Traceable) and not part._traces_steps)
-
-
-def is_cell(part: nn.Module) -> TypeGuard[Any]:
-    """Whether a module is a recurrent cell, torch's or ours."""
-    return isinstance(part, nn.RNNCellBase) or (isinstance(part, Traceable) and part._traces_steps)
 
 
 def recurrent_parts(module: nn.Module) -> dict[str, Any]:

@@ -17,8 +17,6 @@ from hiddenstate.models.series.module_form import (
     Kind,
     ModuleForm,
     call_module,
-    is_cell,
-    is_layer,
     is_same,
     random_numbers,
 )
@@ -26,6 +24,7 @@ from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.recurrent_parameters import SIZES
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.traceable import is_cell, is_layer
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda x: x,

@@ -20,6 +20,11 @@ class Scale(NamedTuple):
     offset: Tensor
     factor: Tensor
 
+    @property
+    def changes(self) -> list[bool]:
+        """Whether each column is changed at all."""
+        return ((self.offset != 0) | (self.factor != 1)).tolist()
+
     def scaled(self, values: Tensor) -> Tensor:
         """Return values ``[..., C]`` as the module reads them."""
         return (values - self.offset.to(values)) / self.factor.to(values)

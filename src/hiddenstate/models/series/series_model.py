@@ -118,7 +118,11 @@ class SeriesModel:
     def __repr__(self) -> str:
         per = {"row": "one forecast a row", "step": "one forecast a step", "horizon": "all steps of the horizon a row"}
         order = "[T, N, C]" if self.time_first else "[N, T, C]"
-        named = [with_unit(name, self.units) for name in self.targets]
+        raw = [any(self.scale.changes) and not changes for changes in self.target_scale.changes]
+        named = [
+            with_unit(name, self.units) + " (as the module gives it)" * is_raw
+            for name, is_raw in zip(self.targets, raw, strict=True)
+        ]
         ahead = ahead_text([self.horizon])
         return (
             f"SeriesModel({type(self.module).__name__} {order}: {', '.join(self.features)} → {', '.join(named)}, "
@@ -441,7 +445,8 @@ def series_model(
             from column to such a pair; or a fitted scaler of scikit-learn. None if the module reads the data as they
             are.
         target_scale: what was applied to the targets, in the same forms; None if the module gives the units of the
-            data. By default the columns of ``scale`` that have the targets' names.
+            data. By default the columns of ``scale`` that have the targets' names; a target that it does not name is
+            returned as the module gives it, and ``print(model)`` says so.
         time_first: whether the module reads ``[T, N, C]``; found if None.
         units: the unit of the targets, or of each column, by name.
         horizon: how many steps after the one that was read last a forecast is, 0 for the same step; 1 by default. For a

@@ -12,19 +12,18 @@ from torch import Tensor
 
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.modes import without_autocast
-from hiddenstate.base.scoped import Block, lasting, to_the_end
+from hiddenstate.base.scoped import to_the_end
 from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits, scoped_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call, PathReport
 from hiddenstate.engine.kernels import real_type
-from hiddenstate.engine.paths.packed import SHARED, FastStep, StreamSteps
+from hiddenstate.engine.paths.packed import FastStep, StreamSteps
 from hiddenstate.engine.weights import check_weights
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
-    ConcurrentUseError,
     DtypeError,
     FileFormatError,
     RankError,
@@ -33,13 +32,13 @@ from hiddenstate.errors import (
 from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.streams import stream_file
-from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_mask, check_out
-from hiddenstate.nn.streams.stream_state import Rows, States, StreamState, list_rows
+from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
+from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState
 from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
 
-class Stream:
+class Stream(RowStream):
     """A running layer, which takes one step (or a chunk) at a time and keeps the state. Created by ``stream``.
 
     Chunks of any size give the same results as the whole sequence at once. A stream computes no gradients and no
@@ -60,8 +59,6 @@ class Stream:
     _lstm: RecurrentParameters
     _sizes: Sizes
     _layout: AxisOrder
-    _now: StreamState
-    _turn: dict[str, object]  # the current holder; setting and removing it are atomic, so no holder is left behind
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
         """Streams are created by ``stream`` of a layer.
@@ -101,22 +98,6 @@ class Stream:
         return packed
 
     @property
-    def batch(self) -> int:
-        """The number of sequences that run side by side, N."""
-        return self._state[0].shape[1]
-
-    @property
-    def t(self) -> int:
-        """The number of time steps since the stream was created or last reset as a whole."""
-        return self._now.t
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The rows in use: all except those released by `leave`."""
-        free = set(self._now.free)
-        return tuple(row for row in range(self.batch) if row not in free)
-
-    @property
     def sizes(self) -> Sizes:
         """The sizes of the layer that runs."""
         return self._sizes
@@ -131,12 +112,11 @@ class Stream:
         return dict(zip(self._lstm._flat_weights_names, self._lstm._flat_weights, strict=True))
 
     @property
-    def _state(self) -> States:
-        return self._now.tensors
-
-    @property
     def _quick(self) -> FastStep | None:
         return self._now.quick
+
+    def _check_weights_again(self) -> None:
+        self._packed.check_again()
 
     def _like(self) -> Tensor:
         """Return a weight, whose type and device inputs must have."""
@@ -385,41 +365,6 @@ class Stream:
         kept = real_type(like.dtype)
         return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
 
-    def join(self, state: Any = None) -> int:
-        """Take a row for a new sequence, which starts from zero or from ``state``, and return its number.
-
-        A released row is reused. If there is none, the stream doubles its ``batch``; existing rows keep their numbers.
-
-        Args:
-            state: ``h [L, P]`` and ``c [L, H]``.
-
-        Raises:
-            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        begins: tuple[Tensor | int, ...] = self._zero if state is None else self._checked_state(state, None)
-        with self._alone():
-            if not self._now.free:
-                self._widen(2 * self.batch)
-            self._to_write()
-            row = self._now.free[0]
-            to_the_end(partial(self._now.begin_row, row, begins))
-            return row
-
-    def leave(self, rows: Rows) -> None:
-        """Release rows whose sequences have ended; their states are zeroed.
-
-        Raises:
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist, or has already left.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        index = self._index(rows)
-        with self._alone():
-            left = index.tolist()
-            self._now.check_in_use(left)
-            self._to_write()
-            to_the_end(partial(self._now.end_rows, index, [*self._now.free, *left]))
-
     def state_of(self, rows: Rows) -> Any:
         """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; ``[L, P]``, ``[L, H]`` for an int.
 
@@ -432,65 +377,12 @@ class Stream:
         parts = [part.to(parts[0].dtype) for part in parts]
         return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
-    def _index(self, rows: Rows) -> Tensor:
-        """Return the rows as an index on the state's device; reject rows that do not exist or have left."""
-        listed = list_rows(rows, self.batch)
-        self._now.check_in_use(listed)
-        return torch.tensor(listed, dtype=torch.int64, device=self._state[0].device)
-
-    def reset(self, mask: Tensor | None = None, *, rows: Rows | None = None, to: Any = None) -> None:
-        """Zero the state, or set it to ``to``: for all rows, for those where the mask is True, or for some ``rows``.
-
-        If neither a mask nor rows are given, the step count ``t`` is also reset.
-
-        Args:
-            mask: bool ``[N]``.
-            rows: one or more row numbers.
-            to: ``(h, c)`` instead of zero: one state for all these rows, h ``[L, P]`` and c ``[L, H]``; or one for each
-                row, h ``[L, n, P]`` and c ``[L, n, H]``, where n is the number of ``rows``, or N with a mask.
-
-        Raises:
-            ArgumentTypeError, ShapeError: the mask is not a bool tensor of shape ``[N]``.
-            ArgumentTypeError, IndexRangeError, ArgumentError: a row does not exist or has left, or both a mask and rows
-                were given.
-            ShapeError, DtypeError, DeviceError, ArgumentTypeError: the state does not fit.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        if mask is not None and rows is not None:
-            raise ArgumentError("reset() takes either a mask or rows=, got both: give one of them")
-        index = None if rows is None else self._index(rows)
-        if mask is not None:
-            check_mask(mask, self.batch, self._like())
-        begin: tuple[Tensor | int, ...] = self._zero
-        if to is not None:
-            begin = self._begin(to, self.batch if index is None else len(index))
-        with self._alone():
-            if index is not None:
-                self._to_write()
-                to_the_end(partial(self._now.set_rows, index, begin))
-            elif mask is not None:
-                begins = mask.to(self._like().device)[:, None]
-                self._keep(*(torch.where(begins, new, part) for new, part in zip(begin, self._state, strict=True)))
-            else:
-                self._packed.check_again()  # also for writes that torch's version counters miss
-                zeros = self._zeros(self.batch)
-                for part, new in zip(zeros, begin, strict=True):
-                    part[:] = new
-                self._keep(*zeros, t=0)
-
     def _begin(self, to: object, n: int) -> States:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
         first = check_state(to, "to", len(self._sizes.kind.carried))[0]
         if isinstance(first, Tensor) and first.dim() == 2:
             return tuple(part[:, None] for part in self._checked_state(to, None, "to"))
         return self._checked_state(to, n, "to")
-
-    def fork(self) -> "Stream":
-        """Return a second stream that continues from this one's state; from then on, the two are independent."""
-        other = Stream.__new__(Stream)
-        with self._alone():
-            other.__dict__.update(self.__dict__, _now=self._now.copy(), _turn={})
-        return other
 
     def save(self, path: str | Path) -> None:
         """Write the state and the step count to a safetensors file, atomically, with a fingerprint of the weights.
@@ -512,7 +404,7 @@ class Stream:
                 computed with other weights.
         """
         kind = self._sizes.kind
-        saved = stream_file.load(path, kind)
+        saved = stream_file.load(path, kind.name, kind.carried)
         device = self._like().device
         state = kind.as_given([part.to(device) for part in saved.state.values()])
         try:
@@ -525,11 +417,6 @@ class Stream:
     def _fingerprint(self) -> str:
         return fingerprint(self._lstm._named_weights())
 
-    @property
-    def _zero(self) -> tuple[int, ...]:
-        """The initial value of a row's states."""
-        return (0,) * len(self._state)
-
     def _keep(self, h: Tensor, *more: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
         state = h.contiguous(), *(c.to(real_type(h.dtype)).contiguous() for c in more)
         self._now = StreamState(state, self.t if t is None else t, self._now.free if free is None else free)
@@ -541,32 +428,6 @@ class Stream:
             self._keep(*state, t=t)
         else:
             to_the_end(partial(now.become, state, t))
-
-    def _to_write(self) -> None:
-        """Copy a state that was made in inference mode, since torch does not let it be written outside of that mode."""
-        if not torch.is_inference_mode_enabled() and any(part.is_inference() for part in self._state):
-            self._keep(*(part.clone() for part in self._state))
-
-    def _widen(self, batch: int) -> None:
-        before = self.batch
-        state = [new.to(old.dtype) for new, old in zip(self._zeros(batch), self._state, strict=True)]
-        for new, old in zip(state, self._state, strict=True):
-            new[:, :before] = old
-        self._keep(*state, free=[*self._now.free, *range(before, batch)])
-
-    def _alone(self) -> Block:
-        """Return a context manager that only one thread can enter at a time."""
-        mine = object()
-        return lasting(partial(self._take_turn, mine), partial(self._end_turn, mine))
-
-    def _take_turn(self, mine: object) -> None:
-        is_mine, quick = self._turn.setdefault("holder", mine) is mine, self._quick
-        if not is_mine or (quick is not None and quick.native.running):
-            raise ConcurrentUseError(SHARED)
-
-    def _end_turn(self, mine: object) -> None:
-        if self._turn.get("holder") is mine:
-            self._turn.clear()
 
     def _state_shapes(self, batch: int) -> list[tuple[int, int, int]]:
         sizes = self._sizes

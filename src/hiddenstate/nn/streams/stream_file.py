@@ -1,6 +1,6 @@
 """Saves the state of a stream to a file, and loads it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +8,6 @@ from torch import Tensor
 
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.base.reading import reading
-from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import FileFormatError
 
 KIND = "hiddenstate.stream/1"
@@ -31,8 +30,8 @@ def save(path: str | Path, saved: SavedStream) -> None:
     write_tensors(path, KIND, dict(saved.state), about)
 
 
-def load(path: str | Path, cell: Cell) -> SavedStream:
-    """Read a file that `save` wrote, with the states of this kind of cell.
+def load(path: str | Path, cell: str, carried: Sequence[str] | None) -> SavedStream:
+    """Read a file that `save` wrote, of this kind of cell and with its states, or with any.
 
     Raises:
         FileFormatError: it is not such a file, is of a different cell, or is damaged.
@@ -43,14 +42,14 @@ def load(path: str | Path, cell: Cell) -> SavedStream:
             raise FileFormatError(
                 f"{path} does not record which weights its state belongs to: an earlier version wrote it. {_ASSIGN}"
             )
-        if about.get("cell", cell.name) != cell.name:
+        if about.get("cell", cell) != cell:
             raise FileFormatError(
-                f"{path} is the state of a stream of the cell {about['cell']!r:.40}, expected {cell.name!r}: load it "
+                f"{path} is the state of a stream of the cell {about['cell']!r:.40}, expected {cell!r}: load it "
                 "into a stream of the layer that computed it"
             )
         try:
             t, weights = int(about["t"]), about["weights"]
-            state = {name: tensors.pop(name) for name in cell.carried}
+            state = {name: tensors.pop(name) for name in carried or sorted(tensors)}
         except (KeyError, ValueError) as error:
             raise FileFormatError(f"{path} is damaged: it lacks parts of a stream's state ({error!r})") from error
         if tensors:
@@ -60,7 +59,7 @@ def load(path: str | Path, cell: Cell) -> SavedStream:
         # A state may legitimately be NaN. In the file, NaN is a sign of damage only if the saved state was finite.
         if about.get("finite") == str(True) and not _is_finite(state):
             raise FileFormatError(f"{path} is damaged: it contains values that are not finite, but is marked as finite")
-    return SavedStream(state, t, cell.name, weights)
+    return SavedStream(state, t, cell, weights)
 
 
 def check_weights(path: str | Path, saved: SavedStream, weights: str) -> None:

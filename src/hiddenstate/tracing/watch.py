@@ -16,11 +16,11 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from hiddenstate.base.scoped import Block, lasting
-from hiddenstate.models.series.module_form import is_cell
-from hiddenstate.tracing.traceable import Traceable
+from hiddenstate.tracing.traceable import Traceable, is_cell
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
-_NOT_USERS = tuple(str(Path(file).parent) for file in (torch.__file__, __file__))
+_PACKAGE = Path(__file__).parents[1]
+_NOT_USERS = (str(Path(torch.__file__).parent), *(str(_PACKAGE / room) for room in ("tracing", "doctor", "interop")))
 
 
 class Value(NamedTuple):
@@ -355,12 +355,29 @@ class Snapshot:
     def __init__(self, model: nn.Module) -> None:
         self._containers: list[tuple[Any, Any]] = []
         self._tensors: dict[int, tuple[Tensor, Tensor, int]] = {}
-        for module in [*model.modules(), *(module for _, module in hidden_modules(model))]:
+        self._modules = [*model.named_modules(), *hidden_modules(model)]
+        for _, module in self._modules:
             self._keep(vars(module))
         self._random = torch.get_rng_state(), random.getstate()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
         numpy = sys.modules.get("numpy")
         self._numpy = None if numpy is None else (numpy.random, numpy.random.get_state())
+
+    def changed(self) -> list[str]:
+        """Return the names of the attributes and buffers that have changed since."""
+        copies = {id(held): copied for held, copied in self._containers}
+        changed = []
+        for path, part in self._modules:
+            for held in (vars(part), part._buffers):
+                before = copies[id(held)]
+                for name, value in held.items():
+                    if name.startswith("_") and name in vars(nn.Module()):
+                        continue
+                    kept, copied = self._tensors.get(id(value)), copies.get(id(value), value)
+                    is_new = before.get(name) is not value or (kept is not None and is_other(value, kept[1]))
+                    if is_new or (isinstance(value, (list, deque)) and [*map(id, value)] != [*map(id, copied)]):
+                        changed.append(f"{path}.{name}".lstrip("."))
+        return changed
 
     def put_back(self) -> None:
         """Put everything back."""
