@@ -44,7 +44,7 @@ def look(studio: Shown, page: str = "read", **view: Any) -> None:
 
 @NEEDS_CHROMIUM
 def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFrame) -> None:
-    look(studio, step=1000)
+    look(studio, text="0+3000", step=1000)
     panel = studio.panel("sentence")
     expect(panel.locator(".says")).to_have_text("After step 1000 “2014-11-16” it forecasts")
     row = panel.locator(".series-made-table tr", has_text="flow [m³/s], 2014-11-17").locator("td")
@@ -58,7 +58,7 @@ def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFra
 
 @NEEDS_CHROMIUM
 def test_a_part_of_the_series(studio: Shown, model: Any, frame: pd.DataFrame) -> None:
-    look(studio, step=1000)
+    look(studio, text="0+3000", step=1000)
     for name, says in (("Fewer", "1500 of"), ("Fewer", "750 of"), ("Later", "750 of"), ("More", "1500 of")):
         studio.panel("sentence").get_by_role("button", name=name).click()
         expect(studio.panel("sentence").locator(".series-tools")).to_contain_text(f"{says} 3000 steps")
@@ -85,7 +85,7 @@ def test_an_edit_shows_both_forecasts_and_its_python(studio: Shown, model: Any, 
 
 @NEEDS_CHROMIUM
 def test_which_feature_at_which_lag(studio: Shown) -> None:
-    look(studio, "explain", step=2000)
+    look(studio, "explain", text="0+3000", step=2000)
     panel = studio.panel("lags")
     expect(panel.locator(".patch-map .cell")).to_have_count(100 * 4)
     expect(studio.page.locator(".explain-name")).to_contain_text("forecast of flow after “2017-08-12” (step 2000)")

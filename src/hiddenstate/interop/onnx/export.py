@@ -33,7 +33,7 @@ MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file 
 class Exportable(Protocol):
     """What is exported as a module of its own, such as a model of series, with all that the file says of it."""
 
-    def as_exported(self) -> Any:
+    def _to_exported(self) -> Any:
         """Return the module, an example, dynamic sizes, names of inputs and outputs, and texts by name."""
 
 
@@ -147,7 +147,7 @@ def export_onnx(
     metadata: Mapping[str, str] = {}
     if isinstance(module, Exportable):
         _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
-        module, args, dynamic_shapes, input_names, output_names, metadata = module.as_exported()
+        module, args, dynamic_shapes, input_names, output_names, metadata = module._to_exported()
     _refuse_module(module)
     assert isinstance(module, nn.Module)
     check_place(path)

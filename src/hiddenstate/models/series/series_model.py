@@ -286,7 +286,7 @@ class SeriesModel:
         """
         return SeriesStream(self, gaps=gaps)
 
-    def as_exported(self) -> ExportedSeries:
+    def _to_exported(self) -> ExportedSeries:
         """Return the model as a module in the units of the data, for `hiddenstate.export_onnx`."""
         return exported(self)
 
