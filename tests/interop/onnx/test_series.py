@@ -16,7 +16,7 @@ from studio.runtime.test_series import frame_of, model_of
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("name", ["a horizon without an axis of targets", "windows", "an encoder and a decoder"])
+@pytest.mark.parametrize("name", ["a horizon", "windows", "an encoder and a decoder"])
 def test_forecasts(name: str, tmp_path: Path) -> None:
     frame = frame_of()
     if name == "windows":
@@ -24,7 +24,7 @@ def test_forecasts(name: str, tmp_path: Path) -> None:
     elif name == "an encoder and a decoder":  # not of the simple shape
         model = hs.series_model(EncoderDecoder(3), [*frame], "flow", scale={"flow": (1013.0, 40.0)})
     else:
-        model = hs.series_model(Direct(3, 1, squeezed=True), [*frame], "flow", scale={"flow": (1013.0, 40.0)})
+        model = model_of(Direct(3, 2))
     hs.export_onnx(model, tmp_path / "river.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "river.onnx")
     (series,), (forecast,) = session.get_inputs(), session.get_outputs()
