@@ -266,6 +266,7 @@ NEED_NO_DOOR = {
     "interop.keras.hdf5_process",
     "course.figures.numeric_answers",  # reads the package's own pages
     "models.model_file",  # reads through `base.files`
+    "models.graph.graph",  # parses what `base.files` or hiddenstate_runtime has read
 }
 
 

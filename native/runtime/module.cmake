@@ -14,7 +14,8 @@ install(TARGETS runtime LIBRARY DESTINATION hiddenstate_runtime COMPONENT runtim
 # Copies, whose imports of one another lead to the copies. They import nothing else of hiddenstate.
 set(SHARED_DIR ${CMAKE_CURRENT_BINARY_DIR}/shared)
 file(WRITE ${SHARED_DIR}/__init__.py "\"\"\"Modules of hiddenstate, copied when this package was built.\"\"\"\n")
-foreach(module errors structure/addresses text/source text/tokenise text/tokens text/vocabulary models/cells models/language/sampling)
+foreach(module errors structure/addresses text/source text/tokenise text/tokens text/vocabulary models/cells models/language/sampling
+        models/graph/graph models/graph/arithmetic)
     set(from ${CMAKE_CURRENT_SOURCE_DIR}/src/hiddenstate/${module}.py)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${from})
     get_filename_component(name ${module} NAME)

@@ -132,10 +132,10 @@ public:
 
     // The layer whose tensor names begin with `prefix`, with the given kind of cell, such as "LSTM".
     SharedLayer layer(const std::string& prefix, std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias,
-                      bool bidirectional, const std::string& cell) const {
+                      bool bidirectional, const std::string& cell, std::int64_t proj_size) const {
         const Cell* const found = cell_named(cell);
         if (!found) throw FileError("there is no cell '" + cell + "'");
-        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, 0, *found))};
+        return {Layer::read(file_, prefix, checked_sizes(input_size, hidden_size, num_layers, bias, bidirectional, proj_size, *found))};
     }
 
     // Throws if the file holds a tensor that was not read.
@@ -299,7 +299,7 @@ NB_MODULE(_native, m) {
         .def("metadata", &File::metadata)
         .def("shape", &File::shape)
         .def("tensor", &File::tensor)
-        .def("layer", &File::layer)
+        .def("layer", &File::layer, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg("proj_size") = 0)
         .def("whole_layer", &File::whole_layer)
         .def("finish", &File::finish);
     nb::class_<Steps>(m, "Steps", "runtime/model.h: a stream.")

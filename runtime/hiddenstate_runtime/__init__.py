@@ -1,10 +1,11 @@
-"""Runs hiddenstate's models from files with NumPy, without torch: recurrent layers, and models of text and of series.
+"""Runs models from files with NumPy, without torch: recurrent layers, models around them, models of text and of series.
 
 - `files.py`: `load`, which reads a model file
 - `layer.py`: `Layer`, an LSTM, a GRU or a plain RNN over whole sequences; `Trace`, its gates and states by name
 - `stream.py`: `Stream`, a layer one time step at a time
 - `edits.py`: edits of gates and states
 - `arrays.py`: converts arrays to the form that native code reads
+- `graph_model.py`: `GraphModel`, a whole model as a graph of operations; `GraphStream`, one step at a time
 - `tagger.py`, `language.py`, `series.py`: `Tagger`, `LanguageModel`, `SeriesModel`
 - `shared/`: modules of hiddenstate, copied when this package is built; they import only each other and NumPy
 
@@ -16,6 +17,7 @@
 from hiddenstate_runtime._native import __version__
 from hiddenstate_runtime.edits import Edit, add, scale, set_to, zero
 from hiddenstate_runtime.files import load
+from hiddenstate_runtime.graph_model import GraphModel, GraphStream
 from hiddenstate_runtime.language import LanguageModel
 from hiddenstate_runtime.layer import Layer, Trace
 from hiddenstate_runtime.series import SeriesModel, SeriesStream
@@ -26,6 +28,8 @@ from hiddenstate_runtime.tagger import Tagger
 
 __all__ = [
     "Edit",
+    "GraphModel",
+    "GraphStream",
     "HiddenStateError",
     "LanguageModel",
     "Layer",

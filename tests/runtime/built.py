@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -27,8 +28,25 @@ atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 def _assemble(native: Path, package: Path) -> None:
     shutil.copytree(ROOT / "runtime" / "hiddenstate_runtime", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(native, package)
-    shutil.copytree(native.parents[1] / "shared", package / "shared")
+    _share(package / "shared")
     shutil.copy(ROOT / "src" / "hiddenstate" / "text" / "tokenise.json", package / "shared")
+
+
+def _share(folder: Path) -> None:
+    """Copy hiddenstate's modules as they are now, as module.cmake does when it builds."""
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    modules = re.search(
+        r"foreach\(module ([^)]*)\)", (ROOT / "native/runtime/module.cmake").read_text(encoding="utf-8")
+    )
+    assert modules
+    for module in modules[1].split():
+        text = (ROOT / "src" / "hiddenstate" / f"{module}.py").read_text(encoding="utf-8")
+        name = module.rpartition("/")[2]
+        text = re.sub(
+            r"from hiddenstate\.([a-z_]+\.)*([a-z_]+) import", r"from hiddenstate_runtime.shared.\2 import", text
+        )
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
 
 
 if IS_BUILT:

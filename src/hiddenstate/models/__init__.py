@@ -4,6 +4,7 @@
 - `series/`: any trained module that reads numbers, with the names, dates and units of its columns
 - `model_folder.py`, `weights_file.py`: a model as a folder, and its weights; `shipped/`: the models inside
 - `model_file.py`: a model or a layer as one file, which can be read without torch
+- `graph/`: any module around recurrent layers, as a graph of operations in such a file
 - `building.py`: creates a model if it fits into memory; kinds of dropout
 - `from_modules.py`: models made from a user's embedding, LSTM and linear layer
 - `training_run.py`: one training run of either model, from its run file to its folder and its card

@@ -4,7 +4,7 @@ The file is a safetensors file. Its metadata, which are all strings, describe th
 
 ===========  ==========================================================================================================
 ``format``   ``hiddenstate.model/1``
-``kind``     ``layer``, ``tagger``, ``language-model`` or ``series-model``
+``kind``     ``layer``, ``tagger``, ``language-model``, ``series-model`` or ``graph``
 for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates`` (``i f g o``, ``r z n`` or ``h``:
              the order in which gates are stacked), and its sizes by the names of torch's arguments: decimal numbers of
              at most nine digits, up to 4,096 layers and 2^24 features or units; booleans are ``0`` or ``1``.
@@ -12,6 +12,7 @@ for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates
              sequence. ``dropout`` is for `read_layer` only.
 for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder (for a model of series, which C does not
              read, its columns); for a tagger ``tokeniser``, the patterns of ``text/tokenise.json``
+for a graph  ``graph``, as JSON: `hiddenstate.models.graph.graph`; Python alone reads it
 ===========  ==========================================================================================================
 
 Tensors have the names of the ``state_dict``, and there are no others. A layer's are all float32 or all bfloat16, or its

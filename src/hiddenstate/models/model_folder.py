@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
 from hiddenstate.base.memory import check_memory_of
-from hiddenstate.base.messages import readable_name
+from hiddenstate.base.messages import readable_name, with_article
 from hiddenstate.base.reading import reading
 from hiddenstate.base.writing import writing
 from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file
 from hiddenstate.models.building import make_meta_model
+from hiddenstate.models.graph.file import KIND as GRAPH
+from hiddenstate.models.graph.file import write_graph
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
@@ -80,7 +82,13 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
     return path
 
 
-def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], card: str = "") -> None:
+def save(
+    model: Model | SeriesModel | nn.Module,
+    folder: str | os.PathLike[str],
+    card: str = "",
+    *,
+    args: tuple[Any, ...] | None = None,
+) -> None:
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
@@ -88,28 +96,47 @@ def save(model: Model | SeriesModel | Layer, folder: str | os.PathLike[str], car
     earlier model is left unchanged. Only if the process is killed between two renames does the earlier folder remain
     under a temporary name, which the error raised by `load` gives.
 
+    Any other module around recurrent layers is written as a graph of operations, which `hiddenstate_runtime` runs
+    without torch: whole sequences and, if the model allows it, streams. It is captured by ``torch.export`` in eval
+    mode, and kept only if its numbers are torch's on the example and on other numbers of steps and rows.
+
     Args:
         model: a tagger or a language model; a model of series whose module is linear layers and activations before and
             after one recurrent stack (`SeriesModel.understood` says whether it is); for a file, also an `LSTM`, a `GRU`
-            or an `RNN`.
+            or an `RNN`, or, with ``args``, any module whose operations files have (the guide *Run models without
+            torch* lists them).
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
             A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no model of
             series).
         card: Markdown for a folder's ``MODEL_CARD.md``.
+        args: for any other module, the positional arguments of an example call: tensors (or tuples of them).
 
     Raises:
-        ArgumentError: something other than a model is already there, a weight is too large for its precision, or the
-            module of a model of series has another shape.
+        ArgumentError: a module has an operation that files do not have, keeps a state of its own, or draws random
+            numbers; the message names the part and what would serve. Or something other than a model is already
+            there, a weight is too large for its precision, or the module of a model of series has another shape.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
+        ExportError: ``torch.export`` can't capture the module, or the graph gives other numbers than the module.
         FileWriteError: the folder or file can't be written.
     """
-    if not isinstance(model, Tagger | LanguageModel | SeriesModel | Layer):
+    is_file, is_known = (
+        model_file.is_model_file(folder),
+        isinstance(model, Tagger | LanguageModel | SeriesModel | Layer),
+    )
+    if args is not None:
+        if is_known:
+            raise ArgumentError(f"args= is for other modules: {with_article(type(model).__name__)} is saved without it")
+        if not is_file:
+            raise ArgumentTypeError(f"a module is saved as a file: give a name that ends in .safetensors, not {folder}")
+        write_graph(model, args, folder, model_file.FORMAT)
+        return
+    if not is_known:
         raise ArgumentTypeError(
             "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
-            f"{readable_name(type(model))}; for other modules use torch.save(module.state_dict(), path)"
+            f"{readable_name(type(model))}; for another module give args=, an example of its arguments, which writes "
+            "what it computes, or use torch.save(module.state_dict(), path)"
         )
-    is_file = model_file.is_model_file(folder)
     if isinstance(model, Layer):
         if not is_file:
             raise ArgumentTypeError(f"a layer is saved as a file: give a name that ends in .safetensors, not {folder}")
@@ -231,6 +258,8 @@ def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
         return SeriesModel._of_stored(load_as(StoredSeries, path))
     if kind == model_file.LAYER and model_file.is_model_file(path):
         return model_file.read_layer(path)
+    if kind == GRAPH and model_file.is_model_file(path):
+        raise FileFormatError(f"{path} is a graph of operations, without the module: hiddenstate_runtime.load runs it")
     return _load_of_kind(kind, path)
 
 

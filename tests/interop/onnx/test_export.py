@@ -228,7 +228,7 @@ REFUSED: list[tuple[nn.Module, dict[str, Any], type[Exception], str]] = [
     (LAYER, {"dynamic_shapes": ({0: "T"},)}, ArgumentError, "dynamic_shapes= is for a model"),
     (hs.LSTM(4, 3, dtype=torch.bfloat16), {}, DtypeError, "bfloat16, expected float32"),
     (hs.LSTM(4, 3, dtype=torch.float16), {"check": False}, DtypeError, "float16, expected float32"),
-    (nn.Linear(4, 3), {"args": (torch.randn(2, 4),), "form": "step"}, ArgumentError, "form= is only for an LSTM"),
+    (nn.Linear(4, 3), {"args": (torch.randn(2, 4),), "form": "step"}, ArgumentError, "calls no recurrent layer"),
     (nn.Linear(4, 3), {"args": (torch.randn(2, 4),), "lengths": True}, ArgumentError, "lengths= is only for an LSTM"),
     (nn.Linear(4, 3), {"args": torch.randn(2, 4)}, ArgumentTypeError, "args must be a tuple.*got Tensor"),
     (nn.Linear(4, 3), {}, ArgumentTypeError, "args must be a tuple.*got NoneType"),

@@ -57,20 +57,21 @@ def runtime() -> Any:
 
 def check_file(path: Path, runs: Iterable[CheckedRun], tolerance: float) -> None:
     """Run a file, and reject it if an output differs by more than ``tolerance`` times the largest value."""
-    session = _session(path)
+    session = session_of(path)
     declared = session.get_outputs()
     for run in runs:
-        got = _outputs(session, run)
+        got = outputs_of(session, run.inputs, run.what)
         if len(got) != len(run.outputs):
             names = ", ".join(output.name for output in declared)
             raise ExportError(f"the file has {len(got)} outputs, {names}, expected {len(run.outputs)}")
         for output, a, b in zip(declared, got, run.outputs, strict=True):
             what = f"{output.name} of the file on {run.what}"
-            _compare(a, b.detach().cpu(), tolerance, what)
+            compare(a, b.detach().cpu(), tolerance, what)
             _compare_shape(output.shape, a, what)
 
 
-def _session(path: Path) -> Any:
+def session_of(path: Path) -> Any:
+    """Load a file."""
     onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
@@ -81,15 +82,17 @@ def _session(path: Path) -> Any:
         raise ExportError(f"onnxruntime can't load the file: {error}") from error
 
 
-def _outputs(session: Any, run: CheckedRun) -> list[Tensor]:
-    feeds = {name: value.detach().cpu().numpy() for name, value in run.inputs.items()}
+def outputs_of(session: Any, inputs: Mapping[str, Tensor], what: str) -> list[Tensor]:
+    """Run a file."""
+    feeds = {name: value.detach().cpu().numpy() for name, value in inputs.items()}
     try:
         return [torch.as_tensor(value) for value in session.run(None, feeds)]
     except Exception as error:
-        raise ExportError(f"onnxruntime can't run the file on {run.what}: {error}") from error
+        raise ExportError(f"onnxruntime can't run the file on {what}: {error}") from error
 
 
-def _compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
+def compare(got: Tensor, want: Tensor, tolerance: float, what: str) -> None:
+    """Reject an output that differs by more than ``tolerance`` times the largest value."""
     if got.shape != want.shape or got.dtype != want.dtype:
         raise ExportError(
             f"{what} is {got.dtype} {list(got.shape)}, expected {want.dtype} {list(want.shape)}. Nothing was written"

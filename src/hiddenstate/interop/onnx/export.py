@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, get_args, overload, runtime_checkable
 
@@ -16,7 +17,8 @@ from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError
 from hiddenstate.interop.onnx.check import CheckedRun, ExampleCall, check_file, runs_of_lstm, runs_of_model, runtime
 from hiddenstate.interop.onnx.lstm import OPSET, Form, Signature, build_model
-from hiddenstate.interop.onnx.program import TORCH_LAYERS, Attempt, export_program, write_first
+from hiddenstate.interop.onnx.program import TORCH_LAYERS, Attempt, converted_copy, export_program, write_first
+from hiddenstate.interop.onnx.step import OneStep, StepExport
 from hiddenstate.interop.torch.conversion import float_copy, from_torch
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
@@ -69,6 +71,7 @@ def export_onnx(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any] | None = None,
     *,
+    form: Form = "sequence",
     dynamic_shapes: Any = None,
     input_names: Sequence[str] | None = None,
     output_names: Sequence[str] | None = None,
@@ -110,6 +113,12 @@ def export_onnx(
     axes of each tensor, as far as the model accepts other sizes: not the layers of a state ``[L, N, H]``) unless
     ``dynamic_shapes`` specifies otherwise; a warning is issued if the first input has such an axis.
 
+    With ``form="step"``, a model is exported as its stream runs it (see `stream`, which also refuses what can't be
+    streamed): ``x`` is one step, the example's input without its axis of steps; the states are inputs, such as
+    ``lstm.h``, which begin with zeros, and outputs for the next step, such as ``lstm.h_next``; the results are
+    ``out``, or ``out.0``, ``out.1`` and so on, or by the names of a dict. The file is run over several steps, each from
+    the states that it returned, and compared with the stream.
+
     A model of series becomes a file with the input ``series``, in the module's own order of axes, and the output
     ``forecast``, both in the units of the data; its metadata have ``features``, ``targets``, ``units``, ``gives``,
     ``ahead`` and ``window``, as JSON.
@@ -119,7 +128,7 @@ def export_onnx(
         path: the file to write.
         args: for a model, the positional arguments of an example call.
         kwargs: for a model, the keyword arguments of the example call.
-        form: for a layer, ``"sequence"`` or ``"step"``.
+        form: ``"sequence"`` or ``"step"``.
         lengths: for a layer, whether the file takes lengths of rows (int64, in any order, zero allowed).
         states: for a layer, whether the state is an input and output; otherwise it starts at zero.
         dynamic_shapes: for a model, the dynamic sizes, as for ``torch.export.export``, with names; None for batch and
@@ -141,12 +150,14 @@ def export_onnx(
         MissingDependencyError: onnx or onnxruntime (for a model also onnxscript) is not installed.
         FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
     """
+    _check_form(form)
     for_models = {"args": args, "kwargs": kwargs, "dynamic_shapes": dynamic_shapes}
     for_models |= {"input_names": input_names, "output_names": output_names}
     for_lstms = {"form": form, "lengths": lengths, "states": states}
     metadata: Mapping[str, str] = {}
     if isinstance(module, Exportable):
         _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
+        _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a model of series")
         module, args, dynamic_shapes, input_names, output_names, metadata = module._to_exported()
     _refuse_module(module)
     assert isinstance(module, nn.Module)
@@ -174,9 +185,17 @@ def export_onnx(
 
             _write(path, model, _FileCheck(module, runs, tolerance, f"{kind.lower()}.dequantize()") if check else None)
         return
-    _refuse_options(
-        for_lstms, {"form": "sequence", "lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself"
-    )
+    del for_lstms["form"]
+    _refuse_options(for_lstms, {"lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself")
+    if form == "step":
+        given = {"dynamic_shapes": dynamic_shapes, "input_names": input_names, "output_names": output_names}
+        _refuse_options(given, dict.fromkeys(given), "not for a step, whose inputs and outputs are named by its states")
+        with evaluating(module):
+            step = StepExport(module, _example(module, args, kwargs, None, None, None).args, kwargs or {})
+            converted, _ = converted_copy(module)
+            model = export_program(OneStep(step.form, converted).eval(), step.example, opset)
+            _write(path, model, partial(step.check, tolerance=tolerance) if check else None)
+        return
     example = _example(module, args, kwargs, dynamic_shapes, input_names, output_names)
 
     def export(attempt: Attempt) -> Any:
@@ -237,9 +256,12 @@ def _refuse_layer(layer: Layer, check: bool) -> None:
         raise DtypeError(f"the weights are {dtype}, expected float32: export copy.deepcopy({kind.lower()}).float()")
 
 
-def _signature(layer: Layer, form: Form, lengths: bool, states: bool) -> Signature:
+def _check_form(form: object) -> None:
     if form not in get_args(Form):
         raise ArgumentError(f"unknown form {form!r}: expected 'sequence' or 'step'")
+
+
+def _signature(layer: Layer, form: Form, lengths: bool, states: bool) -> Signature:
     if form == "step" and (lengths or not states):
         raise ArgumentError(
             "a step has no lengths and always takes the state: lengths= and states= only apply to a sequence"

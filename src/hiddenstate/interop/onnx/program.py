@@ -88,7 +88,7 @@ def write_first(
     The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``example`` specifies
     sizes. If that fails, the model is exported unchanged, with only the dynamic sizes that ``example`` names.
     """
-    converted, left = _converted(module)
+    converted, left = converted_copy(module)
     is_open = example.dynamic_shapes is None
     shapes = _open_shapes(module, example) if is_open else example.dynamic_shapes
     best, plain = Attempt(converted, example._replace(dynamic_shapes=shapes)), Attempt(module, example)
@@ -120,7 +120,7 @@ def _write_plain(
         warnings.warn(f"the file takes only inputs of the example's sizes, since others fail: {reason}", stacklevel=4)
 
 
-def _converted(module: nn.Module) -> tuple[nn.Module, str]:
+def converted_copy(module: nn.Module) -> tuple[nn.Module, str]:
     """Return a copy with converted layers and a sentence about the others; the module itself if there are none."""
     theirs = [path for path, part in module.named_modules() if isinstance(part, TORCH_LAYERS)]
     if not theirs:

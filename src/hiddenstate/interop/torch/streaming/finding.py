@@ -275,6 +275,14 @@ class ModelForm:
         """The forms of the states."""
         return tuple(form for _, _, form in self.states.values())
 
+    def call_from(self, states: Sequence[Tensor], steps: int, begun: Tensor | None) -> CarriedCall:
+        """Return a call of the module for the next steps from states in the module's shapes."""
+        before: dict[Key, tuple[Tensor, ...]] = {}
+        forms: dict[Key, tuple[StateForm, ...]] = {}
+        for state, (key, _, form) in zip(states, self.states.values(), strict=True):
+            before[key], forms[key] = (*before.get(key, ()), state), (*forms.get(key, ()), form)
+        return CarriedCall(self.carriers, forms, before, steps, begun)
+
     @cached_property
     def unsteady(self) -> list[tuple[str, nn.Module, str]]:
         """The parts that must not be in training mode."""

@@ -26,7 +26,7 @@ from hiddenstate.errors import (
     RankError,
     ShapeError,
 )
-from hiddenstate.interop.torch.streaming.carrying import CarriedCall, Key, StateForm
+from hiddenstate.interop.torch.streaming.carrying import CarriedCall
 from hiddenstate.interop.torch.streaming.finding import (
     ModelForm,
     find_form,
@@ -298,13 +298,9 @@ class ModelStream(RowStream):
     def _call_from(self, state: States, steps: int) -> CarriedCall:
         """Return a call of the module for the next steps from a state."""
         *parts, begun = state
-        before: dict[Key, States] = {}
-        forms: dict[Key, tuple[StateForm, ...]] = {}
-        for part, (key, _, shape) in zip(parts, self._form.states.values(), strict=True):
-            before[key] = (*before.get(key, ()), part.reshape(shape.sizes(begun.shape[1])))
-            forms[key] = (*forms.get(key, ()), shape)
+        by_rows = [part.reshape(form.sizes(begun.shape[1])) for part, form in zip(parts, self._form.forms, strict=True)]
         is_full = self._is_full(begun) or bool(begun.all())
-        return CarriedCall(self._form.carriers, forms, before, steps, None if is_full else begun[0])
+        return self._form.call_from(by_rows, steps, None if is_full else begun[0])
 
     def _is_full(self, begun: Tensor) -> bool:
         """Whether this record of the rows that have begun is known to have all."""

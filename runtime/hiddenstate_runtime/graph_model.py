@@ -1,0 +1,243 @@
+"""A whole model, as a graph of operations, over whole sequences or one time step at a time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hiddenstate_runtime.arrays import Array, as_floats
+from hiddenstate_runtime.layer import Layer
+from hiddenstate_runtime.shared import arithmetic
+from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, ConcurrentUseError, ShapeError
+from hiddenstate_runtime.shared.graph import Graph, Node, parse
+from hiddenstate_runtime.stream import MOST_ROWS
+
+Outputs = Array | tuple[Array, ...]
+
+
+class GraphModel:
+    """A model with constant weights, which threads may share.
+
+    Attributes:
+        inputs: the names and shapes of its arguments; ``N`` stands for rows, ``T`` for time steps.
+        outputs: the shapes of its results.
+    """
+
+    def __init__(self, graph: Graph, tensors: Mapping[str, Array], layers: Mapping[str, Layer]) -> None:
+        self.graph, self.tensors, self.layers = graph, tensors, layers
+        self.inputs = {given.name: given.shape for given in graph.inputs}
+        self.outputs = [graph.shapes[value] for value in graph.outputs]
+        self._run_layers = {prefix: _runner(layer) for prefix, layer in layers.items()}
+
+    @classmethod
+    def from_file(cls, file: Any, metadata: Mapping[str, str]) -> "GraphModel":
+        """Read the model that a file describes."""
+        graph = parse(metadata["graph"], file.shape)
+        names = {name for node in graph.nodes for name in node.tensors}
+        tensors = {name: file.tensor(name).reshape(file.shape(name)) for name in names}
+        layers = {node.prefix: _layer(file, node) for node in graph.nodes if "prefix" in node.settings}
+        return cls(graph, tensors, layers)
+
+    def __call__(self, *arguments: ArrayLike) -> Outputs:
+        """Run over whole sequences.
+
+        Args:
+            arguments: arrays of the shapes of `inputs`.
+
+        Returns:
+            The result, or a tuple of results if there are several.
+
+        Raises:
+            ShapeError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit.
+        """
+        arrays, sizes = arithmetic.read_arguments(self.graph, arguments)
+        results, _ = arithmetic.run(self.graph, arrays, sizes, self.tensors, self._run_layers)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def stream(self, rows: int = 1) -> "GraphStream":
+        """Return a stream of ``rows`` sequences, whose states start where a call starts.
+
+        Raises:
+            ArgumentError: ``rows`` is below 1 or too large, or an operation needs later steps.
+            ArgumentTypeError: ``rows`` is not an integer.
+        """
+        return GraphStream(self, rows)
+
+
+def _layer(file: Any, node: Node) -> Layer:
+    more = (node.num_layers, node.bias, node.bidirectional) if node.op == "layer" else (1, node.bias, False)
+    projection = {"proj_size": node.proj_size} if node.op == "layer" and node.proj_size else {}
+    return Layer(file.layer(node.prefix, node.input_size, node.hidden_size, *more, node.cell, **projection))
+
+
+def _runner(layer: Layer) -> Callable[..., Sequence[Array]]:
+    def run(x: Array, *states: Array) -> Sequence[Array]:
+        state: Any = None if not states else states[0] if len(states) == 1 else states
+        out, after = layer(x, state)
+        return out, *(after if isinstance(after, tuple) else (after,))
+
+    return run
+
+
+class GraphStream:
+    """A running model, which takes one step (or a chunk) at a time. Returned by `GraphModel.stream`.
+
+    The layers' states and the last inputs of causal convolutions are carried. Only one thread may use it at a time.
+    Rows can leave and join: the next row to join takes the place of one that left.
+    """
+
+    def __init__(self, model: GraphModel, rows: int) -> None:
+        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
+            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
+        if not 1 <= rows <= MOST_ROWS:
+            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        if reason := model.graph.why_no_stream():
+            raise ArgumentError(f"this model can't run step by step: {reason}")
+        if rows > 1 and not any("N" in given.shape for given in model.graph.inputs):
+            raise ArgumentError(f"this model takes one row, not {rows}: it was saved with an example of fixed size")
+        self.model = model
+        self._rows, self._free = int(rows), set[int]()
+        self._carried = arithmetic.initial_state(model.graph, self._rows, model.tensors)
+        self._turn = Lock()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows in use."""
+        return tuple(row for row in range(self._rows) if row not in self._free)
+
+    def step(self, *arguments: ArrayLike, rows: Sequence[int] | None = None) -> Outputs:
+        """Read one time step.
+
+        Args:
+            arguments: arrays of the shapes of the model's inputs, without the time axis.
+            rows: the distinct rows that take this step, in the order of the arguments' rows; the others wait.
+
+        Returns:
+            The results without their time axis; a result after the last step is that of the sequence so far.
+
+        Raises:
+            ShapeError, ArgumentError, ArgumentTypeError, IndexRangeError: an argument does not fit, or a row is free.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        graph = self.model.graph
+        whole = [
+            np.expand_dims(argument, given.shape.index("T")) if "T" in given.shape and np.ndim(argument) else argument
+            for given, argument in zip(graph.inputs, map(np.asarray, arguments), strict=False)
+        ]
+        results = self._run([*whole, *arguments[len(whole) :]], rows)
+        shapes = [graph.shapes[value] for value in graph.outputs]
+        steps = [
+            result.squeeze(shape.index("T")) if "T" in shape else result
+            for result, shape in zip(results, shapes, strict=True)
+        ]
+        return steps[0] if len(steps) == 1 else tuple(steps)
+
+    def feed(self, *chunks: ArrayLike) -> Outputs:
+        """Read several time steps of all rows; gives the results of single steps, as a call does, faster."""
+        results = self._run(chunks, None)
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _run(self, arguments: Sequence[Any], rows: Sequence[int] | None) -> list[Array]:
+        graph, chosen = self.model.graph, None if rows is None else self._chosen(rows)
+        arrays, sizes = arithmetic.read_arguments(graph, arguments)
+        count = self._rows if chosen is None else len(chosen)
+        if sizes.get("N", 1) != count:
+            raise ShapeError(f"the arguments have {sizes.get('N', 1)} rows, expected {count}")
+        if not self._turn.acquire(blocking=False):
+            raise ConcurrentUseError("this stream is running in another thread: use one stream per thread")
+        try:
+            carried = self._carried if chosen is None else self._picked(chosen)
+            results, after = arithmetic.run(graph, arrays, sizes, self.model.tensors, self.model._run_layers, carried)
+            if chosen is None:
+                self._carried = after
+            else:
+                self._put(chosen, after)
+        finally:
+            self._turn.release()
+        return results
+
+    @property
+    def state(self) -> dict[str, Array]:
+        """A copy of what is carried: ``lstm.h [L, N, P]``, ``conv.x [N, C, K]``, ...; assign one to continue."""
+        return {name: part.copy() for name, part in zip(self._names(), self._parts(), strict=True)}
+
+    @state.setter
+    def state(self, value: Mapping[str, ArrayLike]) -> None:
+        held = self.state
+        if not isinstance(value, Mapping) or set(value) != set(held):
+            got = sorted(value) if isinstance(value, Mapping) else type(value).__name__
+            raise ArgumentError(f"the state must have {', '.join(held)}, got {got}")
+        parts = {name: as_floats(value[name], name) for name in held}
+        for name, part in parts.items():
+            if part.shape != held[name].shape:
+                raise ShapeError(f"{name} has shape {list(part.shape)}, expected {list(held[name].shape)}")
+        new = iter([parts[name].copy() for name in self._names()])
+        self._carried = {place: tuple(next(new) for _ in old) for place, old in self._carried.items()}
+
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Set what is carried of rows (all of them by default) to what a sequence begins with."""
+        chosen = np.arange(self._rows) if rows is None else self._chosen(rows)
+        self._put(chosen, arithmetic.initial_state(self.model.graph, len(chosen), self.model.tensors))
+
+    def join(self) -> int:
+        """Begin a new sequence in a row that is not in use, and return its row.
+
+        If all rows are in use, their number doubles, and a step of all rows then takes that many.
+        """
+        if not self._free:
+            if not any("N" in given.shape for given in self.model.graph.inputs):
+                raise ArgumentError("this model takes one row: it was saved with an example of fixed size")
+            first, before = self._rows, self._carried
+            self._rows *= 2
+            self._carried = arithmetic.initial_state(self.model.graph, self._rows, self.model.tensors)
+            self._put(np.arange(first), before)
+            self._free = set(range(first, self._rows))
+        row = min(self._free)
+        self._free.remove(row)
+        self.reset([row])
+        return row
+
+    def leave(self, rows: Sequence[int]) -> None:
+        """End the sequences of rows; `join` gives them to new ones."""
+        self._free.update(self._chosen(rows).tolist())
+
+    def _names(self) -> list[str]:
+        names: list[str] = []
+        for place, parts in self._carried.items():
+            node = self.model.graph.nodes[place]
+            for letter in ("x",) if node.op == "conv1d" else "hc"[: len(parts)]:
+                name = f"{node.name}.{letter}".lstrip(".")
+                names.append(f"{name}@{place}" if name in names else name)
+        return names
+
+    def _parts(self) -> list[Array]:
+        return [part for parts in self._carried.values() for part in parts]
+
+    def _axis(self, place: int) -> int:
+        """The axis of rows: a convolution's inputs are [N, C, K], a layer's states [L, N, H]."""
+        return 0 if self.model.graph.nodes[place].op == "conv1d" else 1
+
+    def _picked(self, rows: NDArray[np.int64]) -> arithmetic.Carried:
+        return {
+            place: tuple(part.take(rows, self._axis(place)) for part in parts) for place, parts in self._carried.items()
+        }
+
+    def _put(self, rows: NDArray[np.int64], new: arithmetic.Carried) -> None:
+        for place, parts in self._carried.items():
+            whole = (slice(None),) * self._axis(place)
+            for k, part in enumerate(parts):
+                part[(*whole, rows)] = new[place][k]
+
+    def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        chosen = np.atleast_1d(np.asarray(rows))
+        listed = chosen.tolist()
+        if (listed and chosen.dtype.kind not in "iu") or chosen.ndim != 1 or len(set(listed)) != len(listed):
+            raise ArgumentError(f"rows must be integers, each once, got {rows!r:.60}")
+        for row in listed:
+            if not 0 <= row < self._rows or row in self._free:
+                raise ArgumentError(f"row {row} is not in use: this stream has {list(self.rows)}")
+        if not listed:
+            raise ArgumentError("rows must name at least one row")
+        return chosen.astype(np.int64)

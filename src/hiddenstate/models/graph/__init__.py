@@ -1,0 +1,6 @@
+"""Whole models without torch: one graph of a closed list of operations, as a file.
+
+- `graph.py`: the graph, its operations, and the check of every shape; `arithmetic.py`: runs it in NumPy
+- `capture.py`: makes it of a module, by ``torch.export``; `translation.py`: torch's operations as the list's
+- `file.py`: writes it, after checking it against torch
+"""

@@ -1,0 +1,288 @@
+"""Captures a module once, by ``torch.export``, with its recurrent layers and cells as whole nodes."""
+
+import itertools
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from hiddenstate.base.modes import eval_twin, evaluating
+from hiddenstate.edits.resolve import edits_in_force
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, HiddenStateError
+from hiddenstate.nn.cell import RecurrentCell
+from hiddenstate.nn.rnn import Layer
+from hiddenstate.structure.sizes import Sizes
+from hiddenstate.tracing.traceable import find_recordable
+
+TORCH_CELLS: dict[type[nn.Module], str] = {nn.LSTMCell: "LSTM", nn.GRUCell: "GRU", nn.RNNCell: "RNN_"}
+TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
+OURS = Layer | RecurrentCell
+CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+_SCHEMA = "(Tensor x, Tensor? h, Tensor? c, str path, SymInt[] out, SymInt[] states) -> (Tensor, Tensor, Tensor)"
+_LIBRARY = torch.library.Library("hiddenstate_graph", "DEF")
+_LIBRARY.define(f"recurrent{_SCHEMA}")
+
+
+@torch.library.register_fake("hiddenstate_graph::recurrent", lib=_LIBRARY)  # type: ignore[untyped-decorator]
+def _shapes(x: Tensor, h: Tensor | None, c: Tensor | None, path: str, out: Any, states: Any) -> Any:
+    """The shapes of a layer's or cell's results, whose sizes `_Recurrent` gives."""
+    return x.new_empty(out), x.new_empty(states[:-1]), x.new_empty([*states[:-2], states[-1]])
+
+
+class Recurrent(nn.Module):
+    """Stands for a recurrent layer or cell during the capture: one operation, whatever its steps and layers."""
+
+    def __init__(self, layer: Any, path: str) -> None:
+        super().__init__()
+        is_ours = isinstance(layer, OURS)
+        self.path, self.kind = path, type(layer).__name__
+        self.is_cell = not isinstance(layer, (Layer, *TORCH_LAYERS))
+        self.batch_first: bool = not self.is_cell and layer.batch_first
+        self.sizes: Sizes = layer.sizes if is_ours else _sizes_of_torchs(layer)
+        if self.is_cell:
+            weights = {f"{name}_l0": getattr(layer, name) for name in CELL_WEIGHTS if getattr(layer, name) is not None}
+        else:
+            weights = layer._named_weights() if is_ours else {n: getattr(layer, n) for n in layer._flat_weights_names}
+        self.weights = {name: value.detach() for name, value in weights.items()}
+
+    def forward(self, input: Tensor, hx: Any = None, **options: Any) -> Any:  # noqa: A002 (torch's name for it)
+        """Check the arguments, and return the results of the one operation."""
+        sizes, rank = self.sizes, 2 if self.is_cell else 3
+        if options:
+            raise ArgumentError(f"`{self.path}`: {', '.join(options)}= is not in the list: rows take all steps")
+        if not isinstance(input, Tensor) or input.dim() != rank:
+            raise ArgumentError(f"`{self.path}`: its input needs {rank} axes, with one for rows, and is not packed")
+        if input.shape[-1] != sizes.input_size:
+            raise ArgumentError(f"`{self.path}`: it reads {sizes.input_size} features, got {input.shape[-1]}")
+        h, c = hx if isinstance(hx, tuple | list) else (hx, None)
+        H, P = sizes.hidden_size, sizes.output_size
+        rows = input.shape[0 if self.batch_first or self.is_cell else 1]
+        if any(part is not None and part.shape[-2] != rows and part.shape[-2] != 1 for part in (h, c)):
+            raise ArgumentError(f"`{self.path}`: its state has other rows than its input, {rows}")
+        states = [rows, H, H] if self.is_cell else [len(sizes.layer_directions), rows, P, H]
+        out = [rows, H] if self.is_cell else [*input.shape[:2], sizes.directions * P]
+        y, h, c = torch.ops.hiddenstate_graph.recurrent(input, h, c, self.path, out, states)
+        state = (h, c) if sizes.cell == "LSTM" else h
+        return state if self.is_cell else (y, state)
+
+
+def _sizes_of_torchs(layer: Any) -> Sizes:
+    kind = next((kind for kind in TORCH_CELLS if isinstance(layer, kind)), None)
+    if kind is None:
+        names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
+        return Sizes(*(getattr(layer, name) for name in names), cell=layer.mode)
+    cell = TORCH_CELLS[kind] + (layer.nonlinearity.upper() if kind is nn.RNNCell else "")
+    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias), cell=cell)
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What ``torch.export`` captured: its program, the layers by path, the example, and which symbols are N and T."""
+
+    program: Any
+    layers: Mapping[str, Recurrent]
+    example: tuple[Any, ...]
+    symbols: Mapping[Any, str]
+
+
+def capture(model: nn.Module, args: Any) -> Captured:
+    """Capture a call of a module in eval mode; raise our errors for what can't be captured."""
+    _check(model, args)
+    with evaluating(model), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _check_repeats(model, args)
+        copied, layers = _with_leaves(model)
+        if not layers:
+            raise ArgumentError(
+                f"this {type(model).__name__} has no recurrent layer or cell, so there is no state to carry"
+            )
+        wider = _opened(model, args)
+        captured = _captured(copied, layers, wider)
+        sizes = [node.meta["val"].shape for node in _arguments(captured.program)]
+        pairs = zip(sizes, pytree.tree_leaves(args), strict=True)
+        if any(
+            before == 1 and _symbol(size) is None and size == 2
+            for shape, leaf in pairs
+            for size, before in zip(shape, leaf.shape, strict=True)
+        ):
+            return _captured(copied, layers, args)  # the module takes no other size there than the example's 1
+        return captured
+
+
+def _captured(model: nn.Module, layers: Mapping[str, Recurrent], example: tuple[Any, ...]) -> Captured:
+    leaves = pytree.tree_leaves(example)
+    is_open = {(k, axis) for k, leaf in enumerate(leaves) for axis in range(leaf.dim()) if leaf.shape[axis] > 1}
+    while True:
+        program = _exported(model, example, is_open)
+        symbols, rest = _symbols(program, layers)
+        if not rest:
+            return Captured(program, layers, example, symbols)
+        is_open -= rest
+
+
+def _check(model: object, args: object) -> None:
+    if not isinstance(model, nn.Module):
+        raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    leaves = pytree.tree_leaves(args)
+    if not isinstance(args, tuple) or not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
+        raise ArgumentTypeError(
+            f"args must be a tuple of tensors, an example of the arguments of a call of this {type(model).__name__}, "
+            f"got {type(args).__name__}"
+        )
+    for name, value in [*model.named_parameters(), *((f"argument {k}", leaf) for k, leaf in enumerate(leaves))]:
+        if value.is_floating_point() and value.dtype is not torch.float32:
+            raise DtypeError(f"{name} is {value.dtype}, expected float32: convert it first, with .float()")
+    if any(edits_in_force(part) for part in map(find_recordable, model.modules()) if isinstance(part, OURS)):
+        raise ArgumentError("edits are in force, but the file can't contain them: exit their block first")
+
+
+def _opened(model: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the example with axes of size 1 widened where the model allows it, as torch.export keeps 1 fixed."""
+    leaves, form = pytree.tree_flatten(args)
+    ones = [(k, axis) for k, leaf in enumerate(leaves) for axis, size in enumerate(leaf.shape) if size == 1][:6]
+    for count in range(len(ones), 0, -1):
+        for axes in itertools.combinations(ones, count):
+            wider = list(leaves)
+            for k, axis in axes:
+                wider[k] = wider[k].repeat_interleave(2, axis)
+            example = pytree.tree_unflatten(wider, form)
+            try:
+                model(*example)
+            except Exception:
+                continue
+            return example  # type: ignore[no-any-return]
+    return args
+
+
+def _check_repeats(model: nn.Module, example: tuple[Any, ...]) -> None:
+    """Reject a module that gives something else when it is called again, or changes its buffers."""
+    before = {name: value.clone() for name, value in model.named_buffers()}
+    state = torch.random.get_rng_state()
+    first = pytree.tree_leaves(model(*example))
+    drew = not torch.equal(state, torch.random.get_rng_state())
+    model(*pytree.tree_map(lambda leaf: leaf * 0.5 + 0.1 if leaf.is_floating_point() else leaf, example))
+    again = pytree.tree_leaves(model(*example))
+    for name, value in model.named_buffers():
+        if name not in before or not torch.equal(value, before[name]):
+            raise ArgumentError(
+                f"a call changes the buffer `{name}`: return it as a result instead, and take it as an argument"
+            )
+    if not all(isinstance(value, Tensor) for value in first):
+        raise ArgumentTypeError("a call returns something besides tensors: return tensors alone")
+    if drew:
+        raise ArgumentError("a call draws random numbers, also in eval mode: give them as an argument")
+    if len(first) != len(again) or not all(map(torch.equal, first, again)):
+        raise ArgumentError(
+            "a second call of the same arguments gives something else: the module keeps a state of its own; take it as "
+            "an argument and return it, or leave it to the recurrent layer"
+        )
+
+
+def _with_leaves(model: nn.Module) -> tuple[nn.Module, dict[str, Recurrent]]:
+    """Return a copy in which recurrent layers and cells are whole operations, and these by path."""
+    copied = eval_twin(model)
+    for part in copied.modules():  # torch.export takes Parameters alone for parameters
+        for name, value in part._parameters.items():
+            part._parameters[name] = None if value is None else nn.Parameter(value, requires_grad=False)
+    layers: dict[str, Recurrent] = {}
+    stands: dict[nn.Module, Recurrent] = {}
+    for path, part in list(copied.named_modules(remove_duplicate=False)):
+        kind = next((kind for kind in (*TORCH_LAYERS, *TORCH_CELLS) if isinstance(part, kind)), None)
+        if kind is None and not isinstance(part, OURS):
+            continue
+        if kind is not None and type(part).forward is not kind.forward:
+            raise ArgumentError(f"`{path}` is a {type(part).__name__} with a forward of its own, which may be anything")
+        if part not in stands:
+            stands[part] = Recurrent(part, path or "layer")
+            if part._forward_hooks or part._forward_pre_hooks:
+                raise ArgumentError(f"`{path}` has hooks, which the file would lose: remove them first")
+            layers[path or "layer"] = stands[part]
+        if not path:
+            raise ArgumentError("this is a layer by itself, which hs.save(layer, path) writes without args=")
+        parent, _, name = path.rpartition(".")
+        setattr(copied.get_submodule(parent), name, stands[part])
+    return copied, layers
+
+
+def _exported(model: nn.Module, example: tuple[Any, ...], is_open: set[tuple[int, int]]) -> Any:
+    leaves, form = pytree.tree_flatten(example)
+    auto = torch.export.Dim.AUTO
+    axes = [{axis: auto for axis in range(leaf.dim()) if (k, axis) in is_open} for k, leaf in enumerate(leaves)]
+    try:
+        program = torch.export.export(model, example, dynamic_shapes=pytree.tree_unflatten(axes, form), strict=False)
+        return program.run_decompositions({})  # without a table, this only turns in-place operations into others
+    except HiddenStateError:
+        raise
+    except Exception as error:
+        raise ExportError(f"{_where(model, error)}: {_reason(error)}") from error
+
+
+def _where(model: nn.Module, error: BaseException) -> str:
+    """Return the path of the innermost module in which an error was raised."""
+    paths = {id(part): path for path, part in model.named_modules()}
+    here = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        here = paths.get(id(frame.f_locals.get("self")), "") or here
+    return f"`{here}`" if here else f"this {type(model).__name__}"
+
+
+def _reason(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error}"
+    if "DataDependent" in text or "data-dependent" in text:
+        return "its control flow depends on the data: compute both ways, and multiply each by a mask of 0 and 1"
+    if "was assigned during export" in text or ("attribute" in text and "assigned" in text):
+        return "it keeps a state of its own in an attribute: take it as an argument, and return it"
+    return f"torch.export can't capture it: {text.strip().splitlines()[0][:300]}"
+
+
+def _symbols(program: Any, layers: Mapping[str, Recurrent]) -> tuple[dict[Any, str], set[tuple[int, int]]]:
+    """Return which symbols are T and N, and the axes of arguments that are neither, which must not stay open."""
+    symbols: dict[Any, str] = {}
+    for name, where in (("T", _time), ("N", _rows)):
+        for node in _leaves(program):
+            size = where(node.args[0].meta["val"].shape, layers[node.args[3]])
+            expression = _symbol(size)
+            if getattr(expression, "is_Symbol", False) and name not in symbols.values():
+                symbols.setdefault(expression, name)
+    rest = set()
+    for k, node in enumerate(_arguments(program)):
+        for axis, size in enumerate(node.meta["val"].shape):
+            expression = _symbol(size)
+            if expression is None or symbols.get(expression):
+                continue
+            if "N" not in symbols.values() and axis < 2:
+                symbols[expression] = "N"
+            else:
+                rest.add((k, axis))
+    return symbols, rest
+
+
+def _symbol(size: Any) -> Any:
+    """Return the expression of a size that is open, or None if it is fixed."""
+    expression = getattr(getattr(size, "node", None), "expr", None)
+    return None if expression is None or expression.is_number else expression
+
+
+def _arguments(program: Any) -> list[Any]:
+    """Return the nodes of the arguments."""
+    names = {spec.arg.name for spec in program.graph_signature.input_specs if spec.kind.name == "USER_INPUT"}
+    return [node for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
+
+
+def _time(shape: Sequence[Any], layer: Recurrent) -> Any:
+    return None if layer.is_cell else shape[1 if layer.batch_first else 0]
+
+
+def _rows(shape: Sequence[Any], layer: Recurrent) -> Any:
+    return shape[0 if layer.batch_first or layer.is_cell else 1]
+
+
+def _leaves(program: Any) -> Iterator[Any]:
+    """Yield the nodes of recurrent layers and cells."""
+    return (node for node in program.graph.nodes if str(node.target) == "hiddenstate_graph.recurrent.default")

@@ -1,0 +1,121 @@
+"""Writes a module as a graph file, and compares the graph's numbers with torch's before the file is kept."""
+
+import copy
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from hiddenstate.base.files import check_place, read_tensors, write_tensors, written_beside
+from hiddenstate.base.modes import evaluating
+from hiddenstate.errors import ExportError
+from hiddenstate.models.graph import arithmetic
+from hiddenstate.models.graph.arithmetic import Array
+from hiddenstate.models.graph.capture import capture
+from hiddenstate.models.graph.graph import Graph, Node, parse
+from hiddenstate.models.graph.translation import Translator
+from hiddenstate.nn.rnn import new_layer
+from hiddenstate.structure.sizes import Sizes
+
+KIND = "graph"
+TOLERANCE = 1e-5  # relative to the largest value, which counts as at least 1
+ROUNDINGS = 4  # a difference of as many times the module's own rounding error is none of the graph
+GROWTH = ((0, 0), (3, 1))  # by how many steps and rows the example is longer when the graph is checked
+
+
+def write_graph(model: nn.Module, args: tuple[Any, ...], path: str | os.PathLike[str], file_format: str) -> None:
+    """Write a module as a graph file of this format, if its numbers are torch's."""
+    check_place(Path(path))
+    graph, tensors, example = graph_of(model, args)
+    with written_beside(Path(path)) as beside:
+        write_tensors(beside, file_format, tensors, {"kind": KIND, "graph": graph.to_json()})
+        stored, metadata = read_tensors(beside, file_format)
+        again = parse(metadata["graph"], lambda name: stored[name].shape if name in stored else None)
+        check_numbers(model, example, again, stored)
+
+
+def graph_of(model: nn.Module, args: Any) -> tuple[Graph, dict[str, Tensor], tuple[Any, ...]]:
+    """Return a module's graph, its tensors, and the example call, in which axes of size 1 are wider."""
+    captured = capture(model, args)
+    graph, tensors = Translator(captured).graph()
+    return graph, tensors, captured.example
+
+
+def check_numbers(model: nn.Module, example: tuple[Any, ...], graph: Graph, tensors: Mapping[str, Tensor]) -> None:
+    """Raise ExportError unless a graph gives the module's numbers, on the example and with more steps and rows."""
+    for growth in GROWTH:
+        arguments = grown(graph, example, growth)
+        wanted = run_torch(model, arguments)
+        outputs, _ = run_graph(graph, [leaf.numpy() for leaf in pytree.tree_leaves(arguments)], tensors)
+        for k, (got, want) in enumerate(zip(outputs, wanted, strict=True)):
+            difference = float(np.abs(got - want).max(initial=0)) if got.shape == want.shape else float("nan")
+            allowed = TOLERANCE * max(1.0, float(np.abs(want).max(initial=0)))
+            if not difference <= allowed and not difference <= ROUNDINGS * _rounding(model, arguments, k):
+                raise ExportError(
+                    f"output {k} of the graph differs from the module's by {difference:.2g} (at most {allowed:.2g} is "
+                    f"allowed) for arguments of shapes {[list(leaf.shape) for leaf in pytree.tree_leaves(arguments)]}: "
+                    "does what it computes depend on the number of steps or rows?"
+                )
+
+
+def _rounding(model: nn.Module, arguments: tuple[Any, ...], k: int) -> float:
+    """Return by how much the module's own result differs in float64; 0 if it can't run in float64."""
+    try:
+        double = copy.deepcopy(model).double()
+        exact = run_torch(
+            double, pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, arguments)
+        )
+    except Exception:
+        return 0.0
+    return float(np.abs(run_torch(model, arguments)[k] - exact[k]).max(initial=0))
+
+
+def grown(graph: Graph, example: tuple[Any, ...], growth: tuple[int, int]) -> tuple[Any, ...]:
+    """Return the arguments with more steps and rows, which repeat the first."""
+    leaves, form = pytree.tree_flatten(example)
+    more = dict(zip("TN", growth, strict=True))
+    for k, given in enumerate(graph.inputs):
+        for axis, size in enumerate(given.shape):
+            length = leaves[k].shape[axis]
+            if isinstance(size, str) and more[size]:
+                leaves[k] = leaves[k].index_select(axis, torch.arange(length + more[size]) % length)
+    return pytree.tree_unflatten(leaves, form)  # type: ignore[no-any-return]
+
+
+def run_torch(model: nn.Module, arguments: tuple[Any, ...]) -> list[Array]:
+    """Return the tensors that the module returns in eval mode."""
+    with evaluating(model), torch.no_grad():
+        return [value.numpy() for value in pytree.tree_leaves(model(*arguments))]
+
+
+def run_graph(
+    graph: Graph, arguments: Sequence[Array], tensors: Mapping[str, Tensor], carried: Any = None
+) -> tuple[list[Array], Any]:
+    """Run a graph as the runtime does, with recurrent layers made of the file's tensors."""
+    arrays, sizes = arithmetic.read_arguments(graph, arguments)
+    layers = {node.prefix: _layer(node, tensors) for node in graph.nodes if "prefix" in node.settings}
+    floats = {name: tensors[name].numpy() for node in graph.nodes for name in node.tensors}
+    return arithmetic.run(graph, arrays, sizes, floats, layers, carried)
+
+
+def _layer(node: Node, tensors: Mapping[str, Tensor]) -> Callable[..., list[Array]]:
+    options = {name: value for name, value in node.settings.items() if name not in ("prefix", "batch_first")}
+    parts = (f"{node.prefix}weight_", f"{node.prefix}bias_")
+    own = {name.removeprefix(node.prefix): value for name, value in tensors.items() if name.startswith(parts)}
+    weights = "int8" if any(value.dtype is torch.int8 for value in own.values()) else "float"
+    layer = new_layer(Sizes(**options), dtype=torch.float32, device="meta", weights=weights)
+    layer.load_state_dict(own, assign=True)
+    return partial(_run_layer, layer.eval())
+
+
+@torch.no_grad()
+def _run_layer(layer: Any, x: Array, *states: Array) -> list[Array]:
+    given = [torch.from_numpy(state) for state in states]
+    out, after = layer(torch.from_numpy(x), (tuple(given) if len(given) > 1 else given[0]) if given else None)
+    return [value.numpy() for value in (out, *(after if isinstance(after, tuple) else (after,)))]
