@@ -156,14 +156,11 @@ def export_onnx(
     for_lstms = {"form": form, "lengths": lengths, "states": states}
     metadata: Mapping[str, str] = {}
     if isinstance(module, Exportable):
-        _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
-        _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a model of series")
-        module, args, dynamic_shapes, input_names, output_names, metadata = module._to_exported()
-    _refuse_module(module)
+        exported = _exported(module, for_models, for_lstms)
+        module, args, dynamic_shapes, input_names, output_names, metadata = exported
+    _refuse_module(module, tolerance)
     assert isinstance(module, nn.Module)
     check_place(path)
-    if not tolerance >= 0:
-        raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
     if check:
         runtime()
     if isinstance(module, (*_OURS, *TORCH_LAYERS)):
@@ -215,8 +212,17 @@ def export_onnx(
         write_first(module, example, export, keep)
 
 
-def _refuse_module(module: object) -> None:
+def _exported(module: Exportable, for_models: Mapping[str, Any], for_lstms: Mapping[str, Any]) -> Any:
+    """Return what a model of series says itself, after rejecting options that would say it again."""
+    _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
+    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a model of series")
+    return module._to_exported()
+
+
+def _refuse_module(module: object, tolerance: float) -> None:
     """Before any work, reject anything that is not a module, is too large, or would lose something."""
+    if not tolerance >= 0:
+        raise ArgumentError(f"tolerance must not be negative, got {tolerance}")
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))
