@@ -105,6 +105,7 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
         }
         const token = shownToken(run.tokens[t]);
         const prediction = mine && predictionAt(mine, t);
+        const said = prediction ? layout.fitted(choiceText(prediction), "tag") : forecastText(model, run, t);
         const isChanged = theirs && other >= 0 && predictionAt(theirs, other).label !== prediction?.label;
         return (
           <>
@@ -112,9 +113,11 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
               {layout.fitted(token, "word")}
               <title>{token}</title>
             </text>
-            <text class={isChanged ? "tag changed" : "tag"} x={x} y={top + 31}>
-              {prediction ? layout.fitted(choiceText(prediction), "tag") : forecastText(model, run, t)}
-            </text>
+            {said !== "" && (
+              <text class={isChanged ? "tag changed" : "tag"} x={x} y={top + 31}>
+                {said}
+              </text>
+            )}
           </>
         );
       })}
