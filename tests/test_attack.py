@@ -60,7 +60,7 @@ ALWAYS = ("server", "writes", "indexes", *FORMATS)
 # The first number of what is tried, its count, and the kinds.
 PARTS: dict[str, tuple[int, int, Sequence[str]]] = {
     "first": (0, 15, ("bombs", "read-only", *ALWAYS)),
-    "more": (15, 35, (*ALWAYS, "index-kills", *(f"{kind}-runs" for kind in KINDS))),
+    "more": (15, 25, (*ALWAYS, "index-kills", *(f"{kind}-runs" for kind in KINDS))),
 }
 each_part = pytest.mark.parametrize("part", ["first", pytest.param("more", marks=pytest.mark.slow)])
 

@@ -63,7 +63,7 @@ DOORS: dict[tuple[str, str], str] = {
     """,
     ("writer", OWN_STATE): "Stream.save ModelStream.save",
     ("writer", "it writes the page that `studio` made of checked tensors"): "Studio.save",
-    ("writer", ""): "*.save *.plot *.to_csv export_onnx save",
+    ("writer", ""): "*.save *.plot *.to_csv export_c export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load ModelStream.load from_onnx",
     ("reader", HOLDS_NONE): "find_lstms",
     ("reader", ""): "tagger language_model series_model what_if",
@@ -252,6 +252,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "ModelStream.save": hs.stream(nn.Sequential(LSTM), X).save,
     "save": lambda path: hs.save(make(), path),
     "export_onnx": lambda path: hs.export_onnx(LSTM, path, check=False),
+    "export_c": lambda path: hs.export_c(LSTM, path, args=(X,)),
     "Ledger.save": FOUND.save,
     "Ledger.to_csv": FOUND.to_csv,
     "Ledger.plot": lambda path: FOUND.plot(path=path),
@@ -337,7 +338,7 @@ def test_an_interrupted_change_of_a_streams_rows_is_done_or_not(name: str) -> No
     interrupted_everywhere(lambda: ON_ROWS[name](stream), check, 1)
 
 
-@pytest.mark.parametrize("is_back", [False, True])
+@pytest.mark.parametrize("is_back", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_interrupted_conversion_leaves_a_model_that_can_be_converted(is_back: bool) -> None:
     convert, kind = (hs.convert_back, nn.LSTM) if is_back else (hs.convert, hs.LSTM)
 

@@ -27,7 +27,7 @@ assert "torch" not in sys.modules
 assert hs.__version__ and "LSTM" in dir(hs) and not hasattr(hs, "__wrapped__")
 assert "torch" not in sys.modules
 hs.LSTM(2, 3)
-LATER = "Index compare explain index language_model load open_index save series_model tagger what_if".split()
+LATER = "Index compare explain export_c index language_model load open_index save series_model tagger what_if".split()
 assert all(name in vars(hs) for name in hs.__all__ if name not in ("__version__", *LATER))
 """)
 

@@ -41,6 +41,7 @@ from hiddenstate.interop.torch.streaming.stream import ModelStream as ModelStrea
 from hiddenstate.interop.torch.streaming.stream import stream as stream
 from hiddenstate.models.from_modules import language_model as language_model
 from hiddenstate.models.from_modules import tagger as tagger
+from hiddenstate.models.graph.c_file import export_c as export_c
 from hiddenstate.models.model_folder import load as load
 from hiddenstate.models.model_folder import save as save
 from hiddenstate.models.series.series_model import series_model as series_model

@@ -311,15 +311,14 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("sharded", [False, True])
-def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Path, sharded: bool) -> None:
+def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Path) -> None:
     files = [tmp_path / "a.tok", tmp_path / "b.tok"]
     for path in files:
         path.write_text("Anna sees the dog .\n" * 100)
     program, mark = tmp_path / "program.py", tmp_path / "mark"
     program.write_text(PROGRAM)
     command = [sys.executable, program, "tag", *files, "--model", model, "--jobs", "2"]
-    command += ["--shards", "--out", tmp_path / "out"] if sharded else []
+    command += ["--shards", "--out", tmp_path / "out"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*map(str, command)], start_new_session=True, **streams) as process:  # type: ignore[call-overload]
         deadline = time.monotonic() + 120

@@ -169,7 +169,7 @@ def test_every_command_is_tried() -> None:
     assert {command.split()[0] for command in EVERY_COMMAND} == commands.commands.keys()
 
 
-def test_a_language_model_and_messages_with_names_of_files_send_no_commands() -> None:
+def test_a_language_model_sends_no_commands() -> None:
     generate, score = ("generate", "--prompt", EVIL, "--length", "3"), ("score", "-")
     files = ("tag", EVIL), ("score", EVIL), ("read", "a", "--model", EVIL), ("structure", EVIL)
     generated, scored, *messages = on_terminal(generate, score, *files, given=EVIL.encode())

@@ -27,6 +27,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.text.tokens import learn
+from support import diagonal
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("lark")
@@ -184,13 +185,18 @@ def no_default_device() -> Iterator[None]:
     yield
 
 
-@pytest.mark.parametrize(
-    "around",
-    [lambda: torch.autocast("cpu", torch.bfloat16), in_float64, lambda: torch.device("meta"), no_default_device],
-    ids=["autocast", "float64", "device", "no device"],
-)
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "tagger", "language model"])
-def test_an_index_does_not_depend_on_the_types_in_force(tmp_path: Path, kind: str, around: Callable[[], Any]) -> None:
+AROUND: dict[str, Callable[[], Any]] = {
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "float64": in_float64,
+    "device": lambda: torch.device("meta"),
+    "no device": no_default_device,
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), diagonal(["LSTM", "GRU", "tagger", "language model"], AROUND))
+def test_an_index_does_not_depend_on_the_types_in_force(tmp_path: Path, kind: str, name: str) -> None:
+    around = AROUND[name]
+
     def answers(folder: Path) -> list[Any]:
         index = hs.index(model, corpus, folder, labels=labels)
         files = {name: content for name, content in every_file(folder).items() if not name.startswith("model/")}

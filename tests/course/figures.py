@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 import hiddenstate as hs
+from hiddenstate.course.figures import recorded_training
 from hiddenstate.course.figures.stills import tiny
 
 State = Mapping[str, Any]
@@ -36,10 +37,10 @@ def unit(state: State) -> list[float]:
     lstm = hs.LSTM(1, 1)
     edits = []
     for gate in "ifgo":
-        values = [float(state.get(f"{gate}@{t + 1}", state[gate])) for t in range(40)]
+        values = [float(state.get(f"{gate}@{t}", state[gate])) for t in range(41)]
         edits += [hs.set(f"l0.{gate}", to=value, t=t) for t, value in enumerate(values)]
     with torch.no_grad(), lstm.edit(*edits):
-        trace = lstm.trace(torch.zeros(40, 1, 1))
+        trace = lstm.trace(torch.zeros(41, 1, 1))
     return [*trace["l0.c"].flatten().tolist(), *trace["l0.h"].flatten().tolist()]
 
 
@@ -88,6 +89,11 @@ def cell(state: State) -> list[float]:
     return [f * c_prev, i * g, c.item(), c.tanh().item(), h.item()]
 
 
+def training(state: State) -> list[float]:
+    moment = recorded_training.run()[int(state["frame"])]
+    return [moment.loss, *moment.right]
+
+
 HALF = {"i": 0.5, "f": 0.5, "g": 0.5, "o": 0.5}
 SIZES = {"T": 4, "N": 1, "C": 6, "H": 3, "L": 1, "directions": 1, "batch_first": "off"}
 GATED = {"c_prev": 0.5, "f": 0.9, "i": 0.5, "g": 0.8, "o": 0.7}
@@ -117,6 +123,11 @@ FIGURES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any
             SIZES | {"batch_first": "on", "N": 3},
             SIZES | {"C": 1, "H": 12, "L": 3},
         ],
+    ),
+    "training": (
+        "01-structure-and-hidden-state",
+        training,
+        [{"frame": 0}, {"frame": 3}, {"frame": 8}, {"frame": 20}],
     ),
     "unit": (
         "02-hidden-state-and-gates",

@@ -18,7 +18,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "there is a hidden state for every element of a sequence; it depends on what was read so far",
-        (("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),),
+        (("01", "carries a **hidden state** h and a **cell state** c, three numbers each, from one step to the next"),),
     ),
     Statement(
         "h is the short-term memory, c the long-term memory",
@@ -38,7 +38,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "`hidden_size` is the number of values in h, at every step",
-        (("01", "That is `hidden_size`: how many numbers h has."), ("01", "so three numbers: at each step of `out`")),
+        (("01", "That is `hidden_size`: how many numbers h has."), ("01", "A step's output has D·H numbers.")),
     ),
     Statement(
         "`num_layers` is 1 by default, and usually 1 to 3",
@@ -96,8 +96,11 @@ FIRST_LESSON = (
     Statement(
         "with `proj_size` above 0 the hidden weights are `[4H, P]`, and those of upper layers read P values",
         (
-            ("01", "a matrix `weight_hr_l0` `[P, H]` shortens h to P numbers; c keeps H. A step's output then"),
-            ("01", "has D·P, `weight_hh_l0` is `[4H, P]`, and `weight_ih_l1` is `[4H, D·P]`."),
+            (
+                "09",
+                "adds a matrix `weight_hr_l0` `[P, H]` that shortens h to P numbers; c keeps H. A step's output then",
+            ),
+            ("09", "has D·P, `weight_hh_l0` is `[4H, P]`, and `weight_ih_l1` is `[4H, D·P]`."),
         ),
     ),
     Statement(
@@ -106,7 +109,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
-        (("00", "gives the same numbers and starts fewer operations, {claim}`once-starts-fewer`"),),
+        (("00", "gives the same numbers, and is usually much faster"), ("09", "starts fewer operations")),
     ),
     Statement(
         "for one call, the steps are concatenated and viewed with a batch axis in the middle",
@@ -114,7 +117,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "with the state carried, reading element by element gives the same numbers as reading all"),),
+        (("01", "reading element by element gives the same numbers as reading all at once"),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",

@@ -15,7 +15,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     ],
     "q2": [
         ("01", "With two bias vectors, `[4H]` each, they have 108 numbers."),
-        ("01", "so `LSTM(4, 3)` has 108 parameters for any number of steps."),
+        ("01", "`LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
         ("01", "Without carrying, only the two outputs change: they are swapped."),
@@ -25,7 +25,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "`out` has the *last layer's* h after *every step*. `h_n` has *every layer's* h after *its last step*."),
         ("01", "A **trace** records every gate and state at every step."),
     ],
-    "q5": [("01", "its final h is `h_n[1]`, and the second half of `out[0]`.")],
+    "q5": [("01", "the final reverse h is `h_n[1]`, and the second half of `out[0]`")],
     "q6": [("01", "With `batch_first=True` each sentence is read by itself. h and c are still `[L·D, N, H]`:")],
     "q7": [("01", "No error is raised, and each sentence's output depends on earlier sentences.")],
     "q8": [("01", "five, row 0 has the forward states of the first two, and")],
@@ -44,8 +44,8 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("02", "So an LSTM only *lets* the gradient's factor be near 1."),
     ],
     "q15": [
-        ("01", "two runs from different states leave all 108 parameters unchanged."),
-        ("01", "From one step to the next it carries a **hidden state** h and a **cell state** c"),
+        ("01", "a run leaves all 108 parameters unchanged."),
+        ("01", "carries a **hidden state** h and a **cell state** c, three numbers each, from one step to the next"),
     ],
     "q16": [
         ("01", "With `lengths=`, a sequence of three steps ends at `out[2]`"),

@@ -116,15 +116,3 @@ def test_a_link_to_a_proof_opens_the_fold_that_it_stands_in(site: Path) -> None:
         press(watch.page, watch.page.locator('ul a[href="#proof-swapped-batch-runs"]'))
         expect(fold.locator("pre").first).to_be_visible()
         stays_at_home(watch)
-
-
-@NEEDS_CHROMIUM
-@pytest.mark.usefixtures("chromium")
-@each_page
-def test_a_fold_opens_without_a_script(site: Path, page: Path) -> None:
-    with opened(site, page.stem, java_script_enabled=False) as watch:
-        for name in answered_below(page):
-            fold = watch.page.locator(f'.course-after[data-after="{name}"]').first
-            expect(fold.locator("pre").first).to_be_hidden()
-            fold.locator("summary").click()
-            expect(fold.locator("pre").first).to_be_visible()

@@ -275,7 +275,7 @@ class Policy(nn.Module):
         return logits
 
 
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("training", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_compiles_whole(training: bool) -> None:
     torch._dynamo.reset()
     model = Policy().train(training)
@@ -336,7 +336,7 @@ def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
 
 # torch's own check accesses .grad of computed tensors.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
-@pytest.mark.parametrize("by_step", [False, True])
+@pytest.mark.parametrize("by_step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_torch_finds_no_fault_with_the_operator(by_step: bool) -> None:
     """Nor with its derivative, with all or only some of its inputs."""
     arguments = operands(torch.float32, by_step=by_step)
@@ -351,7 +351,7 @@ def test_torch_finds_no_fault_with_the_operator(by_step: bool) -> None:
         assert set(torch.library.opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
 
 
-@pytest.mark.parametrize("by_step", [False, True])
+@pytest.mark.parametrize("by_step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_derivatives_of_the_operator(by_step: bool) -> None:
     x, h0, c0, weights, *options, reset_h, reset_c = operands(torch.float64, by_step=by_step)
 

@@ -24,7 +24,7 @@ from hiddenstate.engine.reference import LayerObserver
 from hiddenstate.errors import ShapeError
 from hiddenstate.structure.names import GATES, PRE_ACTIVATIONS, QUANTITIES, LayerDirection
 from hiddenstate.structure.sizes import Sizes
-from support import Call, assert_all_close, assert_close, calls, draws, gradients, share, told
+from support import Call, assert_all_close, assert_close, calls, diagonal, draws, gradients, share, told
 
 # The set that every CPU of the architecture supports.
 BASELINE = "neon" if kernels.machine() in ("aarch64", "arm64") else "generic"
@@ -32,7 +32,14 @@ BASELINE = "neon" if kernels.machine() in ("aarch64", "arm64") else "generic"
 SIZES = st.sampled_from([1, 2, 3, 7, 8, 9, 17, 33, 65])
 
 
-@pytest.fixture(params=kernels.isas(), autouse=True)
+# `make test` tries the narrowest and the widest here; tests/native/test_scan.cpp tries all of them always.
+BETWEEN = kernels.isas()[1:-1]
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.slow if name in BETWEEN else ()) for name in kernels.isas()],
+    autouse=True,
+)
 def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each instruction set that this machine runs, forced."""
     kernels.choose(request.param)
@@ -316,8 +323,7 @@ def test_gradients_outside_training_are_the_same(call: Call, dtype: torch.dtype,
         assert_all_close(graphed, torch.autograd.grad(out.sum(), weights), "with a graph")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("H", [1, 15, 16, 17, 63, 64, 65, 130])
+@pytest.mark.parametrize(("H", "dtype"), diagonal([1, 15, 16, 17, 63, 64, 65, 130], DTYPES))
 def test_widths_that_blocks_do_not_divide_and_many_steps(H: int, dtype: torch.dtype) -> None:
     """More steps than are projected, or summed for the weights, at a time. torch's layer in float64 is the truth."""
     call = Call(T=230, N=2, C=1 if H == 130 else 19, H=H, L=1, seed=H, bidirectional=True)
@@ -495,7 +501,7 @@ def test_edits_are_the_references(call: Call, dtype: torch.dtype, training: bool
     assert_all_close(got.gradients, want.gradients, "gradients")
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(calls(most_layers=2), st.data())
 def test_bfloat16_edits_are_of_its_rounding(call: Call, data: st.DataObject) -> None:
     """If no gate exceeds one; otherwise errors may grow with each step."""
@@ -510,7 +516,7 @@ def test_bfloat16_edits_are_of_its_rounding(call: Call, data: st.DataObject) -> 
     assert_shares(got.gradients, want.gradients, 2 * BFLOAT16_GRADIENTS, "gradients")
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(calls(most_layers=2), st.data(), st.booleans())
 def test_second_derivatives_with_edits_are_the_references(call: Call, data: st.DataObject, training: bool) -> None:
     chosen = data.draw(edits(call, torch.float64))
@@ -531,7 +537,7 @@ def test_second_derivatives_with_edits_are_the_references(call: Call, data: st.D
         assert_all_close(second[0], second[1], "second derivatives")
 
 
-@settings(max_examples=15)
+@settings(max_examples=draws(15))
 @given(calls(most_layers=2), st.data())
 def test_edits_that_go_to_the_reference_beside_others(call: Call, data: st.DataObject) -> None:
     """Readout edits, and edits with a value that requires a gradient, which it gets."""

@@ -12,7 +12,7 @@ import hiddenstate as hs
 from attacks.calls import Case
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import kernels
-from support import share
+from support import draws, share
 
 TOLERANCE = {
     torch.float32: 3e-5,
@@ -34,7 +34,7 @@ def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("kind", [kind for kind in CELLS if kind != "LSTM"])
 def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtype) -> None:
-    for seed in range(50):
+    for seed in range(draws(50)):
         case = Case(seed, kind, dtype)
         if case.is_coarse:
             continue
@@ -49,7 +49,7 @@ def test_random_calls_are_the_references_and_torchs(kind: str, dtype: torch.dtyp
 @pytest.mark.parametrize("kind", CELLS)
 def test_bfloat16_is_near_to_float64(kind: str) -> None:
     errors = []
-    for seed in range(25):
+    for seed in range(draws(25)):
         case = Case(seed, kind, torch.bfloat16)
         got = case.results("run")
         exact = case.in_float64().by_reference("run", case.sides("run", got.values))

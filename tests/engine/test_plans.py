@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from support import diagonal
 
 CALLS = 30  # more than the first calls, which try each plan
 
@@ -19,9 +20,11 @@ def two_threads() -> Iterator[None]:
 
 
 # Weights that exceed a core's cache, and numbers of rows for which several plans are close.
-@pytest.mark.parametrize(("N", "H"), [(8, 300), (17, 300), (40, 300), (65, 300), (17, 65)])
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU])
-def test_all_plans_give_the_same_bits(two_threads: None, kind: type[hs.LSTM], N: int, H: int) -> None:
+@pytest.mark.parametrize(
+    ("kind", "sizes"), diagonal([hs.LSTM, hs.GRU], [(8, 300), (17, 300), (40, 300), (65, 300), (17, 65)])
+)
+def test_all_plans_give_the_same_bits(two_threads: None, kind: type[hs.LSTM], sizes: tuple[int, int]) -> None:
+    N, H = sizes
     torch.manual_seed(0)
     layer, x = kind(H, H), torch.randn(6, N, H)
     with torch.no_grad():

@@ -15,6 +15,7 @@ import hiddenstate as hs
 from hiddenstate.models.model_folder import load_tagger
 from runtime.built import NODE, ROOT, needs_node
 from studio.runtime.test_series import MODULES, frame_of, model_of
+from support import diagonal
 
 pytestmark = needs_node
 
@@ -40,19 +41,19 @@ def run(program: Path, model: Path, given: Any) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
-@pytest.mark.parametrize(
-    ("cell", "options"),
-    [
-        (hs.LSTM, {}),
-        (hs.LSTM, {"bidirectional": True, "num_layers": 2}),
-        (hs.LSTM, {"bias": False, "proj_size": 3}),
-        (hs.GRU, {"bidirectional": True, "num_layers": 2}),
-        (hs.GRU, {"bias": False}),
-    ],
-)
+LAYERS: list[tuple[Any, dict[str, Any]]] = [
+    (hs.LSTM, {"bidirectional": True, "num_layers": 2}),
+    (hs.LSTM, {"bias": False, "proj_size": 3}),
+    (hs.GRU, {"bidirectional": True, "num_layers": 2}),
+    (hs.GRU, {"bias": False}),
+    (hs.LSTM, {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "layer"), diagonal(["float32", "bfloat16", "int8"], range(len(LAYERS))))
 @torch.no_grad()
-def test_gates_and_states(kind: str, cell: Any, options: dict[str, Any], program: Path, tmp_path: Path) -> None:
+def test_gates_and_states(kind: str, layer: int, program: Path, tmp_path: Path) -> None:
+    cell, options = LAYERS[layer]
     lstm, x = cell(3, 17, **options), torch.randn(6, 3)
     lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")

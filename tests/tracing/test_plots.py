@@ -18,6 +18,7 @@ from hiddenstate.errors import (
 )
 from hiddenstate.tracing.trace import Trace
 from pictures import overlaps, texts
+from support import diagonal
 
 SENTENCE = ("Giraffes", "in", "a", "field", "ate", "incomprehensibilities", "$x^2$", ".")
 
@@ -191,10 +192,9 @@ def test_nothing_recorded_fails() -> None:
         traced(proj_size=2, keep=["l0.h"]).plot(unit=0)
 
 
-@pytest.mark.parametrize("unit", [None, 0])
-@pytest.mark.parametrize(("steps", "tokens"), [(1, True), (2, False), (20, True), (21, True), (60, False)])
-def test_texts_do_not_overlap(steps: int, tokens: bool, unit: int | None) -> None:
-    figure = traced(steps, tokens=tokens, units=40).plot(unit=unit)
+@pytest.mark.parametrize(("unit", "steps"), diagonal([None, 0], [20, 60, 1, 2, 21]))
+def test_texts_do_not_overlap(steps: int, unit: int | None) -> None:
+    figure = traced(steps, tokens=steps in (1, 20, 21), units=40).plot(unit=unit)
     assert overlaps(figure) == []
 
 

@@ -1,6 +1,15 @@
 """The checks of all chapters, by exercise number."""
 
-from hiddenstate.course.exercises import chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6, chapter_8
+from hiddenstate.course.exercises import (
+    chapter_1,
+    chapter_2,
+    chapter_3,
+    chapter_4,
+    chapter_5,
+    chapter_6,
+    chapter_8,
+    chapter_9,
+)
 from hiddenstate.course.exercises.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
@@ -12,6 +21,7 @@ EXERCISES: dict[str, Check] = {
     **chapter_5.CHECKS,
     **chapter_6.CHECKS,
     **chapter_8.CHECKS,
+    **chapter_9.CHECKS,
 }
 
 

@@ -24,6 +24,23 @@ def data(name: str) -> Path:
     return DATA / name
 
 
+THINGS = ["key", "boat", "letter", "lamp", "keys", "boats", "letters", "lamps"]
+PLACES = ["drawer", "cabinet", "box", "room", "drawers", "cabinets", "boxes", "rooms"]
+
+
+def keys_sentences() -> list[list[str]]:
+    """Return the 1,536 sentences of chapter 1, as lists of words; the verb is 1, 4 or 11 words after its noun."""
+    made = []
+    for a, b, c in ((a, b, c) for a in THINGS for b in PLACES for c in PLACES):
+        verb = "are" if a.endswith("s") else "is"
+        made += [
+            f"the {a} {verb} in the {b} of the old {c} that she left".split(),
+            f"the {a} that she left {verb} in the {b} of the old {c}".split(),
+            f"the {a} that she left in the {b} of the old {c} {verb}".split(),
+        ]
+    return made
+
+
 def copy(folder: Path) -> list[Path]:
     """Copy the notebooks into a folder, and the data into its subfolder ``data``; both are created if needed."""
     wanted = {folder / path.name: path for path in _files(NOTEBOOKS)}

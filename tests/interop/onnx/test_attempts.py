@@ -161,10 +161,13 @@ class WithState(nn.Module):
 
 @pytest.mark.skipif(TORCH <= (2, 8), reason="torch 2.8 fixes some of these sizes by itself")
 @pytest.mark.parametrize(
-    ("kind", "layers"),
-    [pytest.param(hs.LSTM, 1, marks=pytest.mark.slow), (nn.LSTM, 2), pytest.param(hs.GRU, 2, marks=pytest.mark.slow)],
+    ("kind", "layers", "step"),
+    [
+        (nn.LSTM, 2, True),
+        pytest.param(hs.LSTM, 1, False, marks=pytest.mark.slow),
+        pytest.param(hs.GRU, 2, False, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_batch_of_a_state_is_dynamic_and_its_layers_are_not(
     kind: Any, layers: int, step: bool, tmp_path: Path
 ) -> None:

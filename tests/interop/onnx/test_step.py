@@ -89,14 +89,15 @@ def test_what_a_step_can_not_have_is_refused(tmp_path: Path) -> None:
         def forward(self, x: Tensor) -> Any:
             return self.gru(x, x.new_ones(1, len(x), 3))[0] if not self.gru.bidirectional else self.gru(x)[0]
 
-    for model, options, match in (
+    bad: Any = (
         (Begun(), {}, "begins with a state of its own"),
         (Begun(bidirectional=True), {}, "`gru` is bidirectional"),
         (Begun(), {"input_names": ["x"]}, "input_names= is not for a step"),
         (Begun(), {"lengths": True}, "lengths= is only for an LSTM"),
-    ):
+    )
+    for model, options, match in bad:
         with pytest.raises(ArgumentError, match=match):
-            hs.export_onnx(model, tmp_path / "no.onnx", args=(x,), form="step", **options)  # type: ignore[call-overload]
+            hs.export_onnx(model, tmp_path / "no.onnx", args=(x,), form="step", **options)
     assert not [*tmp_path.iterdir()]
 
 

@@ -45,6 +45,8 @@ SIZES = (1, 2, 7, 20)  # of chunks
 class Module(nn.Module):
     """A module with this forward and these parts, in eval mode."""
 
+    __getattr__: Any  # the parts
+
     def __init__(self, forward: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
         self.function = forward
@@ -143,7 +145,7 @@ def test_an_actor_as_rsl_rl_builds_it_is_streamed_without_the_state_that_it_keep
             want = policy(x)
         assert torch.allclose(acting.step(x), want, atol=1e-6)
         states = policy.memory_a.hidden_state
-        for part in states if isinstance(states, tuple) else (states,):  # rsl_rl's Memory.reset
+        for part in tensors(states):  # rsl_rl's Memory.reset
             part[..., dones[t], :] = 0.0
         acting.reset(dones[t])
 
@@ -281,6 +283,10 @@ def test_a_learned_initial_state_and_one_computed_from_the_input_begin_each_row(
     stream.step(x[:, 1])
     assert torch.allclose(stream.state_of(0)["lstm.h"], want_state(model, x[:1, :2]), atol=1e-6)
     assert torch.allclose(stream.state_of(1)["lstm.h"], want_state(model, x[1:2, 1:2]), atol=1e-6)
+    stream.reset(torch.tensor([False, False, True]))
+    stream.step(x[:, 2])
+    assert torch.allclose(stream.state_of(2)["lstm.h"], want_state(model, x[2:, 2:3]), atol=1e-6)
+    assert torch.allclose(stream.state_of(0)["lstm.h"], want_state(model, x[:1, :3]), atol=1e-6)
     stream.reset()
     assert torch.allclose(stream.feed(x), want, atol=1e-6)
 
@@ -509,17 +515,19 @@ def test_a_causal_module_with_unread_attributes_is_streamed() -> None:
 def test_bad_input_fails(tmp_path: Path) -> None:
     model, x = tagger(), torch.randn(2, 20, 4)
     stream = hs.stream(model, x)
-    for wrong, error in (
+    bad: Any = (
         (torch.zeros(2, 5), ShapeError),
         (torch.zeros(3, 4), ShapeError),
         (torch.zeros(4), RankError),
         (torch.zeros(2, 1, 4), RankError),
         (torch.zeros(2, 4, dtype=torch.float64), DtypeError),
         ([[0.0] * 4] * 2, ArgumentTypeError),
-    ):
+    )
+    for wrong, error in bad:
         with pytest.raises(error):
             stream.step(wrong)
-    for rows, error in (([2], IndexRangeError), ([0, 0], ArgumentError), (["a"], ArgumentTypeError)):
+    bad = (([2], IndexRangeError), ([0, 0], ArgumentError), (["a"], ArgumentTypeError))
+    for rows, error in bad:
         with pytest.raises(error):
             stream.step(torch.zeros(len(rows), 4), rows=rows)
     with pytest.raises(ShapeError):
@@ -537,7 +545,7 @@ def test_bad_input_fails(tmp_path: Path) -> None:
         with pytest.raises(ArgumentError):
             hs.stream(model, x, **options)
     with pytest.raises(ArgumentTypeError):
-        hs.stream(model, x, batch=1.5)
+        hs.stream(model, x, batch=1.5)  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match="hs.stream"):
         hs.ModelStream()
     with pytest.raises(ArgumentTypeError, match="fork"):
@@ -677,3 +685,65 @@ def test_changed_weights_are_used_at_the_next_step() -> None:
     fresh = hs.stream(model, x)
     fresh.state = stream.state
     assert torch.equal(fresh.step(x[:, 1]), stream.step(x[:, 1]))
+
+
+def test_other_results_and_several_sequences_are_refused() -> None:
+    x = torch.randn(2, 20, 4)
+    scored = Module(lambda m, x: torch.distributions.Categorical(logits=m.lstm(x)[0]), lstm=lstm())
+    with pytest.raises(ArgumentTypeError, match=r"returns a .*Categorical, which can't be compared"):
+        hs.stream(scored, x)
+    joined = Module(lambda m, parts: m.lstm(parts["a"] + parts["b"])[0], lstm=lstm())
+    with pytest.raises(ArgumentError, match="takes several sequences"):
+        hs.stream(joined, {"a": x, "b": x.clone()})
+
+
+def test_rsl_rls_own_model_is_streamed() -> None:
+    models = pytest.importorskip("rsl_rl.models")
+    tensordict = pytest.importorskip("tensordict")
+    torch.manual_seed(15)
+    N, observations = 4, torch.randn(9, 4, 5)
+    groups = tensordict.TensorDict({"policy": observations[0]}, batch_size=[N])
+    model = models.RNNModel(groups, {"actor": ["policy"]}, "actor", 2, (16,), rnn_type="lstm", rnn_hidden_dim=8)
+    model.eval()
+    acting = Module(
+        lambda m, x: m.mlp(m.rnn(m.normalizer(x).unsqueeze(0))[0].squeeze(0)),
+        normalizer=model.obs_normalizer,
+        rnn=model.rnn.rnn,
+        mlp=model.mlp,
+    )
+    zeros = torch.zeros(1, N, 8)
+    streams = [hs.stream(acting, observations[0]), hs.stream(model.as_onnx(), observations[0], zeros, zeros)]
+    for t, x in enumerate(observations):
+        dones = torch.rand(N, generator=torch.Generator().manual_seed(t)) < 0.3
+        with torch.no_grad():
+            want = model(tensordict.TensorDict({"policy": x}, batch_size=[N]))
+        assert torch.allclose(streams[0].step(x), want, atol=1e-6)
+        assert torch.allclose(streams[1].step(x)[0], want, atol=1e-6)
+        with torch.no_grad():
+            model.reset(dones)
+        for stream in streams:
+            stream.reset(dones)
+
+
+def test_sb3_contribs_own_policy_is_streamed() -> None:
+    policies = pytest.importorskip("sb3_contrib.common.recurrent.policies")
+    spaces = pytest.importorskip("gymnasium.spaces")
+    torch.manual_seed(16)
+    policy = policies.RecurrentActorCriticPolicy(
+        spaces.Box(-1, 1, (5,)), spaces.Discrete(3), lambda _: 1e-3, lstm_hidden_size=8, n_lstm_layers=2
+    ).eval()
+    N = 4
+    zeros = torch.zeros(2, N, 8)
+    states = policies.RNNStates((zeros, zeros), (zeros, zeros))
+    acting = Module(lambda m, *args: m.policy(*args, deterministic=True), policy=policy)
+    stream = hs.stream(acting, torch.randn(N, 5), states, torch.zeros(N))
+    for _ in range(8):
+        obs, starts = torch.randn(N, 5), (torch.rand(N) < 0.3).float()
+        with torch.no_grad():
+            actions, values, log_probs, states = policy(obs, states, starts, deterministic=True)
+        stream.reset(rows=starts.nonzero()[:, 0])
+        got = stream.step(obs)
+        assert torch.equal(got[0], actions)
+        assert torch.allclose(got[1], values, atol=1e-6)
+        assert torch.allclose(got[2], log_probs, atol=1e-6)
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(tensors(got[3]), tensors(states), strict=True))

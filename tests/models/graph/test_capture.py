@@ -64,6 +64,12 @@ def test_a_cell_takes_its_state_as_an_argument() -> None:
     assert len(graph.outputs) == 3
 
 
+def test_a_layer_by_itself_is_a_model() -> None:
+    assert in_file(nn.GRU(4, 3, batch_first=True), X).inputs[0].shape == ("N", "T", 4)
+    state = (torch.randn(2, 3), torch.randn(2, 3))
+    assert len(in_file(hs.LSTMCell(4, 3), X[:, 0], state).outputs) == 2
+
+
 class Loop(nn.Module):
     def __init__(self) -> None:
         super().__init__()

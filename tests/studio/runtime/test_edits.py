@@ -13,6 +13,7 @@ from studio.runtime.driver import Runtime, as_data, close, head_of, values_of
 from studio.runtime.test_plain import LSTMS, OTHERS, make
 from studio.runtime.test_tagger import SENTENCES, scores_of
 from studio.runtime.test_tagger import make as make_tagger
+from support import draws
 
 T = 6
 EDITED = {name: LSTMS[name] for name in ("plain", "both ways", "projected", "without bias")} | OTHERS
@@ -51,7 +52,7 @@ def chosen(draw: random.Random, size: int) -> tuple[int, ...] | None:
 def test_random_edits(runtime: Runtime, settings: dict[str, Any], pre: bool) -> None:
     lstm, draw = make(**settings), random.Random(4)
     runtime.load(bundle_of(lstm))
-    for _ in range(25):
+    for _ in range(draws(25)):
         x, edits = torch.randn(T, settings["input_size"]), drawn(lstm, draw, pre=pre)
         with lstm.edit(*edits):
             trace = lstm.trace(x)
@@ -73,7 +74,7 @@ def test_random_edits_of_streams(runtime: Runtime, name: str) -> None:
     settings = (LSTMS | OTHERS)[name]
     lstm, draw = make(**settings), random.Random(5)
     runtime.load(bundle_of(lstm))
-    for _ in range(15):
+    for _ in range(draws(15)):
         x = torch.randn(T, settings["input_size"])
         edits = [e for e in drawn(lstm, draw) if e.t is None or (isinstance(e.t, tuple) and min(e.t) >= 0)]
         run, whole = runtime.stream(numbers=x, edits=edits), runtime.run(numbers=x, edits=edits)

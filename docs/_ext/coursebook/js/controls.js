@@ -41,5 +41,16 @@ course.points = (values, { left, top, width, height, low, high }) =>
     })
     .join(" ");
 
+/** The same, drawn as steps: each value holds for its own step, so n values fill n strips of the box. */
+course.stairs = (values, box) => {
+  const step = box.width / values.length;
+  return values
+    .map((value, k) => {
+      const y = course.points([value], box).split(",")[1];
+      return `${(box.left + k * step).toFixed(2)},${y} ${(box.left + (k + 1) * step).toFixed(2)},${y}`;
+    })
+    .join(" ");
+};
+
 /** A number as the pages write it. */
 course.written = (value, digits = 4) => (Object.is(value, -0) ? 0 : value).toFixed(digits);

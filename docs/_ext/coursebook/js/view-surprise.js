@@ -42,6 +42,7 @@ course.view("surprise", ({ root, model, change }) => {
         const height = Math.min(100, 10 * bits[k]);
         return [
           make("rect", { x: 4 + step * k, y: 112 - height, width: step - 3, height, class: k === from && from > 0 ? "course-bar course-moved" : "course-bar" }),
+          ...(step > 24 ? [make("text", { x: 4 + step * k, y: 108 - height, class: "course-small", text: course.written(bits[k], 1) })] : []),
           make("text", { x: 4 + step * k + step / 3, y: 128, text: visible(sign) }),
         ];
       });

@@ -27,7 +27,7 @@ course.view("unroll", ({ root, model, change }) => {
       const before = run(carried, [0, 1, 2, 3, 4]);
       shown = swapped ? run(carried, [0, 3, 2, 1, 4]) : before;
       const moved = shown.flatMap((step, t) => (differ(step, before[t]) ? [t] : []));
-      place.replaceChildren(course.unrolled(shown, carried, moved));
+      place.replaceChildren(course.unrolled(shown, carried, moved, before));
       if (!swapped) said.textContent = "Inputs in their own order.";
       else if (carried) said.textContent = `The swap changed the outputs of steps ${moved.join(", ")}.`;
       else said.textContent = `The swap changed the outputs of steps ${moved.join(" and ")}: they changed places.`;
@@ -37,7 +37,7 @@ course.view("unroll", ({ root, model, change }) => {
 });
 
 /** The drawing: a box a step, and what leads from one to the next. coursebook/stills.py draws the same. */
-course.unrolled = (steps, carried, moved) => {
+course.unrolled = (steps, carried, moved, before) => {
   const { make } = course;
   const two = (values) => [...values].map((value) => course.written(value, 2)).join(" ");
   const inside = steps.flatMap(({ input, x, h, c }, t) => {
@@ -51,8 +51,9 @@ course.unrolled = (steps, carried, moved) => {
       row(124, "h", h, "course-h"),
       make("text", { x: left + 8, y: 22, class: "course-faint", text: t === 0 || !carried ? "begins at (h0, c0)" : "goes on" }),
     ];
+    if (moved.includes(t)) parts.push(make("text", { x: left + 8, y: 156, class: "course-faint", text: `before: h ${two(before[t].h)}` }));
     if (carried && t + 1 < steps.length) parts.push(make("path", { d: `M${left + 164} 108h19m-6 -5l6 5l-6 5`, class: "course-arrow" }));
     return parts;
   });
-  return make("svg", { viewBox: "0 0 910 150", role: "img", "aria-label": "Five steps of the LSTM with x, c and h" }, inside);
+  return make("svg", { viewBox: "0 0 910 164", role: "img", "aria-label": "Five steps of the LSTM with x, c and h" }, inside);
 };

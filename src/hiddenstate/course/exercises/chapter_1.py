@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hiddenstate.course.exercises.answers import (
     Check,
     Typical,
     called,
+    case,
     explained,
     lengths_read,
     near,
@@ -16,10 +17,45 @@ from hiddenstate.course.exercises.answers import (
     tensor,
     wrong,
 )
+from hiddenstate.course.exercises.cell_errors import other_cell
+from hiddenstate.course.exercises.training_loops import refuse_other_loops
 from hiddenstate.nn.lstm import LSTM
 
 State = tuple[Tensor, Tensor]
+CELL_SIZES = ((2, 4, 3), (3, 1, 1), (1, 5, 17))  # batch, inputs, units
 SIZES = ((5, 4, 3), (8, 2, 6), (3, 7, 1))  # steps, inputs, units
+
+
+def cell(answer: object) -> str:
+    """Check exercise 1.1: one step of an LSTM, its values and its gradients."""
+    for seed, (rows, inputs, units) in enumerate(CELL_SIZES):
+        with seeded(22 + seed):
+            torch_cell = nn.LSTMCell(inputs, units)
+            x, h, c = torch.randn(rows, inputs), torch.randn(rows, units), torch.randn(rows, units)
+        weights = list(torch_cell.parameters())
+        right = torch_cell(x, (h, c))
+        with case(f"With x [{rows}, {inputs}] and h and c [{rows}, {units}]"):
+            result = _states(called(answer, x, h, c, *weights), rows, units)
+        if not all(map(near, result, right)):
+            raise other_cell(result, right, (x, h, c), weights)
+        if not all(state.requires_grad for state in result):
+            raise wrong("The values are right, but no gradient reaches the weights: something is detached.")
+        if not all(map(near, _gradients(result, weights), _gradients(right, weights))):
+            raise wrong("The values are right, but the gradients are not: part of the computation is detached.")
+    return "Values and gradients match nn.LSTMCell at three sizes."
+
+
+def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(states[0].sum() + states[1].sum(), weights, materialize_grads=True, allow_unused=True)
+
+
+def _states(result: object, rows: int, units: int) -> tuple[Tensor, Tensor]:
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        count = f"{len(result)} of them" if isinstance(result, tuple | list) else type(result).__name__
+        raise wrong(f"The answer should be two tensors, h and c, in this order, but it is {count}.")
+    for state in result:
+        tensor(state, rows, units)
+    return result[0], result[1]
 
 
 def one_at_a_time(answer: object) -> str:
@@ -91,4 +127,12 @@ def _loop(lstm: LSTM, x: Tensor, state: State, carry: Callable[[State, State], S
     return torch.cat(outputs), torch.cat(cells)
 
 
-CHECKS: dict[str, Check] = {"1.2": one_at_a_time}
+def train(answer: object) -> str:
+    """Check exercise 1.6: a training loop for sentences of equal length."""
+    with seeded(16):
+        batches = [(torch.randint(1, 9, (5, rows)), torch.randint(1, 5, (5, rows))) for rows in (3, 2, 4)]
+    refuse_other_loops(answer, batches)
+    return "The weights are those after one step of Adam for each batch."
+
+
+CHECKS: dict[str, Check] = {"1.1": cell, "1.2": one_at_a_time, "1.6": train}

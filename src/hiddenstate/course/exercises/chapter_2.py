@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,102 +14,127 @@ from hiddenstate.course.exercises.answers import (
     case,
     explained,
     near,
+    number,
     run,
+    same,
     seeded,
-    tensor,
     wrong,
 )
-from hiddenstate.course.exercises.cell_errors import TORCH, other_cell
+from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Reader, greedy, other_texts
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
-SIZES = ((2, 4, 3), (3, 1, 1), (1, 5, 17))  # batch, inputs, units
-ONNX = "iofg"  # ONNX's c is called g here
 HOLD, FLAG = 50, 3
+CHANCE = 5 * (0.25 / DRAWS) ** 0.5  # by how much shares may differ from probabilities
+PROMPTS = (([3, 1, 4], 12), ([0], 7), ([5, 2, 0, 1, 1], 9))  # ids, and the number of characters to write
 
 
-def cell(answer: object) -> str:
-    """Check exercise 2.2: one step of an LSTM, its values and its gradients."""
-    for seed, (rows, inputs, units) in enumerate(SIZES):
-        with seeded(22 + seed):
-            torch_cell = nn.LSTMCell(inputs, units)
-            x, h, c = torch.randn(rows, inputs), torch.randn(rows, units), torch.randn(rows, units)
-        weights = list(torch_cell.parameters())
-        right = torch_cell(x, (h, c))
-        with case(f"With x [{rows}, {inputs}] and h and c [{rows}, {units}]"):
-            result = _states(called(answer, x, h, c, *weights), rows, units)
-        if not all(map(near, result, right)):
-            raise other_cell(result, right, (x, h, c), weights)
-        if not all(state.requires_grad for state in result):
-            raise wrong("The values are right, but no gradient reaches the weights: something is detached.")
-        if not all(map(near, _gradients(result, weights), _gradients(right, weights))):
-            raise wrong("The values are right, but the gradients are not: part of the computation is detached.")
-    return "Values and gradients match nn.LSTMCell at three sizes."
+def slope(answer: object) -> str:
+    """Check exercise 2.2: a derivative through two steps, by hand."""
+    for numbers_in in ((0.5, 1.0, 0.2, 0.3, -0.4), (0.9, 0.0, 1.0, 0.0, -1.0), (-1.2, 0.7, 0.1, 0.6, 0.3)):
+        result, right = number(called(answer, *numbers_in)), _by_autograd(*numbers_in)
+        if not same(result, right):
+            with case(f"With w, h0, x1, x2, y = {numbers_in}"):
+                raise explained(result, right, _typical_slopes(result, *numbers_in))
+    return "The derivative matches autograd's: one term for each step at which w was used."
 
 
-def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(states[0].sum() + states[1].sum(), weights, materialize_grads=True, allow_unused=True)
+def _by_autograd(w: float, h0: float, x1: float, x2: float, y: float) -> float:
+    weight = torch.tensor(w, dtype=torch.double, requires_grad=True)
+    loss = (torch.tanh(weight * torch.tanh(weight * h0 + x1) + x2) - y) ** 2
+    return float(torch.autograd.grad(loss, weight)[0])
 
 
-def _states(result: object, rows: int, units: int) -> tuple[Tensor, Tensor]:
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        count = f"{len(result)} of them" if isinstance(result, tuple | list) else type(result).__name__
-        raise wrong(f"The answer should be two tensors, h and c, in this order, but it is {count}.")
-    for state in result:
-        tensor(state, rows, units)
-    return result[0], result[1]
+def _typical_slopes(result: float, w: float, h0: float, x1: float, x2: float, y: float) -> Iterator[Typical]:
+    h1 = math.tanh(w * h0 + x1)
+    h2 = math.tanh(w * h1 + x2)
+    error, late, early = 2 * (h2 - y), 1 - h2**2, 1 - h1**2
+    first, second = error * late * w * early * h0, error * late * h1
+    right, z1, z2 = first + second, w * h0 + x1, w * h1 + x2
+    for value, sentence in (
+        (second, "Only the second step's term is there, h1. h1 depends on w as well: add w·(1 - h1²)·h0."),
+        (first, "Only the first step's term is there, w·(1 - h1²)·h0. w is used at the second step too: add h1."),
+        (error * late * (h1 + early * h0), "The path back from h2 to h1 goes through w: its factor w is missing."),
+        (error * late * (h1 + w * h0), "tanh's slope at the first step, 1 - h1², is missing."),
+        (error * (h1 + w * early * h0), "tanh's slope at the second step, 1 - h2², is missing."),
+        (error * (h1 + w * h0), "Both slopes of tanh are missing: 1 - h2² and 1 - h1²."),
+        (right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the 2 is missing."),
+        (-right, "The sign is reversed: the derivative of (h2 - y)² is 2·(h2 - y)."),
+        (right / error, "The factor from the loss, 2·(h2 - y), is missing: this is the derivative of h2."),
+        (
+            error * late * w * early,
+            "That is the derivative with respect to x1. Return the one with respect to w.",
+        ),
+        (error * late * w * early * w, "That is the derivative with respect to h0, the first memory. Return w's."),
+        (error * (1 - z2**2) * (h1 + w * (1 - z1**2) * h0), "tanh's slope is 1 - tanh(z)², so 1 - h²: not 1 - z²."),
+        (error * late * (h1 * w * early * h0), "The two terms are multiplied. The paths add up: h1 + w·(1 - h1²)·h0."),
+        ((h2 - y) ** 2, "That is the loss itself. Return its derivative with respect to w."),
+        (h2, "That is h2. Return the derivative of the loss with respect to w."),
+    ):
+        yield Typical(sentence, value)
 
 
-def from_onnx(answer: object) -> str:
-    """Check exercise 2.3: a weight's rows converted from ONNX's gate order to torch's."""
-    for units, columns in ((3, 2), (5, 4), (2, 1)):
-        rows = torch.arange(4.0 * units * columns).view(4 * units, columns)
-        other = {
-            (4, units, columns): "`torch.stack` makes a new axis, `torch.cat` joins along the first.",
-            (12, columns): "That is right for 3 units only: rows.chunk(4) cuts any H.",
-            (units, 4 * columns): "The quarters are side by side: join them along the first axis.",
-        }
-        result = tensor(called(answer, rows), *rows.shape, other=other)
-        quarters = dict(zip(ONNX, rows.chunk(4), strict=True))
-        if not near(result, torch.cat([quarters[gate] for gate in TORCH])):
-            raise _other_rows(result, rows, quarters)
-    return "Of the 24 orders, you have the one that torch reads."
+def generate(answer: object) -> str:
+    """Check exercise 2.3: a sampler, greedy and at a temperature."""
+    with seeded(43), torch.no_grad():
+        model = Reader().eval()
+        for temperature in (1.0, 0.5, 2.0):
+            written = _written(answer, Coin(SCORES), torch.tensor([0]), DRAWS, temperature)
+            shares = torch.bincount(torch.tensor(written), minlength=len(SCORES))[: len(SCORES)] / DRAWS
+            if (shares - (SCORES / temperature).softmax(-1)).abs().max() > CHANCE:
+                raise _other_temperature(shares, temperature)
+        prompts = [(torch.tensor(ids), count) for ids, count in PROMPTS]
+        right = [greedy(model, prompt, count) for prompt, count in prompts]
+        for temperature in (0, 0.1):
+            results = [_written(answer, model, prompt, count, temperature) for prompt, count in prompts]
+            if results != right:
+                where = f"At temperature {temperature}, where it should always choose the most probable character"
+                with case(where):
+                    raise other_texts(results, right, model, [prompt for prompt, _ in prompts])
+    return "Greedy, it writes what the model finds most probable; at a temperature, it draws as the scores say."
 
 
-def _other_rows(result: Tensor, rows: Tensor, quarters: Mapping[str, Tensor]) -> AnswerError:
-    """Explain the order of rows."""
-    units, columns = len(rows) // 4, rows.shape[1]
-    order = "".join(
-        next((gate for gate, quarter in quarters.items() if near(quarter, part)), "?") for part in result.chunk(4)
+def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, temperature: float) -> list[int]:
+    try:
+        result = called(answer, model, prompt, count, temperature)
+    except AnswerError as error:
+        if isinstance(error.__cause__, RuntimeError | ZeroDivisionError) and not temperature:
+            raise wrong(f"At temperature 0, don't divide by it: take the argmax. {error}") from error.__cause__
+        raise
+    if isinstance(result, Tensor):
+        raise wrong("The answer should be a list, but it is a tensor: `.tolist()` makes a list.")
+    if not isinstance(result, Sequence) or isinstance(result, str):
+        raise wrong(f"The answer should be a list of ids, but its type is {type(result).__name__}.")
+    others = [element for element in result if not isinstance(element, int)]
+    if others:
+        kind = type(others[0]).__name__
+        raise wrong(f"The list should have whole numbers, but an element is of type {kind}: `.item()` makes one.")
+    if len(result) != count:
+        why = " The prompt is not part of it." if len(result) == count + len(prompt) else ""
+        raise wrong(f"It should write {count} characters, without the prompt, but it wrote {len(result)}.{why}")
+    return list(result)
+
+
+def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
+    right = (SCORES / temperature).softmax(-1)
+    typical = (
+        ((SCORES * temperature).softmax(-1), "The scores are multiplied by the temperature. Divide them."),
+        (SCORES.softmax(-1), "The temperature has no effect. Divide the scores by it, before softmax."),
+        ((SCORES - temperature).softmax(-1), "The temperature has no effect. Divide the scores by it."),
+        (torch.full((4,), 0.25), "All characters are equally likely: the scores have no effect."),
+        ((-SCORES / temperature).softmax(-1), "The least probable character is the most frequent: a sign is reversed."),
+        (SCORES.softmax(-1).div(temperature).softmax(-1), "softmax is applied twice: once, after dividing the scores."),
     )
-    if order == ONNX:
-        return wrong("Nothing was moved, so the output gate's rows are where torch reads the forget gate's.", "M15")
-    if "?" not in order:
-        why = " That is the reverse conversion, from torch's order to ONNX's." if order == "igof" else ""
-        lost = [gate for gate in TORCH if gate not in order]
-        if lost:
-            why = f" {' and '.join(lost)} is lost: a quarter was overwritten before it was moved, or used twice."
+    if shares.max() == 1:
         return wrong(
-            f"The quarters come out in the order {' '.join(order)}, but torch's is {' '.join(TORCH)}.{why}",
-            "" if lost else "M15",
+            f"At temperature {temperature} it always chooses the same character, {int(shares.argmax())}: draw instead."
         )
-    split = "The rows of a gate are split up. A gate has H rows, one for each unit: move whole quarters."
-    interleaved = "Rows are read as if the gates of a unit were next to each other. Each gate has H rows together."
-    typical = [
-        Typical(split, rows.view(units, 4, columns).transpose(0, 1).reshape(rows.shape), "M16"),
-        Typical(interleaved, rows.view(4, units, columns).transpose(0, 1).reshape(rows.shape)),
-        Typical("The rows are in reverse order. Move whole quarters, each with its rows in order.", rows.flip(0)),
-    ]
-    if sorted(result.flatten().tolist()) != sorted(rows.flatten().tolist()):
-        return wrong("The numbers themselves have changed, or some are missing: only move whole rows.")
-    error = explained(result, rows, typical)
-    if error.misconception or "differ" not in str(error):
-        return error
-    first = order.index("?")
-    begins = [int(row) // columns for row in result.chunk(4)[first][:, 0]]
-    last = (first + 1) * units - 1
-    return wrong(f"Rows {first * units} to {last} of the result are rows {begins} of the input: not a quarter.")
+    other, sentence = min(typical, key=lambda error: float((shares - error[0]).abs().max()))
+    if (shares - other).abs().max() < CHANCE < (right - other).abs().max():
+        return wrong(f"At temperature {temperature}: {sentence}")
+    counted = f"in {DRAWS} draws its share is {shares[0]:.2f}, and may differ by {CHANCE:.2f}"
+    return wrong(f"At temperature {temperature} character 0 has probability {right[0]:.2f}, but {counted}.")
 
 
 def forget_bias(answer: object) -> str:
@@ -278,4 +303,4 @@ def _latch(pairs: Mapping[str, tuple[float, float]]) -> LSTM:
     return lstm
 
 
-CHECKS: dict[str, Check] = {"2.2": cell, "2.3": from_onnx, "2.4": forget_bias, "2.5": latch}
+CHECKS: dict[str, Check] = {"2.2": slope, "2.3": generate, "2.4": forget_bias, "2.5": latch}

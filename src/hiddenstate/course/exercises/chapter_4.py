@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hiddenstate.course.exercises.answers import Check, Typical, called, case, explained, near, number, seeded, wrong
-from hiddenstate.course.exercises.language_models import Coin, Reader, Strides, greedy, other_texts
+from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Strides
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
@@ -17,7 +17,7 @@ TEXTS = ((69, 4, 5), (68, 4, 5), (41, 4, 5), (95, 6, 4))  # characters, rows, st
 
 
 def windows(answer: object) -> str:
-    """Check exercise 4.2: a text cut into rows and windows, each with its targets."""
+    """Check exercise 4.1: a text cut into rows and windows, each with its targets."""
     for characters, rows, steps in TEXTS:
         with case(f"With {characters} characters, {rows} rows and {steps} steps"):
             try:
@@ -128,7 +128,7 @@ def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
 
 
 def borders(answer: object) -> str:
-    """Check exercise 4.3: values, gradient and error at three kinds of border."""
+    """Check exercise 4.2: values, gradient and error at three kinds of border."""
     names = ("detach", "zeros", "neither")
     if not isinstance(answer, Mapping) or set(answer) != set(names):
         raise wrong("The answer should be a dict with detach, zeros and neither.")
@@ -191,76 +191,8 @@ def _border(name: str) -> dict[str, bool]:
     return {"values": values, "gradient": bool(slope[:3].any()), "raises": False}
 
 
-DRAWS = 600
-CHANCE = 5 * (0.25 / DRAWS) ** 0.5  # by how much shares may differ from probabilities
-SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0])
-PROMPTS = (([3, 1, 4], 12), ([0], 7), ([5, 2, 0, 1, 1], 9))  # ids, and the number of characters to write
-
-
-def generate(answer: object) -> str:
-    """Check exercise 4.1: a sampler, greedy and at a temperature."""
-    with seeded(43), torch.no_grad():
-        model = Reader().eval()
-        for temperature in (1.0, 0.5, 2.0):
-            written = _written(answer, Coin(SCORES), torch.tensor([0]), DRAWS, temperature)
-            shares = torch.bincount(torch.tensor(written), minlength=len(SCORES))[: len(SCORES)] / DRAWS
-            if (shares - (SCORES / temperature).softmax(-1)).abs().max() > CHANCE:
-                raise _other_temperature(shares, temperature)
-        prompts = [(torch.tensor(ids), count) for ids, count in PROMPTS]
-        right = [greedy(model, prompt, count) for prompt, count in prompts]
-        for temperature in (0, 0.1):
-            results = [_written(answer, model, prompt, count, temperature) for prompt, count in prompts]
-            if results != right:
-                where = f"At temperature {temperature}, where it should always choose the most probable character"
-                with case(where):
-                    raise other_texts(results, right, model, [prompt for prompt, _ in prompts])
-    return "Greedy, it writes what the model finds most probable; at a temperature, it draws as the scores say."
-
-
-def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, temperature: float) -> list[int]:
-    try:
-        result = called(answer, model, prompt, count, temperature)
-    except AnswerError as error:
-        if isinstance(error.__cause__, RuntimeError | ZeroDivisionError) and not temperature:
-            raise wrong(f"At temperature 0, don't divide by it: take the argmax. {error}") from error.__cause__
-        raise
-    if isinstance(result, Tensor):
-        raise wrong("The answer should be a list, but it is a tensor: `.tolist()` makes a list.")
-    if not isinstance(result, Sequence) or isinstance(result, str):
-        raise wrong(f"The answer should be a list of ids, but its type is {type(result).__name__}.")
-    others = [element for element in result if not isinstance(element, int)]
-    if others:
-        kind = type(others[0]).__name__
-        raise wrong(f"The list should have whole numbers, but an element is of type {kind}: `.item()` makes one.")
-    if len(result) != count:
-        why = " The prompt is not part of it." if len(result) == count + len(prompt) else ""
-        raise wrong(f"It should write {count} characters, without the prompt, but it wrote {len(result)}.{why}")
-    return list(result)
-
-
-def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
-    right = (SCORES / temperature).softmax(-1)
-    typical = (
-        ((SCORES * temperature).softmax(-1), "The scores are multiplied by the temperature. Divide them."),
-        (SCORES.softmax(-1), "The temperature has no effect. Divide the scores by it, before softmax."),
-        ((SCORES - temperature).softmax(-1), "The temperature has no effect. Divide the scores by it."),
-        (torch.full((4,), 0.25), "All characters are equally likely: the scores have no effect."),
-        ((-SCORES / temperature).softmax(-1), "The least probable character is the most frequent: a sign is reversed."),
-        (SCORES.softmax(-1).div(temperature).softmax(-1), "softmax is applied twice: once, after dividing the scores."),
-    )
-    if shares.max() == 1:
-        return wrong(
-            f"At temperature {temperature} it always chooses the same character, {int(shares.argmax())}: draw instead."
-        )
-    other, sentence = min(typical, key=lambda error: float((shares - error[0]).abs().max()))
-    if (shares - other).abs().max() < CHANCE < (right - other).abs().max():
-        return wrong(f"At temperature {temperature}: {sentence}")
-    counted = f"in {DRAWS} draws its share is {shares[0]:.2f}, and may differ by {CHANCE:.2f}"
-    return wrong(f"At temperature {temperature} character 0 has probability {right[0]:.2f}, but {counted}.")
-
-
 def own_bits(answer: object) -> str:
-    """Check exercise 4.4: the surprise of a model's own text, in bits per character."""
+    """Check exercise 4.3: the surprise of a model's own text, in bits per character."""
     with seeded(44), torch.no_grad():
         even = number(called(answer, Coin(torch.zeros(4)), torch.tensor([0]), DRAWS))
         if not math.isclose(even, 2, abs_tol=1e-4):
@@ -331,4 +263,4 @@ def _other_certain(result: float) -> AnswerError:
     )
 
 
-CHECKS: dict[str, Check] = {"4.1": generate, "4.2": windows, "4.3": borders, "4.4": own_bits}
+CHECKS: dict[str, Check] = {"4.1": windows, "4.2": borders, "4.3": own_bits}

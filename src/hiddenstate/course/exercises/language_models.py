@@ -10,6 +10,8 @@ from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
 State = tuple[Tensor, ...] | None
+DRAWS = 600
+SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0])  # of a coin's four characters
 
 
 def _read(ids: Tensor) -> Tensor:

@@ -6,12 +6,13 @@ Those of the beginning are copied by the figures' scripts, which change their nu
 import math
 from collections.abc import Callable
 from functools import cache
-from html import escape
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hiddenstate.course.figures import recorded_training
+from hiddenstate.course.figures.drawing import svg, text
 from hiddenstate.course.figures.numeric_answers import parameters, shape, written
 from hiddenstate.edits import edit
 from hiddenstate.models.language.language_model import LanguageModel
@@ -35,19 +36,6 @@ FIRST = SPEECH.index("\n") + 1  # the part that is drawn
 UNIT = 488
 ROWS, STEPS = 4, 24
 VISIBLE = {" ": "␣", "\n": "⏎"}
-
-
-def text(x: float, y: float, words: str, kind: str = "") -> str:
-    """Write text into a drawing."""
-    return f'<text x="{x:g}" y="{y:g}" class="{kind}">{escape(words)}</text>'
-
-
-def svg(width: int, height: int, title: str, inside: list[str]) -> str:
-    """Return a drawing that takes its colours from the page, and whose title is read out."""
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}" class="course-still">'
-        f"{''.join(inside)}</svg>"
-    )
 
 
 def tiny() -> tuple[LSTM, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
@@ -175,7 +163,7 @@ def unroll() -> str:
             text(left + 8, 124, f"h {_two(h[0, 0])}", "course-h"),
             text(left + 8, 22, "begins at (h0, c0)", "course-faint"),
         ]
-    return svg(910, 150, "Five steps of the LSTM with x, c and h", inside)
+    return svg(910, 164, "Five steps of the LSTM with x, c and h", inside)
 
 
 def shapes() -> str:
@@ -188,9 +176,10 @@ def shapes() -> str:
 
 
 def curve(values: list[float], low: float, high: float, top: float, kind: str) -> str:
-    """Draw a line through values, one a step, in a strip of a drawing."""
-    step = 560 / (len(values) - 1)
-    points = " ".join(f"{90 + step * k:.1f},{top + 50 * (high - v) / (high - low):.1f}" for k, v in enumerate(values))
+    """Draw values as steps, one for each step of time, in a strip of a drawing."""
+    step = 560 / len(values)
+    heights = [top + 50 * (high - value) / (high - low) for value in values]
+    points = " ".join(f"{90 + step * k:.1f},{y:.1f} {90 + step * (k + 1):.1f},{y:.1f}" for k, y in enumerate(heights))
     return f'<polyline points="{points}" class="course-line course-line-{kind}"/>'
 
 
@@ -198,10 +187,10 @@ def unit() -> str:
     """Draw one unit whose gates are all half open: the first frame of `js/view-unit.js`."""
     lstm = LSTM(1, 1)
     with torch.no_grad(), lstm.edit(*(edit.set(f"l0.{gate}", to=0.5) for gate in "ifgo")):
-        trace = lstm.trace(torch.zeros(40, 1, 1))
-    curves: list[tuple[str, str, list[float], float]] = [(gate, gate, [0.5] * 40, 0) for gate in "ifgo"]
+        trace = lstm.trace(torch.zeros(41, 1, 1))
+    curves: list[tuple[str, str, list[float], float]] = [(gate, gate, [0.5] * 41, 0) for gate in "ifgo"]
     curves += [(name, name, trace[f"l0.{name}"].flatten().tolist(), -1) for name in "ch"]
-    curves.append(("Πf", "f", [0.5 ** max(0, k - 2) for k in range(40)], 0))
+    curves.append(("Πf", "f", [0.5 ** max(0, k - 3) for k in range(41)], 0))
     inside = []
     for k, (name, kind, values, low) in enumerate(curves):
         low = -1 if name == "g" else low
@@ -209,7 +198,9 @@ def unit() -> str:
             text(10, 40 + 60 * k, f"{name} {values[-1]:.2f}", f"course-{kind}"),
             curve(values, low, 1, 10 + 60 * k, kind),
         ]
-    return svg(660, 430, "i, f, g, o, c, h and the running product of f, of one unit over forty steps", inside)
+    inside += [text(90 + 560 / 41 * t, 444, str(t) if t else "step 0") for t in (0, 10, 20, 30, 40)]
+    title = "i, f, g, o, c, h and the running product of f, of one unit from step 0 to step 40"
+    return svg(660, 450, title, inside)
 
 
 def share() -> str:
@@ -323,6 +314,7 @@ STILLS: dict[str, Callable[[], str]] = {
     "cell": cell,  # of the beginning
     "unroll": unroll,
     "shapes": shapes,
+    "training": recorded_training.draw,
     "unit": unit,
     "share": share,  # of chapters 1 and 2
     "tags": tags,

@@ -71,7 +71,7 @@ class StepExport:
         """The names of the results: ``out``, or for several ``out.0`` or by the names of a dict."""
         tree = pytree.tree_unflatten(list(range(len(self.form.outputs))), self.form.spec)
         names = [
-            ".".join(["out", *(pytree.keystr([part]).strip("[].'") for part in path)])
+            ".".join(["out", *(pytree.keystr((part,)).strip("[].'") for part in path)])
             for path, _ in pytree.tree_leaves_with_path(tree)
         ]
         return [name for name, axes in zip(names, self.form.outputs, strict=True) if axes is not None]

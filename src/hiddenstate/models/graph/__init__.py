@@ -1,6 +1,7 @@
-"""Whole models without torch: one graph of a closed list of operations, as a file.
+"""Whole models without torch: one graph of a closed list of operations, as a file or as C.
 
 - `graph.py`: the graph, its operations, and the check of every shape; `arithmetic.py`: runs it in NumPy
 - `capture.py`: makes it of a module, by ``torch.export``; `translation.py`: torch's operations as the list's
 - `file.py`: writes it, after checking it against torch
+- `c_file.py`: `export_c`, which writes it as one C99 file; `c_parts.py`: the functions that such files call
 """

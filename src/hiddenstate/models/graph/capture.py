@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hiddenstate.base.modes import eval_twin, evaluating
+from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, HiddenStateError
 from hiddenstate.nn.cell import RecurrentCell
@@ -21,6 +22,7 @@ from hiddenstate.tracing.traceable import find_recordable
 
 TORCH_CELLS: dict[type[nn.Module], str] = {nn.LSTMCell: "LSTM", nn.GRUCell: "GRU", nn.RNNCell: "RNN_"}
 TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
+TORCHS = nn.LSTM | nn.GRU | nn.RNN | nn.LSTMCell | nn.GRUCell | nn.RNNCell
 OURS = Layer | RecurrentCell
 CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
@@ -33,6 +35,17 @@ _LIBRARY.define(f"recurrent{_SCHEMA}")
 def _shapes(x: Tensor, h: Tensor | None, c: Tensor | None, path: str, out: Any, states: Any) -> Any:
     """The shapes of a layer's or cell's results, whose sizes `_Recurrent` gives."""
     return x.new_empty(out), x.new_empty(states[:-1]), x.new_empty([*states[:-2], states[-1]])
+
+
+class _Around(nn.Module):
+    """A module around a layer or cell that is captured by itself."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, input: Tensor, hx: Any = None) -> Any:  # noqa: A002
+        return self.layer(input, hx)
 
 
 class Recurrent(nn.Module):
@@ -94,6 +107,7 @@ class Captured:
 def capture(model: nn.Module, args: Any) -> Captured:
     """Capture a call of a module in eval mode; raise our errors for what can't be captured."""
     _check(model, args)
+    model = _Around(model) if isinstance(model, OURS | TORCHS) else model
     with evaluating(model), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _check_repeats(model, args)
@@ -135,6 +149,8 @@ def _check(model: object, args: object) -> None:
             f"args must be a tuple of tensors, an example of the arguments of a call of this {type(model).__name__}, "
             f"got {type(args).__name__}"
         )
+    for k, leaf in enumerate(leaves):
+        check_memory(leaf, f"argument {k}")
     for name, value in [*model.named_parameters(), *((f"argument {k}", leaf) for k, leaf in enumerate(leaves))]:
         if value.is_floating_point() and value.dtype is not torch.float32:
             raise DtypeError(f"{name} is {value.dtype}, expected float32: convert it first, with .float()")
@@ -199,12 +215,10 @@ def _with_leaves(model: nn.Module) -> tuple[nn.Module, dict[str, Recurrent]]:
         if kind is not None and type(part).forward is not kind.forward:
             raise ArgumentError(f"`{path}` is a {type(part).__name__} with a forward of its own, which may be anything")
         if part not in stands:
-            stands[part] = Recurrent(part, path or "layer")
+            stands[part] = Recurrent(part, path)
             if part._forward_hooks or part._forward_pre_hooks:
                 raise ArgumentError(f"`{path}` has hooks, which the file would lose: remove them first")
-            layers[path or "layer"] = stands[part]
-        if not path:
-            raise ArgumentError("this is a layer by itself, which hs.save(layer, path) writes without args=")
+            layers[path] = stands[part]
         parent, _, name = path.rpartition(".")
         setattr(copied.get_submodule(parent), name, stands[part])
     return copied, layers

@@ -417,7 +417,8 @@ class Stream(RowStream):
     def _fingerprint(self) -> str:
         return fingerprint(self._lstm._named_weights())
 
-    def _keep(self, h: Tensor, *more: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
+    def _keep(self, *state: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
+        h, *more = state
         state = h.contiguous(), *(c.to(real_type(h.dtype)).contiguous() for c in more)
         self._now = StreamState(state, self.t if t is None else t, self._now.free if free is None else free)
 

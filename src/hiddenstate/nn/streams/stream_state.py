@@ -189,7 +189,7 @@ class RowStream:
                 begins = mask.to(self._like().device)
                 axes = [(1, -1, *[1] * (part.dim() - 2)) for part in self._state]
                 parts = zip(begin, self._state, axes, strict=True)
-                self._keep(*(torch.where(begins.view(shape), new, part) for new, part, shape in parts))
+                self._keep(*(torch.where(begins.view(shape), new, part).to(part.dtype) for new, part, shape in parts))
             else:
                 self._check_weights_again()
                 zeros = self._zeros(self.batch)

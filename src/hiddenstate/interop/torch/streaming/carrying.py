@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base import scoped
 from hiddenstate.base.native_module import Switch
-from hiddenstate.base.scoped import Block, Scoped
+from hiddenstate.base.scoped import Block, Scoped, in_force
 from hiddenstate.base.torch_internals import interception
 from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.kinds import CELLS
@@ -68,8 +68,8 @@ class Carrier:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module, with the states of the stream that runs in this thread."""
-        blocks = _running.get()
-        return blocks[-1].entries[0].call(self, args, kwargs) if blocks else self.original(*args, **kwargs)
+        calls = in_force(_running)
+        return calls[-1].call(self, args, kwargs) if calls else self.original(*args, **kwargs)
 
     @cached_property
     def kind(self) -> Cell | None:

@@ -78,7 +78,7 @@ class ExampleCall:
 
     @cached_property
     def _is_alone(self) -> bool:
-        return self.spec == pytree.tree_structure(((0,), {}))
+        return bool(self.spec == pytree.tree_structure(((0,), {})))
 
     def call(self, model: nn.Module, x: Tensor) -> Any:
         """Call the module with another input."""
@@ -180,7 +180,7 @@ class Survey:
     """What the parts of a module see of its example, and of copies with another size of one axis."""
 
     def __init__(self, model: nn.Module, example: ExampleCall) -> None:
-        self.model, self.x, self.carriers = model, example.x, carriers_of(model)
+        self.model, self.example, self.x, self.carriers = model, example, example.x, carriers_of(model)
         self.base = self._seen(example, example.x)
         self.changed: dict[int, dict[Key, Sight]] = {}
         for axis, size in enumerate(example.x.shape):
@@ -221,6 +221,12 @@ class Survey:
         for key in keys:
             if self.base[key].steps == 1:
                 return next(iter(self._moved(key, "rows")), None), None
+        others = [leaf for leaf in self.example.leaves if isinstance(leaf, Tensor) and leaf is not self.x]
+        if any(leaf.dim() > 1 and leaf.shape[:2] == self.x.shape[:2] for leaf in others):
+            raise ArgumentError(
+                f"this {type(self.model).__name__} takes several sequences, but a step is one tensor: wrap it "
+                "in a module that takes them joined"
+            )
         raise ArgumentError(
             f"no axis of the example, {list(self.x.shape)}, is seen to be the time steps of this "
             f"{type(self.model).__name__}: give layout=, a letter for each axis, such as 'NTC'"
@@ -356,6 +362,11 @@ def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], 
     """Return the axes of a tensor that the module returns, from what it is with fewer rows and with fewer steps."""
     leaf, *others = leaves
     if not isinstance(leaf, Tensor):
+        if not isinstance(leaf, int | float | str | None):
+            raise ArgumentTypeError(
+                f"this {type(model).__name__} can't be streamed: it returns a {readable_name(type(leaf))}, which can't "
+                "be compared or cut into steps: wrap it in a module that returns tensors, or tuples or dicts of them"
+            )
         return None
     found: list[int | None] = []
     for other, size, axis, what in zip(others, sizes, axes, ("rows", "steps"), strict=True):

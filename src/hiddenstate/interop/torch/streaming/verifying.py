@@ -12,7 +12,7 @@ from hiddenstate.interop.torch.streaming.finding import ExampleCall, ModelForm, 
 from hiddenstate.tracing.watch import Run, Snapshot, Value, Watch
 
 SIZES = (7, 2, 1)  # of chunks, besides the whole: first those on which most modules run
-_ROUNDING = 2**7  # in units of the type's precision, relative to the largest value
+_ROUNDING = 1e-5  # relative to the largest value; for narrow types, some units of their precision
 # What an operation does over time, by parts of its name.
 _OVER_TIME = {
     "conv": "looks ahead: pad it before the first step only",
@@ -45,7 +45,7 @@ def gap(a: Tensor, b: Tensor) -> float:
     size = (a - b).abs().nan_to_num(nan=float("inf"))[differs]
     finite = b.abs()[b.isfinite()]
     largest = max(1.0, float(finite.max())) if finite.numel() else 1.0
-    return float(size.max()) / (_ROUNDING * torch.finfo(a.dtype).eps * largest) if size.numel() else 0.0
+    return float(size.max()) / (max(_ROUNDING, 8 * torch.finfo(a.dtype).eps) * largest) if size.numel() else 0.0
 
 
 def refuse_unsteady(model: nn.Module, example: ExampleCall) -> None:
@@ -133,7 +133,7 @@ def _in_chunks(form: ModelForm, x: Tensor, whole: list[Any], stream: Any, size: 
 def _by_row(form: ModelForm, x: Tensor, stream: Any) -> None:
     """Feed each row alone, a second time after a reset of that row; compare with all rows together."""
     rows, steps = form.example.axes
-    parts = [x.narrow(rows, row, 1) for row in range(x.shape[rows])]  # type: ignore[arg-type]
+    parts = x.split(1, rows)  # type: ignore[arg-type]
     count = 1 if steps is None else x.shape[steps]
     together = pytree.tree_leaves(stream.fork()._read(x, None, count))
     alone = []

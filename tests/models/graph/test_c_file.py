@@ -1,0 +1,154 @@
+"""An exported C file compiles without a warning, passes its test, and refuses what a single step can't compute."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import hiddenstate as hs
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from models.graph.random_modules import Random
+from models.graph.test_capture import Loop, Silero
+
+WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+
+
+def compiled(path: Path, *options: str, compiler: str = "gcc") -> Path:
+    """Compile a file's test, and return the program."""
+    program = path.with_suffix(".out")
+    selftest = f"-D{path.stem.upper()}_SELFTEST"
+    command = [compiler, *WARNINGS, *options, selftest, str(path), "-o", str(program), "-lm"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    return program
+
+
+def passes(path: Path, *options: str, compiler: str = "gcc") -> None:
+    result = subprocess.run([compiled(path, *options, compiler=compiler)], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, (path, options, result.returncode, result.stderr)
+
+
+def sweep(seeds: Sequence[int], folder: Path) -> None:
+    for seed in seeds:
+        model, path = Random(seed, streams=True, int8=seed % 5 == 0), folder / f"c{seed}.c"
+        hs.export_c(model, path, args=(model.example(),))
+        passes(path, *SANITIZED)
+        if shutil.which("clang"):
+            passes(path, compiler="clang")
+
+
+@needs_gcc
+def test_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
+    sweep((5,), tmp_path)
+
+
+@pytest.mark.slow
+@needs_gcc
+def test_many_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
+    sweep(range(300), tmp_path)
+
+
+class Denoiser(nn.Module):
+    """The recurrent part of RNNoise's shape: three GRUs of 24, after one dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense, self.gru, self.gains = nn.Linear(42, 24), nn.GRU(24, 24, 3, batch_first=True), nn.Linear(24, 22)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(self.gains(self.gru(torch.tanh(self.dense(x)))[0]))
+
+
+@needs_gcc
+def test_what_a_file_needs_is_told_and_true(tmp_path: Path) -> None:
+    path = tmp_path / "denoiser.c"
+    described = hs.export_c(Denoiser().eval(), path, args=(torch.randn(1, 9, 42),))
+    weights = sum(value.numel() for value in Denoiser().parameters())
+    assert described.flash == 4 * weights
+    assert described.multiplications == 42 * 24 + 3 * 2 * 24 * 72 + 24 * 22
+    assert f"RAM: {described.ram} bytes" in path.read_text()
+    assert f"{described.ram:,} bytes of RAM" in repr(described)
+    main = tmp_path / "size.c"
+    main.write_text(
+        f'#define DENOISER_DECLARATIONS\n#include "denoiser.c"\n'
+        f"int main(void) {{ return sizeof(denoiser_state) == {described.ram} ? 0 : 1; }}\n"
+    )
+    passes(main)
+    passes(path, "-O2")
+    text = path.read_text().partition("#ifdef DENOISER_SELFTEST")[0]
+    assert not re.search(r"^static (?!const|void|inline|float)|malloc|long|double", text, re.M)
+
+
+@needs_gcc
+def test_frames_and_cells_are_single_steps(tmp_path: Path) -> None:
+    frame = (torch.randn(1, 80), (torch.randn(1, 12), torch.randn(1, 12)))
+    hs.export_c(Silero().eval(), tmp_path / "vad.c", args=frame)
+    passes(tmp_path / "vad.c", *SANITIZED)
+    hs.export_c(Loop().eval(), tmp_path / "loop.c", args=(torch.randn(2, 5, 4),))
+    passes(tmp_path / "loop.c", *SANITIZED)
+
+
+@needs_gcc
+def test_a_wrong_constant_fails_the_files_own_test(tmp_path: Path) -> None:
+    path = tmp_path / "denoiser.c"
+    hs.export_c(Denoiser().eval(), path, args=(torch.randn(1, 3, 42),))
+    text = path.read_text()
+    begin = text.index("{\n", text.index("denoiser_w0["))
+    path.write_text(text[:begin] + re.sub(r"(-?[\d.]+)", "0.5", text[begin : begin + 40], count=1) + text[begin + 40 :])
+    assert subprocess.run([compiled(path)], check=False).returncode == 1
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.gru = nn.Embedding(7, 4), hs.GRU(4, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.gru(self.words(x))[0]
+
+
+@needs_gcc
+def test_an_index_out_of_range_is_refused_before_anything_changes(tmp_path: Path) -> None:
+    hs.export_c(Words().eval(), tmp_path / "words.c", args=(torch.tensor([[1, 2, 3]]),))
+    main = tmp_path / "main.c"
+    main.write_text(
+        '#include "words.c"\nint main(void) { words_state s, t; float y[3]; int32_t bad = 7, low = -1, good = 6;\n'
+        "words_init(&s); words_init(&t);\n"
+        "if (words_step(&s, &bad, y) != -1 || words_step(&s, &low, y) != -1 || memcmp(&s, &t, sizeof s)) return 1;\n"
+        "return words_step(&s, &good, y); }\n"
+    )
+    passes(main, *SANITIZED)
+
+
+def test_what_a_step_cannot_compute_fails(tmp_path: Path) -> None:
+    path = tmp_path / "model.c"
+    for model, message in (
+        (nn.Sequential(Words(), Mean()), "mean.* needs all time steps"),
+        (Both(), "bidirectional"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            hs.export_c(model.eval(), path, args=(torch.tensor([[1, 2], [3, 4]]),))
+    for bad in (None, 3):
+        with pytest.raises(ArgumentTypeError):
+            hs.export_c(Words(), bad, args=(torch.tensor([[1, 2]]),))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+class Mean(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(1)
+
+
+class Both(Words):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru = hs.GRU(4, 3, batch_first=True, bidirectional=True)
