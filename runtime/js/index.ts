@@ -16,33 +16,16 @@ export { useEngine as accelerate } from "studio/runtime/native.js";
  * @param bytes the file
  * @param name of the model, for messages
  */
-export function load(
-  bytes: ArrayBuffer | Uint8Array,
-  name: string = "",
-): Model {
+export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model {
   if (!(bytes instanceof ArrayBuffer || bytes instanceof Uint8Array)) {
-    throw damaged(
-      `a file given as ${bytes === null ? "null" : typeof bytes}`,
-      "an ArrayBuffer or a Uint8Array",
-    );
+    throw damaged(`a file given as ${bytes === null ? "null" : typeof bytes}`, "an ArrayBuffer or a Uint8Array");
   }
-  const whole =
-    bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
+  const whole = bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
   const { metadata, places } = describe(whole);
   const { format } = MODEL_FILE;
-  if (metadata.format !== format)
-    throw damaged(
-      `a file of format ${JSON.stringify(metadata.format)}`,
-      format,
-    );
-  if (metadata.kind === "layer")
-    checkTypes(
-      new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])),
-    );
-  const size = [...places.values()].reduce(
-    (sum, { from, to }) => sum + to - from,
-    0,
-  );
+  if (metadata.format !== format) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, format);
+  if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
+  const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
   return loadModel(findHead(metadata, name, size), whole);
 }
 
@@ -54,19 +37,11 @@ export function load(
 function checkTypes(types: Map<string, string>) {
   const isInt8 = types.has("weight_ih_l0_scale");
   const isMatrix = (name: string) => isInt8 && types.has(`${name}_scale`);
-  const floats = new Set(
-    [...types].filter(([name]) => !isMatrix(name)).map(([, type]) => type),
-  );
+  const floats = new Set([...types].filter(([name]) => !isMatrix(name)).map(([, type]) => type));
   const isOne = floats.size === 1 && (floats.has("F32") || floats.has("BF16"));
-  if (
-    !isOne ||
-    [...types].some(([name, type]) => isMatrix(name) && type !== "I8")
-  ) {
+  if (!isOne || [...types].some(([name, type]) => isMatrix(name) && type !== "I8")) {
     const expected = "F32 or BF16, and I8 for all matrices or none";
-    throw damaged(
-      `tensors of types ${[...new Set(types.values())].join(" ")}`,
-      expected,
-    );
+    throw damaged(`tensors of types ${[...new Set(types.values())].join(" ")}`, expected);
   }
 }
 
@@ -75,25 +50,14 @@ function checkTypes(types: Map<string, string>) {
  *
  * @param size of the tensors, in bytes
  */
-function findHead(
-  metadata: Record<string, string>,
-  name: string,
-  size: number,
-): BundleHead {
+function findHead(metadata: Record<string, string>, name: string, size: number): BundleHead {
   const isLayer = metadata.kind === "layer";
   const parsed = (entry: string) => parsedWithin(size, metadata, entry);
   const config = isLayer ? sizesOf(metadata) : parsed("config");
-  const cell = isLayer
-    ? metadata.cell
-    : metadata.kind === "series-model"
-      ? config?.rnn?.cell
-      : cellIn(config);
-  const kind = Object.hasOwn(CELLS, cell)
-    ? CELLS[cell as keyof typeof CELLS]
-    : null;
+  const cell = isLayer ? metadata.cell : metadata.kind === "series-model" ? config?.rnn?.cell : cellIn(config);
+  const kind = Object.hasOwn(CELLS, cell) ? CELLS[cell as keyof typeof CELLS] : null;
   const order = kind?.gates.join(" ") ?? "";
-  if (isLayer && metadata.gates !== order)
-    throw damaged(`gates ${JSON.stringify(metadata.gates)}`, `"${order}"`);
+  if (isLayer && metadata.gates !== order) throw damaged(`gates ${JSON.stringify(metadata.gates)}`, `"${order}"`);
   const head = {
     ...{ ...BUNDLE, kind: metadata.kind, name: name || metadata.kind },
     ...{ cell, cells: CELLS, meanings: kind?.meanings ?? {}, config },
@@ -104,26 +68,15 @@ function findHead(
   return head as any;
 }
 
-function sizesOf(
-  metadata: Record<string, string>,
-): Record<string, number | boolean> {
+function sizesOf(metadata: Record<string, string>): Record<string, number | boolean> {
   const all: Record<string, string> = { batch_first: "0", ...metadata };
   const option = (name: string, form: RegExp) => {
     if (!form.test(all[name] ?? ""))
-      throw damaged(
-        `${name} = ${JSON.stringify(all[name])}`,
-        `text of the form ${form}`,
-      );
+      throw damaged(`${name} = ${JSON.stringify(all[name])}`, `text of the form ${form}`);
     return Number(all[name]);
   };
-  const flags = MODEL_FILE.flags.map((name) => [
-    name,
-    option(name, /^[01]$/) === 1,
-  ]);
-  return Object.fromEntries([
-    ...MODEL_FILE.sizes.map((name) => [name, option(name, /^[0-9]{1,9}$/)]),
-    ...flags,
-  ]);
+  const flags = MODEL_FILE.flags.map((name) => [name, option(name, /^[01]$/) === 1]);
+  return Object.fromEntries([...MODEL_FILE.sizes.map((name) => [name, option(name, /^[0-9]{1,9}$/)]), ...flags]);
 }
 
 /**
@@ -131,18 +84,10 @@ function sizesOf(
  *
  * @param most commas in it
  */
-function parsedWithin(
-  most: number,
-  metadata: Record<string, string>,
-  name: string,
-): any {
+function parsedWithin(most: number, metadata: Record<string, string>, name: string): any {
   let commas = 0;
   for (const sign of metadata[name] ?? "") if (sign === ",") commas += 1;
-  if (commas > most)
-    throw damaged(
-      `a ${name} with more parts than the weights have bytes`,
-      "a complete file",
-    );
+  if (commas > most) throw damaged(`a ${name} with more parts than the weights have bytes`, "a complete file");
   try {
     return JSON.parse(metadata[name]);
   } catch {
