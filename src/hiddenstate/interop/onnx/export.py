@@ -185,8 +185,12 @@ def export_onnx(
     del for_lstms["form"]
     _refuse_options(for_lstms, {"lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself")
     if form == "step":
-        given = {"dynamic_shapes": dynamic_shapes, "input_names": input_names, "output_names": output_names}
-        _refuse_options(given, dict.fromkeys(given), "not for a step, whose inputs and outputs are named by its states")
+        of_sequences = {"dynamic_shapes": dynamic_shapes, "input_names": input_names, "output_names": output_names}
+        _refuse_options(
+            of_sequences,
+            dict.fromkeys(of_sequences),
+            "not for a step, whose inputs and outputs are named by its states",
+        )
         with evaluating(module):
             step = StepExport(module, _example(module, args, kwargs, None, None, None).args, kwargs or {})
             converted, _ = converted_copy(module)
