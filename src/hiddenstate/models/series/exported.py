@@ -2,14 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from hiddenstate.models.series.module_form import forecast_in, random_numbers, weight_of
-
-if TYPE_CHECKING:
-    from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.series.module_form import ModuleForm, forecast_in, random_numbers, weight_of
 
 
 class ExportedSeries(NamedTuple):
@@ -26,9 +23,10 @@ class ExportedSeries(NamedTuple):
 class _InUnits(nn.Module):
     """Calls a model's module, with its axes, in the units of the data."""
 
-    def __init__(self, model: "SeriesModel") -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
-        self.module, self.form = model.module, model.form
+        self.module: nn.Module = model.module
+        self.form: ModuleForm = model.form
         like = weight_of(model.module)
         for name, scale in (("read", model.scale), ("given", model.target_scale)):
             self.register_buffer(f"{name}_offset", scale.offset.to(like))
@@ -45,7 +43,7 @@ class _InUnits(nn.Module):
         return values
 
 
-def exported(model: "SeriesModel") -> ExportedSeries:
+def exported(model: Any) -> ExportedSeries:
     """Return a model of series as a module; a file of it has the sizes and the names of the model's columns."""
     time, rows = (0, 1) if model.time_first else (1, 0)
     x = random_numbers(model.module, model.window or 9, 3, len(model.features)).double().cpu()
