@@ -1,23 +1,15 @@
 """``hiddenstate studio``, ``page`` and ``course``: what opens in a browser."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from hiddenstate.base.reading import reading
-from hiddenstate.base.validation import optional_package
 from hiddenstate.cli.conventions import STANDARD, check_outputs, output, quote_path, tell, text_from, wrote
+from hiddenstate.cli.series import DatesOption, RowsOption
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
 MOST_ROWS = 32  # of a file, each of which is a model on the page
-
-
-DatesOption = Annotated[
-    str | None, typer.Option(help="Column of the dates; by default the one whose texts are dates.", metavar="COLUMN")
-]
-RowsOption = Annotated[str | None, typer.Option(help="Column that names the rows, such as stations.", metavar="COLUMN")]
 
 
 def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any]:
@@ -32,30 +24,20 @@ def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any
         raise ArgumentError(f"a studio shows one file of series, with its models: got {len(data)}, and {len(named)}")
     from hiddenstate.models.model_folder import load
     from hiddenstate.models.series.series_model import SeriesModel
+    from hiddenstate.models.series.tables import read_table
     from hiddenstate.studio.bundles.series import bundle_series
 
-    bundles, frame = [], _frame_of(data[0], dates, rows)
+    bundles = []
     for path in named:
         model = load(path)
         if not isinstance(model, SeriesModel):
             raise ArgumentTypeError(f"{path} is a {type(model).__name__}, which reads no file of series: leave one out")
-        series = model.prepare(frame, dates=dates, rows=rows)
+        frame, dated, _ = read_table(data[0], model.features, model.targets, dates=dates, rows=rows)
+        series = model.prepare(frame, dates=dated, rows=rows)
         for row, name in enumerate(series.rows[:MOST_ROWS]):
             named_row = f"{path.stem}: {name}" if len(series.rows) > 1 else path.stem
             bundles.append(bundle_series(model, series, named_row, row))
     return bundles
-
-
-def _frame_of(path: Path, dates: str | None, rows: str | None) -> Any:
-    """Read a file of series, with its dates."""
-    pandas = optional_package("pandas", "frames", "reading a file of series")
-    with reading(path):
-        frame = pandas.read_csv(path) if path.suffix.lower() == ".csv" else pandas.read_parquet(path)
-    texts = frame.select_dtypes(exclude=["number", "datetime", "datetimetz", "bool"]).columns
-    for column in [dates] if dates in texts else [name for name in texts if name != rows]:
-        with suppress(ValueError, TypeError):  # not dates, which `prepare` says
-            frame[column] = pandas.to_datetime(frame[column], format=None if column == dates else "ISO8601")
-    return frame
 
 
 def studio(
