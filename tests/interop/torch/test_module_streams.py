@@ -45,8 +45,6 @@ SIZES = (1, 2, 7, 20)  # of chunks
 class Module(nn.Module):
     """A module with this forward and these parts, in eval mode."""
 
-    __getattr__: Any  # the parts
-
     def __init__(self, forward: Callable[..., Any], **parts: nn.Module) -> None:
         super().__init__()
         self.function = forward
@@ -265,7 +263,7 @@ def test_causal_convolutions_carry_their_last_inputs(kind: str) -> None:
 
 def test_a_learned_initial_state_and_one_computed_from_the_input_begin_each_row() -> None:
     torch.manual_seed(10)
-    model = Module(
+    model: Any = Module(
         lambda m, x: m.lstm(x, [part[None].contiguous() for part in m.first(x[:, 0]).chunk(2, -1)])[0],
         lstm=lstm(),
         first=nn.Linear(4, 16),
@@ -675,7 +673,8 @@ def test_edits_apply_in_a_stream_of_a_module() -> None:
 
 
 def test_changed_weights_are_used_at_the_next_step() -> None:
-    model, x = tagger(hs.LSTM), torch.randn(2, 20, 4)
+    model: Any = tagger(hs.LSTM)
+    x = torch.randn(2, 20, 4)
     stream = hs.stream(model, x)
     stream.step(x[:, 0])
     with torch.no_grad():

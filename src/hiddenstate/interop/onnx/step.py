@@ -85,7 +85,7 @@ class StepExport:
         """Reject a module that begins with another state than zeros."""
         begun = fresh.fork()
         begun.state = begun.state
-        leaves = [pytree.tree_leaves(each.step(self._step(0))) for each in (fresh, begun)]
+        leaves = [pytree.tree_leaves(running.step(self._step(0))) for running in (fresh, begun)]
         if any(isinstance(a, Tensor) and gap(a, b) > 1 for a, b in zip(*leaves, strict=True)):
             raise ArgumentError(
                 "the module begins with a state of its own, but the states of a step begin with zeros: give it an "

@@ -170,7 +170,7 @@ def carriers_of(model: nn.Module) -> dict[Carrier, str]:
     return carriers
 
 
-class StateForm(NamedTuple):
+class CarriedState(NamedTuple):
     """The shape of a state."""
 
     shape: tuple[int, ...]  # for one row
@@ -189,7 +189,12 @@ class StateForm(NamedTuple):
     def stored_sizes(self, n: int) -> tuple[int, ...]:
         """The shape as a stream keeps it, with n rows as the second axis."""
         axis = self.axis or 0
-        return (self.shape[0] if axis else 1, n, *self.shape[axis:])
+        return (self.shape[0] if axis else 1, n, *self.shape[axis + self.is_kept :])
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether a stream keeps the state in the module's shape: that of a layer."""
+        return self.axis == 1 and self.shape[1] == 1
 
     def mask(self, begun: Tensor) -> Tensor:
         """Return a mask of rows as one that broadcasts with the state."""
@@ -205,7 +210,7 @@ class CarriedCall:
     """One call of a model in which layers, cells and convolutions begin with their states, and these are collected."""
 
     paths: Mapping[Carrier, str]  # of those that carry
-    forms: Mapping[Key, tuple[StateForm, ...]]
+    forms: Mapping[Key, tuple[CarriedState, ...]]
     before: Mapping[Key, States]  # none in the first call
     steps: int  # of the chunk
     begun: Tensor | None = None  # which rows have a state; None for all
@@ -226,31 +231,31 @@ class CarriedCall:
             return self._convolve(carrier, x)
         if isinstance(x, PackedSequence) or "lengths" in others:
             raise ArgumentError(f"`{path}` is given lengths of rows, which a stream does not have: leave them out")
-        key, given = self.begin(carrier, () if hx is None else carrier.kind.parts_of(hx))
-        result, after = carrier.run(carrier.kind, x, given, others)
+        key, initial = self.begin(carrier, () if hx is None else carrier.kind.parts_of(hx))
+        result, after = carrier.run(carrier.kind, x, initial, others)
         self.end(carrier, key, after)
         return result
 
-    def begin(self, carrier: Carrier, given: States) -> tuple[Key, States]:
+    def begin(self, carrier: Carrier, initial: States) -> tuple[Key, States]:
         """Return which sequence a call of a layer or cell goes on with or begins, and the states from which it runs."""
         path, sequences = self.paths[carrier], self._last.setdefault(carrier, [])
         for index, last in enumerate(sequences):
-            if given and len(given) == len(last) and all(map(_is_same, given, last)):
-                return (path, index), given
+            if initial and len(initial) == len(last) and all(map(_is_same, initial, last)):
+                return (path, index), initial
         sequences.append(())
         key = path, len(sequences) - 1
-        return key, self._carried(key, given)
+        return key, self._carried(key, initial)
 
     def end(self, carrier: Carrier, key: Key, after: States) -> None:
         """Keep the states after a call of a layer or cell."""
         self._last[carrier][key[1]] = self.after[key] = after
 
-    def _carried(self, key: Key, given: States) -> States:
+    def _carried(self, key: Key, initial: States) -> States:
         """Return the carried states, but what the module gives for rows that begin; without that, these hold zeros."""
         carried = self.before.get(key)
-        if carried is None or self.begun is None or not given:
-            return given if carried is None else carried
-        parts = zip(self.forms[key], carried, given, strict=True)
+        if carried is None or self.begun is None or not initial:
+            return initial if carried is None else carried
+        parts = zip(self.forms[key], carried, initial, strict=True)
         return tuple(torch.where(form.mask(self.begun), old, new.to(old.dtype)) for form, old, new in parts)
 
     def _convolve(self, carrier: Carrier, x: Tensor) -> Any:
@@ -279,7 +284,7 @@ def arguments_of(*args: Any, **kwargs: Any) -> tuple[Any, Any, dict[str, Any]]:
     return x, hx, {name: value for name, value in others.items() if value is not None}
 
 
-def _is_same(given: Tensor, last: Tensor) -> bool:
-    if given is last or given.shape != last.shape or torch.compiler.is_compiling():
-        return given is last
-    return torch.equal(given, last)
+def _is_same(initial: Tensor, last: Tensor) -> bool:
+    if initial is last or initial.shape != last.shape or torch.compiler.is_compiling():
+        return initial is last
+    return torch.equal(initial, last)

@@ -16,9 +16,9 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.torch.streaming.carrying import (
     CarriedCall,
+    CarriedState,
     Carrier,
     Key,
-    StateForm,
     arguments_of,
     carriers_of,
 )
@@ -62,7 +62,7 @@ def refuse_training(parts: Iterable[tuple[str, nn.Module, str]]) -> None:
 
 
 @dataclass(frozen=True)
-class ExampleCall:
+class StreamedArguments:
     """The arguments of a call of the module, and where the stream's input is among them."""
 
     leaves: tuple[Any, ...]
@@ -101,7 +101,7 @@ class ExampleCall:
             "N" if k == self.axes[0] else "T" if k == self.axes[1] else next(others) for k in range(self.x.dim())
         )
 
-    def with_axes(self, axes: Axes) -> "ExampleCall":
+    def with_axes(self, axes: Axes) -> "StreamedArguments":
         """Return the call with known axes; reject other tensors that differ between rows."""
         row_axes = {}
         for k, leaf in enumerate(self.leaves):
@@ -119,12 +119,12 @@ class ExampleCall:
         return replace(self, axes=axes, row_axes=row_axes)
 
 
-def read_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ExampleCall:
+def read_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> StreamedArguments:
     """Find the stream's input among the arguments: the first tensor."""
     leaves, spec = pytree.tree_flatten((args, dict(kwargs)))
     for k, leaf in enumerate(leaves):
         if isinstance(leaf, Tensor) and leaf.dim():
-            return ExampleCall(tuple(leaves), spec, k)
+            return StreamedArguments(tuple(leaves), spec, k)
     kinds = ", ".join(readable_name(type(leaf)) for leaf in leaves) or "nothing"
     raise ArgumentTypeError(
         f"expected an example of the module's input, a tensor, got {kinds}: pass what the module is called with, "
@@ -162,12 +162,12 @@ class _Counting(CarriedCall):
 
     def call(self, carrier: Carrier, args: Any, kwargs: Any) -> Any:
         result, module = carrier.original(*args, **kwargs), carrier.module
-        x, given, _ = arguments_of(*args, **kwargs)
+        x, initial, _ = arguments_of(*args, **kwargs)
         shape = x.data.shape if isinstance(x, PackedSequence) else x.shape
         if carrier.kind is None:
             key, sight = (self.paths[carrier], 0), Sight(shape[-1], shape[0] if len(shape) == 3 else 1)
         else:
-            key, _ = self.begin(carrier, () if given is None else carrier.kind.parts_of(given))
+            key, _ = self.begin(carrier, () if initial is None else carrier.kind.parts_of(initial))
             self.end(carrier, key, carrier.kind.parts_of(result if carrier.is_cell else result[1]))
             first, second = shape[:2] if len(shape) == 3 - carrier.is_cell else (shape[0], 1)
             is_row_first = getattr(module, "batch_first", False) and len(shape) == 3
@@ -179,7 +179,7 @@ class _Counting(CarriedCall):
 class Survey:
     """What the parts of a module see of its example, and of copies with another size of one axis."""
 
-    def __init__(self, model: nn.Module, example: ExampleCall) -> None:
+    def __init__(self, model: nn.Module, example: StreamedArguments) -> None:
         self.model, self.example, self.x, self.carriers = model, example, example.x, carriers_of(model)
         self.base = self._seen(example, example.x)
         self.changed: dict[int, dict[Key, Sight]] = {}
@@ -196,7 +196,7 @@ class Survey:
                 f"this {type(model).__name__} calls no recurrent layer, cell or Conv1d, so there is no state to carry"
             )
 
-    def _seen(self, example: ExampleCall, x: Tensor) -> dict[Key, Sight]:
+    def _seen(self, example: StreamedArguments, x: Tensor) -> dict[Key, Sight]:
         call = _Counting(self.carriers)
         with call.within():
             example.call(self.model, x)
@@ -234,7 +234,7 @@ class Survey:
 
     def carrying(self, steps: int | None) -> dict[Carrier, str]:
         """Return the parts that run over time, and so must carry a state; reject those that can't."""
-        found = {}
+        paths = {}
         for carrier, path in self.carriers.items():
             keys = [key for key in self.base if key[0] == path]
             if steps is None:  # each call is one step, and convolutions run within it
@@ -247,8 +247,8 @@ class Survey:
                     why = "is bidirectional: its reverse direction begins at the last step, which has not come yet"
                 if why:
                     raise ArgumentError(f"this {type(self.model).__name__} can't be streamed: {quoted(path)} {why}")
-                found[carrier] = path
-        return found
+                paths[carrier] = path
+        return paths
 
 
 def _why_not(conv: Any) -> str | None:
@@ -269,22 +269,22 @@ class ModelForm:
     """How a module is streamed. All its streams share it."""
 
     model: nn.Module
-    example: ExampleCall
+    example: StreamedArguments
     carriers: Mapping[Carrier, str]
-    states: Mapping[str, tuple[Key, int, StateForm]]  # by name: of which call of which part, which of its states
+    states: Mapping[str, tuple[Key, int, CarriedState]]  # by name: of which call of which part, which of its states
     outputs: Sequence[Axes | None]  # None for what is not a tensor
     spec: Any  # of what the module returns
     templates: Sequence[Any]  # what it returns for one row and one step
 
     @cached_property
-    def forms(self) -> tuple[StateForm, ...]:
+    def forms(self) -> tuple[CarriedState, ...]:
         """The forms of the states."""
         return tuple(form for _, _, form in self.states.values())
 
     def call_from(self, states: Sequence[Tensor], steps: int, begun: Tensor | None) -> CarriedCall:
         """Return a call of the module for the next steps from states in the module's shapes."""
         before: dict[Key, tuple[Tensor, ...]] = {}
-        forms: dict[Key, tuple[StateForm, ...]] = {}
+        forms: dict[Key, tuple[CarriedState, ...]] = {}
         for state, (key, _, form) in zip(states, self.states.values(), strict=True):
             before[key], forms[key] = (*before.get(key, ()), state), (*forms.get(key, ()), form)
         return CarriedCall(self.carriers, forms, before, steps, begun)
@@ -295,8 +295,8 @@ class ModelForm:
         return unsteady_parts(self.model)
 
 
-def find_form(model: nn.Module, example: ExampleCall, layout: str | None) -> tuple[ModelForm, Tensor]:
-    """Find how a module is streamed, and return it with an example of several rows and steps to check it on."""
+def find_form(model: nn.Module, example: StreamedArguments, layout: str | None) -> ModelForm:
+    """Find how a module is streamed; its example becomes one of several rows and steps to check it on."""
     survey = Survey(model, example)
     axes = survey.axes() if layout is None else _axes_of(layout, example.x)
     carriers = survey.carrying(axes[1])
@@ -326,7 +326,8 @@ def find_form(model: nn.Module, example: ExampleCall, layout: str | None) -> tup
         for axis in of or ():
             leaf = leaf if axis is None else leaf.narrow(axis, 0, 1)
         templates.append(leaf)
-    return ModelForm(model, example, carriers, states, outputs, spec, templates), x
+    kept = (*example.leaves[: example.primary], x.clone(), *example.leaves[example.primary + 1 :])
+    return ModelForm(model, replace(example, leaves=kept), carriers, states, outputs, spec, templates)
 
 
 def _axes_of(layout: str, x: Tensor) -> Axes:
@@ -341,7 +342,7 @@ def _axes_of(layout: str, x: Tensor) -> Axes:
 
 def _states(
     carriers: Mapping[Carrier, str], whole: Mapping[Key, Any], fewer: Mapping[Key, Any], rows: int | None, N: int
-) -> Iterator[tuple[str, tuple[Key, int, StateForm]]]:
+) -> Iterator[tuple[str, tuple[Key, int, CarriedState]]]:
     """Yield the name and the form of each state, from those of N rows and of one row less."""
     kinds = {path: ("inputs",) if carrier.kind is None else carrier.kind.carried for carrier, path in carriers.items()}
     for (path, index), parts in whole.items():
@@ -355,7 +356,7 @@ def _states(
                 shape[axis] //= N
             call = f"[{index}]" if index else ""
             name = f"{path}{call}.{kinds[path][k]}".lstrip(".")
-            yield name, ((path, index), k, StateForm(tuple(shape), axis, part.dtype))
+            yield name, ((path, index), k, CarriedState(tuple(shape), axis, part.dtype))
 
 
 def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], axes: Axes) -> Axes | None:
@@ -368,7 +369,7 @@ def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], 
                 "be compared or cut into steps: wrap it in a module that returns tensors, or tuples or dicts of them"
             )
         return None
-    found: list[int | None] = []
+    axes_of_leaf: list[int | None] = []
     for other, size, axis, what in zip(others, sizes, axes, ("rows", "steps"), strict=True):
         moved = axis_of(leaf.shape, other.shape) if other.dim() == leaf.dim() else [0, 0]
         is_each = len(moved) == 1 and (leaf.shape[moved[0]], other.shape[moved[0]]) == (size, size - 1)
@@ -377,5 +378,5 @@ def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], 
                 f"this {type(model).__name__} can't be streamed: it gives {list(leaf.shape)} for {size} {what} and "
                 f"{list(other.shape)} for {size - 1}, expected an axis with one entry for each, or none"
             )
-        found.append(moved[0] if moved else None)
-    return found[0], found[1]
+        axes_of_leaf.append(moved[0] if moved else None)
+    return axes_of_leaf[0], axes_of_leaf[1]

@@ -104,8 +104,8 @@ def stream(
     snapshot = Snapshot(model)
     with lasting(lambda: None, snapshot.put_back), torch.no_grad(), without_autocast(example.x.device.type):
         refuse_unsteady(model, example)
-        form, x = find_form(model, example, layout)
-        verify(form, x, partial(ModelStream._of, form))
+        form = find_form(model, example, layout)
+        verify(form, partial(ModelStream._of, form))
         snapshot.put_back()
     rows = 1 if form.example.axes[0] is None else example.x.shape[form.example.axes[0]]
     return ModelStream._of(form, rows if batch is None else batch)
@@ -276,7 +276,10 @@ class ModelStream(RowStream):
                 raise ArgumentError("the module called its layers in another way than on the example")
             n, after = state[-1].shape[1], []
             for old, (key, k, shape) in zip(state, form.states.values(), strict=False):
-                after.append(call.after[key][k].reshape(shape.stored_sizes(n)).clone() if key in call.after else old)
+                new = call.after[key][k] if key in call.after else None
+                after.append(
+                    old if new is None else (new if shape.is_kept else new.reshape(shape.stored_sizes(n))).clone()
+                )
             if index is None:
                 self._keep(*after, self._all_begun(), t=self.t + steps)
             else:
@@ -287,18 +290,22 @@ class ModelStream(RowStream):
 
     def _without(self, tree: Any, drops: Sequence[bool]) -> Any:
         """Return results without their axes of rows and steps, of one entry each."""
+        form = self._form
         if not any(drops):
             return tree
-        form, leaves = self._form, []
-        for leaf, axes in zip(pytree.tree_leaves(tree), form.outputs, strict=True):
+        leaves = [tree] if isinstance(tree, Tensor) else pytree.tree_leaves(tree)
+        for k, axes in enumerate(form.outputs):
             dropped = tuple(axis for axis, drop in zip(axes or (), drops, strict=False) if drop and axis is not None)
-            leaves.append(leaf.squeeze(dropped) if dropped else leaf)
-        return pytree.tree_unflatten(leaves, form.spec)
+            leaves[k] = leaves[k].squeeze(dropped) if dropped else leaves[k]
+        return leaves[0] if isinstance(tree, Tensor) else pytree.tree_unflatten(leaves, form.spec)
 
     def _call_from(self, state: States, steps: int) -> CarriedCall:
         """Return a call of the module for the next steps from a state."""
         *parts, begun = state
-        by_rows = [part.reshape(form.sizes(begun.shape[1])) for part, form in zip(parts, self._form.forms, strict=True)]
+        by_rows = [
+            part if form.is_kept else part.reshape(form.sizes(begun.shape[1]))
+            for part, form in zip(parts, self._form.forms, strict=True)
+        ]
         is_full = self._is_full(begun) or bool(begun.all())
         return self._form.call_from(by_rows, steps, None if is_full else begun[0])
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hiddenstate.errors import ArgumentError, HiddenStateError
-from hiddenstate.interop.torch.streaming.finding import ExampleCall, ModelForm, quoted
+from hiddenstate.interop.torch.streaming.finding import ModelForm, StreamedArguments, quoted
 from hiddenstate.tracing.watch import Run, Snapshot, Value, Watch
 
 SIZES = (7, 2, 1)  # of chunks, besides the whole: first those on which most modules run
@@ -48,7 +48,7 @@ def gap(a: Tensor, b: Tensor) -> float:
     return float(size.max()) / (max(_ROUNDING, 8 * torch.finfo(a.dtype).eps) * largest) if size.numel() else 0.0
 
 
-def refuse_unsteady(model: nn.Module, example: ExampleCall) -> None:
+def refuse_unsteady(model: nn.Module, example: StreamedArguments) -> None:
     """Reject a module that gives other results when it is called again, because of what it keeps or draws."""
     snapshot = Snapshot(model)
     torch.manual_seed(0)
@@ -74,8 +74,8 @@ def refuse_unsteady(model: nn.Module, example: ExampleCall) -> None:
     raise ArgumentError(f"{where} draws random numbers, or keeps a state between calls, so no two calls give the same")
 
 
-def _is_equal(one: Run, other: Run) -> bool:
-    outs = _tensors(one.out), _tensors(other.out)
+def _is_equal(run: Run, again: Run) -> bool:
+    outs = _tensors(run.out), _tensors(again.out)
     return len(outs[0]) == len(outs[1]) and all(gap(a, b) <= 1 for a, b in zip(*outs, strict=True))
 
 
@@ -94,16 +94,16 @@ def _watched(model: nn.Module, call: Callable[[], Any]) -> Run:
     return watch.run
 
 
-def verify(form: ModelForm, x: Tensor, made: Callable[[int], Any]) -> None:
+def verify(form: ModelForm, new_stream: Callable[[int], Any]) -> None:
     """Reject a module whose stream does not give, in chunks and row by row, what the module gives for the whole."""
-    rows, steps = form.example.axes
+    (rows, steps), x = form.example.axes, form.example.x
     try:
         whole = pytree.tree_leaves(form.example.call(form.model, x))
         if steps is not None:
             for size in (*SIZES, x.shape[steps]):
-                _in_chunks(form, x, whole, made(1 if rows is None else x.shape[rows]), size)
+                _in_chunks(form, x, whole, new_stream(1 if rows is None else x.shape[rows]), size)
         if rows is not None:
-            _by_row(form, x if steps is None else x.narrow(steps, 0, SIZES[0]), made(x.shape[rows]))
+            _by_row(form, x if steps is None else x.narrow(steps, 0, SIZES[0]), new_stream(x.shape[rows]))
     except HiddenStateError:
         raise
     except Exception as error:  # the user's code may raise anything
@@ -133,7 +133,7 @@ def _in_chunks(form: ModelForm, x: Tensor, whole: list[Any], stream: Any, size: 
 def _by_row(form: ModelForm, x: Tensor, stream: Any) -> None:
     """Feed each row alone, a second time after a reset of that row; compare with all rows together."""
     rows, steps = form.example.axes
-    parts = x.split(1, rows)  # type: ignore[arg-type]
+    parts = x.split(1, rows)
     count = 1 if steps is None else x.shape[steps]
     together = pytree.tree_leaves(stream.fork()._read(x, None, count))
     alone = []
