@@ -9,6 +9,7 @@ import hiddenstate as hs
 from hiddenstate.course.files import NOTEBOOKS
 from hiddenstate.course.opening import FIRST, PAGES
 from hiddenstate.engine import kernels
+from hiddenstate.models.model_folder import SHIPPED
 
 TOLERANCE = 1e-5
 
@@ -19,6 +20,8 @@ def main() -> None:
     assert len(_openmp_libraries()) <= 1, f"several pools of threads: {_openmp_libraries()}"
     assert list(NOTEBOOKS.glob("*.ipynb")), "the course's notebooks are not in the wheel"
     assert (PAGES / FIRST).is_file(), "the course's pages are not in the wheel: HIDDENSTATE_REQUIRE_PAGES=1"
+    for name in SHIPPED:
+        hs.load(name)
     torch.manual_seed(0)
     lstm = hs.LSTM(17, 65, num_layers=2, bidirectional=True)
     x, lengths = torch.randn(12, 5, 17), torch.tensor([12, 3, 0, 7, 12])

@@ -30,9 +30,7 @@ PANELS = sorted(path.name for path in (ROOT / "web" / "panels").iterdir() if pat
 # What is left out, and why.
 LEFT_OUT = {
     ("automaton", "src/hiddenstate/cli/explain.py"): "asks a function for every word's label",
-    ("importance", "src/hiddenstate/cli/explain.py"): "needs a data set of numbers, not one text",
     ("importance", "docs/explain/importance.md"): "is a section of docs/explain/features.md",
-    ("response", "src/hiddenstate/cli/explain.py"): "needs a series of numbers, not one text",
     ("response", "docs/explain/response.md"): "is a section of docs/explain/features.md",
     ("probe", "src/hiddenstate/cli/explain.py"): "needs labelled sequences, not one text",
     ("probe", "docs/explain/probe.md"): "is a section of docs/explain/unit_in_ten_minutes.md and of features.md",

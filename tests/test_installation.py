@@ -199,6 +199,22 @@ def test_the_course_is_built_without_torch_in_a_read_only_checkout_and_opens(ins
     assert (installed / "site" / "hiddenstate" / "studio" / "dist" / "studio.js").stat().st_size > 100_000
 
 
+def files_in(shipped: Path) -> list[Path]:
+    return sorted(path.relative_to(shipped) for path in shipped.rglob("*") if path.is_file())
+
+
+def test_an_installation_and_a_source_distribution_have_every_shipped_model(
+    installed: Path, archive: Path, tmp_path: Path
+) -> None:
+    shipped = Path("src", "hiddenstate", "models", "shipped")
+    want = files_in(ROOT / shipped)
+    assert Path("seattle-weather", "seattle-weather.csv") in want
+    assert files_in(installed / "site" / shipped.relative_to("src")) == want
+    shutil.unpack_archive(archive, tmp_path)
+    (source,) = tmp_path.iterdir()
+    assert files_in(source / shipped) == want
+
+
 PAGES_NEED = ("sphinx", "nodejs")
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 import onnx
+import pandas
 import torch
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
@@ -21,6 +22,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_folder import load_language_model, load_tagger, save
+from hiddenstate.models.series.tables import read_table
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.rnn import new_layer
@@ -34,6 +36,7 @@ from hiddenstate.training.settings import RunFile, read_run_file
 from hiddenstate.training.task import Epoch, Score, Step
 
 CONLLU = "# a comment\n1\tthe\tthe\tDET\tDT\t_\t2\tdet\t_\t_\n2\tcat\tcat\tNOUN\tNN\tNumber=Sing\t0\troot\t_\t_\n\n"
+SERIES = "date,rain,flow\n" + "".join(f"2012-01-{day:02},{day / 7:.3f},{day % 5}\n" for day in range(1, 29))
 TEXT = "the cat sat on the mat .\nthe dog saw the cat .\n"
 WIKITEXT = " = A cat = \n\n It didn 't cost 1 @,@ 000 , or was <unk> . A third @-@ person cat . \n"
 KINDS = {"char": RunFile("language-model", LanguageConfig(), {"train": "", "dev": "", "out": ""}, {"command": ""})}
@@ -227,6 +230,10 @@ def make_old_h5(path: Path) -> None:
                 group[array] = np.ones(shape, np.float32)
 
 
+def make_parquet(path: Path) -> None:
+    pandas.read_csv(io.StringIO(SERIES)).to_parquet(path)
+
+
 def make_keras(path: Path) -> None:
     make_h5(weights := io.BytesIO())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -319,6 +326,8 @@ FORMATS = {
     "model.pt": Format(lambda path: torch.save(state_dict(), path), all_layers),
     "old.pt": Format(lambda p: torch.save(state_dict(), p, _use_new_zipfile_serialization=False), all_layers),
     "conllu": Format(lambda path: path.write_text(CONLLU * 3), read_conllu),
+    "series.csv": Format(lambda path: path.write_text(SERIES), read_table),
+    "series.parquet": Format(make_parquet, read_table),
     "text": Format(lambda path: path.write_text(TEXT + "é and 戦 .\n"), lambda path: learn(path, "word")),
     "untagged": Format(lambda path: path.write_text(WIKITEXT), read_untagged),
     "run.toml": Format(

@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.training import resume_language_model, train_language_model
-from hiddenstate.models.model_folder import load_language_model, load_tagger
+from hiddenstate.models.model_folder import load, load_language_model, load_tagger
+from hiddenstate.models.series.config import SeriesConfig
+from hiddenstate.models.series.training import resume_series, train_series
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 
@@ -51,9 +53,19 @@ def language_model(out: Path) -> None:
     train_language_model(text, text, out, config)
 
 
+def series(out: Path) -> None:
+    data = out.with_name("data.csv")
+    data.write_text("flow,rain\n" + "".join(f"{k * k % 17},{k % 5}\n" for k in range(90)))
+    config = SeriesConfig(
+        target=("flow",), epochs=3, hidden_size=5, window=4, batch_windows=8, log_steps=1, checkpoint_steps=1
+    )
+    train_series(data, out, config)
+
+
 KINDS = {
     "tagger": Kind(tagger, resume_tagger, load_tagger),
     "language-model": Kind(language_model, resume_language_model, load_language_model),
+    "series": Kind(series, resume_series, load),
 }
 
 

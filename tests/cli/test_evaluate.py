@@ -7,7 +7,7 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
-from hiddenstate.cli.evaluate import evaluate_command
+from hiddenstate.cli.tag import evaluate_command
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.model_folder import save
 from hiddenstate.models.tagger.config import TaggerConfig

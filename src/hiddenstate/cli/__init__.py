@@ -4,7 +4,8 @@ A command imports torch, and whatever needs it, only when it runs, so help and c
 
 - `conventions.py`: what commands share: base classes, options, input and output; `terminal.py`: output to a terminal
 - `read.py`: shows a tagger reading; `read_words.py`: its tables, JSON and CSV
-- `tag.py`: tags files; `tag_stream.py`: batches of sentences in threads or processes; `evaluate.py`: scores a tagger
+- `series.py`: files of numbers: the options of `read` and `explain` for a model of series, and what they show
+- `tag.py`: tags files, and scores a tagger; `tag_stream.py`: batches of sentences in threads or processes
 - `language.py`: generates and scores text with a language model
 - `train.py`: trains models; `run_options.py`: the options and the progress of training
 - `explain.py`: the explanation tools; `explain_command.py`: what their commands share
@@ -23,12 +24,11 @@ import typer
 from hiddenstate.cli import corpus, explain, train
 from hiddenstate.cli.conventions import INTERRUPTED, Command, Commands, standard_output, tell
 from hiddenstate.cli.corpus import index, search, units
-from hiddenstate.cli.evaluate import evaluate_command
 from hiddenstate.cli.language import generate, score
 from hiddenstate.cli.read import read
 from hiddenstate.cli.structure import export, structure, version
 from hiddenstate.cli.studio import course, page, studio
-from hiddenstate.cli.tag import tag
+from hiddenstate.cli.tag import evaluate_command, tag
 from hiddenstate.cli.terminal import set_up
 from hiddenstate.errors import HiddenStateError
 

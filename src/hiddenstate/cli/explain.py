@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,17 +12,22 @@ from hiddenstate.cli.conventions import Command
 from hiddenstate.cli.explain_command import (
     TAGGER,
     AgainstOption,
+    AheadOption,
+    AtOption,
     LabelOption,
+    LastOption,
     OfOption,
     Read,
+    RowOption,
+    TargetOption,
     WordOption,
     explaining,
     read_by,
 )
+from hiddenstate.cli.series import DEFAULT, MOST_EXACT, USUAL_STEPS, SeriesCommandCase, SeriesRead
 from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from hiddenstate.explain.attribution.result import Attribution
     from hiddenstate.explain.comparison.result import Comparison
     from hiddenstate.explain.graph.result import Graph
     from hiddenstate.explain.result.explanation import Explanation
@@ -45,24 +51,32 @@ def explain() -> None:
 
 
 def attribute(
-    read: Read,
+    read: Read | SeriesRead,
     word: WordOption = None,
     label: LabelOption = None,
     against: AgainstOption = None,
     of: OfOption = None,
-    method: Annotated[Method, typer.Option(help="Attribution method.")] = "shapley",
+    at: AtOption = None,
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            help="Attribution method; integrated_gradients for more than 12 inputs of a series.",
+            show_default="shapley",
+        ),
+    ] = None,
     baseline: Annotated[
         list[str] | None,
         typer.Option(
-            help="What replaces a word: zero, mean or unk; repeat the option to compare several. Default: the "
-            "model's own baseline.",
+            help="What replaces a word: zero, mean or unk; an input of a series: mean (of the file), climatology, "
+            "previous or zero. Repeat the option to compare several. Default: the model's own baseline.",
             metavar="NAME",
         ),
     ] = None,
     spans: Annotated[
         str | None,
         typer.Option(
-            help="Spans of words that are replaced together, such as 0-1,2: each span by itself, and in pairs."
+            help="Spans of words that are replaced together, such as 0-1,2: each span by itself, and in pairs. Of a "
+            "series, a number of steps, such as 7."
         ),
     ] = None,
     by: Annotated[
@@ -77,16 +91,28 @@ def attribute(
     samples: Annotated[
         int, typer.Option(help="Number of orders to draw when Shapley values are sampled.")
     ] = DEFAULT_SAMPLES,
-) -> "Attribution":
-    """Show which words decided the result.
+    ahead: AheadOption = None,
+    last: LastOption = None,
+    row: RowOption = None,
+) -> "Explanation":
+    """Show which words decided the result; of a model of series, which feature, at which lag, made a forecast.
 
     For a tagger: why it chose this tag and not the next best. For a language model: why this token comes next. Each
     method is shown beside occlusion, the loss when one word is replaced, and disagreements are marked.
 
-    Example: hiddenstate explain attribute "The old man the boats." --word man
+    Examples: hiddenstate explain attribute "The old man the boats." --word man
+
+    hiddenstate explain attribute seattle-weather.csv --model seattle-weather --at 2015-07-05 --spans 5
     """
     from hiddenstate.explain.attribution import run as attributions
 
+    if isinstance(read, SeriesRead):
+        if (word, label, against, by, state) != (None, None, None, "auto", False):
+            raise ArgumentError(
+                "--word, --label, --against, --by and --state are for texts; a series has --of and --at"
+            )
+        return _attribute_series(read, read.case(of, at, ahead, last), method, baseline, spans, samples, row)
+    method = method or "shapley"
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of names the whole target; drop --word, --label and --against")
     linear = method in ("frozen", "cd")
@@ -103,6 +129,39 @@ def attribute(
         spans=chosen,
         state="player" if state else "baseline",
         samples=samples,
+    )
+
+
+def _attribute_series(
+    read: SeriesRead,
+    case: SeriesCommandCase,
+    method: Method | None,
+    baseline: list[str] | None,
+    spans: str | None,
+    samples: int,
+    row: str | None,
+) -> "Explanation":
+    from hiddenstate.explain.attribution import run as attributions
+
+    if spans is None or spans.isdigit():
+        windows: Any = None if spans is None else int(spans)
+        count = -(-len(case.part.x) // (windows or 1))
+    else:
+        windows = _read_spans(spans)
+        count = len(windows)
+    usual: Method = "shapley" if count * len(read.model.features) <= MOST_EXACT else "integrated_gradients"
+    return attributions.attribute(
+        read.model,
+        case.part,
+        of=case.target,
+        hx=case.state,
+        history=read.series,
+        method=method or usual,
+        baseline=baseline or None,
+        spans=windows,
+        samples=samples,
+        row=read.number(row),
+        progress=False,
     )
 
 
@@ -304,6 +363,96 @@ def sweep(
     )
 
 
+FeatureOption = Annotated[str, typer.Option(help="The column that moves.")]
+
+
+def importance(
+    read: SeriesRead,
+    of: TargetOption = None,
+    ahead: AheadOption = None,
+    method: Annotated[Method, typer.Option(help="Attribution method.")] = "integrated_gradients",
+    window: Annotated[
+        int | None, typer.Option(min=1, help="Steps of each row, for a model without a window.", show_default="30")
+    ] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Steps from one row to the next.")] = 1,
+    baseline: Annotated[
+        str, typer.Option(help="What replaces an input: mean, climatology, previous or zero.")
+    ] = "mean",
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep finished rows there, and resume there.", metavar="DIR")
+    ] = None,
+) -> "Explanation":
+    """Show how much each feature matters at each lag over a file of numbers.
+
+    Example: hiddenstate explain importance seattle-weather.csv --stride 10
+    """
+    from hiddenstate.explain.importance import run as importances
+
+    case = read.case(of, None, ahead, None)
+    steps = read.model.window or window or USUAL_STEPS
+    if len(read.series.x) < steps:
+        raise ArgumentError(
+            f"the file has {len(read.series.x)} steps, but a row has {steps}: choose a smaller --window"
+        )
+    return importances.importance(
+        read.model,
+        read.series,
+        of=case.target,
+        method=method,
+        window=steps,
+        stride=stride,
+        baseline=baseline,
+        folder=folder,
+    )
+
+
+def response(
+    read: SeriesRead,
+    feature: FeatureOption,
+    of: TargetOption = None,
+    at: AtOption = None,
+    lag: Annotated[int | None, typer.Option(help="Steps before the forecast; default: the last that is read.")] = None,
+    ahead: AheadOption = None,
+    last: LastOption = None,
+) -> "Explanation":
+    """Show how a forecast follows one feature at one lag over a range, and which gate flattens it.
+
+    Example: hiddenstate explain response seattle-weather.csv --feature wind --at 2015-07-05
+    """
+    import torch
+
+    from hiddenstate.explain.response import run as responses
+
+    case, column = read.case(of, at, ahead, last), read.column(feature)
+    values = read.model.scale.in_units(read.series.x.double().cpu())[..., column]
+    return responses.response(
+        read.model,
+        case.part,
+        of=case.target,
+        hx=case.state,
+        feature=feature,
+        lag=lag,
+        values=torch.linspace(float(values.min()), float(values.max()), 21),
+    )
+
+
+def limits(
+    read: SeriesRead,
+    of: TargetOption = None,
+    at: AtOption = None,
+    ahead: AheadOption = None,
+    last: LastOption = None,
+) -> "Explanation":
+    """Show what a forecast can never exceed, whatever the input.
+
+    Example: hiddenstate explain limits seattle-weather.csv
+    """
+    from hiddenstate.explain.response import bounds
+
+    case = read.case(of, at, ahead, last)
+    return bounds.limits(read.model, case.part, of=case.target, hx=case.state)
+
+
 def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetLike":
     """Return one text's prediction minus the other's, at a step; by default the first step at which they differ."""
     import torch
@@ -317,6 +466,9 @@ def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetL
     return logit(best[step], word=step, against=None if best[step] == others[step] else others[step])
 
 
-for command in (attribute, compare, graph, ledger, sweep):
+for command in (compare, graph, ledger, sweep):
     app.command(cls=Command)(explaining(command))
+app.command(cls=Command)(explaining(attribute, reads="both"))
+for command in (importance, response, limits):
+    app.command(cls=Command)(explaining(command, lambda _: DEFAULT, reads="series"))
 app.command(cls=Command)(explaining(dynamics, default_model))

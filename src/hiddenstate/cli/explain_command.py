@@ -20,6 +20,18 @@ from hiddenstate.cli.conventions import (
     tell,
     text_from,
 )
+from hiddenstate.cli.series import (
+    DEFAULT,
+    DatesOption,
+    FrameOptions,
+    GapsOption,
+    MissingOption,
+    RowsOption,
+    SeriesRead,
+    is_series,
+    refuse_series_options,
+)
+from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
     from hiddenstate.explain.result.explanation import Explanation
@@ -29,6 +41,7 @@ if TYPE_CHECKING:
     from hiddenstate.models.tagger.tagger import Tagger
 
 TAGGER = "tagger-en"
+SERIES_ONLY = ("at", "ahead", "last", "row")
 ResultFormat = Literal["text", "json", "csv"]
 
 WordOption = Annotated[
@@ -49,8 +62,30 @@ AgainstOption = Annotated[
     ),
 ]
 OfOption = Annotated[
-    str | None, typer.Option(help="State or gate to explain instead, such as l1.c[125]@7.", metavar="PLACE")
+    str | None,
+    typer.Option(
+        help="State or gate to explain instead, such as l1.c[125]@7; of a model of series, the target.", metavar="PLACE"
+    ),
 ]
+
+
+AtOption = Annotated[
+    str | None, typer.Option(help="Of a series: the date that is forecast; default: the last.", metavar="DATE")
+]
+AheadOption = Annotated[
+    int | None, typer.Option(help="Of a horizon: which step ahead that is.", show_default="1", metavar="STEPS")
+]
+LastOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Of a series, if the model carries a state: steps to explain.", show_default="30", metavar="STEPS"
+    ),
+]
+RowOption = Annotated[str | None, typer.Option(help="Of a series: the row of --rows; default: the first.")]
+TargetOption = Annotated[str | None, typer.Option(help="The target to explain; default: the first.")]
+
+
+Reads = Literal["text", "series", "both"]
 
 
 class Read(NamedTuple):
@@ -118,16 +153,32 @@ def read_by(model: str, text: str) -> Read:
     return Read(loaded, text, subject(loaded, text))
 
 
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Model folder, or the name of a shipped model: tagger-en, shakespeare, seattle-weather.",
+        metavar="DIR|NAME",
+        show_default=TAGGER,
+    ),
+]
+_FILE = "CSV or Parquet file; - reads standard input."
+ARGUMENTS = {
+    "series": Annotated[str, typer.Argument(help=_FILE, metavar="FILE|-")],
+    "both": Annotated[
+        str, typer.Argument(help=f"One sentence, or for a model of series a {_FILE}", metavar="TEXT|FILE|-")
+    ],
+}
+
+
+def _series_options(
+    dates: DatesOption = None, rows: RowsOption = None, gaps: GapsOption = None, missing: MissingOption = None
+) -> None:
+    """Declare the options of reading a file of numbers."""
+
+
 def _every_command(
     text: Annotated[str, typer.Argument(help="One sentence; - reads standard input.", metavar="TEXT|-")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="Model folder, or the name of a shipped model: tagger-en, shakespeare.",
-            metavar="DIR|NAME",
-            show_default=TAGGER,
-        ),
-    ] = None,
+    model: ModelOption = None,
     format_: Annotated[
         ResultFormat | None,
         typer.Option("--format", help="Readable text, all numbers (json), or the rows (csv).", show_default="text"),
@@ -140,13 +191,17 @@ def _every_command(
 
 
 def explaining(
-    explain: "Callable[..., Explanation]", default_model: Callable[[Mapping[str, Any]], str] = lambda _: TAGGER
+    explain: "Callable[..., Explanation]",
+    default_model: Callable[[Mapping[str, Any]], str] = lambda _: TAGGER,
+    reads: Reads = "text",
 ) -> Callable[..., None]:
     """Turn a function that takes a `Read` and its own options, and returns a result, into a command.
 
     The command takes the text first, and the model and the output files last. Output files are checked before anything
-    is computed. ``default_model`` returns the shipped model to use with these options if no model is named.
+    is computed. ``default_model`` returns the shipped model to use with these options if no model is named. One that
+    ``reads`` files of numbers takes a `SeriesRead` for a model of series.
     """
+    frame = {} if reads == "text" else dict(signature(_series_options).parameters)
 
     @wraps(explain)
     def command(
@@ -164,15 +219,32 @@ def explaining(
         usual = default_model(own)
         if model is None and usual != TAGGER:
             tell(f"read by {usual}; choose another model with --model")
-        result = explain(read_by(model or usual, text), **own)
+        options = {name: own.pop(name) for name in frame}
+        result = explain(_read(model or usual, text, reads, options, own), **own)
         with output(out, exact=chosen != "text") as stream:
             stream.write(_as_text(result, chosen))
         if plot is not None:
             save_plot(result.plot(), plot)
 
     text, *shared = signature(_every_command).parameters.values()
-    declare(command, [text, *list(signature(explain).parameters.values())[1:], *shared])
+    text = text.replace(annotation=ARGUMENTS.get(reads, text.annotation))
+    declare(command, [text, *list(signature(explain).parameters.values())[1:], *frame.values(), *shared])
     return command
+
+
+def _read(model: str, text: str, reads: Reads, options: Mapping[str, Any], own: Mapping[str, Any]) -> Read | SeriesRead:
+    """Read a text or a file of numbers, after checking that the command and its options are for that."""
+    if is_series(model):
+        if reads == "text":
+            raise ArgumentError(
+                f"{model} is a model of series; of these, attribute, importance, response and limits are commands, and "
+                "all tools are in Python"
+            )
+        return SeriesRead.of(model, text, FrameOptions(**options))
+    if reads == "series":
+        raise ArgumentError(f"{model} reads text: name a model of series with --model, such as {DEFAULT}")
+    refuse_series_options({**options, **{name: own.get(name) for name in SERIES_ONLY}}, text)
+    return read_by(model, text)
 
 
 def _as_text(result: "Explanation", format_: ResultFormat) -> str:

@@ -150,9 +150,10 @@ def run_file(
         return read_run_file(RunFolder(options.resume).check(), defaults)
     base = defaults if options.config is None else read_run_file(options.config, defaults)
     single, listed = {**base.files, **paths}, {**base.lists, **several}
-    for name in ("train", "dev", "out"):
-        if not single[name]:
-            raise typer.BadParameter("is missing; give it here or in the --config file", param_hint=f"--{name}")
+    for name in ("data", "train", "dev", "out"):
+        if name in single and not single[name]:
+            hint = "FILE" if name == "data" else f"--{name}"
+            raise typer.BadParameter("is missing; give it here or in the --config file", param_hint=hint)
     wanted = replace(
         base,
         settings=base.settings.with_texts(options.settings),
@@ -168,10 +169,14 @@ def _full_path(name: str, path: str) -> str:
     if not path:
         return ""
     from hiddenstate.models.model_folder import find_folder
+    from hiddenstate.models.series.tables import find_table
     from hiddenstate.models.tagger.training import MODELS
     from hiddenstate.text.corpora import corpus_path
 
-    full = Path(path) if name == "out" else find_folder(path) if name in MODELS else corpus_path(path)
+    if name in ("data", "out"):
+        full = Path(path) if name == "out" else find_table(path)
+    else:
+        full = find_folder(path) if name in MODELS else corpus_path(path)
     return str(full.resolve())
 
 
@@ -192,7 +197,7 @@ def _command(wanted: RunFile[S], files: Iterable[tuple[str, str]], defaults: Run
     for option, path in files:
         if path:
             name = path if names_corpus(path) else Path(path).name
-            words += [f"--{option.replace('_', '-')}", name]
+            words += [name] if option == "data" else [f"--{option.replace('_', '-')}", name]
     settings, usual = asdict(wanted.settings), asdict(defaults.settings)
     for name in always:
         words += [f"--{name}", format_setting(settings[name])]

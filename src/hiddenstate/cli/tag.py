@@ -1,28 +1,41 @@
-"""``hiddenstate tag``: tags words in CoNLL-U, in text that is split into words, or in plain text."""
+"""``hiddenstate tag`` and ``evaluate``: tag words in CoNLL-U or plain text; measure a tagger on a CoNLL-U file."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.box import SIMPLE
+from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from hiddenstate.cli.conventions import (
     STANDARD,
+    JsonOption,
     LinesOption,
     OutOption,
+    PlotOption,
     Precision,
     TaggerOption,
     check_format,
     check_outputs,
+    json_text,
     output,
+    save_plot,
     tell,
 )
 from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
 from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, feed
 from hiddenstate.cli.terminal import console
-from hiddenstate.errors import ArgumentError
+from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.text.conllu import Sentence, read_conllu
+
+if TYPE_CHECKING:
+    from hiddenstate.models.tagger.accuracy import Report
+    from hiddenstate.models.tagger.tagger import Tagger
 
 TagInput = Literal["conllu", "tokens", "text"]
 
@@ -139,3 +152,125 @@ def _progress(is_wanted: bool) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=screen, transient=True, disable=not (is_wanted and screen.is_terminal)) as bar:
         task = bar.add_task("", total=None)
         yield lambda count: bar.update(task, completed=count)
+
+
+def evaluate_command(
+    file: Annotated[Path, typer.Argument(help="CoNLL-U file with tags, or part of a corpus.", metavar="FILE")],
+    model: TaggerOption = None,
+    train: Annotated[
+        Path | None,
+        typer.Option(
+            help="CoNLL-U file that the model was trained on: words not in it count as unknown. Without it, words "
+            "missing from the model's vocabulary count as unknown.",
+            metavar="FILE",
+        ),
+    ] = None,
+    tags: Annotated[int, typer.Option(min=0, help="Number of tags to list, the most frequent first.")] = 20,
+    confusions: Annotated[int, typer.Option(min=0, help="Number of confusions to list, the most frequent first.")] = 10,
+    as_json: JsonOption = False,
+    out: OutOption = None,
+    plot: PlotOption = None,
+) -> None:
+    """Measure a tagger's accuracy on a tagged file: overall, on unknown words, and for each tag.
+
+    Example: hiddenstate evaluate dev.conllu --model my-tagger
+    """
+    check_outputs(out, plot=plot)
+    from hiddenstate.models.model_folder import load_tagger, shipped
+    from hiddenstate.models.tagger.accuracy import distinct_words, evaluate
+    from hiddenstate.text.corpora import corpus_path
+
+    sentences, tagger = read_conllu(corpus_path(file)), load_tagger(model or shipped())
+    known = _known(tagger, sentences) if train is None else distinct_words(read_conllu(corpus_path(train)))
+    reports = {c: report for c, report in evaluate(tagger, sentences, known).items() if report.accuracy.words}
+    if not reports:
+        columns = " or ".join(column.upper() for column in tagger.columns)
+        raise FileFormatError(f"{file}: no word has a tag in column {columns}; give a tagged CoNLL-U file")
+    with output(out, exact=as_json) as stream:
+        if as_json:
+            temperatures = tagger.temperatures
+            stream.write(json_text({column: _data(report, temperatures[column]) for column, report in reports.items()}))
+        else:
+            screen = console(stream)
+            for column, report in reports.items():
+                _show(screen, column, report, tagger.temperatures[column], tags, confusions)
+    if plot is not None:
+        from hiddenstate.models.tagger.accuracy import plot_reports
+
+        save_plot(plot_reports(reports), plot)
+
+
+def _known(tagger: "Tagger", sentences: Sequence[Sentence]) -> set[str]:
+    from hiddenstate.models.tagger.accuracy import distinct_words
+
+    encoder = tagger.encoder
+    return {form for form in distinct_words(sentences) if encoder.looked_up(form) in encoder.words}
+
+
+def _show(screen: Console, column: str, report: "Report", temperature: float, tags: int, confusions: int) -> None:
+    screen.print(f"{column.upper()}  {report}", style="bold")
+    text = f"Confidence: expected calibration error {100 * report.calibration.error:.2f} %"
+    if temperature != 1:
+        text += f", {100 * report.uncalibrated.error:.2f} % without its temperature of {temperature:.3f}"
+    screen.print(text)
+    if report.unseen:
+        screen.print(f"Tags that were not in the training data: {report.unseen} words, none of which can be right")
+    if tags:
+        rows = [
+            [tag.tag, f"{tag.wanted:,}", *map(_percent, (tag.precision, tag.recall, tag.f1))]
+            for tag in report.by_tag[:tags]
+        ]
+        screen.print(_table(["tag"], ["words", "precision", "recall", "F1"], rows))
+    if confusions and (wrong := _confusions(report)):
+        rows = [[wanted, predicted, f"{count:,}"] for (wanted, predicted), count in wrong[:confusions]]
+        screen.print(_table(["wanted", "given"], ["words"], rows))
+
+
+def _table(names: Sequence[str], numbers: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=SIMPLE, padding=(0, 1, 0, 0), collapse_padding=True)
+    for name in names:
+        table.add_column(name, style="cyan")
+    for name in numbers:
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _confusions(report: "Report") -> list[tuple[tuple[str, str], int]]:
+    """Return the most frequent confusions: correct tag, predicted tag and count."""
+    wrong = [(pair, count) for pair, count in report.confusions.items() if pair[0] != pair[1]]
+    return sorted(wrong, key=lambda item: (-item[1], item[0]))
+
+
+def _percent(share: float) -> str:
+    return "" if math.isnan(share) else f"{100 * share:.2f}"
+
+
+def _data(report: "Report", temperature: float) -> dict[str, Any]:
+    accuracy = report.accuracy
+    return {
+        "words": accuracy.words,
+        "correct": accuracy.correct,
+        "accuracy": accuracy.share,
+        "unknown_words": accuracy.unknown_words,
+        "unknown_correct": accuracy.unknown_correct,
+        "unknown_accuracy": accuracy.unknown_share if accuracy.unknown_words else None,
+        "words_of_unseen_tags": report.unseen,
+        "temperature": temperature,
+        "calibration_error": report.calibration.error,
+        "calibration_error_without_temperature": report.uncalibrated.error,
+        "confidence": [vars(bin_) for bin_ in report.calibration.bins],
+        "tags": {
+            tag.tag: {
+                "words": tag.wanted,
+                "given": tag.given,
+                "correct": tag.correct,
+                "precision": tag.precision if tag.given else None,
+                "recall": tag.recall if tag.wanted else None,
+                "f1": tag.f1,
+            }
+            for tag in report.by_tag
+        },
+        "confusions": [{"wanted": w, "given": g, "words": count} for (w, g), count in _confusions(report)],
+    }

@@ -9,17 +9,20 @@ import typer
 from hiddenstate.cli.conventions import Command
 from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, setting, train_and_tell, training
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
+from hiddenstate.models.series.config import SeriesConfig
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.training.settings import RunFile, read_toml
 
 if TYPE_CHECKING:
     from hiddenstate.models.language.training import LanguageTraining
+    from hiddenstate.models.series.training import SeriesTraining
     from hiddenstate.models.tagger.training import Training
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 DEFAULT = TaggerConfig()
 Level = Literal["char", "word"]
+Gaps = Literal["refuse", "insert", "join"]
 CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
 
 
@@ -135,3 +138,56 @@ def _defaults(options: TrainOptions) -> RunFile[LanguageConfig]:
     settings = {} if options.config is None else read_toml(options.config).get("settings", {})
     level = options.settings.get("level") or (settings.get("level") if isinstance(settings, dict) else None)
     return RUN_FILES["word" if level == "word" else "char"]
+
+
+FORECASTER = SeriesConfig()
+SERIES_SETTINGS = {
+    "target": Annotated[str | None, typer.Option(help="Columns to forecast, separated by commas.")],
+    "features": Annotated[
+        str | None, setting("Columns to read, separated by commas; missing ones are an error.", "all of numbers")
+    ],
+    "dates": Annotated[str | None, setting("Column of the dates.", "the only one")],
+    "rows": Annotated[str | None, setting("Column that names the rows, such as stations.", "none")],
+    "units": Annotated[str | None, setting("Units of columns, such as flow=m3/s,rain=mm.", "none")],
+    "missing": Annotated[str | None, setting("What stands for a missing value: a number, or previous.", "an error")],
+    "gaps": Annotated[Gaps | None, setting("What to do where dates are missing.", FORECASTER.gaps)],
+    "window": Annotated[int | None, setting("Steps that are read for a forecast.", FORECASTER.window)],
+    "horizon": Annotated[int | None, setting("Steps after them that are forecast.", FORECASTER.horizon)],
+    "dev_from": Annotated[
+        str | None, setting("First date of the part that chooses the epoch.", f"{FORECASTER.dev_share:.0%} of steps")
+    ],
+    "test_from": Annotated[
+        str | None, setting("First date of the part that is held out.", f"the last {FORECASTER.test_share:.0%}")
+    ],
+    "epochs": Annotated[int | None, setting("Maximum number of passes over the training part.", FORECASTER.epochs)],
+    "seed": Annotated[int | None, setting("Same seed, same model.", FORECASTER.seed)],
+    "learning_rate": Annotated[float | None, setting("Peak learning rate.", FORECASTER.learning_rate)],
+    "hidden_size": Annotated[int | None, setting("Units of each layer.", FORECASTER.hidden_size)],
+    "num_layers": Annotated[int | None, setting("Layers.", FORECASTER.num_layers)],
+}
+
+
+@app.command(cls=Command)
+@training(SeriesConfig, SERIES_SETTINGS)
+def series(
+    options: TrainOptions,
+    data: Annotated[
+        Path | None, typer.Argument(help="CSV or Parquet file with a line for each date.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Train a forecaster on a CSV or Parquet file, split by date: training, dev and test follow one another.
+
+    At the end its skill is printed, against persistence, the season, the mean and ridge regression. The folder always
+    holds the best model so far. Ctrl-C loses nothing: --resume continues the run.
+
+    Example: hiddenstate train series seattle-weather.csv --target temp_max --out seattle
+    """
+    from hiddenstate.models.series.training import SERIES_RUN, run_series
+
+    wanted = run_file(SERIES_RUN, {"data": data}, options, always=("target", "seed"))
+
+    def describe(result: "SeriesTraining") -> Iterator[str]:
+        for name, skill in (("dev", result.dev), ("test", result.test)):
+            yield from [] if skill is None else [f"{name:4}  {skill}"]
+
+    train_and_tell(run_series, wanted, options, score="dev error", unit="windows", describe=describe)

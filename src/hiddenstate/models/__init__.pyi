@@ -12,6 +12,7 @@ from hiddenstate.models.language.training import LanguageTraining as LanguageTra
 from hiddenstate.models.language.training import resume_language_model as resume_language_model
 from hiddenstate.models.language.training import train_language_model as train_language_model
 from hiddenstate.models.model_folder import shipped as shipped
+from hiddenstate.models.series.config import SeriesConfig as SeriesConfig
 from hiddenstate.models.series.forecasts import SeriesReading as SeriesReading
 from hiddenstate.models.series.forecasts import Skill as Skill
 from hiddenstate.models.series.forecasts import SkillLine as SkillLine
@@ -19,6 +20,9 @@ from hiddenstate.models.series.frames import SeriesInput as SeriesInput
 from hiddenstate.models.series.live import LiveForecast as LiveForecast
 from hiddenstate.models.series.live import SeriesStream as SeriesStream
 from hiddenstate.models.series.series_model import SeriesModel as SeriesModel
+from hiddenstate.models.series.training import SeriesTraining as SeriesTraining
+from hiddenstate.models.series.training import resume_series as resume_series
+from hiddenstate.models.series.training import train_series as train_series
 from hiddenstate.models.series.what_if import WhatIf as WhatIf
 from hiddenstate.models.tagger.accuracy import Accuracy as Accuracy
 from hiddenstate.models.tagger.accuracy import Calibration as Calibration

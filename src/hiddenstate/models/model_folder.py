@@ -41,10 +41,9 @@ FORMAT = "hiddenstate-model"
 VERSION = 6
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
-SHIPPED = ("tagger-en", "shakespeare")
+SHIPPED = ("tagger-en", "shakespeare", "seattle-weather")
 
 Model = Tagger | LanguageModel
-M = TypeVar("M", Tagger, LanguageModel)
 Loaded = TypeVar("Loaded", Tagger, LanguageModel, StoredSeries)
 
 
@@ -52,7 +51,8 @@ def shipped(name: str = "tagger-en") -> Path:
     """Return the folder of a model that comes with the package.
 
     Args:
-        name: ``tagger-en``, an English part-of-speech tagger, or ``shakespeare``, a character language model.
+        name: ``tagger-en``, an English part-of-speech tagger; ``shakespeare``, a character language model; or
+            ``seattle-weather``, a forecaster of tomorrow's highest temperature, with its data beside it.
 
     Raises:
         ArgumentError: there is no such model.
@@ -83,7 +83,7 @@ def find_complete_folder(model: str | os.PathLike[str]) -> Path:
 
 
 def save(
-    model: Model | SeriesModel | nn.Module,
+    model: Model | SeriesModel | StoredSeries | nn.Module,
     folder: str | os.PathLike[str],
     card: str = "",
     *,
@@ -106,7 +106,7 @@ def save(
             or an `RNN`, or, with ``args``, any module whose operations files have (the guide *Run models without
             torch* lists them).
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
-            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (unless it is a model of
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no model of
             series).
         card: Markdown for a folder's ``MODEL_CARD.md``.
         args: for any other module, the positional arguments of an example call: tensors (or tuples of them).
@@ -120,18 +120,15 @@ def save(
         ExportError: ``torch.export`` can't capture the module, or the graph gives other numbers than the module.
         FileWriteError: the folder or file can't be written.
     """
-    is_file, is_known = (
-        model_file.is_model_file(folder),
-        isinstance(model, Tagger | LanguageModel | SeriesModel | Layer),
-    )
+    is_file = model_file.is_model_file(folder)
     if args is not None:
-        if is_known:
+        if isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
             raise ArgumentError(f"args= is for other modules: {with_article(type(model).__name__)} is saved without it")
         if not is_file:
             raise ArgumentTypeError(f"a module is saved as a file: give a name that ends in .safetensors, not {folder}")
         write_graph(model, args, folder, model_file.FORMAT)
         return
-    if not is_known:
+    if not isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
         raise ArgumentTypeError(
             "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for another module give args=, an example of its arguments, which writes "
@@ -238,14 +235,16 @@ def load(path: Literal["tagger-en"]) -> Tagger: ...
 @overload
 def load(path: Literal["shakespeare"]) -> LanguageModel: ...
 @overload
+def load(path: Literal["seattle-weather"]) -> SeriesModel: ...
+@overload
 def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer: ...
 def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
     """Read a model that `save` wrote, ready to use (dropout off, a model's weights float32).
 
     Args:
         path: its folder or file; or the name of a model that comes with the package: ``"tagger-en"``, an English
-            part-of-speech tagger, or ``"shakespeare"``, a character language model. (A folder with that name takes
-            precedence.)
+            part-of-speech tagger, ``"shakespeare"``, a character language model, or ``"seattle-weather"``, a forecaster
+            of tomorrow's highest temperature. (A folder with that name takes precedence.)
 
     Raises:
         FileFormatError: the folder, or one of its files, is missing, damaged, of another kind or a later version.

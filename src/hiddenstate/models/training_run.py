@@ -10,7 +10,7 @@ import torch
 
 from hiddenstate.base.files import check_folder_place, mend_folder
 from hiddenstate.errors import ArgumentError
-from hiddenstate.models.model_folder import M as N
+from hiddenstate.models.model_folder import Loaded as N
 from hiddenstate.models.model_folder import check_target, load_as, save
 from hiddenstate.training.checkpoint import RunFolder, default_run
 from hiddenstate.training.loop import fit
@@ -31,7 +31,7 @@ class Origin:
     """
 
     train: str
-    dev: str
+    dev: str = ""
     test: str | None = None
     command: str = ""
     about_data: str = ""
@@ -100,7 +100,7 @@ def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any])
 
 
 class ModelTask(Generic[C, N, M, R]):
-    """What the tasks of the tagger and the language model have in common.
+    """What the tasks of all models have in common.
 
     ``card`` writes a model's card in Markdown, below a heading; ``result`` makes the run's result of its history, its
     best epoch, and the measurements on the dev and test data.
@@ -180,7 +180,8 @@ def _make_way(out: Path) -> None:
 
 def describe_origin(wanted: RunFile[C]) -> Origin:
     """Return the origin of a run's model for its card: names of files, without their folders."""
-    names = {name: Path(wanted.files[name]).name for name in ("train", "dev", "test") if wanted.files[name]}
+    files = {"train": wanted.files.get("data", ""), **wanted.files}  # the parts of a series are in one file
+    names = {name: Path(files[name]).name for name in ("train", "dev", "test") if files.get(name)}
     teachers, untagged = (tuple(Path(path).name for path in wanted.lists.get(n, ())) for n in ("teacher", "untagged"))
     start = Path(wanted.files.get("start", "")).name
     return Origin(**names, **wanted.about, teachers=teachers, untagged=untagged, start=start)

@@ -22,6 +22,7 @@ from hiddenstate.explain.subject.target import BatchRunner, Target
 
 Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
+DEFAULT_SAMPLES = 200
 FIRST_POINTS = 16
 MOST_POINTS = 1024
 SHARE = 1e-3  # maximum error of the sum, as a share of the difference

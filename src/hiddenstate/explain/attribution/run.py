@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution
 from hiddenstate.explain.attribution.features import Features, SeriesRequest, attribute_series
-from hiddenstate.explain.attribution.methods import METHODS, Method, check_options, check_suits
+from hiddenstate.explain.attribution.methods import DEFAULT_SAMPLES, METHODS, Method, check_options, check_suits
 from hiddenstate.explain.attribution.players import Baseline, Spans, make_players, resolve_baselines
 from hiddenstate.explain.attribution.result import Attribution, joined
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
@@ -16,8 +16,6 @@ from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import check_row_steps
 from hiddenstate.explain.subject.target import BatchRunner, TargetLike, resolve_row, resolve_target
 from hiddenstate.models.series.series_model import SeriesModel
-
-DEFAULT_SAMPLES = 200
 
 
 @overload

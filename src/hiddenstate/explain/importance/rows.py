@@ -13,6 +13,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.features import series_baselines
 from hiddenstate.explain.subject.series import ExplainedSeries
 from hiddenstate.explain.subject.subject import Subject, check_bytes
+from hiddenstate.models.series.frames import SeriesInput
 
 Reader = Callable[[Any], ExplainedSeries]
 
@@ -66,7 +67,7 @@ def _check_starts(series: ExplainedSeries) -> None:
 
 def _batches(data: Any) -> Iterator[Any]:
     """Yield tensors and frames; of pairs, as a data loader gives them, the first."""
-    is_frame = isinstance(data, dict) or hasattr(data, "columns") or hasattr(data, "dims")
+    is_frame = isinstance(data, dict | SeriesInput) or hasattr(data, "columns") or hasattr(data, "dims")
     if is_frame or isinstance(data, Tensor | np.ndarray):
         yield data
         return

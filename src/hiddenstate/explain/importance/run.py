@@ -27,8 +27,7 @@ from hiddenstate.explain.attribution.features import (
     check_finite,
     checked_case,
 )
-from hiddenstate.explain.attribution.methods import Method, check_options
-from hiddenstate.explain.attribution.run import DEFAULT_SAMPLES
+from hiddenstate.explain.attribution.methods import DEFAULT_SAMPLES, Method, check_options
 from hiddenstate.explain.importance.batched import BATCHED, RowBatch
 from hiddenstate.explain.importance.result import Importance, bootstrap
 from hiddenstate.explain.importance.rows import DataRows, data_rows

@@ -16,6 +16,7 @@ from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
+from hiddenstate.models.series.frames import SeriesInput
 from hiddenstate.models.series.module_form import recurrent_parts
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
@@ -71,7 +72,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         raise ArgumentTypeError(
             f"there is no option {unknown[0]!r} here: a model of series takes {', '.join(FRAME_OPTIONS)}"
         )
-    prepared = model.prepare(frame, **options)
+    prepared = _prepared(model, frame, options)
     x = prepared.x.detach()
     hidden = sum(int(part.hidden_size) for part in recurrent_parts(model.module).values())
     check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
@@ -103,8 +104,13 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
 
 
 def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> SeriesValues:
-    prepared = model.prepare(frame, **options)
+    prepared = _prepared(model, frame, options)
     return SeriesValues(prepared.x.detach(), prepared.dates, prepared.rows)
+
+
+def _prepared(model: SeriesModel, frame: Any, options: dict[str, Any]) -> SeriesInput:
+    """Return what a model reads of a frame; or what it read already, as it is."""
+    return frame if isinstance(frame, SeriesInput) else model.prepare(frame, **options)
 
 
 def _layer_inside(

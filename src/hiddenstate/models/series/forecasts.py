@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.validation import optional_package
-from hiddenstate.errors import ArgumentError, NameUnknownError
+from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.frames import SeriesInput
 from hiddenstate.structure.tables import table
@@ -134,6 +134,39 @@ class SeriesReading:
         frame: pandas.DataFrame = package.DataFrame({**columns, "forecast": values, "measured": truth})
         return frame
 
+    def between(self, first: Any = None, last: Any = None) -> SeriesReading:
+        """Return the forecasts for the dates from ``first`` to ``last``, both included, such as a held-out year.
+
+        Of a horizon, those of which every step is in there. What was measured before is still known, so `skill`
+        compares with the season before.
+
+        Args:
+            first: a date, such as ``"2015-01-01"`` or ``"2015"``, or for steps without dates a number.
+            last: the same; None for the end, and for ``first`` the beginning.
+
+        Raises:
+            IndexRangeError: no forecast is for such a date.
+            ArgumentError: a date is needed, or can't be understood.
+        """
+        if self.timeline is None or self.timeline.values.dtype.kind != "M":
+            begin, end = (None if part is None else check_int("a step", part) for part in (first, last))
+            return self.of_steps(begin or 0, self.origins[-1] + self.ahead[-1] + 1 if end is None else end + 1)
+        steps = self.timeline.steps_of(slice(first, last))
+        return self.of_steps(steps[0], steps[-1] + 1)
+
+    def of_steps(self, begin: int, end: int) -> SeriesReading:
+        """Return the forecasts for the steps from ``begin`` to before ``end``, as `between` does."""
+        is_in = [begin <= o + self.ahead[0] and o + self.ahead[-1] < end for o in self.origins]
+        if not any(is_in):
+            last = self.step_name(self.origins[-1] + self.ahead[-1])
+            raise IndexRangeError(
+                f"no forecast is for these dates: they are for {self.step_name(self.origins[0] + self.ahead[0])} to "
+                f"{last}"
+            )
+        first = is_in.index(True)
+        part = slice(first, first + sum(is_in))
+        return replace(self, values=self.values[part], origins=self.origins[part])
+
     def skill(self, *, season: int | str | timedelta | None = None) -> Skill:
         """Compare the forecasts with persistence, the season and the mean, where the target was measured.
 
@@ -150,6 +183,10 @@ class SeriesReading:
             ArgumentError: the frame has no column of the target, or no forecast can be compared, as when the horizon is
                 longer than what follows the first origin.
         """
+        return self.compare({}, season)
+
+    def compare(self, others: Mapping[str, Array], season: int | str | timedelta | None = None) -> Skill:
+        """Compare with other forecasts ``[O, A, R, K]``, too, by their names."""
         if self.series.truth is None or self.truth is None:
             raise ArgumentError(
                 f"the frame has no column of {self.targets[0]!r} to compare with: add it, even if the module does not "
@@ -164,6 +201,7 @@ class SeriesReading:
                 f"the series ends at {self.series.step_names()[-1]}. Give a frame that is longer than the horizon"
             )
         rivals = _rivals(self.series.truth.numpy(), np.asarray(self.origins), np.asarray(self.ahead), length)
+        rivals |= others
         error = (self.values.numpy() - self.truth) ** 2
         lines = []
         for k, target in enumerate(self.targets):
@@ -321,6 +359,11 @@ class SkillLine:
         low: the lower end of a 95 % interval of the skill.
         high: its upper end.
         count: the number of forecasts that both have.
+        mae: the mean absolute error of the forecasts, in units.
+        rival_mae: that of the rival.
+        mae_skill: 1 - MAE / MAE of the rival.
+        mae_low: the lower end of its 95 % interval.
+        mae_high: its upper end.
     """
 
     target: str
@@ -332,6 +375,11 @@ class SkillLine:
     low: float
     high: float
     count: int
+    mae: float
+    rival_mae: float
+    mae_skill: float
+    mae_low: float
+    mae_high: float
 
 
 def _compared(target: str, ahead: int | None, rival: str, error: Array, other: Array) -> SkillLine | None:
@@ -339,11 +387,15 @@ def _compared(target: str, ahead: int | None, rival: str, error: Array, other: A
     both = ~np.isnan(error) & ~np.isnan(other)
     if not both.any():
         return None
-    ours, theirs = (np.where(both, part, 0).sum(1) for part in (error, other))
-    a, b, count = ours.sum(), theirs.sum(), int(both.sum())
-    low, high = _interval(ours[both.any(1)], theirs[both.any(1)])
-    rmse, rival_rmse = (math.sqrt(part / count) for part in (a, b))
-    return SkillLine(target, ahead, rival, rmse, rival_rmse, 1 - a / b if b else math.nan, low, high, count)
+    count, by_power = int(both.sum()), list[tuple[float, float, float, float, float]]()
+    for power in (1, 0.5):  # squared errors, and absolute ones
+        ours, theirs = (np.where(both, part**power, 0).sum(1) for part in (error, other))
+        a, b = ours.sum(), theirs.sum()
+        interval = _interval(ours[both.any(1)], theirs[both.any(1)])
+        by_power.append((float(a / count), float(b / count), float(1 - a / b) if b else math.nan, *interval))
+    (mse, rival_mse, skill, low, high), absolute = by_power
+    rmse, rival_rmse = math.sqrt(mse), math.sqrt(rival_mse)
+    return SkillLine(target, ahead, rival, rmse, rival_rmse, skill, low, high, count, *absolute)
 
 
 def _interval(ours: Array, theirs: Array) -> tuple[float, float]:

@@ -50,6 +50,12 @@ class SeriesInput:
         """The date of each step: datetime64 (in UTC, if the frame has a time zone), timedelta64, or numbers."""
         return None if self.timeline is None else self.timeline.values
 
+    def part(self, begin: int, end: int) -> "SeriesInput":
+        """Return the steps from ``begin`` to before ``end``."""
+        x, truth, filled = (None if part is None else part[begin:end] for part in (self.x, self.truth, self.filled))
+        assert x is not None
+        return SeriesInput(x, self.rows, None if self.timeline is None else self.timeline[begin:end], truth, filled)
+
     def step_names(self) -> tuple[str, ...]:
         """Return the date of each step as text, or its number."""
         return tuple(map(str, range(len(self.x)))) if self.timeline is None else self.timeline.names
@@ -106,15 +112,15 @@ def _without_gaps(columns: Columns, gaps: str | None) -> Columns:
     return Columns(values, whole, columns.rows)
 
 
-def _checked_names(there: Sequence[Any], wanted: Wanted, what: str) -> tuple[str, ...]:
-    """Return the columns to read; reject missing and doubled ones."""
-    counts = {name: there.count(name) for name in (*wanted.features, *wanted.others)}
-    missing = [name for name in wanted.features if not counts[name]]
+def check_columns(there: Sequence[Any], features: Sequence[str], others: Sequence[str], what: str) -> tuple[str, ...]:
+    """Return the columns to read, features and others; reject missing features and doubled columns."""
+    counts = {name: there.count(name) for name in (*features, *others)}
+    missing = [name for name in features if not counts[name]]
     if missing:
         near = get_close_matches(missing[0], [name for name in there if isinstance(name, str)], n=1)
         raise NameUnknownError(
             f"{what} has no column {missing[0]!r}{f' (but {near[0]!r})' if near else ''}: the model reads "
-            f"{shorten(list(wanted.features))}, and there are {shorten(list(there))}. Rename or add the column"
+            f"{shorten(list(features))}, and there are {shorten(list(there))}. Rename or add the column"
         )
     doubled = [name for name, count in counts.items() if count > 1]
     if doubled:
@@ -157,7 +163,7 @@ def is_absent(value: object) -> bool:
 def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
     if all(type(name) is int for name in frame.columns) and len(frame.columns) == len(wanted.features):
         frame = frame.set_axis(list(wanted.features), axis=1)  # it has no names
-    names = _checked_names(list(frame.columns), wanted, "the frame")
+    names = check_columns(list(frame.columns), wanted.features, wanted.others, "the frame")
     check_bytes(len(frame), 1, len(names))
     dates, stations = _labels_of(frame, wanted)
     if stations is None:
@@ -306,7 +312,7 @@ def _of_xarray(frame: Any, wanted: Wanted) -> Columns:
                 "variable for each"
             )
         frame = frame.to_dataset(dim=holds[0])
-    names = _checked_names(list(map(str, frame.data_vars)), wanted, "the dataset")
+    names = check_columns(list(map(str, frame.data_vars)), wanted.features, wanted.others, "the dataset")
     dims = [str(dim) for dim in frame[names[0]].dims]
     time = wanted.dates if isinstance(wanted.dates, str) else _time_dim(frame, dims)
     if time not in dims or len(dims) > 2:
@@ -342,7 +348,7 @@ def _of_mapping(frame: Mapping[Any, Any], wanted: Wanted) -> Columns:
         if several := [name for name, part in parts.items() if len(part.rows) > 1]:
             raise ArgumentError(f"the frame of row {several[0]!r} has several rows itself: give it as the whole frame")
         return _side_by_side(parts, wanted)
-    names = _checked_names(list(frame), wanted, "the dict")
+    names = check_columns(list(frame), wanted.features, wanted.others, "the dict")
     arrays = {name: _plain(frame[name]) for name in names}
     shapes = {name: value.shape for name, value in arrays.items()}
     lead = shapes[names[0]]

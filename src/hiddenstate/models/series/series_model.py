@@ -22,6 +22,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
+from hiddenstate.models.series.exported import ExportedSeries, exported
 from hiddenstate.models.series.forecasts import SeriesReading, ahead_text, with_unit
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
@@ -199,20 +200,35 @@ class SeriesModel:
         """
         return self.read_input(self.prepare(frame, **options), every=every, edits=edits)
 
-    def read_input(self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = ()) -> SeriesReading:
-        """Return the forecasts for what `prepare` returned, as `read` does."""
-        return self._reading(series, every, edits, windows_apart=bool(edits))
+    def read_input(
+        self, series: SeriesInput, *, every: int = 1, edits: Sequence[Edit] = (), origins: range | None = None
+    ) -> SeriesReading:
+        """Return the forecasts for what `prepare` returned, as `read` does; or only those after some steps, origins."""
+        return self._reading(series, every, edits, windows_apart=bool(edits), origins=origins)
 
-    def _reading(self, series: SeriesInput, every: int, edits: Sequence[Edit], *, windows_apart: bool) -> SeriesReading:
+    def _reading(
+        self,
+        series: SeriesInput,
+        every: int,
+        edits: Sequence[Edit],
+        *,
+        windows_apart: bool,
+        origins: range | None = None,
+    ) -> SeriesReading:
         """Return the forecasts; windows that are run apart have the rounding of those with edits."""
-        origins = self._origins(len(series.x), check_at_least("every", every, 1))
+        possible = self._origins(len(series.x), check_at_least("every", every, 1))
+        if origins is None:
+            origins = possible
+        elif not origins or origins[0] not in possible or origins[-1] not in possible:
+            raise ArgumentError(f"forecasts can be made after the steps {possible}, got {origins}")
         if isinstance(edits, Edit):
             raise ArgumentTypeError("edits= must be a list of edits, got one: put it in brackets")
         dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
             values = self._values(series.x, origins, dated, windows_apart).double().cpu()
         record = partial(self._record, series, origins[-1], values[-1], dated)
-        kind = type(self.module).__name__
+        module = self.module
+        kind = module.shape.sizes.kind.label if isinstance(module, StoredSeries) else type(module).__name__
         return SeriesReading(series, values, origins, self.form.ahead, self.targets, self.units, kind, record)
 
     def _origins(self, T: int, every: int) -> range:
@@ -284,6 +300,10 @@ class SeriesModel:
             ArgumentError: the module does none of these, or is bidirectional.
         """
         return SeriesStream(self, gaps=gaps)
+
+    def _to_exported(self) -> ExportedSeries:
+        """Return the model as a module in the units of the data, for `hiddenstate.export_onnx`."""
+        return exported(self)
 
     def _to_stored(self) -> StoredSeries:
         """Return the model as a model folder stores it, with copies of its weights."""
