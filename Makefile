@@ -9,7 +9,7 @@ export MPLBACKEND := Agg
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 
-.PHONY: demo studio test test-all test-browsers lint page facts format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c js screenshots notebook course pages clean
+.PHONY: demo studio test test-all test-browsers lint page facts format native-test $(NATIVE_TESTS) sanitize sanitize-engine sanitize-threads attack downstream fuzz bench bench-quick docs runtime c c-embedded js screenshots notebook course pages clean
 
 ## demo: watch the shipped tagger, a trained LSTM, read two sentences
 demo: $(VENV)/installed
@@ -157,6 +157,10 @@ c:
 	cmake --build build/c-library --parallel $(JOBS) --target install
 	cmake -S examples/c -B build/c-examples -DCMAKE_PREFIX_PATH="$(CURDIR)/build/c"
 	cmake --build build/c-examples
+
+## c-embedded: exported C files on an emulated Cortex-M4 (Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm)
+c-embedded: $(VENV)/installed-test
+	$(BIN)/python -m pytest -rs -s tests/models/graph/test_c_embedded.py
 
 ## js: the JavaScript package with its types, dist/hiddenstate-*.tgz (its native engine needs Clang for WebAssembly)
 js: $(VENV)/installed-test

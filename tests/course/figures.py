@@ -127,7 +127,7 @@ FIGURES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any
     "training": (
         "01-structure-and-hidden-state",
         training,
-        [{"frame": 0}, {"frame": 3}, {"frame": 8}, {"frame": 20}],
+        [{"frame": 20}, {"frame": 0}, {"frame": 3}, {"frame": 8}],
     ),
     "unit": (
         "02-hidden-state-and-gates",

@@ -224,7 +224,7 @@ class _Source:
                 f" * Constants: {described.flash} bytes",
                 f" * Multiplications a step: {described.multiplications}",
                 " *",
-                " * Arguments and results, without their axes of rows and time (size 1):",
+                " * Arguments and results; rows and time steps have size 1:",
                 *arguments,
                 *results,
                 " *",
