@@ -178,6 +178,7 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "index": lambda: hs.index(lstm(), [X[:, 0]], "never.index"),
     "index, the arrays": lambda: hs.index(whole(), [freed(5, 64)], "never.index"),
     "index, the head": lambda: hs.index(whole(), [X[:, 0]], "never.index", head=freed_weight(nn.Linear(64, 3))),
+    "index, a series": lambda: hs.index(hs.series_model(hs.LSTM(1, 1), ["a"], ["b"]), freed(5000, 1), "never.index"),
     "probe": lambda: explain.probe(lstm(), ROWS, ROW_LABELS),
     "probe, of numbers": lambda: explain.probe(lstm(), ROWS, torch.randn(4, 5)),
     "probe, numbers of an input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, torch.randn(4, 5)),

@@ -36,7 +36,10 @@ function sources(...suffixes) {
 const NOTICE =
   "/*! Contains Preact (c) 2015-present Jason Miller and Preact Signals (c) 2022-present Preact Team, MIT License: see LICENSES.txt */";
 
-const common = { absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" };
+const common = {
+  ...{ absWorkingDir: HERE, target: TARGET, charset: "utf8", minify: true, logLevel: "warning" },
+  define: { WITH_INDEX: "true" },
+};
 
 // Elements as calls of h, which are shorter than those of the JSX runtime that tsconfig.json names. The names of hosts/jsx.ts
 // are such that no variable hides them.
@@ -51,14 +54,17 @@ const SHORT_JSX = {
 async function buildPage(folder) {
   const bundled = { ...common, bundle: true };
   await Promise.all([
-    build({
-      ...bundled,
-      entryPoints: ["main.tsx"],
-      ...SHORT_JSX,
-      format: "esm",
-      banner: { js: NOTICE },
-      outfile: join(folder, "studio.js"),
-    }),
+    ...["false", "true"].map((index) =>
+      build({
+        ...bundled,
+        entryPoints: ["main.tsx"],
+        ...SHORT_JSX,
+        define: { WITH_INDEX: index },
+        format: "esm",
+        banner: { js: NOTICE },
+        outfile: join(folder, index === "true" ? "studio-index.js" : "studio.js"),
+      }),
+    ),
     build({ ...bundled, entryPoints: ["hosts/loader.ts"], outfile: join(folder, "loader.js") }),
     build({ ...bundled, entryPoints: ["hosts/widget.ts"], format: "esm", outfile: join(folder, "widget.js") }),
     build({

@@ -51,6 +51,7 @@ export interface Run {
   heads: Head[]; // empty if the model predicts nothing
   surprise: Float32Array | null; // [T] of each token, in nats; language models only
   edits: readonly Edit[]; // that were applied
+  series?: SeriesPart; // of a model of series
 }
 
 /** One gate of one unit at one step, before its activation: input part plus `scale` times recurrent part. */
@@ -79,7 +80,7 @@ export interface TrackWeights {
 
 /** A model of any kind, in the browser. */
 export interface Model {
-  kind: "tagger" | "language-model" | "layer" | "trace";
+  kind: "tagger" | "language-model" | "series-model" | "layer" | "trace";
   name: string;
   unit: string; // the kind of step: "word", "character", or "step"
   tracks: TrackInfo[];
@@ -88,7 +89,6 @@ export interface Model {
   quantities: readonly string[]; // gates and states
   meanings: Record<Quantity, string>;
   hasWeights: boolean; // false for a trace: no edits, no dot products
-  card: string; // the model card (Markdown), or ""
   /** the model's parts from input to output, each with the shape of its (first) weight */
   parts: { label: string; shape: number[] }[];
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
@@ -100,6 +100,32 @@ export interface Model {
   stream: (edits?: readonly Edit[]) => Stream;
   subject: (run: Run) => Subject; // of a run without edits; throws StudioError if it can't be explained
   given: Run | null; // the run that came with it (a trace, or numbers given in Python)
+  series?: Series; // of a model of series
+}
+
+/** A column of a series; in the units of the data, a value is offset + factor times what the model reads or gives. */
+export type SeriesColumn = { name: string; unit: string; offset: number; factor: number };
+
+/** What a model of series reads and forecasts, and the series that came with it. C features, K targets, A ahead. */
+export interface Series {
+  features: SeriesColumn[]; // C
+  targets: SeriesColumn[]; // K
+  ahead: number[]; // how many steps after the last one that was read each of the A forecasts is
+  window: number | null; // the only number of steps that it reads
+  steps: number; // T of the series that came with it; 0 without one
+  tokens: string[]; // T dates
+  values: Float64Array | null; // [T, C] in the units of the data
+  truth: Float64Array | null; // [T, K]
+  forecast: () => Float64Array | null; // [T, A*K] after each step, without edits; NaN where there is none
+  runSpan: (from: number, to: number, edits?: readonly Edit[]) => Run; // of steps from .. to-1
+}
+
+/** What a run of series read and forecast. */
+export interface SeriesPart {
+  from: number | null; // the place of its first step in the series that came with the model; null for other rows
+  x: Float32Array; // [T, C] scaled
+  values: Float64Array; // [T, C] in the units of the data
+  forecast: Float64Array; // [T, A*K] in the units of the data
 }
 
 /** Runs one step at a time and carries the state. A reverse direction can't stream. */
@@ -136,20 +162,23 @@ export interface Subject {
   readers: Reader[];
   baseline: () => Float32Array; // [C] the input of an uninformative step
   baselineName: string; // its name: "an unknown word"
+  /** of a series: what its model reads [T, C], that of an uninformative step [C], and what the LSTM then reads */
+  source?: { x: Float32Array; base: Float32Array; read: (x: Float32Array, T: number) => Float32Array };
 }
 
 /**
  * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundles writes it.
  *
  * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
- * ("weight_ih_l0"). Data given with it: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0"
+ * ("weight_ih_l0"). Data given with a model of series, as it reads and gives them: "given.input" [T, C], and perhaps
+ * "given.truth" [T, K] and "given.forecast" [T, A*K]. Data given with an LSTM: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0"
  * [L*D, H], zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H]
  * if recorded.
  */
 export interface BundleHead {
   format: "hiddenstate-studio";
   version: number;
-  kind: "tagger" | "language-model" | "layer" | "trace";
+  kind: "tagger" | "language-model" | "series-model" | "layer" | "trace";
   name: string;
   cell: string; // the kind of cell shown: "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
   cells: Record<string, { gates: string[]; states: string[] }>; // the letters of every kind, in order
@@ -161,7 +190,6 @@ export interface BundleHead {
   config: any;
   vocabulary: any; // of the model's folder; null for an LSTM or a trace
   tokeniser: any; // the content of hiddenstate/text/tokenise.json (hiddenstate.text.tokenise.PATTERN)
-  card: string;
   /** the data given with the weights: a trace, or numbers to read; or null */
   given: { tokens: string[] | null; steps: number } | null;
 }
@@ -169,7 +197,7 @@ export interface BundleHead {
 /** Where the page runs. */
 export interface Boot {
   host: "server" | "file" | "notebook";
-  models: { id: string; name: string; kind: string }[];
+  models: { id: string; name: string }[];
   view: Partial<View>; // the initial view
   live: "" | "view" | "stream"; // whether Python shares the view, and whether the first model is a stream there
   index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search

@@ -8,12 +8,19 @@ from hiddenstate_runtime._native import File, FileError
 from hiddenstate_runtime.graph_model import GraphModel
 from hiddenstate_runtime.language import LanguageModel
 from hiddenstate_runtime.layer import Layer
+from hiddenstate_runtime.series import SeriesModel
 from hiddenstate_runtime.shared.errors import ArgumentTypeError, FileFormatError
 from hiddenstate_runtime.tagger import Tagger
 
 FORMAT = "hiddenstate.model/1"
 LARGEST = 2**34  # maximum size of a file in bytes
-KINDS = {"layer": Layer, "tagger": Tagger, "language-model": LanguageModel, "graph": GraphModel}
+KINDS = {
+    "layer": Layer,
+    "tagger": Tagger,
+    "language-model": LanguageModel,
+    "series-model": SeriesModel,
+    "graph": GraphModel,
+}
 
 
 def load(model: str | os.PathLike[str] | bytes) -> Any:
@@ -23,7 +30,7 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         model: a model file's path, or its bytes.
 
     Returns:
-        A `Layer`, a `Tagger`, a `LanguageModel` or a `GraphModel`, depending on the file.
+        A `Layer`, a `Tagger`, a `LanguageModel`, a `SeriesModel` or a `GraphModel`, depending on the file.
 
     Raises:
         FileFormatError: it is not a model file, is damaged, or has a model that this version cannot run.

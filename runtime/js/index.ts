@@ -54,7 +54,7 @@ function findHead(metadata: Record<string, string>, name: string, size: number):
   const isLayer = metadata.kind === "layer";
   const parsed = (entry: string) => parsedWithin(size, metadata, entry);
   const config = isLayer ? sizesOf(metadata) : parsed("config");
-  const cell = isLayer ? metadata.cell : cellIn(config);
+  const cell = isLayer ? metadata.cell : metadata.kind === "series-model" ? config?.rnn?.cell : cellIn(config);
   const kind = Object.hasOwn(CELLS, cell) ? CELLS[cell as keyof typeof CELLS] : null;
   const order = kind?.gates.join(" ") ?? "";
   if (isLayer && metadata.gates !== order) throw damaged(`gates ${JSON.stringify(metadata.gates)}`, `"${order}"`);
@@ -63,7 +63,7 @@ function findHead(metadata: Record<string, string>, name: string, size: number):
     ...{ cell, cells: CELLS, meanings: kind?.meanings ?? {}, config },
     vocabulary: isLayer ? null : parsed("vocabulary"),
     tokeniser: "tokeniser" in metadata ? parsed("tokeniser") : null,
-    ...{ card: "", given: null },
+    given: null,
   };
   return head as any;
 }

@@ -275,6 +275,21 @@ def read_index(path: Path) -> None:
     str(index.like(torch.zeros(2, 2)))
 
 
+def make_series_index(path: Path) -> None:
+    layers = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.GRU(3, 2))
+    model = hs.series_model(layers, ["rain", "flow"], ["a", "flow"])
+    columns = dict(zip(("rain", "flow", "a"), torch.randn(3, 700), strict=True))
+    hs.index(model, columns, path, dates=np.arange(700).astype("M8[D]"), lags=[0, 2])
+
+
+def read_series_index(path: Path) -> None:
+    shutil.rmtree(path / "searched", ignore_errors=True)
+    index = hs.open_index(path)
+    for query in ("l0.h[1] > 0.123 and rain > 0", "month in (1, 3), flow < 1 after"):
+        str(index.search(query))
+    str(index.follows(zeroed=1))
+
+
 def state_dict() -> dict[str, Any]:
     layers = (nn.LSTM(3, 2, 2), nn.LSTMCell(3, 2), nn.GRU(3, 2), nn.GRUCell(3, 2), nn.RNN(3, 2))
     return nn.ModuleList(layers).state_dict()
@@ -287,6 +302,12 @@ INDEX = (
     "model/layer.safetensors",
     *(f"00000/{name}" for name in ("tokens.parquet", "starts.npy", "above.npy", "equal.npy", "inputs.npy")),
     *(f"00000/{name}" for name in ("state_keys.npy", "state_h.npy", "state_c.npy")),
+)
+SERIES_INDEX = (
+    *INDEX[:2],
+    *(f"model/{name}" for name in MODEL),
+    "lagged.npz",
+    *(f"00000/{name}.npy" for name in ("columns", "times", "places", "inputs", "starts", "above")),
 )
 FORMATS = {
     "stream": of_each_cell(make_stream, read_stream),
@@ -313,5 +334,6 @@ FORMATS = {
         lambda path: path.write_text(KINDS["char"].to_toml()), lambda path: read_run_file(path, KINDS["char"])
     ),
     "index": Format(make_index, read_index, INDEX),
+    "index of a series": Format(make_series_index, read_series_index, SERIES_INDEX),
     "run": Format(make_run, read_run, ("checkpoint.safetensors", METRICS)),
 }

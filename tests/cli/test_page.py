@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -11,6 +12,8 @@ from hiddenstate.errors import FileFormatError
 from hiddenstate.models.model_folder import save, shipped
 from hiddenstate.nn.gru import GRU
 from language_models import make
+from models.series.modules import PerStep
+from studio.runtime.test_series import frame_of, model_of
 from studio.test_html import EVIL, Elements
 
 
@@ -38,7 +41,7 @@ def test_the_file_of_a_layer_or_of_a_model(tmp_path: Path) -> None:
     result = run("", "--model", files[0], "--model", files[1], "-o", str(tmp_path / "out.html"))
     assert result.exit_code == 0, result.output
     boot = json.loads(Elements((tmp_path / "out.html").read_text(encoding="utf-8")).data["boot"])
-    assert [(model["kind"], model["id"]) for model in boot["models"]] == [("layer", "small"), ("language-model", "lm")]
+    assert [model["id"] for model in boot["models"]] == ["small", "lm"]
 
 
 def test_models_and_any_text(tmp_path: Path) -> None:
@@ -47,7 +50,7 @@ def test_models_and_any_text(tmp_path: Path) -> None:
     assert result.exit_code == 0
     boot = json.loads(Elements((tmp_path / "out.html").read_text(encoding="utf-8")).data["boot"])
     assert boot["view"] == {"text": EVIL}
-    assert [model["kind"] for model in boot["models"]] == ["language-model", "tagger"]
+    assert [model["id"] for model in boot["models"]] == ["lm", "tagger-en"]
 
 
 def test_dashes_are_standard_input_and_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,3 +81,26 @@ def test_page_fails(tmp_path: Path) -> None:
 
 def test_it_is_a_command() -> None:
     assert "one HTML file" in CliRunner().invoke(whole, ["page", "--help"]).output
+
+
+def test_a_model_of_series_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(model_of(PerStep(3, 2)), "river")
+    frame = frame_of(9).rename_axis("day")
+    frame.to_csv("one.csv")
+    pd.concat([frame.assign(station="Weir"), frame.assign(station="Upton")]).to_csv("two.csv")
+    for arguments, names in (
+        (["--data", "one.csv"], ["river"]),
+        (["--data", "two.csv", "--rows", "station", "--dates", "day"], ["river: Weir", "river: Upton"]),
+    ):
+        assert run("--model", "river", *arguments, "-o", "view.html").exit_code == 0
+        boot = json.loads(Elements(Path("view.html").read_text(encoding="utf-8")).data["boot"])
+        assert [model["name"] for model in boot["models"]] == names
+    for arguments, words in (
+        (["--model", "tagger-en", "--data", "one.csv"], "reads no file of series"),
+        (["--model", "river", "--dates", "day"], "give the file, too"),
+        (["--data", "one.csv"], "with its models: got 1, and 0"),
+        (["--model", "river", "--data", "one.csv", "--dates", "date"], "no column 'date'"),
+        (["--model", "river", "--data", "none.csv"], "none.csv"),
+    ):
+        assert words in str(run(*arguments, "-o", "view.html").exception)

@@ -65,8 +65,8 @@ def test_read_writes_all_forecasts(tmp_path: Path, model: SeriesModel) -> None:
     rows = list(csv.DictReader(io.StringIO(run("read", *SEATTLE, "--format", "csv"))))
     assert [float(row["forecast"]) for row in rows] == pytest.approx(reading.values.flatten().tolist())
     assert (rows[0]["origin"], rows[0]["date"], rows[0]["measured"]) == (
-        "2012-01-30 00:00:00",
-        "2012-01-31 00:00:00",
+        "2012-01-30",
+        "2012-01-31",
         "9.4",
     )
     found = json.loads(run("read", *SEATTLE, "--json", "--from", "2015-12-30"))

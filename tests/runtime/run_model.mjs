@@ -16,6 +16,7 @@ const rows = (values, size) =>
 function ofNumbers(model) {
   const steps = input.map((row) => Float32Array.from(row));
   const run = model.runNumbers(steps);
+  if (model.series) return { forecast: Array.from(run.series.forecast) };
   const places = ({ values }) => Object.entries(values).map(([name, all]) => [name, rows(all, all.length / run.steps)]);
   const named = ({ tracks }) => tracks.map((track) => [track.info.name, places(track)]);
   if (model.tracks.some(({ reverse }) => reverse)) return { values: named(run) };
@@ -48,7 +49,7 @@ function ofText(model) {
 
 try {
   const model = load(await readFile(path));
-  console.log(JSON.stringify(model.kind === "layer" ? ofNumbers(model) : ofText(model)));
+  console.log(JSON.stringify(model.kind !== "tagger" && model.kind !== "language-model" ? ofNumbers(model) : ofText(model)));
 } catch (error) {
   if (!(error instanceof ModelError)) throw error;
   console.log(JSON.stringify({ refused: error.message }));

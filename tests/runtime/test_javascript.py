@@ -14,6 +14,7 @@ import torch
 import hiddenstate as hs
 from hiddenstate.models.model_folder import load_tagger
 from runtime.built import NODE, ROOT, needs_node
+from studio.runtime.test_series import MODULES, frame_of, model_of
 from support import diagonal
 
 pytestmark = needs_node
@@ -115,3 +116,13 @@ def test_a_file_that_is_no_model(program: Path, tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_bytes(damaged)
         assert "expected" in run(program, tmp_path / name, [[0, 0]])["refused"]
+
+
+@pytest.mark.parametrize("name", ["a step", "a horizon", "windows"])
+def test_models_of_series(name: str, program: Path, tmp_path: Path) -> None:
+    make, options = MODULES[name]
+    model, frame = model_of(make(), **options), frame_of(17)
+    hs.save(model, tmp_path / "river.safetensors")
+    found = np.array(run(program, tmp_path / "river.safetensors", frame.to_numpy().tolist())["forecast"], dtype=float)
+    values = model.read(frame.astype(np.float32)).values[:, :, 0]
+    assert np.allclose(found.reshape(17, *values.shape[1:])[-1], values[-1].numpy(), rtol=1e-5, atol=1e-2)

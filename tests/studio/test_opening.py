@@ -22,7 +22,6 @@ def test_a_folder_is_taken_as_it_lies_there() -> None:
     assert bundle.weights == (shipped() / "weights.safetensors").read_bytes()
     assert bundle.config == json.loads((shipped() / "config.json").read_bytes())["config"]
     assert bundle.vocabulary == json.loads((shipped() / "vocabulary.json").read_bytes())
-    assert bundle.card == (shipped() / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert (bundle.kind, bundle.name) == ("tagger", "tagger-en")
 
 
@@ -30,7 +29,7 @@ def test_a_language_model_and_its_folder(tmp_path: Path) -> None:
     model = make(weights_dtype="float16")
     save(model, tmp_path / "lm", "# Card")
     bundle = bundle_folder(tmp_path / "lm")
-    assert (bundle.kind, bundle.name, bundle.card) == ("language-model", "lm", "# Card")
+    assert (bundle.kind, bundle.name) == ("language-model", "lm")
     assert opened(tmp_path / "lm", "mine").name == "mine"
     assert opened(str(tmp_path / "lm")).kind == "language-model"
     assert bundle_model(model).config == bundle.config

@@ -23,12 +23,12 @@ def unpacked(text: str) -> Any:
 
 
 def test_everything_is_in_it() -> None:
-    bundle = Bundle("lstm", EVIL, {"input_size": 4}, b"\x00\x01" * 100, card=EVIL)
+    bundle = Bundle("lstm", EVIL, {"input_size": 4}, b"\x00\x01" * 100)
     found = Elements(offline_page({"ours": bundle}, {"text": EVIL}))
     boot = json.loads(found.data["boot"])
     assert (boot["host"], boot["view"], boot["live"]) == ("file", {"text": EVIL}, "")
     parts = json.loads(found.data["bundle-ours"])
-    assert json.loads(unpacked(parts["head"]))["card"] == EVIL
+    assert json.loads(unpacked(parts["head"]))["name"] == EVIL
     assert unpacked(parts["weights"]) == bundle.weights
     code = json.loads(unpacked(found.data["code"]))
     assert code == {"script": assets.text(assets.SCRIPT), "styles": assets.text(assets.STYLES)}

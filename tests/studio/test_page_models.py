@@ -362,7 +362,7 @@ def test_nothing_to_look_at(studio: Shown) -> None:
     expect(studio.panel("unrolled").get_by_text("Nothing has been read yet.")).to_be_visible()
     page.get_by_role("button", name="Read", exact=True).click()
     page.locator("#text").fill("one two")
-    expect(page.locator("#lines .chart-svg, #lines svg")).to_have_count(1)
+    expect(page.locator("#lines .lines-chart")).to_have_count(1)
     expect(studio.panel("heatmap").get_by_text("Nothing has been read yet.")).to_be_hidden()
     expect(page.locator(".hint")).to_be_visible()  # nothing is pinned
 

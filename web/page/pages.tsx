@@ -8,6 +8,7 @@ import { ComparePanel } from "studio/panels/compare/index.js";
 import { EditsPanel } from "studio/panels/edits/index.js";
 import { ExplainPanel } from "studio/panels/explain/index.js";
 import { HeatmapPanel } from "studio/panels/heatmap/index.js";
+import { LagsPanel } from "studio/panels/lags/index.js";
 import { LedgerPanel } from "studio/panels/ledger/index.js";
 import { LinesPanel } from "studio/panels/lines/index.js";
 import { MicroscopePanel } from "studio/panels/microscope/index.js";
@@ -25,12 +26,14 @@ import { useApp } from "studio/ui/app.js";
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
+declare const WITH_INDEX: boolean; // of a corpus; a page without one has no panels that need it
+
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],
   compare: [ComparePanel],
-  explain: [ExplainPanel, LedgerPanel, AttributionPanel, SweepPanel],
-  units: [UnitsPanel],
-  search: [SearchPanel],
+  explain: [ExplainPanel, LagsPanel, LedgerPanel, AttributionPanel, SweepPanel],
+  units: WITH_INDEX ? [UnitsPanel] : [],
+  search: WITH_INDEX ? [SearchPanel] : [],
   structure: [StructurePanel],
 };
 const NAMES = Object.keys(PANELS) as View["page"][];

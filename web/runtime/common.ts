@@ -23,9 +23,9 @@ export function common(head: BundleHead, lstm: Lstm): Common {
   };
 }
 
-export function named({ name, meanings, card }: BundleHead, cell: CellKind) {
+export function named({ name, meanings }: BundleHead, cell: CellKind) {
   const { gates, states } = cell;
-  return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings, card };
+  return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings };
 }
 
 function trackNumber(tracks: readonly { name: string }[], name: string): number {

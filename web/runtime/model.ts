@@ -9,6 +9,7 @@ import { language } from "studio/runtime/language.js";
 import { tracksOf } from "studio/runtime/lstm.js";
 import { plain, configSizes, tokensOf } from "studio/runtime/plain.js";
 import { read } from "studio/runtime/safetensors.js";
+import { seriesModel } from "studio/runtime/series.js";
 import { tagger } from "studio/runtime/tagger.js";
 import { Weights, count } from "studio/runtime/weights.js";
 import type { BundleHead, Model, Track, TrackInfo } from "studio/types.js";
@@ -18,6 +19,7 @@ const { format: FORMAT, version: VERSION } = BUNDLE;
 const KINDS: Record<string, (head: BundleHead, weights: Weights) => Model> = {
   tagger,
   "language-model": language,
+  "series-model": seriesModel,
   layer: plain,
   trace,
 };

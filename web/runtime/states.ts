@@ -38,7 +38,8 @@ export function dotProduct(
   return { gate, inputWeights, input, hiddenWeights, hidden, biasInput, biasHidden, scale, fromInput, fromHidden, sum };
 }
 
-function dot(a: Float32Array, b: Float32Array): number {
+/** The scalar product. */
+export function dot(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (let k = 0; k < a.length; k++) sum += a[k] * b[k];
   return sum;

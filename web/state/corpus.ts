@@ -19,9 +19,7 @@ export interface UnitColumns {
   held_out: (number | null)[]; // on the other half of the sequences; null: unknown
   mean: number[];
   deviation: number[];
-  q05: number[];
   median: number[];
-  q95: number[];
   lowest: number[];
   highest: number[];
   low: number[]; // the share of steps at which it is low
@@ -79,7 +77,7 @@ export interface Found {
 }
 
 /** part of a sequence, with the values of a unit */
-export type Passage = { start: number; tokens: string[]; labels: string[]; values: number[] };
+type Passage = { start: number; tokens: string[]; labels: string[]; values: number[] };
 
 const MOST_KEPT = 4000; // passages kept in memory
 const MOST_CARDS = 200;

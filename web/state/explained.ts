@@ -2,6 +2,7 @@
 
 import { type ReadonlySignal, computed } from "@preact/signals";
 import { type Target, logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
+import { runPart } from "studio/runtime/series.js";
 import { predictionAt } from "studio/state/predictions.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
@@ -33,6 +34,11 @@ export function subjectFor(model: Model, run: Run): Subject {
   return subject;
 }
 
+/** The subject for a step: of a series, the steps up to it. */
+export function subjectAt(model: Model, run: Run, step: number): Subject {
+  return isPart(model) ? lastSteps(model, run, step) : subjectFor(model, run);
+}
+
 /** The target, or the reason why nothing can be explained. */
 export type Question = { explained: Explained; reason: "" } | { explained: null; reason: string };
 
@@ -48,16 +54,30 @@ function explain(session: Session, view: View): Question {
   if (error) return nothing(error.message);
   if (live) return nothing("This page watches a stream, and only keeps its last steps. Open the model itself.");
   if (!model || !plain) return nothing(model ? "Nothing has been read yet." : "");
-  if (plain.steps > MOST_STEPS) {
+  if (plain.steps > MOST_STEPS && !isPart(model)) {
     return nothing(
       `This text has ${plain.steps} ${model.unit}s, and at most ${MOST_STEPS} can be explained. Give a shorter one.`,
     );
   }
   try {
-    return { explained: aimed(model, plain, subjectFor(model, plain), view), reason: "" };
+    return { explained: aimed(model, plain, subjectAt(model, plain, view.step), view), reason: "" };
   } catch (problem) {
     return nothing(problem instanceof Error ? problem.message : String(problem));
   }
+}
+
+const MOST_LAGS = 100; // steps of a series
+
+/** Whether only the last steps of a run before the cursor are explained: those of a series are many. */
+function isPart({ series, tracks }: Model) {
+  return series !== undefined && tracks.every(({ reverse }) => !reverse);
+}
+
+/** The subject of the steps up to the cursor, which begin in the state before them. */
+function lastSteps(model: Model, run: Run, step: number): Subject {
+  const to = Math.min(step, run.steps - 1) + 1;
+  const from = Math.max(0, to - MOST_LAGS);
+  return { ...model.subject(runPart(run, from, to)), lead: -from };
 }
 
 function aimed(model: Model, run: Run, subject: Subject, view: View): Explained {
@@ -72,7 +92,7 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
   const suits = model.kind === "language-model" ? "probability" : "logit";
   const wanted = view.measure === "auto" ? suits : view.measure;
   const target = wanted === "logit" ? (logit ?? chance) : (chance ?? logit);
-  const named = (what: string) => targetName(what, model, run, reader.labels[label], step);
+  const named = (what: string) => targetName(model.series ? "forecast" : what, model, run, reader.labels[label], step);
   return {
     ...common,
     target: target as Target,
@@ -112,16 +132,18 @@ function targetLabel(run: Run, reader: Reader, asked: string, step: number): num
 export function ownLabel(run: Run, { name, labels }: Reader, step: number): number {
   const next = run.surprise === null ? -1 : labels.indexOf(run.tokens[step + 1]);
   if (next >= 0) return next;
+  if (run.heads.length === 0) return 0;
   const head = run.heads.find((one) => one.name === name) ?? run.heads[0];
   return labels.indexOf(predictionAt(head, step).label);
 }
 
 function targetName(what: string, model: Model, run: Run, label: string, step: number) {
   if (model.kind === "language-model") return `${what} of \u201c${shownToken(label)}\u201d after ${at(run, step)}`;
-  return `${what} of ${label} at ${at(run, step)}`;
+  return `${what} of ${label} ${model.series ? "after" : "at"} ${at(run, step)}`;
 }
 
-function short({ kind }: Model, label: string) {
+function short({ kind, series }: Model, label: string) {
+  if (series) return `forecast of ${label}`;
   return `logit of ${kind === "language-model" ? `\u201c${shownToken(label)}\u201d` : label}`;
 }
 

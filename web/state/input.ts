@@ -1,6 +1,7 @@
 // Runs a model on the content of the text box: words, characters, or numbers for a layer without a vocabulary.
 
 import { StudioError } from "studio/runtime/errors.js";
+import { spanOf } from "studio/state/series.js";
 import type { Edit, Model, Run } from "studio/types.js";
 
 type Signal = "impulse" | "step" | "sine" | "noise";
@@ -12,7 +13,9 @@ export const NAME_END = ":"; // between a row's name and its numbers
 /** @returns null if there is nothing to read */
 export function readInput(model: Model, text: string, edits: readonly Edit[] = []): Run | null {
   if (model.kind === "trace") return model.given;
-  if (model.kind === "layer") return readNumbers(model, text, edits);
+  const span = model.series && spanOf(model.series, text);
+  if (model.series && span) return model.series.runSpan(span.from, span.to, edits);
+  if (isNumeric(model)) return readNumbers(model, text, edits);
   const tokens = model.tokenise(text);
   if (tokens.length > MOST_STEPS) {
     throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");
@@ -23,13 +26,35 @@ export function readInput(model: Model, text: string, edits: readonly Edit[] = [
 function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
   const given = model.given;
   if (text.trim() === "" && given !== null && edits.length === 0) return given;
-  const columns = model.tracks[0].inputSize;
-  const rows = text.trim() === "" ? (givenRows(given) ?? signal("noise", columns)) : parseRows(text, columns);
-  return model.runNumbers(rows, edits, rowNames(text));
+  const rows = text.trim() === "" ? givenRows(given) : null;
+  return model.runNumbers(rows ?? inputRows(model, text.trim() === "" ? "noise" : text), edits, rowNames(text));
+}
+
+/** Whether a model reads numbers. */
+export function isNumeric({ kind }: Model): boolean {
+  return kind === "layer" || kind === "series-model";
+}
+
+/** How many numbers a model reads at each step. */
+export function inputWidth({ series, tracks }: Model): number {
+  return series?.features.length ?? tracks[0].inputSize;
+}
+
+/** The rows of a text, in the units of the data; a signal has about the sizes that the model was trained on. */
+export function inputRows(model: Model, text: string): Float32Array[] {
+  const rows = parseRows(text, inputWidth(model));
+  const { series } = model;
+  if (!series || signalNamed(text) === null) return rows;
+  return rows.map((row) => row.map((value, c) => series.features[c].offset + series.features[c].factor * value));
 }
 
 /** The input rows of a run that came with the model. */
 export function givenRows(given: Run | null): Float32Array[] | null {
+  if (given?.series) {
+    const { values } = given.series;
+    const C = values.length / given.steps;
+    return Array.from({ length: given.steps }, (_, t) => Float32Array.from(values.subarray(t * C, (t + 1) * C)));
+  }
   const track = given?.tracks[0];
   if (!given || !track?.input) return null;
   const width = track.info.inputSize;

@@ -34,17 +34,10 @@ function largest(run: Run, state: string): number {
   if (known[state] === undefined) {
     let max = 0;
     for (const { values } of run.tracks) for (const value of values[state] ?? []) max = Math.max(max, Math.abs(value));
-    known[state] = roundedUp(max);
+    known[state] = nextRound(Math.max(1, max));
     KNOWN_MAX.set(run, known);
   }
   return known[state];
-}
-
-/** Rounds up to 1, 1.5, 2, 3, 4, 6, 8 or 10, or one of these times a power of ten; at least 1. */
-export function roundedUp(value: number): number {
-  if (!(value > 1)) return 1;
-  const power = 10 ** Math.floor(Math.log10(value));
-  return power * ([1, 1.5, 2, 3, 4, 6, 8, 10].find((step) => step * power >= value) ?? 10);
 }
 
 /** @returns the ends of its scale */

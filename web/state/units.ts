@@ -35,7 +35,7 @@ export function trackTitle({ layer, reverse }: TrackInfo, twoWays: boolean): str
 /** A value of a run; NaN if there is none. */
 export function valueAt(track: Track, quantity: string, unit: number, t: number): number {
   const width = quantityWidth(track.info, quantity);
-  return unit < width ? (track.values[quantity][t * width + unit] ?? NaN) : NaN;
+  return unit < width ? (track.values[quantity]?.[t * width + unit] ?? NaN) : NaN;
 }
 
 /** Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection. */

@@ -16,6 +16,21 @@ export function useApp(): App & { view: Readonly<View> } {
   return { ...app, view: app.store.view };
 }
 
+/** Says "step" and "series" in place of "word" and "sentence" where a model reads a series. */
+export function useNouns(): (text: string) => string {
+  const { model } = useApp().session;
+  return model?.series ? inSteps : (text) => text;
+}
+
+function inSteps(text: string): string {
+  return text
+    .replace(/\b(word|text|sentence)(?=s?\b)/gi, (noun) => {
+      const named = noun.toLowerCase() === "word" ? "step" : "series";
+      return noun[0] === noun[0].toUpperCase() ? named[0].toUpperCase() + named.slice(1) : named;
+    })
+    .replaceAll("seriess", "series");
+}
+
 /** The element that a component draws, by itself: for files, and for code without components. */
 export function still<E extends Element>(drawn: ComponentChild): E {
   const holder = document.createElement("div");

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { still, useApp } from "studio/ui/app.js";
+import { still, useApp, useNouns } from "studio/ui/app.js";
 import { type Exports, save } from "studio/ui/export.js";
 import { Button } from "studio/ui/form.js";
 import { watchVisibility } from "studio/ui/visibility.js";
@@ -37,6 +37,7 @@ export function Panel({
   draw,
   children,
 }: PanelProps) {
+  const inNouns = useNouns();
   const helped = useSignal(false);
   const root = useRef<HTMLElement>(null);
   const svg = picture && (() => still<SVGSVGElement>(picture(root.current?.clientWidth ?? 0)));
@@ -44,7 +45,7 @@ export function Panel({
     <section {...{ ref: root, id, class: `panel ${kind}`.trim(), hidden, onKeyDown }} aria-labelledby={`${id}-title`}>
       <header class="panel-head">
         <h2 id={`${id}-title`} class="panel-title">
-          {title}
+          {inNouns(title)}
         </h2>
         <div class="panel-tools">{tools}</div>
         <div class="panel-ends">
@@ -61,7 +62,7 @@ export function Panel({
         </div>
       </header>
       <p id={`${id}-help`} class="panel-help" hidden={!helped.value}>
-        {help}
+        {inNouns(help)}
       </p>
       <div class={`panel-body ${body}`.trim()}>
         {children}

@@ -222,7 +222,7 @@ def write_forecasts(reading: "SeriesReading", format_: str, stream: TextIO) -> N
     frame = reading.to_dataframe()
     for name in ("origin", "date"):
         if reading.timeline is not None:
-            frame[name] = [str(value) for value in frame[name]]
+            frame[name] = frame[name].astype(str)  # of days, without the time
     if format_ == "csv":
         frame.to_csv(stream, index=False, lineterminator="\n")
         return

@@ -1,23 +1,61 @@
 """``hiddenstate studio``, ``page`` and ``course``: what opens in a browser."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hiddenstate.cli.conventions import STANDARD, check_outputs, output, quote_path, tell, text_from, wrote
+from hiddenstate.cli.series import DatesOption, RowsOption
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
+
+MOST_ROWS = 32  # of a file, each of which is a model on the page
+
+
+def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any]:
+    """Return what to open: models, or with a file of series each model of series with each row of the file."""
+    data = [path for path in models if path.suffix.lower() in (".csv", ".parquet", ".pq")]
+    if not data:
+        if dates is not None or rows is not None:
+            raise ArgumentError("--dates and --rows are columns of a file of series: give the file, too")
+        return [*models]
+    named = [path for path in models if path not in data]
+    if len(data) > 1 or not named:
+        raise ArgumentError(f"a studio shows one file of series, with its models: got {len(data)}, and {len(named)}")
+    from hiddenstate.models.model_folder import load
+    from hiddenstate.models.series.series_model import SeriesModel
+    from hiddenstate.models.series.tables import read_table
+    from hiddenstate.studio.bundles.series import bundle_series
+
+    bundles = []
+    for path in named:
+        model = load(path)
+        if not isinstance(model, SeriesModel):
+            raise ArgumentTypeError(f"{path} is a {type(model).__name__}, which reads no file of series: leave one out")
+        frame, dated, _ = read_table(data[0], model.features, model.targets, dates=dates, rows=rows)
+        series = model.prepare(frame, dates=dated, rows=rows)
+        for row, name in enumerate(series.rows[:MOST_ROWS]):
+            named_row = f"{path.stem}: {name}" if len(series.rows) > 1 else path.stem
+            bundles.append(bundle_series(model, series, named_row, row))
+    return bundles
 
 
 def studio(
     models: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders, files or names of models; default: the shipped English tagger.", metavar="MODEL"),
+        typer.Argument(
+            help="Folders, files or names of models; default: the shipped English tagger. For models of series also "
+            "their series: a file that ends in .csv or .parquet.",
+            metavar="MODEL",
+        ),
     ] = None,
     index: Annotated[
         Path | None,
         typer.Option(help="Folder of an index of the model: adds the pages Units and Search.", metavar="DIR"),
     ] = None,
     text: Annotated[str, typer.Option(help="Text to show first.")] = "",
+    dates: DatesOption = None,
+    rows: RowsOption = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; any but the default lets other machines connect.")
     ] = ("127.0.0.1"),
@@ -30,7 +68,7 @@ def studio(
     """
     from hiddenstate.studio.view import studio as open_studio
 
-    opened = open_studio(*(models or ()), text=text, index=index)
+    opened = open_studio(*_opened(models or [], dates, rows), text=text, index=index)
     opened.serve(host, port, browser=browser)
 
 
@@ -43,6 +81,11 @@ def page(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="File to write; - for standard output.", metavar="FILE")
     ] = Path("view.html"),
+    data: Annotated[
+        Path | None, typer.Option(help="CSV or Parquet file of the series, for models of series.", metavar="FILE")
+    ] = None,
+    dates: DatesOption = None,
+    rows: RowsOption = None,
 ) -> None:
     """Write the studio as one HTML file that runs the model itself, from disk or any web server, without a network.
 
@@ -52,7 +95,8 @@ def page(
     from hiddenstate.studio.view import studio as open_studio
 
     begin = text_from(text)
-    opened = open_studio(*(model or ()), text=begin.strip() if text == STANDARD else begin)
+    models = _opened([*(model or []), *([] if data is None else [data])], dates, rows)
+    opened = open_studio(*models, text=begin.strip() if text == STANDARD else begin)
     if str(out) == STANDARD:
         with output(None, exact=True) as stream:
             stream.write(opened.html())

@@ -27,6 +27,7 @@ from hiddenstate.corpus.index.folder import (
     read_statistics,
     read_text,
 )
+from hiddenstate.corpus.index.lagged import LAGGED, merged_sums, read_sums
 from hiddenstate.corpus.index.readers import array_shards, load_reader, make_reader
 from hiddenstate.corpus.index.sequences import CorpusReader, scramble
 from hiddenstate.corpus.index.statistics import CONTEXTS, Statistics
@@ -35,6 +36,7 @@ from hiddenstate.corpus.search.result import Matches, Nearest
 from hiddenstate.corpus.shards.plan import SHARD_BYTES, Shard, describe_files, expand, plan
 from hiddenstate.corpus.shards.run import MANIFEST, check_workers, claimed, discard, drop, map_shards, read_manifest
 from hiddenstate.corpus.units.card import UnitCard, unit_card
+from hiddenstate.corpus.units.covariates import UnitCovariates, follows
 from hiddenstate.corpus.units.table import Units, units
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
 from hiddenstate.explain.subject.progress_bar import Progress
@@ -105,6 +107,25 @@ class Index(IndexFolder):
         """Return the table of all units: distribution, saturation, time constant and most correlated label."""
         return units(self)
 
+    def follows(self, covariate: str | None = None, *, unit: str | None = None, zeroed: int = 8) -> UnitCovariates:
+        """Return which units of a series follow which covariates, at which lag, and whether the forecasts use them.
+
+        Everything but the effect of zeroing is known from the index, and takes no run. Where correlations on shifted
+        years are as large, what a unit follows is the season.
+
+        Args:
+            covariate: a column, or ``hour``, ``weekday`` or ``day_of_year``; all if None.
+            unit: a unit, such as ``"l0.c[7]"``; all if None.
+            zeroed: how many units to zero, those with the largest held-out correlations first, to see what that does to
+                the error of the forecasts. Needs the columns of the targets.
+
+        Raises:
+            NameUnknownError: there is no such covariate or unit, or its place is not indexed.
+            ArgumentError: the index is not of a series.
+            FileFormatError: the index is damaged.
+        """
+        return follows(self, covariate, unit, zeroed)
+
     def unit(self, address: str) -> UnitCard:
         """Return the card of a unit: its behaviour over the corpus, and the effect of zeroing it.
 
@@ -136,9 +157,12 @@ def index(
     names: Sequence[str] | None = None,
     softmax: bool = False,
     column: str = "text",
+    covariates: Sequence[str] = (),
+    lags: Sequence[int] | None = None,
     workers: int = 1,
     client: Any = None,
     progress: Progress | bool | None = None,
+    **options: Any,
 ) -> Index:
     """Index a corpus: record the behaviour of every unit of a model over it.
 
@@ -147,9 +171,10 @@ def index(
     if you train the original further. To resume an interrupted call, repeat it.
 
     Args:
-        model: a tagger, a language model, or a `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
+        model: a tagger, a language model, a model of series of the simple shape (`SeriesModel.understood`), or a
+            `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
         corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For a
-            layer, a list of arrays or tensors ``[T, C]``.
+            model of series, a frame, as for `SeriesModel.prepare`. For a layer, a list of arrays or tensors ``[T, C]``.
         folder: where to write the index.
         places: patterns of places, such as ``"l1.*"``, separated by commas; by default all states: h, and c of an LSTM.
         thresholds: maps patterns of places to thresholds whose crossings are stored as bits, one bit per step, unit and
@@ -168,9 +193,14 @@ def index(
         softmax: for a layer: whether the head's outputs are the scores of a softmax over its names. Cards then show
             what an edit costs the correct label, in nats; otherwise, how far it moves the outputs.
         column: the text column in Parquet files.
+        covariates: for a model of series: columns of the frame that units are compared with, beside those of the model
+            and the calendar; missing values are left out. `Index.follows` has the result.
+        lags: for a model of series: how many steps before a unit's step the columns are compared; by default 0 to 7,
+            and some up to 168, less than a quarter of the series. Negative ones are later steps.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
         progress: a callback that gets the number of bytes read and their total; True for a progress bar.
+        options: for a model of series, those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit, or the folder contains
@@ -182,7 +212,8 @@ def index(
     """
     optional_package("pyarrow.parquet", "corpus", "an index")
     workers = check_workers(workers, client)
-    reader = make_reader(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax)
+    series: dict[str, Any] = {"covariates": covariates, "lags": lags, "options": options}
+    reader = make_reader(model, corpus, labels=labels, tokens=tokens, head=head, names=names, softmax=softmax, **series)
     if workers > 1 and callable(labels):
         _check_pickled(labels)
     chosen = _chosen_places(reader, places)
@@ -255,7 +286,8 @@ def _stored(reader: CorpusReader, folder: Path, about: Mapping[str, Any]) -> Cor
         with folder_beside(folder) as partial:
             reader.save(partial)
             put_folder(partial, folder)
-    return replace(load_reader(folder, about), labels=reader.labels, arrays=reader.arrays)
+    loaded = load_reader(folder, about)
+    return replace(loaded, labels=reader.labels, arrays=reader.arrays, covariates=reader.covariates)
 
 
 def _check_pickled(labels: Any) -> None:
@@ -336,6 +368,10 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
         return False
     by_place = {name: statistics.to_arrays() for name, statistics in merged.places.items()}
     arrays = {f"{name}/{key}": value for name, values in by_place.items() for key, value in values.items()}
+    if paths[0].with_name(LAGGED).is_file():
+        sums = merged_sums(read_sums(each.with_name(LAGGED)) for each in paths)
+        with written_beside(folder / LAGGED) as beside, beside.open("wb") as file:
+            np.savez(file, **sums)  # type: ignore[arg-type]
     with written_beside(path) as beside, beside.open("wb") as file:
         np.savez(file, random=merged.random, lengths=merged.lengths, **arrays)  # type: ignore[arg-type]
     return True

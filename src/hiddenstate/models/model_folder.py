@@ -106,7 +106,7 @@ def save(
             or an `RNN`, or, with ``args``, any module whose operations files have (the guide *Run models without
             torch* lists them).
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
-            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (unless it is a model of
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no model of
             series).
         card: Markdown for a folder's ``MODEL_CARD.md``.
         args: for any other module, the positional arguments of an example call: tensors (or tuples of them).

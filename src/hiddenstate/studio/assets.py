@@ -6,6 +6,7 @@ from hiddenstate.errors import MissingDependencyError
 
 PAGE = Path(__file__).parent / "dist"
 SCRIPT, STYLES, LOADER, WIDGET = "studio.js", "studio.css", "loader.js", "widget.js"
+INDEX_SCRIPT = "studio-index.js"  # with the pages of the index of a corpus
 TEMPLATE = "index.html"
 FIGURES = "figures.js"  # the runtime for the figures of the course, as a classic script
 
@@ -23,5 +24,5 @@ def text(name: str) -> str:
 
 def state() -> tuple[tuple[int, int], ...]:
     """Return a key that changes when the script or the styles do."""
-    stats = [path.stat() for path in (PAGE / SCRIPT, PAGE / STYLES) if path.exists()]
+    stats = [path.stat() for path in (PAGE / SCRIPT, PAGE / INDEX_SCRIPT, PAGE / STYLES) if path.exists()]
     return tuple((stat.st_mtime_ns, stat.st_size) for stat in stats)

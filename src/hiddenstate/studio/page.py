@@ -49,7 +49,7 @@ def boot_data(
     index: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the page's boot data; see `Boot` in web/types.ts."""
-    models = [{"id": key, "name": bundle.name, "kind": bundle.kind} for key, bundle in bundles.items()]
+    models = [{"id": key, "name": bundle.name} for key, bundle in bundles.items()]
     return {"host": host, "models": models, "view": view, "live": live, "index": index}
 
 
@@ -71,9 +71,14 @@ def policy(nonce: str, **sources: str) -> str:
     return allow_only(**own, **sources)
 
 
-def prepare() -> None:
+def prepare(*, index: bool) -> None:
     """Pack the script now, so that the first request for the page need not wait."""
-    _packed_code(assets.state())
+    _packed_code(assets.state(), _script(index))
+
+
+def _script(index: bool) -> str:
+    """Return the name of the script; only with an index does it have the pages of one."""
+    return assets.INDEX_SCRIPT if index else assets.SCRIPT
 
 
 def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data: Sequence[str] = ()) -> str:
@@ -82,7 +87,7 @@ def page(boot: Mapping[str, Any], nonce: str, *, head: Sequence[str] = (), data:
         head,
         [
             data_element("boot", boot),
-            script_element("code", _packed_code(assets.state())),
+            script_element("code", _packed_code(assets.state(), _script(bool(boot.get("index"))))),
             *data,
             f'<script nonce="{nonce}">{assets.text(assets.LOADER)}</script>',
         ],
@@ -120,8 +125,8 @@ def _parts(bundle: Bundle) -> dict[str, str]:
     return {"head": packed(bundle.head_bytes()), "weights": packed(bundle.weights)}
 
 
-@lru_cache(maxsize=1)
-def _packed_code(_: object) -> str:
+@lru_cache(maxsize=2)
+def _packed_code(_: object, script: str) -> str:
     """Return the script and the styles as JSON; the files are read again if they have changed."""
-    code = {"script": assets.text(assets.SCRIPT), "styles": assets.text(assets.STYLES)}
+    code = {"script": assets.text(script), "styles": assets.text(assets.STYLES)}
     return packed(json.dumps(code, ensure_ascii=False).encode())

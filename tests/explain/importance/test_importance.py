@@ -310,3 +310,22 @@ def test_only_windows_of_one_series_share_steps() -> None:
     assert bool(alone.size_interval.isnan().all())
     assert "without an interval over rows" in str(alone)
     assert "nan" not in str(alone)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "shapley"])
+def test_a_cluster_gives_the_same_numbers_and_resumes(tmp_path: Path, method: Any) -> None:
+    distributed = pytest.importorskip("distributed")
+    module, x = forecaster(), rows(150)
+    options: Any = {"of": 0, "spans": 3, "method": method, "baseline": "zero", "progress": False}
+    alone = hs.explain.importance(module, x, **options)
+    threads = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**threads) as cluster, distributed.Client(cluster) as client:
+        two = hs.explain.importance(module, x, client=client, folder=tmp_path / "parts", **options)
+        (tmp_path / "parts" / "rows-00000064.safetensors").unlink()
+        part = hs.explain.importance(module, x, client=client, folder=tmp_path / "parts", **options)
+    assert two.cost == alone.cost > part.cost > 0
+    for name in ("size", "signed", "size_interval", "occlusion"):
+        assert torch.equal(getattr(two, name), getattr(alone, name)), name
+        assert torch.equal(getattr(part, name), getattr(alone, name)), name
+    with pytest.raises(ArgumentTypeError, match=r"client must be a distributed.Client"):
+        hs.explain.importance(module, x, client="tcp://127.0.0.1", **options)

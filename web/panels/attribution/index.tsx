@@ -9,7 +9,7 @@ import { type NamedPlayer, type Explained, nearest, playersIn } from "studio/sta
 import type { Job, Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/tokens.js";
 import type { View } from "studio/types.js";
-import { useApp, useJob } from "studio/ui/app.js";
+import { useApp, useJob, useNouns } from "studio/ui/app.js";
 import { exactly, tick } from "studio/ui/draw.js";
 import { Button, Progress, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -42,6 +42,7 @@ export function AttributionPanel() {
     return { ...result.subject, occlusion: result.value, shapley: exact?.subject === result ? exact.value : null };
   }).value;
   const { explained } = question.value;
+  const inNouns = useNouns();
   const isBusy = useComputed(() => occlusion.share < 1 || shapley.share < 1).value;
   const wanted = view.method === "shapley";
   const again = () => (occlusion.stopped ? occlusion.begin(setup.value) : shapley.begin(occlusion.result));
@@ -84,7 +85,7 @@ export function AttributionPanel() {
         {(width) => attribution && <ShareChart {...{ attribution, width }} press={choose} />}
       </Stage>
       <div class="attribution-means">
-        {attribution && meaningSentences(attribution).map((sentence) => <p>{sentence}</p>)}
+        {attribution && meaningSentences(attribution).map((sentence) => <p>{inNouns(sentence)}</p>)}
       </div>
     </Panel>
   );

@@ -2,7 +2,7 @@
 // show.
 
 import { PAIRS, withoutFirstWord } from "studio/panels/compare/presets.js";
-import { numberCount } from "studio/state/input.js";
+import { inputWidth, isNumeric, numberCount } from "studio/state/input.js";
 import { trackTitle } from "studio/state/units.js";
 import type { View } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
@@ -32,7 +32,7 @@ export function WhatControls() {
 function KindChoice({ several }: { several: boolean }) {
   const { store, session, view } = useApp();
   const { models, ...others } = KINDS;
-  const named = session.model?.kind === "layer" ? { sentences: "Two inputs" } : {};
+  const named = session.model && isNumeric(session.model) ? { sentences: "Two inputs" } : {};
   const options = { ...(several ? KINDS : others), ...named } as Record<View["comparison"], string>;
   const choose = (comparison: View["comparison"]) => {
     const { otherText, otherModel } = store.get();
@@ -73,9 +73,9 @@ function SideText({ name }: { name: "A" | "B" }) {
     store.set({ [name === "A" ? "text" : "otherText"]: text }),
   );
   const { model } = session;
-  const isNumbers = model?.kind === "layer";
+  const isNumbers = model !== null && isNumeric(model);
   const given = model?.given && name === "A" ? "As given. " : "";
-  const numbers = `${given}A signal, such as sine 24, or rows of ${numberCount(model?.tracks[0].inputSize ?? 0)}, one per line`;
+  const numbers = `${given}A signal, such as sine 24, or rows of ${numberCount(model ? inputWidth(model) : 0)}, one per line`;
   // A textarea, because newlines matter to models of characters and of numbers.
   return (
     <textarea
@@ -120,7 +120,7 @@ export function HowControls() {
   const twoWays = model.tracks.some(({ reverse }) => reverse);
   const tracks = model.tracks.map((info) => ({ value: info.name, text: `${info.name}: ${trackTitle(info, twoWays)}` }));
   const quantities = model.quantities.map((value) => ({ value, text: `${value}: ${model.meanings[value]}` }));
-  const aligns = view.comparison !== "edits" && model.kind !== "layer"; // otherwise steps are matched by number
+  const aligns = view.comparison !== "edits" && !isNumeric(model); // otherwise steps are matched by number
   return (
     <div class="compare-picks">
       <Select {...{ label: "layer", options: tracks, value: view.track }} choose={(track) => store.set({ track })} />

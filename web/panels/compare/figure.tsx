@@ -6,6 +6,7 @@ import { RibbonTitle, Ribbons, RowLabel } from "studio/panels/compare/ribbons.js
 import type { Column, Scene } from "studio/panels/compare/scene.js";
 import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
 import { range } from "studio/state/ranges.js";
+import { forecastText } from "studio/state/series.js";
 import { shownToken } from "studio/state/tokens.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
@@ -89,7 +90,7 @@ function Drawing({ scene, layout }: Drawn) {
 function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: number }) {
   const { pair, columns, head } = scene;
   const opposite = side === "a" ? "b" : "a";
-  const { run } = pair[side];
+  const { run, model } = pair[side];
   const [mine, theirs] = [findHead(run, head), findHead(pair[opposite].run, head)];
   return (
     <>
@@ -104,6 +105,7 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
         }
         const token = shownToken(run.tokens[t]);
         const prediction = mine && predictionAt(mine, t);
+        const said = prediction ? layout.fitted(choiceText(prediction), "tag") : forecastText(model, run, t);
         const isChanged = theirs && other >= 0 && predictionAt(theirs, other).label !== prediction?.label;
         return (
           <>
@@ -111,9 +113,9 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
               {layout.fitted(token, "word")}
               <title>{token}</title>
             </text>
-            {prediction && (
+            {said !== "" && (
               <text class={isChanged ? "tag changed" : "tag"} x={x} y={top + 31}>
-                {layout.fitted(choiceText(prediction), "tag")}
+                {said}
               </text>
             )}
           </>

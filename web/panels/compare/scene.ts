@@ -2,6 +2,7 @@
 
 import type { CellKind } from "studio/runtime/kinds.js";
 import { SAME } from "studio/state/difference.js";
+import { isNumeric } from "studio/state/input.js";
 import type { Session } from "studio/state/session.js";
 import { quantityWidth } from "studio/state/units.js";
 import type { Track, View, Model, Run } from "studio/types.js";
@@ -30,9 +31,10 @@ export interface Scene {
 /** @returns null until there are two runs */
 export function createScene(session: Session, view: View): Scene | null {
   const pair = chosenPair(session, view);
-  if (pair === null) return null;
+  if (pair === null || tooMany(pair) > 0) return null;
   const { quantity, head } = view;
-  const way = pair.a.run === pair.b.run || view.comparison === "edits" ? "position" : view.align;
+  const byStep = view.comparison === "edits" || isNumeric(pair.a.model);
+  const way = pair.a.run === pair.b.run || byStep ? "position" : view.align;
   const columns = align(way, pair.a.run.tokens, pair.b.run.tokens);
   const track = (side: "a" | "b", name: string) => pair[side].run.tracks.find(({ info }) => info.name === name);
   const [a, b] = [track("a", view.track), track("b", view.track)];
@@ -67,6 +69,14 @@ function chosenPair({ model, plain, run, other }: Session, { comparison }: View)
   return { a: { name: names[0], model, run: plain }, b: { name: names[1], model: other.model, run: other.run } };
 }
 
+const MOST_COLUMNS = 400; // of a series, whose columns are as wide as dates
+
+/** How many steps of a series are too many to compare; 0 if they are not. */
+function tooMany({ a, b }: Pair): number {
+  const steps = Math.max(a.run.steps, b.run.steps);
+  return a.run.series && steps > MOST_COLUMNS ? steps : 0;
+}
+
 /** Why there is nothing to compare; "" if there is something. */
 export function whyEmpty(session: Session, view: View, { a, b }: Pair): string {
   const { comparison, edits, otherText, otherModel, text } = view;
@@ -77,7 +87,7 @@ export function whyEmpty(session: Session, view: View, { a, b }: Pair): string {
       : "There are no edits yet, so the two runs are the same. Make one on the first page.";
   }
   if (comparison === "sentences" && (otherText === "" || otherText === text))
-    return a.model.kind === "layer"
+    return isNumeric(a.model)
       ? "The two inputs are the same. Change one of them."
       : "The two sentences are the same. Change one of them, or choose a pair.";
   if (comparison === "models" && otherModel === "") return "The two models are the same. Choose a different one for B.";
@@ -85,7 +95,11 @@ export function whyEmpty(session: Session, view: View, { a, b }: Pair): string {
 }
 
 /** The reason why there are not two runs to compare. */
-export function whyBlank(session: Session, { comparison }: View): string {
+export function whyBlank(session: Session, view: View): string {
+  const { comparison } = view;
+  const pair = chosenPair(session, view);
+  const many = pair ? tooMany(pair) : 0;
+  if (many) return `${many} steps are too many to compare: read a part of at most ${MOST_COLUMNS} on the first page.`;
   const error = session.error ?? (comparison === "edits" ? null : session.otherError);
   if (error) return error.message;
   if (session.model && !session.run) return "There is nothing to compare: A has no input.";

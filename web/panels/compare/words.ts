@@ -2,6 +2,7 @@
 
 import { MET, type Side, type Scene, type Strip } from "studio/panels/compare/scene.js";
 import { findHead, predictionAt } from "studio/state/predictions.js";
+import { forecastText } from "studio/state/series.js";
 import { shownToken, wordAt } from "studio/state/tokens.js";
 
 /** The words of a column: “to” | “the”, or just “to” if they are the same. */
@@ -68,7 +69,10 @@ function sideAt(
   const values = quantity === null ? undefined : track?.values[quantity];
   const value = values?.[t * (values.length / run.steps) + unit];
   const mine = findHead(run, head);
-  const tag = mine ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}` : "";
+  const made = forecastText(pair[side].model, run, t);
+  const tag = mine
+    ? ` ${shownToken(predictionAt(mine, t).label)} ${predictionAt(mine, t).probability.toFixed(4)}`
+    : made && ` forecasts ${made}`;
   return (
     `${name}: ` +
     `${named(pair[side], t)}${tag}${value === undefined ? "" : `, ${quantity} of unit ${unit} = ${value.toFixed(4)}`}`

@@ -2,7 +2,7 @@
 
 import { placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
-import { quantityWidth } from "studio/state/units.js";
+import { valueAt } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
 import { windowSize } from "studio/ui/visibility.js";
 
@@ -50,9 +50,9 @@ export function editSpot(edit: Edit, run: Run): Spot {
 }
 
 /** A run's value at a place; NaN if it has none. */
-export function valueInRun(run: Run, track: string, quantity: string, unit: number, t: number): number {
-  const recorded = run.tracks.find(({ info }) => info.name === track);
-  return recorded?.values[quantity]?.[t * quantityWidth(recorded.info, quantity) + unit] ?? NaN;
+export function valueInRun(run: Run, name: string, quantity: string, unit: number, t: number): number {
+  const track = run.tracks.find(({ info }) => info.name === name);
+  return track ? valueAt(track, quantity, unit, t) : NaN;
 }
 
 export const SCOPES = {

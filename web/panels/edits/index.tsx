@@ -70,6 +70,8 @@ export function EditsPanel() {
   );
 }
 
+const MOST_COLUMNS = 2000;
+
 /** What the edits changed. */
 function Effect({ difference }: { difference: Difference }) {
   return (
@@ -77,9 +79,13 @@ function Effect({ difference }: { difference: Difference }) {
       <p class="verdict" aria-live="polite">
         {differenceVerdict(difference)}
       </p>
-      <div class="scroll" tabindex={0} role="group" aria-label="Before and after, step by step">
-        <DifferenceTable difference={difference} />
-      </div>
+      {difference.words.length > MOST_COLUMNS ? (
+        <p class="soft">The steps are too many for a table: read a part of at most {MOST_COLUMNS}.</p>
+      ) : (
+        <div class="scroll" tabindex={0} role="group" aria-label="Before and after, step by step">
+          <DifferenceTable difference={difference} />
+        </div>
+      )}
     </>
   );
 }

@@ -97,7 +97,7 @@ function goTogether(a: Edit, b: Edit) {
 }
 
 export function PythonLines({ edits, model, run }: Edits) {
-  const text = pythonBlock(inForce(edits, model, run.steps), model, run.tokens);
+  const text = pythonBlock(inForce(edits, model, run.steps), model, run);
   const copied = useSignal({ text: "", outcome: "" });
   const copy = () =>
     navigator.clipboard.writeText(text).then(

@@ -2,7 +2,7 @@
 
 import { placeParts } from "studio/state/edits.js";
 import { wordAt } from "studio/state/tokens.js";
-import type { Edit, Model } from "studio/types.js";
+import type { Edit, Model, Run } from "studio/types.js";
 
 const VERBS = { set: "set to", scale: "multiplied by", add: "raised by" };
 const ARGUMENTS = { set: "to", scale: "by", add: "value" };
@@ -77,8 +77,20 @@ function pythonRun(model: Model, tokens: string[]): { before: string[]; lstm: st
   return { before: [start, `ids = ${ids}`], lstm: "model.lstm", call: "said, state = model(ids, begin)" };
 }
 
+/** An edit of a series, at a date, or at steps of the whole series. */
+function dated(edit: Edit, tokens: string[], from: number): string {
+  const [t] = edit.t?.length === 1 ? edit.t : [-1];
+  const date = t in tokens ? wordAt({ tokens }, t, Infinity) : "";
+  if (date !== "") return pythonEdit({ ...edit, t: null }).replace(", ", `, t=${JSON.stringify(date)}, `);
+  return pythonEdit({ ...edit, t: edit.t && edit.t.map((step) => (step < 0 ? step + tokens.length : step) + from) });
+}
+
 /** The lines of Python that run the model with these edits. */
-export function pythonBlock(edits: readonly Edit[], model: Model, tokens: string[]): string {
+export function pythonBlock(edits: readonly Edit[], model: Model, { tokens, series }: Run): string {
+  if (series) {
+    const calls = edits.map((edit) => `    ${dated(edit, tokens, series.from ?? 0)},\n`);
+    return `reading = model.read(frame, edits=[\n${calls.join("")}])\n`;
+  }
   const { before, lstm, call } = pythonRun(model, tokens);
   const calls = edits.map(pythonEdit);
   const one = `with ${lstm}.edit(${calls.join(", ")}):`;

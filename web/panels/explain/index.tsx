@@ -2,9 +2,10 @@
 
 import { outputAt } from "studio/runtime/explain/target.js";
 import { type Explained, ownLabel, findReader } from "studio/state/explained.js";
+import { isNumeric } from "studio/state/input.js";
 import { findHead, predictionAt, likeliest } from "studio/state/predictions.js";
-import { shortToken, shownToken } from "studio/state/tokens.js";
-import type { View } from "studio/types.js";
+import { shortToken, shownToken, stepName } from "studio/state/tokens.js";
+import type { Run, View } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
 import { Segments, Select } from "studio/ui/form.js";
@@ -29,12 +30,12 @@ export function ExplainPanel() {
     (text) => session.text(text),
     () => Math.max(REST, 1.5 * session.took),
   );
-  const isNumbers = session.model?.kind === "layer";
+  const isNumbers = session.model !== null && isNumeric(session.model);
   return (
     <Panel id="explain" title="What to explain" help={HELP} body="explain-body">
       <textarea
         {...{ class: "explain-text", rows: 1, spellcheck: false, autocomplete: "off" }}
-        hidden={session.model?.kind === "trace"}
+        hidden={session.model?.kind === "trace" || session.model?.series !== undefined}
         aria-label={isNumbers ? "Numbers to explain" : "Text to explain"}
         placeholder={isNumbers ? NUMBERS : "Type a sentence."}
         {...typing}
@@ -64,6 +65,7 @@ export function ExplainPanel() {
 function Words() {
   const { store, session, view } = useApp();
   const { plain: run } = session;
+  if (run && session.model?.series) return <StepChoice run={run} />;
   const head = run === null ? null : findHead(run, view.head);
   return (
     <Grid
@@ -78,6 +80,21 @@ function Words() {
         </button>
       ))}
     </Grid>
+  );
+}
+
+/** The step of a series, which may have very many. */
+function StepChoice({ run }: { run: Run }) {
+  const { store, view } = useApp();
+  return (
+    <label class="explain-step">
+      <input
+        {...{ type: "range", min: 0, max: run.steps - 1, value: view.step, "aria-label": "Step to explain" }}
+        aria-valuetext={stepName(run, view.step)}
+        onInput={({ currentTarget }) => store.set({ step: Number(currentTarget.value) })}
+      />
+      <span class="number">{run.tokens[view.step]}</span>
+    </label>
   );
 }
 
@@ -103,7 +120,7 @@ function Questions({ explained }: { explained: Explained }) {
         />
       )}
       <Select
-        label="Why"
+        label={explained.model.series ? "Forecast" : "Why"}
         options={labelOptions(explained, view)}
         value={view.label === "" ? "" : explained.label}
         choose={(label) => store.set({ label })}
@@ -124,6 +141,7 @@ function Questions({ explained }: { explained: Explained }) {
 function labelOptions({ model, run, subject, label }: Explained, view: View): { value: string; text: string }[] {
   const reader = findReader(subject, view.head);
   const head = findHead(run, view.head);
+  if (reader && model.series) return reader.labels.map((name, k) => ({ value: k > 0 ? name : "", text: name }));
   if (!reader || !head) return [];
   const step = Math.min(view.step, run.steps - 1);
   const own = shownToken(reader.labels[ownLabel(run, reader, step)]);

@@ -28,6 +28,7 @@ export function Cursors({ layout, pointed, place, box }: CursorsProps) {
   const { step, unit } = useApp().view;
   const { left, top, pitch, rowHeight, width, height } = layout;
   const high = Math.max(LEAST, rowHeight);
+  const wide = Math.max(1, pitch);
   const x = left + step * pitch;
   const y = (of: number) => rowTop(layout, of) + (rowHeight - high) / 2;
   useLayoutEffect(() => {
@@ -40,11 +41,11 @@ export function Cursors({ layout, pointed, place, box }: CursorsProps) {
   const cell = pointed.value;
   return (
     <>
-      <div class="heat-column" style={position(x, top, pitch, height - top - 2)} />
+      <div class="heat-column" style={position(x, top, wide, height - top - 2)} />
       <div class="heat-row" style={position(left, y(unit), pitch * layout.steps, high)}>
         <span class="heat-unit number">{unit}</span>
       </div>
-      {cell && <div class="heat-hover" style={position(left + cell.step * pitch, y(cell.unit), pitch, high)} />}
+      {cell && <div class="heat-hover" style={position(left + cell.step * pitch, y(cell.unit), wide, high)} />}
     </>
   );
 }

@@ -32,6 +32,7 @@ export interface HeatLayout {
 const LEFT = 46;
 const RIGHT = 10;
 const NARROWEST = 4;
+const MOST_WIDE = 2000; // more columns, as of a long series, are narrowed until all fit
 const PIN_ROW = 15;
 const PIN_GAP = 10;
 const BOTTOM = 2;
@@ -54,7 +55,8 @@ export function heatLayout({ width, height, steps, pinned, order, longest }: Hea
   const wide = (width - LEFT - RIGHT) / Math.max(1, steps);
   const slanted = longest > UPRIGHT && longest + APART > wide;
   const overhang = slanted ? longest * 0.53 : 0;
-  const pitch = Math.max(NARROWEST, (width - LEFT - RIGHT - overhang) / Math.max(1, steps));
+  const narrowest = steps > MOST_WIDE ? 0 : NARROWEST;
+  const pitch = Math.max(narrowest, (width - LEFT - RIGHT - overhang) / Math.max(1, steps));
   const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
   const kept = pinned.filter((unit) => unit < order.length);
   const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);

@@ -1,12 +1,13 @@
 // One unit's chart: the gates above, the candidate and the states below, and the numbers at the cursor.
 
 import type { ReadonlySignal } from "@preact/signals";
-import { isSequential, roundedUp } from "studio/state/ranges.js";
+import { isSequential, nextRound } from "studio/state/ranges.js";
 import { stepName, shortToken } from "studio/state/tokens.js";
 import { valueAt, quantityWidth, memoryState } from "studio/state/units.js";
 import type { Model, Run, Track } from "studio/types.js";
 import { useDerived } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
+import { linePath } from "studio/ui/line.js";
 import { quantityColour } from "studio/ui/scales.js";
 
 export interface ChartProps {
@@ -18,7 +19,7 @@ export interface ChartProps {
   reach: number; // the largest memory on the scale
   tokens: boolean; // whether to show them below
   step: ReadonlySignal<number>;
-  y?: number;
+  y?: number; // in a picture, which has the cursor in it; on the page, it is in a layer of its own
 }
 
 const ROW = 17; // height of a line of the numbers on the right
@@ -52,11 +53,11 @@ export function UnitChart(props: ChartProps) {
             <Level value={value} y={Math.round(valueY(value, band)) + 0.5} width={width} />
           ))}
           {band.names.map((name) => (
-            <polyline points={points(props, band, name)} class="lines-line" stroke={quantityColour(name)} />
+            <path d={line(props, band, name)} class="lines-line" stroke={quantityColour(name)} />
           ))}
         </>
       ))}
-      <AtCursor {...props} all={all} />
+      {y !== undefined && <AtCursor {...props} all={all} />}
       {tokens &&
         tokenTicks(run, width).map(({ x, word, isSlanted }) => (
           <text
@@ -67,6 +68,19 @@ export function UnitChart(props: ChartProps) {
           </text>
         ))}
     </svg>
+  );
+}
+
+/** The chart on the page, on which only the cursor is drawn again when it moves. */
+export function LiveChart(props: ChartProps) {
+  const { model, width, reach, tokens } = props;
+  return (
+    <div class="series">
+      <UnitChart {...props} />
+      <svg class="series-marks" width={width} height={chartHeight(model, tokens)} aria-hidden="true">
+        <AtCursor {...props} all={bands(model, reach)} />
+      </svg>
+    </div>
   );
 }
 
@@ -113,11 +127,14 @@ function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Ba
   );
 }
 
-function points({ run, track, unit, width }: ChartProps, band: Band, name: string) {
-  if (unit >= quantityWidth(track.info, name)) return "";
-  return run.tokens
-    .map((_, t) => `${stepX(t, width, run.steps).toFixed(1)},${valueY(valueAt(track, name, unit, t), band).toFixed(1)}`)
-    .join(" ");
+function line({ run: { steps }, track, unit, width }: ChartProps, band: Band, name: string) {
+  const at = (t: number) => valueAt(track, name, unit, t);
+  return linePath(
+    at,
+    steps,
+    (t) => stepX(t, width, steps),
+    (value) => valueY(value, band),
+  );
 }
 
 function spoken(model: Model, run: Run, track: Track, unit: number, step: number) {
@@ -141,7 +158,7 @@ const LOOSE = 18; // minimum pixels between tokens, if some steps have none
 export function chartReach(run: Run, track: Track, units: readonly number[]): number {
   const memory = memoryState(track);
   const values = units.flatMap((unit) => run.tokens.map((_, t) => Math.abs(valueAt(track, memory, unit, t))));
-  return roundedUp(values.reduce((most, value) => Math.max(most, value), 0));
+  return nextRound(values.reduce((most, value) => Math.max(most, value), 1));
 }
 
 /** The gates, if there are any, above the candidate and the states. */

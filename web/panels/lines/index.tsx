@@ -1,6 +1,6 @@
 // Charts the six values of the pinned units over the sentence, with the gates above and the memory below.
 
-import { chartHeight, type ChartProps, UnitChart, chartReach, stepAt } from "studio/panels/lines/chart.js";
+import { chartHeight, type ChartProps, LiveChart, UnitChart, chartReach, stepAt } from "studio/panels/lines/chart.js";
 import type { App } from "studio/state/types.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { View } from "studio/types.js";
@@ -36,7 +36,7 @@ export function LinesPanel() {
         <>
           <Unread />
           <Stage class="lines" {...scrub}>
-            {(width) => charts(width).map((props) => <UnitChart {...props} />)}
+            {(width) => charts(width).map((props) => <LiveChart {...props} />)}
           </Stage>
           {session.run !== null && view.pinned.length === 0 && (
             <p class="soft hint">Pin units in the heat map to see several of them here.</p>

@@ -5,9 +5,10 @@ import { useRef } from "preact/hooks";
 import { MOST_CHARACTERS } from "studio/facts.js";
 import { Distribution } from "studio/panels/sentence/distribution.js";
 import { SentencePicture, sentenceRows } from "studio/panels/sentence/picture.js";
-import { readsNumbers, SignalPlot } from "studio/panels/sentence/signal.js";
+import { Forecasts, SeriesPlot } from "studio/panels/sentence/series.js";
 import { Words } from "studio/panels/sentence/words.js";
-import { givenRows, NAME_END, parseRows, signalNamed, SIGNALS } from "studio/state/input.js";
+import { givenRows, inputRows, inputWidth, isNumeric, NAME_END, signalNamed, SIGNALS } from "studio/state/input.js";
+import { readsNumbers, spanOf } from "studio/state/series.js";
 import { hasWords } from "studio/state/tokens.js";
 import { shortest } from "studio/state/units.js";
 import type { Model } from "studio/types.js";
@@ -29,6 +30,13 @@ const WORDING: Record<Model["kind"], { title: string; help: string }> = {
       "Type, and the model reads along. The darker a token, the more it surprised the model, which had only read a " +
       "newline and the text before it (in nats: 0 is certainty). On the right: what it expects after the token at the cursor.",
   },
+  "series-model": {
+    title: "Series",
+    help:
+      "What the model reads at each step, below its targets: the truth, and the forecasts that it made for each step. " +
+      "Drag to move the cursor; drag over the line above to read a part of the series. On the right: what it forecasts " +
+      "after the step at the cursor.",
+  },
   layer: {
     title: "Input",
     help:
@@ -45,13 +53,13 @@ const WORDING: Record<Model["kind"], { title: string; help: string }> = {
 
 export function SentencePanel() {
   const { store, session, view } = useApp();
-  const { run, error } = session;
+  const { run, error, model } = session;
   const heads = run?.heads.map(({ name }) => ({ value: name, text: name })) ?? [];
   return (
     <Panel
       {...{ id: "sentence", ...WORDING[session.model?.kind ?? "tagger"], body: "sentence-body" }}
-      picture={() => run && <SentencePicture run={run} view={store.get()} />}
-      exports={{ csv: () => (run ? sentenceRows(run, store.get().head) : []) }}
+      picture={() => run && model && <SentencePicture {...{ model, run, plain: session.plain, view: store.get() }} />}
+      exports={{ csv: () => (run && model ? sentenceRows(model, run, store.get().head) : []) }}
       tools={
         <>
           <div class="sentence-input">
@@ -67,9 +75,9 @@ export function SentencePanel() {
         <p class="problem" role="alert" hidden={error === null}>
           {error?.message}
         </p>
-        {run && readsNumbers(run) ? <SignalPlot run={run} /> : <Words />}
+        {run && model && readsNumbers(run) ? <SeriesPlot {...{ model, run }} /> : <Words />}
       </div>
-      <Distribution />
+      {run && model?.series ? <Forecasts {...{ model, run }} /> : <Distribution />}
     </Panel>
   );
 }
@@ -78,7 +86,7 @@ function Input() {
   const { model, live } = useApp().session;
   if (live) return <p class="soft">Live: the steps come from a stream in Python.</p>;
   if (model === null || model.kind === "trace") return null;
-  return model.kind === "layer" ? <NumbersInput key={model.name} model={model} /> : <TextInput model={model} />;
+  return isNumeric(model) ? <NumbersInput key={model.name} model={model} /> : <TextInput model={model} />;
 }
 
 const SHORTEST_REST = 90;
@@ -126,7 +134,7 @@ const FIRST = 8; // initial number of rows of noise
 
 function NumbersInput({ model }: { model: Model }) {
   const { store, view } = useApp();
-  const columns = model.tracks[0].inputSize;
+  const columns = inputWidth(model);
   const counts = useRef({ steps: "24", seed: "0" }); // of the last signal
   const kind = inputKind(view.text, model);
   const isSignal = kind !== "rows" && kind !== "given";
@@ -156,7 +164,7 @@ function NumbersInput({ model }: { model: Model }) {
     </label>
   );
   const options = [...SIGNALS.map((name) => ({ value: name, text: name })), { value: "rows", text: "own rows" }];
-  if (model.given) options.unshift({ value: "given", text: "as given" });
+  if (isGiven(model)) options.unshift({ value: "given", text: "as given" });
   return (
     <div class="numbers-in">
       <div class="numbers-choice">
@@ -176,22 +184,29 @@ function NumbersInput({ model }: { model: Model }) {
   );
 }
 
+function isGiven({ given, series }: Model): boolean {
+  return given !== null || (series?.steps ?? 0) > 0;
+}
+
 function isCount(text: string | undefined): text is string {
   return text !== undefined && /^\d+$/.test(text);
 }
 
 function inputKind(text: string, model: Model): string {
-  if (text.trim() === "") return model.given ? "given" : "noise";
+  if (text.trim() === "") return isGiven(model) ? "given" : "noise";
+  if (model.series && spanOf(model.series, text)) return "given";
   return signalNamed(text) ?? "rows";
 }
 
 /** The current input as editable text: numbers with their names, as far as the page's address can hold them. */
-function ownRows(text: string, { given, tracks }: Model): string {
-  const rows = text.trim() === "" ? givenRows(given) : null;
-  if (!given || !rows) {
-    const read = parseRows(text.trim() === "" ? `noise ${FIRST} 0` : text, tracks[0].inputSize);
-    return read.map(asText).join("\n");
-  }
+function ownRows(text: string, model: Model): string {
+  const span = model.series && spanOf(model.series, text);
+  const given = span ? model.series!.runSpan(span.from, span.to) : model.given;
+  const rows = span || text.trim() === "" ? givenRows(given) : null;
+  if (!given || !rows)
+    return inputRows(model, text.trim() === "" ? `noise ${FIRST} 0` : text)
+      .map(asText)
+      .join("\n");
   const named = hasWords(given);
   let lines = "";
   for (const [t, row] of rows.entries()) {
@@ -204,11 +219,10 @@ function ownRows(text: string, { given, tracks }: Model): string {
 
 /** What a text that begins with given numbers leaves out, in words. */
 function shortage(text: string, model: Model) {
-  if (!model.given || text !== ownRows("", model)) return "";
+  const steps = model.series?.steps ?? model.given?.steps ?? 0;
+  if (!isGiven(model) || text !== ownRows("", model)) return "";
   const count = text.split("\n").length;
-  return count < model.given.steps
-    ? `The first ${count} of ${model.given.steps} rows; the page's address can't hold more.`
-    : "";
+  return count < steps ? `The first ${count} of ${steps} rows; the page's address can't hold more.` : "";
 }
 
 function oneLine(name: string) {

@@ -1,11 +1,11 @@
 // The sentence panel as a picture and as a table.
 
-import { signal } from "@preact/signals";
-import { readsNumbers, SignalPicture } from "studio/panels/sentence/signal.js";
+import { bandsOf, SeriesPicture } from "studio/panels/sentence/series.js";
 import { MOST_NATS } from "studio/panels/sentence/words.js";
 import { findHead, predictionAt } from "studio/state/predictions.js";
+import { readsNumbers, seriesLines } from "studio/state/series.js";
 import { shownToken } from "studio/state/tokens.js";
-import type { Run, View } from "studio/types.js";
+import type { Model, Run, View } from "studio/types.js";
 import { fontFamily, measure } from "studio/ui/theme.js";
 
 const WIDTH = 960;
@@ -15,8 +15,18 @@ const MOST_LABELS = 200; // maximum number of labels that get their own column i
 type Column = { name: string; value: (t: number) => string | number | boolean };
 
 /** Words above their tags and probability bars, broken into lines as on a page. */
-export function SentencePicture({ run, view }: { run: Run; view: View }) {
-  if (readsNumbers(run)) return <SignalPicture run={run} width={WIDTH} step={signal(view.step)} />;
+export function SentencePicture({
+  model,
+  run,
+  plain,
+  view,
+}: {
+  model: Model;
+  run: Run;
+  plain: Run | null;
+  view: View;
+}) {
+  if (readsNumbers(run)) return <SeriesPicture {...{ model, run, width: WIDTH, bands: bandsOf(model, run, plain) }} />;
   const places = layOut(run);
   const width = Math.max(...places.map((place) => place.x + place.width), LINE) + 2;
   const height = ((places.at(-1)?.line ?? 0) + 1) * LINE + 8;
@@ -64,9 +74,16 @@ function layOut(run: Run): { x: number; width: number; line: number }[] {
 }
 
 /** A table with a row for each step and, if there are few, a column for each label of the chosen head. */
-export function sentenceRows(run: Run, head: string): string[][] {
-  const columns = [...tokenColumns(run), ...(readsNumbers(run) ? inputColumns(run) : headColumns(run, head))];
+export function sentenceRows(model: Model, run: Run, head: string): string[][] {
+  const columns = [...tokenColumns(run), ...columnsOf(model, run, head)];
   return [columns.map(({ name }) => name), ...run.tokens.map((_, t) => columns.map(({ value }) => String(value(t))))];
+}
+
+function columnsOf(model: Model, run: Run, head: string): Column[] {
+  if (!readsNumbers(run)) return headColumns(run, head);
+  return seriesLines(model, run, run).flatMap((lines) =>
+    lines.map(({ kind, name, at }) => ({ name: kind === "feature" ? name : `${name} ${kind}`, value: at })),
+  );
 }
 
 function tokenColumns({ tokens, known, surprise }: Run): Column[] {
@@ -88,11 +105,4 @@ function headColumns(run: Run, name: string): Column[] {
     { name: "probability", value: (t) => predictionAt(head, t).probability },
     ...shares.map((label, k) => ({ name: label, value: (t: number) => head.probabilities[t * K + k] })),
   ];
-}
-
-function inputColumns({ tracks: [{ info, input }] }: Run): Column[] {
-  return Array.from({ length: info.inputSize }, (_, k) => ({
-    name: `x${k}`,
-    value: (t: number) => input?.[t * info.inputSize + k] ?? NaN,
-  }));
 }

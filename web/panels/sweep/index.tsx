@@ -15,12 +15,12 @@ import {
 } from "studio/panels/sweep/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import type { Subject } from "studio/types.js";
-import { useApp, useJob, useTyping } from "studio/ui/app.js";
+import { useApp, useJob, useNouns, useTyping } from "studio/ui/app.js";
+import { CellMap, strongest } from "studio/ui/cell-map.js";
 import { exactly } from "studio/ui/draw.js";
 import { Button, Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
-import { colour } from "studio/ui/scales.js";
-import { Stage, Grid, Text } from "studio/ui/stage.js";
+import { Stage } from "studio/ui/stage.js";
 import { columnWidth } from "studio/ui/word-chart.js";
 
 const HELP =
@@ -30,6 +30,7 @@ const HELP =
 const REST = 250; // milliseconds
 
 export function SweepPanel() {
+  const inNouns = useNouns();
   const { store, session, view, question } = useApp();
   const pairing = useComputed(() => {
     const { explained } = question.value;
@@ -76,7 +77,7 @@ export function SweepPanel() {
       }
     >
       <div class="sweep-texts">
-        <span>this text</span>
+        <span>{inNouns("this text")}</span>
         <p>{explained && <Words subject={explained.subject} pair={pair} />}</p>
         <span>the other</span>
         <textarea
@@ -86,16 +87,16 @@ export function SweepPanel() {
         />
       </div>
       <p class="sweep-says" role="status">
-        {pair ? pairSentence(pair) : reason}
+        {inNouns(pair ? pairSentence(pair) : reason)}
       </p>
       <Stage class="scroll sweep-stage" reveal=".cell[tabindex='0']" when={sweep}>
         {(width) => sweep && <PatchMap {...{ sweep, width, point }} press={open} />}
       </Stage>
       <p class="sweep-readout" aria-live="polite">
-        {readout}
+        {inNouns(readout.value || "")}
       </p>
       <p class="sweep-means" hidden={pair === null}>
-        {MEANING}
+        {inNouns(MEANING)}
       </p>
     </Panel>
   );
@@ -104,6 +105,7 @@ export function SweepPanel() {
 /** The words of this text, with those that differ in the other text marked. */
 function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
   const changed = new Set(pair ? differing(subject, pair.other) : []);
+  if (subject.source) return <>{`${subject.tokens[0]} – ${subject.tokens.at(-1)}`}</>;
   const tokens = subject.tokens.slice(subject.lead);
   const isDense = tokens.every((token) => [...token].length === 1);
   return (
@@ -122,64 +124,32 @@ function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
 }
 
 const LEFT = 46;
-const [WORDS, ROW, LEGEND] = [26, 26, 26];
 
-/** @param press called with the number of the pressed place, as `point` is with the one pointed at */
-function PatchMap({
-  sweep,
-  width,
-  press = () => {},
-  point,
-}: {
+interface PatchMapProps {
   sweep: Sweep;
   width: number;
   press?: (n: number) => void;
   point?: (n: number | null) => void;
-}) {
-  const { pair, places, effects } = sweep;
-  const { subject, target } = pair.explained;
-  const T = subject.steps;
-  const words = subject.tokens.map((token) => shortToken(token, 16));
-  const column = columnWidth(words, width - LEFT - 4);
-  const rows = places.length / T;
-  const [total, height] = [Math.max(LEFT + T * column + 2, 260), WORDS + rows * ROW + LEGEND];
-  const most = effects.reduce((largest, effect) => Math.max(largest, Math.abs(effect)), 0);
-  const ends = [-most || -1, most || 1] as const;
-  const changed = new Set(differing(subject, pair.other));
-  const kind = (t: number) => `word${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
-  return (
-    <svg class="patch-map" width={total} height={height} viewBox={`0 0 ${total} ${height}`}>
-      {words.map((word, t) => (
-        <Text x={LEFT + t * column + column / 2} y={17} kind={kind(t)} anchor="middle" room={column - 4}>
-          {word}
-        </Text>
-      ))}
-      <Grid label="Effect of each patch" columns={T} current={strongest(effects)} press={press} point={point}>
-        {places.map((_, n) => (
-          <rect
-            {...{ x: LEFT + (n % T) * column, y: WORDS + Math.floor(n / T) * ROW, width: column, height: ROW }}
-            {...{ class: "cell", role: "button", "data-cell": n, fill: colour("h", effects[n], ends) }}
-            aria-label={cellName(pair, places[n], effects[n])}
-          />
-        ))}
-      </Grid>
-      <g class="stays">
-        <rect x={0} y={WORDS} width={LEFT} height={rows * ROW} class="names-back" />
-        {Array.from({ length: rows }, (_, r) => (
-          <Text x={LEFT - 6} y={WORDS + r * ROW + ROW / 2 + 4} kind="row-name" anchor="end" room={LEFT - 8}>
-            {`${subject.tracks[places[r * T].track].info.name}.${places[r * T].quantity}`}
-          </Text>
-        ))}
-        <Text x={LEFT} y={height - 8} kind="patch-legend" room={Math.min(total, Math.max(width, 260)) - LEFT}>
-          {`orange raises, blue lowers; the strongest by ${exactly(most).replace("+", "")}`}
-        </Text>
-      </g>
-    </svg>
-  );
 }
 
-function strongest(effects: Float64Array): number {
-  return effects.reduce((best, effect, n) => (Math.abs(effect) > Math.abs(effects[best]) ? n : best), 0);
+function PatchMap({ sweep: { pair, places, effects }, width, ...rest }: PatchMapProps) {
+  const { subject, target } = pair.explained;
+  const T = subject.steps;
+  const changed = new Set(differing(subject, pair.other));
+  const words = subject.tokens.map((token) => shortToken(token, 16));
+  const kind = (t: number) => `${changed.has(t) ? " differs" : ""}${t === target.t ? " asked" : ""}`;
+  return (
+    <CellMap
+      {...{ width, left: LEFT, values: effects, label: "Effect of each patch", ...rest }}
+      columns={words.map((word, t) => ({ word, kind: kind(t) }))}
+      rows={Array.from({ length: places.length / T }, (_, r) => {
+        const { track, quantity } = places[r * T];
+        return `${subject.tracks[track].info.name}.${quantity}`;
+      })}
+      column={columnWidth(words, width - LEFT - 4)}
+      name={(n) => cellName(pair, places[n], effects[n])}
+    />
+  );
 }
 
 function cellName({ explained }: Pair, { track, quantity, t }: Sweep["places"][number], effect: number): string {

@@ -3,7 +3,7 @@
 import { MOST_ITEMS } from "studio/facts.js";
 import { type Place, allPlaces, sweep, stateAt } from "studio/runtime/explain/sweep.js";
 import { outputAt } from "studio/runtime/explain/target.js";
-import { type Explained, subjectFor } from "studio/state/explained.js";
+import { type Explained, subjectAt } from "studio/state/explained.js";
 import { readInput } from "studio/state/input.js";
 import type { Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/tokens.js";
@@ -37,7 +37,7 @@ export function pairWith(
   try {
     const run = readInput(model, text);
     if (run === null) return no("The other text is empty.");
-    const other = subjectFor(model, run);
+    const other = subjectAt(model, run, target.t - subject.lead);
     if (other.steps !== subject.steps) {
       const [many, here] = [other.steps - other.lead, subject.steps - subject.lead];
       return no(`The other text has ${many} ${model.unit}s, but this one has ${here}. They must have the same number.`);

@@ -14,6 +14,7 @@ const HELP =
   "the text columns, and compares a column with a number, as in step>9 or f12>0.9; rows must match all " +
   "conditions.";
 const REST = 120; // milliseconds
+const [MOST_STEPS, MOST_SHOWN] = [2000, 300]; // rows; a longer series has them in its file
 
 export function TablePanel() {
   const { store, session, view } = useApp();
@@ -40,7 +41,8 @@ export function TablePanel() {
   const example = useComputed(() => filterExample(columns.value, session, view)).value;
   const count = useComputed(() => {
     const [shown, steps] = [rows.value.length, session.run?.steps ?? 0];
-    return shown === steps ? `${steps} rows` : `${shown} of ${steps} rows`;
+    const cut = shown > MOST_STEPS ? `, the first ${MOST_SHOWN} shown` : "";
+    return (shown === steps ? `${steps} rows` : `${shown} of ${steps} rows`) + cut;
   });
   return (
     <Panel
@@ -69,7 +71,7 @@ export function TablePanel() {
               </tr>
             </thead>
             <tbody>
-              {rows.value.map((row) => (
+              {(rows.value.length > MOST_STEPS ? rows.value.slice(0, MOST_SHOWN) : rows.value).map((row) => (
                 <Line key={row.step} row={row} columns={columns.value} />
               ))}
             </tbody>

@@ -2,6 +2,7 @@
 
 import { findHead, predictionAt } from "studio/state/predictions.js";
 import type { Session } from "studio/state/session.js";
+import { seriesLines } from "studio/state/series.js";
 import { hasWords } from "studio/state/tokens.js";
 import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { Run, View } from "studio/types.js";
@@ -22,6 +23,9 @@ export function tableColumns({ run, model }: Session, view: View): Column[] {
   return [
     column("step", "number", (t) => t, 0),
     ...(hasWords(run) ? [column("token", "text", (t) => run.tokens[t])] : []),
+    ...(run.series ? seriesLines(model, run, run) : []).flatMap((lines) =>
+      lines.map(({ kind, name, at }) => column(kind === "feature" ? name : `${name} ${kind}`, "number", at)),
+    ),
     ...predictions(run, view),
     ...unitColumns(run, model.quantities, view),
   ];

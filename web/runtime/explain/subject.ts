@@ -5,6 +5,7 @@ import { refuse } from "studio/runtime/common.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Lstm } from "studio/runtime/lstm.js";
 import { logSumExp } from "studio/runtime/softmax.js";
+import { dot } from "studio/runtime/states.js";
 import type { Reader, Run, Subject } from "studio/types.js";
 
 /** the parts of the model around the LSTM */
@@ -66,7 +67,7 @@ export function linearReader(
   const F = weight.length / labels.length;
   const row = (k: number) => weight.subarray(k * F, (k + 1) * F);
   const logProbability = (out: Float32Array, label: number) => {
-    const scores = Float64Array.from(labels, (_, k) => (dotted(row(k), out) + bias[k]) / (temperature ?? 1));
+    const scores = Float64Array.from(labels, (_, k) => (dot(row(k), out) + bias[k]) / (temperature ?? 1));
     return scores[label] - logSumExp(scores, 0, scores.length);
   };
   return {
@@ -74,12 +75,6 @@ export function linearReader(
     logit: (label) => ({ vector: Float64Array.from(row(label)), bias: bias[label] }),
     logProbability: temperature === null ? null : logProbability,
   };
-}
-
-function dotted(weights: Float32Array, values: Float32Array) {
-  let sum = 0;
-  for (let k = 0; k < weights.length; k++) sum += weights[k] * values[k];
-  return sum;
 }
 
 /** The mean of some vectors, weighted by their counts; `counts`: [V]; `embed`: [n, E]; returns [E]. */

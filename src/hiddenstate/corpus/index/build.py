@@ -16,10 +16,12 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState, map_state
+from hiddenstate.corpus.index.lagged import LAGGED, LaggedSums
 from hiddenstate.corpus.index.sequences import (
     CHECKPOINT,
     MOST_LABELS,
     NO_LABEL,
+    PIECE,
     WINDOW,
     CorpusItem,
     CorpusReader,
@@ -39,6 +41,7 @@ from hiddenstate.tracing.trace import Trace
 
 ROWS_TOGETHER = 64  # for a layer that reads forward
 WORDS_TOGETHER = 6400  # for a bidirectional layer
+COLUMNS, TIMES, PLACES = "columns.npy", "times.npy", "places.npy"  # of the steps of a series, and of its parts
 ABOVE, EQUAL = "above.npy", "equal.npy"  # a shard's files: rows of bits, and `is_equal`, for all places and thresholds
 
 Bytes = NDArray[np.uint8]
@@ -49,42 +52,72 @@ class ChunkRun:
     """Some steps of some sequences, run."""
 
     items: Sequence[int]  # the index of each row's sequence
-    start: int
-    lengths: Sequence[int]  # the number of steps of each sequence, from ``start`` on
-    trace: Trace
-    state: AnyState | None  # after the last step, if the layer reads forward
+    starts: Sequence[int]  # the first step of each row in its sequence
+    lengths: Sequence[int]  # the number of steps of each row
+    recorded: Mapping[str, Tensor]  # [T, N, U] by place
+    state: AnyState | None  # after the last step, if the layer reads forward and carries its state
 
-    def values(self, place: str) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield each sequence's index, and the values ``[T, U]`` of a place at its steps."""
-        values = self.trace.values[place].float().numpy()
-        for row, (k, n) in enumerate(zip(self.items, self.lengths, strict=True)):
-            yield k, values[:n, row]
+    def values(self, place: str) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+        """Yield each row's sequence, its first step there, and the values ``[T, U]`` of a place at its steps."""
+        values = self.recorded[place].float().numpy()
+        for row, (k, start, n) in enumerate(zip(self.items, self.starts, self.lengths, strict=True)):
+            yield k, start, values[:n, row]
 
 
 def run_chunks(reader: CorpusReader, items: Sequence[CorpusItem], places: Sequence[str]) -> Iterator[ChunkRun]:
-    """Run sequences from the zero state, many at once, and record some places."""
+    """Run sequences, many at once, and record some places."""
     lstm = eval_twin(reader.lstm)
-    order = sorted(range(len(items)), key=lambda k: (-len(items[k].tokens), k))
+    parts = [(k, *part) for k, item in enumerate(items) for part in reader.pieces(item)]
+    order = sorted(range(len(parts)), key=lambda p: (-len(parts[p][2].tokens), p))
     at = 0
     while at < len(order):
-        longest = len(items[order[at]].tokens)
-        together = max(1, WORDS_TOGETHER // longest) if lstm.bidirectional else ROWS_TOGETHER
-        rows = order[at : at + together]
+        longest = len(parts[order[at]][2].tokens)
+        together = ROWS_TOGETHER
+        if reader.window or lstm.bidirectional:
+            together = max(1, WORDS_TOGETHER // (longest * (reader.window or 1)))
+        rows = [parts[p] for p in order[at : at + together]]
         at += together
-        if lstm.bidirectional:
-            lengths = [len(items[k].tokens) for k in rows]
-            x = reader.inputs([items[k] for k in rows], 0, longest)
-            yield ChunkRun(rows, 0, lengths, traced(lstm, x, None, places, torch.tensor(lengths)), None)
+        numbers, begins, pieces = [row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows]
+        if reader.window or lstm.bidirectional:
+            lengths = [len(piece.tokens) for piece in pieces]
+            recorded = (
+                read_windows(reader, lstm, pieces, places)
+                if reader.window
+                else traced(lstm, reader.inputs(pieces, 0, longest), None, places, torch.tensor(lengths)).values
+            )
+            yield ChunkRun(numbers, begins, lengths, recorded, None)
             continue
-        state: AnyState | None = None
+        state = _initial_state(lstm, pieces)
         for start in range(0, longest, WINDOW):
-            rows = [k for k in rows if len(items[k].tokens) > start]
-            lengths = [min(len(items[k].tokens) - start, WINDOW) for k in rows]
-            x = reader.inputs([items[k] for k in rows], start, start + WINDOW)
-            state = None if state is None else _first_rows(state, len(rows))
+            count = sum(len(piece.tokens) > start for piece in pieces)  # the longest come first
+            pieces = pieces[:count]
+            lengths = [min(len(piece.tokens) - start, WINDOW) for piece in pieces]
+            x = reader.inputs(pieces, start, start + WINDOW)
+            state = None if state is None else _first_rows(state, count)
             trace = traced(lstm, x, state, places, None if len({*lengths}) == 1 else torch.tensor(lengths))
             state = trace.state
-            yield ChunkRun(rows, start, lengths, trace, state)
+            starts = [begin + start for begin in begins[:count]]
+            yield ChunkRun(numbers[:count], starts, lengths, trace.values, state)
+
+
+def read_windows(
+    reader: CorpusReader, lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem], places: Sequence[str]
+) -> Mapping[str, Tensor]:
+    """Return the values at the end of the window that ends at each step, the longest pieces first."""
+    T, N, W = len(pieces[0].tokens), len(pieces), reader.window
+    assert W is not None
+    windows = reader.inputs(pieces, 0, T + W - 1).unfold(0, W, 1)  # [T, N, C, W]
+    values = traced(lstm, windows.permute(3, 0, 1, 2).flatten(1, 2), None, places).values
+    return {name: values[name][-1].unflatten(0, (T, N)) for name in places}
+
+
+def _initial_state(lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem]) -> AnyState | None:
+    """Return the state before some pieces; None if it is zero."""
+    if pieces[0].states is None:
+        return None
+    parts = zip(*(piece.states or () for piece in pieces), strict=True)
+    state: AnyState = lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
+    return state
 
 
 def _first_rows(state: AnyState, count: int) -> AnyState:
@@ -130,7 +163,18 @@ class _Shard:
         self.task, self.number, self.items = task, number, items
         lengths = np.array([len(item.tokens) for item in items], np.int64)
         self.starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        self.halves = half_of(number, np.arange(len(items), dtype=np.int64))
+        self.step_halves = np.repeat(half_of(number, np.arange(len(items), dtype=np.int64)), lengths)
+        self.states: list[tuple[int, list[Tensor]]] = []
+        covariates = task.reader.covariates
+        if covariates is not None:
+            self.row_of_step = np.repeat(np.array([item.place[0] for item in items], np.int64), lengths)
+            self.time_of_step = np.concatenate([item.place[1] + np.arange(len(item.tokens)) for item in items])
+            self.step_halves = (self.time_of_step >= covariates.half).astype(np.int64)
+            self.states = [
+                ((k << 16) | (p * PIECE // CHECKPOINT), list(parts))
+                for k, item in enumerate(items)
+                for p, parts in enumerate(zip(*(part.unbind(1) for part in item.states or ()), strict=True))
+            ]
         windows = -(-lengths // WINDOW)
         self.window_starts = np.concatenate([[0], np.cumsum(windows)]).astype(np.int64)
         inside = np.arange(windows.sum()) - np.repeat(self.window_starts[:-1], windows)
@@ -157,7 +201,7 @@ class _Shard:
             for name, thresholds in task.thresholds.items()
             for threshold in thresholds
         }
-        self.states: list[tuple[int, list[Tensor]]] = []
+        self.lagged = {name: LaggedSums(sizes.units(place.quantity)) for name, place in self.places.items()}
         self.memory = torch.empty(0, dtype=torch.float32)
 
     def _number_labels(self) -> None:
@@ -169,7 +213,6 @@ class _Shard:
             )
         number = {label: k for k, label in enumerate(self.labels)} | {NO_LABEL: len(self.labels)}
         self.label_codes = np.fromiter(map(number.__getitem__, flat), np.int64, len(flat))
-        self.step_halves = np.repeat(self.halves, np.diff(self.starts))
         groups = self.step_halves * (len(self.labels) + 1) + self.label_codes
         counted = np.bincount(groups, minlength=2 * (len(self.labels) + 1)).reshape(2, -1)
         self.count, self.label_count = counted.sum(1), counted[:, :-1]
@@ -192,9 +235,8 @@ class _Shard:
         """Take some steps of some sequences."""
         T, N = max(run.lengths), len(run.items)
         lengths = np.array(run.lengths)
-        steps = np.concatenate(
-            [self.starts[k] + run.start + np.arange(n) for k, n in zip(run.items, lengths, strict=True)]
-        )
+        begins = self.starts[run.items] + run.starts
+        steps = np.concatenate([begin + np.arange(n) for begin, n in zip(begins, lengths, strict=True)])
         rows = np.concatenate([np.arange(n) * N + row for row, n in enumerate(lengths)])
         count = len(self.labels) + 1
         groups = self.step_halves[steps] * count + self.label_codes[steps]
@@ -211,15 +253,22 @@ class _Shard:
             windows=list(self._windows(run, T, lengths)),
             memory=self.memory,
         )
+        covariates = self.task.reader.covariates
+        lagged = None
+        if covariates is not None:
+            lagged = covariates.at(self.row_of_step[steps], self.time_of_step[steps], chunk.first)
         for name, accumulator in self.accumulators.items():
-            values = run.trace.values[name][:T]
+            values = run.recorded[name][:T]
             flat = accumulator.add(values, chunk)
+            if lagged is not None:
+                self.lagged[name].add(flat, lagged)
             for threshold in self.task.thresholds.get(name, ()):
                 self.bits[name, threshold].add(flat, steps)
-        at = run.start + WINDOW
-        if run.state is not None and at % CHECKPOINT == 0:
-            for row, (k, n) in enumerate(zip(run.items, run.lengths, strict=True)):
-                if n == WINDOW and len(self.items[k].tokens) > at:
+        if run.state is not None:
+            for row, (k, start, n) in enumerate(zip(run.items, run.starts, run.lengths, strict=True)):
+                at = start + WINDOW
+                is_begin = self.items[k].states is not None and at % PIECE == 0  # whose states are there already
+                if at % CHECKPOINT == 0 and not is_begin and n == WINDOW and len(self.items[k].tokens) > at:
                     parts = self.kind.parts_of(run.state)
                     self.states.append(((k << 16) | (at // CHECKPOINT), [part[:, row].clone() for part in parts]))
 
@@ -230,7 +279,7 @@ class _Shard:
         for start in range(0, T, WINDOW):
             n = int((lengths > start).sum())
             stop = min(start + WINDOW, T)
-            numbers = self.window_starts[np.array(run.items[:n])] + (run.start + start) // WINDOW
+            numbers = self.window_starts[run.items[:n]] + (np.array(run.starts[:n]) + start) // WINDOW
             t, row = np.nonzero(np.arange(start, stop)[:, None] >= lengths[:n])
             beyond = torch.from_numpy(t + start), torch.from_numpy(row)
             yield torch.from_numpy(numbers), slice(0, n), slice(start, stop), beyond
@@ -257,6 +306,16 @@ class _Shard:
                 np.save(
                     folder / f"state_{name}.npy", torch.stack([state[k] for _, state in self.states]).float().numpy()
                 )
+        covariates = self.task.reader.covariates
+        if covariates is not None:
+            sums = {
+                f"{name}/{key}": part for name, lagged in self.lagged.items() for key, part in lagged.finish().items()
+            }
+            np.savez(folder / LAGGED, **sums)  # type: ignore[arg-type]
+            np.save(folder / PLACES, np.array([item.place for item in self.items], np.int64))
+            np.save(folder / COLUMNS, covariates.columns[self.time_of_step, self.row_of_step])
+            if covariates.times is not None:
+                np.save(folder / TIMES, covariates.times[self.time_of_step].astype("M8[ns]").astype(np.int64))
         if self.items and self.items[0].data is not None:
             np.save(folder / "inputs.npy", np.concatenate([item.data for item in self.items if item.data is not None]))
 

@@ -13,12 +13,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
 from hiddenstate.base.validation import AnyState, optional_package
-from hiddenstate.corpus.index.build import ABOVE, EQUAL, run_chunks, traced, value_bounds
-from hiddenstate.corpus.index.sequences import CHECKPOINT, WINDOW, Context, CorpusItem, CorpusReader, context_of
+from hiddenstate.corpus.index.build import (
+    ABOVE,
+    COLUMNS,
+    EQUAL,
+    PLACES,
+    TIMES,
+    read_windows,
+    run_chunks,
+    traced,
+    value_bounds,
+)
+from hiddenstate.corpus.index.lagged import TIME_PARTS
+from hiddenstate.corpus.index.sequences import (
+    CHECKPOINT,
+    PIECE,
+    WINDOW,
+    Context,
+    CorpusItem,
+    CorpusReader,
+    context_of,
+    cut_part,
+)
 from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
 from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError
@@ -157,7 +178,9 @@ class IndexFolder:
         if not path.is_file():
             return text.item(sequence)
         a, b = text.starts[sequence : sequence + 2]
-        return text.item(sequence, np.array(_mapped(path, None, None)[a:b]))
+        lead = self.reader.lead
+        item = text.item(sequence, np.array(_mapped(path, None, None)[a + lead * sequence : b + lead * (sequence + 1)]))
+        return item if self.columns is None else item._replace(states=self._states_of_pieces(shard, sequence, b - a))
 
     def items(self, shard: int) -> list[CorpusItem]:
         """Return every sequence of a shard."""
@@ -181,6 +204,10 @@ class IndexFolder:
         whole sequence.
         """
         item, lstm = self.item(context.shard, context.sequence), eval_twin(self.reader.lstm)
+        if self.reader.window:
+            part = cut_part(item, context.start, context.stop, self.reader.lead)
+            values = read_windows(self.reader, lstm, [part], places)
+            return {name: values[name][:, 0].float().numpy() for name in places}
         start, state = 0, None
         if not lstm.bidirectional:
             start, state = self._state_before(context)
@@ -194,36 +221,101 @@ class IndexFolder:
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
         """Rerun whole sequences, many at once; the result for each is that of `values`."""
         items = [self.item(context.shard, context.sequence) for context in contexts]
-        parts: list[dict[str, list[Values]]] = [{name: [] for name in places} for _ in items]
+        parts: list[dict[str, dict[int, Values]]] = [{name: {} for name in places} for _ in items]
         for run in run_chunks(self.reader, items, places):
             for name in places:
-                for k, values in run.values(name):
-                    parts[k][name].append(values)
+                for k, start, values in run.values(name):
+                    parts[k][name][start] = values
         return [
-            {name: np.concatenate(values)[context.start : context.stop] for name, values in by_place.items()}
+            {
+                name: np.concatenate([values[start] for start in sorted(values)])[context.start : context.stop]
+                for name, values in by_place.items()
+            }
             for by_place, context in zip(parts, contexts, strict=True)
         ]
+
+    @torch.no_grad()
+    def span_input(self, context: Context) -> tuple[Tensor, AnyState | None]:
+        """Return what a series' layer reads at steps from a multiple of 256 on, and the state before them.
+
+        It reads ``[T, 1, D]`` or, if the model reads windows of W steps, ``[W, T, D]``.
+        """
+        reader, (shard, sequence, start, stop) = self.reader, context
+        first = int(self.text(shard).starts[sequence]) + reader.lead * sequence
+        data = np.array(_mapped(self.path(shard) / "inputs.npy", None, 2)[first + start : first + stop + reader.lead])
+        x = reader.inputs([CorpusItem((), (), data)], 0, len(data))
+        if reader.window:
+            return x[:, 0].unfold(0, reader.window, 1).permute(2, 0, 1), None
+        return x, self._state_before(context)[1]
+
+    def parts(self, shard: int) -> NDArray[np.int64]:
+        """Return the row of each part of a series in a shard, and its first step there, ``[sequences, 2]``."""
+        places = np.array(_mapped(self.path(shard) / PLACES, np.int64, 2))
+        if places.shape != (len(self.text(shard).starts) - 1, 2):
+            raise FileFormatError(f"{self.path(shard) / PLACES} does not match the parts of the shard")
+        return places
 
     def _state_before(self, context: Context) -> tuple[int, AnyState | None]:
         """Return the last step at or before the start of a context whose state was stored, and that state."""
         number = context.start // CHECKPOINT
-        keys = self.path(context.shard) / "state_keys.npy"
-        if not number or not keys.is_file():
+        if not number and self.columns is None:
             return 0, None
-        wanted = (context.sequence << 16) | number
+        states = self._stored_states(context.shard, context.sequence, [number])
+        if states is None:
+            return 0, None
+        return number * CHECKPOINT, self.reader.lstm.sizes.kind.as_given([part[:, 0, None] for part in states])
+
+    def _states_of_pieces(self, shard: int, sequence: int, steps: int) -> tuple[Tensor, ...] | None:
+        """Return the states before every piece of a part of a series; None if it is read from the zero state."""
+        return self._stored_states(shard, sequence, range(0, -(-steps // CHECKPOINT), PIECE // CHECKPOINT))
+
+    def _stored_states(self, shard: int, sequence: int, numbers: Sequence[int]) -> tuple[Tensor, ...] | None:
+        """Return the states ``[L, n, ...]`` before multiples of `CHECKPOINT` steps; None if a first one is zero."""
+        keys = self.path(shard) / "state_keys.npy"
+        if not keys.is_file():
+            return None
         stored = _mapped(keys, np.int64, 1)
-        at = int(np.searchsorted(stored, wanted))
-        if at >= len(stored) or stored[at] != wanted:
-            raise FileFormatError(f"{keys}: the state of step {number * CHECKPOINT} is missing")
+        wanted = (sequence << 16) | np.array(numbers, np.int64)
+        at = np.searchsorted(stored, wanted)
+        missing = (at >= len(stored)) | (stored[np.minimum(at, len(stored) - 1)] != wanted)
+        if missing.any():
+            if not numbers[0]:
+                return None
+            raise FileFormatError(f"{keys}: the state of step {numbers[int(missing.argmax())] * CHECKPOINT} is missing")
         like = next(iter(self.reader.lstm.state_dict().values()))
-        dtype = like.dtype if like.is_floating_point() else torch.float32
-        kind, parts = self.reader.lstm.sizes.kind, []
-        for name in kind.carried:
+        dtype, parts = like.dtype if like.is_floating_point() else torch.float32, []
+        for name in self.reader.lstm.sizes.kind.carried:
             states = _mapped(keys.with_name(f"state_{name}.npy"), np.float32, 3)
             if len(states) != len(stored):
                 raise FileFormatError(f"{keys}: it has {len(stored)} states, but there are {len(states)} of {name}")
-            parts.append(torch.from_numpy(np.array(states[at]))[:, None].to(dtype))
-        return number * CHECKPOINT, kind.as_given(parts)
+            parts.append(torch.from_numpy(np.array(states[at])).transpose(0, 1).to(dtype))
+        return tuple(parts)
+
+    @property
+    def columns(self) -> tuple[str, ...] | None:
+        """The columns of a series whose values are stored; None for other corpora."""
+        about = self.about.get("covariates")
+        return None if about is None else tuple(about["columns"])
+
+    def step_values(self, shard: int, name: str) -> NDArray[Any]:
+        """Return the values ``[M]`` of a column, or of a part of the calendar, at the steps of a shard."""
+        columns, steps = self.columns or (), int(self.lengths[shard])
+        is_column = name in columns
+        path = self.path(shard) / (COLUMNS if is_column else TIMES)
+        stored = _mapped(path, np.float64 if is_column else np.int64, 2 if is_column else 1)
+        if stored.shape != ((steps, len(columns)) if is_column else (steps,)):
+            raise FileFormatError(f"{path} has shape {[*stored.shape]}, which does not match {steps} steps")
+        if is_column:
+            return np.array(stored[:, columns.index(name)])
+        return np.asarray(TIME_PARTS[name](np.array(stored).view("M8[ns]")))
+
+    def check_column(self, name: str) -> None:
+        """Raise NameUnknownError if there is no such column, and no such part of the calendar."""
+        has_times = self.columns is not None and self.about["covariates"]["dates"]
+        if name not in (*(self.columns or ()), *(TIME_PARTS if has_times else ())):
+            there = "it is no index of a series" if self.columns is None else f"it has {', '.join(self.columns)}"
+            calendar = f", and of its dates {', '.join(TIME_PARTS)}" if has_times else ""
+            raise NameUnknownError(f"the index in {self.folder} has no column {name!r}: {there}{calendar}")
 
     def has_bits(self, shard: int, place: str, unit: int, threshold: float) -> bool:
         """Whether `bits` are stored."""
@@ -344,6 +436,7 @@ def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merge
     for name, known in merged.places.items():
         quantity = parse_place(name, *sizes.layers).quantity
         _check_arrays(known, sizes.units(quantity), len(reader.common), is_keeping=quantity == sizes.kind.keeper)
+    _check_covariates(about.get("covariates"))
     if any(numbers.ndim != 1 or numbers.dtype != np.int64 for numbers in (merged.random, merged.lengths)):
         raise FileFormatError(f"{STATISTICS} has no numbers of contexts or steps")
     if not isinstance(thresholds, dict) or not all(
@@ -351,6 +444,18 @@ def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merge
         for name, values in thresholds.items()
     ):
         raise FileFormatError("thresholds must be lists of numbers, by place")
+
+
+def _check_covariates(about: Any) -> None:
+    """Check what a manifest has of the covariates of a series. Call it inside `reading`."""
+    if about is None:
+        return
+    kinds = {"columns": str, "clocks": str, "lags": int, "shifts": int}
+    for name, kind in kinds.items():
+        if not isinstance(about[name], list) or not all(type(part) is kind for part in about[name]):
+            raise FileFormatError(f"{name} of covariates must be a list of {kind.__name__}")
+    if not about["lags"] or type(about["half"]) is not int or type(about["dates"]) is not bool:
+        raise FileFormatError("covariates must have lags, and the first step of the second half")
 
 
 def _check_arrays(known: Statistics, units: int, tokens: int, *, is_keeping: bool) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +20,17 @@ from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.reading import reading
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.corpus.index.sequences import MOST_STEPS, NO_LABEL, CorpusItem, CorpusReader, LabelFunction
+from hiddenstate.corpus.index.sequences import (
+    MOST_STEPS,
+    NO_LABEL,
+    PIECE,
+    WINDOW,
+    CorpusItem,
+    CorpusReader,
+    LabelFunction,
+    cut_part,
+)
+from hiddenstate.corpus.index.series_reader import STEPS_TOGETHER, read_series, series_items
 from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sentences
 from hiddenstate.corpus.shards.plan import Shard, hash_bytes
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
@@ -28,7 +38,9 @@ from hiddenstate.explain.subject.head import Head, make_head
 from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
-from hiddenstate.models.model_folder import float_weights, load_any, read_kind, save
+from hiddenstate.models.model_folder import float_weights, load_any, load_as, read_kind, save
+from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.packed_weights import fingerprint, hash_weights, new_hash
 from hiddenstate.nn.recurrent import Recurrent
@@ -195,7 +207,7 @@ class LayerReader(CorpusReader):
     def items(self, shard: Shard) -> list[CorpusItem]:
         """Return the sequences of a shard, if they are as they were, in memory that the caller's arrays don't share."""
         items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
-        if _hash_items(items) != shard.blake2b:
+        if hash_items(items) != shard.blake2b:
             raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
         return items
 
@@ -224,7 +236,7 @@ class LayerReader(CorpusReader):
         return {
             "model": self.kind,
             "weights": fingerprint(self._weights()),
-            "arrays": _hash_items(self.arrays),
+            "arrays": hash_items(self.arrays),
             "names": list(self.names),
             "softmax": self.softmax,
         }
@@ -239,6 +251,78 @@ class LayerReader(CorpusReader):
         return weights
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesReader(CorpusReader):
+    """A model of series, which reads frames; it is stored as a network of the simple shape."""
+
+    kind: ClassVar[str] = StoredSeries.kind
+
+    @property
+    def lstm(self) -> Recurrent[Any, Any]:
+        """The recurrent stack."""
+        layer: Recurrent[Any, Any] = self.model.rnn
+        return layer
+
+    @property
+    def head(self) -> None:
+        """None: a forecast is no choice between outputs."""
+        return
+
+    @property
+    def window(self) -> int | None:
+        """The number of steps that the model reads, if it reads windows."""
+        steps: int | None = self.model.config["window"]
+        return steps
+
+    @property
+    def lead(self) -> int:
+        """How many steps are read before the first one of a part of a series."""
+        return (self.window or 1) - 1
+
+    def items(self, shard: Shard) -> list[CorpusItem]:
+        """Return the parts of rows in a shard."""
+        return [*self.arrays[shard.start : shard.stop]]
+
+    def item(self, x: Any) -> CorpusItem:
+        """Return a frame of one row, as one part."""
+        items = series_items(self.model, SeriesModel._of_stored(self.model).prepare(x))
+        if len(items) != 1:
+            raise ArgumentError(
+                f"give a frame of one row and at most {STEPS_TOGETHER:,} steps, got {len(items)} rows or parts"
+            )
+        return items[0]
+
+    def inputs(self, items: Sequence[CorpusItem], start: int, stop: int) -> Tensor:
+        """Return what the recurrent stack reads; for windows, with the steps before the first."""
+        rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
+        with torch.no_grad():
+            x: Tensor = eval_twin(self.model).embed(pad_sequence(rows))
+            return x
+
+    def targets(self, item: CorpusItem) -> NDArray[np.int64]:
+        """Return -1 for each step: there is no correct output."""
+        return np.full(len(item.tokens), -1)
+
+    def pieces(self, item: CorpusItem) -> list[tuple[int, CorpusItem]]:
+        """Return pieces of a part that can be run side by side, because their initial states are known."""
+        if item.states is None and self.window is None:
+            return [(0, item)]
+        length = PIECE if self.window is None else WINDOW
+        return [(k, cut_part(item, k, k + length, self.lead)) for k in range(0, len(item.tokens), length)]
+
+    def save(self, folder: Path) -> None:
+        """Write the model."""
+        save(SeriesModel._of_stored(self.model), folder)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return everything that the values depend on, ready for JSON."""
+        about: dict[str, Any] = {"model": self.kind, "weights": model_fingerprint(self.model)}
+        if self.covariates is not None:
+            about["covariates"] = self.covariates.about
+            about["arrays"] = hash_items(self.arrays, self.covariates.columns)
+        return about
+
+
 def make_reader(
     model: Any,
     corpus: Any,
@@ -248,17 +332,30 @@ def make_reader(
     head: nn.Linear | None = None,
     names: Sequence[str] | None = None,
     softmax: bool = False,
+    covariates: Sequence[str] = (),
+    lags: Sequence[int] | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> CorpusReader:
     """Return the reader of a model; arguments and errors are those of `hiddenstate.index`."""
+    of_layers = tokens is not None or head is not None or names is not None or softmax
+    if isinstance(model, SeriesModel):
+        if of_layers or labels is not None:
+            raise ArgumentError("labels=, tokens=, head=, names= and softmax= are not for a model of series")
+        stored, items, compared = read_series(model, corpus, covariates, lags, {**(options or {})})
+        return SeriesReader(stored, None, items, compared)
+    if covariates or lags is not None or options:
+        name = next(iter(options or ()), "lags" if lags is not None else "covariates")
+        raise ArgumentTypeError(f"{name}= is for a model of series, and this is a {readable_name(type(model))}")
     if isinstance(model, Recurrent):
         return _layer_reader(model, corpus, labels, tokens, head, names, softmax)
     if not isinstance(model, Tagger | LanguageModel):
         raise ArgumentTypeError(
-            "an index needs a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            "an index needs a model of series, a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
             f"{readable_name(type(model))}; "
-            "hs.convert converts torch layers, and hs.tagger and hs.language_model make models from your own layers"
+            "hs.convert converts torch layers, and hs.tagger, hs.language_model and hs.series_model make models from "
+            "your own modules"
         )
-    if tokens is not None or head is not None or names is not None or softmax:
+    if of_layers:
         raise ArgumentError("tokens=, head=, names= and softmax= are for a layer over arrays; this model has its own")
     if labels is not None and not isinstance(labels, str) and not callable(labels):
         raise ArgumentTypeError(f"labels must be a name or a function of the tokens, got {type(labels).__name__}")
@@ -266,6 +363,10 @@ def make_reader(
         if isinstance(labels, str) and labels not in TAG_COLUMNS:
             raise ArgumentError(f"labels must be one of {' '.join(TAG_COLUMNS)}, got {labels!r}")
         return TaggerReader(model, labels or model.config.columns[0])
+    return _language_reader(model, labels)
+
+
+def _language_reader(model: LanguageModel, labels: Any) -> LanguageReader:
     if isinstance(labels, str) and labels != "character":
         raise ArgumentError(f"for a text, labels must be 'character' (the kind of each character), got {labels!r}")
     if model.config.backward:
@@ -296,7 +397,7 @@ def _layer_reader(
     output_names = tuple(map(str, names if names is not None else range(count)))
     if len(output_names) != count:
         raise ArgumentError(f"the head has {count} outputs, but there are {len(output_names)} names")
-    return LayerReader(lstm, None, items, head, output_names, softmax)
+    return LayerReader(lstm, None, items, linear=head, names=output_names, softmax=softmax)
 
 
 def _array_items(
@@ -349,12 +450,19 @@ def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:
 
 
 def array_shards(reader: CorpusReader) -> list[Shard]:
-    """Return shards of 512 arrays each."""
-    starts = range(0, len(reader.arrays), ARRAYS_TOGETHER)
-    parts = [reader.arrays[start : start + ARRAYS_TOGETHER] for start in starts]
+    """Return shards of 512 arrays each, or of parts of a series of 262,144 steps."""
+    starts, size = [0], 0
+    is_series = reader.covariates is not None
+    most = STEPS_TOGETHER if is_series else ARRAYS_TOGETHER
+    for k, item in enumerate(reader.arrays):
+        more = len(item.tokens) if is_series else 1
+        if size and size + more > most:
+            starts.append(k)
+            size = 0
+        size += more
     return [
-        Shard(k, "", "arrays", start, start + len(part), blake2b=_hash_items(part))
-        for k, (start, part) in enumerate(zip(starts, parts, strict=True))
+        Shard(k, "", "arrays", start, stop, blake2b=hash_items(reader.arrays[start:stop]))
+        for k, (start, stop) in enumerate(pairwise([*starts, len(reader.arrays)]))
     ]
 
 
@@ -364,6 +472,8 @@ def load_reader(folder: Path, about: Mapping[str, Any]) -> CorpusReader:
         reader: CorpusReader = _load_layer(folder / LAYER_FILE, about)
     elif not read_kind(folder):
         raise FileFormatError(f"{folder}: the model of the index is missing")
+    elif read_kind(folder) == SeriesReader.kind:
+        reader = SeriesReader(load_as(StoredSeries, folder))
     else:
         model, column = load_any(folder), about.get("labels")
         if isinstance(model, Tagger):
@@ -451,21 +561,22 @@ def _positions(labels: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]
     return np.array([positions.get(label, -1) for label in labels], dtype=np.int64)
 
 
-def _hash_items(items: Sequence[CorpusItem]) -> str:
+def hash_items(items: Sequence[CorpusItem], *arrays: Any) -> str:
+    """Return the hash of sequences, and of arrays beside them."""
     parts = ((repr((item.tokens, item.labels)).encode(), np.ascontiguousarray(item.data)) for item in items)
-    return hash_bytes(chain.from_iterable(parts))
+    return hash_bytes(chain(chain.from_iterable(parts), map(np.ascontiguousarray, arrays)))
 
 
 def model_fingerprint(model: nn.Module) -> str:
     """Return a hash of what a model's results depend on.
 
-    These are its weights, with their names, types and shapes; and for a tagger or a language model also the config and
-    the vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
+    These are its weights, with their names, types and shapes; and for a model with a folder also the config and the
+    vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
     in which they are stored.
     """
     if isinstance(model, Recurrent):
         return fingerprint(model._named_weights())
-    if not isinstance(model, Tagger | LanguageModel):
+    if not isinstance(model, Tagger | LanguageModel | StoredSeries):
         return fingerprint({name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)})
     config, vocabulary = model.to_data()
     hasher = new_hash()

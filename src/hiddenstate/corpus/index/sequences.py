@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hiddenstate.corpus.index.lagged import Covariates
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.explain.subject.head import Head
 from hiddenstate.nn.recurrent import Recurrent
 
 WINDOW = 64  # steps in a context
 CHECKPOINT = 256  # steps between stored states
+PIECE = 4096  # steps of a series that are read one after another, next to other pieces
 MOST_STEPS = 1 << 22  # maximum number of steps in a sequence
 MOST_LABELS = 128
 NO_LABEL = ""
@@ -24,17 +26,23 @@ LabelFunction = Callable[[Sequence[str]], Sequence[str]]
 
 
 class CorpusItem(NamedTuple):
-    """A sequence that is read from the zero state.
+    """A sequence that is read from the zero state, or a part of a long series.
 
     Attributes:
-        tokens: a word or character for each of its T steps.
+        tokens: a word or character for each of its T steps, or its date.
         labels: a label for each step, `NO_LABEL` if it has none.
-        data: its input ``[T, C]``, if that can't be computed from the tokens; otherwise None.
+        data: its input ``[T, C]``, if that can't be computed from the tokens; otherwise None. If a series is read in
+            windows of W steps, W - 1 earlier ones come first.
+        states: the states that a layer carries, each ``[L, P, ...]``, before every `PIECE` steps of a part of a series;
+            None if it is read from the zero state.
+        place: the row of a part of a series, and its first step there.
     """
 
     tokens: tuple[str, ...]
     labels: tuple[str, ...]
     data: NDArray[np.float32] | None = None
+    states: tuple[Tensor, ...] | None = None
+    place: tuple[int, int] = (0, 0)
 
 
 class Context(NamedTuple):
@@ -46,6 +54,20 @@ class Context(NamedTuple):
     stop: int
 
 
+def cut_part(item: CorpusItem, start: int, stop: int, lead: int) -> CorpusItem:
+    """Return some steps of a part of a series, with the ``lead`` steps that are read before them.
+
+    The first is one whose state is known.
+    """
+    number = start // PIECE
+    return item._replace(
+        tokens=item.tokens[start:stop],
+        labels=item.labels[start:stop],
+        data=None if item.data is None else item.data[start : stop + lead],
+        states=None if item.states is None else tuple(part[:, number : number + 1] for part in item.states),
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class CorpusReader(ABC):
     """A model that reads the sequences of a corpus.
@@ -54,12 +76,16 @@ class CorpusReader(ABC):
         model: the model.
         labels: the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for
             arrays, which have theirs.
-        arrays: the sequences that a layer reads; empty if they come from files, or the index was reopened.
+        arrays: the sequences that a layer reads, or the parts of a series; empty if they come from files, or the index
+            was reopened.
+        covariates: what the units of a model of series are compared with; None for others, or if the index was
+            reopened.
     """
 
     model: Any
     labels: str | LabelFunction | None = None
     arrays: tuple[CorpusItem, ...] = ()
+    covariates: Covariates | None = None
 
     kind: ClassVar[str]
 
@@ -73,6 +99,16 @@ class CorpusReader(ABC):
     @abstractmethod
     def head(self) -> Head | None:
         """The head that reads the layer's outputs."""
+
+    @property
+    def window(self) -> int | None:
+        """The number of steps of the windows in which a series is read; None if it is read whole, and for others."""
+        return None
+
+    @property
+    def lead(self) -> int:
+        """How many steps of a sequence's data come before its first."""
+        return 0
 
     @property
     def common(self) -> tuple[str, ...]:
@@ -94,6 +130,10 @@ class CorpusReader(ABC):
     @abstractmethod
     def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return the index of the correct output of the head at each step; -1 if unknown."""
+
+    def pieces(self, item: CorpusItem) -> list[tuple[int, CorpusItem]]:
+        """Return the parts of a sequence that can be run side by side, each with its first step."""
+        return [(0, item)]
 
     def folded(self, token: str) -> str:
         """Return a token in the form in which it is counted."""

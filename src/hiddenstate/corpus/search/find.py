@@ -23,8 +23,16 @@ from hiddenstate.base.writing import writing
 from hiddenstate.corpus.index.build import run_chunks, to_float32
 from hiddenstate.corpus.index.folder import SEARCHED, IndexFolder, ShardText
 from hiddenstate.corpus.index.sequences import NO_LABEL, Context, CorpusItem, scramble
-from hiddenstate.corpus.search.grammar import Around, Condition, Named, Query, UnitCondition, parse_query
-from hiddenstate.corpus.search.result import Clause, Matches, Nearest, SearchMatch, words_around
+from hiddenstate.corpus.search.grammar import (
+    Around,
+    ColumnCondition,
+    Condition,
+    Named,
+    Query,
+    UnitCondition,
+    parse_query,
+)
+from hiddenstate.corpus.search.result import DATES, Clause, Matches, Nearest, SearchMatch, words_around
 from hiddenstate.errors import ArgumentError, FileWriteError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
@@ -50,7 +58,7 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
     check_values(index, parsed)
     with reporting(progress, unit="shards") as report:
         cost, unstored = make_bits(index, parsed, report)
-    tally = _Tally(parsed)
+    tally, named = _Tally(parsed), {condition.name for condition in parsed.columns()}
     best: list[tuple[int, int, int, int, int]] = []
     streams = {key: index.bits_of_shards(*key) for key in {key_of(value) for value in parsed.values()}}
     for shard in index.shards:
@@ -61,11 +69,12 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
         if lost := sorted(streams.keys() - bits.keys()):  # another search has deleted them
             bits |= run_shard(index, shard, lost)
             cost += int(index.lengths[shard])
-        spans = tally.add(ShardConditions(index.text(shard), bits))
+        columns = {name: index.step_values(shard, name) for name in named}
+        spans = tally.add(ShardConditions(index.text(shard), bits, columns))
         best = sorted([*best, *_ranked(shard, spans, limit)])[:limit]
     if cost and not unstored:
         forget_bits(index, parsed)
-    matches = tuple(_match(index.text(shard), shard, start, stop) for _, _, shard, start, stop in best)
+    matches = tuple(_match(index, shard, start, stop) for _, _, shard, start, stop in best)
     return Matches(
         query, tally.steps, tally.count, tally.matched, matches, tally.clauses(index), tally.label_shares(), cost
     )
@@ -93,6 +102,15 @@ def check_values(index: IndexFolder, query: Query) -> None:
         index.resolve_unit(f"{value.place}[{value.unit}]")
         if not np.isfinite(to_float32(value.number)):
             raise ArgumentError(f"{value.number} is beyond the range of float32")
+    for condition in query.columns():
+        index.check_column(condition.name)
+        is_date = condition.name == "date" and "date" not in (index.columns or ())
+        for operand in condition.values:
+            if isinstance(operand, str) != is_date:
+                expected = 'a date in quotes, such as "2015-06"' if is_date else "a number"
+                raise ArgumentError(f"{condition}: {condition.name} is compared with {expected}")
+            if isinstance(operand, str):
+                _period(operand)
 
 
 def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> tuple[int, Unstored]:
@@ -143,8 +161,8 @@ def run_shard(index: IndexFolder, shard: int, keys: Sequence[Key]) -> dict[Key, 
     masks = {key: np.zeros(text.steps, np.bool_) for key in keys}
     for run in run_chunks(index.reader, index.items(shard), sorted({place for place, _, _ in keys})):
         for (place, unit, threshold), mask in masks.items():
-            for k, values in run.values(place):
-                at = text.starts[k] + run.start
+            for k, start, values in run.values(place):
+                at = text.starts[k] + start
                 mask[at : at + len(values)] = values[:, unit] > np.float32(threshold)
     return masks
 
@@ -167,6 +185,7 @@ class ShardConditions:
 
     text: ShardText
     bits: Mapping[Key, Mask]
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def holds(self, condition: Condition) -> Mask:
         """Return ``[M]``, whether a condition holds at each step."""
@@ -175,17 +194,43 @@ class ShardConditions:
             return above if threshold_of(condition)[1] else ~above
         if isinstance(condition, Named):
             return self._named(condition)
+        if isinstance(condition, ColumnCondition):
+            return np.asarray(np.logical_or.reduce([self._compared(condition, value) for value in condition.values]))
         parts = [self.holds(part) for part in condition.parts]
         if condition.kind == "not":
             return ~parts[0]
         joined: Any = np.logical_and if condition.kind == "and" else np.logical_or
         return np.asarray(joined.reduce(parts))
 
+    def _compared(self, condition: ColumnCondition, value: float | str) -> Mask:
+        """Return where a column compares so with one value; nowhere where it is missing."""
+        values, op = self.columns[condition.name], condition.op
+        begin, end = _period(value) if isinstance(value, str) else (value, value)
+        if op in ("<", ">="):
+            return np.asarray(values < begin if op == "<" else values >= begin)
+        is_after = values >= end if isinstance(value, str) else values > end
+        if op == ">":
+            return np.asarray(is_after)
+        is_known = values == values  # neither NaN nor NaT
+        if op == "<=":
+            return np.asarray(~is_after & is_known)
+        is_in = (values >= begin) & ~is_after
+        return np.asarray(~is_in & is_known if op == "!=" else is_in)
+
     def _named(self, condition: Named) -> Mask:
         text, is_token = self.text, condition.kind == "token"
         names, codes = (text.names, text.codes) if is_token else (text.label_names, text.label_codes)
         code = names.index(condition.text) if condition.text in names else -1
         return np.asarray(codes == code) if condition.is_equal else np.asarray(codes != code)
+
+
+def _period(text: str) -> tuple[np.datetime64, np.datetime64]:
+    """Return when a date such as ``2015-06`` begins, and when it is over."""
+    try:
+        begin = np.datetime64(text)
+    except ValueError as error:
+        raise ArgumentError(f"{text!r} is not a date: write one such as '2015-06' or '2015-06-01 12:00'") from error
+    return begin, begin + 1
 
 
 def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
@@ -316,11 +361,19 @@ def _ranked(shard: int, spans: Ints, limit: int) -> list[tuple[int, int, int, in
     return [(-int(lengths[k]), int(drawn[k]), shard, int(spans[k, 0]), int(spans[k, 1])) for k in order]
 
 
-def _match(text: ShardText, shard: int, start: int, stop: int) -> SearchMatch:
+def _separator(index: IndexFolder, text: ShardText) -> str:
+    return text.separator if index.columns is None else DATES
+
+
+def _match(index: IndexFolder, shard: int, start: int, stop: int) -> SearchMatch:
+    text = index.text(shard)
     sequence = int(np.searchsorted(text.starts, start, side="right")) - 1
     first = int(text.starts[sequence])
     context = Context(shard, sequence, start - first, stop - first)
-    return SearchMatch(context, *words_around(text, context), float(stop - start), text.separator)
+    before, tokens, after = words_around(text, context)
+    if index.columns is not None:
+        before, after = (text.label_names[text.label_codes[start]],), ()
+    return SearchMatch(context, before, tokens, after, float(stop - start), _separator(index, text))
 
 
 @torch.no_grad()
@@ -341,14 +394,15 @@ def like(
     matches = []
     for minus_cosine, shard, sequence, at in best:
         text, context = index.text(shard), Context(shard, sequence, at, at + 1)
-        matches.append(SearchMatch(context, *words_around(text, context), -minus_cosine, text.separator))
+        matches.append(SearchMatch(context, *words_around(text, context), -minus_cosine, _separator(index, text)))
     what = f"{shortened(item.tokens[step])} (step {step})"
     return Nearest(", ".join(places), what, tuple(matches), index.steps)
 
 
 def _states(index: IndexFolder, item: CorpusItem, places: list[str]) -> list[NDArray[np.float32]]:
     runs = list(run_chunks(index.reader, [item], places))
-    return [np.concatenate([values for run in runs for _, values in run.values(name)]) for name in places]
+    parts = [{start: values for run in runs for _, start, values in run.values(name)} for name in places]
+    return [np.concatenate([by_start[start] for start in sorted(by_start)]) for by_start in parts]
 
 
 def _nearest_of_shard(
@@ -360,10 +414,10 @@ def _nearest_of_shard(
         return []
     cosines = np.full(text.steps, -np.inf, np.float32)
     for run in run_chunks(index.reader, index.items(shard), places):
-        states = torch.cat([run.trace.values[name].float() for name in places], dim=-1)
+        states = torch.cat([run.recorded[name].float() for name in places], dim=-1)
         of_rows = (states @ wanted / states.norm(dim=-1).clamp_min(1e-12)).numpy()
-        for row, (number, n) in enumerate(zip(run.items, run.lengths, strict=True)):
-            at = text.starts[number] + run.start
+        for row, (number, start, n) in enumerate(zip(run.items, run.starts, run.lengths, strict=True)):
+            at = text.starts[number] + start
             cosines[at : at + n] = of_rows[:n, row]
     highest = np.maximum.reduceat(cosines, text.starts[:-1])
     nearest = []

@@ -8,6 +8,8 @@ A query is a pattern of steps, and conditions around it::
     l1.c[125] > .5 for 3.., l0.i[7] < .1 before   the second at the step before the span
     l0.h[3] > 0, label = VERB after 1..5          a verb at some step, 1 to 5 after the span
     not (token = "the" or token = "a")            tokens and labels; and, or, not, brackets
+    rain == 0 and month in (6, 7)                 columns of a series, and its dates
+    "snow depth" > 2, date >= "2015-06"           names with spaces, and dates, in quotes
 
 Comparisons are ``> >= < <=``, of values as float32. Spans are as long as possible, and stay within a sequence.
 """
@@ -30,15 +32,20 @@ WHERE: "before" | "after"
          | "(" formula ")"
          | PLACE "[" INT "]" OP NUMBER      -> value
          | KIND EQUAL text                  -> named
+         | name (OP | EQUAL) operand        -> column
+         | name "in" "(" operand ("," operand)* ")" -> member
 text: WORD | STRING
+name: COLUMN | STRING
+operand: NUMBER | STRING
 range: INT [DOTS [INT]] | DOTS INT
-KIND.2: "token" | "label"
-EQUAL: "=" | "!="
+KIND.2: /(token|label)(?![\w.])/
+EQUAL: "==" | "=" | "!="
 OP: ">=" | "<=" | ">" | "<"
 DOTS: ".."
-PLACE: /l[0-9]{1,9}r?\.[a-z_]{1,9}/
+PLACE.2: /l[0-9]{1,9}r?\.[a-z_]{1,9}/
 NUMBER: /[+-]?([0-9]{1,30}(\.(?!\.)[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?/
 INT: /[0-9]{1,9}/
+COLUMN: /[^\W\d][\w.]{0,99}/
 WORD: /[^\s,()"']{1,200}/
 STRING: /"(\\.|[^"\\]){0,200}"/
 %ignore /[ \t\r\n]+/
@@ -87,7 +94,20 @@ class Formula:
         return f"({f' {self.kind} '.join(map(str, self.parts))})"
 
 
-Condition = UnitCondition | Named | Formula
+@dataclass(frozen=True)
+class ColumnCondition:
+    """A column of a series, or a part of its dates, compared with numbers or dates."""
+
+    name: str
+    op: str  # ``in``, or a comparison
+    values: "tuple[float | str, ...]"
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{value:g}" if isinstance(value, float) else f'"{value}"' for value in self.values)
+        return f"{self.name} {self.op} {f'({values})' if self.op == 'in' else values}"
+
+
+Condition = UnitCondition | Named | ColumnCondition | Formula
 
 
 @dataclass(frozen=True)
@@ -120,15 +140,23 @@ class Query:
 
     def values(self) -> list[UnitCondition]:
         """Return every comparison of a unit."""
+        return [condition for condition in self._simple() if isinstance(condition, UnitCondition)]
+
+    def columns(self) -> list[ColumnCondition]:
+        """Return every comparison of a column."""
+        return [condition for condition in self._simple() if isinstance(condition, ColumnCondition)]
+
+    def _simple(self) -> "list[Condition]":
+        """Return every condition that has no parts."""
         left: list[Condition] = [*self.at, *(around.condition for around in self.around)]
-        values: list[UnitCondition] = []
+        simple: list[Condition] = []
         while left:
             condition = left.pop(0)
-            if isinstance(condition, UnitCondition):
-                values.append(condition)
-            elif isinstance(condition, Formula):
+            if isinstance(condition, Formula):
                 left += condition.parts
-        return values
+            else:
+                simple.append(condition)
+        return simple
 
 
 def parse_query(text: str) -> Query:
@@ -145,11 +173,12 @@ def parse_query(text: str) -> Query:
         where = "at its end" if at is None or at < 0 else f"from {text[at : at + 30]!r} on"
         raise ArgumentError(
             f"cannot read the query {text!r:.200} {where}: write conditions such as 'l1.c[125] > .5 for 3..', "
-            "'l0.i[7] < .1 before', 'token = \"the\"' or 'label = VERB', separated by commas"
+            "'l0.i[7] < .1 before', 'token = \"the\"', 'label = VERB' or, of a series, 'rain == 0', separated by commas"
         ) from error
     query = _query(tree)
-    if len(query.values()) > MOST_CONDITIONS:
-        raise ArgumentError(f"a query has at most {MOST_CONDITIONS} conditions, got {len(query.values())}")
+    count = len(query.values()) + len(query.columns())
+    if count > MOST_CONDITIONS:
+        raise ArgumentError(f"a query has at most {MOST_CONDITIONS} conditions, got {count}")
     return query
 
 
@@ -180,7 +209,13 @@ def _condition(tree: Any) -> Condition:
         return UnitCondition(place, int(unit), op, float(number))
     if tree.data == "named":
         kind, equal, text = tree.children
-        return Named(str(kind), str(equal) == "=", _text(str(text.children[0])))
+        return Named(str(kind), str(equal) != "!=", _text(str(text.children[0])))
+    if tree.data in ("column", "member"):
+        name, *rest = tree.children
+        op = "in" if tree.data == "member" else str(rest.pop(0)).replace("==", "=")
+        operands = [str(part.children[0]) for part in rest]
+        values = tuple(_text(text) if text.startswith('"') else float(text) for text in operands)
+        return ColumnCondition(_text(str(name.children[0])), op, values)
     names = {"any": "or", "all": "and", "inverse": "not"}
     parts = tuple(_condition(child) for child in tree.children)
     return parts[0] if len(parts) == 1 and tree.data != "inverse" else Formula(names[tree.data], parts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 AROUND = 6  # tokens shown on each side of a match
 MOST_SHOWN = 40  # maximum number of tokens shown per match
+DATES = " to "  # the separator if tokens are the dates of a series, of which the first and the last are shown
 
 
 class SearchMatch(NamedTuple):
@@ -24,11 +25,11 @@ class SearchMatch(NamedTuple):
 
     Attributes:
         context: where it is.
-        before: the tokens before it.
+        before: the tokens before it; of a series, the name of the row, or an empty text.
         tokens: its tokens.
-        after: the tokens after it.
+        after: the tokens after it; none of a series.
         score: the score by which it is ranked: its number of steps, or its similarity.
-        separator: what parts tokens in a text: a space, or nothing if they are characters.
+        separator: what parts tokens in a text: a space, nothing if they are characters, or ``" to "`` between dates.
     """
 
     context: Context
@@ -216,6 +217,8 @@ class Nearest(Explanation):
 
 
 def _line(match: SearchMatch, score: str) -> str:
+    if match.separator == DATES:
+        return f"{score:>6}  {' '.join(filter(None, match.before))} {text_of(match.tokens, DATES)}"
     tokens = match.tokens if len(match.tokens) <= MOST_SHOWN else (*match.tokens[:MOST_SHOWN], "…")
     before, inside, after = (text_of(part, match.separator) for part in (match.before, tokens, match.after))
     return f"{score:>6}  {before} [{inside}] {after}"
@@ -235,6 +238,8 @@ def words_around(text: ShardText, context: Context) -> tuple[tuple[str, ...], tu
 
 def text_of(tokens: Sequence[str], separator: str) -> str:
     """Join tokens in readable form."""
+    if separator == DATES:
+        return DATES.join(dict.fromkeys((*tokens[:1], *tokens[-1:])))
     if separator:
         return separator.join(map(shortened, tokens))
     return "".join(token if token.isprintable() else repr(token)[1:-1] for token in tokens)

@@ -14,6 +14,7 @@ from hiddenstate.corpus.search.result import text_of, words_around
 from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effects_of, held_out, label_chance
 from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
+from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, sentence, shortened
 from hiddenstate.structure.tables import table
@@ -248,6 +249,8 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     """Return the card of a unit; arguments and errors are those of `Index.unit`."""
     name, unit = index.resolve_unit(address)
     index.place(name)
+    if index.columns is not None:
+        raise ArgumentError(f"a series has no card of a unit: see Index.follows(unit={address!r})")
     known, edges = index.statistics[name], index.edges(name)
     correlations = known.correlations(0)
     best = int(known.best_labels(0)[unit]) if len(known.labels) else -1

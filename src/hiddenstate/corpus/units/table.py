@@ -64,6 +64,8 @@ class Units(Explanation):
             f"{len(self.table):,} units over {self.steps:,} steps, the largest correlation with a label first; the "
             "label was chosen on one half of the sequences, and r held out is that of the other. A correlation is not "
             "an effect: see a unit's card for the effect of zeroing it."
+            if any(row["label"] for row in self.table)
+            else f"{len(self.table):,} units over {self.steps:,} steps. There are no labels."
         )
         return f"{summary}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
 

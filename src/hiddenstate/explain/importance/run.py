@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
 from hiddenstate.base.scalars import check_at_least
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
@@ -122,6 +125,7 @@ def importance(
     level: float = 0.95,
     block: int | None = None,
     folder: str | Path | None = None,
+    client: Any = None,
     progress: Progress | bool | None = True,
     **options: Any,
 ) -> Importance:
@@ -152,6 +156,8 @@ def importance(
             as share steps, or 1 if the rows are not cut from a long series.
         folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
+        client: a `distributed.Client`, to attribute blocks of 64 rows on a Dask cluster, in one thread each. The rows
+            and the model are sent to each worker once. The numbers are those of one thread here.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
         options: of `attribute`.
 
@@ -169,6 +175,8 @@ def importance(
         raise ArgumentError(f"level must be between 0 and 1, such as 0.95, got {level!r}")
     if block is not None:
         check_at_least("block", block, 1)
+    if client is not None and not callable(getattr(client, "scatter", None)):
+        raise ArgumentTypeError(f"client must be a distributed.Client, got {type(client).__name__}")
     if folder is not None:
         check_folder_place(Path(folder), is_replaced=False)
         if callable(of):
@@ -185,16 +193,52 @@ def importance(
     N = rows.series.x.shape[1]
     size = min(N, rows.overlapping if block is None else block)
     with reporting(progress, unit="rows") as report:
-        blocks, cost = [], 0
         keeper = None if folder is None else BlockFolder(Path(folder), job, model)
-        for first in range(0, N, ROWS_IN_A_FILE):
-            values, row_steps = job.block(first) if keeper is None else keeper.block(first)
-            blocks.append(values)
-            cost += row_steps
-            if report is not None:
-                report(min(N, first + ROWS_IN_A_FILE), N)
+        blocks, cost = _blocks(job, keeper, client, report)
     together = {name: torch.cat([values[name] for values in blocks]) for name in blocks[0]}
     return _result(job, together, cost, level=level, block=size, seed=seed)
+
+
+def _blocks(
+    job: ImportanceJob, keeper: "BlockFolder | None", client: Any, report: Progress | None
+) -> tuple[list[dict[str, Tensor]], int]:
+    """Return the parts of every block, from the folder or computed, and the row-steps that were run."""
+    N, cost = job.rows.series.x.shape[1], 0
+    firsts = range(0, N, ROWS_IN_A_FILE)
+    blocks = {} if keeper is None else {first: kept for first in firsts if (kept := keeper.kept(first)) is not None}
+    for first, (values, row_steps) in _computed(job, [first for first in firsts if first not in blocks], client):
+        if keeper is not None:
+            keeper.keep(first, values)
+        blocks[first] = values
+        cost += row_steps
+        if report is not None:
+            report(min(N, len(blocks) * ROWS_IN_A_FILE), N)
+    if report is not None:
+        report(N, N)
+    return [blocks[first] for first in firsts], cost
+
+
+def _computed(
+    job: ImportanceJob, firsts: Sequence[int], client: Any
+) -> Iterator[tuple[int, tuple[dict[str, Tensor], int]]]:
+    """Yield the first row of each block with its parts and cost, computed here or, in any order, on a cluster."""
+    if client is None:
+        yield from ((first, job.block(first)) for first in firsts)
+        return
+    distributed = optional_package("distributed", "cluster", "running on a cluster")
+    sent = client.scatter(job, broadcast=True, hash=False)
+    futures = {client.submit(_block_in_one_thread, sent, first, pure=False): first for first in firsts}
+    try:
+        for future in distributed.as_completed(list(futures)):
+            yield futures[future], future.result()
+    finally:
+        client.cancel(list(futures))
+
+
+def _block_in_one_thread(job: ImportanceJob, first: int) -> tuple[dict[str, Tensor], int]:
+    threads = torch.get_num_threads()
+    with lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)):
+        return job.block(first)
 
 
 def _result(
@@ -252,23 +296,29 @@ class BlockFolder:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def block(self, first: int) -> tuple[dict[str, Tensor], int]:
-        """Return the parts of rows from one on, from their file or computed and written; and their cost now."""
-        path = self._folder / f"rows-{first:08d}.safetensors"
+    def kept(self, first: int) -> dict[str, Tensor] | None:
+        """Return the parts of rows from one on, if the folder has them; reject those of something else."""
+        path, key = self._file(first)
+        if not path.exists():
+            return None
+        tensors, metadata = read_tensors(path, FORMAT)
+        if metadata.get("key") != key:
+            raise ArgumentError(
+                f"{path} has parts of another model, data set or setting: choose another folder, or delete this one"
+            )
+        return tensors
+
+    def keep(self, first: int, tensors: dict[str, Tensor]) -> None:
+        """Write the parts of rows from one on."""
+        path, key = self._file(first)
+        write_tensors(path, FORMAT, tensors, {"key": key})
+
+    def _file(self, first: int) -> tuple[Path, str]:
+        """Return the file of rows from one on, and the hash of what their parts depend on."""
         digest = self._common.copy()
         for values in (self._job.rows.series.x, self._job.rows.base):
             _add(digest, values[:, first : first + ROWS_IN_A_FILE])
-        key = digest.hexdigest()
-        if path.exists():
-            tensors, metadata = read_tensors(path, FORMAT)
-            if metadata.get("key") != key:
-                raise ArgumentError(
-                    f"{path} has parts of another model, data set or setting: choose another folder, or delete this one"
-                )
-            return tensors, 0
-        tensors, cost = self._job.block(first)
-        write_tensors(path, FORMAT, tensors, {"key": key})
-        return tensors, cost
+        return self._folder / f"rows-{first:08d}.safetensors", digest.hexdigest()
 
 
 def _add(digest: Any, tensor: Tensor) -> None:

@@ -327,7 +327,7 @@ def _steps_of_season(season: Any, dates: Dates | None) -> int:
         raise ArgumentError(
             f"season={season!r} is a time, but the steps of this series are not: give a number of steps"
         )
-    count = round(length / step)
+    count: int = round(length / step)
     if not dates.rhythm.has_jitter and count * step != length:
         raise ArgumentError(f"season={season!r} is not a whole number of steps of {step / np.timedelta64(1, 's'):g} s")
     return count

@@ -47,20 +47,24 @@ class ModuleForm(NamedTuple):
         """How many steps after the last one that was read each of its last forecasts is."""
         return range(1 if self.gives == "horizon" else self.horizon, self.horizon + 1)
 
+    @property
+    def has_targets_axis(self) -> bool:
+        """Whether its output has an axis of targets, which it may lack if there is only one."""
+        return len(self.axes) > (1 if self.gives == "row" else 2)
+
     def last(self, arranged: Tensor) -> Tensor:
         """Return the forecasts ``[A, R, K]`` after the last step that was read."""
         return arranged[-1:] if self.gives == "step" else arranged.reshape(-1, *arranged.shape[-2:])
 
     def arranged(self, out: Tensor) -> Tensor:
         """Return a module's output as ``[R, K]``, ``[T, R, K]`` or ``[horizon, R, K]``."""
-        count = 1 if self.gives == "row" else 2
         if out.dim() != len(self.axes):
             raise ShapeError(
                 f"the module gives {list(out.shape)}, expected {len(self.axes)} axes: if squeeze() drops the axis of a "
                 "single row, give it the axis to drop, squeeze(-1)"
             )
         value = out.permute(self.axes)
-        return value.unsqueeze(-1) if len(self.axes) == count else value
+        return value if self.has_targets_axis else value.unsqueeze(-1)
 
     def as_returned(self, arranged: Tensor) -> Tensor:
         """Return an output that `arranged` gave as the module returned it."""
@@ -83,10 +87,10 @@ def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -
     with mode, torch.backends.cudnn.flags(enabled=False) if without_cudnn else nullcontext():
         own = (x if time_first else x.transpose(0, 1)).clone()
         result = module(own, *(() if state is None else (state,)))
-    return _forecast_in(result), result[1] if isinstance(result, tuple) and len(result) == 2 else None
+    return forecast_in(result), result[1] if isinstance(result, tuple) and len(result) == 2 else None
 
 
-def _forecast_in(result: object) -> Tensor:
+def forecast_in(result: object) -> Tensor:
     """Return the forecast in what a module returns: a tensor, the first part of a tuple, or the only one of a dict."""
     value = result
     if isinstance(result, tuple | list) and result:

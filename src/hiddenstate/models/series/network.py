@@ -88,14 +88,22 @@ class SeriesNetwork(nn.Module):
 
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Return the forecasts and the state after the last step."""
-        shape = self.shape
-        for layer, dense in zip(self.before, shape.before, strict=True):
+        out, state = self.rnn(self.embed(x), state)
+        return self.forecasts_of(out[-1] if self.shape.last else out), state
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return what the recurrent stack reads of a series ``[..., C]``."""
+        for layer, dense in zip(self.before, self.shape.before, strict=True):
             x = ACTIVATIONS[dense.then](layer(x))
-        out, state = self.rnn(x, state)
-        out = ACTIVATIONS[shape.then](out[-1] if shape.last else out)
+        return x
+
+    def forecasts_of(self, out: Tensor) -> Tensor:
+        """Return the forecasts ``[..., K]``, or ``[horizon, ..., K]``, from what the recurrent stack gives."""
+        shape = self.shape
+        out = ACTIVATIONS[shape.then](out)
         for layer, dense in zip(self.after, shape.after, strict=True):
             out = ACTIVATIONS[dense.then](layer(out))
-        return (out.unflatten(-1, (shape.horizon, -1)).movedim(-2, 0) if shape.horizon else out), state
+        return out.unflatten(-1, (shape.horizon, -1)).movedim(-2, 0) if shape.horizon else out
 
     @property
     def form(self) -> ModuleForm:

@@ -22,6 +22,7 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates
 from hiddenstate.models.series.edits_by_date import shifted, with_steps
+from hiddenstate.models.series.exported import ExportedSeries, exported
 from hiddenstate.models.series.forecasts import SeriesReading, ahead_text, with_unit
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
@@ -299,6 +300,10 @@ class SeriesModel:
             ArgumentError: the module does none of these, or is bidirectional.
         """
         return SeriesStream(self, gaps=gaps)
+
+    def _to_exported(self) -> ExportedSeries:
+        """Return the model as a module in the units of the data, for `hiddenstate.export_onnx`."""
+        return exported(self)
 
     def _to_stored(self) -> StoredSeries:
         """Return the model as a model folder stores it, with copies of its weights."""

@@ -42,7 +42,6 @@ class Bundle:
         config: sizes, and all other settings that define the model.
         weights: the bytes of a safetensors file.
         vocabulary: the vocabulary of a tagger or language model.
-        card: Markdown.
         given: data stored with the weights, under names that begin with ``given.``.
         cell: the kind of cell shown.
     """
@@ -52,7 +51,6 @@ class Bundle:
     config: Mapping[str, Any] = field(repr=False)
     weights: bytes = field(repr=False)
     vocabulary: Mapping[str, Any] | None = field(default=None, repr=False)
-    card: str = field(default="", repr=False)
     given: InputSteps | None = None
     cell: Cell = field(default=LSTM, repr=False)
 
@@ -75,8 +73,7 @@ class Bundle:
             "meanings": self.cell.meanings,
             "config": self.config,
             "vocabulary": self.vocabulary,
-            "tokeniser": PATTERN if self.vocabulary is not None else None,
-            "card": self.card,
+            "tokeniser": None if self.vocabulary is None else {k: v for k, v in PATTERN.items() if k != "about"},
             "given": reading,
         }
 

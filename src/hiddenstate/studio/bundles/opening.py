@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.model_file import is_model_file
+from hiddenstate.models.model_file import SUFFIX, is_model_file
 from hiddenstate.models.model_folder import (
-    CARD,
     CONFIG,
     VOCABULARY,
     WEIGHTS,
@@ -25,18 +24,21 @@ from hiddenstate.models.model_folder import (
     read_kind,
     shipped,
 )
+from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.weights_file import quantised, restored, scale_name
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle, bundle_trace
 from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, capture_input, layer_in, make_bundle
+from hiddenstate.studio.bundles.series import bundle_series
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.tracing.models import ModelTrace
 from hiddenstate.tracing.trace import Trace
 
 _SHOWN = (
-    "a model's folder or file, a Tagger, a LanguageModel, an LSTM, GRU or RNN, a module with one, a Trace, a trace of "
-    "a model, a Stream"
+    "a model's folder or file, a Tagger, a LanguageModel, a SeriesModel, an LSTM, GRU or RNN, a module with one, a "
+    "Trace, a trace of a model, a Stream"
 )
 
 
@@ -45,9 +47,8 @@ def bundle_folder(folder: str | os.PathLike[str]) -> Bundle:
     path = find_folder(folder)
     model = load_any(path)
     config, vocabulary = (json.loads((path / name).read_bytes()) for name in (CONFIG, VOCABULARY))
-    card = (path / CARD).read_text(encoding="utf-8", errors="replace")
     weights, cell = (path / WEIGHTS).read_bytes(), model.lstm.sizes.kind
-    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, card, cell=cell)
+    return Bundle(read_kind(path), path.resolve().name, config["config"], weights, vocabulary, cell=cell)
 
 
 def bundle_model(model: Tagger | LanguageModel) -> Bundle:
@@ -103,8 +104,12 @@ def opened(
     """Bundle one thing; the options are those of `hiddenstate.studio`."""
     if x is None and (hx is not None or tokens is not None):
         raise ArgumentError("hx= and tokens= go with x=, the layer's input; give x= too, or drop them")
-    if is_model_file(model):
-        model, name = load(model), name or Path(model).stem
+    if is_model_file(model) or (isinstance(model, str | os.PathLike) and read_kind(model) == StoredSeries.kind):
+        model, name = load(model), name or Path(model).resolve().name.removesuffix(SUFFIX)
+    if isinstance(model, SeriesModel):
+        if any(option is not None for option in (hx, tokens, path)):
+            raise ArgumentError("hx=, tokens= and path= are for a layer, but this is a SeriesModel; drop them")
+        return bundle_series(model, x, name, row)
     numbers = None if x is None else Numbers(x, hx, tokens, row)
     if isinstance(model, nn.Module) and (path is not None or not isinstance(model, Tagger | LanguageModel)):
         return _of_module(model, name, path, numbers)

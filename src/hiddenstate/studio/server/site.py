@@ -106,7 +106,7 @@ class Site:
 
     def app(self, host: str, *, local: bool = True) -> Guard:
         """Return the application that serves the site on an address, behind its guard."""
-        prepare()
+        prepare(index=self.corpus is not None)
         routes: list[BaseRoute] = [
             Route("/", self.page),
             Route("/models/{model}/head.json", self.head),

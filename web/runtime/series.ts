@@ -1,0 +1,184 @@
+// A model of series. Its runs are parts of the series that came with it, or rows of numbers.
+
+import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { createSubject } from "studio/runtime/explain/subject.js";
+import type { State } from "studio/runtime/lstm.js";
+import { type Dense, Network, inUnits, scaledBy } from "studio/runtime/network.js";
+import { tokensOf } from "studio/runtime/plain.js";
+import { stateBefore } from "studio/runtime/states.js";
+import { allFinite, type Weights, count } from "studio/runtime/weights.js";
+import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject, Track } from "studio/types.js";
+
+/** The series that came with a model: what it reads [T, C] and the truth [T, K], both scaled, and the steps' names. */
+type Given = { tokens: string[]; x: Float32Array; truth: Float32Array | null; forecast: Float32Array | null };
+
+function readGiven(head: BundleHead, { columns, F }: Network, weights: Weights): Given | null {
+  if (head.given === null) return null;
+  const T = count(head.given, "steps");
+  const optional = (name: string, size: number) => (weights.has(name) ? weights.values(name, [T, size]) : null);
+  return {
+    tokens: tokensOf(head, T),
+    x: weights.take("given.input", [T, columns.features.length]),
+    truth: optional("given.truth", columns.targets.length),
+    forecast: optional("given.forecast", F),
+  };
+}
+
+/** Steps from .. to-1 of a layer's tracks, which begin in the states before them. */
+function trackPart(track: Track, from: number, to: number): Track {
+  const cut = (values: Record<string, Float32Array>) =>
+    Object.fromEntries(
+      Object.entries(values).map(([name, all]) => {
+        const width = name === "h" ? track.info.outputs : track.info.units;
+        return [name, all.subarray(from * width, to * width)];
+      }),
+    );
+  const { info, values, initial, carried, input } = track;
+  const first = info.reverse ? to - 1 : from;
+  return {
+    ...{ info, values: cut(values), carried: carried && cut(carried) },
+    initial: Object.fromEntries(Object.keys(initial).map((name) => [name, stateBefore(track, name, first)])),
+    input: input && input.subarray(from * info.inputSize, to * info.inputSize),
+  };
+}
+
+/** Steps from .. to-1 of a run of series. */
+export function runPart(run: Run, from: number, to: number): Run {
+  const { series, steps } = run;
+  const cut = <A extends Float64Array | Float32Array>(all: A) =>
+    all.subarray((from * all.length) / steps, (to * all.length) / steps) as A;
+  return {
+    ...run,
+    ...{ steps: to - from, tokens: run.tokens.slice(from, to), known: run.known.slice(from, to) },
+    tracks: run.tracks.map((track) => trackPart(track, from, to)),
+    series: series && {
+      ...{ from: series.from === null ? null : series.from + from, x: cut(series.x) },
+      ...{ forecast: cut(series.forecast), values: cut(series.values) },
+    },
+  };
+}
+
+export function seriesModel(head: BundleHead, weights: Weights): Model {
+  const network = new Network(head, weights);
+  const given = readGiven(head, network, weights);
+  const { lstm, window, F } = network;
+  const { features } = network.columns;
+  const C = features.length;
+  const isOneWay = !lstm.sizes.bidirectional;
+
+  /** Reads x [T, C], scaled; `from`: the first step in the given series; null for other rows. */
+  function read(x: Float32Array, tokens: string[], from: number | null, edits: readonly Edit[], state?: State): Run {
+    const T = tokens.length;
+    const { tracks, out } = lstm.run(network.input(x, T), T, lstm.bind(edits, T), state);
+    const scaled = network.output(out, T);
+    if (network.last && (window || !isOneWay)) scaled.fill(NaN, 0, (T - 1) * F); // it never forecasts from there
+    const values = Float64Array.from(x, (value, k) => inUnits(value, features[k % C]));
+    const series = { from, x, values, forecast: network.inUnits(scaled) };
+    const known = tokens.map(() => true);
+    return Object.freeze({ tokens, known, steps: T, tracks, heads: [], surprise: null, edits, series });
+  }
+
+  let all: Run | null = null;
+  const whole = ({ x, tokens }: Given): Run => (all ??= read(x, tokens, 0, []));
+
+  const runSpan: Series["runSpan"] = (from, to, edits = []) => {
+    if (given === null) return refuse("a part of a series", "rows of numbers", "This model came without a series.");
+    const { x, tokens } = given;
+    const part = (state?: State) => read(x.subarray(from * C, to * C), tokens.slice(from, to), from, edits, state);
+    if (window) return part();
+    if (edits.length === 0) return runPart(whole(given), from, to);
+    if (isOneWay) return part(from === 0 ? undefined : statesBefore(whole(given), from));
+    const inPart = ({ t }: Edit) => t?.map((k) => (k < 0 ? to : from) + k) ?? range(from, to); // what follows reads them too
+    const edited = read(
+      x,
+      tokens,
+      0,
+      edits.map((edit) => ({ ...edit, t: inPart(edit) })),
+    );
+    return { ...runPart(edited, from, to), edits };
+  };
+
+  const runNumbers: Model["runNumbers"] = (rows, edits = [], names = null) => {
+    const T = rows.length;
+    if (T === 0) refuse("no step", "at least one", "Give it some numbers.");
+    if (window && T !== window) refuse(`${T} steps`, `${window}: the model reads that many`, "Give as many.");
+    if (rows.some((row) => row.length !== C || !allFinite(row))) {
+      refuse("other numbers", `${C} finite ones at each step`, "Fix the input.");
+    }
+    const x = Float32Array.from(rows.flatMap((row) => Array.from(row, (value, k) => scaledBy(value, features[k]))));
+    return read(x, names ?? range(0, T).map(String), null, edits);
+  };
+
+  const no = () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers.");
+  return {
+    ...common(head, lstm),
+    ...{ kind: "series-model", unit: "step", runNumbers, tokenise: no, run: no, stream: no },
+    subject: (run) => explained(network, run, given?.x ?? (run.series as SeriesPart).x),
+    parts: [...network.before.map(linearPart), ...layerParts(lstm.tracks, lstm.kind), ...network.after.map(linearPart)],
+    series: {
+      ...network.columns,
+      ...{ ahead: network.ahead, window, steps: given?.tokens.length ?? 0, tokens: given?.tokens ?? [], runSpan },
+      values: given && Float64Array.from(given.x, (value, k) => inUnits(value, features[k % C])),
+      truth: given?.truth ? network.inUnits(given.truth) : null,
+      forecast: () => {
+        if (given?.forecast) return network.inUnits(given.forecast);
+        return given && !window ? (whole(given).series as SeriesPart).forecast : null;
+      },
+    },
+  };
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
+const linearPart = ({ rows, C }: Dense) => ({ label: "linear", shape: [rows, C] });
+
+/** The states after the steps before this one, by track. */
+function statesBefore({ tracks }: Run, t: number): State {
+  return tracks.map((track) =>
+    Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)])),
+  );
+}
+
+/** `all`: [T, C] of which the mean is what an uninformative step reads */
+function explained(network: Network, run: Run, all: Float32Array): Subject {
+  const { columns, lstm } = network;
+  const C = columns.features.length;
+  const base = Float32Array.from(columns.features, (_, c) => meanOf(all, c, C));
+  const source = { x: (run.series as SeriesPart).x, base, read: (x: Float32Array, T: number) => network.input(x, T) };
+  const readers = lstm.sizes.bidirectional && network.window === null && network.last ? [] : [reader(network)];
+  return {
+    ...createSubject(run, lstm, run.tracks, {
+      readers,
+      baseline: () => network.input(base, 1),
+      baselineName: "the mean input",
+    }),
+    source,
+  };
+}
+
+function meanOf(values: Float32Array, c: number, C: number): number {
+  let sum = 0;
+  for (let k = c; k < values.length; k += C) sum += values[k];
+  return (sum * C) / values.length;
+}
+
+/** The forecasts as labels: of each target, and for a horizon of each step ahead. */
+function reader(network: Network): Reader {
+  const { columns, ahead, after, then } = network;
+  const K = columns.targets.length;
+  const labels = ahead.flatMap((steps) =>
+    columns.targets.map(({ name }) => (ahead.length > 1 ? `${name} +${steps}` : name)),
+  );
+  const isLinear = then === "" && after.length < 2 && (after[0]?.then ?? "") === "";
+  const logit = (label: number) => {
+    if (!isLinear) return null;
+    const { offset, factor } = columns.targets[label % K];
+    const [layer] = after;
+    if (layer === undefined) {
+      return { vector: Float64Array.from(labels, (_, k) => (k === label ? factor : 0)), bias: offset };
+    }
+    const row = layer.weight.subarray(label * layer.C, (label + 1) * layer.C);
+    return { vector: Float64Array.from(row, (w) => factor * w), bias: offset + factor * (layer.bias?.[label] ?? 0) };
+  };
+  const value = (out: Float32Array, label: number) => network.inUnits(network.output(out, 1))[label];
+  return { name: "forecast", labels, logit, logProbability: isLinear ? null : value };
+}
