@@ -80,7 +80,7 @@ def test_a_narrow_terminal_loses_the_gates_and_keeps_word_and_tag(columns: int, 
 def test_a_terminal_that_knows_few_characters() -> None:
     command = [sys.executable, "-m", "hiddenstate", "read", TEXT]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    result = subprocess.run(command, capture_output=True, timeout=120, check=False, env=environment)
+    result = subprocess.run(command, capture_output=True, timeout=600, check=False, env=environment)
     assert result.returncode == 0, result.stderr
     assert b"Giraffes" in result.stdout
 
@@ -161,7 +161,7 @@ def test_a_mistake_is_said_in_one_line_without_a_traceback(
 @pytest.mark.slow  # as that of `tag`, in test_terminal.py
 def test_a_reader_that_leaves_is_no_crash() -> None:
     command = f"{shlex.quote(sys.executable)} -m hiddenstate read '{TEXT}' --json | head -n 1"
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=600, check=False)
     assert result.stdout == "{\n"
     assert result.stderr == ""
 

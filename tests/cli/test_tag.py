@@ -327,7 +327,7 @@ def test_ctrl_c_while_worker_processes_start_is_silent(model: Path, tmp_path: Pa
             assert time.monotonic() < deadline
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)
-        _, told = process.communicate(timeout=120)  # both ends when no process has them any more
+        _, told = process.communicate(timeout=600)  # both ends when no process has them any more
     assert (process.returncode, told) == (130, "")
 
 

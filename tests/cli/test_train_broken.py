@@ -74,7 +74,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, unbroken: Pa
     wait_for(process, metrics, before, moment)
     time.sleep(dice.uniform(0, 0.05))
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=120)
+    _, told = process.communicate(timeout=600)
     if process.returncode != 0:
         assert process.returncode == 130
         assert told.splitlines()[-1] == f"stopped; resume with: hiddenstate train tagger --resume {out}.run"
@@ -91,5 +91,5 @@ atexit.register(os.kill, os.getpid(), signal.SIGINT)
 sys.argv = ["hiddenstate", "structure", "--input-size", "2", "--hidden-size", "1"]
 cli.main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, "")

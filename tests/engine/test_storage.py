@@ -155,5 +155,5 @@ for call in (lambda: lstm(x), lambda: cell(x[0]), lambda: stream.step(short), la
 """
     paths = os.pathsep.join([str(Path(hs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -59,7 +59,7 @@ def on_the_device(source: Path, *options: str) -> str:
         "-kernel",
         str(program),
     )
-    result = subprocess.run(machine, capture_output=True, text=True, timeout=120, check=False)
+    result = subprocess.run(machine, capture_output=True, text=True, timeout=600, check=False)
     assert result.returncode == 0, result
     return result.stdout
 

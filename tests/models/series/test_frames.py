@@ -324,7 +324,7 @@ for data in (numpy.zeros((5, 2)), torch.zeros(5, 2), {"b": [0.0] * 5, "a": numpy
     read = model.prepare(data, dates=days)
     assert read.step_names()[1] == "2015-01-02" and model.forecast(read.x).shape == (5, 1, 3)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
 def test_dates_with_jitter_have_no_gaps() -> None:
