@@ -149,6 +149,7 @@ class GraphStream:
             raise ConcurrentUseError("this stream is running in another thread: use one stream per thread")
         try:
             carried = self._carried if chosen is None else self._picked(chosen)
+            results: list[Array]
             results, after = arithmetic.run(graph, arrays, sizes, self.model.tensors, self.model._run_layers, carried)
             if chosen is None:
                 self._carried = after

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import hiddenstate as hs
 from hiddenstate.cli import app
 from hiddenstate.cli.explain import DEFAULT_SAMPLES
-from hiddenstate.explain.attribution import run as attributions
+from hiddenstate.explain.attribution import methods
 from hiddenstate.models.language.scoring import Dynamic
 from hiddenstate.models.model_folder import SHIPPED
 
@@ -63,7 +63,7 @@ def test_version() -> None:
 
 
 def test_numbers_in_help_are_the_librarys() -> None:
-    assert DEFAULT_SAMPLES == attributions.DEFAULT_SAMPLES
+    assert DEFAULT_SAMPLES == methods.DEFAULT_SAMPLES
     said = " ".join(helped("score").split())
     for name, parameter in inspect.signature(Dynamic).parameters.items():
         shown = re.search(rf"--{name.replace('_', '-')} .*?default: *\(([^)]*)\)", said)

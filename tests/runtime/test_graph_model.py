@@ -3,7 +3,7 @@
 import json
 import random
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def test_what_does_not_fit_fails(tmp_path: Path) -> None:
     model, loaded = saved(10, tmp_path, streams=True)
     x = model.example(T=2, N=1).numpy()
     stream = loaded.stream()
-    bad = (
+    bad: tuple[Callable[[], Any], ...] = (
         lambda: loaded(),
         lambda: loaded(x, x),
         lambda: loaded(x[0]),

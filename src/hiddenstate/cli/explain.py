@@ -150,7 +150,7 @@ def _attribute_series(
         windows = _read_spans(spans)
         count = len(windows)
     usual: Method = "shapley" if count * len(read.model.features) <= MOST_EXACT else "integrated_gradients"
-    return attributions.attribute(
+    result: Explanation = attributions.attribute(
         read.model,
         case.part,
         of=case.target,
@@ -163,6 +163,7 @@ def _attribute_series(
         row=read.number(row),
         progress=False,
     )
+    return result
 
 
 def _read_spans(text: str) -> list[tuple[int, int]]:
@@ -469,6 +470,6 @@ def _told_apart(clean: "Subject", corrupt: "Subject", t: int | None) -> "TargetL
 for command in (compare, graph, ledger, sweep):
     app.command(cls=Command)(explaining(command))
 app.command(cls=Command)(explaining(attribute, reads="both"))
-for command in (importance, response, limits):
-    app.command(cls=Command)(explaining(command, lambda _: DEFAULT, reads="series"))
+for of_series in (importance, response, limits):
+    app.command(cls=Command)(explaining(of_series, lambda _: DEFAULT, reads="series"))
 app.command(cls=Command)(explaining(dynamics, default_model))

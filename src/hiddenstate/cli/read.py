@@ -105,14 +105,14 @@ def read(
 
     tagger = load_tagger(model or shipped())
     view = read_words.select_view(tagger, layer, direction == "reverse", unit)
-    rows = read_words.described(tagger, sentences, view)
+    words = read_words.described(tagger, sentences, view)
     with output(out, exact=chosen != "table") as stream:
         if chosen == "json":
-            stream.write(json_text(read_words.to_data(rows, view)))
+            stream.write(json_text(read_words.to_data(words, view)))
         elif chosen == "csv":
-            stream.write(read_words.to_csv(rows))
+            stream.write(read_words.to_csv(words))
         else:
-            read_words.print_tables(rows, view, tagger, console(stream))
+            read_words.print_tables(words, view, tagger, console(stream))
     if plot is not None:
         trace = tagger.read(sentences[0]).trace
         save_plot(trace.plot(layer=view.layer, reverse=view.reverse, unit=view.unit), plot)

@@ -291,4 +291,4 @@ def test_only_models_and_layers_are_saved(tmp_path: Path) -> None:
         with pytest.raises(TypeError, match="saved as a file"):
             hs.save(layer, tmp_path / "folder")
     with pytest.raises(TypeError, match="got hs.RNNCell"):
-        hs.save(hs.RNNCell(2, 3), tmp_path / "m.safetensors")  # type: ignore[arg-type]
+        hs.save(hs.RNNCell(2, 3), tmp_path / "m.safetensors")

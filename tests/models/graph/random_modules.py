@@ -28,7 +28,7 @@ class Causal(nn.Module):
             self.norm.running_mean.normal_()
             self.norm.running_var.uniform_(0.5, 2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         y = x.transpose(1, 2)
         y = self.conv(y if self.trims else functional.pad(y, (self.left, 0)))
         return self.norm(y[..., : -self.left] if self.trims and self.left else y).transpose(1, 2)
@@ -41,7 +41,7 @@ class Frames(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(1, 2, min(3, features), stride=draw.choice((1, 2)), padding=draw.choice((0, 1)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         y = self.conv(x.reshape(-1, 1, x.shape[-1]))
         return y.amax(-1).view(x.shape[0], -1, 2)
 
@@ -65,7 +65,7 @@ class Recurrent(nn.Module):
         if self.learned:
             self.first = nn.Parameter(torch.randn(options["num_layers"] * (1 + options["bidirectional"]), 1, units))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         h = self.first.expand(-1, x.shape[0], -1).contiguous() if self.learned else None
         if self.layer.batch_first:
             return self.layer(x, h)[0]
@@ -83,7 +83,7 @@ class Mixed(nn.Module):
         )
         self.scale = nn.Parameter(torch.randn(features))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         first, rest = x[..., : self.cut], x[..., self.cut :]
         if self.way == 0:
             return torch.cat([rest, first * 0.5], -1)

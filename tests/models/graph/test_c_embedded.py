@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,8 @@ def on_the_device(source: Path, *options: str) -> str:
     return result.stdout
 
 
-MODELS = {
-    "denoiser": (lambda: Denoiser(), (1, 5, 42), "out[0]"),
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
+    "denoiser": (Denoiser, (1, 5, 42), "out[0]"),
     "silero": (lambda: nn.LSTM(128, 128), (5, 1, 128), "out[0], out[1], out[2]"),
 }
 

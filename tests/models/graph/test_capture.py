@@ -46,6 +46,7 @@ class Silero(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.basis: Tensor
         self.register_buffer("basis", torch.randn(34, 1, 32) / 6)
         self.convs = nn.Sequential(nn.Conv1d(17, 16, 3, padding=1), nn.ReLU(), nn.Conv1d(16, 12, 3, 2, 1), nn.ReLU())
         self.rnn, self.head = nn.LSTMCell(12, 12), nn.Conv1d(12, 1, 1)
@@ -111,7 +112,7 @@ class First(nn.Module):
         return out if self.after is None else self.after(self, out)
 
 
-def count(model: Any, out: Tensor) -> Tensor:
+def count(model: Any, out: Tensor) -> Any:
     model.calls += 1
     return out * model.calls
 
@@ -166,12 +167,13 @@ def test_a_part_is_refused_by_its_path() -> None:
 
 def test_arguments_that_do_not_fit_fail(tmp_path: Path) -> None:
     model, path = First(hs.GRU(4, 4)).eval(), tmp_path / "model.safetensors"
-    for args, error in (
+    bad: tuple[tuple[Any, type[Exception]], ...] = (
         ((X.double(),), DtypeError),
         (X, ArgumentTypeError),
         (("x",), ArgumentTypeError),
         ((), ArgumentTypeError),
-    ):
+    )
+    for args, error in bad:
         with pytest.raises(error):
             hs.save(model, path, args=args)
     with pytest.raises(ArgumentTypeError, match="safetensors"):

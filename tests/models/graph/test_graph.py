@@ -25,7 +25,7 @@ def written(seed: int = 1) -> tuple[str, Shapes]:
     return graph.to_json(), {name: tuple(value.shape) for name, value in tensors.items()}
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "inputs": [{"name": "x", "shape": ["N", "T", 4], "ints": False}],
     "nodes": [
         {"op": "relu", "name": "first", "inputs": [0], "tensors": []},
@@ -111,7 +111,7 @@ def mutants(text: str, draw: random.Random) -> str:
             del holder[key]
             return json.dumps(data)
         other = draw.choice(places)
-        special = (
+        special: tuple[Any, ...] = (
             -1,
             0,
             1,
