@@ -44,6 +44,8 @@ WRITERS = {
     "explain/importance/run.py": "importance",
     "explain/result/explanation.py": "explanation",
     "interop/onnx/export.py": "onnx",
+    "models/graph/c_file.py": "c-file",
+    "models/graph/file.py": "graph",
     "models/model_folder.py": "tagger",
     "models/model_file.py": "model-file",
     "models/series/live.py": "stream of series",

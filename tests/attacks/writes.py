@@ -32,11 +32,13 @@ from attacks.formats import (
 )
 from attacks.places import PLACES, READ_ONLY, Fill, NotToBeHadError
 from hiddenstate.base.figures import Picture, save_picture
+from hiddenstate.base.files import read_tensors
 from hiddenstate.course import opening
 from hiddenstate.course.figures import marks
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.model_file import read_layer, write_layer
+from hiddenstate.models.graph.file import write_graph
+from hiddenstate.models.model_file import FORMAT, read_layer, write_layer
 from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import train_tagger
@@ -144,6 +146,15 @@ def model_file(path: Path) -> None:
     write_layer(hs.LSTM(2, 3), path)
 
 
+def graph(path: Path) -> None:
+    model = torch.nn.Sequential(hs.GRU(2, 3)).eval()
+    write_graph(model, (torch.ones(4, 1, 2),), path, FORMAT)
+
+
+def c_file(path: Path) -> None:
+    hs.export_c(torch.nn.Sequential(hs.GRU(2, 3)).eval(), path, (torch.ones(4, 1, 2),))
+
+
 def index(path: Path) -> None:
     hs.index(hs.LSTM(2, 3), [torch.randn(9, 2), torch.randn(4, 2)], path / "deeper", progress=False)
 
@@ -181,6 +192,8 @@ THINGS = {
 }
 # Large things, or things with a second place: tried where nothing can be written.
 MORE_THINGS = {
+    "graph": Thing(graph, graph, lambda path: read_tensors(path, FORMAT)),
+    "c-file": Thing(c_file, c_file, Path.read_text),
     "index": Thing(nothing, index, lambda path: None),
     "importance": Thing(nothing, importance, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),

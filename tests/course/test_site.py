@@ -150,7 +150,7 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
 
 def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None:
     with opened(site, FIRST) as watch:
-        ask = watch.page.locator("#exercise-1\\.4 .course-ask").first
+        ask = watch.page.locator("#exercise-1\\.5 .course-ask").first
         ask.get_by_role("textbox").fill("540,000".replace(",", ""))
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_contain_text("multiplies by the number of steps")
@@ -188,7 +188,7 @@ def test_a_number_that_is_rounded_too_far_is_told_the_precision(site: Path) -> N
 
 def test_the_numbers_of_a_shape_that_are_right_are_counted(site: Path) -> None:
     with opened(site, FIRST) as watch:
-        ask = watch.page.locator("#exercise-1\\.1 .course-ask").first
+        ask = watch.page.locator("#exercise-1\\.3 .course-ask").first
         ask.get_by_role("textbox").fill("6, 2, 8")
         watch.page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_contain_text("h_n is [L·D, N, H]")
@@ -201,7 +201,7 @@ def test_lines_in_a_wrong_order_are_told_which_name_is_read_before_it_is_set(sit
     wrong = [section.text.split("\n")[0] for section in made.all("extra")]
     right = made.one("lines").split("\n")
     with opened(site, FIRST) as watch:
-        box = watch.page.locator("#exercise-1\\.3")
+        box = watch.page.locator("#exercise-1\\.4")
         said, check = box.locator(".course-said"), box.get_by_role("button", name="Check")
         for line in (*wrong, right[2]):  # the third line is left out as well
             box.get_by_role("button", name=f"leave out: {line}", exact=True).click()
@@ -224,7 +224,7 @@ def test_lines_in_a_wrong_order_are_told_which_name_is_read_before_it_is_set(sit
 def test_typed_answers_and_lines_in_order_are_there_after_a_reload(site: Path) -> None:
     with opened(site, FIRST) as watch:
         page = watch.page
-        ask, lines = page.locator("#exercise-1\\.4 .course-ask"), page.locator("#exercise-1\\.3")
+        ask, lines = page.locator("#exercise-1\\.5 .course-ask"), page.locator("#exercise-1\\.4")
         ask.first.get_by_role("textbox").fill("108")
         page.keyboard.press("Enter")
         expect(ask.first.locator(".course-said")).to_have_text("Right.")
@@ -250,7 +250,7 @@ def test_a_browser_that_stores_nothing_is_told_of_and_the_page_works(site: Path)
         page.reload()
         expect(page.locator(".course-unstored")).to_have_count(1)
         expect(page.locator(".course-unstored")).to_contain_text("your answers are lost when you leave it")
-        ask = page.locator("#exercise-1\\.4 .course-ask").first
+        ask = page.locator("#exercise-1\\.5 .course-ask").first
         ask.get_by_role("textbox").fill("108")
         page.keyboard.press("Enter")
         expect(ask.locator(".course-said")).to_have_text("Right.")
@@ -259,7 +259,7 @@ def test_a_browser_that_stores_nothing_is_told_of_and_the_page_works(site: Path)
 
 def test_lines_are_put_in_order_by_keyboard(site: Path) -> None:
     with opened(site, FIRST) as watch:
-        page, box = watch.page, watch.page.locator("#exercise-1\\.3")
+        page, box = watch.page, watch.page.locator("#exercise-1\\.4")
         expect(box.locator(".course-solution")).to_be_hidden()
         press(page, box.get_by_role("button", name="Check"))
         expect(box.locator(".course-said")).to_contain_text("Incorrect.")
