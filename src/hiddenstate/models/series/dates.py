@@ -113,7 +113,11 @@ class Dates:
         else:  # where clocks are set back, a time may be that of two steps
             steps = np.flatnonzero(np.logical_and(*self._is_at(when))).tolist()
         if not steps:
-            text = f"{when.start} to {when.stop}" if isinstance(when, slice) else f"{when}"
+            text = f"{when}"
+            if isinstance(when, slice):
+                both = f"{when.start} to {when.stop}"
+                text = f"{when.start} or later" if when.stop is None else both
+                text = f"{when.stop} or earlier" if when.start is None else text
             raise IndexRangeError(
                 f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
             )
