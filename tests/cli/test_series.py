@@ -206,6 +206,7 @@ def test_a_forecast_of_steps_that_are_not_in_the_file(river: Path, name: str, st
         ("read seattle-weather.csv --model seattle-weather --layer 1", "--layer 1 is out of range"),
         ("read seattle-weather.csv --model seattle-weather --from 2020-01-01", "no step is at 2020-01-01 or later: "),
         ("read seattle-weather.csv --model seattle-weather --to 2010", "no step is at 2010 or earlier: "),
+        ("read seattle-weather.csv --model seattle-weather --from 2515-06-01", "must be in the years 1678 to 2261"),
         ("read seattle-weather.csv --model seattle-weather --row Tacoma", "no row 'Tacoma'"),
         ("read seattle-weather.csv --model seattle-weather --missing none", "--missing takes a number or previous"),
         ("read other.csv --model seattle-weather", "no column 'precipitation'"),
