@@ -13,6 +13,7 @@ from hiddenstate_runtime.arrays import Array, as_floats
 from hiddenstate_runtime.layer import GATES, Layer
 from hiddenstate_runtime.shared.errors import (
     ArgumentError,
+    ArgumentTypeError,
     FileFormatError,
     NameUnknownError,
     RankError,
@@ -111,7 +112,7 @@ class SeriesModel:
         Raises:
             NameUnknownError: a feature is missing.
             RankError, ShapeError, ArgumentError, ArgumentTypeError: the series does not fit, is shorter than a window,
-                or has values that are not finite.
+                or has values that are not finite as float32.
         """
         x = self._read(series, 2)
         batched = x.ndim == 3
@@ -135,12 +136,16 @@ class SeriesModel:
 
     def _read(self, series: Any, least: int) -> Array:
         """Return a series ``[..., C]`` as the layers read it."""
-        if isinstance(series, Mapping) or hasattr(series, "columns"):
+        if isinstance(series, Mapping) or hasattr(series, "columns") or hasattr(series, "keys"):
             missing = [name for name in self.features if name not in series]
             if missing:
                 raise NameUnknownError(f"the series has no {missing[0]!r}: the model reads {', '.join(self.features)}")
-            series = np.stack([np.asarray(series[name], np.float64) for name in self.features], axis=-1)
-        as_floats(series, "the series")  # rejects what is no number
+            columns = [_numbers(series[name], name) for name in self.features]
+            if len(shapes := {column.shape for column in columns}) > 1:
+                raise ShapeError(f"the features have different shapes: {', '.join(map(str, sorted(shapes)))}")
+            series = np.stack(columns, axis=-1)
+        with np.errstate(over="ignore"):
+            as_floats(series, "the series")  # rejects what is no number
         values = np.asarray(series, np.float64)
         if values.ndim not in (least, least + 1):
             raise RankError(f"the series must have {least} or {least + 1} axes, got shape {list(values.shape)}")
@@ -148,7 +153,11 @@ class SeriesModel:
             raise ShapeError(f"the series has {values.shape[-1]} features, expected {len(self.features)}")
         if not np.isfinite(values).all():
             raise ArgumentError("the series has values that are missing or infinite: fill them, or leave the steps out")
-        return np.asarray((values - self._scale[0]) / self._scale[1], dtype=np.float32)
+        with np.errstate(over="ignore"):
+            scaled = np.asarray((values - self._scale[0]) / self._scale[1], dtype=np.float32)
+        if not np.isfinite(scaled).all():
+            raise ArgumentError("the series has values that are too large for float32: correct them")
+        return scaled
 
     def _project(self, x: Array) -> Array:
         for layer in self._before:
@@ -175,7 +184,8 @@ class SeriesStream:
         """Read one step, and return the forecasts after it, in the units of the data.
 
         Args:
-            values: ``[C]`` with one row, or ``[N, C]``; or a mapping from a feature's name to a number, or ``[N]``.
+            values: ``[C]`` with one row, or ``[N, C]``; or a mapping (such as a line of a frame of pandas) from a
+                feature's name to a number, or ``[N]``.
 
         Returns:
             ``[K]`` or ``[N, K]``, or for a horizon ``[A, K]`` or ``[A, N, K]``.
@@ -187,6 +197,18 @@ class SeriesStream:
         out = self._stream.step(self.model._project(x if x.ndim == 2 else x[None]))
         values = self.model._of(out)
         return values if x.ndim == 2 else values[..., 0, :]
+
+
+def _numbers(values: Any, name: str) -> Any:
+    """Return the values of a feature as float64; None is NaN."""
+    try:
+        given = np.asarray(values)
+        is_text = given.dtype.kind == "O" and any(isinstance(value, str) for value in given.flat)
+        if given.dtype.kind not in "SUcMm" and not is_text:
+            return given.astype(np.float64)
+    except (TypeError, ValueError):  # lists of different lengths, or objects
+        pass
+    raise ArgumentTypeError(f"the feature {name!r} must be real numbers, got {values!r:.60}")
 
 
 def _pairs(scale: Any, count: int) -> tuple[Any, Any]:

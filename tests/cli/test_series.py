@@ -177,6 +177,26 @@ def test_a_step_of_a_horizon(river: Path) -> None:
     assert "1 to 3 steps ahead" in shown
 
 
+@pytest.mark.parametrize("name", ["step", "horizon"])
+def test_gates_are_those_of_the_last_forecast_that_is_shown(river: Path, name: str) -> None:
+    data, options = pd.read_csv(river / "river.csv"), ("--model", str(river / name))
+    data[:31].to_csv(river / "part.csv", index=False)
+    last = 31 if name == "step" else 33  # hours: the forecasts read the same steps
+    to = f"2020-01-02 {last - 24:02}:00"
+    shown = run("read", str(river / "river.csv"), *options, "--to", to)
+    assert shown.split("\n\n")[2] == run("read", str(river / "part.csv"), *options).split("\n\n")[2]
+
+
+@pytest.mark.parametrize(("name", "step"), [("step", 201), ("step", 300), ("horizon", 201), ("horizon", 9999)])
+def test_a_forecast_of_steps_that_are_not_in_the_file(river: Path, name: str, step: int) -> None:
+    pd.read_csv(river / "river.csv")[["rain", "flow"]].to_csv(river / "plain.csv", index=False)
+    result = invoke("explain", "limits", str(river / "plain.csv"), "--model", str(river / name), "--at", str(step))
+    assert f"the forecast for {step} reads steps after 199, the last of the file" in str(result.exception)
+    assert ("or a larger --ahead" in str(result.exception)) is (name == "horizon")
+    result = invoke("explain", "limits", str(river / "plain.csv"), "--model", str(river / name), "--at", "²")
+    assert "--at must be the number of a step" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("command", "message"),
     [
@@ -184,7 +204,9 @@ def test_a_step_of_a_horizon(river: Path) -> None:
         ("read none.csv --model seattle-weather", "No such file"),
         ("read seattle-weather.csv --model seattle-weather --dates day", "no column 'day'"),
         ("read seattle-weather.csv --model seattle-weather --layer 1", "--layer 1 is out of range"),
-        ("read seattle-weather.csv --model seattle-weather --from 2020-01-01", "no step is at 2020-01-01"),
+        ("read seattle-weather.csv --model seattle-weather --from 2020-01-01", "no step is at 2020-01-01 or later: "),
+        ("read seattle-weather.csv --model seattle-weather --to 2010", "no step is at 2010 or earlier: "),
+        ("read seattle-weather.csv --model seattle-weather --from 2515-06-01", "must be in the years 1678 to 2261"),
         ("read seattle-weather.csv --model seattle-weather --row Tacoma", "no row 'Tacoma'"),
         ("read seattle-weather.csv --model seattle-weather --missing none", "--missing takes a number or previous"),
         ("read other.csv --model seattle-weather", "no column 'precipitation'"),

@@ -258,6 +258,8 @@ def test_search_by_units_columns_and_dates(tmp_path: Path, window: int | None) -
         "date > 3": "compared with a date in quotes",
         'rain > "2002"': "compared with a number",
         'date > "spring"': "is not a date",
+        'date <= "NaT"': "is not a date",
+        'date > "2600"': "must be in the years 1678 to 2261",
         "rain >": "cannot read the query",
         "rain in ()": "cannot read the query",
     }.items():

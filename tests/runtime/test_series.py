@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -55,6 +56,16 @@ def test_a_stream(name: str, tmp_path: Path) -> None:
         close(got.reshape(want.shape), want)
 
 
+def test_a_step_is_read_by_name(tmp_path: Path) -> None:
+    """A line of a frame is, whatever the order of its columns, and with others beside them."""
+    ours, line = stored(model_of(PerStep(3, 2)), tmp_path), frame_of(1).iloc[0]
+    want = ours.stream().step(line.to_numpy())
+    other = pd.concat([pd.Series({"date": "2001-01-01"}), line[::-1]])
+    np.testing.assert_array_equal(ours.stream().step(other), want)
+    with pytest.raises(hr.HiddenStateError, match="no 'snow'"):
+        ours.stream().step(line.drop("snow"))
+
+
 def test_int8(tmp_path: Path) -> None:
     """A file whose matrices are int8 gives what their products with their scales give."""
     from hiddenstate.models import model_file
@@ -83,6 +94,12 @@ def test_bad_series_fail(tmp_path: Path) -> None:
         (frame.to_numpy()[:0], "0 steps"),
         (frame.where(frame["rain"] > frame["rain"].min()).to_numpy(), "missing or infinite"),
         ([["a", "b", "c"]], "real numbers"),
+        (frame.astype(str), "'rain' must be real numbers"),
+        (frame.assign(rain=[1, 2, 3, "4"]), "'rain' must be real numbers"),
+        ({**frame, "rain": [1.0]}, "different shapes"),
+        ({**frame, "rain": [[1.0], [1.0, 2.0]]}, "'rain' must be real numbers"),
+        (frame.assign(rain=1e300), "too large"),
+        (frame.assign(rain=1e300).to_numpy(), "too large"),
     ):
         with pytest.raises(hr.HiddenStateError, match=words):
             ours.forecast(series)

@@ -143,7 +143,7 @@ def _attribute_series(
 ) -> "Explanation":
     from hiddenstate.explain.attribution import run as attributions
 
-    if spans is None or spans.isdigit():
+    if spans is None or spans.isdecimal():
         windows: Any = None if spans is None else int(spans)
         count = -(-len(case.part.x) // (windows or 1))
     else:

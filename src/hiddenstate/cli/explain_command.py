@@ -108,7 +108,7 @@ class Read(NamedTuple):
 
         read = self.subject
         if word is not None:
-            return read.step_of(int(word) if word.lstrip("-").isdigit() and word not in read.words() else word)
+            return read.step_of(int(word) if word.removeprefix("-").isdecimal() and word not in read.words() else word)
         if self.predicts_next:
             return read.T - 1
         with torch.no_grad():

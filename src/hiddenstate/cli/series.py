@@ -106,6 +106,12 @@ class SeriesRead(NamedTuple):
             raise ArgumentError(f"--ahead must be from 1 to {model.horizon}, the horizon, got {ahead}")
         steps_ahead = (ahead or 1) if model.gives == "horizon" else model.horizon
         end = len(series.x) if at is None else self._step(at) - steps_ahead + 1
+        if end > len(series.x):
+            larger = " or a larger --ahead" if steps_ahead < len(model.form.ahead) else ""
+            raise ArgumentError(
+                f"the forecast for {at} reads steps after {series.step_names()[-1]}, the last of the file: choose an "
+                f"earlier one{larger}"
+            )
         window, begin, state = model.window, 0, None
         if window is None and model.gives == "step" and model.carries_state:
             begin = max(0, end - (last or USUAL_STEPS))
@@ -128,7 +134,7 @@ class SeriesRead(NamedTuple):
         """Return the step of a date, which may be after the series."""
         timeline = self.series.timeline
         if timeline is None or timeline.values.dtype.kind != "M":
-            if not at.isdigit():
+            if not at.isdecimal():
                 raise ArgumentError(f"--at must be the number of a step, as the file has no dates, got {at!r}")
             return int(at)
         steps = list(timeline.then(timeline.after(max(1, self.model.horizon))).steps_of(at))
@@ -178,7 +184,7 @@ def show(
 def _bound(text: str | None, series: "SeriesInput") -> Any:
     if text is None or (series.timeline is not None and series.timeline.values.dtype.kind == "M"):
         return text
-    if not text.isdigit():
+    if not text.isdecimal():
         raise ArgumentError(f"--from and --to must be numbers of steps, as the file has no dates, got {text!r}")
     return int(text)
 

@@ -119,6 +119,17 @@ def test_the_trace_carries_the_dates(module: nn.Module, path: str) -> None:
 def test_the_trace_of_windows_is_that_of_the_last() -> None:
     reading = model(modules.LastStep(3, 1), window=5).read(STATIONS)
     assert reading.trace["rnn"].words(0) == tuple(str(day.date()) for day in DAYS[-5:])
+    reading.trace  # noqa: B018 - what was recorded is not that of other forecasts
+    before = reading.between(None, DAYS[-3])  # the last of these is made the day before
+    assert before.trace["rnn"].words(0) == tuple(str(day.date()) for day in DAYS[-8:-3])
+
+
+def test_the_trace_of_forecasts_for_some_dates_ends_with_the_last_of_them() -> None:
+    series = model(modules.PerStep(3, 1))
+    trace = series.read(STATIONS).between(None, DAYS[-3]).trace["rnn"]
+    assert trace.words(0) == tuple(str(day.date()) for day in DAYS[:-3])
+    want = series.read({name: data[:-3] for name, data in STATIONS.items()}).trace["rnn"]
+    torch.testing.assert_close(trace["l0.c"], want["l0.c"])
 
 
 def test_a_module_that_is_not_deterministic_is_not_recorded() -> None:

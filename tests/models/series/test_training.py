@@ -203,6 +203,8 @@ def with_text(table: pd.DataFrame) -> pd.DataFrame:
         (None, {"dev_from": "2013-01-01"}, "no step is at 2013-01-01"),
         (None, {"dev_from": "2012-04-20"}, "the dev part would begin at 2012-04-20 and the test part at 2012-04-12"),
         (None, {"dev_from": "20th"}, "'20th' is not a date"),
+        (lambda t: t.reset_index(drop=True), {"test_from": "500"}, "test_from is step 500, but the file has 120"),
+        (lambda t: t.reset_index(drop=True), {"dev_from": "²"}, "dev_from must be the number of a step"),
         (lambda t: t.assign(rest=0.1), {}, "scale of 'rest' is 0, because the column was constant"),
         (lambda t: t.assign(rest=np.nan), {}, "'rest' has no value in the training part"),
         (lambda t: t.drop(t.index[7]), {}, "the dates have gaps"),

@@ -145,6 +145,7 @@ def test_dates_in_a_zone() -> None:
         (FRAME, [], ArgumentError, "at least one edit"),
         (FRAME, [hs.zero("l0.f", t="2016-01-01")], IndexRangeError, "no step is at 2016-01-01"),
         (FRAME, [hs.zero("l0.f", t="2015-99-01")], ArgumentError, "is not a date"),
+        (FRAME, [hs.zero("l0.f", t=slice("2515-01-01", None))], ArgumentError, "must be in the years 1678 to 2261"),
         (FRAME, [hs.zero("l0.f", t=slice("2015-01-03", "2015-01-01"))], IndexRangeError, "no step is at"),
         (FRAME, [hs.zero("l0.f", t=pd.Timestamp("2015-01-01", tz="UTC"))], ArgumentError, "have none"),
         (FRAME, [hs.zero("l0.f", t=99)], IndexRangeError, "t=99 is out of range"),

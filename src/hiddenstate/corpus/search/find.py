@@ -36,6 +36,7 @@ from hiddenstate.corpus.search.result import DATES, Clause, Matches, Nearest, Se
 from hiddenstate.errors import ArgumentError, FileWriteError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.progress_bar import Progress, counted, reporting
+from hiddenstate.models.series.dates import period_of
 
 MOST_MATCHES = 100_000
 MOST_NEAREST = 10_000
@@ -110,7 +111,7 @@ def check_values(index: IndexFolder, query: Query) -> None:
                 expected = 'a date in quotes, such as "2015-06"' if is_date else "a number"
                 raise ArgumentError(f"{condition}: {condition.name} is compared with {expected}")
             if isinstance(operand, str):
-                _period(operand)
+                period_of(operand)
 
 
 def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> tuple[int, Unstored]:
@@ -205,7 +206,7 @@ class ShardConditions:
     def _compared(self, condition: ColumnCondition, value: float | str) -> Mask:
         """Return where a column compares so with one value; nowhere where it is missing."""
         values, op = self.columns[condition.name], condition.op
-        begin, end = _period(value) if isinstance(value, str) else (value, value)
+        begin, end = period_of(value) if isinstance(value, str) else (value, value)
         if op in ("<", ">="):
             return np.asarray(values < begin if op == "<" else values >= begin)
         is_after = values >= end if isinstance(value, str) else values > end
@@ -222,15 +223,6 @@ class ShardConditions:
         names, codes = (text.names, text.codes) if is_token else (text.label_names, text.label_codes)
         code = names.index(condition.text) if condition.text in names else -1
         return np.asarray(codes == code) if condition.is_equal else np.asarray(codes != code)
-
-
-def _period(text: str) -> tuple[np.datetime64, np.datetime64]:
-    """Return when a date such as ``2015-06`` begins, and when it is over."""
-    try:
-        begin = np.datetime64(text)
-    except ValueError as error:
-        raise ArgumentError(f"{text!r} is not a date: write one such as '2015-06' or '2015-06-01 12:00'") from error
-    return begin, begin + 1
 
 
 def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:

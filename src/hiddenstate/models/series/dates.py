@@ -19,9 +19,24 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 Array = np.ndarray[Any, Any]
 _UNITS = {"D": 86_400 * 10**9, "m": 60 * 10**9, "s": 10**9, "ms": 10**6}  # in nanoseconds
+_YEARS = 1678, 2261  # that nanoseconds have from their beginning to their end
 MOST_INSERTED = 2**30
 _MOST_ROUNDING = 1e-3  # of the step between numbers such as seconds
 _UTC_OFFSET = re.compile(r":\d\d\S*(Z|[+-]\d\d(:?\d\d)?)$")
+
+
+def period_of(when: Any) -> tuple[np.datetime64, np.datetime64]:
+    """Return when a date such as ``"2015-06"`` begins, and when it is over, in nanoseconds."""
+    try:
+        begin = np.datetime64(when)
+        known = not np.isnat(begin)
+    except ValueError:
+        known = False
+    if not known:
+        raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'")
+    if not _YEARS[0] <= begin.astype("M8[Y]").astype(int) + 1970 <= _YEARS[1]:
+        raise ArgumentError(f"the date {when} must be in the years {_YEARS[0]} to {_YEARS[1]}, as those of a series")
+    return begin.astype("M8[ns]"), (begin + 1).astype("M8[ns]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +128,11 @@ class Dates:
         else:  # where clocks are set back, a time may be that of two steps
             steps = np.flatnonzero(np.logical_and(*self._is_at(when))).tolist()
         if not steps:
-            text = f"{when.start} to {when.stop}" if isinstance(when, slice) else f"{when}"
+            text = f"{when}"
+            if isinstance(when, slice):
+                both = f"{when.start} to {when.stop}"
+                text = f"{when.start} or later" if when.stop is None else both
+                text = f"{when.stop} or earlier" if when.start is None else text
             raise IndexRangeError(
                 f"no step is at {text}: the series has dates from {self.names[0]} to {self.names[-1]}"
             )
@@ -125,16 +144,12 @@ class Dates:
             raise ArgumentError(f"{when!r} is a date, but the steps of this series are not dates: give their numbers")
         if getattr(when, "tzinfo", None) is not None:
             moment = np.datetime64(int(when.timestamp() * 1e6), "us")
-            values, begin, end = self.values, moment, moment + np.timedelta64(1, "us")
+            values, (begin, end) = self.values, period_of(moment)
             if self.zone is None:
                 raise ArgumentError(f"{when} has a time zone, and the dates of this series have none")
         else:
-            try:
-                begin = np.datetime64(when)
-            except ValueError as error:
-                raise ArgumentError(f"{when!r} is not a date: give one such as '2015-01-01' or '2015-01'") from error
-            values, end = self.wall(), begin + 1
-        return values >= begin.astype("M8[ns]"), values < end.astype("M8[ns]")
+            values, (begin, end) = self.wall(), period_of(when)
+        return values >= begin, values < end
 
     @cached_property
     def _clock(self) -> "tuple[Rhythm | None, bool]":
@@ -288,7 +303,7 @@ def _in_nanoseconds(values: Array, what: str) -> Array:
     exact: Array = values.astype(f"{values.dtype.kind}8[ns]")
     lost = (exact.astype(values.dtype) != values) & ~np.isnat(values)
     if lost.any():
-        raise ArgumentError(f"{what} must be in the years 1678 to 2261, got {values[int(lost.argmax())]}")
+        raise ArgumentError(f"{what} must be in the years {_YEARS[0]} to {_YEARS[1]}, got {values[int(lost.argmax())]}")
     return exact
 
 

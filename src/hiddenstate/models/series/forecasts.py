@@ -53,7 +53,7 @@ class SeriesReading:
     targets: tuple[str, ...]
     units: Mapping[str, str]
     module: str
-    _record: Callable[[], ModelTrace]
+    _record: Callable[[int, Tensor], ModelTrace]
 
     @cached_property
     def trace(self) -> ModelTrace:
@@ -65,7 +65,7 @@ class SeriesReading:
             TraceTooLargeError: the record would take more than 1 GiB; read a part of the frame.
             ArgumentError: the recorded run gives other forecasts than the module, which is not deterministic.
         """
-        return self._record()
+        return self._record(self.origins[-1], self.values[-1])
 
     @cached_property
     def timeline(self) -> Dates | None:

@@ -226,7 +226,7 @@ class SeriesModel:
         dated = [with_steps(edit, series) for edit in edits]
         with torch.no_grad():
             values = self._values(series.x, origins, dated, windows_apart).double().cpu()
-        record = partial(self._record, series, origins[-1], values[-1], dated)
+        record = partial(self._record, series, dated)
         module = self.module
         kind = module.shape.sizes.kind.label if isinstance(module, StoredSeries) else type(module).__name__
         return SeriesReading(series, values, origins, self.form.ahead, self.targets, self.units, kind, record)
@@ -269,7 +269,7 @@ class SeriesModel:
             parts.append(self.form.last(out).reshape(-1, len(few), N, K).transpose(0, 1))
         return torch.cat(parts)
 
-    def _record(self, series: SeriesInput, origin: int, values: Tensor, edits: Sequence[Edit]) -> ModelTrace:
+    def _record(self, series: SeriesInput, edits: Sequence[Edit], origin: int, values: Tensor) -> ModelTrace:
         """Return the run that gives these forecasts ``[A, N, K]`` after an origin, with the dates of its steps."""
         begin = 0 if self.window is None else origin + 1 - self.window
         x, names = series.x[begin : origin + 1], series.step_names()[begin : origin + 1]

@@ -347,9 +347,11 @@ def _parts(columns: Columns, config: SeriesConfig) -> dict[str, range]:
         if not text:
             return end - round(T * share)
         if dates is None or dates.values.dtype.kind != "M":
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise ArgumentError(f"{name} must be the number of a step, as there are no dates, got {text!r}")
-            return min(int(text), T)
+            if int(text) >= T:
+                raise ArgumentError(f"{name} is step {text}, but the file has {T}, from 0")
+            return int(text)
         return dates.steps_of(slice(text, None))[0]
 
     test = border("test_from", config.test_share, T)
