@@ -175,8 +175,7 @@ class _Source:
         names: list[str] = []
         for k, given in enumerate(graph.inputs):
             names.append(_identifier(given.name, k, (name, *names)))
-        for k, given in enumerate(names):
-            self.places[k], self.roots[k] = given, k
+            self.places[k], self.roots[k] = names[k], k
         for place, (node, first) in enumerate(zip(graph.nodes, graph.first_values, strict=True)):
             self.code.append(f"    /* {ascii(label(node))[1:-1]} */".replace("`", ""))
             self._node(place, node, first)
