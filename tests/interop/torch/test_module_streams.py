@@ -746,3 +746,16 @@ def test_sb3_contribs_own_policy_is_streamed() -> None:
         assert torch.allclose(got[1], values, atol=1e-6)
         assert torch.allclose(got[2], log_probs, atol=1e-6)
         assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(tensors(got[3]), tensors(states), strict=True))
+
+
+def test_a_number_that_depends_on_the_steps_is_refused() -> None:
+    class Counted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(4, 3, batch_first=True)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.gru(x)[0], x.shape[1]
+
+    with pytest.raises(ArgumentError, match="returns 15, a number or text that depends"):
+        hs.stream(Counted().eval(), torch.randn(2, 5, 4))

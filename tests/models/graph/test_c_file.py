@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.models.graph.c_file import _identifier
 from models.graph.random_modules import Random
 from models.graph.test_capture import Loop, Silero
 
@@ -127,6 +128,65 @@ def test_an_index_out_of_range_is_refused_before_anything_changes(tmp_path: Path
         "return words_step(&s, &good, y); }\n"
     )
     passes(main, *SANITIZED)
+
+
+def named(name: str) -> nn.Module:
+    """Return a module whose argument has this name."""
+    scope: dict[str, Any] = {}
+    exec(f"def forward(self, {name}):\n    return self.head(self.gru({name}.sigmoid())[0])", scope)
+
+    class Named(nn.Module):
+        forward = scope["forward"]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru, self.head = nn.GRU(2, 3, batch_first=True), nn.Linear(3, 2)
+
+    return Named().eval()
+
+
+@needs_gcc
+@pytest.mark.parametrize("name", ["t", "i2", "long", "this", "memcpy", "sigmoid", "matrix", "m_w0"])
+def test_arguments_may_have_any_name(name: str, tmp_path: Path) -> None:
+    hs.export_c(named(name), tmp_path / "m.c", args=(torch.randn(1, 4, 2),))
+    passes(tmp_path / "m.c", *SANITIZED)
+
+
+@needs_gcc
+def test_arguments_of_one_name_in_c_are_two() -> None:
+    assert [_identifier("é", 0, ("m",)), _identifier("ü", 1, ("m", "_"))] == ["_", "in1__"]
+
+
+@needs_gcc
+def test_one_program_has_several_files_and_cpp_reads_them_as_headers(tmp_path: Path) -> None:
+    hs.export_c(named("x"), tmp_path / "one.c", args=(torch.randn(1, 4, 2),))
+    hs.export_c(Denoiser().eval(), tmp_path / "an-other.c", args=(torch.randn(1, 3, 42),))
+    both = tmp_path / "both.c"
+    both.write_text('#include "one.c"\n#include "an-other.c"\nint main(void) { return sizeof(an_other_state) == 0; }\n')
+    passes(both)
+    if shutil.which("g++"):
+        main, program = tmp_path / "main.cpp", tmp_path / "main"
+        main.write_text(
+            '#define ONE_DECLARATIONS\n#include "one.c"\n'
+            "int main() { one_state s; one_init(&s); const float x[2] = {1, 2}; float y[2];\n"
+            "return one_step(&s, x, y); }\n"
+        )
+        subprocess.run(["gcc", "-std=c99", "-c", tmp_path / "one.c", "-o", tmp_path / "one.o"], check=True)
+        subprocess.run(
+            ["g++", "-Wall", "-Wextra", "-Werror", main, tmp_path / "one.o", "-lm", "-o", program], check=True
+        )
+        subprocess.run([program], check=True)
+
+
+@needs_gcc
+def test_a_files_test_allows_the_modules_own_rounding_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "c143.c"
+    sweep((143,), tmp_path)  # its float32 results are 4.4e-6 off those in float64
+    text = path.read_text()
+    (bound,) = {float(found) for found in re.findall(r"compare\(out0, \w+, 3, ([\d.e-]+)f", text)}
+    assert 1e-5 < bound < 3e-5
+    path.write_text(re.sub(r"(_y1_0\[3\] = \{\s*)(-?[\d.]+)", lambda m: f"{m[1]}{float(m[2]) + 2 * bound}", text))
+    assert subprocess.run([compiled(path)], check=False).returncode == 1
 
 
 def test_what_a_step_cannot_compute_fails(tmp_path: Path) -> None:

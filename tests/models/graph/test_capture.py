@@ -236,3 +236,28 @@ def test_a_stream_gives_the_numbers_of_the_whole() -> None:
             chunks = [torch.from_numpy(part[k]) for part in parts]
             joined = torch.cat(chunks, graph.shapes[value].index("T")) if "T" in graph.shapes[value] else chunks[-1]
             torch.testing.assert_close(joined, torch.from_numpy(whole[k]), rtol=0, atol=2e-6)
+
+
+class Conditional(nn.Module):
+    """Doubles its outputs for some numbers of rows or steps."""
+
+    def __init__(self, is_double: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.gru, self.is_double = nn.GRU(4, 3, batch_first=True), is_double
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.gru(x)[0] * (2 if self.is_double(x) else 1)
+
+
+@pytest.mark.parametrize(
+    ("is_double", "where"),
+    [
+        (lambda x: x.shape[1] > 4, "5 <= T"),
+        (lambda x: x.shape[1] == 50, "T != 50"),
+        (lambda x: x.shape[0] == 7, "N != 7"),
+        (lambda x: x.shape[0] > 1, "output 0 of the graph differs"),
+    ],
+)
+def test_a_condition_on_rows_or_steps_is_refused(is_double: Callable[[Tensor], bool], where: str) -> None:
+    with pytest.raises((ArgumentError, ExportError), match=where):
+        in_file(Conditional(is_double).eval(), X)

@@ -18,7 +18,7 @@ from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.c_parts import PARTS
-from hiddenstate.models.graph.file import check_numbers, graph_of, run_graph
+from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, rounding, run_graph
 from hiddenstate.models.graph.graph import GATES, STATES, Graph, Node, label
 
 SCALE = "_scale"
@@ -88,7 +88,8 @@ def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ..
         raise ArgumentError(f"this model can't run step by step: {reason}")
     name = re.sub(r"\W", "_", Path(path).stem, flags=re.ASCII)
     source = _Source(graph, tensors, name if not name[:1].isdigit() else f"_{name}")
-    text, described = source.text(os.fspath(path), _vectors(graph, tensors, example))
+    vectors = _vectors(graph, tensors, example)
+    text, described = source.text(os.fspath(path), vectors, rounding(model, example))
     with written_beside(Path(path)) as beside:
         beside.write_text(text, encoding="ascii")
     return described
@@ -168,12 +169,13 @@ class _Source:
         self.roots: dict[int, int] = {}  # which argument a value is part of
         self.shapes = [tuple(1 if isinstance(size, str) else size for size in shape) for shape in graph.shapes]
 
-    def text(self, path: str, vectors: Any) -> tuple[str, CFile]:
-        """Return the file's text, and what it needs."""
+    def text(self, path: str, vectors: Any, rounded: Sequence[float]) -> tuple[str, CFile]:
+        """Return the file's text, and what it needs; ``rounded``: how much rounding may change each result."""
         graph, name = self.graph, self.name
-        names = [_identifier(given.name, k) for k, given in enumerate(graph.inputs)]
-        for k, given in enumerate(names):
-            self.places[k], self.roots[k] = given, k
+        names: list[str] = []
+        for k, given in enumerate(graph.inputs):
+            names.append(_identifier(given.name, k, (name, *names)))
+            self.places[k], self.roots[k] = names[k], k
         for place, (node, first) in enumerate(zip(graph.nodes, graph.first_values, strict=True)):
             self.code.append(f"    /* {ascii(label(node))[1:-1]} */".replace("`", ""))
             self._node(place, node, first)
@@ -197,18 +199,19 @@ class _Source:
             f"#ifndef {upper}_C\n#define {upper}_C\n#include <math.h>\n#include <stdint.h>\n#include <string.h>\n",
             f"typedef struct {{\n    float state[{max(self.states, 1)}];\n    float work[{max(self.memory.most, 1)}];\n"
             f"}} {name}_state;\n",
+            '#ifdef __cplusplus\nextern "C" {\n#endif',
             f"void {name}_init({name}_state *s);\n/* Returns 0, or -1 if an index is out of range (nothing is done)."
-            f" */\nint32_t {name}_step({head});\n",
+            f" */\nint32_t {name}_step({head});\n#ifdef __cplusplus\n}}\n#endif\n",
             f"#ifndef {upper}_DECLARATIONS\n",
             *(text for _, text in self.tables.values()),
-            *_parts_of(own),
+            *(_with_prefix(part, name) for part in _parts_of(own)),
             f"void {name}_init({name}_state *s)\n{{\n    memset(s, 0, sizeof *s);",
             *self.initial,
             f"}}\n\nint32_t {name}_step({head})\n{{",
             *self._guards(names),
-            own,
+            _with_prefix(own, name),
             "    return 0;\n}\n",
-            self._selftest(vectors),
+            self._selftest(vectors, rounded),
             "#endif\n#endif\n",
         ]
         return "\n".join(lines), described
@@ -243,7 +246,7 @@ class _Source:
                 yield f"    for (int32_t i = 0; i < {prod(self.shapes[ids])}; ++i) {{"
                 yield f"        if ({self.places[ids]}[i] < 0 || {self.places[ids]}[i] >= {rows}) return -1;\n    }}"
 
-    def _selftest(self, vectors: Any) -> str:
+    def _selftest(self, vectors: Any, rounded: Sequence[float]) -> str:
         name, tables, calls = self.name, [], []
         for t, (arguments, results) in enumerate(vectors):
             for kind, letter, arrays in (("", "x", arguments), ("float", "y", results)):
@@ -254,7 +257,7 @@ class _Source:
             outs = [f"out{k}" for k in range(len(results))]
             calls.append(f"    if ({name}_step(&s, {', '.join(given + outs)})) return 2;")
             calls += [
-                f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, worst);"
+                f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, worst);"
                 for k, array in enumerate(results)
             ]
         outs = [f"    static float out{k}[{prod(self.shapes[value])}];" for k, value in enumerate(self.graph.outputs)]
@@ -262,19 +265,22 @@ class _Source:
             [
                 f"#ifdef {name.upper()}_SELFTEST\n",
                 *tables,
-                f"static float {name}_compare(const float *got, const float *want, int32_t n, float worst)\n{{",
+                "/* The largest difference, in units of what is allowed: that of rounding, or a part of the number. */",
+                f"static float {name}_compare(const float *got, const float *want, int32_t n, float rounding,",
+                "                           float worst)\n{",
                 "    for (int32_t k = 0; k < n; ++k) {",
                 "        const float size = want[k] < 0.0f ? -want[k] : want[k];",
-                "        float error = got[k] < want[k] ? want[k] - got[k] : got[k] - want[k];",
-                "        error /= size > 1.0f ? size : 1.0f;",
-                "        if (!(error <= worst)) worst = error;",
+                "        const float error = got[k] < want[k] ? want[k] - got[k] : got[k] - want[k];",
+                f"        const float part = {_number(TOLERANCE)} * (size > 1.0f ? size : 1.0f);",
+                "        const float share = error / (part > rounding ? part : rounding);",
+                "        if (!(share <= worst)) worst = share;",
                 "    }\n    return worst;\n}\n",
                 f"int main(void)\n{{\n    static {name}_state s;",
                 *outs,
                 "    float worst = 0.0f;",
                 f"    {name}_init(&s);",
                 *calls,
-                "    return worst <= 1e-5f ? 0 : 1;\n}",
+                "    return worst <= 1.0f ? 0 : 1;\n}",
                 "#endif\n",
             ]
         )
@@ -554,9 +560,28 @@ class _Source:
         return lines
 
 
-def _identifier(name: str, k: int) -> str:
+# Words of C99 and C++ that Python allows as names, and names that the code of a step has.
+_TAKEN = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        NULL alignas alignof and_eq auto bitand bitor bool case catch char char16_t char32_t char8_t co_await co_return
+        co_yield compl concept const const_cast consteval constexpr constinit decltype default delete do double
+        dynamic_cast enum erff explicit export extern false float friend goto inline int int32_t int8_t linux long main
+        memcpy memset mutable namespace new noexcept not_eq nullptr operator or_eq private protected public r register
+        reinterpret_cast requires restrict s short signed sizeof sqrtf static static_assert static_cast struct switch t
+        template this thread_local throw true typedef typeid typename union unix unsigned using virtual void volatile
+        wchar_t xor xor_eq
+        """,
+    )
+)
+
+
+def _identifier(name: str, k: int, others: Sequence[str]) -> str:
+    """Return what an argument is called in C; the first of the others is the file's name, which begins its names."""
     own = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return f"in{k}_{own}" if own in ("s", "int", "float", "double", "const", "for", "if") or own[:3] == "out" else own
+    is_free = own not in _TAKEN and own not in others and not re.match(rf"out|i\d|_[A-Z_]|{others[0]}_", own)
+    return own if is_free else f"in{k}_{own}"
 
 
 def _strides(shape: Sequence[int]) -> list[int]:
@@ -583,3 +608,8 @@ def _parts_of(code: str) -> list[str]:
         needed |= new
         text = "\n".join(PARTS[name] for name in needed)
     return [PARTS[name].strip() + "\n" for name in PARTS if name in needed]
+
+
+def _with_prefix(code: str, prefix: str) -> str:
+    """Return the code with the file's name before the functions of `PARTS`, so that files go together."""
+    return re.sub(rf"\b({'|'.join(PARTS)})\(", rf"{prefix}_\1(", code)

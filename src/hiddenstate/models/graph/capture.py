@@ -1,6 +1,7 @@
 """Captures a module once, by ``torch.export``, with its recurrent layers and cells as whole nodes."""
 
 import itertools
+import re
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from hiddenstate.base.modes import eval_twin, evaluating
 from hiddenstate.base.validation import check_memory
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ExportError, HiddenStateError
+from hiddenstate.models.graph.graph import MOST_SIZE
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.structure.sizes import Sizes
@@ -26,6 +28,8 @@ TORCHS = nn.LSTM | nn.GRU | nn.RNN | nn.LSTMCell | nn.GRUCell | nn.RNNCell
 OURS = Layer | RecurrentCell  # type: ignore[type-arg]
 CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
+_SIZE = re.compile(r"L((?:\['?\w+'?\])+)\.size\(\)\[(\d+)\]")  # of an argument, in a condition that torch.export found
+_MOST_TRIED = 130
 _SCHEMA = "(Tensor x, Tensor? h, Tensor? c, str path, SymInt[] out, SymInt[] states) -> (Tensor, Tensor, Tensor)"
 _LIBRARY = torch.library.Library("hiddenstate_graph", "DEF")
 _LIBRARY.define(f"recurrent{_SCHEMA}")
@@ -275,6 +279,46 @@ def _symbols(program: Any, layers: Mapping[str, Recurrent]) -> tuple[dict[Any, s
             else:
                 rest.add((k, axis))
     return symbols, rest
+
+
+def check_conditions(captured: Captured) -> None:
+    """Reject a module that computes something else for other numbers of rows or steps than the example's."""
+    program, symbols = captured.program, captured.symbols
+    conditions = []
+    for symbol, name in symbols.items():
+        bounds = program.range_constraints.get(symbol)
+        if bounds is not None and not (bounds.lower <= 2 and bounds.upper >= MOST_SIZE):
+            conditions.append(f"{bounds.lower} <= {name} <= {bounds.upper}".removesuffix(" <= int_oo"))
+    shapes = {node.name: node.meta["val"].shape for node in _arguments(program)}
+    for code in getattr(program, "_guards_code", ()):
+        text = _SIZE.sub(lambda found: _named_size(shapes, symbols, *found.groups()), code)
+        if "L[" not in text and not _holds(text):
+            conditions.append(text)
+    if conditions:
+        raise ArgumentError(
+            "what the module computes depends on the number of rows or steps: a file would compute for all what it "
+            f"computes where {conditions[0]}, as in the example; write it without that condition"
+        )
+
+
+def _named_size(shapes: Mapping[str, Any], symbols: Mapping[Any, str], keys: str, axis: str) -> str:
+    """Return N, T or the number of a size of an argument; L[...] if it is unknown."""
+    shape = shapes.get("_".join(re.findall(r"\w+", keys)))
+    if shape is None:
+        return f"L{keys}"
+    expression = _symbol(shape[int(axis)])
+    return str(int(shape[int(axis)])) if expression is None else symbols.get(expression, f"L{keys}")
+
+
+def _holds(condition: str) -> bool:
+    """Whether a condition holds for all numbers of rows and steps, from 2 up to those that it may name."""
+    tried = {*range(2, _MOST_TRIED), *(int(n) + k for n in re.findall(r"\d+", condition) for k in (0, 1, 2))}
+    pairs = [(n, t) for size in tried if size > 1 for n, t in ((size, 3), (2, size))]
+    try:
+        code = compile(condition, "condition", "eval")  # torch.export wrote it
+        return all(eval(code, {}, {"N": n, "T": t}) for n, t in pairs)
+    except Exception:  # of a form that is not known
+        return True
 
 
 def _symbol(size: Any) -> Any:

@@ -368,6 +368,11 @@ def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], 
                 f"this {type(model).__name__} can't be streamed: it returns a {readable_name(type(leaf))}, which can't "
                 "be compared or cut into steps: wrap it in a module that returns tensors, or tuples or dicts of them"
             )
+        if any(repr(other) != repr(leaf) for other in others):
+            raise ArgumentError(
+                f"this {type(model).__name__} can't be streamed: it returns {leaf!r:.60}, a number or text that "
+                "depends on the rows or steps: leave it out"
+            )
         return None
     axes_of_leaf: list[int | None] = []
     for other, size, axis, what in zip(others, sizes, axes, ("rows", "steps"), strict=True):
