@@ -759,3 +759,21 @@ def test_a_number_that_depends_on_the_steps_is_refused() -> None:
 
     with pytest.raises(ArgumentError, match="returns 15, a number or text that depends"):
         hs.stream(Counted().eval(), torch.randn(2, 5, 4))
+
+
+class Rescaled(nn.Module):
+    def __init__(self, change: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.lstm, self.change = nn.LSTM(4, 8, batch_first=True), change
+
+    def forward(self, x: Tensor) -> Any:
+        return self.change(self.lstm(x)[0])
+
+
+def test_small_results_are_compared_by_their_own_size() -> None:
+    x = torch.randn(2, 20, 4)
+    sound: list[Callable[[Tensor], Tensor]] = [lambda out: 1e-6 * out, lambda out: (1e-4 * out + 10) - 10]
+    for change in sound:
+        hs.stream(Rescaled(change).eval(), x)
+    with pytest.raises(ArgumentError, match="can't be streamed"):
+        hs.stream(Rescaled(lambda out: 1e-6 * (out - out.mean(1, keepdim=True))).eval(), x)

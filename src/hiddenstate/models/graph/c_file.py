@@ -18,13 +18,13 @@ from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.c_parts import PARTS
-from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, rounding, run_graph
+from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, least_size, rounding, run_graph
 from hiddenstate.models.graph.graph import GATES, STATES, Graph, Node, label
 
 SCALE = "_scale"
 TESTED_STEPS = 4
 UNARY = {
-    "relu": "{x} > 0.0f ? {x} : 0.0f",
+    "relu": "{x} < 0.0f ? 0.0f : {x}",
     "silu": "{x} * sigmoid({x})",
     "tanh": "hyperbolic({x})",
     "sigmoid": "sigmoid({x})",
@@ -257,7 +257,8 @@ class _Source:
             outs = [f"out{k}" for k in range(len(results))]
             calls.append(f"    if ({name}_step(&s, {', '.join(given + outs)})) return 2;")
             calls += [
-                f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, worst);"
+                f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, "
+                f"{_number(least_size(array))}, worst);"
                 for k, array in enumerate(results)
             ]
         outs = [f"    static float out{k}[{prod(self.shapes[value])}];" for k, value in enumerate(self.graph.outputs)]
@@ -267,11 +268,11 @@ class _Source:
                 *tables,
                 "/* The largest difference, in units of what is allowed: that of rounding, or a part of the number. */",
                 f"static float {name}_compare(const float *got, const float *want, int32_t n, float rounding,",
-                "                           float worst)\n{",
+                "                           float least, float worst)\n{",
                 "    for (int32_t k = 0; k < n; ++k) {",
                 "        const float size = want[k] < 0.0f ? -want[k] : want[k];",
                 "        const float error = got[k] < want[k] ? want[k] - got[k] : got[k] - want[k];",
-                f"        const float part = {_number(TOLERANCE)} * (size > 1.0f ? size : 1.0f);",
+                f"        const float part = {_number(TOLERANCE)} * (size > least ? size : least);",
                 "        const float share = error / (part > rounding ? part : rounding);",
                 "        if (!(share <= worst)) worst = share;",
                 "    }\n    return worst;\n}\n",

@@ -99,7 +99,7 @@ static void rnn_tanh(int32_t H, const float *a, const float *b, float *h)
     "rnn_relu": """
 static void rnn_relu(int32_t H, const float *a, const float *b, float *h)
 {
-    for (int32_t k = 0; k < H; ++k) h[k] = a[k] + b[k] > 0.0f ? a[k] + b[k] : 0.0f;
+    for (int32_t k = 0; k < H; ++k) h[k] = a[k] + b[k] < 0.0f ? 0.0f : a[k] + b[k]; /* a NaN stays */
 }
 """,
     "convolution": """
@@ -151,7 +151,10 @@ static void softmax(const float *x, int32_t outer, int32_t n, int32_t inner, flo
     for (int32_t o = 0; o < outer * inner; ++o) {
         const int32_t at = o / inner * n * inner + o % inner;
         float most = x[at], sum = 0.0f;
-        for (int32_t k = 1; k < n; ++k) most = x[at + k * inner] > most ? x[at + k * inner] : most;
+        for (int32_t k = 1; k < n; ++k) {
+            const float next = x[at + k * inner];
+            most = next > most || next != next ? next : most; /* a NaN stays */
+        }
         for (int32_t k = 0; k < n; ++k) {
             const float e = exponential(x[at + k * inner] - most);
             y[at + k * inner] = e;
@@ -180,7 +183,10 @@ static void maximum(const float *x, int32_t outer, int32_t n, int32_t inner, flo
     for (int32_t o = 0; o < outer * inner; ++o) {
         const int32_t at = o / inner * n * inner + o % inner;
         float most = x[at];
-        for (int32_t k = 1; k < n; ++k) most = x[at + k * inner] > most ? x[at + k * inner] : most;
+        for (int32_t k = 1; k < n; ++k) {
+            const float next = x[at + k * inner];
+            most = next > most || next != next ? next : most; /* a NaN stays */
+        }
         y[o] = most;
     }
 }

@@ -24,7 +24,7 @@ from hiddenstate.nn.rnn import new_layer
 from hiddenstate.structure.sizes import Sizes
 
 KIND = "graph"
-TOLERANCE = 1e-5  # relative to the largest value, which counts as at least 1
+TOLERANCE = 1e-5  # relative to the largest value, or to `least_size`
 ROUNDINGS = 4  # a difference of as many times the module's own rounding error is none of the graph
 GROWTH = ((0, 0), (3, 1), None)  # by how many steps and rows the example grows when the graph is checked; None: to 1
 
@@ -63,13 +63,18 @@ def check_numbers(model: nn.Module, example: tuple[Any, ...], graph: Graph, tens
             if growth is None and got.size == want.size:
                 got = got.reshape(want.shape)  # without sizes, squeeze() takes these axes, too
             difference = float(np.abs(got - want).max(initial=0)) if got.shape == want.shape else float("nan")
-            allowed = TOLERANCE * max(1.0, float(np.abs(want).max(initial=0)))
+            allowed = TOLERANCE * max(least_size(want), float(np.abs(want).max(initial=0)))
             if not difference <= allowed and not difference <= rounding(model, arguments)[k]:
                 raise ExportError(
                     f"output {k} of the graph differs from the module's by {difference:.2g} (at most {allowed:.2g} is "
                     f"allowed) for arguments of shapes {[list(leaf.shape) for leaf in pytree.tree_leaves(arguments)]}: "
                     "does what it computes depend on the number of steps or rows?"
                 )
+
+
+def least_size(values: Array) -> float:
+    """Return the size that numbers count as at least: 1, or less if all are small, and must be right to a hundredth."""
+    return min(1.0, 1000 * float(np.abs(values).max(initial=0)))
 
 
 def rounding(model: nn.Module, arguments: tuple[Any, ...]) -> list[float]:

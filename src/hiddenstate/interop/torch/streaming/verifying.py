@@ -33,8 +33,11 @@ _OVER_TIME = {
 }
 
 
-def gap(a: Tensor, b: Tensor) -> float:
-    """Return by how much two results differ, in units of what rounding may do to them; infinite if their forms do."""
+def gap(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
+    """Return by how much two results differ, in units of what rounding may do to them; infinite if their forms do.
+
+    Numbers count as at least 1, unless ``whole``, of which they are a part, has only small ones.
+    """
     if a.shape != b.shape or a.dtype != b.dtype:
         return float("inf")
     if not (a.is_floating_point() or a.is_complex()):
@@ -44,8 +47,10 @@ def gap(a: Tensor, b: Tensor) -> float:
     differs = (a != b) & ~(a.isnan() & b.isnan())
     size = (a - b).abs().nan_to_num(nan=float("inf"))[differs]
     finite = b.abs()[b.isfinite()]
-    largest = max(1.0, float(finite.max())) if finite.numel() else 1.0
-    return float(size.max()) / (max(_ROUNDING, 8 * torch.finfo(a.dtype).eps) * largest) if size.numel() else 0.0
+    least = 1.0 if whole is None or not whole.numel() else min(1.0, 1000 * float(whole.abs().nan_to_num().max()))
+    largest = max(least, float(finite.max())) if finite.numel() else least
+    allowed = max(_ROUNDING, 8 * torch.finfo(a.dtype).eps) * largest
+    return 0.0 if not size.numel() else float(size.max()) / allowed if allowed else float("inf")
 
 
 def refuse_unsteady(model: nn.Module, example: StreamedArguments) -> None:
@@ -126,7 +131,7 @@ def _in_chunks(form: ModelForm, x: Tensor, whole: list[Any], stream: Any, size: 
         for axes, result, of_all, now in zip(form.outputs, results, whole, current, strict=True):
             if axes is not None:
                 want = now if axes[1] is None else of_all.narrow(axes[1], start, end - start)
-                if want is not None and gap(result, want) > 1:
+                if want is not None and gap(result, want, of_all) > 1:
                     _refuse(form, x, before, start, end)
 
 
@@ -143,7 +148,7 @@ def _by_row(form: ModelForm, x: Tensor, stream: Any) -> None:
         stream.reset(rows=[row])
         alone.append(pytree.tree_leaves(stream._read(part, index, count)))
     for axes, want, *results in zip(form.outputs, together, *alone, strict=True):
-        if axes is not None and axes[0] is not None and gap(torch.cat(results, dim=axes[0]), want) > 1:
+        if axes is not None and axes[0] is not None and gap(torch.cat(results, dim=axes[0]), want, want) > 1:
             raise ArgumentError(
                 f"this {type(form.model).__name__} can't be streamed: a row alone gives other results than among "
                 "others, so rows are mixed (hs.check finds where)"
