@@ -206,14 +206,15 @@ def _blocks(
     N, cost = job.rows.series.x.shape[1], 0
     firsts = range(0, N, ROWS_IN_A_FILE)
     blocks = {} if keeper is None else {first: kept for first in firsts if (kept := keeper.kept(first)) is not None}
-    for first, (values, row_steps) in _computed(job, [first for first in firsts if first not in blocks], client):
+    missing = [first for first in firsts if first not in blocks]
+    for first, (values, row_steps) in _computed(job, missing, client):
         if keeper is not None:
             keeper.keep(first, values)
         blocks[first] = values
         cost += row_steps
         if report is not None:
             report(min(N, len(blocks) * ROWS_IN_A_FILE), N)
-    if report is not None:
+    if report is not None and not missing:
         report(N, N)
     return [blocks[first] for first in firsts], cost
 
