@@ -137,8 +137,8 @@ def test_a_model_of_ones_own_does_what_shipped_ones_do(tmp_path: Path) -> None:
     assert hs.explain.ledger(writer, "abc", place="l0.c[0]") is not None
     (tmp_path / "text").write_text("abc abc\n")
     assert "".join("".join(each.pieces) for each in score(writer, tmp_path / "text")) == "abc abc\n"
-    for made, kind in ((tagger, "tagger"), (model, "language-model")):
-        assert f'"kind":"{kind}"' in hs.studio(made).html().replace(" ", "")
+    for made in (tagger, model):
+        assert hs.studio(made).html().startswith("<!doctype html>")
 
 
 def test_parts_are_found_by_what_they_read() -> None:

@@ -148,7 +148,7 @@ def test_damaged_taggers_are_refused_when_they_are_loaded(entry: str, change: di
 
 def test_the_code_on_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (ROOT / "docs" / "howto" / "without_torch.md").read_text(encoding="utf-8")
-    code = page.partition("```{code-block} python\n")[2].partition("\n```")[0]
+    code = page.partition("## Python\n")[2].partition("```{code-block} python\n")[2].partition("\n```")[0]
     lstm = hs.LSTM(10, 64)
     hs.save(lstm, tmp_path / "lstm.safetensors")
     hs.save(load_tagger("tagger-en"), tmp_path / "tagger.safetensors")

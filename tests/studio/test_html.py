@@ -46,7 +46,7 @@ def test_packed_fails() -> None:
 
 def test_boot() -> None:
     boot = html.boot_data("file", {"a": Bundle("lstm", EVIL, {}, b"")}, {"text": EVIL})
-    assert boot["models"] == [{"id": "a", "name": EVIL, "kind": "lstm"}]
+    assert boot["models"] == [{"id": "a", "name": EVIL}]
     assert Elements(html.data_element("boot", boot)).tags == ["script"]
 
 

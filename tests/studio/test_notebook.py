@@ -39,7 +39,7 @@ def test_a_trace_shows_itself() -> None:
     assert Elements(shown).tags == ["iframe"]
     page = unescape(shown.split('srcdoc="', 1)[1].rsplit('"', 1)[0])
     boot = json.loads(Elements(page).data["boot"])
-    assert boot["models"] == [{"id": "trace", "name": "trace", "kind": "trace"}]
+    assert boot["models"] == [{"id": "trace", "name": "trace"}]
     assert 'sandbox="allow-scripts allow-downloads"' in shown
     assert "allow-same-origin" not in shown
 

@@ -29,7 +29,7 @@ def test_the_page() -> None:
     assert answer.status_code == 200
     found = Elements(answer.text)
     boot = json.loads(found.data["boot"])
-    assert boot["models"] == [{"id": "ours", "name": EVIL, "kind": "lstm"}]
+    assert boot["models"] == [{"id": "ours", "name": EVIL}]
     assert boot["view"] == {"text": EVIL}
     assert boot["host"] == "server"
     assert boot["live"] == "view"

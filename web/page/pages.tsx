@@ -22,21 +22,33 @@ import { TransportPanel } from "studio/panels/transport/index.js";
 import { UnitsPanel } from "studio/panels/units/index.js";
 import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import { Panel } from "studio/ui/panel.js";
 
 // Matches windows large enough to show the line charts without scrolling.
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 declare const WITH_INDEX: boolean; // of a corpus; a page without one has no panels that need it
+const PANELS_OF_INDEX = WITH_INDEX ? ([UnitsPanel, SearchPanel] as const) : ([WithoutIndex, WithoutIndex] as const);
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],
   compare: [ComparePanel],
   explain: [ExplainPanel, LagsPanel, LedgerPanel, AttributionPanel, SweepPanel],
-  units: WITH_INDEX ? [UnitsPanel] : [],
-  search: WITH_INDEX ? [SearchPanel] : [],
+  units: [PANELS_OF_INDEX[0]],
+  search: [PANELS_OF_INDEX[1]],
   structure: [StructurePanel],
 };
 const NAMES = Object.keys(PANELS) as View["page"][];
+
+/** In place of the panels of an index, which an address may ask for. */
+function WithoutIndex() {
+  const { corpus, view } = useApp();
+  return (
+    <Panel id={view.page} title={view.page === "units" ? "Units" : "Search"} help={corpus.reason}>
+      <p role="status">{corpus.reason}</p>
+    </Panel>
+  );
+}
 
 /** The pages, and the tour on top. */
 export function Pages() {

@@ -43,7 +43,7 @@ class Direct(nn.Module):
         self.shape = (horizon,) if squeezed else (horizon, K)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = self.linear(self.rnn(x)[1][-1]).view(len(x), *self.shape)
+        result: Tensor = self.linear(self.rnn(x)[1][-1]).view(x.shape[0], *self.shape)
         return result
 
 

@@ -37,7 +37,7 @@ def bundle() -> Bundle:
         ({"version": 2}, ["version 2", "at most 1", "Upgrade"]),
         ({"version": "1"}, ["positive integer"]),
         ({"version": 0}, ["positive integer"]),
-        ({"kind": "translator"}, ["translator", "tagger language-model layer trace"]),
+        ({"kind": "translator"}, ["translator", "tagger language-model series-model layer trace"]),
         ({"kind": "toString"}, ["toString"]),
         ({"cell": "QRNN"}, ["QRNN", "LSTM GRU RNN_TANH RNN_RELU"]),
         ({"cells": None}, ["a cell", "LSTM"]),
