@@ -245,7 +245,7 @@ class Conditional(nn.Module):
         super().__init__()
         self.gru, self.is_double = nn.GRU(4, 3, batch_first=True), is_double
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Any:
         return self.gru(x)[0] * (2 if self.is_double(x) else 1)
 
 

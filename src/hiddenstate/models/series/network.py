@@ -127,8 +127,16 @@ def find_network(module: nn.Module, form: ModuleForm, C: int, window: int | None
     """Return a network that gives what a module gives, with copies of its weights; or the reason why there is none."""
     if isinstance(module, SeriesNetwork):
         return module
-    T = window or _STEPS
-    x = random_numbers(module, T, _ROWS, C)
+    networks = [_network_on(1, module, form, C, window or _STEPS)]
+    for size in (4, 16):  # on few small numbers, an activation may do nothing
+        if isinstance(networks[-1], str):
+            networks.append(_network_on(size, module, form, C, window or _STEPS))
+    return networks[-1] if isinstance(networks[-1], SeriesNetwork) else networks[0]
+
+
+def _network_on(size: int, module: nn.Module, form: ModuleForm, C: int, T: int) -> SeriesNetwork | str:
+    """Find the network by a call with random numbers; the larger the size, the more and larger these are."""
+    x = size * random_numbers(module, T, size * _ROWS, C)
     calls, out = _called(module, x, form)
     shape = _shape_of(calls, x, out, form)
     if isinstance(shape, str):
