@@ -54,7 +54,7 @@ def test_random_models_give_torchs_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_random_models_give_torchs_numbers(tmp_path: Path) -> None:
-    sweep(range(4, 304), tmp_path)
+    sweep(range(4, 44), tmp_path)
 
 
 def streamed(model: Any, x: Any, sizes: list[int]) -> list[Any]:
@@ -188,4 +188,4 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_many_damaged_files_are_refused(tmp_path: Path) -> None:
-    attack(10_000, tmp_path)
+    attack(1_000, tmp_path)

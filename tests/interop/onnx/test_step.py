@@ -71,7 +71,7 @@ def test_a_step_with_a_cell_a_layer_and_convolutions_equals_the_stream(tmp_path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "random 6"])
+@pytest.mark.parametrize("name", [name for name in MODULES if name != "random 6"][::2])
 def test_steps_of_modules_equal_the_stream(name: str, tmp_path: Path) -> None:
     names = export_and_run(name, tmp_path)
     if name == "forecaster":
