@@ -27,7 +27,7 @@ class GraphModel:
 
     def __init__(self, graph: Graph, tensors: Mapping[str, Array], layers: Mapping[str, Layer]) -> None:
         self.graph, self.tensors, self.layers = graph, tensors, layers
-        self.inputs = {given.name: given.shape for given in graph.inputs}
+        self.inputs = {declared.name: declared.shape for declared in graph.inputs}
         self.outputs = [graph.shapes[value] for value in graph.outputs]
         self._run_layers = {prefix: _runner(layer) for prefix, layer in layers.items()}
 
@@ -95,7 +95,7 @@ class GraphStream:
             raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
         if reason := model.graph.why_no_stream():
             raise ArgumentError(f"this model can't run step by step: {reason}")
-        if rows > 1 and not any("N" in given.shape for given in model.graph.inputs):
+        if rows > 1 and not any("N" in declared.shape for declared in model.graph.inputs):
             raise ArgumentError(f"this model takes one row, not {rows}: it was saved with an example of fixed size")
         self.model = model
         self._rows, self._free = int(rows), set[int]()
@@ -123,8 +123,10 @@ class GraphStream:
         """
         graph = self.model.graph
         whole = [
-            np.expand_dims(argument, given.shape.index("T")) if "T" in given.shape and np.ndim(argument) else argument
-            for given, argument in zip(graph.inputs, map(np.asarray, arguments), strict=False)
+            np.expand_dims(argument, declared.shape.index("T"))
+            if "T" in declared.shape and np.ndim(argument)
+            else argument
+            for declared, argument in zip(graph.inputs, map(np.asarray, arguments), strict=False)
         ]
         results = self._run([*whole, *arguments[len(whole) :]], rows)
         shapes = [graph.shapes[value] for value in graph.outputs]
@@ -188,7 +190,7 @@ class GraphStream:
         If all rows are in use, their number doubles, and a step of all rows then takes that many.
         """
         if not self._free:
-            if not any("N" in given.shape for given in self.model.graph.inputs):
+            if not any("N" in declared.shape for declared in self.model.graph.inputs):
                 raise ArgumentError("this model takes one row: it was saved with an example of fixed size")
             first, before = self._rows, self._carried
             self._rows *= 2

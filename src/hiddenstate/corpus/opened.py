@@ -369,7 +369,7 @@ def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
     by_place = {name: statistics.to_arrays() for name, statistics in merged.places.items()}
     arrays = {f"{name}/{key}": value for name, values in by_place.items() for key, value in values.items()}
     if paths[0].with_name(LAGGED).is_file():
-        sums = merged_sums(read_sums(each.with_name(LAGGED)) for each in paths)
+        sums = merged_sums(read_sums(path.with_name(LAGGED)) for path in paths)
         with written_beside(folder / LAGGED) as beside, beside.open("wb") as file:
             np.savez(file, **sums)  # type: ignore[arg-type]
     with written_beside(path) as beside, beside.open("wb") as file:

@@ -30,15 +30,15 @@ PLACES = ["drawer", "cabinet", "box", "room", "drawers", "cabinets", "boxes", "r
 
 def keys_sentences() -> list[list[str]]:
     """Return the 1,536 sentences of chapter 1, as lists of words; the verb is 1, 4 or 11 words after its noun."""
-    made = []
+    sentences = []
     for a, b, c in ((a, b, c) for a in THINGS for b in PLACES for c in PLACES):
         verb = "are" if a.endswith("s") else "is"
-        made += [
+        sentences += [
             f"the {a} {verb} in the {b} of the old {c} that she left".split(),
             f"the {a} that she left {verb} in the {b} of the old {c}".split(),
             f"the {a} that she left in the {b} of the old {c} {verb}".split(),
         ]
-    return made
+    return sentences
 
 
 def copy(folder: Path) -> list[Path]:

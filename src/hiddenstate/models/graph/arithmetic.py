@@ -19,26 +19,26 @@ Carried = dict[int, tuple[Array, ...]]
 def read_arguments(graph: Graph, arguments: Sequence[Any]) -> tuple[list[Array], dict[str, int]]:
     """Return the arguments as arrays, and the sizes of ``N`` and ``T``; raise an error if one does not fit."""
     if len(arguments) != len(graph.inputs):
-        names = ", ".join(given.name for given in graph.inputs)
+        names = ", ".join(declared.name for declared in graph.inputs)
         raise ArgumentError(f"this model takes {len(graph.inputs)} arguments ({names}), got {len(arguments)}")
     sizes: dict[str, int] = {}
     arrays = []
-    for given, argument in zip(graph.inputs, arguments, strict=True):
+    for declared, argument in zip(graph.inputs, arguments, strict=True):
         try:
             value = np.asarray(argument)
         except ValueError:  # lists of different lengths
-            raise ArgumentTypeError(f"{given.name} must be an array of numbers") from None
-        if value.dtype.kind not in ("iu" if given.ints else "fiub"):
-            expected = "integers" if given.ints else "real numbers"
-            raise ArgumentTypeError(f"{given.name} must be an array of {expected}, got dtype {value.dtype}")
-        wanted = [size if isinstance(size, int) else sizes.get(size, size) for size in given.shape]
+            raise ArgumentTypeError(f"{declared.name} must be an array of numbers") from None
+        if value.dtype.kind not in ("iu" if declared.ints else "fiub"):
+            expected = "integers" if declared.ints else "real numbers"
+            raise ArgumentTypeError(f"{declared.name} must be an array of {expected}, got dtype {value.dtype}")
+        wanted = [size if isinstance(size, int) else sizes.get(size, size) for size in declared.shape]
         fits = len(wanted) == value.ndim and all(
             size >= 1 if isinstance(want, str) else size == want for want, size in zip(wanted, value.shape, strict=True)
         )
         if not fits:
-            raise ShapeError(f"{given.name} has shape {list(value.shape)}, expected {wanted}".replace("'", ""))
+            raise ShapeError(f"{declared.name} has shape {list(value.shape)}, expected {wanted}".replace("'", ""))
         sizes |= {want: size for want, size in zip(wanted, value.shape, strict=True) if isinstance(want, str)}
-        arrays.append(np.ascontiguousarray(value, np.int64 if given.ints else np.float32))
+        arrays.append(np.ascontiguousarray(value, np.int64 if declared.ints else np.float32))
     return arrays, sizes
 
 
@@ -91,11 +91,11 @@ def initial_state(graph: Graph, rows: int, tensors: Mapping[str, Array]) -> Carr
         if node.op == "layer" and "T" in shape:
             count, H = node.num_layers * (1 + node.bidirectional), node.hidden_size
             sizes = [(count, rows, units) for units in (node.proj_size or H, H)[: STATES[node.cell]]]
-            given = [
+            initial = [
                 COMPUTE["constant"](constants[value], (), _stored(constants[value], tensors))
                 for value in node.inputs[1:]
             ]
-            values = given or [np.zeros(1, np.float32)] * len(sizes)
+            values = initial or [np.zeros(1, np.float32)] * len(sizes)
             carried[place] = tuple(np.broadcast_to(*pair).copy() for pair in zip(values, sizes, strict=True))
         elif node.op == "conv1d" and shape[-1] == "T":
             reach = (tensors[node.tensors[0]].shape[2] - 1) * node.dilation
@@ -135,14 +135,14 @@ def _causal(node: Node, x: Array, stored: Sequence[Array], before: Sequence[Arra
 
 def _convolve(node: Node, x: Array, stored: Sequence[Array]) -> Array:
     weight, g = stored[0], node.groups
-    O, each, taps = weight.shape
+    O, per_group, taps = weight.shape
     length = (x.shape[2] - (taps - 1) * node.dilation - 1) // node.stride + 1
-    grouped = x.reshape(x.shape[0], g, each, x.shape[2])
+    grouped = x.reshape(x.shape[0], g, per_group, x.shape[2])
     result = np.zeros((x.shape[0], g, O // g, length), np.float32)
     for tap in range(taps):
         first = tap * node.dilation
         part = grouped[..., first : first + (length - 1) * node.stride + 1 : node.stride]
-        result += weight[:, :, tap].reshape(g, O // g, each) @ part
+        result += weight[:, :, tap].reshape(g, O // g, per_group) @ part
     result = result.reshape(x.shape[0], O, length)
     return result + stored[1][:, None] if len(stored) > 1 else result
 

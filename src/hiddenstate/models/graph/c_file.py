@@ -109,10 +109,10 @@ def _vectors(graph: Graph, tensors: Mapping[str, Tensor], example: Any) -> Itera
     """Yield the arguments and results of the first steps of the example's first row."""
     leaves = [leaf.detach().numpy() for leaf in pytree.tree_leaves(example)]
     firsts = [
-        leaf[tuple(slice(0, 1) if size == "N" else slice(None) for size in given.shape)]
-        for leaf, given in zip(leaves, graph.inputs, strict=True)
+        leaf[tuple(slice(0, 1) if size == "N" else slice(None) for size in declared.shape)]
+        for leaf, declared in zip(leaves, graph.inputs, strict=True)
     ]
-    times = [given.shape.index("T") if "T" in given.shape else None for given in graph.inputs]
+    times = [declared.shape.index("T") if "T" in declared.shape else None for declared in graph.inputs]
     length = max([1, *(first.shape[axis] for first, axis in zip(firsts, times, strict=True) if axis is not None)])
     carried, floats = None, _floats(tensors)
     for t in range(min(length, TESTED_STEPS) if graph.has_steps else 1):
@@ -173,8 +173,8 @@ class _Source:
         """Return the file's text, and what it needs; ``rounded``: how much rounding may change each result."""
         graph, name = self.graph, self.name
         names: list[str] = []
-        for k, given in enumerate(graph.inputs):
-            names.append(_identifier(given.name, k, (name, *names)))
+        for k, declared in enumerate(graph.inputs):
+            names.append(_identifier(declared.name, k, (name, *names)))
             self.places[k], self.roots[k] = names[k], k
         for place, (node, first) in enumerate(zip(graph.nodes, graph.first_values, strict=True)):
             self.code.append(f"    /* {ascii(label(node))[1:-1]} */".replace("`", ""))
@@ -183,13 +183,13 @@ class _Source:
                 self._release(value)
         for k, value in enumerate(graph.outputs):
             self.code.append(f"    memcpy(out{k}, {self.places[value]}, {prod(self.shapes[value])} * sizeof(float));")
-        inputs = {given.name: self.shapes[k] for k, given in enumerate(graph.inputs)}
+        inputs = {declared.name: self.shapes[k] for k, declared in enumerate(graph.inputs)}
         outputs = [self.shapes[value] for value in graph.outputs]
         ram = 4 * (max(self.states, 1) + max(self.memory.most, 1))
         described = CFile(path, ram, self.flash, self.products, inputs, outputs)
         arguments = [
-            f"const {'int32_t' if given.ints else 'float'} *{own}"
-            for given, own in zip(graph.inputs, names, strict=True)
+            f"const {'int32_t' if declared.ints else 'float'} *{own}"
+            for declared, own in zip(graph.inputs, names, strict=True)
         ]
         head = ", ".join([f"{name}_state *s", *arguments, *(f"float *out{k}" for k in range(len(outputs)))])
         own = "\n".join(self.code)
@@ -253,9 +253,9 @@ class _Source:
                 for k, array in enumerate(arrays):
                     typed = kind or ("int32_t" if self.graph.inputs[k].ints else "float")
                     tables.append(_table(typed, f"{name}_{letter}{t}_{k}", array))
-            given = [f"{name}_x{t}_{k}" for k in range(len(arguments))]
+            arguments_of = [f"{name}_x{t}_{k}" for k in range(len(arguments))]
             outs = [f"out{k}" for k in range(len(results))]
-            calls.append(f"    if ({name}_step(&s, {', '.join(given + outs)})) return 2;")
+            calls.append(f"    if ({name}_step(&s, {', '.join(arguments_of + outs)})) return 2;")
             calls += [
                 f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, "
                 f"{_number(least_size(array))}, worst);"
@@ -401,7 +401,7 @@ class _Source:
     def _conv1d(self, node: Node, first: int) -> None:
         x, shape = self.places[node.inputs[0]], self.shapes[node.inputs[0]]
         weight, g = self.tensors[node.tensors[0]].numpy(), node.groups
-        out, each, taps = weight.shape
+        out, per_group, taps = weight.shape
         length, left, steps = shape[2], node.padding[0], self.shapes[first][2]
         if self.graph.shapes[node.inputs[0]][2] == "T":
             length, left = (taps - 1) * node.dilation + 1, 0
@@ -409,13 +409,13 @@ class _Source:
             self.states += shape[1] * length
             self.code.append(f"    shift({past}, {shape[1]}, {length}, {x});")
             x = past
-        grouped = weight.reshape(g, out // g, each * taps).transpose(0, 2, 1)
+        grouped = weight.reshape(g, out // g, per_group * taps).transpose(0, 2, 1)
         table = self._keep(np.ascontiguousarray(grouped), f"{node.tensors[0]} by columns")
         bias = self._tensor(node.tensors[1]) if len(node.tensors) > 1 else "0"
-        y, scratch = self._new(first), self.memory.take("scratch", each * taps + out // g)
+        y, scratch = self._new(first), self.memory.take("scratch", per_group * taps + out // g)
         self.memory.free("scratch")
         self.products += shape[0] * steps * weight.size
-        numbers = (shape[0], g, each, length, left)
+        numbers = (shape[0], g, per_group, length, left)
         self.code.append(
             f"    convolution({x}, {', '.join(map(str, numbers))}, {table}, {bias}, {out // g}, {taps}, {node.stride}, "
             f"{node.dilation}, {steps}, {scratch}, {y});"
@@ -490,7 +490,7 @@ class _Source:
 
     def _recurrent(self, place: int, node: Node, first: int) -> None:
         """A layer, whose states are carried if it runs over time, or a cell."""
-        x, given = self.graph.shapes[node.inputs[0]], node.inputs[1:]
+        x, initial = self.graph.shapes[node.inputs[0]], node.inputs[1:]
         is_layer, H, count = node.op == "layer", node.hidden_size, STATES[node.cell]
         L, P = (node.num_layers, node.proj_size or H) if is_layer else (1, H)
         steps = x[1 if node.batch_first else 0] if is_layer else 1
@@ -505,15 +505,15 @@ class _Source:
             self.states += sum(sizes)
             self.initial += [
                 f"    memcpy({state}, {self.places[value]}, {size} * sizeof(float));"
-                for state, value, size in zip(states, given, sizes, strict=False)
+                for state, value, size in zip(states, initial, sizes, strict=False)
             ]
         else:
             numbers = range(first + is_layer, first + is_layer + count)
             states = [self._new(number) for number in numbers]
             for k, (state, size) in enumerate(zip(states, sizes, strict=True)):
                 self.code.append(
-                    f"    memcpy({state}, {self.places[given[k]]}, {size} * sizeof(float));"
-                    if given
+                    f"    memcpy({state}, {self.places[initial[k]]}, {size} * sizeof(float));"
+                    if initial
                     else f"    memset({state}, 0, {size} * sizeof(float));"
                 )
         fixed = steps if isinstance(steps, int) else 1

@@ -79,22 +79,22 @@ def least_size(values: Array) -> float:
 
 def rounding(model: nn.Module, arguments: tuple[Any, ...]) -> list[float]:
     """Return how much rounding may change each output, from the module in float64; 0 if it can't run in that."""
-    found = run_torch(model, arguments)
+    values = run_torch(model, arguments)
     try:
         double = copy.deepcopy(model).double()
         exact = run_torch(
             double, pytree.tree_map(lambda leaf: leaf.double() if leaf.is_floating_point() else leaf, arguments)
         )
     except Exception:
-        return [0.0] * len(found)
-    return [ROUNDINGS * float(np.abs(a - b).max(initial=0)) for a, b in zip(found, exact, strict=True)]
+        return [0.0] * len(values)
+    return [ROUNDINGS * float(np.abs(a - b).max(initial=0)) for a, b in zip(values, exact, strict=True)]
 
 
 def grown(graph: Graph, example: tuple[Any, ...], growth: tuple[int, int] | None) -> tuple[Any, ...]:
     """Return the arguments with more steps and rows, which repeat the first; or with one, if ``growth`` is None."""
     leaves, form = pytree.tree_flatten(example)
-    for k, given in enumerate(graph.inputs):
-        for axis, size in enumerate(given.shape):
+    for k, declared in enumerate(graph.inputs):
+        for axis, size in enumerate(declared.shape):
             if isinstance(size, str):
                 length = leaves[k].shape[axis]
                 wanted = 1 if growth is None else length + growth["TN".index(size)]
@@ -130,6 +130,6 @@ def _layer(node: Node, tensors: Mapping[str, Tensor]) -> Callable[..., list[Arra
 
 @torch.no_grad()
 def _run_layer(layer: Any, x: Array, *states: Array) -> list[Array]:
-    given = [torch.from_numpy(state) for state in states]
-    out, after = layer(torch.from_numpy(x), (tuple(given) if len(given) > 1 else given[0]) if given else None)
+    initial = [torch.from_numpy(state) for state in states]
+    out, after = layer(torch.from_numpy(x), (tuple(initial) if len(initial) > 1 else initial[0]) if initial else None)
     return [value.numpy() for value in (out, *(after if isinstance(after, tuple) else (after,)))]

@@ -104,7 +104,7 @@ class Graph:
     @property
     def has_steps(self) -> bool:
         """Whether an input has a time axis."""
-        return any("T" in given.shape for given in self.inputs)
+        return any("T" in declared.shape for declared in self.inputs)
 
     def why_no_stream(self) -> str | None:
         """Return why it can't run step by step, or None."""
@@ -138,7 +138,7 @@ class Graph:
             {"op": node.op, "name": node.name, "inputs": node.inputs, "tensors": node.tensors, **node.settings}
             for node in self.nodes
         ]
-        inputs = [{"name": given.name, "shape": given.shape, "ints": given.ints} for given in self.inputs]
+        inputs = [{"name": declared.name, "shape": declared.shape, "ints": declared.ints} for declared in self.inputs]
         return json.dumps({"inputs": inputs, "nodes": nodes, "outputs": self.outputs})
 
 
@@ -161,7 +161,7 @@ def parse(text: str, tensors: Callable[[str], Sequence[int] | None]) -> Graph:
         )
     try:
         data = json.loads(text, object_pairs_hook=_object)
-        inputs = tuple(_input(**given) for given in _list(data["inputs"], "inputs"))
+        inputs = tuple(_input(**declared) for declared in _list(data["inputs"], "inputs"))
         if len(data["nodes"]) > MOST_NODES:
             raise GraphError(f"it has {len(data['nodes']):,} nodes, at most {MOST_NODES:,} are allowed")
         nodes = tuple(_node(**node) for node in _list(data["nodes"], "nodes"))
@@ -180,8 +180,8 @@ def checked(
     """Return the graph, after checking every shape and its memory; raise GraphError with the node's name."""
     if not inputs or not nodes or not outputs:
         raise GraphError("it needs an input, a node and an output")
-    shapes: list[Shape] = [given.shape for given in inputs]
-    whole = [given.ints for given in inputs]
+    shapes: list[Shape] = [declared.shape for declared in inputs]
+    whole = [declared.ints for declared in inputs]
     stored = {name: tensors(name) or () for node in nodes for name in node.tensors}
     work, limit = 4 * sum(map(_size, shapes)), WORK + WORK_PER_BYTE * sum(map(prod, stored.values()))
     for place, node in enumerate(nodes):
@@ -400,10 +400,10 @@ def _conv1d(node: Node, shapes: Sequence[Shape], stored: Sequence[Shape]) -> Seq
         len(x) == 3 and len(weight) == 3, f"x has shape {list(x)}, and the weight {list(weight)}: expected three axes"
     )
     rows, channels, length = x
-    out, each, taps = (int(size) for size in weight)
+    out, per_group, taps = (int(size) for size in weight)
     stride, dilation, groups = node.stride, node.dilation, node.groups
     _need(min(stride, dilation, groups) >= 1 and len(node.padding) == 2 and min(node.padding) >= 0, "its settings")
-    _need(channels == each * groups and out % groups == 0, f"{channels} channels do not fit {list(weight)}")
+    _need(channels == per_group * groups and out % groups == 0, f"{channels} channels do not fit {list(weight)}")
     _need(all(bias == weight[:1] for bias in stored[1:]), "the bias does not fit the weight")
     reach = (taps - 1) * dilation
     if isinstance(length, str):

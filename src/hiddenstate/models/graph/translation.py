@@ -553,8 +553,8 @@ def _split(t: Translator, x: Any, *_: Any, **_kwargs: Any) -> Sequence[Lazy]:
     shapes = [t.shape_of(part) for part in node.meta["val"]]
     names = [argument.name for argument in node.target._schema.arguments]
     position = names.index("dim")
-    given = node.kwargs.get("dim", node.args[position] if len(node.args) > position else 0)
-    axis, drops = given % len(t.shapes[x]), len(shapes[0]) < len(t.shapes[x])
+    dim = node.kwargs.get("dim", node.args[position] if len(node.args) > position else 0)
+    axis, drops = dim % len(t.shapes[x]), len(shapes[0]) < len(t.shapes[x])
     if not isinstance(t.shapes[x][axis], int):
         t.refuse("parts of rows or steps", "parts of features are")
     widths = [1 if drops else int(shape[axis]) for shape in shapes]

@@ -69,13 +69,13 @@ def read_table(
                 raise FileFormatError(f"there is no column of numbers: the columns are {shorten(there)}")
         needed = (*features, *others) if needs_others else features
         named = check_columns(there, tuple(dict.fromkeys(needed)), others, "the file")
-        found = dates or _dates_in(sample, [column for column in there if column not in (*named, rows)])
-        frame = table.read([column for column in there if column in (*named, found, rows)])
+        dates_column = dates or _dates_in(sample, [column for column in there if column not in (*named, rows)])
+        frame = table.read([column for column in there if column in (*named, dates_column, rows)])
         for column in named:
             frame[column] = _as_numbers(frame[column])
-        if found is not None:
-            frame[found] = _as_dates(frame[found])
-    return frame, found, tuple(features)
+        if dates_column is not None:
+            frame[dates_column] = _as_dates(frame[dates_column])
+    return frame, dates_column, tuple(features)
 
 
 class _Csv:
@@ -160,10 +160,10 @@ def _as_numbers(column: Any) -> Any:
 
 def _dates_in(sample: "pandas.DataFrame", columns: Sequence[str]) -> str | None:
     """Return the only one of these columns that has dates; None if none has."""
-    found = [column for column in columns if sample[column].dtype.kind == "M" or _holds_dates(sample[column])]
-    if len(found) > 1:
-        raise ArgumentError(f"several columns hold dates: {', '.join(found)}. Name the one of the steps (dates=)")
-    return found[0] if found else None
+    dated = [column for column in columns if sample[column].dtype.kind == "M" or _holds_dates(sample[column])]
+    if len(dated) > 1:
+        raise ArgumentError(f"several columns hold dates: {', '.join(dated)}. Name the one of the steps (dates=)")
+    return dated[0] if dated else None
 
 
 def _holds_dates(column: Any) -> bool:

@@ -39,13 +39,13 @@ def bundle_series(model: SeriesModel, frame: Any = None, name: str = "", row: in
 
 def _given(model: SeriesModel, series: SeriesInput, row: int) -> dict[str, Tensor]:
     """Return what the model reads, and as it gives them the truth and, by windows, its forecasts, which take long."""
-    given = {"input": series.x[:, row]}
+    tensors = {"input": series.x[:, row]}
     if series.truth is not None:
-        given["truth"] = model.target_scale.scaled(series.truth[:, row]).float()
+        tensors["truth"] = model.target_scale.scaled(series.truth[:, row]).float()
     if model.window is not None:
         reading = model.read_input(series)
         scaled = model.target_scale.scaled(reading.values[:, :, row].double()).flatten(1)
         whole = torch.full((len(series.x), scaled.shape[1]), torch.nan)
         whole[list(reading.origins)] = scaled.float()
-        given["forecast"] = whole
-    return given
+        tensors["forecast"] = whole
+    return tensors
