@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from hiddenstate_runtime.arrays import Array, as_floats
 from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared import arithmetic
-from hiddenstate_runtime.shared.errors import ArgumentError, ArgumentTypeError, ConcurrentUseError, ShapeError
+from hiddenstate_runtime.shared.errors import ArgumentError, ConcurrentUseError, ShapeError
 from hiddenstate_runtime.shared.graph import Graph, Node, parse
-from hiddenstate_runtime.stream import MOST_ROWS
+from hiddenstate_runtime.stream import RowStream
 
 Outputs = Array | tuple[Array, ...]
 
@@ -81,7 +81,7 @@ def _runner(layer: Layer) -> Callable[..., Sequence[Array]]:
     return run
 
 
-class GraphStream:
+class GraphStream(RowStream):
     """A running model, which takes one step (or a chunk) at a time. Returned by `GraphModel.stream`.
 
     The layers' states and the last inputs of causal convolutions are carried. Only one thread may use it at a time.
@@ -89,23 +89,14 @@ class GraphStream:
     """
 
     def __init__(self, model: GraphModel, rows: int) -> None:
-        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
-            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
-        if not 1 <= rows <= MOST_ROWS:
-            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        super().__init__(rows)
         if reason := model.graph.why_no_stream():
             raise ArgumentError(f"this model can't run step by step: {reason}")
         if rows > 1 and not any("N" in declared.shape for declared in model.graph.inputs):
             raise ArgumentError(f"this model takes one row, not {rows}: it was saved with an example of fixed size")
         self.model = model
-        self._rows, self._free = int(rows), set[int]()
         self._carried = arithmetic.initial_state(model.graph, self._rows, model.tensors)
         self._turn = Lock()
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The rows in use."""
-        return tuple(row for row in range(self._rows) if row not in self._free)
 
     def step(self, *arguments: ArrayLike, rows: Sequence[int] | None = None) -> Outputs:
         """Read one time step.
@@ -184,27 +175,13 @@ class GraphStream:
         chosen = np.arange(self._rows) if rows is None else self._chosen(rows)
         self._put(chosen, arithmetic.initial_state(self.model.graph, len(chosen), self.model.tensors))
 
-    def join(self) -> int:
-        """Begin a new sequence in a row that is not in use, and return its row.
-
-        If all rows are in use, their number doubles, and a step of all rows then takes that many.
-        """
-        if not self._free:
-            if not any("N" in declared.shape for declared in self.model.graph.inputs):
-                raise ArgumentError("this model takes one row: it was saved with an example of fixed size")
-            first, before = self._rows, self._carried
-            self._rows *= 2
-            self._carried = arithmetic.initial_state(self.model.graph, self._rows, self.model.tensors)
-            self._put(np.arange(first), before)
-            self._free = set(range(first, self._rows))
-        row = min(self._free)
-        self._free.remove(row)
-        self.reset([row])
-        return row
-
-    def leave(self, rows: Sequence[int]) -> None:
-        """End the sequences of rows; `join` gives them to new ones."""
-        self._free.update(self._chosen(rows).tolist())
+    def _widen(self, rows: int) -> None:
+        if not any("N" in declared.shape for declared in self.model.graph.inputs):
+            raise ArgumentError("this model takes one row: it was saved with an example of fixed size")
+        first, before = self._rows, self._carried
+        self._carried = arithmetic.initial_state(self.model.graph, rows, self.model.tensors)
+        self._rows, self._free = rows, set(range(first, rows))
+        self._put(np.arange(first), before)
 
     def _names(self) -> list[str]:
         names: list[str] = []
@@ -234,13 +211,7 @@ class GraphStream:
                 part[(*whole, rows)] = new[place][k]
 
     def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
-        chosen = np.atleast_1d(np.asarray(rows))
-        listed = chosen.tolist()
-        if (listed and chosen.dtype.kind not in "iu") or chosen.ndim != 1 or len(set(listed)) != len(listed):
-            raise ArgumentError(f"rows must be integers, each once, got {rows!r:.60}")
-        for row in listed:
-            if not 0 <= row < self._rows or row in self._free:
-                raise ArgumentError(f"row {row} is not in use: this stream has {list(self.rows)}")
-        if not listed:
+        chosen = super()._chosen(rows)
+        if not len(chosen):
             raise ArgumentError("rows must name at least one row")
-        return chosen.astype(np.int64)
+        return chosen

@@ -1,6 +1,7 @@
 """An LSTM, a GRU or a plain RNN one time step at a time."""
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,59 @@ def _threads() -> int:
 THREADS = _threads()  # threads for a run over a sequence, if it is long enough
 
 
-class Stream:
+class RowStream(ABC):
+    """What the streams of layers and of whole models have in common: rows that come and go."""
+
+    def __init__(self, rows: int) -> None:
+        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
+            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
+        if not 1 <= rows <= MOST_ROWS:
+            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        self._rows = int(rows)
+        self._free: set[int] = set()
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The rows in use."""
+        return tuple(row for row in range(self._rows) if row not in self._free)
+
+    @abstractmethod
+    def reset(self, rows: Sequence[int] | None = None) -> None:
+        """Set what is carried of rows (all of them by default) to what a sequence begins with."""
+
+    @abstractmethod
+    def _widen(self, rows: int) -> None:
+        """Make room for so many rows, of which the new ones are free."""
+
+    def join(self) -> int:
+        """Begin a new sequence in a row that is not in use, and return its row.
+
+        If all rows are in use, their number doubles, and a step of all rows then takes that many.
+        """
+        if not self._free:
+            self._widen(2 * self._rows)
+        row = min(self._free)
+        self._free.remove(row)
+        self.reset([row])
+        return row
+
+    def leave(self, rows: Sequence[int]) -> None:
+        """End the sequences of rows; `join` gives them to new ones."""
+        self._free.update(self._chosen(rows).tolist())
+
+    def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
+        chosen = np.atleast_1d(np.asarray(rows))
+        if chosen.size == 0:
+            chosen = np.array([], dtype=np.int64)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len({*chosen.tolist()}) != len(chosen):
+            raise ArgumentError(f"rows must be integers, each once, got {rows!r:.60}")
+        for row in chosen.tolist():
+            if not 0 <= row < self._rows or row in self._free:
+                raise ArgumentError(f"row {row} is not in use: this stream has {list(self.rows)}")
+        return np.ascontiguousarray(chosen, dtype=np.int64)
+
+
+class Stream(RowStream):
     """A running layer, which takes one step (or a chunk) at a time and keeps the state. Returned by `Layer.stream`.
 
     Only one thread may use it at a time. Rows can leave and join: the next row to join takes the place of one that
@@ -35,21 +88,11 @@ class Stream:
     """
 
     def __init__(self, layer: "Layer", rows: int) -> None:
-        if not isinstance(rows, int | np.integer) or isinstance(rows, bool):
-            raise ArgumentTypeError(f"rows must be an integer, got {rows!r:.60}")
-        if not 1 <= rows <= MOST_ROWS:
-            raise ArgumentError(f"a stream has 1 to {MOST_ROWS:,} rows, got {rows}")
+        super().__init__(rows)
         if layer.sizes.directions == 2:
             raise ArgumentError("a bidirectional layer also reads from the end, so it can't be streamed")
         self.layer = layer
-        self._rows = int(rows)
         self._native: Any = _native.Steps(layer.native, self._rows)
-        self._free: set[int] = set()
-
-    @property
-    def rows(self) -> tuple[int, ...]:
-        """The rows in use."""
-        return tuple(row for row in range(self._rows) if row not in self._free)
 
     def step(self, x: ArrayLike, *, rows: Sequence[int] | None = None, out: Array | None = None) -> Array:
         """Read one time step.
@@ -137,39 +180,11 @@ class Stream:
         """Set the states of rows (all of them by default) to zero."""
         self._native.reset(None if rows is None else self._chosen(rows))
 
-    def join(self) -> int:
-        """Begin a new sequence at zero, in a row that is not in use, and return its row.
-
-        If all rows are in use, their number doubles, and a step of all rows then takes that many.
-        """
-        if not self._free:
-            self._widen(2 * self._rows)
-        row = min(self._free)
-        self._free.remove(row)
-        self._native.reset(np.array([row], dtype=np.int64))
-        return row
-
     def _widen(self, rows: int) -> None:
         first = self._rows
         native: Any = _native.Steps(self.layer.native, rows)
         native.write_state(*(_with_rows(part, rows - first) for part in self._parts()))
         self._native, self._rows, self._free = native, rows, set(range(first, rows))
-
-    def leave(self, rows: Sequence[int]) -> None:
-        """End the sequences of rows; `join` gives them to new ones."""
-        self._free.update(self._chosen(rows).tolist())
-
-    def _chosen(self, rows: Sequence[int]) -> NDArray[np.int64]:
-        chosen = np.atleast_1d(np.asarray(rows))
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            chosen = np.array([], dtype=np.int64) if chosen.size == 0 else chosen
-        listed = chosen.tolist()
-        if chosen.dtype.kind not in "iu" or len(set(listed)) != len(listed):
-            raise ArgumentError(f"rows must be integers, each once, got {rows!r}")
-        for row in listed:
-            if not 0 <= row < self._rows or row in self._free:
-                raise ArgumentError(f"row {row} is not in use: this stream has {list(self.rows)}")
-        return np.ascontiguousarray(chosen, dtype=np.int64)
 
 
 def _empty(shape: int | tuple[int, ...]) -> Array:

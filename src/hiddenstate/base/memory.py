@@ -12,6 +12,8 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.validation import check_memory
 
+MOST_BYTES = 2**33  # of an argument, a frame or a record: strides can give a small tensor any shape
+
 
 def check_memory_of(named: Iterable[tuple[str, Any]]) -> None:
     """Check every tensor among named values, including those in tuples, lists, mappings and packed sequences."""

@@ -6,15 +6,13 @@ from typing import Any
 
 from torch import nn
 
-from hiddenstate.base.memory import check_memory_of, check_module_memory
+from hiddenstate.base.memory import MOST_BYTES, check_memory_of, check_module_memory
 from hiddenstate.base.scoped import lasting
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.tracing.watch import Snapshot, tensors_in
-
-MOST_BYTES = 2**33  # maximum size of an argument; strides can give a small tensor any shape
 
 
 def _fails(seen: Observations) -> Iterator[Sign]:

@@ -277,7 +277,7 @@ def test_a_learned_initial_state_and_one_computed_from_the_input_begin_each_row(
     stream.reset()
     stream.step(x[:, 0])
     stream.leave(1)
-    assert stream.join() == 1  # begins anew, beside rows that go on
+    assert stream.join() == 1  # starts a new sequence, beside rows that go on
     stream.step(x[:, 1])
     assert torch.allclose(stream.state_of(0)["lstm.h"], want_state(model, x[:1, :2]), atol=1e-6)
     assert torch.allclose(stream.state_of(1)["lstm.h"], want_state(model, x[1:2, 1:2]), atol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.memory import MOST_BYTES
 from hiddenstate.base.validation import AnyState
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.resolve import edits_in_force, share_edits
@@ -22,7 +23,6 @@ from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.trace import Trace
 
 MOST_ROW_STEPS = 2**30  # takes minutes to hours, depending on the LSTM
-MOST_BYTES = 2**33  # maximum size of one run's inputs and outputs, or of its record
 
 
 def check_row_steps(row_steps: int, cure: str) -> None:

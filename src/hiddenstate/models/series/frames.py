@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from hiddenstate.base.memory import MOST_BYTES
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates, as_dates, with_gaps
 
-MOST_BYTES = 2**33
 _NUMBERS = "fiub"  # kinds of NumPy's types
 
 

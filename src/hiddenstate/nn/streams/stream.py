@@ -384,18 +384,6 @@ class Stream(RowStream):
             return tuple(part[:, None] for part in self._checked_state(to, None, "to"))
         return self._checked_state(to, n, "to")
 
-    def save(self, path: str | Path) -> None:
-        """Write the state and the step count to a safetensors file, atomically, with a fingerprint of the weights.
-
-        Raises:
-            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        with self._alone():
-            state = dict(zip(self._sizes.kind.carried, (part.clone() for part in self._state), strict=True))
-            saved = stream_file.SavedStream(state, self.t, self._sizes.cell, self._fingerprint())
-        stream_file.save(path, saved)
-
     def load(self, path: str | Path) -> None:
         """Continue from a state that `save` wrote, in a stream of a layer with the same weights.
 
@@ -413,6 +401,13 @@ class Stream(RowStream):
             raise FileFormatError(f"the state in {path} does not fit this {kind.label} and batch: {error}") from error
         stream_file.check_weights(path, saved, self._fingerprint())
         self._set_state(state, saved.t)
+
+    @property
+    def _file_kind(self) -> str:
+        return self._sizes.cell
+
+    def _named(self) -> dict[str, Tensor]:
+        return dict(zip(self._sizes.kind.carried, self._state, strict=True))
 
     def _fingerprint(self) -> str:
         return fingerprint(self._lstm._named_weights())

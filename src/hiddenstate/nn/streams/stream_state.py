@@ -1,7 +1,9 @@
 """The state of a stream, all in one object; rows that come and go, which all streams have; and their numbers."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from hiddenstate.base.scoped import Block, lasting, to_the_end
 from hiddenstate.base.validation import check_dense, check_memory
 from hiddenstate.engine.paths.packed import SHARED, FastStep
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ConcurrentUseError, DeviceError, IndexRangeError
+from hiddenstate.nn.streams import stream_file
 from hiddenstate.nn.streams.stream_arrays import check_mask
 
 # The rows are the second axis of every part: h [L, N, P] and, if there is a cell state, c [L, N, H].
@@ -72,32 +75,48 @@ class StreamState:
         self._start = self._start if t is None else t
 
 
-class RowStream:
+class RowStream(ABC):
     """What the streams of layers and of whole modules have in common: rows that come and go, and one user at a time."""
 
     _now: StreamState
     _turn: dict[str, object]  # the current holder; setting and removing it are atomic, so no holder is left behind
 
+    @property
+    @abstractmethod
+    def _file_kind(self) -> str:
+        """What a file says that the states are of."""
+
+    @abstractmethod
     def _keep(self, *state: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
-        raise NotImplementedError
+        """Replace the states, and the number of steps and the free rows if they are given."""
 
+    @abstractmethod
     def _zeros(self, batch: int) -> States:
-        raise NotImplementedError
+        """Return zero states of so many rows."""
 
+    @abstractmethod
     def _checked_state(self, value: Any, n: int | None, name: str = "state") -> States:
         """Check a state of n rows, or of one row without an axis of rows if n is None."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _begin(self, to: Any, n: int) -> States:
         """Return the state that n rows are reset to, ``[L, n, units]``, or ``[L, 1, units]`` for all of them."""
-        raise NotImplementedError
 
+    @abstractmethod
+    def _named(self) -> dict[str, Tensor]:
+        """Return the states by the names that they have in a file."""
+
+    @abstractmethod
+    def _fingerprint(self) -> str:
+        """Return a fingerprint of the weights."""
+
+    @abstractmethod
     def _check_weights_again(self) -> None:
         """Notice also the writes to weights that torch's version counters miss."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _like(self) -> Tensor:
-        raise NotImplementedError
+        """Return a tensor of the type and on the device of the input."""
 
     @property
     def batch(self) -> int:
@@ -203,6 +222,18 @@ class RowStream:
         with self._alone():
             other.__dict__.update(self.__dict__, _now=self._now.copy(), _turn={})
         return other
+
+    def save(self, path: str | Path) -> None:
+        """Write the states and the step count to a safetensors file, atomically, with a fingerprint of the weights.
+
+        Raises:
+            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
+            ConcurrentUseError: another thread is in a step of this stream.
+        """
+        with self._alone():
+            state = {name: part.clone() for name, part in self._named().items()}
+            saved = stream_file.SavedStream(state, self.t, self._file_kind, self._fingerprint())
+        stream_file.save(path, saved)
 
     def _index(self, rows: Rows) -> Tensor:
         """Return the rows as an index on the state's device; reject rows that do not exist or have left."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hiddenstate.base import scoped
-from hiddenstate.base.memory import check_memory_of, check_module_memory
+from hiddenstate.base.memory import MOST_BYTES, check_memory_of, check_module_memory
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.base.modes import without_autocast
 from hiddenstate.base.scoped import lasting, to_the_end
@@ -42,9 +42,6 @@ from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState
 from hiddenstate.tracing.traceable import find_recordable
 from hiddenstate.tracing.watch import Snapshot
-
-MOST_BYTES = 2**33  # of an argument; strides can give a small tensor any shape
-_CELL = "module"  # what a file says instead of the kind of cell
 
 
 def stream(
@@ -128,6 +125,7 @@ class ModelStream(RowStream):
     (torch.Size([2, 3]), ['0.h'])
     """
 
+    _file_kind = "module"
     _form: ModelForm
     _full: tuple[Tensor, int] | None  # the record of rows that have begun, and its version, when all had
 
@@ -391,18 +389,6 @@ class ModelStream(RowStream):
             return tuple(part[:, None] for part in self._checked_state(to, None, "to"))
         return self._checked_state(to, n, "to")
 
-    def save(self, path: str | Path) -> None:
-        """Write the states and the step count to a safetensors file, atomically, with a fingerprint of the weights.
-
-        Raises:
-            FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
-            ConcurrentUseError: another thread is in a step of this stream.
-        """
-        with self._alone():
-            state = {name: part.clone() for name, part in self._named().items()}
-            saved = stream_file.SavedStream(state, self.t, _CELL, self._fingerprint())
-        stream_file.save(path, saved)
-
     def load(self, path: str | Path) -> None:
         """Continue from a state that `save` wrote, in a stream of a module with the same weights.
 
@@ -410,7 +396,7 @@ class ModelStream(RowStream):
             FileFormatError: the file is damaged, is not the state of a module's stream, has other shapes or types, or
                 was computed with other weights.
         """
-        saved = stream_file.load(path, _CELL, None)
+        saved = stream_file.load(path, self._file_kind, None)
         stream_file.check_weights(path, saved, self._fingerprint())
         wanted = {name: (part.dtype, part.shape) for name, part in self._named().items()}
         if {name: (part.dtype, part.shape) for name, part in saved.state.items()} != wanted:
@@ -423,7 +409,7 @@ class ModelStream(RowStream):
             self._keep(*(saved.state[name].to(self._like().device) for name in wanted), t=saved.t)
 
     def _named(self) -> dict[str, Tensor]:
-        """The states as a file has them, with the record of the rows that have begun."""
+        # With the record of the rows that have begun.
         return dict(zip([*self._form.states, "begun"], self._state, strict=True))
 
     def _fingerprint(self) -> str:

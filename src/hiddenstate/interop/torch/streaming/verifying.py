@@ -71,7 +71,8 @@ def refuse_unsteady(model: nn.Module, example: StreamedArguments) -> None:
     if kept and _is_equal(runs[0], _watched(model, lambda: example.call(model, example.x))):
         raise ArgumentError(
             f"the module keeps a state between calls, in {', '.join(f'`{name}`' for name in kept[:3])}, which a stream "
-            "does instead: hold its layers in a module whose forward begins anew, or takes the state and returns it"
+            "does instead: hold its layers in a module whose forward starts from a fresh state, or takes the state and "
+            "returns it"
         )
     pairs = zip(*(run.values for run in runs), strict=False)
     value = next((a for a, b in pairs if a.op != b.op or gap(a.data, b.data) > 1), None)
