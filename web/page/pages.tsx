@@ -28,14 +28,13 @@ import { Panel } from "studio/ui/panel.js";
 const TALL = window.matchMedia("(min-width: 1060px) and (min-height: 960px)");
 
 declare const WITH_INDEX: boolean; // of a corpus; a page without one has no panels that need it
-const PANELS_OF_INDEX = WITH_INDEX ? ([UnitsPanel, SearchPanel] as const) : ([WithoutIndex, WithoutIndex] as const);
 
 const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],
   compare: [ComparePanel],
   explain: [ExplainPanel, LagsPanel, LedgerPanel, AttributionPanel, SweepPanel],
-  units: [PANELS_OF_INDEX[0]],
-  search: [PANELS_OF_INDEX[1]],
+  units: [WITH_INDEX ? UnitsPanel : WithoutIndex],
+  search: [WITH_INDEX ? SearchPanel : WithoutIndex],
   structure: [StructurePanel],
 };
 const NAMES = Object.keys(PANELS) as View["page"][];

@@ -127,29 +127,30 @@ def find_network(module: nn.Module, form: ModuleForm, C: int, window: int | None
     """Return a network that gives what a module gives, with copies of its weights; or the reason why there is none."""
     if isinstance(module, SeriesNetwork):
         return module
-    networks = [_network_on(1, module, form, C, window or _STEPS)]
-    for size in (4, 16):  # on few small numbers, an activation may do nothing
-        if isinstance(networks[-1], str):
-            networks.append(_network_on(size, module, form, C, window or _STEPS))
-    return networks[-1] if isinstance(networks[-1], SeriesNetwork) else networks[0]
+    T, reason = window or _STEPS, ""
+    for size in (1, 4, 16):  # on few small numbers, an activation may do nothing; then forecasts differ on others
+        x = size * random_numbers(module, T, size * _ROWS, C)
+        calls, out = _called(module, x, form)
+        shape = _shape_of(calls, x, out, form)
+        if isinstance(shape, str):
+            return reason or shape
+        network = _filled(SeriesNetwork(shape).to(x), calls)
+        difference = _difference(network, module, form, C, T)
+        if difference is None:
+            return network.eval()
+        reason = reason or f"recomputed from {shape}, its forecasts differ{difference}"
+    return reason
 
 
-def _network_on(size: int, module: nn.Module, form: ModuleForm, C: int, T: int) -> SeriesNetwork | str:
-    """Find the network by a call with random numbers; the larger the size, the more and larger these are."""
-    x = size * random_numbers(module, T, size * _ROWS, C)
-    calls, out = _called(module, x, form)
-    shape = _shape_of(calls, x, out, form)
-    if isinstance(shape, str):
-        return shape
-    network = _filled(SeriesNetwork(shape).to(x), calls)
+def _difference(network: SeriesNetwork, module: nn.Module, form: ModuleForm, C: int, T: int) -> str | None:
+    """Return by how much the forecasts of a network and a module differ, if they do."""
     for seed in (1, 2):
-        other = seed * random_numbers(module, T, _ROWS, C, seed=seed)
-        want = form.arranged(call_module(module, other, None, time_first=form.time_first)[0])
-        got = network(other)[0]
+        x = seed * random_numbers(module, T, _ROWS, C, seed=seed)
+        want = form.arranged(call_module(module, x, None, time_first=form.time_first)[0])
+        got = network(x)[0]
         if not is_same(got.double(), want.double(), x):
-            gap = f" by up to {float((got - want).abs().max()):.3g}" if got.shape == want.shape else ""
-            return f"recomputed from {shape}, its forecasts differ{gap}"
-    return network.eval()
+            return f" by up to {float((got - want).abs().max()):.3g}" if got.shape == want.shape else ""
+    return None
 
 
 def _called(module: nn.Module, x: Tensor, form: ModuleForm) -> tuple[list[_Call], Tensor]:
