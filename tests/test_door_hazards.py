@@ -61,7 +61,7 @@ DOORS: dict[tuple[str, str], str] = {
         Graph.plot Graph.save Graph.to_csv LearnedAutomaton.plot LearnedAutomaton.save LearnedAutomaton.to_csv
         SelfCheck.plot SelfCheck.save SelfCheck.to_csv Structure.plot
     """,
-    ("writer", OWN_STATE): "Stream.save ModelStream.save",
+    ("writer", OWN_STATE): "Stream.save",
     ("writer", "it writes the page that `studio` made of checked tensors"): "Studio.save",
     ("writer", ""): "*.save *.plot *.to_csv export_c export_onnx save",
     ("reader", FROM_FILES): "load Trace.load Stream.load ModelStream.load from_onnx",
