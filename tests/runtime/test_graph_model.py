@@ -153,7 +153,8 @@ def test_a_stream_is_forked_saved_and_joined_from_a_state(tmp_path: Path) -> Non
     ):
         with pytest.raises(hr.HiddenStateError, match="cannot load"):
             model.stream(rows).load(tmp_path / path)
-    for bad in ({}, other.state):
+    states: tuple[dict[str, Any], ...] = ({}, other.state)
+    for bad in states:
         with pytest.raises(hr.HiddenStateError):
             stream.join(bad)
 
