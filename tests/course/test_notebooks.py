@@ -64,7 +64,7 @@ def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: Any) -> 
 def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: Any) -> None:
     cells = [
         nbformat.v4.new_code_cell("from hiddenstate.course import check"),
-        nbformat.v4.new_code_cell('check("9.1", lambda rows: rows)'),
+        nbformat.v4.new_code_cell('check("10.1", lambda rows: rows)'),
     ]
     cells[1].metadata["tags"] = ["raises-exception"]
     kernel.nb = made = nbformat.v4.new_notebook(cells=cells)
@@ -72,6 +72,6 @@ def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: An
     (shown,) = made.cells[1].outputs
     assert shown.ename == "AnswerError"
     assert shown.traceback == [
-        "Exercise 9.1: Nothing was moved, so the output gate's rows are where torch reads the forget gate's.",
+        "Exercise 10.1: Nothing was moved, so the output gate's rows are where torch reads the forget gate's.",
         "The misconception behind it (M15): The order of the gates is the same in every library.",
     ]
