@@ -22,6 +22,7 @@ from hiddenstate.explain.dynamics.gate_statistics import OPEN, SHUT
 from hiddenstate.explain.ledger.cell import HELD
 from hiddenstate.models import model_file
 from hiddenstate.models.cells import CELL_NAMES
+from hiddenstate.models.graph import graph
 from hiddenstate.studio.bundles import bundle
 from hiddenstate.studio.messages import MOST_CHARACTERS, MOST_ITEMS, TYPES, VIEW
 
@@ -59,6 +60,16 @@ CONSTANTS: dict[str, tuple[object, str]] = {
             "flags": model_file.FLAGS,
         },
         "A model file, and a layer's options in it.",
+    ),
+    "GRAPH": (
+        {
+            "nodes": graph.MOST_NODES,
+            "text": graph.MOST_TEXT,
+            "size": graph.MOST_SIZE,
+            "work": graph.WORK,
+            "work_per_byte": graph.WORK_PER_BYTE,
+        },
+        "what a graph may have, as in models/graph/graph.py",
     ),
     "BUNDLE": ({"format": bundle.FORMAT, "version": bundle.VERSION}, "the data of a model on the page"),
     "TINY": (TINY, "for smaller c, tanh(c)/c is 1 to the last digit"),

@@ -10,14 +10,6 @@ import { fileURLToPath } from "node:url";
 const HERE = dirname(fileURLToPath(import.meta.url));
 const ROOMS = ["runtime", "state", "ui", "panels", "page"];
 const TARGET = "es2022";
-// The classic script of the course's figures, which pages opened from disk can load.
-const FIGURES = `
-  export { loadModel } from "studio/runtime/model.js";
-  export { Lstm, tracksOf } from "studio/runtime/lstm.js";
-  export { stateBefore } from "studio/runtime/states.js";
-  export { StudioError } from "studio/runtime/errors.js";
-`;
-
 // The libraries that modules import; a page that loads modules one by one finds them in npm/.
 const LIBRARIES = ["preact", "preact/hooks", "preact/jsx-runtime", "@preact/signals"];
 
@@ -69,7 +61,10 @@ async function buildPage(folder) {
     build({ ...bundled, entryPoints: ["hosts/widget.ts"], format: "esm", outfile: join(folder, "widget.js") }),
     build({
       ...bundled,
-      stdin: { contents: FIGURES, resolveDir: HERE, loader: "ts" },
+      entryPoints: ["hosts/figures.tsx"],
+      ...SHORT_JSX,
+      define: { WITH_INDEX: "false" },
+      banner: { js: NOTICE },
       format: "iife",
       globalName: "courseRuntime",
       outfile: join(folder, "figures.js"),

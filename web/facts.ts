@@ -153,6 +153,15 @@ export const MODEL_FILE = {
   sizes: ["input_size", "hidden_size", "num_layers", "proj_size"],
   flags: ["bias", "bidirectional", "batch_first"],
 };
+
+/** what a graph may have, as in models/graph/graph.py */
+export const GRAPH = {
+  nodes: 4096,
+  text: 4194304,
+  size: 2147483648,
+  work: 67108864,
+  work_per_byte: 16,
+};
 export const BUNDLE = { format: "hiddenstate-studio", version: 1 }; // the data of a model on the page
 export const TINY = 1e-8; // for smaller c, tanh(c)/c is 1 to the last digit
 export const MOST_LAYERS = 4096; // of a recurrent layer

@@ -1,5 +1,6 @@
 """Reads model files: safetensors files whose metadata describe the tensors."""
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def load(model: str | os.PathLike[str] | bytes) -> Any:
         kind = _kind(metadata)
         loaded = kind.from_file(file, metadata)
         file.finish()
+        if isinstance(loaded, GraphModel):
+            loaded.fingerprint = hashlib.blake2b(data, digest_size=16).hexdigest()
         return loaded
     except KeyError as error:
         raise FileFormatError(f"cannot load {name}: it is damaged: it lacks {error}") from error

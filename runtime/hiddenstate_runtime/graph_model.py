@@ -1,20 +1,31 @@
 """A whole model, as a graph of operations, over whole sequences or one time step at a time."""
 
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hiddenstate_runtime import _native
 from hiddenstate_runtime.arrays import Array, as_floats
 from hiddenstate_runtime.layer import Layer
 from hiddenstate_runtime.shared import arithmetic
-from hiddenstate_runtime.shared.errors import ArgumentError, ConcurrentUseError, ShapeError
+from hiddenstate_runtime.shared.errors import (
+    ArgumentError,
+    ConcurrentUseError,
+    FileFormatError,
+    HiddenStateError,
+    ShapeError,
+)
 from hiddenstate_runtime.shared.graph import Graph, Node, parse
 from hiddenstate_runtime.stream import RowStream
 
 Outputs = Array | tuple[Array, ...]
+STATE_FORMAT = "hiddenstate.graph-stream/1"
 
 
 class GraphModel:
@@ -23,7 +34,10 @@ class GraphModel:
     Attributes:
         inputs: the names and shapes of its arguments; ``N`` stands for rows, ``T`` for time steps.
         outputs: the shapes of its results.
+        fingerprint: of the file; a stream's state loads only into a stream of the same file.
     """
+
+    fingerprint = ""
 
     def __init__(self, graph: Graph, tensors: Mapping[str, Array], layers: Mapping[str, Layer]) -> None:
         self.graph, self.tensors, self.layers = graph, tensors, layers
@@ -92,7 +106,7 @@ class GraphStream(RowStream):
         super().__init__(rows)
         if reason := model.graph.why_no_stream():
             raise ArgumentError(f"this model can't run step by step: {reason}")
-        if rows > 1 and not any("N" in declared.shape for declared in model.graph.inputs):
+        if rows > 1 and not model.graph.takes_rows:
             raise ArgumentError(f"this model takes one row, not {rows}: it was saved with an example of fixed size")
         self.model = model
         self._carried = arithmetic.initial_state(model.graph, self._rows, model.tensors)
@@ -155,11 +169,94 @@ class GraphStream(RowStream):
     @property
     def state(self) -> dict[str, Array]:
         """A copy of what is carried: ``lstm.h [L, N, P]``, ``conv.x [N, C, K]``, ...; assign one to continue."""
-        return {name: part.copy() for name, part in zip(self._names(), self._parts(), strict=True)}
+        return self._named(self._picked(np.arange(self._rows)))
 
     @state.setter
     def state(self, value: Mapping[str, ArrayLike]) -> None:
-        held = self.state
+        self._carried = self._checked(value, self._rows)
+
+    def state_of(self, rows: Sequence[int]) -> dict[str, Array]:
+        """Return a copy of what is carried of some rows, as `state` is.
+
+        Raises:
+            ArgumentError: a row is not in use.
+        """
+        return self._named(self._picked(self._chosen(rows)))
+
+    def join(self, state: Mapping[str, ArrayLike] | None = None) -> int:
+        """Begin a sequence as `RowStream.join` does, or go on from the state of one row, as `state_of` returns it.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, ShapeError: the state does not fit.
+        """
+        begins = None if state is None else self._checked(state, 1)
+        row = super().join()
+        if begins is not None:
+            self._put(np.array([row]), begins)
+        return row
+
+    def reset(self, rows: Sequence[int] | None = None, *, to: Mapping[str, ArrayLike] | None = None) -> None:
+        """Set what is carried of rows (all by default) to what a sequence begins with, or to a state of as many rows.
+
+        Raises:
+            ArgumentError, ArgumentTypeError, ShapeError: a row is not in use, or the state does not fit.
+        """
+        chosen, model = np.arange(self._rows) if rows is None else self._chosen(rows), self.model
+        begins = arithmetic.initial_state(model.graph, len(chosen), model.tensors)
+        self._put(chosen, begins if to is None else self._checked(to, len(chosen)))
+
+    def fork(self) -> "GraphStream":
+        """Return a second stream that continues from this one's state; from then on, the two are independent."""
+        other = GraphStream(self.model, self._rows)
+        other._carried, other._free = self._picked(np.arange(self._rows)), set(self._free)
+        return other
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what is carried to a safetensors file, atomically, with a fingerprint of the model's file.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        state = self.state
+        header: dict[str, Any] = {"__metadata__": {"format": STATE_FORMAT, "model": self.model.fingerprint}}
+        at = 0
+        for name, part in state.items():
+            header[name] = {"dtype": "F32", "shape": part.shape, "data_offsets": [at, at + part.nbytes]}
+            at += part.nbytes
+        text = json.dumps(header).encode()
+        beside = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+        try:
+            content = [
+                len(text).to_bytes(8, "little"),
+                text,
+                *(part.astype("<f4").tobytes() for part in state.values()),
+            ]
+            beside.write_bytes(b"".join(content))
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def load(self, path: str | os.PathLike[str]) -> None:
+        """Continue from a state that `save` wrote, in a stream of the same model file with as many rows.
+
+        Raises:
+            FileFormatError: the file is no such state, is damaged, or is of another model or number of rows.
+            OSError: the file can't be read.
+        """
+        try:
+            file = _native.File(Path(path).read_bytes())
+            metadata = file.metadata()
+            if metadata.get("format") != STATE_FORMAT or metadata.get("model") != self.model.fingerprint:
+                raise FileFormatError("it is no state of a stream of this model file")
+            state = {name: file.tensor(name).reshape(file.shape(name)) for name in self._names()}
+            file.finish()
+            self.state = state
+        except (_native.FileError, HiddenStateError, ValueError) as error:
+            raise FileFormatError(f"cannot load {os.fspath(path)}: {error}") from error
+
+    def _checked(self, value: Mapping[str, ArrayLike], rows: int) -> arithmetic.Carried:
+        """Return a state of so many rows by the places of nodes."""
+        held = self._named(self._picked(np.zeros(rows, np.int64)))
         if not isinstance(value, Mapping) or set(value) != set(held):
             got = sorted(value) if isinstance(value, Mapping) else type(value).__name__
             raise ArgumentError(f"the state must have {', '.join(held)}, got {got}")
@@ -167,16 +264,15 @@ class GraphStream(RowStream):
         for name, part in parts.items():
             if part.shape != held[name].shape:
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {list(held[name].shape)}")
-        new = iter([parts[name].copy() for name in self._names()])
-        self._carried = {place: tuple(next(new) for _ in old) for place, old in self._carried.items()}
+        new = iter([parts[name].copy() for name in held])
+        return {place: tuple(next(new) for _ in old) for place, old in self._carried.items()}
 
-    def reset(self, rows: Sequence[int] | None = None) -> None:
-        """Set what is carried of rows (all of them by default) to what a sequence begins with."""
-        chosen = np.arange(self._rows) if rows is None else self._chosen(rows)
-        self._put(chosen, arithmetic.initial_state(self.model.graph, len(chosen), self.model.tensors))
+    def _named(self, carried: arithmetic.Carried) -> dict[str, Array]:
+        parts = [part for parts in carried.values() for part in parts]
+        return dict(zip(self._names(), parts, strict=True))
 
     def _widen(self, rows: int) -> None:
-        if not any("N" in declared.shape for declared in self.model.graph.inputs):
+        if not self.model.graph.takes_rows:
             raise ArgumentError("this model takes one row: it was saved with an example of fixed size")
         first, before = self._rows, self._carried
         self._carried = arithmetic.initial_state(self.model.graph, rows, self.model.tensors)
@@ -191,9 +287,6 @@ class GraphStream(RowStream):
                 name = f"{node.name}.{letter}".lstrip(".")
                 names.append(f"{name}@{place}" if name in names else name)
         return names
-
-    def _parts(self) -> list[Array]:
-        return [part for parts in self._carried.values() for part in parts]
 
     def _axis(self, place: int) -> int:
         """The axis of rows: a convolution's inputs are [N, C, K], a layer's states [L, N, H]."""

@@ -2,21 +2,44 @@
 
 import { BUNDLE, CELLS, MODEL_FILE } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
+import { GraphModel } from "studio/runtime/graph/model.js";
 import { cellIn } from "studio/runtime/kinds.js";
 import { loadModel } from "studio/runtime/model.js";
 import { describe } from "studio/runtime/safetensors.js";
 import type { BundleHead, Model } from "studio/types.js";
 
 export { StudioError as ModelError } from "studio/runtime/errors.js";
+export { GraphModel, GraphStream } from "studio/runtime/graph/model.js";
 export { useEngine as accelerate } from "studio/runtime/native.js";
 
 /**
- * Read a model file.
+ * Read a model file of a layer, a tagger, a language model or a model of series.
  *
  * @param bytes the file
  * @param name of the model, for messages
  */
 export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model {
+  const { whole, metadata, places } = opened(bytes);
+  if (metadata.kind === "graph") throw damaged("a file of a whole model", "another kind", "Load it with loadGraph.");
+  if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
+  const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
+  return loadModel(findHead(metadata, name, size), whole);
+}
+
+/**
+ * Read a file of a whole model, as `hs.save(model, path, args=)` writes it.
+ *
+ * @param bytes the file
+ */
+export function loadGraph(bytes: ArrayBuffer | Uint8Array): GraphModel {
+  const { whole, metadata } = opened(bytes);
+  const { kind } = metadata;
+  if (kind !== "graph") throw damaged(`a file of kind ${JSON.stringify(kind)}`, '"graph"', "Load it with load.");
+  return new GraphModel(whole);
+}
+
+/** The bytes and description of a model file. */
+function opened(bytes: ArrayBuffer | Uint8Array) {
   if (!(bytes instanceof ArrayBuffer || bytes instanceof Uint8Array)) {
     throw damaged(`a file given as ${bytes === null ? "null" : typeof bytes}`, "an ArrayBuffer or a Uint8Array");
   }
@@ -24,9 +47,7 @@ export function load(bytes: ArrayBuffer | Uint8Array, name: string = ""): Model 
   const { metadata, places } = describe(whole);
   const { format } = MODEL_FILE;
   if (metadata.format !== format) throw damaged(`a file of format ${JSON.stringify(metadata.format)}`, format);
-  if (metadata.kind === "layer") checkTypes(new Map([...places].map(([tensor, { dtype }]) => [tensor, dtype])));
-  const size = [...places.values()].reduce((sum, { from, to }) => sum + to - from, 0);
-  return loadModel(findHead(metadata, name, size), whole);
+  return { whole, metadata, places };
 }
 
 /**

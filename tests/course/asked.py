@@ -66,10 +66,10 @@ ASKED = (
         "W, R and B of an ONNX node by hand, and what rows as they are do",
         ("partly", "partly"),
         (
-            ("09", 'order is i, o, f, g (it calls g "c").'),
-            ("09", "A torch layer becomes three weight arrays, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
-            ("09", "in B `bias_ih` comes first, then `bias_hh`"),
-            ("09", "A wrong order raises no error."),
+            ("10", 'order is i, o, f, g (it calls g "c").'),
+            ("10", "A torch layer becomes three weight arrays, W `[D, 4H, C]`, R `[D, 4H, H]` and B `[D, 8H]`"),
+            ("10", "in B `bias_ih` comes first, then `bias_hh`"),
+            ("10", "A wrong order raises no error."),
         ),
     ),
     Asked(
@@ -137,8 +137,8 @@ ASKED_AGAIN = (
         "32 series of one sensor, `[32, 200]`: which `input_size`, how to turn it, and what it means as it is",
         ("partly",),
         (
-            ("09", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
-            ("09", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
+            ("10", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
+            ("10", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
             ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
         ),
     ),

@@ -97,10 +97,10 @@ FIRST_LESSON = (
         "with `proj_size` above 0 the hidden weights are `[4H, P]`, and those of upper layers read P values",
         (
             (
-                "09",
+                "10",
                 "adds a matrix `weight_hr_l0` `[P, H]` that shortens h to P numbers; c keeps H. A step's output then",
             ),
-            ("09", "has D·P, `weight_hh_l0` is `[4H, P]`, and `weight_ih_l1` is `[4H, D·P]`."),
+            ("10", "has D·P, `weight_hh_l0` is `[4H, P]`, and `weight_ih_l1` is `[4H, D·P]`."),
         ),
     ),
     Statement(
@@ -109,7 +109,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
-        (("00", "gives the same numbers, and is usually much faster"), ("09", "starts fewer operations")),
+        (("00", "gives the same numbers, and is usually much faster"), ("10", "starts fewer operations")),
     ),
     Statement(
         "for one call, the steps are concatenated and viewed with a batch axis in the middle",

@@ -1,4 +1,4 @@
-"""What the live figures of chapters 3 to 6 should show, computed in Python."""
+"""What the live figures of chapters 3 to 6 and 9 should show, computed in Python."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,11 +8,13 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.course.figures.stills import (
+    DAYS,
     LINE,
     SENTENCE,
     SPEECH,
     bits_of,
     ids_of,
+    lost_by_number,
     rows_read,
     shakespeare,
     tagger,
@@ -78,6 +80,10 @@ def rows(state: State) -> list[float]:
     return found
 
 
+def lags(state: State) -> list[float]:
+    return lost_by_number(int(state["day"]) - DAYS)
+
+
 FRAMES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]]]] = {
     "tags": ("03-part-of-speech-tagging", tags, [{"upto": 3}, {"upto": 1}, {"upto": 4}, {"upto": 5}]),
     "surprise": (
@@ -112,4 +118,5 @@ FRAMES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]
             {"chunk": 7, "carry": "on", "reset": "on", "ends": "on", "lengths": "on"},
         ],
     ),
+    "lags": ("09-numbers", lags, [{"day": 30}, {"day": 31}, {"day": 214}, {"day": 394}]),
 }

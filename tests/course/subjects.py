@@ -1,4 +1,4 @@
-"""Broken lessons of chapters 3 to 6 and 8: a page, a passage of a cell, and what a careless author would have
+"""Broken lessons of chapters 3 to 6, 8 and 9: a page, a passage of a cell, and what a careless author would have
 written."""
 
 from collections.abc import Sequence
@@ -114,6 +114,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "frames[torch.randperm(34)], frames[34:]", "frames[torch.randperm(34)], frames[:1]"),
     ("06", "piece, state = lstm(chunk, state)", "piece, state = lstm(chunk)"),
     ("06", "lstm(x[:0])", "lstm(x[:1])"),
+    ("06", "writer(rest, begin)", "writer(rest)"),
     ("06", "stream.feed(chunk) for", "lstm.stream(batch=4).feed(chunk) for"),
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),
@@ -142,4 +143,24 @@ CAPSTONE: Sequence[Lesson] = (
     ),
     ("08", 'hs.set("l0.h", to=means[unit].item(), unit=unit)', 'hs.set("l0.h", to=means[0].item(), unit=0)'),
 )
-SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE)
+WEATHER: Sequence[Lesson] = (
+    ("09", "today = truth.shift(1)", "today = truth.shift(180)"),
+    ("09", "lost = parts.table", "lost = parts.table.flip(0)"),
+    ("09", "pieces[:, 1:, target]", "pieces[:, :-1, target]"),
+    ("09", 'forecast.corr(today["2015"])', 'forecast.corr(truth.shift(-1)["2015"])'),
+    ("09", "pieces.view(90, 16, 4)[:, 0]", "pieces.transpose(0, 1)[:, 0]"),
+    (
+        "09",
+        "out, _ = self.lstm(x.view(T, N, C))  # [T, N, H], it seems\n        return self.linear(out.view(N, T, -1))",
+        "return self.linear(self.lstm(x.transpose(0, 1))[0].transpose(0, 1))",
+    ),
+    ("09", "leaky = frame.mean(), frame.std()", "leaky = frame.mean() + 2, frame.std()"),
+    ("09", "truth.rolling(3, center=True)", "truth.rolling(3)"),
+    ("09", "rolling(3, center=True).mean())[1:]", "rolling(3).mean())[2:]"),
+    ("09", "lags.size.argmax()", "lags.size.flip(0).argmax()"),
+    ("09", '"2015-06-27", "2015-07-03"))', '"2015-07-03", "2015-06-27"))'),
+    ("09", '["2015-06-28":"2015-07-04"]', '["2015-06-27":"2015-07-04"]'),
+    ("09", '[:, -1, 0] * honest[1]["temp_max"]', '[:, -1, 0] * 10 * honest[1]["temp_max"]'),
+    ("09", "[20.0, 30.0, 40.0, 50.0]", "[20.0, 21.0, 22.0, 23.0]"),
+)
+SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE, *WEATHER)

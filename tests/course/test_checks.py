@@ -18,8 +18,8 @@ from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 
 
 def test_a_right_answer_is_told_so(capsys: pytest.CaptureFixture[str]) -> None:
-    check("9.1", lambda rows: torch.cat([rows.chunk(4)[k] for k in (0, 2, 3, 1)]))
-    assert capsys.readouterr().out.startswith("Exercise 9.1: right. Of the 24 orders")
+    check("10.1", lambda rows: torch.cat([rows.chunk(4)[k] for k in (0, 2, 3, 1)]))
+    assert capsys.readouterr().out.startswith("Exercise 10.1: right. Of the 24 orders")
 
 
 def cell_with_an_error(x: Tensor, h: Tensor, c: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -100,7 +100,7 @@ def test_an_answer_of_another_type_is_refused_in_words(exercise: str, answer: ob
 
 def test_a_wrong_answer_has_its_misconception() -> None:
     with pytest.raises(errors.AnswerError, match="The misconception behind it .M15.: The order") as caught:
-        check("9.1", lambda rows: rows)
+        check("10.1", lambda rows: rows)
     assert caught.value.misconception == "M15"
     assert isinstance(caught.value, AssertionError)
 

@@ -1,8 +1,10 @@
 """Assembles `hiddenstate_runtime` from the module compiled along with the native module."""
 
 import atexit
+import functools
 import os
 import re
+import runpy
 import shutil
 import sys
 import sysconfig
@@ -66,3 +68,10 @@ needs_node = pytest.mark.skipif(NODE is None, reason="npm's registry could not b
 needs_runtime = pytest.mark.skipif(
     not IS_BUILT and os.environ.get("HIDDENSTATE_REQUIRE_NATIVE") != "1", reason="the native module was not built here"
 )
+
+
+@functools.cache
+def javascript_package() -> Path:
+    """Assemble the JavaScript package, without its native engine, once."""
+    runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))["write"](FOLDER / "package")
+    return FOLDER / "package"

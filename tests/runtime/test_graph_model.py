@@ -127,6 +127,38 @@ def test_the_state_is_read_and_written(tmp_path: Path) -> None:
             other.state = bad
 
 
+def test_a_stream_is_forked_saved_and_joined_from_a_state(tmp_path: Path) -> None:
+    _, loaded = saved(10, tmp_path, streams=True)
+    x = Random(10, streams=True).example(T=6, N=2).numpy()
+    stream = loaded.stream(2)
+    stream.feed(x[:, :3])
+    stream.save(tmp_path / "state")
+    other, again = stream.fork(), loaded.stream(2)
+    again.load(tmp_path / "state")
+    row, moved = stream.join(stream.state_of([1])), loaded.stream()
+    moved.reset(to=stream.state_of([row]))
+    wanted = other.feed(x[:, 3:])
+    compared(again.feed(x[:, 3:]), wanted, 0)
+    compared(moved.feed(x[1:, 3:]), tuple(part[1:] for part in listed(wanted)), 1e-6)
+    assert any((part != other.state_of([0])[name]).any() for name, part in stream.state_of([0]).items())
+    changed = Random(10, streams=True)
+    changed.head.weight.data += 1
+    hs.save(changed, tmp_path / "else.safetensors", args=(changed.example(),))
+    (tmp_path / "cut").write_bytes((tmp_path / "state").read_bytes()[:-1])
+    for model, rows, path in (
+        (hr.load(tmp_path / "else.safetensors"), 2, "state"),
+        (loaded, 1, "state"),
+        (loaded, 2, "cut"),
+        (loaded, 2, "else.safetensors"),
+    ):
+        with pytest.raises(hr.HiddenStateError, match="cannot load"):
+            model.stream(rows).load(tmp_path / path)
+    states: tuple[dict[str, Any], ...] = ({}, other.state)
+    for bad in states:
+        with pytest.raises(hr.HiddenStateError):
+            stream.join(bad)
+
+
 def test_what_does_not_fit_fails(tmp_path: Path) -> None:
     model, loaded = saved(10, tmp_path, streams=True)
     x = model.example(T=2, N=1).numpy()

@@ -2,7 +2,6 @@
 
 import json
 import re
-import runpy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError
-from runtime.built import IS_BUILT, NODE, ROOT, needs_node, needs_runtime
+from runtime.built import IS_BUILT, NODE, javascript_package, needs_node, needs_runtime
 from runtime.c_programs import HERE, needs_c, program, run
 from runtime.hostile_models import layers, packed, parts, small_tagger, split, taggers
 
@@ -71,7 +70,7 @@ def test_c(kind: str, table: Table, tmp_path: Path) -> None:
 
 @needs_node
 def test_javascript(table: Table, tmp_path: Path) -> None:
-    runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))["write"](tmp_path / "package")
+    shutil.copytree(javascript_package(), tmp_path / "package")
     shutil.copy(HERE / "read_files.mjs", tmp_path)
     outcomes = json.loads(run(str(NODE), tmp_path / "read_files.mjs", *table))
     check(table, dict(zip(table, outcomes, strict=True)))
@@ -119,7 +118,7 @@ def test_a_long_header_takes_little_memory_in_c(long_file: tuple[str, Path], tmp
 
 @needs_node
 def test_a_long_header_takes_little_memory_in_javascript(long_file: tuple[str, Path], tmp_path: Path) -> None:
-    runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))["write"](tmp_path / "package")
+    shutil.copytree(javascript_package(), tmp_path / "package")
     shutil.copy(HERE / "read_files.mjs", tmp_path)
     _, path = long_file
     (outcome,) = json.loads(run(str(NODE), "--max-old-space-size=100", tmp_path / "read_files.mjs", path))

@@ -13,7 +13,7 @@ import torch
 
 import hiddenstate as hs
 from hiddenstate.models.model_folder import load_tagger
-from runtime.built import NODE, ROOT, needs_node
+from runtime.built import NODE, ROOT, javascript_package, needs_node
 from studio.runtime.test_series import MODULES, frame_of, model_of
 from support import diagonal
 
@@ -28,7 +28,7 @@ BUILD = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
 @pytest.fixture(scope="module", params=["JavaScript", "native"])
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("js")
-    BUILD["write"](folder / "package")
+    shutil.copytree(javascript_package(), folder / "package")
     if request.param == "native" and (why := BUILD["compile_native"](folder / "package")) is not None:
         pytest.skip(f"needs a compiler for WebAssembly: {why}")
     shutil.copy(Path(__file__).with_name("run_model.mjs"), folder)

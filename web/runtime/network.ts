@@ -10,7 +10,7 @@ import { type Weights, count, flag, strings } from "studio/runtime/weights.js";
 import type { BundleHead, SeriesColumn } from "studio/types.js";
 
 /** @returns the error function, to 1e-9 */
-function erf(x: number): number {
+export function erf(x: number): number {
   if (Math.abs(x) > 4) return Math.sign(x);
   let [term, sum] = [x, x];
   for (let n = 1; n < 64; n++) {

@@ -15,6 +15,7 @@ A command imports torch, and whatever needs it, only when it runs, so help and c
 """
 
 import os
+import re
 import signal
 import sys
 from typing import Annotated
@@ -79,11 +80,15 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except HiddenStateError as error:
-        _fail(str(error))
+        _fail(_OF_PYTHON.sub(lambda match: f"--{match[1]} {match[2] or ''}".strip(), str(error)))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}" if error.strerror and error.filename else str(error))
     finally:  # all output is written; from here on, Ctrl-C would only change the exit status
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# What errors about a frame advise, as options.
+_OF_PYTHON = re.compile(r"\b(missing|gaps|rows|dates)=(?:'([^']*)')?")
 
 
 def _fail(message: str) -> None:

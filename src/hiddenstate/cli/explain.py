@@ -47,7 +47,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 @app.callback()
 def explain() -> None:
-    """Explain what a model does with a text: which words decided the result, and which wrote what it remembers."""
+    """Explain a model: what decided a result or a forecast, and which steps wrote what it remembers."""
 
 
 def attribute(

@@ -72,9 +72,10 @@ def read(
     gaps: GapsOption = None,
     missing: MissingOption = None,
 ) -> None:
-    """Watch a tagger read a text: a row for each word, with its tag and the gates of an LSTM layer.
+    """Watch a model read a text or a series.
 
-    Or a model of series a CSV or Parquet file: its forecasts, their skill, and the gates at the last steps.
+    Of a text: a row for each word, with its tag and the gates of an LSTM layer. Of a series
+    in a CSV or Parquet file: the forecasts, their skill, and the gates at the last steps.
 
     Examples: hiddenstate read "Giraffes in a field" --unit 17
 

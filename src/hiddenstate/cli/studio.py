@@ -62,7 +62,7 @@ def studio(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> None:
-    """Watch a model read in the browser: gates and states at every step, edits, comparisons, a tour.
+    """Watch a model read a text or a series in the browser: gates and states at every step, edits, comparisons, a tour.
 
     Example: hiddenstate studio --text "Giraffes in a field"
     """

@@ -9,6 +9,7 @@ from hiddenstate.course.exercises import (
     chapter_6,
     chapter_8,
     chapter_9,
+    chapter_10,
 )
 from hiddenstate.course.exercises.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
@@ -22,6 +23,7 @@ EXERCISES: dict[str, Check] = {
     **chapter_6.CHECKS,
     **chapter_8.CHECKS,
     **chapter_9.CHECKS,
+    **chapter_10.CHECKS,
 }
 
 

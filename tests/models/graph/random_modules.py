@@ -115,7 +115,7 @@ class Random(nn.Module):
             if way in (5, 6):
                 block = Recurrent(features, 36 if int8 else out, draw, not streams)
                 if int8 and isinstance(block.layer, hs.LSTM | hs.GRU | hs.RNN):
-                    block.layer.quantize()
+                    block.layer = block.layer.quantize()
                 blocks.append(block)
                 features = block.width
             elif way == 0:

@@ -144,6 +144,9 @@ REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, s
     "attention": (None, lambda m, x: x @ x.transpose(1, 2), "constant weights"),
     "a number of steps": (None, lambda m, x: x / x.shape[1], "number of steps"),
     "an activation": (None, lambda m, x: functional.softplus(x), "ELU would serve"),
+    "the greater of two": (None, lambda m, x: torch.max(x, -x), "the maximum of two tensors is not in the list: relu"),
+    "the greatest of two": (None, lambda m, x: torch.maximum(x, -x), "of two tensors, relu"),
+    "a division that rounds": (None, lambda m, x: torch.div(x, 2, rounding_mode="floor"), "rounding_mode='floor'"),
     "half": (None, lambda m, x: x.half(), "float16"),
     "lengths": (None, lambda m, x: m.layer(x, lengths=[1, 2])[0], "lengths"),
 }
@@ -156,6 +159,16 @@ def test_what_is_not_in_the_list_fails_with_what_it_is(case: str, tmp_path: Path
     with pytest.raises((ArgumentError, ExportError), match=message):
         hs.save(model, tmp_path / "model.safetensors", args=(X,))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_operations_are_kept() -> None:
+    bias = torch.randn(4)
+
+    def after(_: Any, x: Tensor) -> Any:
+        norm = functional.layer_norm(torch.rsub(x, 1.5, alpha=2), (4,), None, bias)
+        return functional.layer_norm(torch.sub(norm, x, alpha=0.5), (4,), bias) + torch.rsub(x, norm, alpha=3)
+
+    in_file(First(hs.GRU(4, 4, batch_first=True), after).eval(), X)
 
 
 def test_a_part_is_refused_by_its_path() -> None:

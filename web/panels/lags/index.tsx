@@ -4,7 +4,7 @@ import { useComputed, useSignal } from "@preact/signals";
 import { type LagMap, lagMap, lagMapCost } from "studio/runtime/explain/lags.js";
 import type { Explained } from "studio/state/explained.js";
 import { seriesNumber, withUnit } from "studio/state/series.js";
-import type { SeriesColumn } from "studio/types.js";
+import type { SeriesColumn, Subject } from "studio/types.js";
 import { useApp, useJob } from "studio/ui/app.js";
 import { CellMap, strongest } from "studio/ui/cell-map.js";
 import { tick } from "studio/ui/draw.js";
@@ -21,7 +21,8 @@ const BOTH_WAYS =
   "This model reads in both directions, so what it reads before a step is not all that a forecast needs.";
 
 interface Lags {
-  explained: Explained;
+  subject: Subject;
+  name: string; // of the target
   features: SeriesColumn[];
   map: LagMap;
 }
@@ -52,7 +53,7 @@ export function LagsPanel() {
           lags && (
             <LagPicture
               {...{ lags, width, point: (k) => (pointed.value = k) }}
-              press={(n) => store.set({ step: (n % lags.map.byStep.length) - lags.explained.subject.lead })}
+              press={(n) => store.set({ step: (n % lags.map.byStep.length) - lags.subject.lead })}
             />
           )
         }
@@ -61,12 +62,11 @@ export function LagsPanel() {
   );
 }
 
-function lagWork(explained: Explained) {
-  const { subject, target, model } = explained;
+function lagWork({ subject, target, name, model }: Explained) {
   return { steps: lags(), cost: lagMapCost(subject, target) };
 
   function* lags(): Generator<number, Lags, void> {
-    return { explained, features: model.series?.features ?? [], map: yield* lagMap(subject, target) };
+    return { subject, name, features: model.series?.features ?? [], map: yield* lagMap(subject, target) };
   }
 }
 
@@ -81,13 +81,13 @@ interface PictureProps {
 }
 
 /** Features down, and below them all features of a step; steps along, and beside them all steps of a feature. */
-function LagPicture({ lags, width, ...rest }: PictureProps) {
-  const { explained, features, map } = lags;
+export function LagPicture({ lags, width, ...rest }: PictureProps) {
+  const { subject, features, map } = lags;
   const T = map.byStep.length;
   return (
     <CellMap
       {...{ width, left: LEFT, values: values(map), label: "What each feature adds at each step", ...rest }}
-      columns={explained.subject.tokens.slice(0, T).map((word, t) => ({ word, kind: t === T - 1 ? " asked" : "" }))}
+      columns={subject.tokens.slice(0, T).map((word, t) => ({ word, kind: t === T - 1 ? " asked" : "" }))}
       rows={[...features.map(({ name }) => name), ALL]}
       sums={Array.from(map.byFeature, signed)}
       column={Math.max(NARROWEST, Math.min(WIDEST, (width - LEFT - SUMS) / T))}
@@ -109,7 +109,7 @@ function signed(value: number): string {
   return tick(`${value > 0 ? "+" : ""}${seriesNumber(value)}`);
 }
 
-function cellSentence({ explained: { subject, name }, features, map }: Lags, n: number): string {
+function cellSentence({ subject, name, features, map }: Lags, n: number): string {
   const T = map.byStep.length;
   const [t, c] = [n % T, Math.min(map.C, Math.floor(n / T))]; // the map may have become shorter
   const added = values(map)[c * T + t];
@@ -121,11 +121,11 @@ function cellSentence({ explained: { subject, name }, features, map }: Lags, n: 
   );
 }
 
-function lagRows({ explained, features, map }: Lags): string[][] {
+function lagRows({ subject, features, map }: Lags): string[][] {
   const { C, parts, byStep } = map;
   const rows = Array.from(byStep, (all, t) => {
     const own = features.map((_, c) => String(parts[t * C + c]));
-    return [explained.subject.tokens[t], String(byStep.length - 1 - t), ...own, String(all)];
+    return [subject.tokens[t], String(byStep.length - 1 - t), ...own, String(all)];
   });
   const names = features.map(({ name }) => name);
   return [

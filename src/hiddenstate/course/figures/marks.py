@@ -11,12 +11,13 @@ from collections.abc import Callable
 from torch import nn
 
 from hiddenstate.course.figures.numeric_answers import compute, written
-from hiddenstate.course.figures.stills import STILLS, tiny
+from hiddenstate.course.figures.stills import STILLS, tiny, weather
 from hiddenstate.models.model_folder import shipped
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.bundles.modules import Numbers, bundle_layer
 from hiddenstate.studio.bundles.opening import bundle_folder
+from hiddenstate.studio.bundles.series import bundle_series
 
 _MARK = re.compile(r"<!--course-(still|answer) (\w+) (.*?)-->")
 WORDS = ("first", "second", "third", "fourth", "fifth")
@@ -56,6 +57,7 @@ MODELS: dict[str, Callable[[], Bundle]] = {
     "tiny": _tiny,
     "unit": _unit,
     "tagger": lambda: bundle_folder(shipped()),
+    "weather": lambda: bundle_series(*weather()),
     "shakespeare": lambda: bundle_folder(shipped("shakespeare")),
 }
 

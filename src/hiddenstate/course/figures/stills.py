@@ -3,10 +3,11 @@
 Those of the beginning are copied by the figures' scripts, which change their numbers.
 """
 
+import csv
 import math
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -16,7 +17,9 @@ from hiddenstate.course.figures.drawing import svg, text
 from hiddenstate.course.figures.numeric_answers import parameters, shape, written
 from hiddenstate.edits import edit
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.model_folder import load_language_model, load_tagger, shipped
+from hiddenstate.models.model_folder import load, load_language_model, load_tagger, shipped
+from hiddenstate.models.series.frames import SeriesInput
+from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.lstm import LSTM
 
@@ -35,6 +38,7 @@ SPEECH = (
 FIRST = SPEECH.index("\n") + 1  # the part that is drawn
 UNIT = 488
 ROWS, STEPS = 4, 24
+FIRST_DAY, DAYS = "2014-12-02", 30  # of the weather, and of a window
 VISIBLE = {" ": "␣", "\n": "⏎"}
 
 
@@ -293,6 +297,48 @@ def explorer() -> str:
     return svg(660, 136, f"Hidden state of unit {UNIT}, from -1 to 1", inside)
 
 
+@cache
+def weather() -> tuple[SeriesModel, SeriesInput]:
+    """Return the shipped forecaster, and the series that it forecasts in 2015."""
+    model = cast("SeriesModel", load(shipped("seattle-weather")))
+    with (shipped("seattle-weather") / "seattle-weather.csv").open(encoding="utf-8") as file:
+        days = [row for row in csv.DictReader(file) if row["date"] >= FIRST_DAY]
+    columns = {name: [float(row[name]) for row in days] for name in model.features}
+    return model, model.prepare(columns, dates=[row["date"] for row in days])
+
+
+def lags() -> str:
+    """Draw the temperatures of the first window, and its map feature x lag: the first frame of `js/view-lags.js`."""
+    model, series = weather()
+    part = series.x[:DAYS, 0]
+    lost = lost_by_number(0)[1 : 1 + part.numel()]
+    strips, most = [lost[c :: part.shape[1]] for c in range(part.shape[1])], max(map(abs, lost))
+    inside = []
+    for c, (name, strip) in enumerate(zip(model.features, strips, strict=True)):
+        inside.append(text(4, 24 + 34 * c, name))
+        for t, value in enumerate(strip):
+            inside.append(
+                f'<rect x="{110 + 20 * t}" y="{8 + 34 * c}" width="18" height="24" class="course-strip" '
+                f'fill-opacity="{abs(value) / most:.3f}" data-sign="{"-" if value < 0 else "+"}"/>'
+            )
+    return svg(718, 146, "What each feature of each of 30 days adds to the forecast", inside)
+
+
+def lost_by_number(first: int) -> list[float]:
+    """Return a window's forecast, and what it loses without each number ``[T, C]``, and each feature ``[C]``."""
+    model, series = weather()
+    x, mean = series.x[first : first + DAYS, 0], series.x[:, 0].mean(0)
+    T, C = x.shape
+    variants = x.repeat(1 + T * C + C, 1, 1)
+    for k in range(T * C):
+        variants[1 + k, k // C, k % C] = mean[k % C]
+    for c in range(C):
+        variants[1 + T * C + c, :, c] = mean[c]
+    with torch.no_grad():
+        values = model.forecast(variants.transpose(0, 1))[:, 0].double()
+    return [float(values[0]), *(values[0] - values[1:]).tolist()]
+
+
 def rows() -> str:
     """Draw four rows as strips: the first frame of `js/view-rows.js`."""
     lstm, _, _ = tiny()
@@ -320,5 +366,6 @@ STILLS: dict[str, Callable[[], str]] = {
     "tags": tags,
     "surprise": surprise,
     "explorer": explorer,
-    "rows": rows,  # of chapters 3 to 6: shipped models
+    "rows": rows,
+    "lags": lags,  # of chapters 3 to 9: shipped models
 }

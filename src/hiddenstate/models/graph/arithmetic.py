@@ -57,17 +57,17 @@ def run(
         for place, (node, first) in enumerate(zip(graph.nodes, graph.first_values, strict=True)):
             inputs = [values[value] for value in node.inputs]
             stored = _stored(node, tensors)
-            x = graph.shapes[node.inputs[0]] if node.inputs else ()
+            over_time = graph.is_over_time(node)
             before = None if carried is None else carried.get(place)
             if node.op == "layer":
                 results = _run_layer(node, inputs, layers[node.prefix], before)
-                if "T" in x:
+                if over_time:
                     after[place] = tuple(part.copy() for part in results[1:])
             elif node.op == "cell":
                 initial = [_rows_of(state, len(inputs[0]))[None] for state in inputs[1:]]
                 _, *states = layers[node.prefix](inputs[0][None], *initial)
                 results = [state[0] for state in states]
-            elif node.op == "conv1d" and x[-1] == "T":
+            elif over_time:
                 result, context = _causal(node, inputs[0], stored, before)
                 results, after[place] = [result], (context,)
             elif node.op == "reshape":
@@ -87,8 +87,9 @@ def initial_state(graph: Graph, rows: int, tensors: Mapping[str, Array]) -> Carr
         first: node for node, first in zip(graph.nodes, graph.first_values, strict=True) if node.op == "constant"
     }
     for place, node in enumerate(graph.nodes):
-        shape = graph.shapes[node.inputs[0]] if node.inputs else ()
-        if node.op == "layer" and "T" in shape:
+        if not graph.is_over_time(node):
+            continue
+        if node.op == "layer":
             count, H = node.num_layers * (1 + node.bidirectional), node.hidden_size
             sizes = [(count, rows, units) for units in (node.proj_size or H, H)[: STATES[node.cell]]]
             initial = [
@@ -97,9 +98,10 @@ def initial_state(graph: Graph, rows: int, tensors: Mapping[str, Array]) -> Carr
             ]
             values = initial or [np.zeros(1, np.float32)] * len(sizes)
             carried[place] = tuple(np.broadcast_to(*pair).copy() for pair in zip(values, sizes, strict=True))
-        elif node.op == "conv1d" and shape[-1] == "T":
+        else:
+            channels = int(graph.shapes[node.inputs[0]][1])
             reach = (tensors[node.tensors[0]].shape[2] - 1) * node.dilation
-            carried[place] = (np.zeros((rows, int(shape[1]), reach), np.float32),)
+            carried[place] = (np.zeros((rows, channels, reach), np.float32),)
     return carried
 
 

@@ -106,6 +106,16 @@ class Graph:
         """Whether an input has a time axis."""
         return any("T" in declared.shape for declared in self.inputs)
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether an input has an axis of rows."""
+        return any("N" in declared.shape for declared in self.inputs)
+
+    def is_over_time(self, node: Node) -> bool:
+        """Whether a layer or convolution runs over time, so that a stream carries something for it."""
+        x = self.shapes[node.inputs[0]] if node.inputs else ()
+        return (node.op == "layer" and _time_of(node, x) == "T") or (node.op == "conv1d" and x[2] == "T")
+
     def why_no_stream(self) -> str | None:
         """Return why it can't run step by step, or None."""
         if not self.has_steps:
@@ -114,12 +124,9 @@ class Graph:
         final, constants = set[int](), set[int]()
         for node, first in zip(self.nodes, self.first_values, strict=True):
             results = range(first, first + results_of(node))
-            over_time = node.op == "layer" and _time_of(node, self.shapes[node.inputs[0]]) == "T"
-            axes = [node.axis] if node.op == "softmax" else node.axes if node.op in ("mean", "maximum") else []
-            if any(self.shapes[node.inputs[0]][axis] == "T" for axis in axes):
-                return f"{label(node)} needs all time steps at once"
-            if over_time and node.bidirectional:
-                return f"{label(node)} is bidirectional, so it also reads from the end"
+            if reason := self._why_not_over_time(node):
+                return f"{label(node)} {reason}"
+            over_time = node.op == "layer" and self.is_over_time(node)
             if over_time and not constants >= set(node.inputs[1:]):
                 return f"{label(node)} takes its state from an argument: carry it yourself, with inputs of one step"
             if final & set(node.inputs) and any("T" in str(self.shapes[k]) for k in results):
@@ -131,6 +138,18 @@ class Graph:
             if final & set(node.inputs):
                 final.update(results)
         return None
+
+    def _why_not_over_time(self, node: Node) -> str | None:
+        """Return what a node needs besides the steps so far, or None."""
+        x = self.shapes[node.inputs[0]] if node.inputs else ()
+        axes = [node.axis] if node.op == "softmax" else node.axes if node.op in ("mean", "maximum") else []
+        if any(x[axis] == "T" for axis in axes):
+            return "needs all time steps at once"
+        if not self.is_over_time(node):
+            return None
+        if node.op == "layer" and node.bidirectional:
+            return "is bidirectional, so it also reads from the end"
+        return "runs over one row, which all rows would share" if self.takes_rows and "N" not in x else None
 
     def to_json(self) -> str:
         """Return the JSON that `parse` reads."""
@@ -161,9 +180,10 @@ def parse(text: str, tensors: Callable[[str], Sequence[int] | None]) -> Graph:
         )
     try:
         data = json.loads(text, object_pairs_hook=_object)
+        for name in ("inputs", "nodes", "outputs"):
+            if len(data[name]) > MOST_NODES:
+                raise GraphError(f"it has {len(data[name]):,} {name}, at most {MOST_NODES:,} are allowed")
         inputs = tuple(_input(**declared) for declared in _list(data["inputs"], "inputs"))
-        if len(data["nodes"]) > MOST_NODES:
-            raise GraphError(f"it has {len(data['nodes']):,} nodes, at most {MOST_NODES:,} are allowed")
         nodes = tuple(_node(**node) for node in _list(data["nodes"], "nodes"))
         return checked(inputs, nodes, _ints(data["outputs"], "outputs"), tensors)
     except (KeyError, TypeError, GraphError, RecursionError, ValueError) as error:
@@ -183,10 +203,17 @@ def checked(
     shapes: list[Shape] = [declared.shape for declared in inputs]
     whole = [declared.ints for declared in inputs]
     stored = {name: tensors(name) or () for node in nodes for name in node.tensors}
+    forms: dict[str, Mapping[str, Any]] = {}  # in which nodes read their weights, by prefix
     work, limit = 4 * sum(map(_size, shapes)), WORK + WORK_PER_BYTE * sum(map(prod, stored.values()))
     for place, node in enumerate(nodes):
         try:
             results, has_ints = infer(node, shapes, whole, tensors)
+            if "prefix" in node.settings:
+                form = {**_WHOLE_CELL, **node.settings, "batch_first": False}
+                if node.prefix not in forms:
+                    _check_weights(node, tensors)
+                if forms.setdefault(node.prefix, form) != form:
+                    raise GraphError("another node reads its weights in another form")
             shapes += map(_checked_shape, results)
             work += 4 * (_scratch(node, shapes) + sum(map(_size, results)))
         except (GraphError, AttributeError, KeyError, IndexError, TypeError) as error:
@@ -221,8 +248,6 @@ def infer(
         _check_setting(name, node.settings[name], kind)
     if any(not 0 <= value < len(shapes) for value in node.inputs):
         raise GraphError(f"it reads values {list(node.inputs)}, but there are {len(shapes)} before it: is it cyclic?")
-    if "prefix" in node.settings:
-        _check_weights(node, tensors)
     reads_ints = _reads_ints(node, whole)
     stored = []
     for name in node.tensors:
@@ -251,8 +276,6 @@ def _reads_ints(node: Node, whole: Sequence[bool]) -> bool:
 
 def _check_weights(node: Node, tensors: Callable[[str], Sequence[int] | None]) -> None:
     """Check the shapes of a layer's or cell's weights."""
-    if node.cell not in STATES:
-        raise GraphError(f"there is no cell {node.cell!r:.40}, expected one of {' '.join(STATES)}")
     is_layer = node.op == "layer"
     L, D, H = (node.num_layers, 1 + node.bidirectional, node.hidden_size) if is_layer else (1, 1, node.hidden_size)
     P = (node.proj_size if is_layer else 0) or H
@@ -297,6 +320,8 @@ def _checked_shape(shape: Shape) -> Shape:
 def _check_setting(name: str, value: object, kind: type | str) -> None:
     if kind == "shape":
         fits = isinstance(value, tuple) and all(type(size) is int or size in SYMBOLS for size in value)
+    elif kind == "cell":
+        fits, kind = isinstance(value, str) and value in STATES, f"one of {' '.join(STATES)}"
     elif kind == "ints":
         fits = isinstance(value, tuple) and all(type(part) is int for part in value)
     elif kind is float:
@@ -522,8 +547,9 @@ def _cell(node: Node, shapes: Sequence[Shape], _stored: Sequence[Shape]) -> Sequ
     return [(x[0], H)] * count
 
 
-_SIZES = {"prefix": str, "cell": str, "input_size": int, "hidden_size": int, "bias": bool}
+_SIZES: dict[str, type | str] = {"prefix": str, "cell": "cell", "input_size": int, "hidden_size": int, "bias": bool}
 ELEMENTWISE = ("relu", "silu", "tanh", "sigmoid", "sqrt")
+_WHOLE_CELL = {"num_layers": 1, "proj_size": 0, "bidirectional": False}
 RULES: dict[str, Rule] = {
     "layer": Rule(
         (1, 3),

@@ -29,7 +29,9 @@ END = 2**62  # where slices to the end end, at least
 _NORM = "LayerNorm, or BatchNorm in eval mode, would serve"
 _POOL = "a mean or maximum over an axis would serve, or a Conv1d with a stride"
 _PRODUCT = "only products with constant weights are (Linear)"
+_GREATER = "relu(a - b) + b would serve"
 SERVES = {
+    "maximum": f"of two tensors, {_GREATER}",
     **dict.fromkeys(("instance_norm", "group_norm", "rms_norm"), _NORM),
     **dict.fromkeys(("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "max_pool1d_with_indices"), _POOL),
     **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention"), _PRODUCT),
@@ -356,11 +358,13 @@ def _repeat(t: Translator, x: Any, counts: Sequence[Any]) -> Any:
 
 
 def _two(op: str, *, swap: bool = False) -> Callable[..., Value]:
-    def binary(t: Translator, a: Any, b: Any, *, alpha: float = 1) -> Value:
-        a, b = (Fill(float(part)) if type(part) in (int, float) else part for part in (a, b))
+    def binary(t: Translator, a: Any, b: Any, alpha: float = 1, *, rounding_mode: str | None = None) -> Value:
+        if rounding_mode is not None:
+            t.refuse(f"a division that rounds (rounding_mode={rounding_mode!r})", "a division that does not is")
+        a, b = (Fill(float(part)) if type(part) in (int, float) else part for part in ((b, a) if swap else (a, b)))
         if alpha != 1:
             b = t.emit("multiply", [b, Fill(float(alpha))])
-        return t.emit(op, [b, a] if swap else [a, b])
+        return t.emit(op, [a, b])
 
     return binary
 
@@ -465,6 +469,9 @@ def _pad(t: Translator, x: Any, amounts: Sequence[int], mode: str = "constant", 
 def _layer_norm(
     t: Translator, x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *_: Any
 ) -> Value:
+    if weight is None and bias is not None:
+        result = t.emit("layer_norm", [x], count=len(shape), eps=eps)
+        return t.emit("add", [result, bias])
     return t.emit("layer_norm", [x], [part for part in (weight, bias) if part is not None], count=len(shape), eps=eps)
 
 
@@ -575,6 +582,8 @@ def _reduce(op: str, *, pair: bool = False) -> Callable[..., Any]:
     def over(t: Translator, x: Any, dim: Any = None, keepdim: bool = False, **_dtype: Any) -> Any:
         x = t.value(x)
         rank = len(t.shapes[x])
+        if isinstance(dim, Value | Stored | Fill):
+            t.refuse(f"the {op} of two tensors", _GREATER)
         axes = range(rank) if dim is None or dim == [] else dim if isinstance(dim, list) else [dim]
         result = t.emit(op, [x], axes=tuple(sorted(axis % rank for axis in axes)), keep=keepdim)
         return [result, None] if pair and dim is not None else result

@@ -418,7 +418,7 @@ def _fill(
         cure = (
             "there is none before it"
             if fills.get(features[int(np.argwhere(left)[0, 2])]) == "previous"
-            else ("fill it, or say what stands for it: missing='previous', a number, or a dict of these by column")
+            else ("fill it, or say what stands for it: missing='previous', or a number")
         )
         raise ArgumentError(f"{_place_of(left, features, rows, dates)} is missing: {cure}")
     return torch.from_numpy(is_missing) if is_missing.any() else None

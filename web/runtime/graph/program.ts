@@ -1,0 +1,139 @@
+// A graph with its weights, which runs over whole sequences, or over a chunk after another.
+
+import { refuse } from "studio/runtime/common.js";
+import { damaged } from "studio/runtime/errors.js";
+import { COMPUTE, type NumberArray, causal, taken, zeros } from "studio/runtime/graph/arithmetic.js";
+import {
+  type Graph,
+  type GraphInput,
+  isRecurrent,
+  overTime,
+  parseGraph,
+  statesOf,
+} from "studio/runtime/graph/graph.js";
+import { layersOf, runLayer } from "studio/runtime/graph/layers.js";
+import type { Shape } from "studio/runtime/graph/rules.js";
+import type { Lstm } from "studio/runtime/lstm.js";
+import { describe, read } from "studio/runtime/safetensors.js";
+import { Weights } from "studio/runtime/weights.js";
+
+/** An argument: numbers, row after row, and their shape. */
+export type GraphArgument = { shape: readonly number[]; data: ArrayLike<number> };
+/** What is carried from chunk to chunk, by the number of the node: a layer's states, a convolution's last inputs. */
+export type Carried = Map<number, NumberArray[]>;
+/** A graph and its weights. */
+export class GraphProgram {
+  graph: Graph;
+  inputs: readonly GraphInput[];
+  outputs: readonly Shape[]; // N stands for rows, T for time steps
+  #tensors: Map<string, NumberArray> = new Map();
+  #layers: Map<string, Lstm>;
+
+  /** @param bytes of a file of kind "graph" */
+  constructor(bytes: ArrayBuffer) {
+    const { metadata, places } = describe(bytes);
+    const other = [...places].find(([, { dtype }]) => !["F32", "F16", "BF16", "I8"].includes(dtype));
+    if (other) throw damaged(`tensor ${other[0]} of type ${other[1].dtype}`, "F32, F16, BF16 or I8");
+    this.graph = parseGraph(metadata.graph, new Map([...places].map(([name, { shape }]) => [name, shape])));
+    this.inputs = this.graph.inputs;
+    this.outputs = this.graph.outputs.map((value) => this.graph.shapes[value]);
+    const weights = new Weights(read(bytes));
+    for (const { tensors } of this.graph.nodes) {
+      for (const name of tensors) {
+        const { shape } = places.get(name) as { shape: number[] };
+        if (!this.#tensors.has(name)) this.#tensors.set(name, { shape, data: weights.take(name, shape) });
+      }
+    }
+    this.#layers = layersOf(this.graph.nodes.filter(isRecurrent), weights);
+    weights.finish();
+  }
+
+  get takesRows(): boolean {
+    return this.inputs.some(({ shape }) => shape.includes("N"));
+  }
+
+  /** The arguments as arrays, and the sizes of N and T. */
+  read(args: readonly GraphArgument[]): [NumberArray[], Record<string, number>] {
+    const { inputs } = this;
+    if (!Array.isArray(args) || args.length !== inputs.length) {
+      const names = inputs.map(({ name }) => name).join(", ");
+      refuse(`${args?.length ?? "no"} arguments`, `a list of ${inputs.length}: ${names}`, "Give an array for each.");
+    }
+    const sizes: Record<string, number> = {};
+    const arrays = inputs.map(({ name, shape, ints }, k) => {
+      const { shape: got, data } = (args[k] ?? {}) as GraphArgument;
+      const wanted = shape.map((size) => sizes[size] ?? size);
+      const fits = (want: number | string, axis: number) =>
+        typeof want === "number" ? got[axis] === want : Number.isSafeInteger(got[axis]) && got[axis] >= 1;
+      if (!Array.isArray(got) || got.length !== wanted.length || !wanted.every(fits)) {
+        refuse(`${name} of shape [${got}]`, `[${wanted}]`, "Give it in that shape.");
+      }
+      const count = got.reduce((product, size) => product * size, 1);
+      if (data?.length !== count)
+        refuse(`${name} of ${data?.length} numbers`, `${count}, as its shape says`, "Fix it.");
+      shape.forEach((size, axis) => typeof size === "string" && (sizes[size] = got[axis]));
+      const array = ints ? Float64Array.from(data) : Float32Array.from(data);
+      if (ints && !array.every(Number.isSafeInteger)) refuse(`${name} of other numbers`, "integers", "Fix the input.");
+      return { shape: [...got], data: array };
+    });
+    return [arrays, sizes];
+  }
+
+  /** The results, and what the next chunk needs; `carried`: of the last one. */
+  compute(args: NumberArray[], sizes: Record<string, number>, carried?: Carried) {
+    const { nodes, firsts, ends, outputs } = this.graph;
+    const values = new Map(args.entries());
+    const after: Carried = new Map();
+    nodes.forEach((node, place) => {
+      const { op, settings } = node;
+      const inputs = node.inputs.map((value) => values.get(value) as NumberArray);
+      const stored = node.tensors.map((name) => this.#tensors.get(name) as NumberArray);
+      const isOverTime = overTime(this.graph, node);
+      let results: NumberArray[];
+      if (isRecurrent(node)) {
+        results = runLayer(node, inputs, this.#layers.get(settings.prefix) as Lstm, carried?.get(place));
+        if (isOverTime) after.set(place, results.slice(1));
+      } else if (isOverTime) {
+        const [result, context] = causal(node, inputs[0], stored, carried?.get(place)?.[0]);
+        results = [result];
+        after.set(place, [context]);
+      } else if (op === "reshape") {
+        results = [{ shape: sized(settings.shape, sizes), data: inputs[0].data }];
+      } else {
+        results = [COMPUTE[op](node, inputs, stored)];
+      }
+      results.forEach((result, k) => values.set(firsts[place] + k, result));
+      for (const value of ends[place]) values.delete(value);
+    });
+    const results = new Map([...new Set(outputs)].map((value) => [value, ownCopy(values.get(value) as NumberArray)]));
+    return { results: outputs.map((value) => results.get(value) as NumberArray), after };
+  }
+
+  /** What a stream of these rows carries before its first step. */
+  initialState(rows: number): Carried {
+    const { nodes, shapes, firsts } = this.graph;
+    const carried: Carried = new Map();
+    nodes.forEach((node, place) => {
+      if (!overTime(this.graph, node)) return;
+      const { num_layers: L, hidden_size: H, proj_size: P, dilation } = node.settings;
+      if (node.op === "conv1d") {
+        const reach = ((this.#tensors.get(node.tensors[0]) as NumberArray).shape[2] - 1) * dilation;
+        carried.set(place, [zeros([rows, shapes[node.inputs[0]][1] as number, reach])]);
+        return;
+      }
+      const learned = node.inputs.slice(1).map((value) => nodes[firsts.indexOf(value)].tensors[0]); // constants
+      const states = statesOf(node).map((state, k) => {
+        const first = this.#tensors.get(learned[k]);
+        return first ? taken(first, 1, new Array(rows).fill(0)) : zeros([L, rows, state === "h" ? P || H : H]);
+      });
+      carried.set(place, states);
+    });
+    return carried;
+  }
+}
+
+const ownCopy = ({ shape, data }: NumberArray) => ({ shape: [...shape], data: data.slice() });
+const sized = (shape: Shape, sizes: Record<string, number>) =>
+  shape.map((size) =>
+    typeof size === "number" ? size : size.split("*").reduce((product, name) => product * sizes[name], 1),
+  );
