@@ -4,7 +4,6 @@ import copy
 import functools
 import gc
 import os
-import subprocess
 import sys
 import threading
 import weakref
@@ -25,6 +24,7 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
+import programs
 from hiddenstate.base.files import write_tensors
 from hiddenstate.engine import native
 from hiddenstate.errors import (
@@ -848,7 +848,7 @@ for _ in range(1000):
     stream.step(x), stream.step(x)
 print(len(os.listdir("/proc/self/task")) - before)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
