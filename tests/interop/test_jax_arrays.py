@@ -162,7 +162,7 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_flax({"dense": {"kernel": np.zeros((2, 2))}})
     with pytest.raises(ArgumentTypeError, match=r"got RNN; for an nnx module, pass nnx.state\(module, nnx.Param\)"):
-        from_flax(gru)  # type: ignore[call-overload]
+        from_flax(gru)
     two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
     with pytest.raises(ArgumentError, match="reverse= joins two cells, but one of these is a Bidirectional"):
         from_flax(two, "a", reverse="b/cell")

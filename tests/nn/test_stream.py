@@ -4,6 +4,7 @@ import copy
 import functools
 import gc
 import os
+import subprocess
 import sys
 import threading
 import weakref
@@ -24,7 +25,6 @@ from torch.nn.utils.parametrize import remove_parametrizations
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
-import programs
 from hiddenstate.base.files import write_tensors
 from hiddenstate.engine import native
 from hiddenstate.errors import (
@@ -848,7 +848,7 @@ for _ in range(1000):
     stream.step(x), stream.step(x)
 print(len(os.listdir("/proc/self/task")) - before)
 """
-    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.stdout, done.stderr) == ("1\n", "")
 
 
