@@ -114,6 +114,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "frames[torch.randperm(34)], frames[34:]", "frames[torch.randperm(34)], frames[:1]"),
     ("06", "piece, state = lstm(chunk, state)", "piece, state = lstm(chunk)"),
     ("06", "lstm(x[:0])", "lstm(x[:1])"),
+    ("06", "writer(rest, begin)", "writer(rest)"),
     ("06", "stream.feed(chunk) for", "lstm.stream(batch=4).feed(chunk) for"),
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),
@@ -160,6 +161,6 @@ WEATHER: Sequence[Lesson] = (
     ("09", '"2015-06-27", "2015-07-03"))', '"2015-07-03", "2015-06-27"))'),
     ("09", '["2015-06-28":"2015-07-04"]', '["2015-06-27":"2015-07-04"]'),
     ("09", '[:, -1, 0] * honest[1]["temp_max"]', '[:, -1, 0] * 10 * honest[1]["temp_max"]'),
-    ("09", "values=[20.0, 30.0, 40.0, 50.0]", "values=[20.0, 21.0, 22.0, 23.0]"),
+    ("09", "[20.0, 30.0, 40.0, 50.0]", "[20.0, 21.0, 22.0, 23.0]"),
 )
 SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE, *WEATHER)

@@ -107,7 +107,7 @@ def scaled(answer: object) -> str:
         noise = torch.randn(20, 3) * torch.tensor([1.0, 5.0, 0.2]) + torch.tensor([3.0, -20.0, 0.0])
         trend = torch.arange(15.0)[:, None] * torch.tensor([1.0, -2.0]) + torch.randn(15, 2)
     for x, cut in ((noise, 12), (trend, 9)):
-        other = {
+        other: dict[tuple[int, ...], str] = {
             (cut, x.shape[1]): "That is the training part only. Return all steps, scaled in the same way.",
             (len(x) - cut, x.shape[1]): "That is the held-out part only. Return all steps.",
         }
