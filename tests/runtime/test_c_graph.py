@@ -1,6 +1,7 @@
 """Whole models in the C library: runs, streams, and files that are damaged."""
 
 import json
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def results_of(one: Case, data: bytes, parts: list[tuple[int, int]]) -> list[list[Any]]:
     """The results of parts, each of so many steps and rows, one after another."""
-    flat, at, results = np.frombuffer(data, np.float32), 0, []
+    flat, at = np.frombuffer(data, np.float32), 0
+    results: list[list[Any]] = []
     for steps, rows in parts:
         sizes = {"T": steps, "N": rows, "N*T": rows * steps, "T*N": rows * steps}
         results.append([])
         for value in one.graph.outputs:
-            shape = [sizes.get(str(size), size) for size in one.graph.shapes[value]]
-            results[-1].append(flat[at : at + int(np.prod(shape))].reshape(shape))
-            at += int(np.prod(shape))
+            shape = [sizes[size] if isinstance(size, str) else size for size in one.graph.shapes[value]]
+            results[-1].append(flat[at : at + prod(shape)].reshape(shape))
+            at += prod(shape)
     assert at == len(flat)
     return results
 
@@ -53,7 +55,8 @@ def compare(folder: Path, one: Case) -> None:
     def outcome(chunks: list[int], parts: list[tuple[int, int]]) -> list[list[Any]]:
         return results_of(one, run(folder / "run_graph", one.path, T, N, *chunks, data=data), parts)
 
-    one.check(*outcome([], [(T, N)]), "whole", int8=True)
+    (whole,) = outcome([], [(T, N)])
+    one.check(whole, "whole", int8=True)
     if one.graph.why_no_stream() is None:
         one.check(one.joined(outcome([1, 7, 1], [(size, N) for size in (1, 7, 1)])), "chunks", int8=True)
         single = outcome([0] * T, [(1, 1)] * (T * N))
@@ -100,7 +103,7 @@ def test_what_does_not_fit_fails(folder: Path, tmp_path: Path) -> None:
     hs.save(Words(), tmp_path / "words.safetensors", args=(torch.zeros(1, 2, dtype=torch.int64),))
     hs.save(nn.GRU(2, 3, bidirectional=True), tmp_path / "both.safetensors", args=(torch.zeros(4, 1, 2),))
     hs.save(hs.GRU(2, 3), tmp_path / "layer.safetensors")
-    data = np.float32([0, 4]).tobytes()
+    data = np.array([0, 4], np.float32).tobytes()
     for name, chunks, message in (
         ("words", [], "1 `words` (embedding) has 4 rows, but is asked for 4"),
         ("words", [2], "1 `words` (embedding) has 4 rows, but is asked for 4"),
