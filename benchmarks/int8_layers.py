@@ -2,6 +2,7 @@
 
 import copy
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ def torch_int8(case: Case) -> Contestant:
 
 
 def torch_int8_stream(case: Case) -> Contestant:
-    lstm, state = _quantised(case.theirs), case.zero_state()
+    lstm, zeros = _quantised(case.theirs), case.zero_state()
+    state: Any = zeros if len(zeros) > 1 else zeros[0]
 
     def step() -> Tensor:
         nonlocal state
@@ -38,7 +40,7 @@ def torch_int8_stream(case: Case) -> Contestant:
     return Contestant("torch, dynamic int8", without_gradient(step), itself, SAME_IN_INT8)
 
 
-def _quantised(lstm: nn.LSTM) -> nn.Module:
+def _quantised(lstm: nn.RNNBase) -> nn.Module:
     """Make torch's layer with int8 weights, inside another module, since torch does not quantise the root module.
 
     Raises:
@@ -49,12 +51,12 @@ def _quantised(lstm: nn.LSTM) -> nn.Module:
         try:
             from torch.ao.quantization import quantize_dynamic
 
-            made = quantize_dynamic(nn.Sequential(copy.deepcopy(lstm)), {nn.LSTM}, dtype=torch.qint8)[0]
+            made = quantize_dynamic(nn.Sequential(copy.deepcopy(lstm)), {type(lstm)}, dtype=torch.qint8)[0]
         except (ImportError, AttributeError, RuntimeError) as error:
             raise MissingPeerError(
                 f"torch, dynamic int8, is left out: torch does not serve it here ({error})"
             ) from error
-    if isinstance(made, nn.LSTM):
-        raise MissingPeerError("torch, dynamic int8, is left out: quantize_dynamic left the LSTM in floats")
+    if isinstance(made, nn.RNNBase):
+        raise MissingPeerError("torch, dynamic int8, is left out: quantize_dynamic left the layer in floats")
     quantised: nn.Module = made
     return quantised

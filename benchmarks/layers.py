@@ -124,8 +124,7 @@ def torch_stream(case: Case) -> Contestant:
 
 
 def torch_stream_bfloat16(case: Case) -> Contestant:
-    h, c = case.zero_state()
-    state = h.bfloat16(), c.bfloat16()
+    state = tuple(part.bfloat16() for part in case.zero_state())
     lstm, x = case.theirs_bfloat16, case.x_bfloat16
     return if_it_runs(lambda: _torch_stream("torch, bfloat16", lstm, x, state, SAME_IN_BFLOAT16))
 
@@ -180,8 +179,10 @@ def _stream(name: str, lstm: hs.LSTM, x: Tensor, tolerance: float = SAME) -> Con
 
 
 def _torch_stream(
-    name: str, lstm: nn.LSTM, x: Tensor, state: tuple[Tensor, Tensor], tolerance: float = SAME
+    name: str, lstm: nn.LSTM, x: Tensor, zeros: tuple[Tensor, ...], tolerance: float = SAME
 ) -> Contestant:
+    state: Any = zeros if len(zeros) > 1 else zeros[0]
+
     def step() -> Tensor:
         nonlocal state
         out: Tensor

@@ -14,38 +14,38 @@ SPINNING_SECONDS = 0.05
 
 
 def onnxruntime(case: Case) -> Contestant:
-    session, given = session_of(case, {"session.force_spinning_stop": "1"}), {"x": case.x.numpy()}
+    session, given = _session_of(case, {"session.force_spinning_stop": "1"}), {"x": case.x.numpy()}
     return Contestant("onnxruntime", lambda: session.run(["out"], given)[0], torch.from_numpy)
 
 
 def onnxruntime_stream(case: Case) -> Contestant:
     """One step, with the state fed back. Threads may spin from one step to the next, which makes it faster."""
-    return _stream("onnxruntime", session_of(case, {}, stateful=True), case)
+    return _stream("onnxruntime", _session_of(case, {}, stateful=True), case)
 
 
 def onnxruntime_int8(case: Case) -> Contestant:
-    session, given = session_of(case, {"session.force_spinning_stop": "1"}, int8=True), {"x": case.x.numpy()}
+    session, given = _session_of(case, {"session.force_spinning_stop": "1"}, int8=True), {"x": case.x.numpy()}
     return Contestant("onnxruntime, int8", lambda: session.run(["out"], given)[0], torch.from_numpy, SAME_IN_INT8)
 
 
 def onnxruntime_int8_stream(case: Case) -> Contestant:
-    session = session_of(case, {}, stateful=True, int8=True)
+    session = _session_of(case, {}, stateful=True, int8=True)
     return _stream("onnxruntime, int8", session, case)._replace(tolerance=SAME_IN_INT8)
 
 
 def _stream(name: str, session: Any, case: Case) -> Contestant:
     x = case.x.numpy()
-    h, c = (value.numpy() for value in case.zero_state())
+    state = [value.numpy() for value in case.zero_state()]
 
     def step() -> Any:
-        nonlocal h, c
-        out, h, c = session.run(None, {"x": x, "h0": h, "c0": c})
+        nonlocal state
+        out, *state = session.run(None, {"x": x, **dict(zip(("h0", "c0"), state, strict=False))})
         return out[0]
 
     return Contestant(name, step, torch.from_numpy, rest=SPINNING_SECONDS)
 
 
-def session_of(case: Case, entries: dict[str, str], *, stateful: bool = False, int8: bool = False) -> Any:
+def _session_of(case: Case, entries: dict[str, str], *, stateful: bool = False, int8: bool = False) -> Any:
     runtime = imported("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()

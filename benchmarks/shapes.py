@@ -54,15 +54,15 @@ def live_share(shape: Shape) -> float:
 
 
 class Case:
-    """One shape's layers, ours and torch's with the same weights, and an input."""
+    """One shape's layers, ours and torch's with the same weights, and an input, all of one type."""
 
-    def __init__(self, shape: Shape, kind: Any = nn.LSTM) -> None:
+    def __init__(self, shape: Shape, kind: Any = nn.LSTM, dtype: torch.dtype = torch.float32) -> None:
         torch.manual_seed(0)
         self.shape = shape
-        self.theirs: nn.LSTM = kind(shape.input_size, shape.H, shape.L, bidirectional=shape.bidirectional)
+        self.theirs: nn.LSTM = kind(shape.input_size, shape.H, shape.L, bidirectional=shape.bidirectional).to(dtype)
         self.theirs.eval()  # training turns it on
         self.ours: hs.LSTM = hs.from_torch(self.theirs)
-        self.x = torch.randn(shape.T, shape.N, shape.input_size)
+        self.x = torch.randn(shape.T, shape.N, shape.input_size).to(dtype)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -84,7 +84,7 @@ class Case:
     def x_bfloat16(self) -> Tensor:
         return self.x.bfloat16()
 
-    def zero_state(self) -> tuple[Tensor, Tensor]:
-        """Two tensors ``[L*D, N, H]``, new ones."""
+    def zero_state(self) -> tuple[Tensor, ...]:
+        """New h ``[L*D, N, H]`` and, for an LSTM, c."""
         size = (self.shape.L * self.shape.directions, self.shape.N, self.shape.H)
-        return torch.zeros(size), torch.zeros(size)
+        return tuple(self.x.new_zeros(size) for _ in range(1 + isinstance(self.theirs, nn.LSTM)))

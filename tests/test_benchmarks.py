@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 
 import floors
+import grid
 import int8_accuracy
 import int8_layers
 import layers
@@ -55,6 +57,21 @@ def test_peers_give_our_numbers(entries: tuple[Entry, ...], shape: Shape) -> Non
     for peer in peers:
         assert peer.tolerance is not None
         assert gap(shown, peer.shown(peer.run())) <= peer.tolerance, peer.name
+
+
+@pytest.mark.parametrize(("kind", "precision"), [*product(("LSTM", "GRU"), grid.TOLERANCES), ("RNN", "float32")])
+def test_all_of_a_row_of_the_grid_give_our_numbers(kind: str, precision: str) -> None:
+    pytest.importorskip("onnxruntime")
+    for task in ("step", "inference", "training") if precision != "int8" else ("step", "inference"):
+        problem = grid.Problem(task, precision, kind, 1, 40)
+        assert (grid.ONNXRUNTIME in problem.entries()) is (
+            task != "training" and (precision == "float32" or (kind, precision) == ("LSTM", "int8"))
+        )
+        results = {}
+        for who in problem.entries():
+            contestant = grid.contestant(who, problem)
+            results[who] = contestant.shown(contestant.run())
+        assert all(gap(results[grid.OURS], result) <= grid.TOLERANCES[precision] for result in results.values())
 
 
 def test_weights_of_8_bits_are_what_is_measured() -> None:

@@ -1,20 +1,19 @@
-"""Statements about speed in README and docs/speed.md follow from the table in benchmarks/RESULTS.md, row by row."""
+"""Statements about speed in README and docs/speed.md follow from benchmarks/RESULTS.md and grid.json, row by row."""
 
 import json
 import re
-import statistics
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import pytest
 
+import grid
 from pages import DOCS, ROOT
 
 SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-(GRID,) = json.loads((ROOT / "benchmarks" / "grid.json").read_text(encoding="utf-8"))[:1]
 KINDS = (ROOT / "benchmarks" / "kinds.txt").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
 
 
@@ -153,30 +152,15 @@ def test_a_row_of_the_readmes_table_is_one_regime() -> None:
 
 
 def test_the_page_shows_rows_of_the_table() -> None:
-    rows = [line for line in SPEED.splitlines() if line.startswith("| ")]
+    rows = [line for line in SPEED.partition(grid.BEGIN)[0].splitlines() if line.startswith("| ")]
     assert len(rows) > 10
     assert [row for row in rows if row not in RESULTS] == []
 
 
-@pytest.mark.parametrize(
-    ("task", "verb"),
-    [("inference", "takes {} to {} times as long in inference"), ("training", "{} to {} times in training")],
-)
-def test_the_grid(task: str, verb: str) -> None:
-    rows = [row for row in GRID["rows"] if row["task"] == task]
-    assert f"grid of {len(rows)} sizes" in SPEED
-    assert (
-        verb.format(format(min(row["ratio"] for row in rows), ".2f"), format(max(row["ratio"] for row in rows), ".1f"))
-        in SPEED
-    )
-    many = [row for row in rows if row["N"] >= 16]
-    median, at_floor = (
-        statistics.median(values)
-        for values in zip(*((row["ratio"], 1 / row["of_floor"][1]) for row in many), strict=True)
-    )
-    stated = re.search(r"medians are (\S+) and (\S+); at the floor they would be (\S+) and (\S+)\.", SPEED)
-    assert stated is not None
-    assert stated.groups()[task == "training" :: 2] == (f"{median:.2f}", f"{at_floor:.2f}")
+def test_the_tables_of_the_grid_are_those_of_its_rows() -> None:
+    table = json.loads(grid.TABLE.read_text(encoding="utf-8"))
+    assert all(one["rows"] for one in table)
+    assert f"{grid.BEGIN}\n{grid.tables(table)}\n{grid.END}" in SPEED
 
 
 @pytest.mark.parametrize(

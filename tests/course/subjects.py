@@ -114,6 +114,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "frames[torch.randperm(34)], frames[34:]", "frames[torch.randperm(34)], frames[:1]"),
     ("06", "piece, state = lstm(chunk, state)", "piece, state = lstm(chunk)"),
     ("06", "lstm(x[:0])", "lstm(x[:1])"),
+    ("06", "writer(rest, begin)", "writer(rest)"),
     ("06", "stream.feed(chunk) for", "lstm.stream(batch=4).feed(chunk) for"),
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),
