@@ -83,6 +83,7 @@ def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> N
 
 def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> None:
     number, name = made.argument, made.options["answer"]
+    answers_of = _learners_answers(number)
 
     def refusal(code: Section) -> AnswerError | None:
         """Return the check's objection to an answer, or None if it passes."""
@@ -94,10 +95,6 @@ def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
         return error
 
     (solution,), (start,) = made.all("solution"), made.all("start")
-    answers_of = learners_answers().get(number, ())
-    right = [answer.right for answer in answers_of]
-    assert right.count(False) >= FEWEST_WRONG, f"{number} has {right.count(False)} wrong answers"
-    assert right.count(True) >= FEWEST_RIGHT, f"{number} has {right.count(True)} right answers"
     assert (error := refusal(solution)) is None, f"{number}: the solution is refused: {error}"
     unanswered = refusal(start)
     assert unanswered is not None, f"{number}: the empty cell passes"
@@ -107,13 +104,23 @@ def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
     assert not problems, f"{number}:\n" + "\n\n".join(problems)
 
 
-def _problems(answer: Answer, error: AnswerError | None) -> list[str]:
+def _learners_answers(number: str) -> tuple[Answer, ...]:
+    """Return the answers to an exercise: at least eight wrong and three right ones."""
+    answers = learners_answers().get(number, ())
+    right = [answer.right for answer in answers]
+    assert right.count(False) >= FEWEST_WRONG, f"{number} has {right.count(False)} wrong answers"
+    assert right.count(True) >= FEWEST_RIGHT, f"{number} has {right.count(True)} right answers"
+    return answers
+
+
+def _problems(answer: Answer, error: AssertionError | None) -> list[str]:
     """Compare what a check says with what it should say."""
     expected = "nothing" if answer.right else f"{answer.misconception} {answer.sentence}"
     if error is None:
         matches = answer.right
     else:
-        matches = not answer.right and answer.sentence in str(error) and answer.misconception == error.misconception
+        about = error.misconception if isinstance(error, AnswerError) else ""
+        matches = not answer.right and answer.sentence in str(error) and answer.misconception == about
     report = f"line {answer.code.start}: expected: {expected}\n{answer.code.text}\nand it said: {error}"
     return [] if matches else [report]
 
@@ -130,28 +137,43 @@ def _parsons(made: Directive, namespace: dict[str, Any], execute: Execute) -> No
     (lines,), (test,) = made.all("lines"), made.all("test")
     right = lines.text.split("\n")
 
-    def holds(program: list[str]) -> bool:
+    def refusal(program: Section) -> AssertionError | None:
         copy = dict(namespace)
         for section in made.all("before"):
             execute(section, copy)
         try:
-            execute(Section("", "", "\n".join(program), lines.start), copy)
+            execute(program, copy)
             execute(test, copy)
-        except (AssertionError, RuntimeError):
-            return False
-        return True
+        except AssertionError as error:
+            return error
+        except (RuntimeError, NameError) as error:  # in a line of the program
+            return AssertionError(error)
+        return None
 
-    assert holds(right), f"{made.argument}: the lines in order do not pass their test"
+    assert refusal(lines) is None, f"{made.argument}: the lines in order do not pass their test"
     for section in made.all("extra"):
         _, place = section.argument.split()
         program = [section.text.split("\n")[0] if k + 1 == int(place) else line for k, line in enumerate(right)]
-        assert not holds(program), f"{made.argument}: with {section.text.splitlines()[0]!r} the test still passes"
+        error = refusal(Section("", "", "\n".join(program), lines.start))
+        assert error is not None, f"{made.argument}: with {section.text.splitlines()[0]!r} the test still passes"
+    problems = []
+    for answer in _learners_answers(made.argument):
+        problems += _problems(answer, refusal(_written_out(answer.code, lines)))
+    assert not problems, f"{made.argument}:\n" + "\n\n".join(problems)
+
+
+def typed(answer: Answer) -> tuple[int, str]:
+    """Return the number of a question of an exercise, from 0, and what a learner types there."""
+    place, _, text = answer.code.text.strip().partition(": ")
+    return int(place) - 1, text
 
 
 def _asked(made: Directive) -> None:
-    for section in made.all("ask"):
+    answers = _learners_answers(made.argument)  # typed into the page by test_site
+    for k, section in enumerate(made.all("ask")):
         kind, _, given = section.argument.partition(" ")
         right = computed(kind, given)
+        assert sorted({answer.right for answer in answers if typed(answer)[0] == k}, reverse=True) == [True, False]
         _, choices = choices_of(section.text)
         assert choices, f"{made.argument}: {kind} has no wrong answer with its reason"
         for choice in choices:

@@ -169,3 +169,8 @@ def test_an_interval_that_is_not_paired_is_refused() -> None:
         check("8.4", (base, own, lower_and_upper(middle, apart)))
     blocks = (base - own).view(20, -1).mean(1)
     check("8.4", (base, own, lower_and_upper(middle, 2 * blocks.std().item() / 20**0.5)))
+    lasting = base + torch.randn(20).repeat_interleave(100)  # neighbouring steps are alike
+    gain = lasting - own
+    by_step = 2.05 * gain.std().item() / len(gain) ** 0.5  # near the right one for independent steps, as a bootstrap is
+    with pytest.raises(AnswerError, match=r"Single steps give 0\.\d+, but neighbours are not independent"):
+        check("8.4", (lasting, own, lower_and_upper(gain.mean().item(), by_step)))

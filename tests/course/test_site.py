@@ -13,15 +13,14 @@ from course.figures import FIGURES as FIRST_FIGURES
 from course.model_figures import FRAMES
 from course.site import numbers, opened, press, stays_at_home
 from course.test_folds import answered_below
+from exercises import learners_answers, typed
 from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.doctor.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
+from support import needs
 
-pytest.importorskip("sphinx")
-pytest.importorskip("furo")
-pytest.importorskip("myst_parser")
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
+pytestmark = [needs("sphinx", "furo", "myst_parser"), NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
 FIGURES = FIRST_FIGURES | FRAMES
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"
@@ -148,51 +147,24 @@ def test_a_prediction_opens_its_figure_and_stays_by_keyboard(site: Path) -> None
         stays_at_home(watch)
 
 
-def test_numbers_are_judged_with_the_idea_behind_a_wrong_one(site: Path) -> None:
-    with opened(site, FIRST) as watch:
-        ask = watch.page.locator("#exercise-1\\.5 .course-ask").first
-        ask.get_by_role("textbox").fill("540,000".replace(",", ""))
-        watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_contain_text("multiplies by the number of steps")
-        expect(ask.locator(".course-said")).to_contain_text(idea_behind("M11"))
-        ask.get_by_role("textbox").fill("7")
-        watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_contain_text("Incorrect. Work it out once more")
-        expect(ask.locator(".course-said")).to_contain_text("4·H·(C + H) weights and two vectors of 4·H biases")
-        ask.get_by_role("textbox").fill("108")
-        watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_have_text("Right.")
-        stays_at_home(watch)
-
-
-def test_a_number_that_is_rounded_too_far_is_told_the_precision(site: Path) -> None:
-    close = "Close, but the answer is compared to three decimals. Round it less."
-    answers = {
-        "-0.508": "Right.",
-        "-0.51": close,
-        "\N{MINUS SIGN}.5081": "Right.",
-        "0.508": "The sign was lost",
-        "-0.5": close,
-        "-0.50812": "Right.",
-        "-0.6": "That is o·c.",
-        "-0.4": "Incorrect. Work it out once more: h = o·tanh(c), with the new c.",
-    }  # none is told what the one before was told
-    with opened(site, "02-hidden-state-and-gates") as watch:
-        ask = watch.page.locator("#exercise-2\\.1 .course-ask").nth(1)
-        for answer, sentence in answers.items():
-            ask.get_by_role("textbox").fill(answer)
+@pytest.mark.parametrize("stem", [FIRST, SECOND])
+def test_numbers_that_learners_type_are_judged_with_the_idea_behind_a_wrong_one(site: Path, stem: str) -> None:
+    page = next(page for page in PAGES if page.stem == stem)
+    asking = [made.argument for made in directives(page, "exercise") if made.all("ask")]
+    with opened(site, stem) as watch:
+        for number, answer in ((exercise, each) for exercise in asking for each in learners_answers()[exercise]):
+            place, text = typed(answer)
+            ask = watch.page.locator(f"[id='exercise-{number}'] .course-ask").nth(place)
+            said = ask.locator(".course-said")
+            said.evaluate("(element) => element.replaceChildren()")  # so that it isn't what the last answer was told
+            ask.get_by_role("textbox").fill(text)
             watch.page.keyboard.press("Enter")
-            expect(ask.locator(".course-said")).to_contain_text(sentence)
-        stays_at_home(watch)
-
-
-def test_the_numbers_of_a_shape_that_are_right_are_counted(site: Path) -> None:
-    with opened(site, FIRST) as watch:
-        ask = watch.page.locator("#exercise-1\\.3 .course-ask").first
-        ask.get_by_role("textbox").fill("6, 2, 8")
-        watch.page.keyboard.press("Enter")
-        expect(ask.locator(".course-said")).to_contain_text("h_n is [L·D, N, H]")
-        expect(ask.locator(".course-said")).to_contain_text("2 of your 3 numbers are right.")
+            if answer.right:
+                expect(said).to_have_text("Right.")
+                continue
+            expect(said).to_contain_text(answer.sentence)
+            expect(said).to_contain_text(idea_behind(answer.misconception))
+            assert bool(answer.misconception) == ("The misconception behind it" in said.inner_text()), text
         stays_at_home(watch)
 
 

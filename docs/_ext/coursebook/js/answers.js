@@ -31,8 +31,17 @@ course.unit = (model, values, steps, before = 0) => {
 
 course.answer("cell", async ({ of, c_prev: before, ...gates }) => course.unit(await course.model("unit"), gates, 1, before)[of][1]);
 
-/** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer. */
-course.numbersIn = (text) => (text.replaceAll("−", "-").match(/-?(?:\d+(?:\.\d+)?|\.\d+)/g) ?? []).map(Number);
+/** Numbers of a text, in order: "[4, 8, 20]" and "4 8 20" are the same answer; what precedes a "=" is not part of it. */
+course.numbersIn = (text) => {
+  const answer = text.replaceAll("−", "-").split("=").at(-1);
+  return (answer.match(/-?(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?/gi) ?? []).map(Number);
+};
+
+/** The number that an answer to a question about one number means: "540,000", "-0,75" and "-3/4" are numbers too. */
+course.numberIn = (text) => {
+  const numbers = course.numbersIn(text.replace(/(?<=\b[1-9]\d{0,2}(?:,\d{3})*),(?=\d{3}(?:,|\b))/g, "").replace(",", "."));
+  return numbers.length === 2 && /\d\s*\/\s*\d/.test(text) ? [numbers[0] / numbers[1]] : numbers;
+};
 
 // Three decimals are enough.
 const near = (a, b, tolerance) => a.length === b.length && a.every((value, k) => Math.abs(value - b[k]) <= tolerance * Math.max(1, Math.abs(b[k])));
@@ -53,12 +62,12 @@ course.setUpAsk = (box) => {
   const input = course.make("input", { type: "text", inputmode: "decimal", "aria-label": "Your answer", size: 16 });
   const check = async () => {
     await course.load("runtime.js");
-    const answer = course.numbersIn(input.value);
+    const right = [await course.answers[kind](JSON.parse(given))].flat();
+    const answer = right.length === 1 ? course.numberIn(input.value) : course.numbersIn(input.value);
     if (answer.length === 0) {
       said.textContent = "Write numbers.";
       return;
     }
-    const right = [await course.answers[kind](JSON.parse(given))].flat();
     const known = wrong.find((each) => same(course.numbersIn(each.dataset.value), answer));
     box.dataset.answered = String(same(answer, right));
     if (same(answer, right)) said.textContent = "Right.";

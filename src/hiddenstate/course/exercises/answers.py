@@ -27,6 +27,7 @@ _MEANINGS = {
     "a leaf Variable that requires grad": "Change parameters under `torch.no_grad()`.",
     "can't call numpy() on Tensor that requires grad": "Use `.detach()` first, or compute under `torch.no_grad()`.",
     "does not require grad and does not have a grad_fn": "Was it computed under `torch.no_grad()`, or detached?",
+    "Target -100 is out of bounds": "-100 marks padding, which cross_entropy leaves out by itself.",
     "'ellipsis'": "Replace the three dots.",
 }
 

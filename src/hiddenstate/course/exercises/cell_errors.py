@@ -47,8 +47,8 @@ def other_cell(
         return wrong(known.sentence, known.about)
     gates = _activated(z)
     if not near(result[1], right[1]):
-        return _explained_state("c", result[1], right[1], _typical_c(z, gates, c_prev))
-    return _explained_state("h", result[0], right[0], _typical_h(gates, c_prev, right))
+        return _explained_state("c", result[1], right[1], _typical_c(z, gates, *read[1:]))
+    return _explained_state("h", result[0], right[0], _typical_h(z, gates, c_prev, right[1]))
 
 
 def _same_states(result: tuple[Tensor, Tensor], other: object) -> bool:
@@ -98,7 +98,7 @@ def _typical_cells(z: Gates, read: tuple[Tensor, ...], weights: list[nn.Paramete
     yield Typical("Both biases are missing.", _step(_activated(_z(read, weights, b_ih=0, b_hh=0)), c_prev))
 
 
-def _typical_c(z: Gates, gates: Gates, c: Tensor) -> Iterator[Typical]:
+def _typical_c(z: Gates, gates: Gates, h: Tensor, c: Tensor) -> Iterator[Typical]:
     i, f, g, o = (gates[name] for name in TORCH)
     yield Typical(
         "c is (1 - f)·c_prev + i·g here. f is the fraction kept, not the fraction forgotten.",
@@ -125,11 +125,14 @@ def _typical_c(z: Gates, gates: Gates, c: Tensor) -> Iterator[Typical]:
     yield Typical("g is used without tanh: c is f·c_prev + i·z_g here.", f * c + i * z["g"])
     yield Typical("tanh is applied to c_prev: c is f·tanh(c_prev) + i·g here.", f * c.tanh() + i * g)
     yield Typical("tanh is applied to g twice.", f * c + i * g.tanh())
+    yield Typical("f multiplies the old h here. It keeps the old c: c = f·c_prev + i·g.", f * h + i * g)
+    yield Typical("i is used without σ, so it isn't between 0 and 1.", f * c + z["i"] * g)
+    yield Typical("f is used without σ, so it isn't between 0 and 1.", z["f"] * c + i * g)
 
 
-def _typical_h(gates: Gates, c_prev: Tensor, right: tuple[Tensor, Tensor]) -> Iterator[Typical]:
-    c = right[1]
+def _typical_h(z: Gates, gates: Gates, c_prev: Tensor, c: Tensor) -> Iterator[Typical]:
     o = gates["o"]
+    yield Typical("o is used without σ, so it isn't between 0 and 1.", z["o"] * c.tanh())
     yield Typical("h is o·c here, as if c were bounded. It is not, so h is o·tanh(c).", o * c, "M19")
     yield Typical("h uses the old c. First compute the new c, then h = o·tanh(c).", o * c_prev.tanh())
     yield Typical("h is c itself here. h = o·tanh(c) is only what the unit outputs.", c, "M3")

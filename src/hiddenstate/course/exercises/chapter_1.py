@@ -97,6 +97,10 @@ def _typical(lstm: LSTM, x: Tensor, state: State) -> Iterator[Typical]:
     yield Typical("c is carried and h is not: each step starts from the initial h. Carry both.", c_only[0], "M3")
     swapped = _loop(lstm, x, state, lambda before, after: (after[1], after[0]))
     yield Typical("h and c are swapped on their way to the next step: the state is (h, c).", swapped[0], "M3")
+    once = (
+        "Only the first step gets the state that was given; each later one starts from zeros. Pass on what comes back."
+    )
+    yield Typical(once, _loop(lstm, x, state, lambda before, after: (0 * after[0], 0 * after[1]))[0], "M1")
     h_twice = _loop(lstm, x, state, lambda before, after: (after[0], after[0]))
     yield Typical("h is passed in place of c as well: the state is (h, c).", h_twice[0], "M3")
     zeros = "The loop starts from zeros, but a state was given. Start from that one."

@@ -1,5 +1,6 @@
 """Checks of chapter 2: hidden state and gates."""
 
+import itertools
 import math
 import numbers
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from hiddenstate.course.exercises.answers import (
     seeded,
     wrong,
 )
-from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Reader, greedy, other_texts
+from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Reader, Strides, greedy, other_texts
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
@@ -59,6 +60,11 @@ def _typical_slopes(result: float, w: float, h0: float, x1: float, x2: float, y:
         (error * late * (h1 + w * h0), "tanh's slope at the first step, 1 - h1², is missing."),
         (error * (h1 + w * early * h0), "tanh's slope at the second step, 1 - h2², is missing."),
         (error * (h1 + w * h0), "Both slopes of tanh are missing: 1 - h2² and 1 - h1²."),
+        (
+            error * late * (h1 + h0),
+            "w·(1 - h1²) is missing: h0 reaches h2 through w and through tanh at the first step.",
+        ),
+        (error * (1 - h2) * (h1 + w * (1 - h1) * h0), "tanh's slope is 1 - h², with the square: not 1 - h."),
         (right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the 2 is missing."),
         (-right, "The sign is reversed: the derivative of (h2 - y)² is 2·(h2 - y)."),
         (right / error, "The factor from the loss, 2·(h2 - y), is missing: this is the derivative of h2."),
@@ -92,7 +98,18 @@ def generate(answer: object) -> str:
                 where = f"At temperature {temperature}, where it should always choose the most probable character"
                 with case(where):
                     raise other_texts(results, right, model, [prompt for prompt, _ in prompts])
+        _refuse_other_input(_written(answer, Strides(choices=2), torch.tensor([1]), 40, 1.0))
     return "Greedy, it writes what the model finds most probable; at a temperature, it draws as the scores say."
+
+
+def _refuse_other_input(written: list[int]) -> None:
+    """Reject a text in which a character is none of the two that the model finds possible after the one before."""
+    for before, after in itertools.pairwise([1, *written]):
+        if (after - before - 1) % 5 > 1:
+            raise wrong(
+                f"At temperature 1 it wrote {after} after {before}, which the model finds impossible there: the "
+                "character that is drawn must be the model's next input, with the state that came back."
+            )
 
 
 def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, temperature: float) -> list[int]:
@@ -122,6 +139,7 @@ def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
         ((SCORES * temperature).softmax(-1), "The scores are multiplied by the temperature. Divide them."),
         (SCORES.softmax(-1), "The temperature has no effect. Divide the scores by it, before softmax."),
         ((SCORES - temperature).softmax(-1), "The temperature has no effect. Divide the scores by it."),
+        ((SCORES / temperature).sigmoid() / (SCORES / temperature).sigmoid().sum(), "sigmoid is used. Use softmax."),
         (torch.full((4,), 0.25), "All characters are equally likely: the scores have no effect."),
         ((-SCORES / temperature).softmax(-1), "The least probable character is the most frequent: a sign is reversed."),
         (SCORES.softmax(-1).div(temperature).softmax(-1), "softmax is applied twice: once, after dividing the scores."),

@@ -24,11 +24,13 @@ from hiddenstate.nn.lstm import LSTM
 
 Tagged = list[list[tuple[str, str]]]
 TAGS = ("NOUN", "VERB", "ADJ")
+DRAWN = ((41, 15), (147, 12), (68, 11))  # seeds of drawn texts, and their numbers of words
+LENGTHS = ((5, 2, 3), (4, 4), (1, 6, 2))  # of the sentences of three batches
 
 
 def baseline(answer: object) -> str:
     """Check exercise 3.2: the accuracy of each word's most frequent tag."""
-    for seed, words in ((32, 15), (33, 8), (34, 11)):
+    for seed, words in DRAWN:
         train, held = _drawn(seed, words)
         right = _share(train, held)
         result = number(_called_with_unknown(answer, train, held))
@@ -134,6 +136,7 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
         (" is the share of the last sentence only: add up over all.", _share(train, [held[-1]])),
         (mean, sum(_share(train, [sentence]) for sentence in held) / len(held)),
         (" counts each distinct word once. Count every word of the held-out part.", _share(train, distinct)),
+        *_other_counts(train, held, right, total),
     ]
     by_type = Counter(counter.most_common(1)[0][0] for counter in by_word.values()).most_common(1)[0][0]
     in_held = _counts(held)[1].most_common(1)[0][0]
@@ -148,9 +151,42 @@ def _typical_shares(result: float, train: Tagged, held: Tagged) -> Iterator[Typi
         yield Typical(f"{result:.2f}{sentence}", share)
 
 
+def _other_counts(train: Tagged, held: Tagged, right: float, total: int) -> Iterator[tuple[str, float]]:
+    """Yield what other denominators, other parts of the text and other ways of guessing give."""
+    by_word, over_all = _counts(train)
+    pairs = [pair for sentence in held for pair in sentence]
+    known = sum(word in by_word for word, _ in pairs)
+    instead = f". Divide by the number of held-out words, {total}."
+    yield f" divides by the number of training words{instead}", right * total / sum(map(len, train))
+    yield f" divides by the number of sentences{instead}", right * total / len(held)
+    yield f" divides by the number of known words{instead}", right * total / known
+    yield f" divides by the number of distinct words{instead}", right * total / len({word for word, _ in pairs})
+    counted = " counts every unknown word as right. Compare the most frequent tag of all with its tag."
+    yield counted, 1 - (known / total - _share(train, held, unknown=""))
+    whole = " is the share of sentences without an error. Count words."
+    yield whole, sum(_share(train, [sentence]) == 1 for sentence in held) / len(held)
+    guesses = [by_word.get(word, over_all) for word, _ in pairs]
+    chances = [counter[tag] / counter.total() for counter, (_, tag) in zip(guesses, pairs, strict=True)]
+    yield " is what tags drawn by their frequency get. Always take the most frequent one.", sum(chances) / total
+    turned = [[[(tag, word) for word, tag in sentence] for sentence in part] for part in (train, held)]
+    yield " comes from predicting the word from the tag: a pair is (word, tag).", _share(turned[0], turned[1])
+    names = {word: max(counter) for word, counter in by_word.items()}
+    alphabetical = " comes from max(counter), which is the last name in the alphabet. Take .most_common(1)[0][0]."
+    yield alphabetical, _accuracy(names, held, over_all.most_common(1)[0][0])
+    for which, part in (("first", train[:1]), ("last", train[-1:])):
+        yield f" comes from the counts of the {which} training sentence only. Count in all of them.", _share(part, held)
+    for which, cut in (("last", slice(-1)), ("first", slice(1, None))):
+        yield f" leaves out the {which} word of every sentence.", _share(train, [sentence[cut] for sentence in held])
+    for names, place in (("words", 0), ("tags", 1)):
+        kinds = {pair[place] for pair in pairs}
+        shares = [_share(train, [[pair for pair in pairs if pair[place] == kind]]) for kind in kinds]
+        mean = f" is the mean of the shares of the distinct {names}. Every held-out word counts once."
+        yield mean, sum(shares) / len(shares)
+
+
 def fit(answer: object) -> str:
     """Check exercise 3.1: a training loop for padded sentences."""
-    refuse_other_loops(answer, [padded_batch((5, 2, 3)), padded_batch((4, 4)), padded_batch((1, 6, 2))], modes=True)
+    refuse_other_loops(answer, [padded_batch(lengths) for lengths in LENGTHS], modes=True)
     return "The weights are those after one step of Adam for each batch, and the model is ready to be tested."
 
 

@@ -30,6 +30,11 @@ def windows(answer: object) -> str:
                 )
                 raise wrong(f"{error} {why}") from error.__cause__
             _refuse_windows(result, characters, rows, steps)
+            with seeded(41):
+                other = torch.randperm(characters)  # a text whose next character is not the next number
+            for (x, y), (x_other, y_other) in zip(result, _windows(called(answer, other, rows, steps)), strict=False):
+                if not torch.equal(other[x.long()], x_other.long()) or not torch.equal(other[y.long()], y_other.long()):
+                    raise wrong("It is right for a text 0, 1, 2, … only. Take both x and y from ids.")
     return "Each row continues where it stopped, and every target is the next character, including a row's last one."
 
 
@@ -233,7 +238,11 @@ def _other_coin(result: float, right: float, cold: float, read: float) -> Answer
     p = SCORES.softmax(-1)
     uniform = float(-p.log2().mean())
     if abs(result - cold) < 0.01:
-        return wrong(f"{result:.2f} bits is what the most probable character costs. Draw at temperature 1.")
+        return wrong(
+            f"{result:.2f} bits is what the most probable character costs. Draw at temperature 1, and score that text."
+        )
+    if abs(result + float(p.square().sum().log2())) < 0.05:
+        return wrong(f"{result:.2f} bits is minus log2 of the mean probability. Take the mean of -log2 p.")
     if abs(result - (read + right) / 2) < 0.1:
         return wrong(f"{result:.2f} bits counts the prompt as well, which the model did not write.")
     if abs(result - read) < 0.01:

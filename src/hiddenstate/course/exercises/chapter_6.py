@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.course.exercises.answers import (
+    CLOSE,
     Check,
     Typical,
     called,
@@ -81,59 +82,76 @@ def _other_chunks(
     """Explain what happens to a state that is not carried."""
     out, (h, c) = result
     if not near(out, right[0]):
-        return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0]))
+        return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0], out))
     if near(h, right[1][1]) and near(c, right[1][0]):
         return wrong("The outputs are right, but the final state is (c, h). It is (h, c).", "M3")
-    first = lstm(x[: sizes[0]])[1]
-    if near(h, first[0]) or near(c, first[1]):
-        return wrong("The outputs are right, but the state is that after the first chunk. Return the last one.")
-    if len(sizes) > 1 and near(c, lstm(x[: -sizes[-1]])[1][1]):
-        return wrong("The outputs are right, but the state is that before the last chunk. Return the one after it.")
-    part, other, expected = ("h", h, right[1][0]) if not near(h, right[1][0]) else ("c", c, right[1][1])
-    return wrong(f"The outputs are right, but the final {part} is not: {explained(other, expected, [])}")
+    others = [
+        ("that after the first chunk. Return the last one.", lstm(x[: sizes[0]])[1]),
+        ("that before the last chunk. Return the one after it.", lstm(x[: -sizes[-1]])[1] if len(sizes) > 1 else None),
+        ("0. Return the one that the last call returned.", (torch.zeros_like(h), torch.zeros_like(c))),
+        ("that after reading the last chunk twice.", lstm(x[-sizes[-1] :], right[1])[1]),
+    ]
+    for sentence, state in others:
+        if state and near(h, state[0]) and near(c, state[1]):
+            return wrong(f"The outputs are right, but the state is {sentence}")
+    k = 0 if not near(h, right[1][0]) else 1
+    typical = [Typical(f"It is {sentence}", state[k]) for sentence, state in others if state]
+    typical.append(
+        Typical(f"It is {'ch'[k]} once more. Return the state that the last call returned.", right[1][1 - k])
+    )
+    reason = explained((h, c)[k], right[1][k], typical)
+    return wrong(f"The outputs are right, but the final {'hc'[k]} is not. {reason}")
 
 
-def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor) -> Iterator[Typical]:
+def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor, result: Tensor) -> Iterator[Typical]:
     chunks = x.split(sizes)
-    yield Typical(
-        "Each chunk starts from zeros, so it knows nothing of the chunks before it.",
-        torch.cat([lstm(chunk)[0] for chunk in chunks]),
-        "M32",
-    )
-    first = lstm(chunks[0])[1]
-    again = torch.cat([lstm(chunk, first if k else None)[0] for k, chunk in enumerate(chunks)])
-    yield Typical(
-        "Each chunk starts where the *first* ended. Pass in the state that the last call returned.", again, "M1"
-    )
-    yield Typical(
-        "h is carried to the next chunk and c is not: c starts from zeros. Carry both.",
-        _carried(lstm, chunks, "h"),
-        "M3",
-    )
-    yield Typical(
-        "c is carried to the next chunk and h is not: h starts from zeros. Carry both.",
-        _carried(lstm, chunks, "c"),
-        "M3",
-    )
-    yield Typical(
-        "h and c are swapped on their way to the next chunk: the state is (h, c).", _carried(lstm, chunks, "ch"), "M3"
-    )
-    backward = torch.cat(right.split(sizes)[::-1])
-    yield Typical("The chunks of the output are joined in reverse order.", backward)
+    for carried, sentence, about in _CARRIES:
+        yield Typical(sentence, _carried(lstm, chunks, carried), about)
     yield Typical("The chunks are read in reverse order.", _carried(lstm, chunks[::-1], "hc"))
-    shifted = torch.cat([torch.zeros_like(right[:1]), right[:-1]])
-    yield Typical("The outputs are shifted by one step.", shifted)
+    yield Typical("The chunks of the output are joined in reverse order.", torch.cat(right.split(sizes)[::-1]))
+    yield Typical("The outputs are shifted by one step.", torch.cat([torch.zeros_like(right[:1]), right[:-1]]))
+    twice = lstm(torch.cat([part for chunk in chunks for part in (chunk, chunk)]))[0]
+    readings = twice.split([size for size in sizes for _ in "12"])
+    for k in (0, 1):
+        sentence = "Each chunk is read twice, and the state goes through both readings. Make one call for each."
+        yield Typical(sentence, torch.cat(readings[k::2]))
+    apart = (result - right).abs().amax(dim=(1, 2)) > CLOSE
+    step = int(apart.nonzero()[0])
+    begins = list(itertools.accumulate(sizes, initial=0))
+    if step == 0:
+        place = "The first step is wrong already, before a state is passed on. Does the first chunk start from zeros?"
+    elif step in begins:
+        place = (
+            f"The first {step} steps are right. Chunk {begins.index(step)}, counted from 0, starts from a wrong state."
+        )
+    else:
+        place = f"The first {step} steps are right, and the next is inside a chunk: look at how a chunk is read."
+    yield Typical(place, result)
+
+
+# What is passed on as h and c: the last ones (h, c), those of the first chunk (H, C) or the last but one (p, q), or 0.
+_CARRIES = (
+    ("00", "Each chunk starts from zeros, so it knows nothing of the chunks before it.", "M32"),
+    ("HC", "Each chunk starts where the *first* ended. Pass in the state that the last call returned.", "M1"),
+    ("pq", "Each chunk starts from a state that is one chunk too old. Pass in the last one.", ""),
+    ("h0", "h is carried to the next chunk and c is not: c starts from zeros. Carry both.", "M3"),
+    ("0c", "c is carried to the next chunk and h is not: h starts from zeros. Carry both.", "M3"),
+    ("hC", "h is carried to the next chunk and c is not: it stays that of the first chunk. Carry both.", "M3"),
+    ("Hc", "c is carried to the next chunk and h is not: it stays that of the first chunk. Carry both.", "M3"),
+    ("ch", "h and c are swapped on their way to the next chunk: the state is (h, c).", "M3"),
+    ("hh", "h is passed in place of c as well: the state is (h, c).", "M3"),
+    ("cc", "c is passed in place of h as well: the state is (h, c).", "M3"),
+)
 
 
 def _carried(lstm: LSTM, chunks: Sequence[Tensor], carried: str) -> Tensor:
-    """Read chunks, carrying only the named parts of the state, or both swapped."""
-    pieces, state = [], None
-    for chunk in chunks:
-        out, after = lstm(chunk, state)
+    """Read chunks, each from the parts of earlier states that `_CARRIES` names."""
+    out, (h, c) = lstm(chunks[0])
+    pieces, parts = [out], {"0": 0 * h, "H": h, "C": c, "p": 0 * h, "q": 0 * h, "h": h, "c": c}
+    for chunk in chunks[1:]:
+        out, after = lstm(chunk, (parts[carried[0]], parts[carried[1]]))
+        parts |= dict(zip("pqhc", (parts["h"], parts["c"], *after), strict=True))
         pieces.append(out)
-        named = {"h": after[0], "c": after[1]}
-        zero = torch.zeros_like(after[0])
-        state = (after[1], after[0]) if carried == "ch" else tuple(named[k] if k in carried else zero for k in "hc")
     return torch.cat(pieces)
 
 
@@ -187,6 +205,7 @@ def _other_mask(result: Tensor, marks: Tensor, right: Tensor) -> AnswerError:
             right.any(1, keepdim=True).expand_as(right),
             "M28",
         ),
+        Typical("roll without dims moves each mark to the next *row*. Roll along the steps, dims=0.", marks.roll(1)),
         Typical(to_row, aside, "M8"),
         Typical(to_row, marks.roll(1, 1), "M8"),
         Typical(back, before),
@@ -257,6 +276,7 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
         (mean, 1 - _ratio(error, came - came.mean())),
         (mean, 1 - _ratio(error, series - series.mean())),
         (mean, 1 - _ratio(error, came - came.mean(0))),
+        (mean, 1 - float(squares.mean() / came.var())),
         (": 0 is too weak a baseline. Use the last value.", 1 - _ratio(error, came)),
         (follows, correlation),
         (" is a squared correlation, which a forecast one step behind has too.", correlation**2),

@@ -31,11 +31,13 @@ from hiddenstate.course.exercises.losses import (
     refuse_answers_read,
     refuse_infinite,
     refuse_look_ahead,
+    remembers_nothing,
     sees_ahead,
     simple_losses,
     trivial_losses,
     trivial_name,
-    unigram_losses,
+    typical_baselines,
+    untrained_reason,
     values_of,
 )
 from hiddenstate.edits import edit
@@ -48,6 +50,7 @@ SHORT = 500  # elements of the training part, for a baseline that is called many
 FEW_STEPS = 100  # elements of the test part, for a score that is called several times
 MOST_STEPS = 400  # elements of the test part over which losses are averaged
 LIVE_STEPS = 300
+SHORTEST = 25  # elements of the test part for a score that is called for each of them
 
 
 def interval(answer: object) -> str:
@@ -64,7 +67,8 @@ def interval(answer: object) -> str:
     if not bool(gain.any()):
         raise wrong("The losses of the baseline and of the model are the same, element by element.")
     if low >= high:
-        raise wrong(f"The interval should be (low, high), but it is ({low:.4f}, {high:.4f}).")
+        why = " That is the mean and a half width." if math.isclose(low, float(gain.mean()), rel_tol=1e-3) else ""
+        raise wrong(f"The interval should be (low, high), but it is ({low:.4f}, {high:.4f}).{why}")
     middle, half = (low + high) / 2, (high - low) / 2
     mean, widths = float(gain.mean()), _half_widths(base, own)
     right = widths[0][0]
@@ -72,8 +76,10 @@ def interval(answer: object) -> str:
         raise _other_middle(middle, mean, base, own)
     exact = next((sentence for width, sentence in widths if math.isclose(half, width, rel_tol=1e-3)), None)
     if exact is None and not right / 1.15 <= half <= 1.15 * right:
-        exact = next((sentence for width, sentence in widths[1:] if math.isclose(half, width, rel_tol=0.03)), "")
-        exact = exact or "It should be two standard errors of the means of 20 blocks (15 % more or less are allowed)."
+        exact = "It should be two standard errors of the means of 20 blocks (15 % more or less are allowed)."
+        by_step = float(2 * gain.std() / len(gain) ** 0.5)
+        if math.isclose(half, by_step, rel_tol=0.05):
+            exact = f"Single steps give {by_step:.4f}, but neighbours are not independent: use the means of 20 blocks."
     if exact:
         raise wrong(f"The half width should be about {right:.4f}, but it is {half:.4f}. {exact}")
     verdict = "does not include 0" if low > 0 or high < 0 else "includes 0, so the gain may be chance"
@@ -95,40 +101,52 @@ def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
     independent = "It takes the steps as independent, but neighbours are not: use the means of 20 blocks"
     unpaired = "It treats the two as tested on different steps. Take the difference at each step first"
     no_root = f"It is the spread of the block means, not of their mean: divide by √{BLOCKS}"
-    spread = "It is how far single steps spread, not how sure their mean is: take blocks, and divide by √20"
+    spread = f"It is how far single steps spread, not how sure their mean is: take blocks, and divide by √{BLOCKS}"
     once = "and take two standard errors"
     interleaved = f"A block takes every {BLOCKS}th step. Its steps should be neighbours: .view({BLOCKS}, -1).mean(1)."
     short = f"The blocks have {BLOCKS} steps each. There should be {BLOCKS} blocks: .view({BLOCKS}, -1).mean(1)."
-    return [
+    whose = "It is the spread of the {}'s losses. Take the blocks of the *differences*"
+    ends = torch.tensor([0.025, 0.975], dtype=gain.dtype)
+    middle_of = "It holds 95 % of the {}, which says how far they spread. Take two standard errors of their mean."
+    whole = [
         *((quantile * blocks / root, "") for quantile in (2, 1.96, 2.09)),
         (blocks / root, "It is one standard error, which leaves out a third of the cases. Take two."),
         (4 * blocks / root, "It is four standard errors: the whole interval is that wide. Each side has two."),
-        (2 * blocks, f"{no_root}."),
-        (blocks, f"{no_root}, {once}."),
+        (3 * blocks / root, "It is three standard errors, for 99.7 %. For 95 %, take two."),
+        (2.58 * blocks / root, "It is 2.58 standard errors, for 99 %. For 95 %, take two."),
+        (1.645 * blocks / root, "It is 1.645 standard errors, for 90 %. For 95 %, take two."),
         (2 * blocks / BLOCKS, f"It divides by {BLOCKS}, not by its root: divide by √{BLOCKS}."),
+        (2 * blocks**2 / root, "It uses the variance of the block means. Take their standard deviation."),
+        (2 * blocks**2 / BLOCKS, "It is the variance of the mean, without the root."),
+        (2 * by_step.mean(0).std().item() / root, interleaved),
+        (2 * by_step.mean(1).std().item() / root, short),
+        ((gain.quantile(ends).diff() / 2).item(), middle_of.format("single steps")),
+        ((_blocks(gain).quantile(ends).diff() / 2).item(), middle_of.format("block means")),
         (
             2 * blocks / n**0.5,
             f"It divides by the root of the number of steps. There are {BLOCKS} means: divide by √{BLOCKS}.",
         ),
-        (2 * blocks**2 / root, "It uses the variance of the block means. Take their standard deviation."),
-        (2 * blocks**2 / BLOCKS, "It is the variance of the mean, without the root."),
-        (2 * steps / n**0.5, f"{independent}."),
-        (steps / n**0.5, f"{independent}, {once}."),
-        (1.96 * steps / n**0.5, f"{independent}."),
+        (
+            2 * blocks / (n // BLOCKS) ** 0.5,
+            f"It divides by the root of a block's length. There are {BLOCKS} means: divide by √{BLOCKS}.",
+        ),
         (
             2 * steps / root,
             f"It divides the spread of single steps by √{BLOCKS}. Take the spread of the {BLOCKS} means.",
         ),
-        (2 * by_step.mean(0).std().item() / root, interleaved),
-        (2 * by_step.mean(1).std().item() / root, short),
-        (2 * steps, f"{spread}."),
-        (1.96 * steps, f"{spread}."),
-        (steps, f"{spread}, {once}."),
-        (2 * apart, f"{unpaired}."),
-        (1.96 * apart, f"{unpaired}."),
-        (apart, f"{unpaired}, {once}."),
-        (2 * apart_blocks, f"{unpaired}."),
     ]
+    by_one = (
+        (blocks, no_root),
+        (steps / n**0.5, independent),
+        (steps, spread),
+        (apart, unpaired),
+        (apart_blocks, unpaired),
+        (_blocks(base).std().item() / root, whose.format("baseline")),
+        (_blocks(own).std().item() / root, whose.format("model")),
+    )
+    for factor in (2, 1.96, 1):
+        whole += [(factor * one, f"{sentence}{f', {once}' if factor == 1 else ''}.") for one, sentence in by_one]
+    return whole
 
 
 def _other_middle(middle: float, mean: float, base: Tensor, own: Tensor) -> AnswerError:
@@ -140,6 +158,9 @@ def _other_middle(middle: float, mean: float, base: Tensor, own: Tensor) -> Answ
         (float((base - own).median()), "That is the median of the differences. Take their mean."),
         (float((base - own).sum()), "That is the sum of the differences. Take their mean."),
         (mean / float(base.mean()), "That is a fraction of the baseline's loss. Take the difference itself."),
+        (float((base - own).abs().mean()), "That is the mean size of the differences: they keep their signs."),
+        (mean * math.log(2), "That is in nats, and the losses are in bits: leave them as they are."),
+        (100 * mean, "That is 100 times the mean of the differences."),
     )
     why = next((sentence for value, sentence in known if math.isclose(middle, value, rel_tol=0.02, abs_tol=1e-6)), "")
     return wrong(f"It should be around baseline minus model, {mean:.4f}, but is around {middle:.4f}. {why}".rstrip())
@@ -190,19 +211,14 @@ def baseline(answer: object) -> str:
         raise wrong("Its early losses change with the end of the test part: its counts include that part.")
     refuse_answers_read(score, test, values_of(train, whole))
     trivial, simple = trivial_losses(train, test), simple_losses(train, test)
+    mean, best = float(losses.mean()), float(simple.mean())
+    if mean > 1.05 * best:
+        for other, sentence in typical_baselines(train, test):
+            if float((losses - other).abs().mean()) < 0.015 * float(other.mean()):
+                raise wrong(f"{mean:.3f} a step: {sentence} What the exercise asks for has {best:.3f}.")
     # Whatever the data, the baseline that the exercise asks for is right.
-    enough = max(0.98 * float(trivial.mean()), 1.02 * float(simple.mean()))
-    if float(losses.mean()) > enough:
-        if not train.is_floating_point() and float((losses - simple_losses(train.flip(0), test)).abs().mean()) < 0.05:
-            raise wrong("The pairs are counted in reverse: the first index is the previous character, train[:-1].")
-        raise wrong(f"{losses.mean():.3f} is no better than {trivial_name(train)}: too easy to beat.")
-    if not train.is_floating_point() and float(losses.mean()) > 1.05 * float(simple.mean()):
-        alone = unigram_losses(train, test)
-        if float((losses - alone).abs().mean()) < 0.05:
-            raise wrong(
-                f"{losses.mean():.3f} bits is what each character costs by its own frequency. Given the previous one, "
-                f"it is {simple.mean():.3f}: count pairs."
-            )
+    if mean > max(0.98 * float(trivial.mean()), 1.02 * best):
+        raise wrong(f"{mean:.3f} is no better than {trivial_name(train)}: too easy to beat.")
     return f"{losses.mean():.3f} a step, where {trivial_name(train)} has {trivial.mean():.3f}. That is what to beat."
 
 
@@ -220,9 +236,12 @@ def model(answer: object) -> str:
     refuse_answers_read(score, test, values_of(whole))
     trivial, mean = float(trivial_losses(whole, test).mean()), float(losses.mean())
     if mean > 0.98 * trivial:
+        begins = f"{mean:.3f} a step is no better than {trivial_name(whole, 'the held-out')}, {trivial:.3f}."
+        raise wrong(f"{begins} {untrained_reason(score, test, losses, values_of(whole))}")
+    if not test.is_floating_point() and remembers_nothing(score, test[:SHORTEST]):
         raise wrong(
-            f"{mean:.3f} a step is no better than {trivial_name(whole, 'the held-out')}, {trivial:.3f}. Is the model "
-            "that `score` uses the one that was trained, and has it seen enough batches?"
+            "Each loss is the same if only the element before is read: here the model has no memory. Does it read x as "
+            "one sequence, [steps, 1], time first, or element by element with the state carried?"
         )
     if torch.allclose(losses_of(score, few), losses_of(score, few, edit.zero("l0.h")), atol=CLOSE_LOSS):
         inside = "Call the LSTM inside `with lstm.edit(*edits):`."
@@ -339,6 +358,7 @@ def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> A
         Typical("These are the sums of the losses so far. Yield each loss.", whole.cumsum(0)),
         Typical("These are the means of the losses so far. Yield each loss.", whole.cumsum(0) / torch.arange(1, n + 1)),
         Typical("The sign is reversed: these are log probabilities.", -whole),
+        Typical("These are the probabilities. Yield minus log2 of each.", torch.exp2(-whole)),
     )
     for error in known:
         if len(error.result) == len(streamed) and torch.allclose(streamed, error.result, atol=CLOSE_LOSS):

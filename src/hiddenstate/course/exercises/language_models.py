@@ -62,7 +62,7 @@ class Strides(nn.Module):
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Return the scores of the next character at every step, and the state."""
-        first = _read(ids)[:1] if state is None else state[0]
+        first = _read(ids)[:1].clone() if state is None else state[0]
         chosen = torch.stack([nn.functional.one_hot((ids + first + k) % 5, 5) for k in range(self.choices)])
         return 50 * chosen.sum(0).float(), (first, first)
 

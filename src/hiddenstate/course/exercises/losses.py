@@ -1,14 +1,15 @@
 """Properties that losses of a text or a series have, if each element is predicted from those before it."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from hiddenstate.course.exercises.answers import called, tensor, wrong
+from hiddenstate.course.exercises.answers import called, near, tensor, wrong
 from hiddenstate.edits.edit import Edit
+from hiddenstate.errors import AnswerError
 
 Score = Callable[..., object]  # reads a tensor, with edits active; the loss of each element except the first
 CLOSE_LOSS = 1e-3
@@ -91,42 +92,66 @@ def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
         if x.is_floating_point():
             _refuse_other_errors(score, begin)
             continue
-        losses = torch.stack([losses_of(score, _with(begin, place, value))[-1] for value in values])
+        losses = _last_losses(score, begin, values)
         total = float(torch.exp2(-losses).sum())
-        if TOTAL[0] <= total <= TOTAL[1]:
-            continue
-        if len(losses) > 1 and bool(torch.allclose(losses, losses[:1])):
-            raise wrong(
-                f"The loss of character {place} stays {losses[0]:.2f} whatever that character is: compare each "
-                "prediction with the next element, x[1:]."
-            )
-        if bool((losses < 0).any()):
-            raise wrong("Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
-        for probabilities, sentence in (
-            (math.e**-losses, "The losses are in nats: divide by ln 2, to have bits."),
-            (10**-losses, "The losses are in units of log 10: take log2, to have bits."),
-            (1 / losses, "The losses are perplexities, 1 / p. Take -log2 p."),
-            (1 - losses, "The losses are 1 - p. Take -log2 p."),
-            (losses, "These are the probabilities themselves. Take -log2 p."),
-        ):
-            if TOTAL[0] <= float(probabilities.sum()) <= TOTAL[1]:
-                raise wrong(sentence)
-        adds = f"All probabilities of character {place} add up to {total:.2f}, not to 1"
-        before = torch.stack([losses_of(score, _with(begin, place - 1, value))[-1] for value in values])
-        if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
-            raise wrong(
-                f"{adds}, but those of all characters before it do: the table is normalised over the wrong axis, or "
-                "its two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True)."
-            )
-        sums = (
-            ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
-            if total < TOTAL[0]
-            else ""
+        if not TOTAL[0] <= total <= TOTAL[1]:
+            raise _other_total(score, x, values, place, losses)
+
+
+def _last_losses(score: Score, begin: Tensor, values: Tensor) -> Tensor:
+    """The losses of the last element of a text, by its value."""
+    return torch.stack([losses_of(score, _with(begin, len(begin) - 1, value))[-1] for value in values])
+
+
+def _other_total(score: Score, x: Tensor, values: Tensor, place: int, losses: Tensor) -> AnswerError:
+    """Explain why the probabilities of a character do not add up to 1."""
+    total = float(torch.exp2(-losses).sum())
+    if len(losses) > 1 and bool(torch.allclose(losses, losses[:1])):
+        return wrong(
+            f"The loss of character {place} stays {losses[0]:.2f} whatever that character is: compare each "
+            "prediction with the next element, x[1:]."
         )
-        raise wrong(
-            f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is computed "
-            f"after x[t]), or these are not minus log2 of probabilities{sums}."
+    if bool((losses < 0).any()):
+        return wrong("Some losses are negative. A loss is minus the log of a probability, so it is at least 0.")
+    for probabilities, sentence in (
+        (math.e**-losses, "The losses are in nats: divide by ln 2, to have bits."),
+        (10**-losses, "The losses are in units of log 10: take log2, to have bits."),
+        (1 / losses, "The losses are perplexities, 1 / p. Take -log2 p."),
+        (1 - losses, "The losses are 1 - p. Take -log2 p."),
+        (losses, "These are the probabilities themselves. Take -log2 p."),
+    ):
+        if TOTAL[0] <= float(probabilities.sum()) <= TOTAL[1]:
+            return wrong(sentence)
+    adds = f"All probabilities of character {place} add up to {total:.2f}, not to 1"
+    before = torch.stack([losses_of(score, _with(x[: place + 1], place - 1, value))[-1] for value in values])
+    if TOTAL[0] <= float(torch.exp2(-before).sum()) <= TOTAL[1]:
+        return wrong(
+            f"{adds}, but those of all characters before it do: the table is normalised over the wrong axis, or "
+            "its two indices are exchanged. Divide each row by its own sum, .sum(1, keepdim=True)."
         )
+    others = [_last_losses(score, x[: other + 1], values) for other in PLACES]
+    factors = list(map(_factor, others))
+    if max(factors) < 1.01 * min(factors) and not near(others[0], others[-1]):
+        size = f"{1 / factors[0]:.2f} times minus log2 of the probabilities"
+        return wrong(f"The losses are {size}: leave that factor out.")
+    sums = (
+        ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
+        if total < TOTAL[0]
+        else ""
+    )
+    return wrong(
+        f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is computed "
+        f"after x[t]), or these are not minus log2 of probabilities{sums}."
+    )
+
+
+def _factor(losses: Tensor) -> float:
+    """Return the factor by which losses must be multiplied so that the probabilities add up to 1."""
+    low, high = 1e-3, 1e3
+    for _ in range(60):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if float(torch.exp2(-middle * losses).sum()) > 1 else (low, middle)
+    return low
 
 
 def _refuse_other_errors(score: Score, x: Tensor) -> None:
@@ -167,11 +192,65 @@ def simple_losses(train: Tensor, test: Tensor) -> Tensor:
     if train.is_floating_point():
         persists = train.diff().square().mean() < train.var()
         return (test[1:] - test[:-1]).double() ** 2 if persists else trivial_losses(train, test)
+    return pair_losses(train, test)
+
+
+def pair_losses(train: Tensor, test: Tensor, gap: int = 1, added: float = 0.1, once: bool = False) -> Tensor:
+    """The losses of a text's characters by counts of pairs in the training part."""
     values, ids = torch.cat([train, test]).unique(return_inverse=True)
-    pairs = torch.full((len(values), len(values)), 0.1, dtype=torch.double)
+    pairs = torch.zeros(len(values), len(values), dtype=torch.double)
     ids, tested = ids[: len(train)], ids[len(train) :]
-    pairs.index_put_((ids[:-1], ids[1:]), pairs.new_ones(len(ids) - 1), accumulate=True)
+    pairs.index_put_((ids[:-gap], ids[gap:]), pairs.new_ones(len(ids) - gap), accumulate=not once)
+    pairs += added
     return -(pairs / pairs.sum(1, keepdim=True))[tested[:-1], tested[1:]].log2()
+
+
+def typical_baselines(train: Tensor, test: Tensor) -> Iterator[tuple[Tensor, str]]:
+    """Yield the losses of typical errors in a baseline, each with what to tell the learner."""
+    if train.is_floating_point():
+        yield (test[1:] - train[-1]).double() ** 2, "it forecasts the last value of the training part at every step."
+        yield test[1:].double() ** 2, "it forecasts 0 at every step."
+        before = torch.cat([test[:1], test[:-2]])
+        yield (test[1:] - before).double() ** 2, "it forecasts the value of two steps before."
+        return
+    alone = "that is what each character costs by its own frequency. Given the previous one, it is less: count pairs."
+    yield unigram_losses(train, test), alone
+    reverse = "the pairs are counted in reverse. The first index is the previous character, train[:-1]."
+    yield pair_losses(train.flip(0), test), reverse
+    once = "each pair counts once, however often it occurs. Add up all of them, by accumulate=True."
+    yield pair_losses(train, test, once=True), once
+    yield pair_losses(train, test, gap=2), "the pairs are characters two places apart. Count neighbours."
+    for added in (10, 50, 100, 1000):
+        yield (
+            pair_losses(train, test, added=added),
+            f"{added} is added to every count, too much: add a little, such as 0.1.",
+        )
+
+
+def untrained_reason(score: Score, test: Tensor, losses: Tensor, values: Tensor) -> str:
+    """Why a model may be no better than equal chances, by what it predicts."""
+    if not test.is_floating_point():
+        costs = [_last_losses(score, test[: place + 1], values) for place in PLACES]
+        if all(map(_is_softmax_twice, costs)):
+            return "The losses are those of softmax taken twice: cross_entropy takes the scores."
+        guesses = [int(values[cost.argmin()]) for cost in costs]
+        if guesses == [int(test[place - 1]) for place in PLACES]:
+            return "It expects the character that it has just read: in training, y should be x shifted by one."
+        if float(losses.std()) > 1.5:
+            return "It is sure of wrong characters. In training, do the scores of a step meet the target of that step?"
+    return "Is the model that `score` uses the one that was trained, and has it seen enough batches?"
+
+
+def _is_softmax_twice(losses: Tensor) -> bool:
+    """Whether the scores behind the losses of all values are probabilities: not negative, and 1 in all."""
+    scores = (losses.mean() - losses) * math.log(2) + 1 / len(losses)
+    return bool(scores.min() > -1e-3) and float(scores.max()) > 0.1
+
+
+def remembers_nothing(score: Score, x: Tensor) -> bool:
+    """Whether each loss depends only on its element and the one before."""
+    apart = torch.cat([losses_of(score, x[t : t + 2]) for t in range(len(x) - 1)])
+    return bool(torch.allclose(apart, losses_of(score, x), atol=CLOSE_LOSS))
 
 
 def unigram_losses(train: Tensor, test: Tensor) -> Tensor:

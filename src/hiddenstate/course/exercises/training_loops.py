@@ -1,13 +1,17 @@
 """Training loops: the right one, those with a typical error, and the check that tells which of them an answer is."""
 
 import copy
-from collections.abc import Sequence
+import inspect
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, nll_loss
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
 from hiddenstate.course.exercises.answers import called, differing, seeded, wrong
 from hiddenstate.errors import AnswerError
@@ -26,7 +30,19 @@ class _Tagger(nn.Module):
 
 
 Batch = tuple[Tensor, ...]  # ids and their tags, [T, N], and the lengths if they differ
+Loss = Callable[[Tensor, Tensor], Tensor]  # of scores [T, N, tags] and tags [T, N]
 RATE = 0.01
+
+
+def _over_words(scores: Tensor, gold: Tensor, reduction: str = "mean") -> Tensor:
+    return cross_entropy(scores.flatten(0, 1), gold.flatten(), reduction=reduction)
+
+
+def _apart(axis: int) -> Loss:
+    """Return the loss that adds up the means of the steps (axis 0) or of the sentences (axis 1)."""
+    return lambda scores, gold: torch.stack(
+        [cross_entropy(part, tags) for part, tags in zip(scores.unbind(axis), gold.unbind(axis), strict=True)]
+    ).sum()
 
 
 class TrainingLoop(NamedTuple):
@@ -34,23 +50,17 @@ class TrainingLoop(NamedTuple):
 
     sentence: str = ""
     about: str = ""
-    optimizer: type[torch.optim.Optimizer] = torch.optim.Adam
-    rate: float = RATE
+    loss: Loss = _over_words
+    optimizer: Callable[[Iterable[nn.Parameter]], Optimizer] = partial(torch.optim.Adam, lr=RATE)
     new: bool = False  # an optimizer for every batch
     zero: bool = True
     lengths: bool = True
-    padding: bool = False  # counted as tag 0
-    softmax: bool = False
-    transposed: bool = False
-    reduction: str = "mean"
-    passes: int = 1
-    batches: slice = slice(None)
-    step: str = "each"  # or "last": only after the last batch
+    order: tuple[int, ...] = ()  # of the batches; all, one after another, if it is empty
     steps: int = 1
-    logarithm: bool = True
+    only_last: bool = False  # no step but after the last batch
 
 
-LOOPS = (
+COMMON = (
     TrainingLoop("Gradients of earlier batches add up in .grad: call zero_grad for every batch.", zero=False),
     TrainingLoop(
         "Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop.", new=True
@@ -61,28 +71,66 @@ LOOPS = (
         lengths=False,
     ),
     TrainingLoop(
-        "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out.", "M31", padding=True
+        "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out.",
+        "M31",
+        lambda scores, gold: _over_words(scores, gold.clamp(min=0)),
     ),
     TrainingLoop(
-        "Scores and targets are flattened in different orders, so they don't belong together.", "M31", transposed=True
+        "Scores and targets are flattened in different orders, so they don't belong together.",
+        "M31",
+        lambda scores, gold: _over_words(scores, gold.T),
     ),
-    TrainingLoop("Only the first batch was used: is `return` inside the loop?", batches=slice(1)),
-    TrainingLoop("Only the last batch was used: is the training step below the loop?", batches=slice(-1, None)),
     TrainingLoop(
-        "There was one step after the last batch, from the gradients of all. Step after each.", zero=False, step="last"
+        "cross_entropy is given probabilities, but takes scores: leave out softmax.",
+        loss=lambda scores, gold: _over_words(scores.softmax(-1), gold),
     ),
-    TrainingLoop("There was one step, after the last batch. Step after each.", step="last"),
-    TrainingLoop("The optimizer is SGD, and should be Adam.", optimizer=torch.optim.SGD),
-    TrainingLoop("The optimizer is AdamW, which decays the weights, and should be Adam.", optimizer=torch.optim.AdamW),
-    TrainingLoop("The rate is Adam's default of 0.001, not the one given: pass lr=rate.", rate=0.001),
-    TrainingLoop("cross_entropy is given probabilities, but takes scores: leave out softmax.", softmax=True),
     TrainingLoop(
-        "The loss is the sum over words, so longer batches count more. cross_entropy takes the mean.", reduction="sum"
+        "The loss is the sum over words, so longer batches count more. cross_entropy takes the mean.",
+        loss=lambda scores, gold: _over_words(scores, gold, "sum"),
     ),
-    TrainingLoop("The batches were used twice. Take one step for each.", passes=2),
-    TrainingLoop("The batches were used in reverse order.", batches=slice(None, None, -1)),
+)
+LOOPS = (
+    *COMMON,
+    TrainingLoop(
+        "Scores and targets are flattened in different orders, so they don't belong together.",
+        "M31",
+        lambda scores, gold: _over_words(scores.transpose(0, 1), gold),
+    ),
+    TrainingLoop("Only the last batch was used: is the training step below the loop?", order=(-1,)),
+    TrainingLoop(
+        "There was one step after the last batch, from the gradients of all. Step after each.",
+        zero=False,
+        only_last=True,
+    ),
     TrainingLoop("Each batch has two steps of the optimizer. Take one.", steps=2),
-    TrainingLoop("nll_loss takes log probabilities, and is given scores: use cross_entropy.", logarithm=False),
+    TrainingLoop(
+        "nll_loss takes log probabilities, and is given scores: use cross_entropy.",
+        loss=lambda scores, gold: nll_loss(scores.flatten(0, 1), gold.flatten()),
+    ),
+    TrainingLoop(
+        "cross_entropy is given scores after a sigmoid, which are never far apart: leave it out.",
+        loss=lambda scores, gold: _over_words(scores.sigmoid(), gold),
+    ),
+    TrainingLoop(
+        "The loss is averaged over all places, padding too, so batches with more padding count less. "
+        "cross_entropy's own mean is over the words.",
+        loss=lambda scores, gold: _over_words(scores, gold, "none").mean(),
+    ),
+    TrainingLoop("The losses of the steps are added up. Take one mean over all words.", loss=_apart(0)),
+    TrainingLoop(
+        "Each step's mean counts equally, however many words it has. Take one mean over all words.",
+        loss=lambda scores, gold: _apart(0)(scores, gold) / len(gold),
+    ),
+    TrainingLoop("The losses of the sentences are added up. Take one mean over all words.", loss=_apart(1)),
+    TrainingLoop(
+        "Each sentence's mean counts equally, however long it is. Take one mean over all words.",
+        loss=lambda scores, gold: _apart(1)(scores, gold) / gold.shape[1],
+    ),
+    TrainingLoop(
+        "Scores are compared with the next step's targets. The targets of a batch already belong to its steps.",
+        loss=lambda scores, gold: _over_words(scores[:-1], gold[1:]),
+    ),
+    TrainingLoop("The loss goes up: its sign is reversed.", loss=lambda scores, gold: -_over_words(scores, gold)),
 )
 
 
@@ -92,19 +140,70 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
         untrained = _Tagger().double().eval()
     model = copy.deepcopy(untrained)
     in_training: list[bool] = []
-    model.register_forward_hook(lambda module, *_: in_training.append(module.training))
-    trained = called(answer, model, batches, RATE)
+    order: list[int] = []
+    optimizers: list[Optimizer] = []
+
+    def note(module: nn.Module, arguments: tuple[Tensor, ...], _: Tensor) -> None:
+        in_training.append(module.training)
+        same_ids = (k for k, batch in enumerate(batches) if arguments and torch.equal(batch[0], arguments[0]))
+        order.append(next(same_ids, -1))
+
+    model.register_forward_hook(note)
+    watched = register_optimizer_step_pre_hook(lambda optimizer, *_: optimizers.append(optimizer))
+    try:
+        trained = called(answer, model, batches, RATE)
+    finally:
+        watched.remove()
     if not isinstance(trained, _Tagger):
         raise wrong(f"It should return the trained model, but it returns an object of type {type(trained).__name__}.")
     right = _trained(untrained, batches, TrainingLoop())
     if not differing(trained, untrained):
         raise _unchanged(trained)
     if differing(trained, right):
-        raise _other_weights(trained, right, untrained, batches)
+        observed = (_other_order(order, len(batches)), _other_optimizer(optimizers[:1]))
+        raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop])
     if modes and not all(in_training):
         raise wrong("The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if modes and trained.training:
         raise wrong("The model is still in training mode, so a test would drop values: return model.eval().", "M24")
+
+
+def _other_order(order: list[int], count: int) -> TrainingLoop | None:
+    """Return the loop that reads the batches as an answer did, or None if it read each of them once, in order."""
+    everything = list(range(count))
+    if order == everything or not order or -1 in order:
+        return None
+    times = len(order) // count
+    if order == [0]:
+        sentence = "Only the first batch was used: is `return` inside the loop?"
+    elif order == everything * times:
+        sentence = f"The batches were used {'twice' if times == 2 else f'{times} times'}. Take one step for each."
+    elif order == everything[::-1]:
+        sentence = "The batches were used in reverse order."
+    else:
+        sentence = f"The batches were used in the order {order}, counted from 0. Take one step for each, in order."
+    return TrainingLoop(sentence, order=tuple(order))
+
+
+def _other_optimizer(optimizers: list[Optimizer]) -> TrainingLoop | None:
+    """Return the loop with an answer's optimizer, or None if it has none or the right one."""
+    if not optimizers:
+        return None
+    kind, options = type(optimizers[0]), optimizers[0].defaults
+    usual = torch.optim.Adam([torch.zeros(1)], lr=RATE).defaults
+    others = {name: value for name, value in options.items() if usual.get(name, value) != value}
+    rate = others.pop("lr", RATE)
+    sentence = ""
+    if kind is not torch.optim.Adam:
+        why = ", which decays the weights," if kind is torch.optim.AdamW else ""
+        sentence = f"The optimizer is {kind.__name__}{why} and should be Adam. "
+    elif others:
+        sentence = f"Adam has {', '.join(f'{name}={value}' for name, value in others.items())}: leave that out. "
+    if rate != RATE:
+        which = "Adam's default of 0.001" if rate == 0.001 and kind is torch.optim.Adam else f"{rate:g}"
+        sentence += f"The rate is {which}, not the one given: pass lr=rate."
+    given = {name: value for name, value in options.items() if name in inspect.signature(kind).parameters}
+    return TrainingLoop(sentence.strip(), optimizer=partial(kind, **given)) if sentence else None
 
 
 def padded_batch(lengths: tuple[int, ...]) -> Batch:
@@ -122,10 +221,21 @@ def _unchanged(model: nn.Module) -> AnswerError:
     return wrong(f"No weight has changed, and there are no gradients: {why}.")
 
 
-def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", batches: Sequence[Batch]) -> AnswerError:
-    for loop in LOOPS:
+def _other_weights(
+    model: nn.Module,
+    right: nn.Module,
+    untrained: "_Tagger",
+    batches: Sequence[Batch],
+    observed: Sequence[TrainingLoop],
+) -> AnswerError:
+    """Explain other weights: by an error, observed or typical, by two of them, or by what differs."""
+    for loop in (*observed, *LOOPS):
         if not differing(model, _trained(untrained, batches, loop)):
             return wrong(loop.sentence, loop.about)
+    for first, second in itertools.combinations((*observed, *COMMON), 2):
+        both = _both(first, second)
+        if both and not differing(model, _trained(untrained, batches, both)):
+            return wrong(both.sentence)
     names = differing(model, right)
     frozen = [name for name in names if name not in differing(model, untrained)]
     reached = {name for name, weight in model.named_parameters() if weight.grad is not None and weight.grad.any()}
@@ -140,22 +250,26 @@ def _other_weights(model: nn.Module, right: nn.Module, untrained: "_Tagger", bat
     return wrong(f"{sentence} (allowed: 1e-05). Compare the order of the calls, the loss, and the rate.")
 
 
+def _both(first: TrainingLoop, second: TrainingLoop) -> TrainingLoop | None:
+    """Return the loop with both errors, or None if they exclude each other."""
+    usual = TrainingLoop(first.sentence, first.about)
+    errors = {name: value for name, value in second._asdict().items() if value != getattr(TrainingLoop(), name)}
+    if any(getattr(first, name) != getattr(usual, name) for name in errors):
+        return None
+    return first._replace(**{**errors, "sentence": f"Two errors. {first.sentence} {second.sentence}"})
+
+
 def _trained(untrained: "_Tagger", batches: Sequence[Batch], loop: TrainingLoop) -> "_Tagger":
     """Train a copy by a loop."""
     model = copy.deepcopy(untrained).train()
-    optimizer = loop.optimizer(model.parameters(), lr=loop.rate)  # type: ignore[call-arg]
-    chosen = list(batches[loop.batches]) * loop.passes
+    optimizer = loop.optimizer(model.parameters())
+    chosen = [batches[k] for k in loop.order or range(len(batches))]
     for k, (ids, gold, *lengths) in enumerate(chosen):
         if loop.new:
-            optimizer = torch.optim.Adam(model.parameters(), lr=loop.rate)
+            optimizer = loop.optimizer(model.parameters())
         if loop.zero:
             optimizer.zero_grad()
-        scores = model(ids, *(lengths if loop.lengths else ()))
-        scores = scores.softmax(-1) if loop.softmax else scores
-        target = gold.clamp(min=0) if loop.padding else gold
-        target = target.T if loop.transposed else target
-        measure = cross_entropy if loop.logarithm else nll_loss
-        measure(scores.flatten(0, 1), target.flatten(), reduction=loop.reduction).backward()
-        for _ in range(loop.steps if loop.step == "each" or k == len(chosen) - 1 else 0):
+        loop.loss(model(ids, *(lengths if loop.lengths else ())), gold).backward()
+        for _ in range(0 if loop.only_last and k < len(chosen) - 1 else loop.steps):
             optimizer.step()
     return model
