@@ -170,9 +170,9 @@ def _other_counts(train: Tagged, held: Tagged, right: float, total: int) -> Iter
     yield " is what tags drawn by their frequency get. Always take the most frequent one.", sum(chances) / total
     turned = [[[(tag, word) for word, tag in sentence] for sentence in part] for part in (train, held)]
     yield " comes from predicting the word from the tag: a pair is (word, tag).", _share(turned[0], turned[1])
-    names = {word: max(counter) for word, counter in by_word.items()}
+    last_names = {word: max(counter) for word, counter in by_word.items()}
     alphabetical = " comes from max(counter), which is the last name in the alphabet. Take .most_common(1)[0][0]."
-    yield alphabetical, _accuracy(names, held, over_all.most_common(1)[0][0])
+    yield alphabetical, _accuracy(last_names, held, over_all.most_common(1)[0][0])
     for which, part in (("first", train[:1]), ("last", train[-1:])):
         yield f" comes from the counts of the {which} training sentence only. Count in all of them.", _share(part, held)
     for which, cut in (("last", slice(-1)), ("first", slice(1, None))):
