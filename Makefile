@@ -6,6 +6,9 @@ PAGE := src/hiddenstate/studio/dist/studio.js
 BUILT_FROM := pyproject.toml CMakeLists.txt $(wildcard native/*/*)
 # Pages, pictures and tests never need a screen.
 export MPLBACKEND := Agg
+# Where it is set, each of a hundred programs that tests start would compile hiddenstate's sources anew, and each of pytest's
+# processes all tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 NATIVE_TESTS := $(addprefix native-test-,plain clang aarch64 thread)
 

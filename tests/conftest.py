@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 from collections.abc import Generator
@@ -9,6 +10,9 @@ import torch
 
 from hiddenstate.errors import MissingDependencyError
 from hiddenstate.studio import assets
+
+# What is imported and collected stays to the end: to search it for garbage, over and over, took a third of it.
+gc.disable()
 
 # A separate program, which needs atheris and has no tests.
 collect_ignore = ["attacks/fuzz.py"]
@@ -67,6 +71,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(f"an address is no name of a test: {addresses[0]}")
     places = {TESTS / name: place for place, name in enumerate(DEAREST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Search only what tests make for garbage, from here on."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

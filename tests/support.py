@@ -1,6 +1,8 @@
 """Shared by the tests: one tolerance table, random layers and inputs, and the comparison with torch."""
 
 from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import combinations, product
 from typing import Any, NamedTuple
 
@@ -20,6 +22,22 @@ TORCH = tuple(map(int, torch.__version__.split(".")[:2]))
 
 # torch's default compiler passes its own path to a C++ compiler unquoted, so a blank in it ends the path.
 NEEDS_INDUCTOR = pytest.mark.skipif(" " in torch.__file__, reason="torch's compiler fails where its path has a blank")
+
+
+class Later:
+    """A library, imported when it is first used: each worker reads every test file, and runs few of them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(import_module(self.name), attribute)
+
+
+def needs(*libraries: str) -> pytest.MarkDecorator:
+    """Skip what needs libraries that are not installed, without importing them in every worker."""
+    missing = [name for name in libraries if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
 
 
 def draws(count: int) -> int:

@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
-from torch.testing._internal.common_modules import FunctionInput
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import hiddenstate as hs
 from hiddenstate.engine.paths.torch_path import torch_serves
 from hiddenstate.errors import DeviceError
 from support import share, thinned
-from torch_cases import Cases, every, leaves, run
+from torch_cases import Cases, every, leaves, run, with_tensors
 
 ACCELERATORS = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
 on_accelerators = pytest.mark.parametrize(
@@ -218,12 +217,8 @@ def squares(values: Sequence[Tensor]) -> Tensor:
     return torch.stack([value.square().sum() for value in values]).sum()
 
 
-def moved(given: FunctionInput, device: str) -> FunctionInput:
-    def move(value: Tensor) -> Tensor:
-        return value.detach().to(device).requires_grad_(value.requires_grad)
-
-    args, kwargs = tree_map_only(Tensor, move, (given.args, given.kwargs))
-    return FunctionInput(*args, **kwargs)
+def moved(given: Any, device: str) -> Any:
+    return with_tensors(given, lambda value: value.detach().to(device).requires_grad_(value.requires_grad))
 
 
 @on_accelerators

@@ -10,17 +10,20 @@ import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import jupytext
-import nbformat
 import pytest
 import torch
-from nbclient import NotebookClient
 from torch.nn.functional import cosine_similarity
 
 import hiddenstate as hs
 from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.models.tagger.training import train_tagger
+from support import Later
+
+jupytext: Any = Later("jupytext")
+nbclient: Any = Later("nbclient")
+nbformat: Any = Later("nbformat")
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TRAIN = Path(__file__).parent / "data" / "tiny-train.conllu"
@@ -49,7 +52,7 @@ def test_the_notebook_is_the_script(path: Path) -> None:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_the_notebook_runs(path: Path) -> None:
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     printed = "".join(out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", []))
     assert [line for line in GOLDEN if line not in printed] == []
 

@@ -7,18 +7,19 @@ under the same names. The two that need an accelerator are in ``test_devices.py`
 import copy
 import io
 import pickle
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.autograd import gradcheck, gradgradcheck
-from torch.testing._internal.common_modules import FunctionInput, ModuleErrorEnum
-from torch.testing._internal.common_utils import noncontiguous_like
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from support import assert_all_close, gradients
-from torch_cases import Cases, every, leaves, run
+from torch_cases import Cases, every, leaves, run, with_tensors
+
+if TYPE_CHECKING:
+    from torch.testing._internal.common_modules import ErrorModuleInput, FunctionInput
 
 # Differences from torch's tests, and the reasons; docs/conformance.md has the same table.
 NOT_AS_TORCH = {
@@ -29,11 +30,6 @@ OTHER_WORDS = "input must have the type"
 
 EVERY = every(torch.float32, torch.float64)
 DOUBLE = every(torch.float64)
-
-
-def numbered(count: str) -> list[Any]:
-    """All of torch's cases, or errors, in each mode and type."""
-    return [pytest.param(cases, k, id=f"{cases}-{k}") for cases in EVERY for k in range(len(getattr(cases, count)()))]
 
 
 def same_weights(module: nn.Module, other: nn.Module) -> nn.Module:
@@ -47,36 +43,43 @@ def test_there_are_as_many_cases_as_torch_has() -> None:
     assert sum(len(cases.inputs()) + len(cases.errors()) for cases in DOUBLE) >= least
 
 
-@pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
-def test_outputs_and_gradients_are_torchs(cases: Cases, k: int) -> None:
-    case = cases.inputs()[k]
-    ours = cases.make(case.constructor_input)
-    theirs = same_weights(ours, cases.make(case.constructor_input, cases.theirs))
-    got, want = run(ours, case.forward_input), run(theirs, case.forward_input)
-    assert_all_close(got, want, "outputs")
-    of_ours, of_theirs = (leaves(module, case.forward_input) for module in (ours, theirs))
-    assert_all_close(gradients(got, of_ours), gradients(want, of_theirs), "gradients")
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_outputs_and_gradients_are_torchs(cases: Cases, subtests: pytest.Subtests) -> None:
+    for k, case in enumerate(cases.inputs()):
+        with subtests.test(case=k):
+            ours = cases.make(case.constructor_input)
+            theirs = same_weights(ours, cases.make(case.constructor_input, cases.theirs))
+            got, want = run(ours, case.forward_input), run(theirs, case.forward_input)
+            assert_all_close(got, want, "outputs")
+            of_ours, of_theirs = (leaves(module, case.forward_input) for module in (ours, theirs))
+            assert_all_close(gradients(got, of_ours), gradients(want, of_theirs), "gradients")
 
 
-@pytest.mark.parametrize(("cases", "k"), numbered("inputs"))
-def test_forward(cases: Cases, k: int) -> None:
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_forward(cases: Cases, subtests: pytest.Subtests) -> None:
     """Against the reference in torch's case."""
-    case = cases.inputs(requires_grad=False)[k]
-    module, given = cases.make(case.constructor_input), case.forward_input
-    want = case.reference_fn(module, *given.args, **given.kwargs)
-    assert_all_close(run(module, given), tree_leaves(want))
+    for k, case in enumerate(cases.inputs(requires_grad=False)):
+        with subtests.test(case=k):
+            module, given = cases.make(case.constructor_input), case.forward_input
+            want = case.reference_fn(module, *given.args, **given.kwargs)
+            assert_all_close(run(module, given), tree_leaves(want))
 
 
-@pytest.mark.parametrize(("cases", "k"), numbered("errors"))
-def test_errors(cases: Cases, k: int) -> None:
-    case = cases.errors()[k]
+@pytest.mark.parametrize("cases", EVERY, ids=str)
+def test_errors(cases: Cases, subtests: pytest.Subtests) -> None:
+    for k, case in enumerate(cases.errors()):
+        with subtests.test(case=k):
+            refused_as_by_torch(cases, case)
+
+
+def refused_as_by_torch(cases: Cases, case: "ErrorModuleInput") -> None:
     made, given = case.module_error_input.constructor_input, case.module_error_input.forward_input
     if {"tanh", "relu"}.intersection(made.args):  # torch's cases pass a nonlinearity in the position of bias
         with pytest.raises(TypeError, match="bias should be of type bool, got: str"):
             cases.make(made)
         return
     words = None if case.error_regex.startswith(OTHER_WORDS) else case.error_regex
-    if case.error_on is ModuleErrorEnum.CONSTRUCTION_ERROR:
+    if case.error_on.name == "CONSTRUCTION_ERROR":
         with pytest.raises(case.error_type, match=words):
             cases.ours(*made.args, **made.kwargs)
     else:
@@ -146,15 +149,11 @@ def test_save_load(cases: Cases, assign: bool) -> None:
             assert torch.equal(a, b)
 
 
-def scattered(given: FunctionInput) -> FunctionInput:
+def scattered(given: "FunctionInput") -> "FunctionInput":
     """The same input with strides that leave gaps."""
+    from torch.testing._internal.common_utils import noncontiguous_like  # with a database that takes seconds to import
 
-    def scatter(value: Tensor) -> Tensor:
-        made: Tensor = noncontiguous_like(value)
-        return made.detach().requires_grad_(value.requires_grad)
-
-    args, kwargs = tree_map_only(Tensor, scatter, (given.args, given.kwargs))
-    return FunctionInput(*args, **kwargs)
+    return with_tensors(given, lambda value: noncontiguous_like(value).detach().requires_grad_(value.requires_grad))
 
 
 @pytest.mark.parametrize("cases", EVERY, ids=str)
@@ -180,7 +179,7 @@ def test_memory_format(cases: Cases, memory_format: torch.memory_format) -> None
         assert all(torch.equal(a, b) and a.stride() == b.stride() for a, b in zip(got, want, strict=True))
 
 
-def looks_at_its_mode(module: nn.Module, given: FunctionInput) -> bool:
+def looks_at_its_mode(module: nn.Module, given: "FunctionInput") -> bool:
     del module.training
     try:
         run(module, given)
@@ -242,7 +241,9 @@ def test_grad_and_gradgrad(check: Any, cases: Cases) -> None:
     for case in cases.inputs():
         module, given = cases.make(case.constructor_input), case.forward_input
 
-        def function(*_leaves: Tensor, module: nn.Module = module, given: FunctionInput = given) -> tuple[Tensor, ...]:
+        def function(
+            *_leaves: Tensor, module: nn.Module = module, given: "FunctionInput" = given
+        ) -> tuple[Tensor, ...]:
             return tuple(run(module, given))
 
         assert check(function, leaves(module, given), check_batched_grad=check is gradcheck, fast_mode=True)

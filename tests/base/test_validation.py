@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -16,25 +18,26 @@ def nested() -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("make", "message"),
     [
         (
-            torch.zeros(2, 3).to_sparse(),
+            lambda: torch.zeros(2, 3).to_sparse(),
             "x has the layout torch.sparse_coo, expected torch.strided: convert it with .to_d",
         ),
-        (torch.zeros(2, 3).to_mkldnn(), "x has the layout torch._mkldnn, expected torch.strided"),
-        (nested(), "x is a nested tensor, expected a plain one: pad it .* and give lengths="),
+        (lambda: torch.zeros(2, 3).to_mkldnn(), "x has the layout torch._mkldnn, expected torch.strided"),
+        (nested, "x is a nested tensor, expected a plain one: pad it .* and give lengths="),
         (
-            torch.zeros(2).double(),
+            lambda: torch.zeros(2).double(),
             r"x dtype \(torch.float64\) .* Convert x: x.to\(torch.float32\), or convert model: model.to",
         ),
         (
-            torch.zeros(2).long(),
+            lambda: torch.zeros(2).long(),
             r"x dtype \(torch.int64\) does not match .* \(torch.float32\)\. Convert x: x.to\(torch.float32\)$",
         ),
     ],
 )
-def test_tensor_fails(value: Tensor, message: str) -> None:
+def test_tensor_fails(make: Callable[[], Tensor], message: str) -> None:
+    value = make()
     with pytest.raises(DtypeError, match=message):
         check_tensor(value, "x", LIKE)
     with torch.autocast("cpu", torch.bfloat16):

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import nn
 from typer.testing import CliRunner, Result
 
 import hiddenstate as hs
+import programs
 from hiddenstate.cli import app
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.models import SeriesModel, shipped
@@ -274,7 +274,7 @@ def test_a_killed_training_goes_on_from_the_command_line(tmp_path: Path, monkeyp
         "loop.RunFolder.write = last\n"
         f"sys.argv = ['hiddenstate', *{[*options, 'broken']!r}]; main()"
     )
-    assert subprocess.run([sys.executable, "-c", kill], capture_output=True, check=False).returncode == -9
+    assert programs.run([sys.executable, "-c", kill], capture_output=True, check=False).returncode == -9
     assert invoke("train", "series", "--resume", "broken.run").exception is None
     assert Path("broken", WEIGHTS).read_bytes() == Path("whole", WEIGHTS).read_bytes()
 

@@ -11,6 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+import programs
 from hiddenstate.cli import tag_stream
 from hiddenstate.cli.tag import tag
 from hiddenstate.errors import FileFormatError, HiddenStateError
@@ -270,7 +271,7 @@ def test_a_file_is_there_whole_or_not_at_all(model: Path, tmp_path: Path, monkey
 
 def started(*arguments: str | Path) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "hiddenstate", "tag", *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    return programs.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 @pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])

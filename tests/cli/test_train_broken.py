@@ -1,7 +1,6 @@
 """Runs that are interrupted, as from a shell. Killed ones are among those of `test_attack.py`."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import programs
 from hiddenstate.cli.run_options import TrainOptions, run_file
 from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_tagger
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / "tests" / "data"
+DATA = Path(__file__).parents[1] / "data"
 FILES = {"train": DATA / "tiny-train.conllu", "dev": DATA / "tiny-dev.conllu"}
 SETTINGS = {"epochs": "6", "hidden_size": "16", "num_layers": "1", "batch_words": "40", "learning_rate": "0.01"}
 SETTINGS |= {"log_steps": "1", "checkpoint_steps": "2", "average": "0.9"}
@@ -28,12 +27,8 @@ def command(out: Path) -> list[str]:
 
 
 def start(module: str, *arguments: str) -> "subprocess.Popen[str]":
-    paths = [str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], env=environment, stdout=pipe, stderr=pipe, text=True
-    )
+    command, pipe = [sys.executable, "-m", module, *arguments], subprocess.PIPE
+    return programs.Popen(command, stdout=pipe, stderr=pipe, text=True)
 
 
 def changed(metrics: Path) -> int:
@@ -91,5 +86,5 @@ atexit.register(os.kill, os.getpid(), signal.SIGINT)
 sys.argv = ["hiddenstate", "structure", "--input-size", "2", "--hidden-size", "1"]
 cli.main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
+    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.returncode, done.stderr) == (0, "")

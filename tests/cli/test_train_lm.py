@@ -10,6 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+import programs
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language.training import run_language_model
@@ -101,9 +102,8 @@ def start(*arguments: str, torchrun: int = 0) -> subprocess.Popen[str]:
     """Start the command as a program, with one or several processes."""
     many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)]
     command = [sys.executable, *(many if torchrun else []), "-m", "hiddenstate", "train", "lm", *arguments]
-    paths = [str(Path(__file__).parents[2] / "src"), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return programs.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finished(program: subprocess.Popen[str]) -> str:

@@ -157,6 +157,8 @@ WEATHER: Sequence[Lesson] = (
     ("09", "leaky = frame.mean(), frame.std()", "leaky = frame.mean() + 2, frame.std()"),
     ("09", "truth.rolling(3, center=True)", "truth.rolling(3)"),
     ("09", "rolling(3, center=True).mean())[1:]", "rolling(3).mean())[2:]"),
+    ("09", 'alone = frame[["temp_max"]]', "alone = frame.copy()"),
+    ("09", "of_leaks = [map_of(model, smooth)", "of_leaks = [map_of(model, smooth.assign(smooth=1.0))"),
     ("09", "lags.size.argmax()", "lags.size.flip(0).argmax()"),
     ("09", '"2015-06-27", "2015-07-03"))', '"2015-07-03", "2015-06-27"))'),
     ("09", '["2015-06-28":"2015-07-04"]', '["2015-06-27":"2015-07-04"]'),

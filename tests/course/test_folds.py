@@ -12,10 +12,9 @@ from course.matrix import RECALL
 from course.site import opened, press, stays_at_home
 from coursebook.pages import directive, parts_of
 from studio.browsing import NEEDS_CHROMIUM
+from support import needs
 
-pytest.importorskip("sphinx")
-pytest.importorskip("furo")
-pytest.importorskip("myst_parser")
+pytestmark = needs("sphinx", "furo", "myst_parser")
 FIRST = "01-structure-and-hidden-state"
 LEAST = 15  # questions with a cell below
 each_page = pytest.mark.parametrize("page", PAGES[1:-1], ids=lambda page: page.stem)  # with questions and cells

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from course.chapters import PAGES
 from coursebook.notebooks import NOTEBOOKS, cells_of, notebook
+from support import Later
+
+nbclient: Any = Later("nbclient")
+nbformat: Any = Later("nbformat")
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
@@ -34,11 +37,11 @@ def test_a_notebook_has_nothing_that_only_a_page_shows(page: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def kernel() -> Iterator[NotebookClient]:
+def kernel() -> Iterator[Any]:
     """One kernel for all notebooks: starting it, and importing torch, takes longer than most of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_QUICK", "1")
-        client = NotebookClient(nbformat.v4.new_notebook(), timeout=300, kernel_name="python3")
+        client = nbclient.NotebookClient(nbformat.v4.new_notebook(), timeout=300, kernel_name="python3")
         with client.setup_kernel():
             yield client
 
@@ -47,7 +50,7 @@ def kernel() -> Iterator[NotebookClient]:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @each_page
-def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: NotebookClient) -> None:
+def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: Any) -> None:
     kernel.nb = solved = nbformat.reads(notebook(page, solved=True), as_version=4)
     solved.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))  # no names of another notebook
     kernel.execute(cleanup_kc=False)
@@ -58,7 +61,7 @@ def test_the_notebook_runs_with_the_solutions_in_it(page: Path, kernel: Notebook
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: NotebookClient) -> None:
+def test_a_notebook_shows_what_a_check_says_and_no_lines_of_the_check(kernel: Any) -> None:
     cells = [
         nbformat.v4.new_code_cell("from hiddenstate.course import check"),
         nbformat.v4.new_code_cell('check("10.1", lambda rows: rows)'),

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from course.chapters import ACTIONS, PAGES, abouts, cells, choices, directives, pieces, roles
-from coursebook.build import JS
+from coursebook import pages as pages_of_the_course
 from coursebook.pages import parts_of, without_proofs
 from hiddenstate.course.checks import EXERCISES
 from hiddenstate.course.figures.marks import MODELS
 from hiddenstate.course.figures.stills import STILLS
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
 
+JS = Path(pages_of_the_course.__file__).parent / "js"
 MOST_WORDS = 1500
 MOST_MINUTES = 510  # of the chapters; the capstone is a separate project
 MOST_LINES = 25  # of a cell

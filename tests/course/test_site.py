@@ -18,11 +18,9 @@ from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.doctor.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
+from support import needs
 
-pytest.importorskip("sphinx")
-pytest.importorskip("furo")
-pytest.importorskip("myst_parser")
-pytestmark = [NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
+pytestmark = [needs("sphinx", "furo", "myst_parser"), NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
 FIGURES = FIRST_FIGURES | FRAMES
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 FIRST, SECOND, CHECK = "01-structure-and-hidden-state", "02-hidden-state-and-gates", "07-final-check"

@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from torch import Tensor, nn
-from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim, export
 from torch.func import functional_call, grad, jvp, vmap
 from torch.library import opcheck
@@ -32,6 +31,12 @@ OPERATOR = torch.ops.hiddenstate.lstm.default
 @pytest.fixture(autouse=True)
 def _nothing_compiled_before() -> None:
     torch._dynamo.reset()
+
+
+def compile_counter() -> Any:
+    from torch._dynamo.testing import CompileCounterWithBackend  # which takes a second to import
+
+    return CompileCounterWithBackend("aot_eager")
 
 
 def operands(
@@ -156,7 +161,7 @@ def test_first_and_second_derivatives_of_that(cell: str) -> None:
 def test_a_layer_without_a_cell_state_is_one_operator(cell: str, recompute: bool) -> None:
     layer, x = LAYERS[cell](3, 17, 2), torch.randn(5, 4, 3, requires_grad=True)
     layer.recompute_gates = recompute
-    counter: Any = CompileCounterWithBackend("aot_eager")
+    counter = compile_counter()
     compiled: Any = torch.compile(layer, backend=counter, fullgraph=True)
     lengths = torch.tensor([5, 0, 2, 3])
     found, want = compiled(x, lengths=lengths), layer(x, lengths=lengths)
@@ -267,7 +272,7 @@ def whole(function: Callable[..., Any], compiler: Any = "aot_eager") -> Any:
 def test_any_number_of_steps_and_rows_compiles_whole_and_twice_at_most(training: bool) -> None:
     """Once for the first sizes, and once for any sizes."""
     model = Tagger(num_layers=2, bidirectional=True).train(training)
-    counter = CompileCounterWithBackend("aot_eager")
+    counter = compile_counter()
     compiled = whole(model, counter)
     for T, N in ((5, 2), (7, 3), (9, 4), (4, 9), (100, 17)):
         x = torch.randn(N, T, 4, requires_grad=True)

@@ -3,7 +3,6 @@
 import sys
 from typing import Any
 
-import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 
 from hiddenstate.errors import ArgumentTypeError, MissingDependencyError
 from hiddenstate.interop.layouts import to_array, to_tensor
+from interop.frameworks import jnp
 
 TYPES = ["float16", "float32", "float64", "int32", "bfloat16"]
 

@@ -2,13 +2,9 @@
 
 from typing import Any
 
-import equinox
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from flax import linen, nnx
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -20,14 +16,13 @@ from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, ker
 from hiddenstate.interop.jax_arrays import from_equinox, from_flax
 from hiddenstate.interop.keras.importer import from_keras
 from hiddenstate.interop.onnx.importer import from_onnx
+from interop.frameworks import equinox, jax, jnp, linen, nnx
 from interop.keras.keras_models import layers, output_of
 from interop.onnx.onnx_models import lstm_node, model_of, run
 from support import SIZES, assert_close
 
 # Keras on torch passes arrays to NumPy that NumPy 2 warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")
-
-KEY = jax.random.key(0)
 
 
 def tensor(array: Any) -> torch.Tensor:
@@ -76,11 +71,11 @@ def test_linen_both_ways() -> None:
     assert_close(from_flax(params)(x)[0], ours(x)[0])
 
 
-@pytest.mark.parametrize(("kind", "cell"), [("nnx", nnx.LSTMCell), ("nnx_optimized", nnx.OptimizedLSTMCell)])
-def test_nnx(kind: Any, cell: Any) -> None:
+@pytest.mark.parametrize(("kind", "cell"), [("nnx", "LSTMCell"), ("nnx_optimized", "OptimizedLSTMCell")])
+def test_nnx(kind: Any, cell: str) -> None:
     x = torch.randn(2, 4, 5)
     ours = hs.LSTM(5, 3, batch_first=True)
-    rnn = nnx.RNN(cell(5, 3, rngs=nnx.Rngs(0)))
+    rnn = nnx.RNN(getattr(nnx, cell)(5, 3, rngs=nnx.Rngs(0)))
     state: Any = nnx.state(rnn, nnx.Param)
     nnx.replace_by_pure_dict(state, flax_weights(ours, kind)[0])
     nnx.update(rnn, state)
@@ -92,7 +87,7 @@ def test_nnx(kind: Any, cell: Any) -> None:
 def test_equinox(bias: bool) -> None:
     ours = hs.LSTMCell(5, 3, bias=bias)
     arrays = equinox_weights(ours)[0][0]
-    theirs = equinox.nn.LSTMCell(5, 3, use_bias=bias, key=KEY)
+    theirs = equinox.nn.LSTMCell(5, 3, use_bias=bias, key=jax.random.key(0))
     own = [jnp.asarray(array) for array in arrays.values()]
     theirs = equinox.tree_at(lambda cell: [getattr(cell, name) for name in arrays], theirs, own)
     x = torch.randn(5)

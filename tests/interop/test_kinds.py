@@ -4,19 +4,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import equinox
-import jax
-import jax.numpy as jnp
 import numpy as np
 import onnx
 import pytest
 import torch
-from flax import linen, nnx
 from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, keras_weights, onnx_weights
+from interop.frameworks import equinox, jax, jnp, linen, nnx
 from interop.keras.keras_models import keras, layers, output_of, randomise, saved
 from interop.onnx.onnx_models import model_of, run
 from support import assert_close

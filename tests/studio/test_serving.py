@@ -27,6 +27,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 import hiddenstate as hs
+import programs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, MissingDependencyError
 from hiddenstate.studio.bundles.bundle import Bundle
 from hiddenstate.studio.server import serving
@@ -465,7 +466,7 @@ os.rename("{told}.part", "{told}")
     browser.chmod(0o700)
     command = [sys.executable, "-m", "hiddenstate", "studio"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1", "BROWSER": f"{browser} %s", "TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as made:
+    with programs.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as made:
         assert made.stdout is not None
         ending = threading.Timer(6 * SECONDS, made.kill)
         ending.start()
@@ -488,7 +489,7 @@ os.rename("{told}.part", "{told}")
 def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as made:
+    with programs.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as made:
         assert made.stdout is not None
         ending = threading.Timer(6 * SECONDS, made.kill)
         ending.start()

@@ -19,9 +19,10 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.explain.probe.ridge import PENALTIES, split_steps
+from support import needs
 
-pytest.importorskip("sklearn")
 pandas = pytest.importorskip("pandas")
+pytestmark = needs("sklearn")
 
 T = 700
 

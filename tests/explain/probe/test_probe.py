@@ -10,8 +10,9 @@ import torch
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.probe.linear import fit_eraser, interval
+from support import needs
 
-pytest.importorskip("sklearn")
+pytestmark = needs("sklearn")
 
 
 def data_of(count: int = 60, T: int = 12) -> list[torch.Tensor]:

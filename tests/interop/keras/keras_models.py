@@ -1,4 +1,4 @@
-"""Keras, on torch, for the tests. Its backend must be set before it is imported."""
+"""Keras, on torch, for the tests, imported when one uses it. Its backend must be set before."""
 
 import os
 import tempfile
@@ -9,13 +9,22 @@ from typing import Any
 
 import torch
 
+from support import Later
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
 os.environ.setdefault("KERAS_HOME", tempfile.mkdtemp(prefix="keras-"))  # it writes its settings there
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import keras as keras
 
-layers: Any = keras.layers
+
+class _Keras(Later):
+    def __getattr__(self, attribute: str) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return super().__getattr__(attribute)
+
+
+keras: Any = _Keras("keras")
+layers: Any = _Keras("keras.layers")
+keras_backend: Any = _Keras("keras.src.backend")
 
 
 def randomise(layer: Any) -> Any:

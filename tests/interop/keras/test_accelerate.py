@@ -23,25 +23,24 @@ from support import draws
 if importlib.util.find_spec("keras") is None:
     pytest.skip("Keras is not installed: its layers can't be accelerated", allow_module_level=True)
 
-from interop.keras.keras_models import keras, layers, randomise
+from interop.keras.keras_models import keras, keras_backend, layers, randomise
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 SIZES = (1, 3, 17, 65)
 NAMES = ("lstm", "gru", "rnn")
-backend: Any = sys.modules["keras.src.backend"]
-KINDS = (layers.LSTM, layers.GRU, layers.SimpleRNN)
+KINDS = ("LSTM", "GRU", "SimpleRNN")
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    before, finders = [getattr(backend, name) for name in NAMES], [*sys.meta_path]
+    before, finders = [getattr(keras_backend, name) for name in NAMES], [*sys.meta_path]
     yield
-    assert [getattr(backend, name) for name in NAMES] == before
+    assert [getattr(keras_backend, name) for name in NAMES] == before
     assert sys.meta_path == finders
 
 
-def built(kind: Any, features: int = 4, **options: Any) -> Any:
-    layer = kind(options.pop("units", 3), **options)
+def built(kind: str, features: int = 4, **options: Any) -> Any:
+    layer = getattr(layers, kind)(options.pop("units", 3), **options)
     layer.build((None, None, features))
     return randomise(layer)
 
@@ -121,7 +120,7 @@ def mask_of(which: str, N: int, T: int) -> Tensor | None:
     seed=st.integers(0, 10**6),
 )
 def test_any_configuration_gives_keras_own_numbers_and_gradients(
-    kind: Any,
+    kind: str,
     sizes: Any,
     flags: dict[str, bool],
     mask: str,
@@ -141,8 +140,9 @@ def test_any_configuration_gives_keras_own_numbers_and_gradients(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_options_that_the_engine_supports(kind: Any) -> None:
+def test_options_that_the_engine_supports(kind: str) -> None:
     torch.manual_seed(0)
+    make, make_cell = getattr(layers, kind), getattr(layers, f"{kind}Cell")
     x, mask = torch.randn(3, 7, 4), torch.arange(7) < torch.tensor([[7], [4], [0]])
     for options in (
         {"unroll": True},
@@ -150,24 +150,23 @@ def test_options_that_the_engine_supports(kind: Any) -> None:
         {"recurrent_dropout": 0.4},  # it is not drawn in inference
         {"stateful": True, "return_state": True, "use_cudnn": False},
     ):
-        if kind is layers.SimpleRNN:
+        if kind == "SimpleRNN":
             options.pop("use_cudnn", None)
-        layer = kind(3, **options)
+        layer = make(3, **options)
         layer.build((3, 7, 4))
         assert_same(randomise(layer), x)
     dropping = built(kind, dropout=0.4, return_sequences=True)
     assert_same(dropping, x, training=True)
     assert_same(dropping, x, training=True, mask=mask)
     for mode in ("concat", "sum", None):
-        both = layers.Bidirectional(kind(3, return_sequences=True, return_state=True), merge_mode=mode)
+        both = layers.Bidirectional(make(3, return_sequences=True, return_state=True), merge_mode=mode)
         both.build((None, None, 4))
         assert_same(randomise(both), x, mask=mask)
         assert_same(both, x)
-    cell = {layers.LSTM: layers.LSTMCell, layers.GRU: layers.GRUCell, layers.SimpleRNN: layers.SimpleRNNCell}[kind]
-    whole = layers.RNN(cell(3), return_sequences=True)
+    whole = layers.RNN(make_cell(3), return_sequences=True)
     whole.build((None, None, 4))
     assert_same(randomise(whole), x)
-    assert_same(built(layers.SimpleRNN, activation="relu"), x)
+    assert_same(built("SimpleRNN", activation="relu"), x)
 
 
 def test_bfloat16_in_mixed_precision_is_as_close_as_keras_own_rounding() -> None:
@@ -187,14 +186,14 @@ def test_bfloat16_in_mixed_precision_is_as_close_as_keras_own_rounding() -> None
         assert all(weight.value.grad is not None for weight in layer.trainable_weights)
 
 
-REFUSED: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
-    (layers.LSTM, {"activation": "relu"}, {}, "Keras LSTM: activation is relu, not tanh"),
-    (layers.SimpleRNN, {"activation": "sigmoid"}, {}, "Keras SimpleRNN: activation is sigmoid, not tanh or relu"),
-    (layers.GRU, {"recurrent_activation": "hard_sigmoid"}, {}, "recurrent_activation is hard_sigmoid, not sigmoid"),
-    (layers.GRU, {"reset_after": False}, {}, "Keras GRU: reset_after=False"),
-    (layers.LSTM, {"recurrent_dropout": 0.5}, {"training": True}, "recurrent_dropout is drawn in training"),
+REFUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("LSTM", {"activation": "relu"}, {}, "Keras LSTM: activation is relu, not tanh"),
+    ("SimpleRNN", {"activation": "sigmoid"}, {}, "Keras SimpleRNN: activation is sigmoid, not tanh or relu"),
+    ("GRU", {"recurrent_activation": "hard_sigmoid"}, {}, "recurrent_activation is hard_sigmoid, not sigmoid"),
+    ("GRU", {"reset_after": False}, {}, "Keras GRU: reset_after=False"),
+    ("LSTM", {"recurrent_dropout": 0.5}, {"training": True}, "recurrent_dropout is drawn in training"),
     (
-        layers.GRU,
+        "GRU",
         {"dropout": 0.5, "implementation": 1, "recurrent_dropout": 1e-9, "use_cudnn": False},
         {"training": True},
         "recurrent_dropout",
@@ -204,7 +203,7 @@ REFUSED: list[tuple[Any, dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("kind", "options", "call", "why"), REFUSED)
 def test_other_calls_are_keras_own_and_the_report_gives_the_reason(
-    kind: Any, options: dict[str, Any], call: dict[str, Any], why: str
+    kind: str, options: dict[str, Any], call: dict[str, Any], why: str
 ) -> None:
     torch.manual_seed(0)
     report = assert_same(built(kind, **options), torch.randn(2, 5, 4), served=False, **call)
@@ -214,7 +213,7 @@ def test_other_calls_are_keras_own_and_the_report_gives_the_reason(
 
 def test_float16_runs_on_the_engine_unless_the_call_is_short() -> None:
     for steps in (3, 4):
-        layer = built(layers.SimpleRNN, dtype="float16", recurrent_initializer="zeros")
+        layer = built("SimpleRNN", dtype="float16", recurrent_initializer="zeros")
         report = assert_same(layer, torch.randn(2, steps, 4, dtype=torch.float16), served=steps > 3)
         assert steps > 3 or "no native kernel for torch.float16" in report
 
@@ -230,7 +229,7 @@ def test_cells_of_other_classes_are_keras_own() -> None:
 
 
 def test_wrong_input_raises_keras_own_error() -> None:
-    layer = built(layers.LSTM)
+    layer = built("LSTM")
     errors = []
     for block in (None, hs.accelerate):
         with pytest.raises(RuntimeError, match="mat1 and mat2 shapes") as error, block() if block else nullcontext():
@@ -256,7 +255,7 @@ def test_a_stateful_layer_trains_over_several_calls() -> None:
 
 def test_second_derivatives_are_keras_own() -> None:
     torch.manual_seed(0)
-    layer, x = built(layers.LSTM, dtype="float64"), torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
+    layer, x = built("LSTM", dtype="float64"), torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
     found = []
     for block in (False, True):
         with hs.accelerate() if block else nullcontext():
@@ -280,7 +279,7 @@ def test_fit_predict_and_saving_are_the_same() -> None:
 
 
 def test_blocks_nest_in_any_order_and_reach_all_threads() -> None:
-    layer, x = built(layers.LSTM), torch.randn(2, 5, 4)
+    layer, x = built("LSTM"), torch.randn(2, 5, 4)
     first, second = hs.accelerate(), hs.accelerate()
     first.undo()
     thread = threading.Thread(target=layer, args=(x,))
@@ -344,7 +343,7 @@ def test_traces_and_edits_see_layers_by_name() -> None:
 
 
 def test_an_edit_is_never_silently_left_out() -> None:
-    layer = built(layers.LSTM, recurrent_dropout=0.5)
+    layer = built("LSTM", recurrent_dropout=0.5)
     x = torch.randn(2, 5, 4)
     with hs.accelerate(), hs.edit(layer, hs.zero("l0.f")):
         layer(x)
@@ -353,7 +352,7 @@ def test_an_edit_is_never_silently_left_out() -> None:
 
 
 def test_a_trace_shows_the_steps_in_the_order_in_which_they_are_read() -> None:
-    layer, x = built(layers.LSTM, go_backwards=True), torch.randn(2, 5, 4)
+    layer, x = built("LSTM", go_backwards=True), torch.randn(2, 5, 4)
     mask = torch.tensor([[True] * 5, [False, True, True, False, True]])
     with hs.accelerate():
         trace = hs.trace(layer, x, call=lambda value: layer(value, mask=mask))[""]
@@ -366,7 +365,7 @@ def test_a_trace_shows_the_steps_in_the_order_in_which_they_are_read() -> None:
 
 
 def test_copies_and_pickles_of_a_layer_hold_nothing_of_ours() -> None:
-    layer, x = built(layers.LSTM), torch.randn(2, 5, 4)
+    layer, x = built("LSTM"), torch.randn(2, 5, 4)
     layer(x)
     before = set(vars(layer)), set(vars(layer.cell))
     with hs.accelerate():

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.linear_model import Ridge  # type: ignore[import-untyped]
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, HiddenStateError
@@ -16,6 +15,9 @@ from hiddenstate.models.model_folder import CARD, WEIGHTS
 from hiddenstate.models.series.training import SERIES_RUN, SeriesTask, ridge_forecasts
 from hiddenstate.training.settings import read_run_file
 from hiddenstate.training.task import Step
+from support import Later
+
+linear_model: Any = Later("sklearn.linear_model")
 
 SMALL = SeriesConfig(
     target=("flow",), window=4, hidden_size=5, epochs=3, warmup_steps=2, learning_rate=0.02, batch_windows=16
@@ -178,10 +180,10 @@ def test_ridge_is_that_of_scikit_learn() -> None:
         (float(np.square(fit.predict(lags(pairs["dev"], steps)) - targets(pairs["dev"])).mean()), steps, power)
         for steps in (4, 2, 1)
         for power in range(-2, 7)
-        if (fit := Ridge(10.0**power).fit(lags(windows, steps), targets(windows)))
+        if (fit := linear_model.Ridge(10.0**power).fit(lags(windows, steps), targets(windows)))
     ]
     _, steps, power = min(fits)
-    fit = Ridge(10.0**power).fit(lags(windows, steps), targets(windows))
+    fit = linear_model.Ridge(10.0**power).fit(lags(windows, steps), targets(windows))
     for name, values in got.items():
         want = fit.predict(lags(pairs[name], steps)).reshape(-1, 2, 2, 1).swapaxes(1, 2)
         np.testing.assert_allclose(values, want, rtol=1e-9, atol=1e-10)
