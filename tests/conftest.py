@@ -3,10 +3,10 @@ import os
 import signal
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
-import torch
 
 from hiddenstate.errors import MissingDependencyError
 from hiddenstate.studio import assets
@@ -26,9 +26,6 @@ hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, deran
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("ci"), max_examples=15)  # for `make test`
 hypothesis.settings.load_profile("ci")
 
-# The tensors are small, and threads that wait for each other on a busy machine take twenty times as long.
-torch.set_num_threads(1)
-
 TESTS = Path(__file__).parent
 # The files that take longest, of the slow tests and of the others. If one of them began last, one process would be busy
 # with it and the others idle.
@@ -40,6 +37,8 @@ DEAREST = (
     "doctor/test_planted.py",
     "course/test_notebooks.py",
     "engine/test_operator.py",
+    "interop/onnx/test_attempts.py",
+    "interop/keras/test_accelerate.py",
     "studio/test_microscope.py",
     "studio/test_page_models.py",
     "studio/test_page_read.py",
@@ -56,6 +55,39 @@ DEAREST = (
     "runtime/test_c.py",
     "test_native.py",
 )
+
+
+# Files that need the same compilers, exporters or frameworks, whose first use takes seconds: one process runs them all.
+GROUPS = {
+    "torch's compilers": tuple(
+        f"tests/{name}.py"
+        for name in (
+            "engine/test_operator",
+            "engine/test_border_states",
+            "engine/test_recomputed_gates",
+            "nn/test_kinds",
+        )
+    ),
+    "ONNX": ("tests/interop/onnx/", "tests/interop/test_kinds.py"),
+    "Keras and JAX": (
+        "tests/interop/keras/",
+        "tests/interop/test_export_arrays.py",
+        "tests/interop/test_jax_arrays.py",
+    ),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A file stays in one process (`--dist loadfile`), and so do the files of a group."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((name for name, files in GROUPS.items() if file.startswith(files)), file)
+
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -91,8 +123,18 @@ def pytest_runtest_call() -> Generator[None, None, None]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """The tensors are small, and threads that wait for each other on a busy machine take twenty times as long."""
+    import torch  # the process that only hands out tests does not need it
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def _seeded() -> None:
+def _seeded(_one_thread: None) -> None:
+    import torch
+
     torch.manual_seed(0)
 
 

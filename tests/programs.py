@@ -24,9 +24,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-# Variables that Python, torch, the libraries under it or hiddenstate may read when they start. Two of them are served.
+# Variables that Python, torch, the libraries under it or hiddenstate may read when they start. Four of them are served.
 READ_AT_START = re.compile("HIDDENSTATE_|PYTHON|TORCH|PYTORCH|ATEN|OMP_|GOMP_|KMP_|MKL_|OPENBLAS_|LD_|LC_|LANG|MALLOC_")
-SERVED = ("PYTHONUNBUFFERED", "TORCHINDUCTOR_CACHE_DIR")  # torch sets the latter, for those it starts
+# torch and scikit-learn set the others, for those they start.
+SERVED = ("PYTHONUNBUFFERED", "TORCHINDUCTOR_CACHE_DIR", "KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")
 OUTSIDE = dict(os.environ)
 ENVIRONMENT = {**OUTSIDE, "OMP_NUM_THREADS": "1"}
 SET_CHILD_SUBREAPER = 36  # of prctl: orphans become children of this process

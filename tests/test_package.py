@@ -2,6 +2,10 @@
 
 import subprocess
 import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
 
 import hiddenstate as hs
 
@@ -29,6 +33,32 @@ assert "torch" not in sys.modules
 hs.LSTM(2, 3)
 LATER = "Index compare explain export_c index language_model load open_index save series_model tagger what_if".split()
 assert all(name in vars(hs) for name in hs.__all__ if name not in ("__version__", *LATER))
+""")
+
+
+def test_no_other_library_is_loaded_until_it_is_needed(tmp_path: Path) -> None:
+    """Nor torch's compiler, nor tools; arrays need no pandas, and Keras' files are read in another process."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        for k, shape in enumerate([(3, 8), (2, 8), (8,)]):
+            file[f"layers/lstm/cell/vars/{k}"] = np.ones(shape, np.float32)
+    run(f"""
+import sys
+sys.modules["pandas"] = sys.modules["xarray"] = None
+import hiddenstate as hs
+hs.LSTM
+assert not [name for name in sys.modules if name.startswith("hiddenstate.explain.")]
+assert not {{"torch._dynamo", "onnx", "h5py", "keras", "jax", "flax"}} & set(sys.modules)
+hs.explain.logit
+assert "hiddenstate.explain.subject.target" in sys.modules
+import numpy, torch
+model = hs.series_model(hs.LSTM(2, 3), ["a", "b"], ["x", "y", "z"], scale=(1.0, 2.0))
+days = numpy.arange("2015-01-01", "2015-01-06", dtype="M8[D]")
+for data in (numpy.zeros((5, 2)), torch.zeros(5, 2), {{"b": [0.0] * 5, "a": numpy.zeros(5)}}):
+    read = model.prepare(data, dates=days)
+    assert read.step_names()[1] == "2015-01-02" and model.forecast(read.x).shape == (5, 1, 3)
+assert str(hs.from_keras({str(path)!r})) == "LSTM(3, 2, batch_first=True)"
+assert not {{"h5py", "onnx", "keras", "jax", "flax"}} & set(sys.modules)
 """)
 
 

@@ -104,11 +104,12 @@ void bind(nb::module_& m) {
             s.nonlinearity(name.at(0), in, out, view.sizes[0]);
             return made;
         });
-    if constexpr (std::is_same_v<typename P::element, real>) {
-        nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the user's unconverted arguments: fast_call.h.")
-            .def("run", &FastCall<P>::run)
-            .def("why_not", &FastCall<P>::why_not);
-        kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
+    nb::class_<FastCall<P>>(m, named("FastCall").c_str(), "A call on the user's unconverted arguments: fast_call.h.")
+        .def("run", &FastCall<P>::run)
+        .def("why_not", &FastCall<P>::why_not);
+    kernel.def("fast_call", [](const S& s) { return new FastCall<P>(s); }, nb::rv_policy::take_ownership);
+    if constexpr (std::is_same_v<P, F32>) {
+        kernel.def("fast_half_call", [](const S& s) { return new FastCall<P>(s, kFloat16); }, nb::rv_policy::take_ownership);
     }
     m.def(named("kernels").c_str(), [](const std::string& cell) {
         nb::list found;

@@ -76,7 +76,7 @@ private:
         if (!view.address && !view.is_empty()) return refusal.because(name, "memory", value, shape);
         if (!contiguous_ || view.is_contiguous()) return true;
         if (!copy) return refusal.because(name, "form", value, shape);
-        *copy = contiguous_copy(value);
+        *copy = tensor_from(value, "contiguous");
         return read_tensor(*copy, view) || refusal.because(name, "form", value, shape);
     }
 

@@ -1,9 +1,10 @@
 // Runs a call of a whole LSTM directly on the user's arguments: in Python, checking them and creating tensors takes longer than the scan of
 // a short sequence.
 //
-// It accepts only the simplest calls: plain torch tensors, contiguous or with strides that the scan can read, of a number type that cell
-// states also have, without edits, resets or dropout. In all other cases it returns None without side effects, and the caller uses the
-// general path.
+// It accepts only the simplest calls: plain torch tensors of one number type, contiguous or with strides that the scan can read, without
+// edits, resets or dropout; in half precision also without records. In all other cases it returns None without side effects, and the
+// caller uses the general path. What the scan reads as float32 is widened first, and its results are rounded: in bfloat16 the biases and
+// cell states, in float16, for which there is no scan, everything.
 #pragma once
 
 #include "python/kernel.h"
@@ -14,10 +15,10 @@ namespace hiddenstate {
 template <class P>
 class FastArguments {
 public:
-    explicit FastArguments(const Scan<P>& scan) : scan_(scan) {}
+    FastArguments(const Scan<P>& scan, NumberType given) : reader(true, given), narrow_(given.bits == 16), scan_(scan) {}
 
     CallFromPython<P> from;
-    Reader reader{true};
+    Reader reader;
     bool single = false;  // x is [T, C], without an N axis
     bool record = false;
 
@@ -29,13 +30,14 @@ private:
     bool read_weights(nb::handle weights, nb::handle names);
     bool refuse(const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); }
 
+    const bool narrow_;  // whether the numbers are in half precision
     const Scan<P>& scan_;
 };
 
 template <class P>
 class FastCall {
 public:
-    explicit FastCall(const Scan<P>& scan) : scan_(scan) {}
+    explicit FastCall(const Scan<P>& scan, NumberType given = number_type<typename P::element>()) : scan_(scan), given_(given) {}
 
     // `given`: x, hx (None, a pair or, without a cell state, one tensor), lengths (None or int64 [N]). `weights`: a dict of all weights by
     // name, or weights packed beforehand. `names`: for each layer and direction, the names of its five weights, None for a missing one.
@@ -49,6 +51,7 @@ public:
 
 private:
     const Scan<P>& scan_;
+    const NumberType given_;
 };
 
 template <class P>
@@ -96,6 +99,7 @@ bool FastArguments<P>::read(nb::tuple given, nb::handle weights, nb::handle name
     read_axes(sizes, call);
     call.relu = scan_.relu;
     record = is_true(options[2]);
+    if (record && narrow_) return refuse("records");
     if (!reader.read_input(given[0], is_true(options[0]), true, call, single)) return false;
     if (call.T <= 0 || call.N <= 0) return refuse("input");
     if (single && !lengths.is_none()) return refuse("lengths");
@@ -105,7 +109,7 @@ bool FastArguments<P>::read(nb::tuple given, nb::handle weights, nb::handle name
 
 template <class P>
 nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const {
-    FastArguments<P> arguments(scan_);
+    FastArguments<P> arguments(scan_, given_);
     if (!arguments.read(given, weights, names, sizes, options)) return nb::none();
     Call<P>& call = arguments.from.call;
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
@@ -114,14 +118,17 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
     const Outputs made = make_outputs(scan_, call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
-    const nb::object state = scan_.memory ? nb::make_tuple(made.h_n, made.c_n) : made.h_n;
-    if (!record) return nb::make_tuple(made.out, state);
+    const auto rounded = [&](const nb::object& one) {
+        return given_.bits == 16 ? tensor_from(one, given_ == kFloat16 ? "half" : "bfloat16") : one;
+    };
+    const nb::object h_n = rounded(made.h_n), state = scan_.memory ? nb::make_tuple(h_n, rounded(made.c_n)) : h_n;
+    if (!record) return nb::make_tuple(rounded(made.out), state);
     return nb::make_tuple(made.out, state, nb::make_tuple(made.gates, made.c, made.layer_outputs));
 }
 
 template <class P>
 nb::object FastCall<P>::why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const {
-    FastArguments<P> arguments(scan_);
+    FastArguments<P> arguments(scan_, given_);
     return arguments.read(given, weights, names, sizes, options) ? nb::none() : arguments.reader.refusal.as_tuple();
 }
 

@@ -62,17 +62,18 @@ inline Shape weight_shape(std::int64_t gates, std::int64_t weight, std::int64_t 
     }
 }
 
-inline nb::object contiguous_copy(nb::handle tensor) {
-    static const auto* contiguous = new nb::object(interned("contiguous"));  // never freed
-    nb::object made = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), contiguous->ptr()));
+// Calls a method of a tensor without arguments, which returns another tensor.
+inline nb::object tensor_from(nb::handle tensor, const char* method) {
+    nb::object made = nb::steal(PyObject_CallMethodNoArgs(tensor.ptr(), interned(method).ptr()));
     if (!made.is_valid()) throw nb::python_error();
     return made;
 }
 
-// Reads tensors, and keeps the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch.Tensor.
+// Reads tensors, and keeps the refusal of the first that does not fit. With `plain`, it rejects subclasses of torch.Tensor. Where the kernel
+// reads float32, tensors have the type `given`, and are widened if it is another.
 class Reader {
 public:
-    explicit Reader(bool plain = false) : plain_(plain) {}
+    explicit Reader(bool plain = false, NumberType given = kFloat32) : plain_(plain), given_(given) {}
 
     Refusal refusal;
 
@@ -94,7 +95,7 @@ public:
         TensorView view;
         const bool copies = !value.is_none() && read_tensor(value, view) && view.is_of(shape) && !view.is_contiguous();
         if (!copies) return false;
-        copies_.push_back(contiguous_copy(value));
+        copies_.push_back(tensor_from(value, "contiguous"));
         return read(copies_.back(), shape, name, to);
     }
 
@@ -159,8 +160,13 @@ public:
 
 private:
     bool look(nb::handle value, NumberType type, const char* name, const Shape* shape, TensorView& view) {
-        const bool reads = (!plain_ || is_plain_tensor(value)) && read_tensor(value, view);
-        return (reads && view.type == type) || refusal.because(name, "form", value, shape);
+        const bool widens = type == kFloat32 && given_ != kFloat32;
+        bool reads = (!plain_ || is_plain_tensor(value)) && read_tensor(value, view) && view.type == (widens ? given_ : type);
+        if (reads && widens && view.address) {
+            copies_.push_back(tensor_from(value, "float"));
+            reads = read_tensor(copies_.back(), view);
+        }
+        return reads || refusal.because(name, "form", value, shape);
     }
 
     template <class T>
@@ -170,6 +176,7 @@ private:
     }
 
     const bool plain_;
+    const NumberType given_;
     std::vector<nb::object> copies_;
 };
 
@@ -272,15 +279,10 @@ std::vector<nb::object> make_gradients(const Scan<P>& scan, const Call<P>& call,
 
 // Returns the list of gradients in the order that Python expects.
 inline nb::list in_order(const std::vector<bool>& needed, const std::vector<nb::object>& made) {
-    static const auto* clone = new nb::object(interned("clone"));  // never freed
     nb::list found;
     for (std::size_t k = 0; k < made.size(); ++k) {
         const bool other_bias = k >= kStates && (k - kStates) % kWeights == 3 && made[k].is_none();
-        nb::object one = !needed[k]   ? nb::none()
-                         : other_bias ? nb::steal(PyObject_CallMethodNoArgs(made[k - 1].ptr(), clone->ptr()))
-                                      : made[k];
-        if (!one.is_valid()) throw nb::python_error();
-        found.append(one);
+        found.append(!needed[k] ? nb::none() : other_bias ? tensor_from(made[k - 1], "clone") : made[k]);
     }
     return found;
 }

@@ -16,7 +16,7 @@ namespace nb = nanobind;
 
 // The number types that native code reads, in DLPack's numbering.
 using NumberType = nb::dlpack::dtype;
-constexpr NumberType kFloat32{2, 32, 1}, kFloat64{2, 64, 1}, kBfloat16{4, 16, 1}, kInt64{0, 64, 1}, kBool{6, 8, 1};
+constexpr NumberType kFloat32{2, 32, 1}, kFloat64{2, 64, 1}, kFloat16{2, 16, 1}, kBfloat16{4, 16, 1}, kInt64{0, 64, 1}, kBool{6, 8, 1};
 
 constexpr int kMostAxes = 3;
 

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/graph.h"
 #include "runtime/model.h"
 #include "runtime/tagger.h"
 #include "runtime/text.h"
@@ -31,6 +32,17 @@ struct hs_tagger {
     runtime::Tagger tagger;
 };
 
+struct hs_graph {
+    std::shared_ptr<const runtime::Graph> graph;
+};
+
+struct hs_graph_stream {
+    std::shared_ptr<const runtime::Graph> graph;
+    std::vector<float> states;  // [rows, state_size()]
+    std::vector<bool> taken;    // one entry per row, to detect duplicates
+    mutable std::atomic<bool> is_running{false};
+};
+
 namespace {
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 34;
@@ -48,6 +60,8 @@ hs_status guarded(hs_error* error, const Work& work) {
         return work();
     } catch (const runtime::FileError& found) {
         return fail(HS_FILE, found.what(), error);
+    } catch (const std::out_of_range& found) {
+        return fail(HS_ARGUMENT, found.what(), error);
     } catch (const std::invalid_argument& found) {
         return fail(HS_UNSUPPORTED, found.what(), error);
     } catch (const std::bad_alloc&) {
@@ -91,9 +105,10 @@ bool fits(std::int64_t steps, std::int64_t rows, const runtime::Sizes& sizes) {
 // Marks a stream as running. `is_alone` is false if another thread is using it: that would corrupt its states.
 class Turn {
 public:
-    explicit Turn(const hs_stream* stream) : is_alone(!stream->is_running.exchange(true, std::memory_order_acquire)), stream_(stream) {}
+    template <class Stream>
+    explicit Turn(const Stream* stream) : is_alone(!stream->is_running.exchange(true, std::memory_order_acquire)), is_running_(stream->is_running) {}
     ~Turn() {
-        if (is_alone) stream_->is_running.store(false, std::memory_order_release);
+        if (is_alone) is_running_.store(false, std::memory_order_release);
     }
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
@@ -101,17 +116,68 @@ public:
     const bool is_alone;
 
 private:
-    const hs_stream* const stream_;
+    std::atomic<bool>& is_running_;
 };
 
-bool are_rows(hs_stream* stream, const std::int64_t* rows, std::int64_t count) {
-    const std::int64_t N = stream->stream->N;
+template <class Stream>
+bool are_rows(Stream* stream, const std::int64_t* rows, std::int64_t count) {
+    const auto N = static_cast<std::int64_t>(stream->taken.size());
     if (count < 0 || count > N) return false;
     const auto taken = [&](std::int64_t k) { return stream->taken[static_cast<std::size_t>(rows[k])]; };
     std::int64_t marked = 0;
     for (; marked < count && rows[marked] >= 0 && rows[marked] < N && !taken(marked); ++marked) taken(marked) = true;
     for (std::int64_t k = 0; k < marked; ++k) taken(k) = false;
     return marked == count;
+}
+
+constexpr std::int64_t kMostRows = 1 << 24;
+
+hs_graph* graph_of(runtime::ModelFile file) { return new hs_graph{runtime::Graph::read(file)}; }
+
+hs_status described(const std::string& name, const runtime::Shape& shape, bool is_integer, hs_array* array) {
+    *array = {name.c_str(), is_integer, static_cast<int>(shape.size()), {}};
+    std::copy(shape.begin(), shape.end(), array->sizes);
+    return HS_OK;
+}
+
+// The arguments of a run over so many steps and rows.
+std::vector<runtime::Array> arguments_of(const runtime::Graph& graph, std::int64_t steps, std::int64_t rows, const void* const* inputs) {
+    std::vector<runtime::Array> arguments;
+    for (std::size_t k = 0; k < graph.inputs.size(); ++k) {
+        runtime::Array array;
+        for (const std::int64_t size : graph.inputs[k].shape) array.shape.push_back(runtime::Graph::size_of({size}, steps, rows));
+        const std::int64_t count = runtime::Graph::size_of(array.shape, steps, rows);
+        array.is_ints = graph.inputs[k].ints;
+        if (array.is_ints) array.ints.assign(static_cast<const std::int64_t*>(inputs[k]), static_cast<const std::int64_t*>(inputs[k]) + count);
+        else array.floats.assign(static_cast<const float*>(inputs[k]), static_cast<const float*>(inputs[k]) + count);
+        arguments.push_back(std::move(array));
+    }
+    return arguments;
+}
+
+// Runs a graph; nothing is written unless it succeeds.
+hs_status run_graph(const runtime::Graph& graph, std::int64_t steps, std::int64_t rows, const void* const* inputs, float* const* outputs,
+                    float* carried, hs_error* error) {
+    const auto is_null = [](const void* array) { return array == nullptr; };
+    if (std::any_of(inputs, inputs + graph.inputs.size(), is_null) || std::any_of(outputs, outputs + graph.outputs.size(), is_null)) {
+        return fail(HS_ARGUMENT, "hs_graph: no input or output may be NULL", error);
+    }
+    if (!graph.fits(steps, rows) || (steps != 1 && !graph.takes(runtime::kT)) || (rows != 1 && !graph.takes(runtime::kN))) {
+        return fail(HS_ARGUMENT, "hs_graph: steps and rows must be at least 1, fit into memory, and be 1 if no input has such an axis", error);
+    }
+    return guarded(error, [&] {
+        const std::vector<runtime::Array> values = graph.run(arguments_of(graph, steps, rows, inputs), steps, rows, carried);
+        for (std::size_t k = 0; k < graph.outputs.size(); ++k) {
+            const runtime::Array& value = values[static_cast<std::size_t>(graph.outputs[k])];
+            std::copy(value.floats.begin(), value.floats.end(), outputs[k]);
+            std::transform(value.ints.begin(), value.ints.end(), outputs[k], [](std::int64_t whole) { return static_cast<float>(whole); });
+        }
+        return HS_OK;
+    });
+}
+
+float* state_of(const hs_graph_stream* stream, std::int64_t row) {
+    return const_cast<float*>(stream->states.data()) + row * stream->graph->state_size();
 }
 
 }  // namespace
@@ -273,4 +339,123 @@ hs_status hs_tagger_tag(const hs_tagger* tagger, const char* const* words, int64
         std::copy(found.begin(), found.end(), tags);
         return HS_OK;
     });
+}
+
+hs_status hs_graph_load(const char* path, hs_graph** graph, hs_error* error) { return load(path, graph, error, graph_of); }
+
+hs_status hs_graph_load_memory(const void* bytes, size_t size, hs_graph** graph, hs_error* error) {
+    return load_memory(bytes, size, graph, error, graph_of);
+}
+
+void hs_graph_free(hs_graph* graph) { delete graph; }
+
+hs_status hs_graph_input(const hs_graph* graph, int64_t input, hs_array* array) {
+    if (!graph || !array || input < 0 || input >= static_cast<int64_t>(graph->graph->inputs.size())) return HS_ARGUMENT;
+    const runtime::Argument& argument = graph->graph->inputs[static_cast<std::size_t>(input)];
+    return described(argument.name, argument.shape, argument.ints, array);
+}
+
+hs_status hs_graph_output(const hs_graph* graph, int64_t output, hs_array* array) {
+    static const std::string kNone;
+    if (!graph || !array || output < 0 || output >= static_cast<int64_t>(graph->graph->outputs.size())) return HS_ARGUMENT;
+    const std::int64_t value = graph->graph->outputs[static_cast<std::size_t>(output)];
+    return described(kNone, graph->graph->shapes[static_cast<std::size_t>(value)], false, array);
+}
+
+int64_t hs_array_size(const hs_array* array, int64_t steps, int64_t rows) {
+    return array ? runtime::Graph::size_of(runtime::Shape(array->sizes, array->sizes + array->rank), steps, rows) : 0;
+}
+
+hs_status hs_graph_run(const hs_graph* graph, int64_t steps, int64_t rows, const void* const* inputs, float* const* outputs, hs_error* error) {
+    if (!graph || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_run: graph, inputs and outputs must not be NULL", error);
+    return run_graph(*graph->graph, steps, rows, inputs, outputs, nullptr, error);
+}
+
+hs_status hs_graph_stream_new(const hs_graph* graph, int64_t rows, hs_graph_stream** stream, hs_error* error) {
+    if (!graph || !stream) return fail(HS_ARGUMENT, "hs_graph_stream_new: graph and stream must not be NULL", error);
+    *stream = nullptr;
+    const std::string reason = graph->graph->why_no_stream();
+    if (!reason.empty()) return fail(HS_UNSUPPORTED, "this model can't run step by step: " + reason, error);
+    if (rows < 1 || rows > (graph->graph->takes(runtime::kN) ? kMostRows : 1) || !graph->graph->fits(1, rows)) {
+        return fail(HS_ARGUMENT, "hs_graph_stream_new: rows must be at least 1, fit into memory, and be 1 if no input has an axis of rows", error);
+    }
+    return guarded(error, [&] {
+        auto made = std::make_unique<hs_graph_stream>();
+        made->graph = graph->graph;
+        made->states.resize(static_cast<std::size_t>(rows * made->graph->state_size()));
+        made->taken.resize(static_cast<std::size_t>(rows));
+        for (int64_t row = 0; row < rows; ++row) made->graph->begin(state_of(made.get(), row));
+        return *stream = made.release(), HS_OK;
+    });
+}
+
+void hs_graph_stream_free(hs_graph_stream* stream) { delete stream; }
+
+hs_status hs_graph_stream_fork(const hs_graph_stream* stream, hs_graph_stream** other, hs_error* error) {
+    if (!stream || !other) return fail(HS_ARGUMENT, "hs_graph_stream_fork: neither stream may be NULL", error);
+    *other = nullptr;
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_fork: another thread is using this stream", error);
+    return guarded(error, [&] {
+        auto made = std::make_unique<hs_graph_stream>();
+        made->graph = stream->graph, made->states = stream->states, made->taken = stream->taken;
+        return *other = made.release(), HS_OK;
+    });
+}
+
+hs_status hs_graph_stream_step(hs_graph_stream* stream, const int64_t* rows, int64_t count, const void* const* inputs, float* const* outputs,
+                               hs_error* error) {
+    if (!stream || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_stream_step: stream, inputs and outputs must not be NULL", error);
+    if (!rows) return hs_graph_stream_feed(stream, 1, inputs, outputs, error);
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_step: another thread is using this stream", error);
+    if (count < 1 || !are_rows(stream, rows, count)) return fail(HS_ARGUMENT, "hs_graph_stream_step: rows must be distinct rows of it", error);
+    return guarded(error, [&] {
+        const auto size = static_cast<std::size_t>(stream->graph->state_size());
+        std::vector<float> chosen(size * static_cast<std::size_t>(count));
+        for (int64_t k = 0; k < count; ++k) std::copy_n(state_of(stream, rows[k]), size, chosen.data() + static_cast<std::size_t>(k) * size);
+        const hs_status status = run_graph(*stream->graph, 1, count, inputs, outputs, chosen.data(), error);
+        for (int64_t k = 0; status == HS_OK && k < count; ++k) std::copy_n(chosen.data() + static_cast<std::size_t>(k) * size, size, state_of(stream, rows[k]));
+        return status;
+    });
+}
+
+hs_status hs_graph_stream_feed(hs_graph_stream* stream, int64_t steps, const void* const* inputs, float* const* outputs, hs_error* error) {
+    if (!stream || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_stream_feed: stream, inputs and outputs must not be NULL", error);
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_feed: another thread is using this stream: use one stream per thread", error);
+    return guarded(error, [&] {
+        std::vector<float> states = stream->states;
+        const auto rows = static_cast<int64_t>(stream->taken.size());
+        const hs_status status = run_graph(*stream->graph, steps, rows, inputs, outputs, states.data(), error);
+        if (status == HS_OK) stream->states.swap(states);
+        return status;
+    });
+}
+
+hs_status hs_graph_stream_reset(hs_graph_stream* stream, const int64_t* rows, int64_t count) {
+    if (!stream) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone || (rows && !are_rows(stream, rows, count))) return HS_ARGUMENT;
+    const auto all = static_cast<int64_t>(stream->taken.size());
+    for (int64_t k = 0; k < (rows ? count : all); ++k) stream->graph->begin(state_of(stream, rows ? rows[k] : k));
+    return HS_OK;
+}
+
+int64_t hs_graph_stream_state_size(const hs_graph_stream* stream) { return stream ? stream->graph->state_size() : 0; }
+
+hs_status hs_graph_stream_get_state(const hs_graph_stream* stream, int64_t row, float* state) {
+    if (!stream || !state || row < 0 || row >= static_cast<int64_t>(stream->taken.size())) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone) return HS_ARGUMENT;
+    std::copy_n(state_of(stream, row), stream->graph->state_size(), state);
+    return HS_OK;
+}
+
+hs_status hs_graph_stream_set_state(hs_graph_stream* stream, int64_t row, const float* state) {
+    if (!stream || !state || row < 0 || row >= static_cast<int64_t>(stream->taken.size())) return HS_ARGUMENT;
+    const Turn turn(stream);
+    if (!turn.is_alone) return HS_ARGUMENT;
+    std::copy_n(state, stream->graph->state_size(), state_of(stream, row));
+    return HS_OK;
 }

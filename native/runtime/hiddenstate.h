@@ -121,6 +121,62 @@ HS_API const char *hs_tagger_column(const hs_tagger *tagger, int64_t column);
  * it. */
 HS_API hs_status hs_tagger_tag(const hs_tagger *tagger, const char *const *words, int64_t count, const char **tags, hs_error *error);
 
+/* Whole models, which hiddenstate.save(model, path, args=...) writes: a graph of operations around recurrent layers.
+ *
+ *     hs_graph_stream_new(graph, 1, &stream, &error);
+ *     const void *inputs[] = {x};
+ *     float *outputs[] = {y};
+ *     while (next(x)) hs_graph_stream_step(stream, NULL, 0, inputs, outputs, &error);
+ *
+ * Inputs are arrays of float, or of int64_t if they are integers (indices of an embedding); outputs are float. Their axes are in the order
+ * of the module's. Graphs are immutable, so threads may share them; a stream may be used by only one thread at a time, as above. */
+typedef struct hs_graph hs_graph;
+typedef struct hs_graph_stream hs_graph_stream;
+
+#define HS_ROWS (-1)       /* an axis of rows, N */
+#define HS_STEPS (-2)      /* an axis of time steps, T; of size 1 in a single step */
+#define HS_ROWS_STEPS (-3) /* both as one axis of size N * T */
+#define HS_STEPS_ROWS (-4)
+
+typedef struct hs_array {
+    const char *name; /* of an input, as long as the graph; "" for an output */
+    int is_integer;
+    int rank;
+    int64_t sizes[8]; /* of the axes, or one of the above */
+} hs_array;
+
+HS_API hs_status hs_graph_load(const char *path, hs_graph **graph, hs_error *error);
+HS_API hs_status hs_graph_load_memory(const void *bytes, size_t size, hs_graph **graph, hs_error *error);
+HS_API void hs_graph_free(hs_graph *graph);
+/* Describes an input or output; HS_ARGUMENT if there are no more. */
+HS_API hs_status hs_graph_input(const hs_graph *graph, int64_t input, hs_array *array);
+HS_API hs_status hs_graph_output(const hs_graph *graph, int64_t output, hs_array *array);
+/* The number of elements in an array of so many steps and rows. */
+HS_API int64_t hs_array_size(const hs_array *array, int64_t steps, int64_t rows);
+
+/* Runs over whole sequences. */
+HS_API hs_status hs_graph_run(const hs_graph *graph, int64_t steps, int64_t rows, const void *const *inputs, float *const *outputs,
+                              hs_error *error);
+
+/* Creates a stream, which carries the states of layers and the last inputs of causal convolutions. HS_UNSUPPORTED: the model needs later
+ * steps. A stream stays valid when its graph is freed. */
+HS_API hs_status hs_graph_stream_new(const hs_graph *graph, int64_t rows, hs_graph_stream **stream, hs_error *error);
+HS_API void hs_graph_stream_free(hs_graph_stream *stream);
+/* Creates a second stream that goes on from the same states. */
+HS_API hs_status hs_graph_stream_fork(const hs_graph_stream *stream, hs_graph_stream **other, hs_error *error);
+/* Runs one step of `count` distinct rows, or of all rows if rows is NULL. It allocates. If it fails, no state changes. */
+HS_API hs_status hs_graph_stream_step(hs_graph_stream *stream, const int64_t *rows, int64_t count, const void *const *inputs,
+                                      float *const *outputs, hs_error *error);
+/* Runs several steps of all rows, with the results of single ones. If it fails, no state changes. */
+HS_API hs_status hs_graph_stream_feed(hs_graph_stream *stream, int64_t steps, const void *const *inputs, float *const *outputs,
+                                      hs_error *error);
+/* Sets `count` rows, or all if rows is NULL, to what a sequence begins with. */
+HS_API hs_status hs_graph_stream_reset(hs_graph_stream *stream, const int64_t *rows, int64_t count);
+/* What one row carries, in so many floats, which another row or stream of the same file can go on from, now or later. */
+HS_API int64_t hs_graph_stream_state_size(const hs_graph_stream *stream);
+HS_API hs_status hs_graph_stream_get_state(const hs_graph_stream *stream, int64_t row, float *state);
+HS_API hs_status hs_graph_stream_set_state(hs_graph_stream *stream, int64_t row, const float *state);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,6 +1,8 @@
 // Reads JSON: the header of a model file, and a tagger's settings in its metadata.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <limits>
@@ -53,6 +55,44 @@ public:
         return value;
     }
 
+    // A number, and whether it is written as an integer.
+    double number(bool* is_integer) {
+        skip_space();
+        const char* const begin = at_;
+        const bool negative = at_ != end_ && *at_ == '-';
+        at_ += negative;
+        const char* const first = at_;
+        double value = 0;
+        int exponent = 0;
+        for (; at_ != end_ && is_digit(*at_); ++at_) value = 10 * value + (*at_ - '0');
+        if (at_ == first || (*first == '0' && at_ - first > 1)) damaged("a number in it is none");
+        *is_integer = at_ == end_ || (*at_ != '.' && *at_ != 'e' && *at_ != 'E');
+        if (at_ != end_ && *at_ == '.') {
+            const char* const point = at_++;
+            for (; at_ != end_ && is_digit(*at_); ++at_, --exponent) value = 10 * value + (*at_ - '0');
+            if (at_ - point == 1) damaged("a number in it is none");
+        }
+        if (at_ != end_ && (*at_ == 'e' || *at_ == 'E')) {
+            ++at_;
+            const bool below = at_ != end_ && *at_ == '-';
+            at_ += at_ != end_ && (below || *at_ == '+');
+            const char* const power = at_;
+            int more = 0;
+            for (; at_ != end_ && is_digit(*at_); ++at_) more = more < 1000 ? 10 * more + (*at_ - '0') : more;
+            if (at_ == power) damaged("a number in it is none");
+            exponent += below ? -more : more;
+        }
+        if (at_ - begin > kLongestNumber) damaged("a number in it is too long");
+        value = exponent < 0 ? value / std::pow(10.0, -exponent) : value * std::pow(10.0, exponent);
+        return negative ? -value : value;
+    }
+
+    // The first character of the next value; 0 at the end.
+    char peek() {
+        skip_space();
+        return at_ == end_ ? '\0' : *at_;
+    }
+
     std::string string() {
         expect('"');
         std::string text;
@@ -96,6 +136,9 @@ public:
 
 private:
     static constexpr int kDeepest = 32;
+    static constexpr std::ptrdiff_t kLongestNumber = 64;
+
+    static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
     char next() {
         if (at_ == end_) damaged("its header ends too early");

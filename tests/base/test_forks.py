@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hiddenstate
+import programs
 from hiddenstate.engine import kernels
 
 PACKAGE = Path(hiddenstate.__file__).parent
@@ -167,7 +168,7 @@ for _ in range(50):
 is_over.set()
 thread.join()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import programs
 from hiddenstate.corpus.shards import plan as planning
 from hiddenstate.corpus.shards.contents import read_sentences, read_texts
 from hiddenstate.corpus.shards.plan import Shard, expand, plan
@@ -193,7 +194,7 @@ class Slow(Upper):
 def test_a_killed_process_loses_only_the_shards_at_work(tmp_path: Path, text: Path) -> None:
     out = tmp_path / "out"
     given = {"tests": str(Path(__file__).parents[1]), "text": str(text), "out": str(out), "workers": 1}
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM.format(**given)])
+    process = programs.Popen([sys.executable, "-c", PROGRAM.format(**given)])
     deadline = time.monotonic() + 300
     while len(list(out.glob("*.txt"))) < 3:
         assert process.poll() is None

@@ -1,6 +1,5 @@
 """The inputs of calls: ragged batches, resets, and every kind of bad input."""
 
-import subprocess
 import sys
 from itertools import pairwise
 from typing import Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import hiddenstate as hs
+import programs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, RankError, ShapeError
 from support import assert_all_close, assert_close, gradients, layer_options, pair, random_input, random_state
 
@@ -322,5 +322,5 @@ for kind in (hs.LSTM, hs.GRU, hs.RNN):
 
 
 def test_an_error_about_freed_memory_can_be_printed_with_its_context() -> None:
-    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=False)
+    done = programs.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split()) == (0, ["True"] * 9), done.stderr

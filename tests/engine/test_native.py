@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import hiddenstate as hs
+import programs
 from hiddenstate import __version__
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import call as engine_call
@@ -941,7 +942,7 @@ if not child:
     os._exit(7 if same else 8)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    done = run_python(code)
+    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False)
     assert (done.stdout, done.stderr) == ("7\n", "")
 
 

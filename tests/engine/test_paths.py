@@ -51,7 +51,7 @@ CASES: dict[str, Case] = {
     "lengths as a list": ({}, PLAIN, {"lengths": [5, 0]}, "native", {"fast": "lengths"}),
     "reset": ({}, PLAIN, {"reset": RESET}, "native", {"fast": "reset= is given"}),
     "dropout": ({"num_layers": 2, "dropout": 0.5}, PLAIN, {}, "native", {"fast": "dropout is drawn in training"}),
-    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "native", {"fast": "of torch.bfloat16"}),
+    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "native", {"fast": "gradient is needed"}),
     "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), {}, "native", {"fast": "edits are in force"}),
     "readout edit": (
         {"num_layers": 2},
@@ -88,7 +88,7 @@ CASES: dict[str, Case] = {
         {},
         "native float16",
         dict.fromkeys(["native", "native by layer"], "no native kernel for torch.float16")
-        | {"fast": "of torch.float16", "native bfloat16": "autocast"},
+        | {"fast": "gradient is needed", "native bfloat16": "autocast"},
     ),
     "transform": (
         {},
@@ -258,8 +258,8 @@ STREAM_CASES: dict[
         {"dtype": torch.float16},
         PLAIN,
         1,
-        "torch",
-        {"packed": "no native kernel for torch.float16", "native": "float16"},
+        "packed",
+        {},
     ),
     "projection": ({"proj_size": 2}, PLAIN, 1, "native", {"packed": "there is a projection"}),
     "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), 1, "native", {"packed": "edits are in force"}),

@@ -733,3 +733,44 @@ def test_nothing_is_held_after_it() -> None:
     gone = weakref.ref(last)
     del last
     assert gone() is None
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("H", [1, 17, 65])
+def test_in_half_precision_it_is_the_long_way_to_the_last_bit(kind: Any, dtype: torch.dtype, H: int) -> None:
+    lstm, x = kind(3, H, 2, bidirectional=True, batch_first=True).to(dtype), torch.randn(3, 17, 3).to(dtype)
+    parts = [torch.randn(4, 3, H).to(dtype) for _ in lstm.sizes.kind.carried]
+    turned, single = x.transpose(0, 1).contiguous().transpose(0, 1), [part[:, 0].contiguous() for part in parts]
+    for given_x, states, lengths in (
+        (x, None, None),
+        (x, parts, torch.tensor([17, 0, 5])),
+        (turned, parts, None),
+        (x[0], single, None),
+    ):
+        hx = None if states is None else lstm.sizes.kind.as_given(states)
+        got, want = calls.run_fast(lstm, given_x, hx, lengths), calls.run(lstm, Arguments(given_x, hx, lengths, None))
+        assert got is not None
+        assert isinstance(want[0], Tensor)
+        assert lstm.path(given_x, hx, lengths=lengths).name == "fast"
+        for mine, other in zip((got[0], *flat_state(got)), (want[0], *flat_state(want)), strict=True):
+            assert_same_tensor(mine, other)
+    assert trace_fast(lstm, x, None, None, None, None) is None
+    with torch.enable_grad():
+        assert "gradient" in lstm.path(x).reasons["fast"]
+        lstm(x)[0].float().sum().backward()
+    assert lstm.weight_hh_l0.grad.dtype is dtype
+
+
+def flat_state(result: Any) -> tuple[Tensor, ...]:
+    return result[1] if isinstance(result[1], tuple) else (result[1],)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_in_half_precision_it_takes_no_mixed_types(dtype: torch.dtype) -> None:
+    lstm, x, c0 = hs.LSTM(3, 5).to(dtype), torch.randn(9, 2, 3).to(dtype), torch.zeros(1, 2, 5)
+    assert taken(lstm, x, (c0.to(dtype), c0.to(dtype)))
+    assert not taken(lstm, x, (c0.to(dtype), c0))
+    lstm.bias_hh_l0.data = lstm.bias_hh_l0.float()
+    assert not taken(lstm, x)
+    assert not taken(hs.LSTM(3, 5), x)

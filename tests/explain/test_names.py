@@ -1,8 +1,5 @@
 """The names in `hiddenstate.explain`, which cost nothing until they are used."""
 
-import subprocess
-import sys
-
 import pytest
 
 import hiddenstate as hs
@@ -25,15 +22,3 @@ def test_no_file_hides_a_name() -> None:
 
     files = {path.stem for path in Path(str(hs.explain.__file__)).parent.glob("*.py")}
     assert not files & set(hs.explain.__all__)
-
-
-def test_nothing_is_loaded_until_it_is_used() -> None:
-    code = (
-        "import sys, hiddenstate\n"
-        "hiddenstate.LSTM\n"
-        "assert not [name for name in sys.modules if name.startswith('hiddenstate.explain.')]\n"
-        "hiddenstate.explain.logit\n"
-        "assert 'hiddenstate.explain.subject.target' in sys.modules"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -1,5 +1,6 @@
 """LSTM cells of Flax and Equinox give the same numbers."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,21 @@ def linen_params(module: Any, features: int = 4) -> Any:
     return randomised(module.init(jax.random.key(0), jnp.zeros((2, 5, features))))
 
 
+@cache
+def linen_run(kind: str) -> tuple[Any, torch.Tensor, Any]:
+    """Variables, an input, and the states and outputs; JAX compiles each of its steps."""
+    rnn, x = linen.RNN(getattr(linen, kind)(3), return_carry=True), torch.randn(2, 5, 4)
+    variables = linen_params(rnn)
+    return variables, x, rnn.apply(variables, jnp.asarray(x))
+
+
+@cache
+def nnx_run(kind: str) -> tuple[Any, torch.Tensor, Any]:
+    rnn, x = nnx.RNN(getattr(nnx, kind)(4, 3, rngs=nnx.Rngs(0))), torch.randn(2, 5, 4)
+    nnx.update(rnn, randomised(nnx.state(rnn, nnx.Param)))
+    return nnx.state(rnn, nnx.Param), x, rnn(jnp.asarray(x))
+
+
 def frozen(variables: Any) -> Any:
     from flax.core import freeze
 
@@ -36,10 +52,7 @@ def frozen(variables: Any) -> Any:
 @pytest.mark.parametrize("kind", ["LSTMCell", "OptimizedLSTMCell"])
 @pytest.mark.parametrize("kept", [lambda v: v, lambda v: v["params"], lambda v: v["params"]["cell"], frozen])
 def test_linen(kind: str, kept: Any) -> None:
-    rnn = linen.RNN(getattr(linen, kind)(3), return_carry=True)
-    variables = linen_params(rnn)
-    x = torch.randn(2, 5, 4)
-    (c, h), out = rnn.apply(variables, jnp.asarray(x))
+    variables, x, ((c, h), out) = linen_run(kind)
     ours, (h_n, c_n) = from_flax(kept(variables))(x)
     assert_close(ours, tensor(out))
     assert_close(h_n[0], tensor(h))
@@ -49,10 +62,8 @@ def test_linen(kind: str, kept: Any) -> None:
 @pytest.mark.parametrize("kind", ["LSTMCell", "OptimizedLSTMCell"])
 @pytest.mark.parametrize("kept", [lambda state: state, lambda state: nnx.to_pure_dict(state)])
 def test_nnx(kind: str, kept: Any) -> None:
-    rnn = nnx.RNN(getattr(nnx, kind)(4, 3, rngs=nnx.Rngs(0)))
-    nnx.update(rnn, randomised(nnx.state(rnn, nnx.Param)))
-    x = torch.randn(2, 5, 4)
-    assert_close(from_flax(kept(nnx.state(rnn, nnx.Param)))(x)[0], tensor(rnn(jnp.asarray(x))))
+    state, x, out = nnx_run(kind)
+    assert_close(from_flax(kept(state))(x)[0], tensor(out))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -151,7 +162,7 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(NameUnknownError, match="holds no LSTMs"):
         from_flax({"dense": {"kernel": np.zeros((2, 2))}})
     with pytest.raises(ArgumentTypeError, match=r"got RNN; for an nnx module, pass nnx.state\(module, nnx.Param\)"):
-        from_flax(gru)  # type: ignore[call-overload]
+        from_flax(gru)
     two = {"a": linen_params(both_ways())["params"], "b": linen_params(linen.RNN(linen.LSTMCell(3)))["params"]}
     with pytest.raises(ArgumentError, match="reverse= joins two cells, but one of these is a Bidirectional"):
         from_flax(two, "a", reverse="b/cell")

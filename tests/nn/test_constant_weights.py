@@ -16,7 +16,7 @@ from torch.nn.utils import parametrizations
 import hiddenstate as hs
 from hiddenstate.engine import kernels, native
 from hiddenstate.engine.paths.packed import PackedLSTM
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError
 from hiddenstate.nn import constant_weights as block
 from hiddenstate.nn import packed_weights
 from support import layer_options
@@ -61,6 +61,25 @@ def test_every_layer_gives_the_same_bits(options: dict[str, Any], T: int, N: int
         assert one is not None
         assert value.grad is not None
         assert torch.equal(one, value.grad)
+
+
+@NEEDS_FAST_CALLS
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_gives_the_same_bits_and_takes_no_other_type(dtype: torch.dtype) -> None:
+    lstm, x = hs.LSTM(4, 17, 2).to(dtype).eval(), torch.randn(9, 2, 4).to(dtype)
+    full = hs.LSTM(4, 17, 2).eval()
+    with torch.no_grad():
+        want = lstm(x)
+        with (
+            mock.patch.object(native, "pack", wraps=native.pack) as pack,
+            hs.constant_weights(nn.ModuleList([lstm, full])),
+        ):
+            assert all(map(torch.equal, values(lstm(x)), values(want)))
+            assert all(map(torch.equal, values(lstm(x)), values(want)))
+            assert pack.call_count == 1
+            for layer, given_x in ((lstm, x.float()), (full, x)):
+                with pytest.raises(DtypeError):
+                    layer(given_x)
 
 
 @NEEDS_FAST_CALLS

@@ -22,7 +22,10 @@ needs_c = pytest.mark.skipif(
 )
 
 HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
-LIBRARY = [NATIVE / "runtime" / f"{name}.cpp" for name in ("c_api", "model", "model_file", "tagger", "text")]
+LIBRARY = [
+    NATIVE / "runtime" / f"{name}.cpp"
+    for name in ("c_api", "graph", "graph_run", "model", "model_file", "tagger", "text")
+]
 
 
 def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list[Path]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+import programs
 from cli.commands import status_of
 from hiddenstate.errors import ArgumentError, RunInUseError
 from hiddenstate.models.language.config import LanguageConfig
@@ -64,7 +65,7 @@ def live(kind: str, out: Path) -> Iterator["subprocess.Popen[str]"]:
         f"train({kind!r}, Path({str(out)!r}), wait)\n"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+    process = programs.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "trains\n"

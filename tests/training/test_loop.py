@@ -2,6 +2,7 @@ import json
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,18 @@ def test_it_learns_and_tells(tmp_path: Path) -> None:
     assert told == [epoch.score.value for epoch in history]
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], tuple[Path, Line, Any]]:
+    """Runs that nothing breaks: the folder, the task and the history."""
+
+    @cache
+    def whole(config: Any) -> tuple[Path, Line, Any]:
+        folder, task = tmp_path_factory.mktemp("unbroken"), Line(config)
+        return folder, task, run(folder, task)
+
+    return whole
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -79,19 +92,20 @@ def test_it_learns_and_tells(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("steps", [1, 9, 10, 15, 30])
-def test_a_resumed_run_is_the_unbroken_run(tmp_path: Path, change: dict[str, Any], steps: int) -> None:
+def test_a_resumed_run_is_the_unbroken_run(
+    tmp_path: Path, unbroken: Callable[[Any], tuple[Path, Line, Any]], change: dict[str, Any], steps: int
+) -> None:
     config = replace(CONFIG, **change)
-    whole, broken, resumed = (Line(config) for _ in range(3))
-    history = run(tmp_path / "whole", whole)
+    folder, whole, history = unbroken(config)
+    broken, resumed = Line(config), Line(config)
     with pytest.raises(KeyboardInterrupt, match="its last checkpoint is in"):
         run(tmp_path / "broken", broken, on_progress=stop_after(steps))
     again = run(tmp_path / "broken", resumed, resume=True)
     assert same(whole, resumed)
     assert [epoch.score for epoch in again] == [epoch.score for epoch in history]
-    assert timeless(tmp_path / "broken") == timeless(tmp_path / "whole")
-    assert (tmp_path / "whole" / "model" / "weights.json").read_bytes() == (
-        tmp_path / "broken" / "model" / "weights.json"
-    ).read_bytes()
+    assert timeless(tmp_path / "broken") == timeless(folder)
+    first, second = (place / "model" / "weights.json" for place in (folder, tmp_path / "broken"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_checkpoints_inside_an_epoch_are_enough(tmp_path: Path) -> None:

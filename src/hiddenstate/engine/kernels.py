@@ -167,6 +167,11 @@ def kernel(dtype: torch.dtype, cell: str = "LSTM") -> Kernel:
     return _chosen[cell][dtype]
 
 
+def computed_in(dtype: torch.dtype) -> torch.dtype:
+    """Return the type in which native code computes with numbers of a type: float16 is widened, which is exact."""
+    return torch.float32 if dtype is torch.float16 else dtype
+
+
 def serves(dtype: torch.dtype) -> bool:
     """Whether there is a kernel for this data type."""
     return dtype in _chosen["LSTM"]
@@ -185,9 +190,8 @@ def why_not(cell: str, dtype: torch.dtype | None, tensors: Iterable[Tensor] = ()
 
 
 def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
-    """Return the functions for a plain tensor, if cell states are stored in the same type."""
-    kernel = _chosen[cell].get(x.dtype) if type(x) is Tensor else None
-    return kernel if kernel is not None and kernel.real is kernel.element else None
+    """Return the functions for a plain tensor, or None."""
+    return _chosen[cell].get(x.dtype) if type(x) is Tensor else None
 
 
 def real_type(dtype: torch.dtype) -> torch.dtype:

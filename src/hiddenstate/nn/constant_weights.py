@@ -37,9 +37,9 @@ def constant_weights(module: nn.Module) -> Block:
     """Return a context manager in which calls of the `hiddenstate` layers in a module share packed weights.
 
     A call packs its weights into the engine's memory order, which takes as long as several steps of one row. In the
-    block they are packed once, for plain calls and whole traces in float32 or float64 without gradients, projection and
-    ``reset=``. All other calls run as usual, and so do layers with fewer than 16,384 weights, for which packing is
-    cheaper than checking for changes. Results are identical, bit for bit.
+    block they are packed once, for plain calls without gradients, projection and ``reset=``, and for whole traces in
+    float32 or float64 of such calls. All other calls run as usual, and so do layers with fewer than 16,384 weights, for
+    which packing is cheaper than checking for changes. Results are identical, bit for bit.
 
     Weights that change within the block, through ``torch.optim``, ``load_state_dict``, ``copy_`` or a new parameter,
     are repacked. After a write that torch's version counters miss, such as one through ``.data`` or a NumPy array, call

@@ -132,7 +132,7 @@ def _kernel(sizes: Sizes, stored: Sequence[Tensor]) -> Kernel:
     """Return the kernel for stored weights that can be packed."""
     (dtype,) = {value.dtype for value in stored} - {torch.int8}
     is_int8 = any(value.dtype is torch.int8 for value in stored)
-    return int8_kernel(sizes, dtype) if is_int8 else kernels.kernel(dtype, sizes.cell)
+    return int8_kernel(sizes, dtype) if is_int8 else kernels.kernel(kernels.computed_in(dtype), sizes.cell)
 
 
 def _version(value: Tensor) -> int | None:

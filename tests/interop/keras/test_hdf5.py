@@ -83,15 +83,6 @@ def test_it_gives_what_h5py_gives(path: Path, children: list["subprocess.Popen[b
     assert children[0].returncode is not None
 
 
-def test_the_caller_does_not_load_the_library(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        for k, shape in enumerate([(3, 8), (2, 8), (8,)]):
-            file[f"layers/lstm/cell/vars/{k}"] = np.ones(shape, np.float32)
-    code = f"import sys, hiddenstate as hs; print(hs.from_keras({str(tmp_path / 'a.h5')!r}), 'h5py' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "LSTM(3, 2, batch_first=True) False\n"
-
-
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT", "SIGBUS"])
 def test_a_crash_is_an_error(path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
     program(monkeypatch, tmp_path, f"{READY}import signal; os.kill(os.getpid(), signal.{name})")

@@ -5,6 +5,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ pytestmark = [
 DATA = Path(__file__).parents[2] / "data"
 
 
+@cache
 def big_model() -> Any:
     """A model with every kind of layer that contains something to find."""
     keras.utils.clear_session()  # so that layers without a name are always called the same

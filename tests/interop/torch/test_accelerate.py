@@ -1,7 +1,6 @@
 """torch's own LSTMs on the engine: same numbers, same errors, nothing left behind."""
 
 import copy
-import os
 import pickle
 import py_compile
 import subprocess
@@ -24,6 +23,7 @@ from torch.nn.utils._per_sample_grad import call_for_per_sample_grads
 from torch.nn.utils.rnn import PackedSequence, pack_sequence
 
 import hiddenstate as hs
+import programs
 from hiddenstate.engine import kernels
 from hiddenstate.interop.torch.accelerate.program import main
 from support import TORCH, diagonal, draws
@@ -533,7 +533,7 @@ def run_script(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[s
         "sys.exit(int(sys.argv[1]) if len(sys.argv) > 1 else 0)\n"
     )
     command = [sys.executable, "-m", "hiddenstate.run", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=os.environ, check=False)
+    return programs.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
 
 def test_a_script_runs_unchanged(tmp_path: Path) -> None:
@@ -583,16 +583,16 @@ def test_a_program_sees_the_same_as_under_python(program: str, tmp_path: Path) -
     with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
         archive.writestr("__main__.py", ATTRIBUTES)
     printed = []
-    for start in ((sys.executable,), (sys.executable, "-m", "hiddenstate.run")):
+    for run, start in ((subprocess.run, [sys.executable]), (programs.run, [sys.executable, "-m", "hiddenstate.run"])):
         command = [*start, program, "a", "-b"]
-        printed.append(subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
+        printed.append(run(command, capture_output=True, text=True, cwd=tmp_path, check=True).stdout)
     assert f"('__file__', '{tmp_path}/" in printed[0]
     assert printed[1] == printed[0]
 
 
 def test_a_folder_without_a_program_is_refused_in_a_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hiddenstate.run", str(tmp_path)]
-    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    refused = programs.run(command, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == f"there is no __main__.py in {str(tmp_path)!r}\n"
 
@@ -742,7 +742,7 @@ with hs.accelerate():
 if errors:
     raise errors[0]
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
+    done = programs.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
 
 

@@ -149,7 +149,7 @@ def named(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", ["t", "i2", "long", "this", "memcpy", "sigmoid", "matrix", "m_w0"])
 def test_arguments_may_have_any_name(name: str, tmp_path: Path) -> None:
     hs.export_c(named(name), tmp_path / "m.c", args=(torch.randn(1, 4, 2),))
-    passes(tmp_path / "m.c", *SANITIZED)
+    passes(tmp_path / "m.c")
 
 
 @needs_gcc

@@ -68,6 +68,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "a number too large": (node(op="slice", axis=2, start=0, stop=2**40, step=1, tensors=[]), "out of range"),
     "a key twice": (json.dumps(SMALL).replace('"name": "head"', '"name": "head", "name": "tail"'), "repeats"),
     "a name that is a number": (node(name=3), "name"),
+    "a negative size": (node(op="reshape", shape=[-1, -2, 4], tensors=[]), "`head` .*"),
     "an axis that is not there": (node(op="softmax", axis=7, tensors=[]), "names axis 7"),
     "rows as an axis": (node(op="softmax", axis=0, tensors=[]), "mix rows or steps"),
     "an output that is not there": (changed(outputs=[9]), "outputs"),

@@ -1,7 +1,5 @@
 """Frames, datasets, mappings and arrays are read alike, columns by name; what is wrong is said with its place."""
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -311,20 +309,6 @@ def test_a_gap_of_centuries_takes_no_memory() -> None:
         model().prepare(np.zeros((4, 3)), dates=dates, gaps="insert")
     with pytest.raises(ArgumentError, match="would make"):
         model().prepare(np.zeros((4, 3)), dates=seconds, gaps="insert")
-
-
-def test_arrays_need_no_pandas() -> None:
-    code = """
-import sys
-sys.modules["pandas"] = sys.modules["xarray"] = None
-import numpy, torch, hiddenstate as hs
-model = hs.series_model(hs.LSTM(2, 3), ["a", "b"], ["x", "y", "z"], scale=(1.0, 2.0))
-days = numpy.arange("2015-01-01", "2015-01-06", dtype="M8[D]")
-for data in (numpy.zeros((5, 2)), torch.zeros(5, 2), {"b": [0.0] * 5, "a": numpy.zeros(5)}):
-    read = model.prepare(data, dates=days)
-    assert read.step_names()[1] == "2015-01-02" and model.forecast(read.x).shape == (5, 1, 3)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=600)
 
 
 def test_dates_with_jitter_have_no_gaps() -> None:

@@ -156,7 +156,7 @@ def test_train_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize(("crf", "precision"), [(False, "fp32"), (True, "fp32"), (True, "bf16")])
+@pytest.mark.parametrize(("crf", "precision"), [(False, "fp32"), (True, "bf16")])
 def test_several_columns_and_a_chain(tmp_path: Path, crf: bool, precision: str) -> None:
     config = replace(CONFIG, columns=("upos", "xpos"), crf=crf, precision=precision)
     result = train_tagger(TRAIN, DEV, tmp_path / "model", config)
@@ -268,15 +268,15 @@ def test_tags_that_only_dev_and_test_have(tmp_path: Path) -> None:
 
 def test_a_long_sentence_other_scripts_and_emoji(tmp_path: Path) -> None:
     forms = ["word", "слово", "言葉", "كلمة", "👩‍👩‍👧‍👦", "e\u0301", "\u200d", "a" * 500]
-    lines = [f"{k + 1}\t{forms[k % 8]}\t_\t{'AB'[k % 2]}\t_\t_\t_\t_\t_\t_" for k in range(4_000)]
+    lines = [f"{k + 1}\t{forms[k % 8]}\t_\t{'AB'[k % 2]}\t_\t_\t_\t_\t_\t_" for k in range(1_600)]
     long = tmp_path / "long.conllu"
     long.write_text("\n".join(lines) + "\n", encoding="utf-8")
     config = replace(SHORT, epochs=1, hidden_size=4, num_layers=1)
     for crf in (False, True):
         result = train_tagger(long, long, tmp_path / f"model-{crf}", replace(config, crf=crf))
-        assert result.dev["upos"].accuracy.words == 4_000
-        (tagging,) = load_tagger(tmp_path / f"model-{crf}").tag([forms * 500])
-        assert len(tagging.tags) == 4_000
+        assert result.dev["upos"].accuracy.words == 1_600
+        (tagging,) = load_tagger(tmp_path / f"model-{crf}").tag([forms * 200])
+        assert len(tagging.tags) == 1_600
         assert torch.isfinite(tagging.probabilities).all()
 
 

@@ -55,7 +55,7 @@ export class GraphStream {
    */
   step(args: readonly GraphArgument[], rows?: readonly number[]): NumberArray[] {
     const { inputs, outputs } = this.model;
-    const whole = args.map((argument, k) => {
+    const whole = (Array.isArray(args) ? args : []).map((argument: GraphArgument, k) => {
       const axis = inputs[k]?.shape.indexOf("T") ?? -1;
       if (axis < 0 || !Array.isArray(argument?.shape)) return argument;
       return { ...argument, shape: [...argument.shape.slice(0, axis), 1, ...argument.shape.slice(axis)] };

@@ -18,11 +18,13 @@ from hiddenstate.engine.call import Call, split_weights, wants_gradient
 from hiddenstate.engine.inputs import CallOptions
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.engine.native import NativeRun, refusal_text
+from hiddenstate.engine.paths.native_path import FEW_ROW_STEPS
 from hiddenstate.structure.sizes import ParameterNames, Sizes
 
 if TYPE_CHECKING:
     from hiddenstate.engine.paths.packed import PackedLSTM
 
+HALF = (torch.bfloat16, torch.float16)
 OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 
 # The input, the state and the lengths, as passed by the user.
@@ -79,23 +81,30 @@ def _run(
     packed: "PackedLSTM | None",
     record: bool,
 ) -> Any:
-    kernel, weights = _kernel_and_weights(arguments[0], parameters, sizes.cell, packed)
-    if kernel is None:
+    call, weights = _call_and_weights(arguments[0], parameters, sizes.cell, packed)
+    if call is None:
         return None
     flags = options.batch_first, options.training, record
-    return _fast_call(kernel).run(arguments, weights, names, sizes.axes, flags)
+    return call.run(arguments, weights, names, sizes.axes, flags)
 
 
-def _kernel_and_weights(
-    x: object, parameters: dict[str, Any], cell: str, packed: "PackedLSTM | None"
-) -> tuple[Kernel | None, Any]:
-    """Return the kernel for packed weights or, without them, for the input, and the weights that it reads.
+def _call_and_weights(x: object, parameters: dict[str, Any], cell: str, packed: "PackedLSTM | None") -> tuple[Any, Any]:
+    """Return the native call for packed weights or, without them, for the input, and the weights that it reads.
 
-    The kernel is None if it stores cell states in another type.
+    There is none for types without a kernel, nor for float16 with so few rows that torch's kernel computes them.
     """
-    if packed is None:
-        return kernels.plain_kernel(x, cell), parameters
-    return packed.kernel if packed.kernel.real is packed.kernel.element else None, packed.packed
+    half, kernel, weights = False, kernels.plain_kernel(x, cell), parameters
+    if packed is not None:
+        half, kernel, weights = packed.is_half, packed.kernel, packed.packed
+    elif kernel is None and type(x) is Tensor and x.dtype is torch.float16 and kernels.serves(torch.float32):
+        half, kernel = True, kernels.kernel(torch.float32, cell)
+    if kernel is None or (half and not _has_many_row_steps(x)):
+        return None, weights
+    return _fast_call(kernel, half), weights
+
+
+def _has_many_row_steps(x: object) -> bool:
+    return type(x) is Tensor and not x.is_nested and x.dim() > 1 and x.numel() >= FEW_ROW_STEPS * x.shape[-1]
 
 
 def why_not(
@@ -110,15 +119,17 @@ def why_not(
     against = interception()
     if against is not None:
         return against
-    x = arguments[0]
-    kernel, weights = _kernel_and_weights(x, parameters, sizes.cell, packed)
-    if kernel is None and kernels.version() is None:
+    x, hx, _ = arguments
+    call, weights = _call_and_weights(x, parameters, sizes.cell, packed)
+    if kernels.version() is None:
         return kernels.NOT_LOADED
-    if kernel is None:
+    if call is None:
         kind, dtype = type(x).__name__, getattr(x, "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
+    if packed is None and x.dtype in HALF and _wants_gradient([*(_tensors(x, hx, sizes) or ()), *parameters.values()]):
+        return "a gradient is needed, of a call in half precision"
     flags = options.batch_first, options.training, False
-    refused = _fast_call(kernel).why_not(arguments, weights, names, sizes.axes, flags)
+    refused = call.why_not(arguments, weights, names, sizes.axes, flags)
     return None if refused is None else refusal_text(*refused)
 
 
@@ -148,7 +159,8 @@ def run_differentiable(
         return None
     axes = {value.dim() for value in tensors}
     single = axes == {2}
-    if kernels.plain_kernel(x, sizes.cell) is None or not (single or axes == {3}):
+    kernel = kernels.plain_kernel(x, sizes.cell)
+    if kernel is None or kernel.real is not kernel.element or not (single or axes == {3}):
         return None
     if single:
         if lengths is not None:
@@ -204,5 +216,7 @@ def _with_derivative(
 
 
 @cache  # there is one per number type and instruction set
-def _fast_call(kernel: Kernel) -> Any:
-    return kernel.native.fast_call()
+def _fast_call(kernel: Kernel, half: bool) -> Any:
+    """Return the native call, or None if the kernel has none; with ``half``, of float16 numbers."""
+    make = getattr(kernel.native, "fast_half_call" if half else "fast_call", None)
+    return make and make()

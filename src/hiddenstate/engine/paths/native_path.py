@@ -191,7 +191,7 @@ def plan(call: Call) -> str:
     """Return how a native call would divide such a call now; calls of some sizes try several plans first."""
     T, N = call.x.shape[:2]
     recorded = call.record is not None or wants_gradient(tensors_needing_gradients(call))
-    kernel = kernels.kernel(call.x.dtype, call.cell).native
+    kernel = kernels.kernel(kernels.computed_in(call.x.dtype), call.cell).native
     threads, stages, units, joins = kernel.plan(T, N, call.sizes.axes, len(call.layer_directions), recorded)
     if stages:
         return f"{threads} threads, each with its own layers and directions"

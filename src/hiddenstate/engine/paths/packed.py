@@ -36,6 +36,7 @@ class PackedLSTM:
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
         self.kernel = kernel
+        self.is_half = any(value.dtype is torch.float16 for value in stored)  # float16, widened for a float32 kernel
         self._sizes = sizes
         self.packed = native.pack(sizes, weights, kernel)
         self.outdated: dict[str, bool] = {}
@@ -49,9 +50,14 @@ class PackedLSTM:
 
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
-        h, *more = state
-        c = more[0] if more else None
-        return native.forward(Call(self._sizes, (), native.contiguous(x), h, c, packed_steps=self.packed)).out
+        h, *more = parts = [part.float() for part in state] if self.is_half else state
+        x, c = native.contiguous(x, self.kernel.element), more[0] if more else None
+        out = native.forward(Call(self._sizes, (), x, h, c, packed_steps=self.packed)).out
+        if not self.is_half:
+            return out
+        for part, new_part in zip(state, parts, strict=True):
+            part.copy_(new_part)
+        return out.half()
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Return the quick step, which updates these states in place."""
@@ -95,7 +101,10 @@ def why_not_pack(sizes: Sizes, stored: Sequence[Tensor | None]) -> str | None:
     types = dict.fromkeys(value.dtype for value in known if value.dtype is not torch.int8)
     if len(types) != 1:
         return f"the weights' types are mixed: {', '.join(map(str, types))}"
-    return kernels.why_not(sizes.cell, next(iter(types)), known) or interception(autocast=True)
+    (dtype,) = types
+    is_int8 = any(value.dtype is torch.int8 for value in known)
+    against = kernels.why_not(sizes.cell, dtype if is_int8 else kernels.computed_in(dtype), known)
+    return against or interception(autocast=True)
 
 
 @dataclass(eq=False)

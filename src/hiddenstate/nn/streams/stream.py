@@ -312,8 +312,8 @@ class Stream(RowStream):
         if now.quick is not None and now.quick.stepper is stepper and now.quick.writes(now.tensors):
             return
         quick = None
-        types = now.tensors[0].dtype, now.tensors[-1].dtype
-        if stepper is not None and types == (stepper.kernel.element, stepper.kernel.real):
+        types = [part.dtype for part in now.tensors]
+        if stepper is not None and types == [stepper.kernel.element, stepper.kernel.real][: len(types)]:
             quick = stepper.quick(now.tensors)
             quick.native.take_turns(self._turn)
             quick.native.guard_parameters(self._packed.stored, self._packed.named())
