@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 import torch
+import torch._dynamo  # by whom trains or captures: here, or in each process anew
 
 from attacks.bombs import BOMBS
 from attacks.clients import attack_server
@@ -50,7 +51,9 @@ def main() -> None:
     only = options.only
     well = [read_format(name, first, count) for name in FORMATS if name in only]
     well += [done(name, *work) for name, (of, *work) in jobs.items() if of in only]
-    well += [done(name, attack, name, first, count, way="spawn") for name in CHECKS if name in only]
+    # Layers' calls need processes with threads of their own, which a forked one may not start.
+    ways = {name: "fork" if name.startswith("index") else "spawn" for name in CHECKS}
+    well += [done(name, attack, name, first, count, way=way) for name, way in ways.items() if name in only]
     sys.exit(not all(well))
 
 

@@ -1,8 +1,6 @@
 """A short run of `attack.py`: bombs, damaged files, unwritable places, broken runs, bad clients."""
 
 import ast
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -16,6 +14,7 @@ if sys.platform != "linux":
     pytest.skip("limits of memory are Linux's", allow_module_level=True)
 
 import attack
+import programs
 from attacks.bombs import BOMBS
 from attacks.formats import FORMATS
 from attacks.runs import KINDS
@@ -71,12 +70,9 @@ each_part = pytest.mark.parametrize("part", ["first", pytest.param("more", marks
 def told(part: str) -> dict[str, str]:
     """The attack's result for each bomb, format, kind of run and the server, and the failures that it printed."""
     first, count, kinds = PARTS[part]
-    script = Path(attack.__file__)
-    paths = [str(script.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     numbers = ["--first", f"{first}", "--count", f"{count}", "--runs", "1"]
-    command = [sys.executable, str(script), *numbers, "--only", *kinds]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    command = [sys.executable, attack.__file__, *numbers, "--only", *kinds]
+    done = programs.run(command, capture_output=True, text=True, timeout=600, check=False)
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
     return {**lines, "failures": done.stderr}
 

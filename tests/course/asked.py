@@ -244,6 +244,76 @@ ASKED_AGAIN = (
 )
 
 
+ASKED_IN_FORUMS = (
+    Asked(
+        "why the gates use σ and the candidate tanh, and whether ReLU would do",
+        ("no",),
+        (("10", "A ReLU has no upper limit, and f = 1.1 multiplies c by 13,780"), ("10", "tanh lets g subtract too")),
+    ),
+    Asked(
+        "an error about the size of `hidden[0]` at the last, smaller batch",
+        ("partly",),
+        (("10", "make zeros for x's own number of sequences, or pass none"),),
+    ),
+    Asked(
+        "how many units and how many layers to take",
+        ("partly",),
+        (
+            ("01", "Twice as many units make `weight_hh_l0` four times as large"),
+            ("10", "Start with one layer of 32 to 128 units"),
+        ),
+    ),
+    Asked(
+        "a loss that does not fall, or the same prediction for every input: where to look",
+        ("no",),
+        (("10", "Train on one small batch: a right loop brings it near 0"),),
+    ),
+    Asked(
+        "a whole sequence to classify: the last output, the final state, or a mean over the steps",
+        ("partly",),
+        (("10", "Use the final h of each direction (exercise 1.4), or the mean of `out`"),),
+    ),
+    Asked(
+        "does LSTMCell start from zeros as the layer does, and who carries its state",
+        ("no",),
+        (("10", "starts from zeros too, if you pass no state"), ("10", "in a loop, pass on both h and c")),
+    ),
+    Asked(
+        "a forecast that repeats the last value, one step late",
+        ("yes",),
+        (("06", "A forecast that follows the series may have no skill"),),
+    ),
+    Asked(
+        "must numbers be scaled before an LSTM reads them",
+        ("partly",),
+        (("09", "Each feature is scaled to mean 0 and standard deviation 1."),),
+    ),
+    Asked(
+        "may sequences be longer than those in training, and of different lengths",
+        ("yes",),
+        (
+            ("01", "Three units read 1, 7 or 5,000 steps"),
+            ("04", "no gradient crosses a short window's border to teach earlier steps what to keep"),
+        ),
+    ),
+    Asked(
+        "should batches be shuffled, and when must they not be",
+        ("partly",),
+        (("10", "Rows of one text whose state is carried, no"), ("06", "A state stays at its place in the batch")),
+    ),
+    Asked(
+        "is the hidden state learnt, and is it kept from training to the test",
+        ("yes",),
+        (("01", "a run leaves all 108 parameters unchanged"), ("03", "Begin each sentence with a new state")),
+    ),
+    Asked(
+        "when an LSTM is still a better choice than a GRU or a transformer",
+        ("partly",),
+        (("02", "Neither is better on every task"), ("10", "An LSTM's step always costs the same")),
+    ),
+)
+
+
 def line_of(chapter: str, said: str) -> int:
     """The line (from 1) on which a text is on a page; fails if it is not there."""
     page = next(page for page in PAGES if page.stem.startswith(chapter))

@@ -75,4 +75,9 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("02", "torch.full((3,), 1.0) + torch.full((3,), 1.0)", "torch.full((3,), 1.0)"),
     ("10", "torch.cat([i, o, f, g])", "torch.cat([i, f, g, o])"),
     ("02", 'patient.weight("l0.b_if").fill_(4.0)', 'patient.weight("l0.b_if").fill_(0.0)'),
+    ("10", "lstm(x[:, :2], state)", "lstm(x, state)"),
+    ("10", "(zeros, zeros))", "(zeros + 1, zeros))"),
+    ("10", 'hs.set("l0.f", to=1.1), hs', 'hs.set("l0.f", to=1.0), hs'),
+    ("10", "loss.backward()\n    optimizer.step()\nprint", "loss.backward()\nprint"),
+    ("10", "(out[-1], out.mean(0))", "(out[-1], out[-2:].mean(0))"),
 )

@@ -40,7 +40,7 @@ TAGGING: Sequence[Lesson] = (
     ("03", "tagger.eval()\nin_eval", "tagger.train()\nin_eval"),
     ("03", "dropout(torch.ones(100_000), p)", "dropout(torch.ones(100_000), p) * (1 - p)"),
     ("03", "scores.view(2, 7, 4)", "scores.transpose(1, 2)"),
-    ("03", "epochs_of(1, hidden=0)", "epochs_of(1)"),
+    ("03", "epochs_of(1, unk=0)", "epochs_of(1)"),
     ("03", "cross_entropy(scores.log_softmax(-1), gold", "cross_entropy(scores.softmax(-1), gold"),
     ("03", "(i, as_words(g), None) for", "(i, g, None) for"),
     ("03", "torch.zeros(2, 1, 32), first", "torch.zeros(0, 1, 32), first"),

@@ -69,7 +69,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
     "q21": [
         (
             "04",
-            "nats are 2.08 bits, or 4.24 equally likely choices; 66 equally likely characters cost 6.04 bits.",
+            "are 2.08 bits, or 4.24 equally likely choices; 66 equally likely characters cost 6.04 bits.",
         ),
     ],
     "q22": [

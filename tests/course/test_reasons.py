@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from hiddenstate.course.exercises.answers import Typical, same, seeded
 from hiddenstate.course.figures.numeric_answers import computed, parameters
 from hiddenstate.nn.lstm import LSTM
 
-COUNTS = {  # what the wrong answers to exercise 1.5 count, by its two questions
+COUNTS: dict[int, dict[int, float]] = {  # what the wrong answers to exercise 1.5 count, by its two questions
     0: {
         540000: 108 * 5000,
         60060: parameters(5000, 3),
@@ -95,14 +96,14 @@ def test_no_two_errors_of_a_baseline_of_pairs_have_the_same_losses() -> None:
 def test_what_wrong_counts_are_said_to_count_is_that_number() -> None:
     (made,) = (made for page in PAGES for made in directives(page, "exercise") if made.argument == "1.5")
     for k, section in enumerate(made.all("ask")):
-        given = {int(choice.text): choice.text for choice in choices_of(section.text)[1]}
-        assert given.keys() == COUNTS[k].keys()
-        assert all(number == COUNTS[k][number] for number in given)
+        counts = COUNTS[k]
+        assert {int(choice.text) for choice in choices_of(section.text)[1]} == set(counts)
+        assert all(number == count for number, count in counts.items())
 
 
 def test_formulas_in_the_reasons_of_one_step_by_hand_give_their_number() -> None:
     (made,) = (made for page in PAGES for made in directives(page, "exercise") if made.argument == "2.1")
-    values = {
+    values: dict[str, Any] = {
         "i": 0.6,
         "f": 0.7,
         "g": 0.5,

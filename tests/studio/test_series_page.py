@@ -91,7 +91,7 @@ def test_which_feature_at_which_lag(studio: Shown) -> None:
     expect(studio.page.locator(".explain-name")).to_contain_text("forecast of flow after “2017-08-12” (step 2000)")
     rows = studio.saved("lags")
     assert list(rows[0]) == ["date", "lag", "rain", "snow", "flow", "all features"]
-    assert [row["lag"] for row in rows[:-1]] == [str(99 - k) for k in range(100)]
+    assert [row["lag"] for row in rows[:-1]] == [str(100 - k) for k in range(100)]
     panel.locator(".cell").nth(99).click()
     expect(panel.locator(".attribution-says")).to_contain_text("rain [mm] at")
 

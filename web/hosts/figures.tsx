@@ -14,7 +14,7 @@ export { stateBefore } from "studio/runtime/states.js";
 
 /** Draws the window of a forecaster that begins at a step of its series, and what each number in it adds to the forecast. */
 export function drawLags(root: Element, model: Model, from: number, width: number): LagMap {
-  const { runSpan, window, features } = model.series as Series;
+  const { runSpan, window, features, ahead } = model.series as Series;
   const run = runSpan(from, from + (window as number));
   const subject = model.subject(run);
   const target = logitTarget(subject.readers[0], 0, run.steps - 1) as Target;
@@ -26,7 +26,7 @@ export function drawLags(root: Element, model: Model, from: number, width: numbe
   render(
     <>
       <SeriesPicture {...{ model, run, width, bands }} />
-      <LagPicture {...{ lags: { subject, name: "forecast", features, map }, width }} />
+      <LagPicture {...{ lags: { subject, name: "forecast", features, last: ahead[0], map }, width }} />
     </>,
     root,
   );

@@ -24,6 +24,7 @@ interface Lags {
   subject: Subject;
   name: string; // of the target
   features: SeriesColumn[];
+  last: number; // the lag of the last step: how many steps after it the forecast is for
   map: LagMap;
 }
 
@@ -62,11 +63,14 @@ export function LagsPanel() {
   );
 }
 
-function lagWork({ subject, target, name, model }: Explained) {
+function lagWork({ subject, target, name, label, model }: Explained) {
+  const { features = [], targets = [], ahead = [] } = model.series ?? {};
+  const place = subject.readers[0]?.labels.indexOf(label) ?? -1; // forecasts are labels: all targets, for each step ahead
+  const last = ahead[Math.floor(place / targets.length)] ?? 0;
   return { steps: lags(), cost: lagMapCost(subject, target) };
 
   function* lags(): Generator<number, Lags, void> {
-    return { subject, name, features: model.series?.features ?? [], map: yield* lagMap(subject, target) };
+    return { subject, name, features, last, map: yield* lagMap(subject, target) };
   }
 }
 
@@ -109,23 +113,23 @@ function signed(value: number): string {
   return tick(`${value > 0 ? "+" : ""}${seriesNumber(value)}`);
 }
 
-function cellSentence({ subject, name, features, map }: Lags, n: number): string {
+function cellSentence({ subject, name, features, last, map }: Lags, n: number): string {
   const T = map.byStep.length;
   const [t, c] = [n % T, Math.min(map.C, Math.floor(n / T))]; // the map may have become shorter
   const added = values(map)[c * T + t];
   const { offset, factor } = features[c] ?? { offset: 0, factor: 1 };
   const was = c < map.C ? ` (${tick(seriesNumber(offset + factor * (subject.source?.x[t * map.C + c] ?? NaN)))})` : "";
   return (
-    `${c < map.C ? withUnit(features[c]) : "All features"} at ${subject.tokens[t]}, lag ${T - 1 - t}${was}: ${signed(added)}. Without ` +
+    `${c < map.C ? withUnit(features[c]) : "All features"} at ${subject.tokens[t]}, lag ${last + T - 1 - t}${was}: ${signed(added)}. Without ` +
     `it, the ${name} would be ${tick(seriesNumber(map.whole - added))} in place of ${tick(seriesNumber(map.whole))}.`
   );
 }
 
-function lagRows({ subject, features, map }: Lags): string[][] {
+function lagRows({ subject, features, last, map }: Lags): string[][] {
   const { C, parts, byStep } = map;
   const rows = Array.from(byStep, (all, t) => {
     const own = features.map((_, c) => String(parts[t * C + c]));
-    return [subject.tokens[t], String(byStep.length - 1 - t), ...own, String(all)];
+    return [subject.tokens[t], String(last + byStep.length - 1 - t), ...own, String(all)];
   });
   const names = features.map(({ name }) => name);
   return [

@@ -103,6 +103,7 @@ def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
     no_root = f"It is the spread of the block means, not of their mean: divide by √{BLOCKS}"
     spread = f"It is how far single steps spread, not how sure their mean is: take blocks, and divide by √{BLOCKS}"
     once = "and take two standard errors"
+    means = f". There are {BLOCKS} means: divide by √{BLOCKS}."
     interleaved = f"A block takes every {BLOCKS}th step. Its steps should be neighbours: .view({BLOCKS}, -1).mean(1)."
     short = f"The blocks have {BLOCKS} steps each. There should be {BLOCKS} blocks: .view({BLOCKS}, -1).mean(1)."
     whose = "It is the spread of the {}'s losses. Take the blocks of the *differences*"
@@ -122,18 +123,9 @@ def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
         (2 * by_step.mean(1).std().item() / root, short),
         ((gain.quantile(ends).diff() / 2).item(), middle_of.format("single steps")),
         ((_blocks(gain).quantile(ends).diff() / 2).item(), middle_of.format("block means")),
-        (
-            2 * blocks / n**0.5,
-            f"It divides by the root of the number of steps. There are {BLOCKS} means: divide by √{BLOCKS}.",
-        ),
-        (
-            2 * blocks / (n // BLOCKS) ** 0.5,
-            f"It divides by the root of a block's length. There are {BLOCKS} means: divide by √{BLOCKS}.",
-        ),
-        (
-            2 * steps / root,
-            f"It divides the spread of single steps by √{BLOCKS}. Take the spread of the {BLOCKS} means.",
-        ),
+        (2 * blocks / n**0.5, f"It divides by the root of the number of steps{means}"),
+        (2 * blocks / (n // BLOCKS) ** 0.5, f"It divides by the root of a block's length{means}"),
+        (2 * steps / root, f"It is the spread of single steps, divided by √{BLOCKS}. Take the spread of the means."),
     ]
     by_one = (
         (blocks, no_root),
@@ -145,7 +137,7 @@ def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
         (_blocks(own).std().item() / root, whose.format("model")),
     )
     for factor in (2, 1.96, 1):
-        whole += [(factor * one, f"{sentence}{f', {once}' if factor == 1 else ''}.") for one, sentence in by_one]
+        whole += [(factor * width, f"{sentence}{f', {once}' if factor == 1 else ''}.") for width, sentence in by_one]
     return whole
 
 

@@ -134,14 +134,10 @@ def _other_total(score: Score, x: Tensor, values: Tensor, place: int, losses: Te
     if max(factors) < 1.01 * min(factors) and not near(others[0], others[-1]):
         size = f"{1 / factors[0]:.2f} times minus log2 of the probabilities"
         return wrong(f"The losses are {size}: leave that factor out.")
-    sums = (
-        ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
-        if total < TOTAL[0]
-        else ""
-    )
+    sums = ", but sums of several losses, or a table of pairs divided by its whole sum instead of each row by its own"
     return wrong(
         f"{adds}. Either the prediction has read the character (the loss of x[t + 1] comes from what is computed "
-        f"after x[t]), or these are not minus log2 of probabilities{sums}."
+        f"after x[t]), or these are not minus log2 of probabilities{sums * (total < TOTAL[0])}."
     )
 
 

@@ -60,77 +60,56 @@ class TrainingLoop(NamedTuple):
     only_last: bool = False  # no step but after the last batch
 
 
+_APART = "Scores and targets are flattened in different orders, so they don't belong together."
 COMMON = (
     TrainingLoop("Gradients of earlier batches add up in .grad: call zero_grad for every batch.", zero=False),
-    TrainingLoop(
-        "Every batch has a new optimizer, so Adam forgets its averages. Make it once, before the loop.", new=True
-    ),
-    TrainingLoop(
-        "The model was not given the lengths, so the reverse direction has read the padding first.",
-        "M30",
-        lengths=False,
-    ),
+    TrainingLoop("Every batch has a new optimizer, so Adam forgets its averages: make it once.", new=True),
+    TrainingLoop("The model was not given the lengths: its reverse half begins in the padding.", "M30", lengths=False),
     TrainingLoop(
         "The loss counts padding as words. Keep the tags of -100, which cross_entropy leaves out.",
         "M31",
-        lambda scores, gold: _over_words(scores, gold.clamp(min=0)),
+        lambda s, g: _over_words(s, g.clamp(min=0)),
     ),
-    TrainingLoop(
-        "Scores and targets are flattened in different orders, so they don't belong together.",
-        "M31",
-        lambda scores, gold: _over_words(scores, gold.T),
-    ),
+    TrainingLoop(_APART, "M31", lambda s, g: _over_words(s, g.T)),
     TrainingLoop(
         "cross_entropy is given probabilities, but takes scores: leave out softmax.",
-        loss=lambda scores, gold: _over_words(scores.softmax(-1), gold),
+        loss=lambda s, g: _over_words(s.softmax(-1), g),
     ),
     TrainingLoop(
         "The loss is the sum over words, so longer batches count more. cross_entropy takes the mean.",
-        loss=lambda scores, gold: _over_words(scores, gold, "sum"),
+        loss=lambda s, g: _over_words(s, g, "sum"),
     ),
 )
 LOOPS = (
     *COMMON,
-    TrainingLoop(
-        "Scores and targets are flattened in different orders, so they don't belong together.",
-        "M31",
-        lambda scores, gold: _over_words(scores.transpose(0, 1), gold),
-    ),
+    TrainingLoop(_APART, "M31", lambda s, g: _over_words(s.transpose(0, 1), g)),
     TrainingLoop("Only the last batch was used: is the training step below the loop?", order=(-1,)),
-    TrainingLoop(
-        "There was one step after the last batch, from the gradients of all. Step after each.",
-        zero=False,
-        only_last=True,
-    ),
+    TrainingLoop("There was one step after the last batch. Step after each.", zero=False, only_last=True),
     TrainingLoop("Each batch has two steps of the optimizer. Take one.", steps=2),
     TrainingLoop(
         "nll_loss takes log probabilities, and is given scores: use cross_entropy.",
-        loss=lambda scores, gold: nll_loss(scores.flatten(0, 1), gold.flatten()),
+        loss=lambda s, g: nll_loss(s.flatten(0, 1), g.flatten()),
     ),
+    TrainingLoop("A sigmoid is applied before cross_entropy.", loss=lambda s, g: _over_words(s.sigmoid(), g)),
     TrainingLoop(
-        "cross_entropy is given scores after a sigmoid, which are never far apart: leave it out.",
-        loss=lambda scores, gold: _over_words(scores.sigmoid(), gold),
-    ),
-    TrainingLoop(
-        "The loss is averaged over all places, padding too, so batches with more padding count less. "
-        "cross_entropy's own mean is over the words.",
-        loss=lambda scores, gold: _over_words(scores, gold, "none").mean(),
+        "The loss is averaged over all places, padding too. cross_entropy's own mean is over the words.",
+        loss=lambda s, g: _over_words(s, g, "none").mean(),
     ),
     TrainingLoop("The losses of the steps are added up. Take one mean over all words.", loss=_apart(0)),
     TrainingLoop(
         "Each step's mean counts equally, however many words it has. Take one mean over all words.",
-        loss=lambda scores, gold: _apart(0)(scores, gold) / len(gold),
+        loss=lambda s, g: _apart(0)(s, g) / len(g),
     ),
     TrainingLoop("The losses of the sentences are added up. Take one mean over all words.", loss=_apart(1)),
     TrainingLoop(
         "Each sentence's mean counts equally, however long it is. Take one mean over all words.",
-        loss=lambda scores, gold: _apart(1)(scores, gold) / gold.shape[1],
+        loss=lambda s, g: _apart(1)(s, g) / g.shape[1],
     ),
     TrainingLoop(
         "Scores are compared with the next step's targets. The targets of a batch already belong to its steps.",
-        loss=lambda scores, gold: _over_words(scores[:-1], gold[1:]),
+        loss=lambda s, g: _over_words(s[:-1], g[1:]),
     ),
-    TrainingLoop("The loss goes up: its sign is reversed.", loss=lambda scores, gold: -_over_words(scores, gold)),
+    TrainingLoop("The loss goes up: its sign is reversed.", loss=lambda s, g: -_over_words(s, g)),
 )
 
 
