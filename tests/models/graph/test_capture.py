@@ -172,7 +172,7 @@ class Several(nn.Module):
         super().__init__()
         self.layer = hs.GRU(4, 3, batch_first=True)
 
-    def forward(self, first: Tensor, *rest: Tensor) -> Tensor:
+    def forward(self, first: Tensor, *rest: Tensor) -> Any:
         return self.layer(first + rest[0] * rest[1])[0]
 
 
