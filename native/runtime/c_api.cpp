@@ -73,8 +73,8 @@ hs_status guarded(hs_error* error, const Work& work) {
 
 template <class Made>
 hs_status load(const char* path, Made** made, hs_error* error, Made* (*make)(runtime::ModelFile)) {
+    if (made) *made = nullptr;
     if (!path || !made) return fail(HS_ARGUMENT, "load: neither the path nor the result may be NULL", error);
-    *made = nullptr;
     return guarded(error, [&] {
         const std::vector<unsigned char> bytes = runtime::read_file(path, kLargestFile);
         *made = make(runtime::ModelFile::parse(bytes.data(), bytes.size()));
@@ -84,8 +84,8 @@ hs_status load(const char* path, Made** made, hs_error* error, Made* (*make)(run
 
 template <class Made>
 hs_status load_memory(const void* bytes, size_t size, Made** made, hs_error* error, Made* (*make)(runtime::ModelFile)) {
+    if (made) *made = nullptr;
     if (!bytes || !made) return fail(HS_ARGUMENT, "load: neither the bytes nor the result may be NULL", error);
-    *made = nullptr;
     return guarded(error, [&] { return *made = make(runtime::ModelFile::parse(static_cast<const unsigned char*>(bytes), size)), HS_OK; });
 }
 
@@ -236,8 +236,8 @@ hs_status hs_trace(const hs_model* model, int64_t steps, int64_t rows, const flo
 }
 
 hs_status hs_stream_new(const hs_model* model, int64_t rows, hs_stream** stream, hs_error* error) {
+    if (stream) *stream = nullptr;
     if (!model || !stream) return fail(HS_ARGUMENT, "hs_stream_new: model and stream must not be NULL", error);
-    *stream = nullptr;
     if (rows < 1 || !fits(1, rows, model->layer->sizes)) return fail(HS_ARGUMENT, "hs_stream_new: rows must be at least 1, and fit into memory", error);
     return guarded(error, [&] {
         auto made = std::make_unique<hs_stream>();
@@ -372,8 +372,8 @@ hs_status hs_graph_run(const hs_graph* graph, int64_t steps, int64_t rows, const
 }
 
 hs_status hs_graph_stream_new(const hs_graph* graph, int64_t rows, hs_graph_stream** stream, hs_error* error) {
+    if (stream) *stream = nullptr;
     if (!graph || !stream) return fail(HS_ARGUMENT, "hs_graph_stream_new: graph and stream must not be NULL", error);
-    *stream = nullptr;
     const std::string reason = graph->graph->why_no_stream();
     if (!reason.empty()) return fail(HS_UNSUPPORTED, "this model can't run step by step: " + reason, error);
     if (rows < 1 || rows > (graph->graph->takes(runtime::kN) ? kMostRows : 1) || !graph->graph->fits(1, rows)) {
@@ -392,8 +392,8 @@ hs_status hs_graph_stream_new(const hs_graph* graph, int64_t rows, hs_graph_stre
 void hs_graph_stream_free(hs_graph_stream* stream) { delete stream; }
 
 hs_status hs_graph_stream_fork(const hs_graph_stream* stream, hs_graph_stream** other, hs_error* error) {
+    if (other) *other = nullptr;
     if (!stream || !other) return fail(HS_ARGUMENT, "hs_graph_stream_fork: neither stream may be NULL", error);
-    *other = nullptr;
     const Turn turn(stream);
     if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_fork: another thread is using this stream", error);
     return guarded(error, [&] {

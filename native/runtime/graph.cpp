@@ -139,14 +139,15 @@ std::string read_node(Json& json, Node& node) {
     return op;
 }
 
-Node node_of(Json& json) {
+Node node_of(Json& json, std::size_t place) {
     Node node;
     try {
         const std::string op = read_node(json, node);
         node.op = operation_named(op);
         need(node.op != nullptr, "there is no operation '" + op.substr(0, 20) + "'");
     } catch (const Misfit& error) {
-        throw Misfit("node `" + node.name.substr(0, 60) + "`: " + error.what());
+        const std::string name = node.name.empty() ? "" : ", `" + node.name.substr(0, 60) + "`";
+        throw Misfit("node " + std::to_string(place) + name + ": " + error.what());
     }
     return node;
 }
@@ -386,7 +387,7 @@ void Graph::parse(const std::string& text) {
         if (key == "inputs" || key == "nodes") {
             json.array([&] {
                 need(std::max(inputs.size(), nodes_.size()) < kMostNodes, "it has more than 4,096 inputs or nodes");
-                key == "nodes" ? nodes_.push_back(node_of(json)) : inputs.push_back(argument_of(json));
+                key == "nodes" ? nodes_.push_back(node_of(json, nodes_.size())) : inputs.push_back(argument_of(json));
             });
         } else if (key == "outputs") {
             json.array([&] {

@@ -69,7 +69,8 @@ typedef struct hs_sizes {
 /* The library's HS_INTERFACE, to compare with the header's. */
 HS_API int hs_interface(void);
 
-/* Reads a model from a file, or from memory, which may be freed afterwards. */
+/* Reads a model from a file, or from memory, which may be freed afterwards. Like every function that creates something, it sets the
+ * result to NULL if it fails. */
 HS_API hs_status hs_model_load(const char *path, hs_model **model, hs_error *error);
 HS_API hs_status hs_model_load_memory(const void *bytes, size_t size, hs_model **model, hs_error *error);
 /* Frees a model; its streams remain valid. NULL is allowed, as with free(). */

@@ -51,7 +51,7 @@ public:
             if (value > (std::numeric_limits<std::int64_t>::max() - 9) / 10) damaged("a number in its header is too large");
             value = 10 * value + (*at_ - '0');
         }
-        if (at_ == begin || (*begin == '0' && at_ - begin > 1)) damaged("its header lacks a whole number");
+        if (at_ == begin || (*begin == '0' && at_ - begin > 1)) damaged("its JSON lacks a whole number");
         return value;
     }
 
@@ -111,7 +111,7 @@ public:
     bool boolean() {
         skip_space();
         const bool value = end_ - at_ >= 4 && std::memcmp(at_, "true", 4) == 0;
-        if (!value && !(end_ - at_ >= 5 && std::memcmp(at_, "false", 5) == 0)) damaged("its header lacks true or false");
+        if (!value && !(end_ - at_ >= 5 && std::memcmp(at_, "false", 5) == 0)) damaged("its JSON lacks true or false");
         at_ += value ? 4 : 5;
         return value;
     }
@@ -126,7 +126,7 @@ public:
         if (c == '"') return void(string());
         const char* const begin = at_;  // the start of a number or a keyword
         while (at_ != end_ && *at_ && std::strchr("+-.0123456789Eaeflnrstu", *at_)) ++at_;
-        if (at_ == begin) damaged("its header lacks a value");
+        if (at_ == begin) damaged("its JSON lacks a value");
     }
 
     void end() {
@@ -157,7 +157,7 @@ private:
     }
 
     void expect(char c) {
-        if (!accepts(c)) damaged(std::string("its header lacks a '") + c + "'");
+        if (!accepts(c)) damaged(std::string("its JSON lacks a '") + c + "'");
     }
 
     std::uint32_t hex() {

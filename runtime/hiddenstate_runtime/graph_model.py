@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -127,13 +128,17 @@ class GraphStream(RowStream):
             ConcurrentUseError: another thread is in a step of this stream.
         """
         graph = self.model.graph
-        whole = [
-            np.expand_dims(argument, declared.shape.index("T"))
-            if "T" in declared.shape and np.ndim(argument)
-            else argument
-            for declared, argument in zip(graph.inputs, map(np.asarray, arguments), strict=False)
-        ]
-        results = self._run([*whole, *arguments[len(whole) :]], rows)
+        whole = [*arguments]
+        for k, (declared, argument) in enumerate(zip(graph.inputs, arguments, strict=False)):
+            if "T" not in declared.shape:
+                continue
+            with suppress(ValueError):  # lists of different lengths are refused below
+                array = np.asarray(argument)
+                if array.ndim != len(declared.shape) - 1:
+                    wanted = ", ".join(str(size) for size in declared.shape if size != "T")
+                    raise ShapeError(f"{declared.name} has shape {[*array.shape]}, expected [{wanted}]: one time step")
+                whole[k] = np.expand_dims(array, declared.shape.index("T"))
+        results = self._run(whole, rows)
         shapes = [graph.shapes[value] for value in graph.outputs]
         steps = [
             result.squeeze(shape.index("T")) if "T" in shape else result

@@ -44,4 +44,13 @@ for (const bad of [[99], [-1], [], [0.5], [stream.rows[0], stream.rows[0]]]) {
     if (!(error instanceof ModelError)) throw error;
   }
 }
+const [name] = Object.keys(stream.state);
+for (const bad of [undefined, null, {}, { ...stream.state, [name]: null }, { ...stream.state, more: 1 }]) {
+  try {
+    stream.state = bad;
+    largest = Infinity;
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+  }
+}
 console.log(JSON.stringify(largest));

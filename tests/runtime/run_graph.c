@@ -38,6 +38,16 @@ static void *part(const float *x, const hs_array *a, int64_t T, int64_t N, int64
     return to;
 }
 
+/* Whether what fails leaves NULL, which may be freed. */
+static int leaves_null(void)
+{
+    hs_graph *graph = (hs_graph *)(void *)&output_count;
+    hs_graph_stream *stream = (hs_graph_stream *)(void *)graph, *other = stream;
+    const int failed = hs_graph_load(NULL, &graph, NULL) && hs_graph_stream_new(graph, 1, &stream, NULL) &&
+                       hs_graph_stream_fork(stream, &other, NULL);
+    return failed && !graph && !stream && !other;
+}
+
 int main(int count, char **words)
 {
     hs_error error = {""};
@@ -47,6 +57,7 @@ int main(int count, char **words)
     float *x[MOST];
     int64_t k, at = 0;
     int chunk;
+    if (!leaves_null()) return 3;
     check(hs_graph_load(words[1], &graph, &error), &error);
     while (hs_graph_input(graph, input_count, &inputs[input_count]) == HS_OK) ++input_count;
     while (hs_graph_output(graph, output_count, &outputs[output_count]) == HS_OK) ++output_count;

@@ -1,5 +1,5 @@
-// Runs whole models: node run_graph.mjs JOB..., each JSON {path, args: [{shape, data}], chunks}. Prints the results of a run, or of each
-// chunk of a stream ("steps": of single steps), as JSON; or why the file was refused.
+// Runs whole models: node run_graph.mjs JOB..., each JSON {path, args: [{shape, data}], bigints, chunks}. Prints the results of a run, or of
+// each chunk of a stream, as JSON; or why the file was refused.
 import { readFile } from "node:fs/promises";
 import { loadGraph, ModelError } from "./package/index.js";
 
@@ -16,7 +16,8 @@ function cut(model, args, from, to) {
   });
 }
 
-function outcome({ args, chunks }, model) {
+function outcome({ args: given, bigints, chunks }, model) {
+  const args = bigints ? given.map(({ shape, data }) => ({ shape, data: BigInt64Array.from(data, BigInt) })) : given;
   if (!chunks) return plain(model.run(args));
   const stream = model.stream(args[0].shape[model.inputs[0].shape.indexOf("N")] ?? 1);
   let at = 0;

@@ -86,6 +86,7 @@ def test_bad_graphs_are_refused_with_the_name_of_their_node(folder: Path, tmp_pa
         message = run(folder / "run_graph", tmp_path / name, 1, 1).decode()
         labels = [label for label in ("`head`", "`first`", "`wide`") if label in pattern]
         assert all(label in message for label in labels), (name, message)
+        assert "node `" not in message, name  # it has a number, and perhaps a name
         assert message.startswith("2 "), name  # HS_FILE
         assert "damaged" in message
 

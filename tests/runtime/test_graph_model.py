@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
@@ -159,6 +160,30 @@ def test_a_stream_is_forked_saved_and_joined_from_a_state(tmp_path: Path) -> Non
             stream.join(bad)
 
 
+class Parts(nn.Module):
+    """Gives its argument, a part of it, a weight and a part of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.scale = nn.GRU(3, 3, batch_first=True), nn.Parameter(torch.randn(1, 1, 3))
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.layer(x)[0] * self.scale, x, x[..., :2], self.scale, self.scale[..., 1:]
+
+
+def test_results_share_no_memory_with_the_model_or_the_arguments(tmp_path: Path) -> None:
+    hs.save(Parts(), tmp_path / "model.safetensors", args=(torch.randn(2, 4, 3),))
+    loaded = hr.load(tmp_path / "model.safetensors")
+    x = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
+    before = x.copy()
+    wanted = [part.copy() for part in loaded(x)]
+    for results in (loaded(x), loaded.stream(2).feed(x), loaded.stream(2).step(x[:, 0])):
+        for part in results:
+            part[...] = 7
+    assert (x == before).all()
+    compared(loaded(x), tuple(wanted), 0)
+
+
 def test_what_does_not_fit_fails(tmp_path: Path) -> None:
     model, loaded = saved(10, tmp_path, streams=True)
     x = model.example(T=2, N=1).numpy()
@@ -177,6 +202,11 @@ def test_what_does_not_fit_fails(tmp_path: Path) -> None:
     for call in bad:
         with pytest.raises(hr.HiddenStateError):
             call()
+    width = x.shape[-1]
+    for frame in (x, x[0, 0]):  # the shape that was given, and that of a step
+        with pytest.raises(hr.HiddenStateError) as caught:
+            stream.step(frame)
+        assert f"has shape {list(frame.shape)}, expected [N, {width}]: one time step" in str(caught.value)
 
 
 def test_a_model_of_all_steps_cannot_be_streamed(tmp_path: Path) -> None:

@@ -76,9 +76,29 @@ def test_what_a_stream_cannot_do_fails(folder: Path, tmp_path: Path) -> None:
     hs.save(nn.GRU(2, 3, bidirectional=True), tmp_path / "both.safetensors", args=(torch.zeros(4, 1, 2),))
     both = {"path": str(tmp_path / "both.safetensors"), "args": [{"shape": [1, 1, 2], "data": [0, 0]}], "chunks": [1]}
     refused = [result["refused"] for result in outcomes(folder, [rows, {**job(one), "args": []}, both])]
-    assert "of shape [3,9]" in refused[0]
+    width = one.graph.inputs[0].shape[-1]
+    assert f"of shape [3,9]: expected [N,T,{width}]" in refused[0]
     assert "0 arguments" in refused[1]
     assert "bidirectional" in refused[2]
+
+
+class Words(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.layer = nn.Embedding(4, 3), nn.GRU(3, 2, batch_first=True)
+
+    def forward(self, ids: torch.Tensor) -> Any:
+        return self.layer(self.words(ids))[0]
+
+
+def test_integers_may_be_bigints(folder: Path, tmp_path: Path) -> None:
+    hs.save(Words(), tmp_path / "words.safetensors", args=(torch.zeros(1, 2, dtype=torch.int64),))
+    ids = {"path": str(tmp_path / "words.safetensors"), "args": [{"shape": [1, 3], "data": [3, 0, 1]}]}
+    hs.save(nn.GRU(2, 3), tmp_path / "layer.safetensors", args=(torch.zeros(4, 1, 2),))
+    numbers = {"path": str(tmp_path / "layer.safetensors"), "args": [{"shape": [1, 1, 2], "data": [0, 1]}]}
+    plain, big, refused = outcomes(folder, [ids, {**ids, "bigints": True}, {**numbers, "bigints": True}])
+    assert big == plain
+    assert "of bigints: expected numbers" in refused["refused"]
 
 
 @torch.no_grad()

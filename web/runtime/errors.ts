@@ -16,7 +16,7 @@ export class StudioError extends Error {
   }
 }
 
-const AGAIN = "Write the page again from the model, or download the model again.";
+const AGAIN = "Write it again from the model, or download it again.";
 
 /** The error for a missing or invalid part of a bundle. */
 export function damaged(got: string, expected: string, advice: string = AGAIN): StudioError {

@@ -104,7 +104,7 @@ class First(nn.Module):
     def __init__(self, layer: nn.Module, after: Callable[..., Any] | None = None, before: Any = None) -> None:
         super().__init__()
         self.layer, self.before, self.after, self.calls = layer, before, after, 0
-        self.norm = nn.InstanceNorm1d(4)
+        self.norm = nn.InstanceNorm1d(4, affine=True)
         self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Any:
@@ -149,6 +149,12 @@ REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, s
     "a division that rounds": (None, lambda m, x: torch.div(x, 2, rounding_mode="floor"), "rounding_mode='floor'"),
     "half": (None, lambda m, x: x.half(), "float16"),
     "lengths": (None, lambda m, x: m.layer(x, lengths=[1, 2])[0], "lengths"),
+    "not finite": (None, lambda m, x: x / torch.zeros(4), "result 0 of the example has NaN or infinity"),
+    "a part of all steps": (
+        lambda m, x: torch.cat([x[..., :2], m.norm.weight[:2].expand(x.shape[0], x.shape[1], 2)], -1),
+        None,
+        "repeated over rows or steps is not in the list: the sum of a Linear",
+    ),
 }
 
 
@@ -159,6 +165,20 @@ def test_what_is_not_in_the_list_fails_with_what_it_is(case: str, tmp_path: Path
     with pytest.raises((ArgumentError, ExportError), match=message):
         hs.save(model, tmp_path / "model.safetensors", args=(X,))
     assert list(tmp_path.iterdir()) == []
+
+
+class Several(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = hs.GRU(4, 3, batch_first=True)
+
+    def forward(self, first: Tensor, *rest: Tensor) -> Any:
+        return self.layer(first + rest[0] * rest[1])[0]
+
+
+def test_any_number_of_arguments() -> None:
+    graph = in_file(Several().eval(), X, X + 1, X[..., :1])
+    assert [declared.shape for declared in graph.inputs] == [("N", "T", 4), ("N", "T", 4), ("N", "T", 1)]
 
 
 def test_options_of_operations_are_kept() -> None:

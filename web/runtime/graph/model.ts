@@ -58,6 +58,10 @@ export class GraphStream {
     const whole = (Array.isArray(args) ? args : []).map((argument: GraphArgument, k) => {
       const axis = inputs[k]?.shape.indexOf("T") ?? -1;
       if (axis < 0 || !Array.isArray(argument?.shape)) return argument;
+      const wanted = inputs[k].shape.filter((size) => size !== "T");
+      if (argument.shape.length !== wanted.length) {
+        refuse(`${inputs[k].name} of shape [${argument.shape}]`, `[${wanted}]`, "Give one time step in that shape.");
+      }
       return { ...argument, shape: [...argument.shape.slice(0, axis), 1, ...argument.shape.slice(axis)] };
     });
     return this.#run(whole, rows).map(({ shape, data }, k) => {
@@ -85,7 +89,7 @@ export class GraphStream {
 
   /** Begins a new sequence in a row that is not in use, from this state of a row, and returns its number. */
   join(state?: GraphState): number {
-    if (state) this.#parts(state, 1);
+    if (state !== undefined) this.#parts(state, 1);
     if (this.#free.size === 0) this.#widen();
     const row = Math.min(...this.#free);
     this.#free.delete(row);
@@ -101,7 +105,8 @@ export class GraphStream {
   /** Sets what is carried of rows (all by default) to what a sequence begins with, or to a state of as many rows. */
   reset(rows?: readonly number[], state?: GraphState) {
     const chosen = rows ? this.#chosen(rows) : range(this.#count);
-    this.#put(chosen, state ? this.#parts(state, chosen.length) : this.model.initialState(chosen.length));
+    const begins = state === undefined ? this.model.initialState(chosen.length) : this.#parts(state, chosen.length);
+    this.#put(chosen, begins);
   }
 
   /** A copy of what is carried of all rows; assign one to continue. */
@@ -110,7 +115,7 @@ export class GraphStream {
   }
 
   set state(state: GraphState) {
-    this.reset(undefined, state);
+    this.#put(range(this.#count), this.#parts(state, this.#count));
   }
 
   /** A copy of what is carried of some rows. */
@@ -163,7 +168,7 @@ export class GraphStream {
     let next = 0;
     return this.#mapped((part, axis) => {
       const name = names[next++];
-      const { shape, data } = state[name];
+      const { shape, data } = state[name] ?? {};
       const wanted = part.shape.map((size, k) => (k === axis ? rows : size));
       const count = wanted.reduce((product, size) => product * size, 1);
       if (String(shape) !== String(wanted) || data?.length !== count) {

@@ -17,8 +17,8 @@ import type { Lstm } from "studio/runtime/lstm.js";
 import { describe, read } from "studio/runtime/safetensors.js";
 import { Weights } from "studio/runtime/weights.js";
 
-/** An argument: numbers, row after row, and their shape. */
-export type GraphArgument = { shape: readonly number[]; data: ArrayLike<number> };
+/** An argument: numbers, row after row, and their shape; integers may be bigints. */
+export type GraphArgument = { shape: readonly number[]; data: ArrayLike<number> | ArrayLike<bigint> };
 /** What is carried from chunk to chunk, by the number of the node: a layer's states, a convolution's last inputs. */
 export type Carried = Map<number, NumberArray[]>;
 /** A graph and its weights. */
@@ -72,7 +72,9 @@ export class GraphProgram {
       if (data?.length !== count)
         refuse(`${name} of ${data?.length} numbers`, `${count}, as its shape says`, "Fix it.");
       shape.forEach((size, axis) => typeof size === "string" && (sizes[size] = got[axis]));
-      const array = ints ? Float64Array.from(data) : Float32Array.from(data);
+      if (!ints && typeof data[0] === "bigint") refuse(`${name} of bigints`, "numbers", "Convert them.");
+      const numbers = data as ArrayLike<number>;
+      const array = ints ? Float64Array.from(numbers, Number) : Float32Array.from(numbers);
       if (ints && !array.every(Number.isSafeInteger)) refuse(`${name} of other numbers`, "integers", "Fix the input.");
       return { shape: [...got], data: array };
     });

@@ -77,7 +77,7 @@ def run(
             values.update(zip(range(first, first + results_of(node)), results, strict=True))
             for value in graph.ends[place]:
                 values.pop(value, None)
-    return [np.ascontiguousarray(values[value]) for value in graph.outputs], after
+    return [_own(values[value], value < len(arguments)) for value in graph.outputs], after
 
 
 def initial_state(graph: Graph, rows: int, tensors: Mapping[str, Array]) -> Carried:
@@ -103,6 +103,11 @@ def initial_state(graph: Graph, rows: int, tensors: Mapping[str, Array]) -> Carr
             reach = (tensors[node.tensors[0]].shape[2] - 1) * node.dilation
             carried[place] = (np.zeros((rows, channels, reach), np.float32),)
     return carried
+
+
+def _own(value: Array, is_argument: bool) -> Array:
+    """Return a result as an array of its own: it may be an argument, a part of one, or a weight."""
+    return value if value.flags.owndata and value.flags.c_contiguous and not is_argument else value.copy()
 
 
 def _stored(node: Node, tensors: Mapping[str, Array]) -> list[Array]:

@@ -1,5 +1,6 @@
 """Captures a module once, by ``torch.export``, with its recurrent layers and cells as whole nodes."""
 
+import inspect
 import itertools
 import re
 import traceback
@@ -197,6 +198,12 @@ def _check_repeats(model: nn.Module, example: tuple[Any, ...]) -> None:
         raise ArgumentTypeError("a call returns something besides tensors: return tensors alone")
     if drew:
         raise ArgumentError("a call draws random numbers, also in eval mode: give them as an argument")
+    for k, value in enumerate(first):
+        if not value.isfinite().all():
+            raise ArgumentError(
+                f"result {k} of the example has NaN or infinity, with which a file can't be compared: give arguments "
+                "whose results are finite, or see whether a weight is NaN"
+            )
     if len(first) != len(again) or not all(map(torch.equal, first, again)):
         raise ArgumentError(
             "a second call of the same arguments gives something else: the module keeps a state of its own; take it as "
@@ -232,8 +239,13 @@ def _exported(model: nn.Module, example: tuple[Any, ...], is_open: set[tuple[int
     leaves, form = pytree.tree_flatten(example)
     auto = torch.export.Dim.AUTO
     axes = [{axis: auto for axis in range(leaf.dim()) if (k, axis) in is_open} for k, leaf in enumerate(leaves)]
+    shapes = pytree.tree_unflatten(axes, form)
+    kinds = [parameter.kind for parameter in inspect.signature(model.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:  # *args is one parameter
+        named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        shapes = (*shapes[:named], shapes[named:])
     try:
-        program = torch.export.export(model, example, dynamic_shapes=pytree.tree_unflatten(axes, form), strict=False)
+        program = torch.export.export(model, example, dynamic_shapes=shapes, strict=False)
         return program.run_decompositions({})  # without a table, this only turns in-place operations into others
     except HiddenStateError:
         raise

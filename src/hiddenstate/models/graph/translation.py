@@ -507,7 +507,10 @@ def _transpose(t: Translator, x: Any, *args: Any) -> Value:
 
 def _concatenate(t: Translator, parts: Sequence[Any], dim: int = 0) -> Value:
     values = [t.value(part) for part in parts]
-    return t.emit("concatenate", values, axis=dim % len(t.shapes[values[0]]))
+    axis = dim % len(t.shapes[values[0]])
+    if len({_with(t.shapes[value], axis) for value in values}) > 1:
+        t.refuse("parts of which one is repeated over rows or steps", "the sum of a Linear of each part is")
+    return t.emit("concatenate", values, axis=axis)
 
 
 def _stack(t: Translator, parts: Sequence[Any], dim: int = 0) -> Value:
