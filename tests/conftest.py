@@ -96,6 +96,14 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Use one thread: tensors are small, and threads that wait for each other are slow on a busy machine."""
+    if session.config.getoption("numprocesses", None) is None:  # else this process only hands out tests, without torch
+        import torch
+
+        torch.set_num_threads(1)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the dearest files first, in which order they are given to the processes."""
     addresses = [item.nodeid for item in items if " at 0x" in item.nodeid]
@@ -123,16 +131,8 @@ def pytest_runtest_call() -> Generator[None, None, None]:
         pytest.skip(str(error))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """The tensors are small, and threads that wait for each other on a busy machine take twenty times as long."""
-    import torch  # the process that only hands out tests does not need it
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(autouse=True)
-def _seeded(_one_thread: None) -> None:
+def _seeded() -> None:
     import torch
 
     torch.manual_seed(0)

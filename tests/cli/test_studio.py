@@ -62,7 +62,8 @@ def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_is_a_command() -> None:
-    assert "Watch a model read in the browser" in CliRunner().invoke(whole, ["studio", "--help"]).output
+    text = CliRunner().invoke(whole, ["studio", "--help"]).output
+    assert "Watch a model read a text or a series in the browser" in text
 
 
 def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
