@@ -103,6 +103,15 @@ std::size_t bytes_left(std::FILE* file) {
     return std::fseek(file, at, SEEK_SET) == 0 && end >= at ? static_cast<std::size_t>(end - at) + 1 : 0;
 }
 
+// The bytes of a header, as the first bytes of a file say.
+std::uint64_t header_length(const unsigned char* bytes, std::size_t size) {
+    if (size < kLengthBytes) damaged("it has fewer than 8 bytes");
+    std::uint64_t length = 0;
+    for (std::size_t k = 0; k < kLengthBytes; ++k) length |= static_cast<std::uint64_t>(bytes[k]) << 8 * k;
+    if (length == 0 || length > kLargestHeader) damaged("its header is empty, or longer than 100 MB");
+    return length;
+}
+
 }  // namespace
 
 std::int64_t Tensor::size() const {
@@ -128,10 +137,8 @@ std::vector<float> Tensor::floats() const {
 }
 
 ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
-    if (size < kLengthBytes) damaged("it has fewer than 8 bytes");
-    std::uint64_t length = 0;
-    for (std::size_t k = 0; k < kLengthBytes; ++k) length |= static_cast<std::uint64_t>(bytes[k]) << 8 * k;
-    if (length > kLargestHeader || length > size - kLengthBytes) damaged("its header is longer than the file, or than 100 MB");
+    const std::uint64_t length = header_length(bytes, size);
+    if (length > size - kLengthBytes) damaged("its header is longer than the file");
     const unsigned char* const data = bytes + kLengthBytes + length;
     const auto room = static_cast<std::int64_t>(size - kLengthBytes - length);
     const char* const header = reinterpret_cast<const char*>(bytes) + kLengthBytes;
@@ -185,13 +192,15 @@ std::vector<unsigned char> read_file(const char* path, std::size_t most) {
     const auto close = [](std::FILE* file) { std::fclose(file); };
     const std::unique_ptr<std::FILE, decltype(close)> file(std::fopen(path, "rb"), close);
     if (!file) throw refused();
-    // Read in parts, so that an endless pipe or device takes no more memory than `most`. The second part is the rest of a file.
+    // Read in parts, so that an endless pipe or device takes no more memory than `most`, and less if its beginning is no model's. The second
+    // part is the rest of a file.
     std::vector<unsigned char> bytes;
     for (std::size_t found = 0, part = 1 << 16;; part = std::max(found, bytes_left(file.get()))) {
         bytes.resize(found + std::min(part, most - found));
         const std::size_t more = std::fread(bytes.data() + found, 1, bytes.size() - found, file.get());
         found += more;
         if (std::ferror(file.get())) throw refused();
+        header_length(bytes.data(), found);
         if (more == 0 || std::feof(file.get())) {
             if (found == most && !std::feof(file.get())) throw FileError(std::string(path) + " is larger than a model file may be");
             bytes.resize(found);

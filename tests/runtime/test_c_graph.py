@@ -91,6 +91,12 @@ def test_bad_graphs_are_refused_with_the_name_of_their_node(folder: Path, tmp_pa
         assert "damaged" in message
 
 
+def test_an_endless_file_is_refused_at_its_beginning(folder: Path) -> None:
+    message = run(folder / "run_graph", "/dev/zero", 1, 1, ASAN_OPTIONS="max_allocation_size_mb=200").decode()
+    assert message.startswith("2 "), message  # HS_FILE
+    assert "its header is empty" in message
+
+
 class Words(nn.Module):
     def __init__(self) -> None:
         super().__init__()
