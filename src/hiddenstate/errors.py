@@ -84,8 +84,8 @@ class AnswerError(HiddenStateError, AssertionError):
         misconception: the misconception behind it, ``M1`` and so on; "" if the course does not list it.
     """
 
-    def __init__(self, said: str, misconception: str = "") -> None:
-        super().__init__(said)
+    def __init__(self, sentence: str, misconception: str = "") -> None:
+        super().__init__(sentence)
         self.misconception = misconception
 
     def _render_traceback_(self) -> list[str]:

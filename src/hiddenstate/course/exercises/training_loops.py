@@ -181,8 +181,8 @@ def _other_optimizer(optimizers: list[Optimizer]) -> TrainingLoop | None:
     if rate != RATE:
         which = "Adam's default of 0.001" if rate == 0.001 and kind is torch.optim.Adam else f"{rate:g}"
         sentence += f"The rate is {which}, not the one given: pass lr=rate."
-    given = {name: value for name, value in options.items() if name in inspect.signature(kind).parameters}
-    return TrainingLoop(sentence.strip(), optimizer=partial(kind, **given)) if sentence else None
+    settings = {name: value for name, value in options.items() if name in inspect.signature(kind).parameters}
+    return TrainingLoop(sentence.strip(), optimizer=partial(kind, **settings)) if sentence else None
 
 
 def padded_batch(lengths: tuple[int, ...]) -> Batch:
