@@ -52,7 +52,7 @@ def test_what_a_program_sees_is_the_same(form: str, tmp_path: Path, monkeypatch:
         "import sys; sys.exit('no')",
         "raise KeyboardInterrupt",
         "import os; os.abort()",
-        "import atexit, os; atexit.register(os.write, 1, b'end'); print('start')",
+        "import atexit, os; atexit.register(os.write, 1, b'end'); print('start', flush=True)",
         "import threading; threading.Timer(0.05, print, ['later']).start()",
         "import multiprocessing; p = multiprocessing.get_context('spawn').Process(target=print); p.start(); p.join()",
     ],

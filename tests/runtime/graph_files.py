@@ -27,7 +27,7 @@ class Rest(nn.Module):
         self.lstm, self.gru, self.rnn = nn.LSTMCell(6, 5), nn.GRUCell(5, 5), nn.RNNCell(5, 4, nonlinearity="relu")
         self.conv = nn.Conv1d(4, 6, 2, groups=2, dilation=2, padding=1, bias=False)
         self.over_rows = nn.LSTM(3, 4, bidirectional=True, batch_first=True)
-        self.norm = nn.LayerNorm((2, 4))
+        self.norm = nn.LayerNorm([2, 4])
 
     def forward(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, ...]:  # [N, 6], [N, 5], [N, 5]
         h, c = self.lstm(x, (h, c))

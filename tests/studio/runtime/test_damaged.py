@@ -229,7 +229,7 @@ def test_whole_numbers_are_read_as_python_reads_them(runtime: Runtime) -> None:
 
 @pytest.mark.parametrize("kept", [0, 7, 8, 100, 2000, -1])
 def test_truncated_weights_fail(runtime: Runtime, bundle: Bundle, kept: int) -> None:
-    with runtime.refuses("the weights end after", "download the model again"):
+    with runtime.refuses("the weights end after", "download it again"):
         load(runtime, bundle.head, bundle.weights[:kept])
 
 
