@@ -155,7 +155,10 @@ def casting_form(call: Call) -> str | None:
         known = {torch.float32, narrow}
     if not types <= known or (narrow is torch.float16 and torch.compiler.is_compiling()):  # torch's operator exports it
         return None
-    return next((form for form, (_, results) in CASTS.items() if results is narrow), None)
+    for form, (_, results) in CASTS.items():  # torch 2.8 compiles no next() with a default
+        if results is narrow:
+            return form
+    return None
 
 
 def _why_not_widened(call: Call) -> str | None:

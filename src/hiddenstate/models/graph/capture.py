@@ -301,16 +301,27 @@ def check_conditions(captured: Captured) -> None:
         bounds = program.range_constraints.get(symbol)
         if bounds is not None and not (bounds.lower <= 2 and bounds.upper >= MOST_SIZE):
             conditions.append(f"{bounds.lower} <= {name} <= {bounds.upper}".removesuffix(" <= int_oo"))
-    shapes = {node.name: node.meta["val"].shape for node in _arguments(program)}
-    for code in getattr(program, "_guards_code", ()):
-        text = _SIZE.sub(lambda found: _named_size(shapes, symbols, *found.groups()), code)
-        if "L[" not in text and not _holds(text):
-            conditions.append(text)
+    conditions += [text for text in _guards(program, symbols) if "L[" not in text and not _holds(text)]
     if conditions:
         raise ArgumentError(
             "what the module computes depends on the number of rows or steps: a file would compute for all what it "
             f"computes where {conditions[0]}, as in the example; write it without that condition"
         )
+
+
+def _guards(program: Any, symbols: Mapping[Any, str]) -> list[str]:
+    """Return what torch.export has taken for granted of sizes, in N and T as far as it is about these."""
+    shapes = {node.name: node.meta["val"].shape for node in _arguments(program)}
+    if hasattr(program, "_guards_code"):
+        return [_SIZE.sub(lambda found: _named_size(shapes, symbols, *found.groups()), c) for c in program._guards_code]
+    # torch 2.8 keeps it only with the sizes themselves.
+    from torch.utils._sympy.printers import PythonPrinter
+
+    named = {symbol: type(symbol)(name) for symbol, name in symbols.items()}
+    places = {
+        id(size.node.shape_env): size.node.shape_env for shape in shapes.values() for size in shape if _symbol(size)
+    }
+    return [PythonPrinter().doprint(guard.expr.subs(named)) for place in places.values() for guard in place.guards]
 
 
 def _named_size(shapes: Mapping[str, Any], symbols: Mapping[Any, str], keys: str, axis: str) -> str:
