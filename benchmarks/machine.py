@@ -96,7 +96,9 @@ def _version(package: str) -> str:
 
 
 def cpu_model() -> str:
+    """The processor's name, with the numbers of its model: on rented machines several generations share a name."""
     cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    named = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or kernels.machine()
+    lines = cpuinfo.read_text().split("\n\n", 1)[0].splitlines() if cpuinfo.exists() else []
+    of = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    name = of.get("model name") or platform.processor() or kernels.machine()
+    return f"{name} (family {of['cpu family']}, model {of['model']})" if {"cpu family", "model"} <= of.keys() else name

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernel/pack_rows.h"
 #include "kernel/scan.h"
@@ -12,12 +13,16 @@ namespace hiddenstate {
 namespace {
 
 // Packs the block of a matrix [kGates * H, K] that begins at unit u, as [depth(K)][vector of units][gate][kLanes].
-inline void pack_gates(const element* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
+template <class Stored>
+inline void pack_gates(const Stored* w, std::int64_t K, std::int64_t H, std::int64_t u, packed* to) {
     for (std::int64_t v = 0; v < kColumns; ++v) {
         const std::int64_t g = v % kGates, first = u + v / kGates * kLanes;
         pack_rows(w + (g * H + first) * K, std::clamp<std::int64_t>(H - first, 0, kLanes), K, to + v * kLanes);
     }
 }
+
+// Whether weights may be stored in float16.
+constexpr bool kWidens = std::is_same_v<element, float> && !kQuads;
 
 // The sizes, in lanes, of a packed layer that reads C features, of its bias, and of a matrix packed by columns.
 inline std::int64_t layer_size(std::int64_t C, std::int64_t H, std::int64_t P) {
@@ -50,8 +55,16 @@ inline void pack_layer(const Weights<HIDDENSTATE_PRECISION>& weights, std::int64
     pack_blocks(blocks(H, kUnits), size, threads, [&](std::int64_t b) {
         packed* block = static_cast<packed*>(to) + b * size;
         const std::int64_t u = b * kUnits;
-        pack_gates(weights.ih, C, H, u, block);
-        pack_gates(weights.hh, P, H, u, block + kTile * depth(C));
+        const auto pack_both = [&](const auto* ih, const auto* hh) {
+            pack_gates(ih, C, H, u, block);
+            pack_gates(hh, P, H, u, block + kTile * depth(C));
+        };
+        [&](const auto& of) {  // generic, so that what can't be widened is not compiled
+            if constexpr (kWidens) {
+                if (of.half_ih) return pack_both(of.half_ih, of.half_hh);
+            }
+            pack_both(of.ih, of.hh);
+        }(weights);
         std::fill_n(bias + b * kBiases, kBiases, real{});
         for (const real* one : {weights.b_ih, weights.b_hh}) {
             for (std::int64_t g = 0; one && g < kGates; ++g) {

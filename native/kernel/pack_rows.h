@@ -42,15 +42,27 @@ inline std::uint32_t word(const bfloat16* at, std::int64_t next, bool last) {
     return pair_of(*at, last ? bfloat16{} : at[next]);
 }
 
+inline real word(const float16* at, std::int64_t, bool) { return load(at, 1)[0]; }
+
+// A whole vector of lanes.
+inline vf lanes_at(const element* at) {
+    vf lanes;
+    std::memcpy(&lanes, at, sizeof lanes);
+    return lanes;
+}
+
+inline vf lanes_at(const float16* at) { return load(at, kLanes); }
+
 #ifndef HIDDENSTATE_INT8  // quads.h defines its own version
 // Packs up to kLanes rows of a matrix with K columns as columns that are kTile apart; missing rows are zero.
-inline void pack_rows(const element* w, std::int64_t rows, std::int64_t K, packed* to) {
+template <class Stored>
+inline void pack_rows(const Stored* w, std::int64_t rows, std::int64_t K, packed* to) {
     constexpr std::int64_t each = kPairs ? 2 : 1;
     const std::int64_t n = filled(K), full = rows == kLanes && K % each == 0 ? n / kLanes * kLanes : 0;
     // Whole squares are transposed in registers; the rest is copied lane by lane.
     for (std::int64_t k = 0; k < full; k += kLanes) {
         vf square[kLanes];
-        for (int j = 0; j < kLanes; ++j) std::memcpy(&square[j], w + j * K + each * k, sizeof(vf));
+        for (int j = 0; j < kLanes; ++j) square[j] = lanes_at(w + j * K + each * k);
         transpose(square);
         for (int j = 0; j < kLanes; ++j) std::memcpy(to + (k + j) * kTile, &square[j], sizeof(vf));
     }

@@ -12,6 +12,10 @@ struct bfloat16 {
     std::uint16_t bits;  // the upper half of a float
 };
 
+struct float16 {
+    std::uint16_t bits;
+};
+
 struct F32 {
     using element = float;
     using real = float;

@@ -21,13 +21,25 @@ namespace {
 
 #ifdef HIDDENSTATE_INFERENCE
 // The runtimes without torch omit the code for training and single cells.
-constexpr std::nullptr_t backward{}, cell_step{}, cell_gradients{}, nonlinearity{};
+constexpr bool kConverts = false;
+constexpr std::nullptr_t backward{}, cell_step{}, cell_gradients{}, nonlinearity{}, widen{}, narrow{};
 #else
 void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     for (std::int64_t k = 0; k < n; k += kLanes) {
         const vf x = load(in + k, n - k);
         store(out + k, which == 't' ? tanh(x) : sigmoid(x), n - k);
     }
+}
+
+using half = std::conditional_t<std::is_same_v<element, bfloat16>, bfloat16, float16>;
+constexpr bool kConverts = sizeof(real) == 4;
+
+void widen(const void* from, real* to, std::int64_t n) {
+    for (std::int64_t k = 0; k < n; k += kLanes) store(to + k, load(static_cast<const half*>(from) + k, n - k), n - k);
+}
+
+void narrow(const real* from, void* to, std::int64_t n) {
+    for (std::int64_t k = 0; k < n; k += kLanes) store(static_cast<half*>(to) + k, load(from + k, n - k), n - k);
 }
 #endif
 
@@ -40,7 +52,7 @@ void nonlinearity(char which, const real* in, real* out, std::int64_t n) {
     const Scan<HIDDENSTATE_PRECISION> HIDDENSTATE_SCAN(cell) = {                                                      \
         HIDDENSTATE_TEXT(cell), kGates, kRecord, kMemory, kRecurrent > 0, relu, HIDDENSTATE_TEXT(HIDDENSTATE_ISA),    \
         packed_bytes, bias_size, pack_for_steps, plan, forward, backward, cell_step, kSlopes, cell_gradients, \
-        nonlinearity,                                                                                                 \
+        nonlinearity, kConverts ? widen : nullptr, kConverts ? narrow : nullptr,                                      \
     };
 #define HIDDENSTATE_DEFINE_lstm HIDDENSTATE_DEFINE(lstm, false)
 #define HIDDENSTATE_DEFINE_gru HIDDENSTATE_DEFINE(gru, false)

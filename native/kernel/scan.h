@@ -22,6 +22,8 @@ struct Weights {
     const typename Precision::element *ih, *hh;  // [GH, C], [GH, P]
     const typename Precision::real *b_ih, *b_hh;  // [GH]; each of them may be null
     const typename Precision::element* hr;        // [P, H], or null without a projection
+    // In float32, `ih` and `hh` in float16 instead, which are widened while they are packed: only the forward pass can read them.
+    const float16 *half_ih = nullptr, *half_hh = nullptr;
     // The weights packed by `pack`, if the caller knows that they have not changed since; if null, the forward pass packs them.
     const void* packed = nullptr;
     const typename Precision::real* packed_bias = nullptr;
@@ -178,6 +180,9 @@ struct Scan {
     std::int64_t slopes;  // elements of d_z per unit
     void (*cell_gradients)(const CellGradients<Precision>&);
     void (*nonlinearity)(char which, const real* in, real* out, std::int64_t n);  // `which`: 's' for sigmoid, 't' for tanh
+    // Convert n numbers of half precision: bfloat16 for bfloat16, float16 for float32, and null for float64.
+    void (*widen)(const void* from, real* to, std::int64_t n);
+    void (*narrow)(const real* from, void* to, std::int64_t n);
 };
 
 // The compiled scans of a kind of cell that this CPU can run, narrowest vectors first.

@@ -19,7 +19,7 @@ namespace hiddenstate {
 extern const Scan<F32> HIDDENSTATE_SCAN;
 const Scan<F32> HIDDENSTATE_SCAN = {
     HIDDENSTATE_TEXT(HIDDENSTATE_CELL), kGates, kRecord, kMemory, kRecurrent > 0, false, HIDDENSTATE_TEXT(HIDDENSTATE_ISA), packed_bytes,
-    bias_size, pack_for_steps, plan, forward, nullptr, nullptr, kSlopes, nullptr, nullptr,
+    bias_size, pack_for_steps, plan, forward, nullptr, nullptr, kSlopes, nullptr, nullptr, nullptr, nullptr,
 };
 
 }  // namespace hiddenstate

@@ -101,6 +101,7 @@ inline vf from_bits(vi i) {
 // bfloat16 numbers are stored as such in memory, but are floats in registers.
 typedef std::uint16_t halves __attribute__((vector_size(HIDDENSTATE_BYTES / 2)));
 typedef std::uint32_t words __attribute__((vector_size(HIDDENSTATE_BYTES)));
+typedef float floats __attribute__((vector_size(HIDDENSTATE_BYTES)));
 
 // Rounds to the nearest value, ties to even. A NaN stays a NaN: its quiet bit is set, because the mantissa bits that make it a NaN may be
 // cut off.
@@ -131,6 +132,59 @@ inline vf load(const bfloat16* p, std::int64_t n) {
     vf v;
     std::memcpy(&v, &i, sizeof v);
     return v;
+}
+
+// Widens float16 numbers to float32, which is exact; for no other precision.
+inline vf load(const float16* p, std::int64_t n) {
+    halves half{};
+    std::memcpy(&half, p, n >= kLanes ? sizeof half : static_cast<std::size_t>(n) * sizeof(float16));
+#if defined(__AVX512F__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm512_cvtph_ps((__m256i)half);
+#elif defined(__F16C__)
+    if constexpr (sizeof(real) == 4) return (vf)_mm256_cvtph_ps((__m128i)half);
+#elif defined(__aarch64__)
+    if constexpr (sizeof(real) == 4) return (vf)vcvt_f32_f16((float16x4_t)half);
+#endif
+    // A float's exponent is greater by 112, and that of infinities and NaNs by 224. Numbers below the normal ones are multiples of 2^-24;
+    // as bits of a float they would be flushed to zero in some modes.
+    const words i = __builtin_convertvector(half, words), magnitude = i & 0x7fff, wide = magnitude << 13;
+    const words normal = wide + (112u << 23), special = wide + (224u << 23);
+    const floats tiny = __builtin_convertvector(magnitude, floats) * (1.0f / (1 << 24));
+    words bits_of_tiny;
+    std::memcpy(&bits_of_tiny, &tiny, sizeof bits_of_tiny);
+    const words of_sign = (i & 0x8000) << 16;
+    const words all = (magnitude < 0x400 ? bits_of_tiny : magnitude < 0x7c00 ? normal : special) | of_sign;
+    vf v;
+    std::memcpy(&v, &all, sizeof v);
+    return v;
+}
+
+// Rounds to the nearest value, ties to even; only from float32.
+inline void store(float16* p, vf v, std::int64_t n) {
+    const auto narrowed = [v]() -> halves {
+#if defined(__AVX512F__)
+        if constexpr (sizeof(real) == 4) return (halves)_mm512_cvtps_ph((__m512)v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif defined(__F16C__)
+        if constexpr (sizeof(real) == 4) return (halves)_mm256_cvtps_ph((__m256)v, _MM_FROUND_TO_NEAREST_INT);
+#elif defined(__aarch64__)
+        if constexpr (sizeof(real) == 4) return (halves)vcvt_f16_f32((float32x4_t)v);
+#endif
+        words i;
+        std::memcpy(&i, &v, sizeof i);
+        const words magnitude = i & 0x7fffffff;
+        const words normal = (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
+        // Below the normal numbers, the last digit of a sum with 0.5 is 2^-24.
+        floats small;
+        std::memcpy(&small, &magnitude, sizeof small);
+        small += 0.5f;
+        words tiny;
+        std::memcpy(&tiny, &small, sizeof tiny);
+        const words least_infinite = words{} + 0x477ff000u, least_normal = words{} + 0x38800000u;
+        const words finite = magnitude < least_normal ? tiny - 0x3f000000u : magnitude < least_infinite ? normal : words{} + 0x7c00u;
+        const words all = magnitude > 0x7f800000u ? words{} + 0x7e00u : finite;
+        return __builtin_convertvector(all | ((i & 0x80000000u) >> 16), halves);
+    }();
+    std::memcpy(p, &narrowed, n >= kLanes ? sizeof narrowed : static_cast<std::size_t>(n) * sizeof(float16));
 }
 
 // The minimum or maximum of a limit and x. A NaN in x is kept, because the instructions return their second operand in that case.

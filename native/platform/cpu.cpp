@@ -65,6 +65,7 @@ std::vector<std::string> cpu_features() {
     add(bit(base.ecx, 19), "sse4.1");
     add(ymm && bit(base.ecx, 28), "avx");
     add(ymm && bit(base.ecx, 12), "fma");
+    add(ymm && bit(base.ecx, 29), "f16c");
     add(ymm && bit(extended.ebx, 5), "avx2");
     add(ymm && bit(more.eax, 4), "avx_vnni");
     add(zmm && bit(extended.ebx, 16), "avx512f");

@@ -47,8 +47,8 @@ struct Compiled {
 };
 
 #ifdef HIDDENSTATE_WITH_X86
-const std::vector<std::string> kAvx2{"avx2", "fma"};
-const std::vector<std::string> kAvx512{"avx2", "fma", "avx512f", "avx512dq", "avx512bw", "avx512vl"};
+const std::vector<std::string> kAvx2{"avx2", "fma", "f16c"};
+const std::vector<std::string> kAvx512{"avx2", "fma", "f16c", "avx512f", "avx512dq", "avx512bw", "avx512vl"};
 
 std::vector<std::string> avx512_and(const std::vector<std::string>& more) {
     std::vector<std::string> needs = kAvx512;
@@ -116,7 +116,7 @@ HIDDENSTATE_SCANS(BF16)
 
 #if defined(HIDDENSTATE_WITH_X86)
 #define HIDDENSTATE_COMPILED_INT8(cell)                                                                              \
-    {&HIDDENSTATE_NAME(cell, avx2, int8), kAvx2}, {&HIDDENSTATE_NAME(cell, avx_vnni, int8), {"avx2", "fma", "avx_vnni"}}, \
+    {&HIDDENSTATE_NAME(cell, avx2, int8), kAvx2}, {&HIDDENSTATE_NAME(cell, avx_vnni, int8), {"avx2", "fma", "f16c", "avx_vnni"}}, \
         {&HIDDENSTATE_NAME(cell, avx512_vnni, int8), avx512_and({"avx512_vnni"})},                                   \
         {&HIDDENSTATE_NAME(cell, amx, int8), avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
 #elif defined(HIDDENSTATE_WITH_DOTPROD)

@@ -133,7 +133,7 @@ NB_MODULE(_native, m) {
     m.def("connect", [](nb::dict torch) {
         const auto of = [&](const char* name) { return nb::object(torch[name]); };
         connect_torch({of("Tensor"), of("Parameter"), of("UntypedStorage"), of("empty"), of("cpu"), of("get_num_threads"), of("float32"),
-                       of("float64"), of("bfloat16"), of("int64"), of("bool"), nb::list(of("interceptors")),
+                       of("float64"), of("bfloat16"), of("float16"), of("int64"), of("bool"), nb::list(of("interceptors")),
                        nb::cast<nb::dict>(of("forward_derivatives"))});
     }, "Passes the objects of torch that native code uses, by name. Must be called before any other function.");
     m.def("threads", [](std::int64_t T, std::int64_t N, std::int64_t C, std::int64_t H) {

@@ -4,7 +4,7 @@
 // It accepts only the simplest calls: plain torch tensors of one number type, contiguous or with strides that the scan can read, without
 // edits, resets or dropout; in half precision also without records. In all other cases it returns None without side effects, and the
 // caller uses the general path. What the scan reads as float32 is widened first, and its results are rounded: in bfloat16 the biases and
-// cell states, in float16, for which there is no scan, everything.
+// cell states, in float16, for which there is no scan, everything (matrices of weights while they are packed).
 #pragma once
 
 #include "python/kernel.h"
@@ -15,7 +15,7 @@ namespace hiddenstate {
 template <class P>
 class FastArguments {
 public:
-    FastArguments(const Scan<P>& scan, NumberType given) : reader(true, given), narrow_(given.bits == 16), scan_(scan) {}
+    FastArguments(const Scan<P>& scan, NumberType given) : reader(true, given, widening(scan)), narrow_(given.bits == 16), scan_(scan) {}
 
     CallFromPython<P> from;
     Reader reader;
@@ -28,6 +28,10 @@ public:
 private:
     bool read_state(nb::handle hx, std::int64_t count);
     bool read_weights(nb::handle weights, nb::handle names);
+    static Reader::Widen widening(const Scan<P>& scan) {
+        if constexpr (std::is_same_v<typename P::real, float>) return scan.widen;
+        return nullptr;
+    }
     bool refuse(const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); }
 
     const bool narrow_;  // whether the numbers are in half precision
@@ -50,6 +54,8 @@ public:
     nb::object why_not(nb::tuple given, nb::handle weights, nb::handle names, nb::tuple sizes, nb::tuple options) const;
 
 private:
+    nb::object run_narrow(FastArguments<P>& arguments) const;
+
     const Scan<P>& scan_;
     const NumberType given_;
 };
@@ -114,16 +120,43 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
     Call<P>& call = arguments.from.call;
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
+    if (given_.bits == 16) return run_narrow(arguments);
     const bool record = arguments.record;
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
     const Outputs made = make_outputs(scan_, call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);
-    const auto rounded = [&](const nb::object& one) {
-        return given_.bits == 16 ? tensor_from(one, given_ == kFloat16 ? "half" : "bfloat16") : one;
-    };
-    const nb::object h_n = rounded(made.h_n), state = scan_.memory ? nb::make_tuple(h_n, rounded(made.c_n)) : h_n;
-    if (!record) return nb::make_tuple(rounded(made.out), state);
+    const nb::object state = scan_.memory ? nb::make_tuple(made.h_n, made.c_n) : made.h_n;
+    if (!record) return nb::make_tuple(made.out, state);
     return nb::make_tuple(made.out, state, nb::make_tuple(made.gates, made.c, made.layer_outputs));
+}
+
+// In half precision: what the scan writes as float32 is rounded afterwards.
+template <class P>
+nb::object FastCall<P>::run_narrow(FastArguments<P>& arguments) const {
+    using half = std::conditional_t<std::is_same_v<typename P::element, bfloat16>, bfloat16, float16>;
+    struct Rounded {
+        std::unique_ptr<typename P::real[]> from;
+        half* to;
+        std::int64_t count;
+    };
+    Call<P>& call = arguments.from.call;
+    std::vector<Rounded> rounded;
+    const auto result = [&](std::int64_t first, std::int64_t units, auto*& to) {
+        const Shape shape = arguments.single ? Shape(first, units) : Shape(first, call.N, units);
+        if constexpr (sizeof *to == sizeof(half)) return make(shape, to);
+        half* at = nullptr;
+        nb::object made = make(shape, at);
+        const std::int64_t count = first * call.N * units;
+        rounded.push_back({std::unique_ptr<typename P::real[]>(new typename P::real[static_cast<std::size_t>(count)]), at, count});
+        to = reinterpret_cast<std::remove_reference_t<decltype(to)>>(rounded.back().from.get());
+        return made;
+    };
+    const std::int64_t count = static_cast<std::int64_t>(call.layers.size());
+    const nb::object out = result(call.T, call.directions * call.P, call.out), h_n = result(count, call.P, call.h_n);
+    const nb::object c_n = scan_.memory ? result(count, call.H, call.c_n) : nb::none();
+    run_without_gil(scan_, Task::kForward, call, scan_.forward);
+    for (const Rounded& one : rounded) scan_.narrow(one.from.get(), one.to, one.count);
+    return nb::make_tuple(out, scan_.memory ? nb::make_tuple(h_n, c_n) : h_n);
 }
 
 template <class P>

@@ -21,6 +21,7 @@ constexpr NumberType number_type() {
     if constexpr (std::is_same_v<T, float>) return kFloat32;
     else if constexpr (std::is_same_v<T, double>) return kFloat64;
     else if constexpr (std::is_same_v<T, bfloat16>) return kBfloat16;
+    else if constexpr (std::is_same_v<T, float16>) return kFloat16;
     else if constexpr (std::is_same_v<T, std::int64_t>) return kInt64;
     else return kBool;
 }
@@ -73,7 +74,9 @@ inline nb::object tensor_from(nb::handle tensor, const char* method) {
 // reads float32, tensors have the type `given`, and are widened if it is another.
 class Reader {
 public:
-    explicit Reader(bool plain = false, NumberType given = kFloat32) : plain_(plain), given_(given) {}
+    using Widen = void (*)(const void* from, float* to, std::int64_t n);
+
+    explicit Reader(bool plain = false, NumberType given = kFloat32, Widen widen = nullptr) : plain_(plain), given_(given), widen_(widen) {}
 
     Refusal refusal;
 
@@ -152,7 +155,8 @@ public:
                 return read_or_none(value, shape, kWeightNames[weight], to);
             };
             auto& w = layer.weights;
-            if (!one(0, w.ih) || !one(1, w.hh) || !one(2, w.b_ih) || !one(3, w.b_hh) || !one(4, w.hr)) return false;
+            const bool matrices = given_ == kFloat16 ? one(0, w.half_ih) && one(1, w.half_hh) : one(0, w.ih) && one(1, w.hh);
+            if (!matrices || !one(2, w.b_ih) || !one(3, w.b_hh) || !one(4, w.hr)) return false;
             call.layers.push_back(layer);
         }
         return true;
@@ -163,8 +167,15 @@ private:
         const bool widens = type == kFloat32 && given_ != kFloat32;
         bool reads = (!plain_ || is_plain_tensor(value)) && read_tensor(value, view) && view.type == (widens ? given_ : type);
         if (reads && widens && view.address) {
-            copies_.push_back(tensor_from(value, "float"));
-            reads = read_tensor(copies_.back(), view);
+            const std::int64_t count = view.count();
+            if (widen_ && count == view.span()) {
+                widened_.emplace_back(new float[static_cast<std::size_t>(count)]);
+                widen_(reinterpret_cast<const void*>(view.address), widened_.back().get(), count);
+                view.address = reinterpret_cast<std::uintptr_t>(widened_.back().get());
+            } else {  // between its numbers are others
+                copies_.push_back(tensor_from(value, "float"));
+                reads = read_tensor(copies_.back(), view);
+            }
         }
         return reads || refusal.because(name, "form", value, shape);
     }
@@ -177,7 +188,9 @@ private:
 
     const bool plain_;
     const NumberType given_;
+    const Widen widen_;
     std::vector<nb::object> copies_;
+    std::vector<std::unique_ptr<float[]>> widened_;
 };
 
 // The tensors that a forward run returns.

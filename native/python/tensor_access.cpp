@@ -191,7 +191,7 @@ bool read_by_attributes(nb::handle tensor, TensorView& found) {
     found.rank = static_cast<int>(rank);
     const nb::object strides = call(tensor, names().stride);
     if (!read_sizes(shape, found.rank, found.sizes) || !read_sizes(strides, found.rank, found.strides)) return false;
-    for (const NumberType type : {kFloat32, kFloat64, kBfloat16, kInt64, kBool}) {
+    for (const NumberType type : {kFloat32, kFloat64, kBfloat16, kFloat16, kInt64, kBool}) {
         if (dtype.ptr() != connected->name_of(type).ptr()) continue;
         found.type = type, found.address = address_of_tensor(tensor);
         return true;
@@ -216,7 +216,20 @@ bool TensorView::is_contiguous() const {
 
 bool TensorView::is_empty() const { return std::find(sizes, sizes + rank, 0) != sizes + rank; }
 
+std::int64_t TensorView::count() const {
+    std::int64_t count = 1;
+    for (int k = 0; k < rank; ++k) count *= sizes[k];
+    return count;
+}
+
+std::int64_t TensorView::span() const {
+    std::int64_t last = 0;
+    for (int k = 0; k < rank; ++k) last += (sizes[k] - 1) * strides[k];
+    return last + 1;
+}
+
 nb::handle Torch::name_of(NumberType type) const {
+    if (type == kFloat16) return float16;
     return type == kFloat32 ? float32 : type == kFloat64 ? float64 : type == kBfloat16 ? bfloat16 : type == kInt64 ? int64 : boolean;
 }
 

@@ -40,6 +40,9 @@ struct TensorView {
     bool is_of(const Shape& shape) const;
     bool is_contiguous() const;
     bool is_empty() const;
+    // The number of elements, and of those from the first to the last in memory.
+    std::int64_t count() const;
+    std::int64_t span() const;
 };
 
 // The classes and functions of torch that native code uses. Set once when the module is loaded; never freed.
@@ -47,7 +50,7 @@ struct Torch {
     nb::object tensor, parameter, storage;  // classes
     nb::object empty, cpu;         // torch.empty, torch.device("cpu")
     nb::object num_threads;        // torch.get_num_threads
-    nb::object float32, float64, bfloat16, int64, boolean;
+    nb::object float32, float64, bfloat16, float16, int64, boolean;
     // Functions without arguments, one of which returns something other than False, 0 or None whenever torch must see each operation of a
     // call; and the dict whose "_current_level" is 0 or more during forward-mode differentiation.
     nb::list interceptors;

@@ -48,6 +48,36 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     kernels.choose(None)
 
 
+@pytest.mark.parametrize("flushes", [False, True])
+def test_every_float16_weight_is_widened_exactly(flushes: bool) -> None:
+    """A layer with relu returns its weights, in whole vectors and one by one, also where subnormals are flushed.
+
+    Products of such numbers overflow, are subnormal, or lie between two: they are rounded as torch rounds them.
+    """
+    rnn = hs.RNN(129, 509, nonlinearity="relu", bias=False, dtype=torch.float16)
+    values = torch.arange(-(1 << 15), 1 << 15, dtype=torch.int32).to(torch.int16).view(torch.float16)
+    finite = torch.where(values.isfinite(), values, 0)
+    rnn.weight_hh_l0.data.zero_()
+    rnn.weight_ih_l0.data.view(-1)[: len(values)] = finite
+    weights, x = rnn.weight_ih_l0.data, torch.eye(129).half()[None]
+    torch.set_flush_denormal(flushes)
+    try:
+        with torch.no_grad():
+            assert rnn.path(x).name == "fast"
+            for sign in (1, -1):
+                assert torch.equal(rnn(sign * x)[0][0], (sign * weights).clamp(min=0).T)
+            rnn = hs.RNN(1, 509, nonlinearity="relu", bias=False, dtype=torch.float16)
+            rnn.weight_hh_l0.data.zero_()
+            rnn.weight_ih_l0.data[:, 0] = values[torch.randint(len(values), (509,))]
+            x = values[torch.randint(len(values), (1, 301, 1))]
+            narrow = rnn(x)[0]
+            wide = rnn.float()(x.float())[0].half()
+            torch.testing.assert_close(narrow, wide, rtol=0, atol=0, equal_nan=True)
+            assert narrow.isinf().any() and narrow.isnan().any() and ((narrow > 0) & (narrow < 2**-14)).any()
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def test_native_module_is_of_this_version() -> None:
     assert kernels.version() == __version__
 

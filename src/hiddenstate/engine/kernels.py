@@ -19,7 +19,7 @@ from hiddenstate.errors import ArgumentError
 NOT_LOADED = f"the native module {absence}"  # the reason if there is none
 _PLAIN = (Tensor, Parameter)
 # The functions of torch that native code uses.
-_TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "int64", "bool")
+_TORCH = ("empty", "get_num_threads", "float32", "float64", "bfloat16", "float16", "int64", "bool")
 
 
 def _one_thread() -> int:
