@@ -37,10 +37,25 @@ using namespace hiddenstate;
 
 namespace {
 
+// Runs a step on an input in half precision, and rounds its output to it.
+template <class P, class Run>
+StreamStep::Kernel in_half_precision(const Scan<P>& scan, const Call<P>& call, Run run) {
+    using real = typename P::real;
+    const auto size = [&](std::int64_t units) { return static_cast<std::size_t>(call.N * units); };
+    return [&scan, N = call.N, C = call.C, H = call.H, run = std::move(run), wide_x = std::vector<real>(size(call.C)),
+            wide_out = std::vector<real>(size(call.H))](std::uintptr_t x, std::uintptr_t out, const StreamStep::Rows* rows,
+                                                        int threads) mutable {
+        const std::int64_t n = rows ? static_cast<std::int64_t>(rows->size()) : N;
+        scan.widen(reinterpret_cast<const void*>(x), wide_x.data(), n * C);
+        run(reinterpret_cast<std::uintptr_t>(wide_x.data()), reinterpret_cast<std::uintptr_t>(wide_out.data()), rows, threads);
+        scan.narrow(wide_out.data(), reinterpret_cast<void*>(out), n * H);
+    };
+}
+
 // A single step of a stream on packed weights. It updates `h` and `c` in place; `scratch` is [N, H]. StreamStep::keep keeps all three
-// alive.
+// alive. With `half`, x and out are float16, and the states float32.
 template <class P>
-StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle c, nb::handle scratch) {
+StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle c, nb::handle scratch, bool half) {
     using element = typename P::element;
     Reader reader;
     Call<P> call;
@@ -65,6 +80,12 @@ StreamStep* stream_step(const PackedWeights<P>& packed, nb::handle h, nb::handle
         call.N = rows ? static_cast<std::int64_t>(rows->size()) : call.packed.batch;
         forward(call);
     };
+    if constexpr (std::is_same_v<P, F32>) {
+        if (half && packed.scan.widen) {
+            return new StreamStep(in_half_precision(packed.scan, call, run), kFloat16, call.N, call.C, call.H, large, tuner);
+        }
+    }
+    if (half) throw nb::type_error("this kernel takes no float16");
     return new StreamStep(run, number_type<element>(), call.N, call.C, call.H, large, tuner);
 }
 
@@ -75,7 +96,7 @@ void bind(nb::module_& m) {
     const auto named = [](const char* what) { return std::string(what) + "_" + P::name; };
     nb::class_<PackedWeights<P>>(m, named("Packed").c_str(), "Weights of all layers, packed for single steps.")
         .def("equals", &PackedWeights<P>::equals, nb::call_guard<nb::gil_scoped_release>())
-        .def("stream_step", &stream_step<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::rv_policy::take_ownership);
+        .def("stream_step", &stream_step<P>, nb::arg(), nb::arg().none(), nb::arg(), nb::arg(), nb::rv_policy::take_ownership);
     auto kernel = nb::class_<S>(m, named("Kernel").c_str(), "The scan of an instruction set and a precision: kernel/scan.h.")
         .def_ro("isa", &S::isa)
         .def_ro("cell", &S::cell)

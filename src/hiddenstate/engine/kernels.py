@@ -194,6 +194,13 @@ def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
     return _chosen[cell].get(x.dtype) if type(x) is Tensor else None
 
 
+def state_types(like: Tensor) -> tuple[torch.dtype, torch.dtype]:
+    """Return the types in which a stream keeps h and c, between steps that read numbers like these."""
+    widens = like.is_cpu and serves(torch.float32)
+    of_h = computed_in(like.dtype) if widens else like.dtype
+    return of_h, real_type(of_h)
+
+
 def real_type(dtype: torch.dtype) -> torch.dtype:
     """Return the type in which cell states are stored for a data type."""
     return _chosen["LSTM"][dtype].real if dtype in _chosen["LSTM"] else dtype

@@ -50,27 +50,23 @@ class PackedLSTM:
 
     def run(self, x: Tensor, state: Sequence[Tensor]) -> Tensor:
         """Read ``x [T, N, C]``, update the states ``[L, N, H]`` in place, and return ``out [T, N, H]``."""
-        h, *more = parts = [part.float() for part in state] if self.is_half else state
-        x, c = native.contiguous(x, self.kernel.element), more[0] if more else None
-        out = native.forward(Call(self._sizes, (), x, h, c, packed_steps=self.packed)).out
-        if not self.is_half:
-            return out
-        for part, new_part in zip(state, parts, strict=True):
-            part.copy_(new_part)
-        return out.half()
+        h, *more = state
+        wide, c = native.contiguous(x, self.kernel.element), more[0] if more else None
+        out = native.forward(Call(self._sizes, (), wide, h, c, packed_steps=self.packed)).out
+        return out.half() if self.is_half else out
 
     def quick(self, state: Sequence[Tensor]) -> "FastStep":
         """Return the quick step, which updates these states in place."""
         h, *more = state
         kernel, (_, N, H) = self.kernel, h.shape
         scratch = new(kernel.element, N, H)
-        step = self.packed.stream_step(h, more[0] if more else None, scratch)
+        step = self.packed.stream_step(h, more[0] if more else None, scratch, self.is_half)
         step.keep((self, *state, scratch))
         step.tell(torch.autograd.graph.increment_version)
         step.refuse_with(ConcurrentUseError, SHARED)
         step.guard_idle(STREAM_INTERCEPTORS, *FORWARD_LEVEL)
         if kernel.element is kernel.real:
-            dtype = np.dtype(str(kernel.element).removeprefix("torch."))
+            dtype = np.dtype(np.float16 if self.is_half else str(kernel.element).removeprefix("torch."))
             step.take_numpy(np.ndarray, dtype, np.empty, (N, H), (H,))
         return FastStep(step, self, state)
 

@@ -18,7 +18,8 @@ from hiddenstate.edits.edit import Edit
 from hiddenstate.edits.resolve import StepSpan, edits_in_force, resolve_edits, scoped_edits
 from hiddenstate.engine import dispatch
 from hiddenstate.engine.call import Call, PathReport
-from hiddenstate.engine.kernels import real_type
+from hiddenstate.engine.kernels import state_types
+from hiddenstate.engine.paths import native_path
 from hiddenstate.engine.paths.packed import FastStep, StreamSteps
 from hiddenstate.engine.weights import check_weights
 from hiddenstate.errors import (
@@ -245,7 +246,7 @@ class Stream(RowStream):
         if index is None:
             self._check_chunk(x)
         like, dtype, device = self._like(), self._state[0].dtype, self._state[0].device
-        if (dtype, device) != (like.dtype, like.device):
+        if (dtype, device) != (state_types(like)[0], like.device):
             raise DtypeError(
                 f"the {self._sizes.kind.label} went from {dtype} on {device} to {like.dtype} on {like.device} while "
                 "this stream ran: reset() the stream, or assign its state again"
@@ -282,7 +283,7 @@ class Stream(RowStream):
     def _compute(self, x: Tensor, state: States) -> tuple[Tensor, States]:
         """Read ``x [T, N, C]``, and return ``out`` and the new state; the given one may be updated in place."""
         out, h_n, c_n, *_ = dispatch.run_steps(self._steps(len(x)), x, state)
-        return out, (h_n,) if c_n is None else (h_n, c_n)
+        return out.to(x.dtype), (h_n,) if c_n is None else (h_n, c_n)
 
     def _steps(self, count: int) -> StreamSteps:
         edits = edits_in_force(self._lstm)
@@ -300,7 +301,9 @@ class Stream(RowStream):
         check_weights(weights, lstm.sizes)
         resolved = resolve_edits(edits, lstm.sizes, StepSpan(len(x), x.shape[1], start, open_end=True), x.device)
         h, *more = state
-        return Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=resolved)
+        call = Call(lstm.sizes, weights, x, h, more[0] if more else None, edits=resolved)
+        widens = x.dtype is torch.float16 and h.dtype is not x.dtype
+        return native_path.cast("native float16", call) if widens else call
 
     def _hooks(self) -> list[dict[int, Any]]:
         return [self._lstm._forward_pre_hooks, self._lstm._forward_hooks]
@@ -328,15 +331,20 @@ class Stream(RowStream):
     def state(self) -> Any:
         """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from it.
 
-        A bfloat16 stream on CPU keeps c in float32. It is rounded to bfloat16 here, but not in `fork` and `save`.
-        Either type may be assigned.
+        On the CPU, a bfloat16 stream keeps c in float32, and a float16 stream keeps both. They are rounded here, but
+        not in `fork` and `save`. Either type may be assigned.
 
         Raises:
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, the state does not fit.
         """
         with self._alone():
-            dtype = self._state[0].dtype
-            return self._sizes.kind.as_given([part.to(dtype, copy=True) for part in self._state])
+            return self._sizes.kind.as_given([part.to(self._given_type, copy=True) for part in self._state])
+
+    @property
+    def _given_type(self) -> torch.dtype:
+        """The type of the states that are handed out: the weights', unless that has changed while the stream ran."""
+        like, kept = self._like(), self._state[0].dtype
+        return like.dtype if state_types(like)[0] is kept else kept
 
     @state.setter
     def state(self, value: Any) -> None:
@@ -345,13 +353,14 @@ class Stream(RowStream):
     def _set_state(self, value: object, t: int | None) -> None:
         h, *more = self._checked_state(value, self.batch)
         with self._alone():
-            self._keep(h.to(self._like().dtype, copy=True), *(c.clone() for c in more), t=t)
+            self._keep(h.to(state_types(self._like())[0], copy=True), *(c.clone() for c in more), t=t)
 
     def _checked_state(self, value: object, n: int | None, name: str = "state") -> States:
         """Check a state of n rows, ``[L, n, units]``, or of one row, ``[L, units]``, if n is None."""
         names, like = self._sizes.kind.carried, self._like()
         parts = check_state(value, name, len(names))
-        likes = (like, *(self._like_c(part) for part in parts[1:]))
+        kept = state_types(like)
+        likes = [self._like_kept(part, dtype) for part, dtype in zip(parts, kept, strict=False)]
         state = tuple(map(check_tensor, parts, names, likes))
         for name, part, (L, _, units) in zip(names, state, self._state_shapes(n or 1), strict=True):
             form, want = ("[L, units]", (L, units)) if n is None else ("[L, N, units]", (L, n, units))
@@ -359,11 +368,10 @@ class Stream(RowStream):
                 raise ShapeError(f"{name} has shape {list(part.shape)}, expected {form} = {list(want)}")
         return tuple(part.detach() for part in state)
 
-    def _like_c(self, c: object) -> Tensor:
-        """Return a tensor with the type that a cell state must have: the weights' type, or the stored one."""
+    def _like_kept(self, part: object, kept: torch.dtype) -> Tensor:
+        """Return a tensor with the type that a part of a state must have: the weights' type, or the stored one."""
         like = self._like()
-        kept = real_type(like.dtype)
-        return like.new_empty(0, dtype=kept) if isinstance(c, Tensor) and c.dtype is kept else like
+        return like.new_empty(0, dtype=kept) if isinstance(part, Tensor) and part.dtype is kept else like
 
     def state_of(self, rows: Rows) -> Any:
         """Return copies of the states of rows: ``h [L, n, P]`` and ``c [L, n, H]``; ``[L, P]``, ``[L, H]`` for an int.
@@ -374,7 +382,7 @@ class Stream(RowStream):
         index = self._index(rows)
         with self._alone():
             parts = [part.index_select(1, index) for part in self._state]
-        parts = [part.to(parts[0].dtype) for part in parts]
+        parts = [part.to(self._given_type) for part in parts]
         return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
     def _begin(self, to: object, n: int) -> States:
@@ -413,8 +421,8 @@ class Stream(RowStream):
         return fingerprint(self._lstm._named_weights())
 
     def _keep(self, *state: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
-        h, *more = state
-        state = h.contiguous(), *(c.to(real_type(h.dtype)).contiguous() for c in more)
+        kept = zip(state, state_types(state[0]), strict=False)
+        state = tuple(part.to(dtype).contiguous() for part, dtype in kept)
         self._now = StreamState(state, self.t if t is None else t, self._now.free if free is None else free)
 
     def _advance(self, state: States, t: int) -> None:
