@@ -328,6 +328,12 @@ class Stream(RowStream):
             self._now = StreamState(now.tensors, now.t, now.free, quick)
 
     @property
+    def _given_type(self) -> torch.dtype:
+        """The type of the states that are handed out: the weights', unless that has changed while the stream ran."""
+        like, kept = self._like(), self._state[0].dtype
+        return like.dtype if state_types(like)[0] is kept else kept
+
+    @property
     def state(self) -> Any:
         """Copies of ``h [L, N, P]`` and ``c [L, N, H]``; assign a pair of such tensors to continue from it.
 
@@ -339,12 +345,6 @@ class Stream(RowStream):
         """
         with self._alone():
             return self._sizes.kind.as_given([part.to(self._given_type, copy=True) for part in self._state])
-
-    @property
-    def _given_type(self) -> torch.dtype:
-        """The type of the states that are handed out: the weights', unless that has changed while the stream ran."""
-        like, kept = self._like(), self._state[0].dtype
-        return like.dtype if state_types(like)[0] is kept else kept
 
     @state.setter
     def state(self, value: Any) -> None:
