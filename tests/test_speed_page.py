@@ -12,7 +12,6 @@ from pages import DOCS, ROOT
 
 SPEED = (DOCS / "speed.md").read_text(encoding="utf-8")
 RESULTS = (ROOT / "benchmarks" / "RESULTS.md").read_text(encoding="utf-8")
-KINDS = (ROOT / "benchmarks" / "kinds.txt").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ENGINE = (DOCS / "engine.md").read_text(encoding="utf-8")
 
@@ -161,21 +160,3 @@ def test_the_tables_of_the_grid_are_those_of_its_rows() -> None:
     table = json.loads(grid.TABLE.read_text(encoding="utf-8"))
     assert all(one["rows"] for one in table)
     assert f"{grid.BEGIN}\n{grid.tables(table)}\n{grid.END}" in SPEED
-
-
-@pytest.mark.parametrize(
-    ("kind", "statement"),
-    [
-        (
-            "GRU",
-            "torch's GRU takes {} times as long for a step of a stream, {} for a sequence of one row, {} for batches",
-        ),
-        ("RNN", "its plain RNN {}, {} and {} times"),
-    ],
-)
-def test_other_kinds_of_cells(kind: str, statement: str) -> None:
-    line = rf"^{kind}  (a step|a sequence) +T \d+, N (\d+), H \d+ +[\d.]+ us +[\d.]+ +([\d.]+) "
-    groups = [("a step", True), ("a sequence", True), ("a sequence", False)]
-    rows = re.findall(line, KINDS, re.M)
-    found = [[float(ratio) for work, N, ratio in rows if (work, N == "1") == group] for group in groups]
-    assert statement.format(*map(span, found)) in SPEED
