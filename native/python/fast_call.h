@@ -2,7 +2,7 @@
 // a short sequence.
 //
 // It accepts only the simplest calls: plain torch tensors of one number type, contiguous or with strides that the scan can read, without
-// edits, resets or dropout; in half precision also without records. In all other cases it returns None without side effects, and the
+// edits, resets or dropout; in float16 also without records. In all other cases it returns None without side effects, and the
 // caller uses the general path. What the scan reads as float32 is widened first, and its results are rounded: in bfloat16 the biases and
 // cell states, in float16, for which there is no scan, everything (matrices of weights while they are packed).
 #pragma once
@@ -15,7 +15,7 @@ namespace hiddenstate {
 template <class P>
 class FastArguments {
 public:
-    FastArguments(const Scan<P>& scan, NumberType given) : reader(true, given, widening(scan)), narrow_(given.bits == 16), scan_(scan) {}
+    FastArguments(const Scan<P>& scan, NumberType given) : reader(true, given, widening(scan)), given_(given), scan_(scan) {}
 
     CallFromPython<P> from;
     Reader reader;
@@ -34,7 +34,7 @@ private:
     }
     bool refuse(const char* argument) { return reader.refusal.because(argument, "form", nb::none(), nullptr); }
 
-    const bool narrow_;  // whether the numbers are in half precision
+    const NumberType given_;
     const Scan<P>& scan_;
 };
 
@@ -105,7 +105,7 @@ bool FastArguments<P>::read(nb::tuple given, nb::handle weights, nb::handle name
     read_axes(sizes, call);
     call.relu = scan_.relu;
     record = is_true(options[2]);
-    if (record && narrow_) return refuse("records");
+    if (record && given_ == kFloat16) return refuse("records");
     if (!reader.read_input(given[0], is_true(options[0]), true, call, single)) return false;
     if (call.T <= 0 || call.N <= 0) return refuse("input");
     if (single && !lengths.is_none()) return refuse("lengths");
@@ -120,8 +120,8 @@ nb::object FastCall<P>::run(nb::tuple given, nb::handle weights, nb::handle name
     Call<P>& call = arguments.from.call;
     call.lengths = arguments.from.lengths.empty() ? nullptr : arguments.from.lengths.data();
     call.threads = threads_for(call);
-    if (given_.bits == 16) return run_narrow(arguments);
     const bool record = arguments.record;
+    if (given_.bits == 16 && !record) return run_narrow(arguments);
     const Records records{std::vector<bool>(record ? call.layers.size() : 0, true)};
     const Outputs made = make_outputs(scan_, call, records, arguments.single);
     run_without_gil(scan_, record ? Task::kRecordedForward : Task::kForward, call, scan_.forward);

@@ -24,7 +24,6 @@ from hiddenstate.structure.sizes import ParameterNames, Sizes
 if TYPE_CHECKING:
     from hiddenstate.engine.paths.packed import PackedLSTM
 
-HALF = (torch.bfloat16, torch.float16)
 OPEN_BLOCK = "a block of edits, traces or hiddenstate.backend is open"
 
 # The input, the state and the lengths, as passed by the user.
@@ -67,7 +66,7 @@ def run(
         layer and direction, and outputs of each layer except the last; unbatched runs have N = 1 there. None if the
         general path is needed.
     """
-    if interception() is not None:
+    if interception() is not None or (record and _records_wider(arguments[0], sizes.cell)):
         return None
     return _run(arguments, parameters, names, sizes, options, packed, record)
 
@@ -103,6 +102,12 @@ def _call_and_weights(x: object, parameters: dict[str, Any], cell: str, packed: 
     return _fast_call(kernel, half), weights
 
 
+def _records_wider(x: object, cell: str) -> bool:
+    """Whether a record has another type than the input: in bfloat16, gates and cell states are float32."""
+    kernel = kernels.plain_kernel(x, cell)
+    return kernel is not None and kernel.real is not kernel.element
+
+
 def _has_many_row_steps(x: object) -> bool:
     return type(x) is Tensor and not x.is_nested and x.dim() > 1 and x.numel() >= FEW_ROW_STEPS * x.shape[-1]
 
@@ -126,8 +131,9 @@ def why_not(
     if call is None:
         kind, dtype = type(x).__name__, getattr(x, "dtype", "no dtype")
         return f"the input is a {kind} of {dtype}, not a plain float32 or float64 torch.Tensor"
-    if packed is None and x.dtype in HALF and _wants_gradient([*(_tensors(x, hx, sizes) or ()), *parameters.values()]):
-        return "a gradient is needed, of a call in half precision"
+    narrow = packed is None and x.dtype is torch.float16
+    if narrow and _wants_gradient([*(_tensors(x, hx, sizes) or ()), *parameters.values()]):
+        return "a gradient is needed, of a call in float16"
     flags = options.batch_first, options.training, False
     refused = call.why_not(arguments, weights, names, sizes.axes, flags)
     return None if refused is None else refusal_text(*refused)
@@ -160,7 +166,7 @@ def run_differentiable(
     axes = {value.dim() for value in tensors}
     single = axes == {2}
     kernel = kernels.plain_kernel(x, sizes.cell)
-    if kernel is None or kernel.real is not kernel.element or not (single or axes == {3}):
+    if kernel is None or (record and _records_wider(x, sizes.cell)) or not (single or axes == {3}):
         return None
     if single:
         if lengths is not None:
@@ -207,6 +213,8 @@ def _with_derivative(
     gates, c, layer_outputs = recorded[0] if recorded else (None, None, None)
     none = None if gates is None else [None] * len(gates)
     x, h0, c0, *_ = leaves
+    if c_n is not None and c_n.dtype is not x.dtype:
+        c_n = c_n.to(x.dtype)
     call = Call(sizes, split_weights(leaves), x, h0, c0, lengths, training=training)
     values = derivative.attach(call, NativeRun(out, h_n, c_n, gates, none, c, layer_outputs), shown=record)
     count = 1 + len(sizes.kind.carried)
