@@ -63,7 +63,8 @@ def test_every_float16_weight_is_widened_exactly(flushes: bool) -> None:
     torch.set_flush_denormal(flushes)
     try:
         with torch.no_grad():
-            assert rnn.path(x).name == "fast"
+            has_fast = hasattr(torch.Tensor, "__dlpack_c_exchange_api__")  # torch 2.8 has no such table
+            assert rnn.path(x).name == ("fast" if has_fast else "native float16")
             for sign in (1, -1):
                 assert torch.equal(rnn(sign * x)[0][0], (sign * weights).clamp(min=0).T)
             rnn = hs.RNN(1, 509, nonlinearity="relu", bias=False, dtype=torch.float16)
