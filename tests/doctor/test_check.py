@@ -431,3 +431,44 @@ def test_a_model_that_returns_no_tensor_is_refused() -> None:
 
     with pytest.raises(ArgumentTypeError, match="the model returned ndarray, in which there is no tensor"):
         hs.check(Array(), X)
+
+
+class InALoop(nn.Module):
+    def __init__(self, cell: nn.Module, starts: int) -> None:
+        super().__init__()
+        self.cell, self.starts = cell, starts
+
+    def forward(self, x: Tensor) -> Any:
+        state, out = None, []
+        for t in range(x.shape[1]):
+            state = self.cell(x[:, t], None if t == self.starts else state)
+            out.append(state[0] if isinstance(state, tuple) else state)
+        return torch.stack(out, 1)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.parametrize("starts", [0, 5])
+def test_gates_of_cells_are_judged_as_those_of_a_layer_on_the_first_sequence(kind: Any, starts: int) -> None:
+    layer, cell = kind(4, 5, batch_first=True), getattr(nn, f"{kind.__name__}Cell")(4, 5)
+    with torch.no_grad():
+        for name, weight in cell.named_parameters():
+            weight.copy_(getattr(layer, f"{name}_l0").mul_(30))
+    rows: list[int] = []
+    model = InALoop(cell, starts)
+    cell.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    found, expected = (
+        [one.shows.split(";")[0] for one in hs.check(m, x, layout="NTC").findings if one.kind == "gates"]
+        for m, x in ((model, X * 30), (Alone(layer), X[:, : starts or 9] * 30))
+    )
+    assert found
+    assert found == expected
+    assert rows.count((starts or 9) * rows[0]) == 1  # in one call
+
+
+class Alone(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x)[0]
