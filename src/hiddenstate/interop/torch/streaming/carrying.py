@@ -119,7 +119,7 @@ class Carrier:
             return None
         steps = x.transpose(0, 1) if module.batch_first else x
         out = None
-        if 0 < len(steps) <= FEW_STEPS and interception(autocast=True) is None:
+        if 0 < steps.shape[0] <= FEW_STEPS and interception(autocast=True) is None:
             out, states = self._on_packed_weights(steps, states)
         if out is not None:
             return (out.transpose(0, 1) if module.batch_first else out, kind.as_given(list(states))), states

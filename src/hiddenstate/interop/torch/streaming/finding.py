@@ -277,17 +277,29 @@ class ModelForm:
     templates: Sequence[Any]  # what it returns for one row and one step
 
     @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The shape of the example's input."""
+        return (*self.example.x.shape,)
+
+    @cached_property
     def forms(self) -> tuple[CarriedState, ...]:
         """The forms of the states."""
         return tuple(form for _, _, form in self.states.values())
 
+    @cached_property
+    def _spans(self) -> dict[Key, slice]:
+        """Where the states of each call of a part, which follow one another, are among all."""
+        keys = [key for key, _, _ in self.states.values()]
+        return {key: slice(keys.index(key), keys.index(key) + keys.count(key)) for key in keys}
+
+    @cached_property
+    def _forms_by_key(self) -> dict[Key, tuple[CarriedState, ...]]:
+        return {key: self.forms[span] for key, span in self._spans.items()}
+
     def call_from(self, states: Sequence[Tensor], steps: int, begun: Tensor | None) -> CarriedCall:
         """Return a call of the module for the next steps from states in the module's shapes."""
-        before: dict[Key, tuple[Tensor, ...]] = {}
-        forms: dict[Key, tuple[CarriedState, ...]] = {}
-        for state, (key, _, form) in zip(states, self.states.values(), strict=True):
-            before[key], forms[key] = (*before.get(key, ()), state), (*forms.get(key, ()), form)
-        return CarriedCall(self.carriers, forms, before, steps, begun)
+        before = {key: tuple(states[span]) for key, span in self._spans.items()}
+        return CarriedCall(self.carriers, self._forms_by_key, before, steps, begun)
 
     @cached_property
     def unsteady(self) -> list[tuple[str, nn.Module, str]]:

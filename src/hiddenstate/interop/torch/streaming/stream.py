@@ -172,7 +172,7 @@ class ModelStream(RowStream):
             IndexRangeError: there is no such row.
             ConcurrentUseError: another thread is in a step of this stream.
         """
-        (rows_axis, steps_axis), dims = self._form.example.axes, self._like().dim()
+        (rows_axis, steps_axis), dims = self._form.example.axes, len(self._form.sizes)
         value: Tensor = as_tensor(x, "x", self._like())
         index = None if rows is None else self._index(rows)
         n = self.batch if index is None else len(index)
@@ -239,10 +239,11 @@ class ModelStream(RowStream):
 
     def _sizes(self, n: int, steps: int) -> list[int]:
         """The shape of the module's input for n rows and these steps."""
-        sizes = [*self._like().shape]
-        for axis, size in zip(self._form.example.axes, (n, steps), strict=True):
-            if axis is not None:
-                sizes[axis] = size
+        (rows_axis, steps_axis), sizes = self._form.example.axes, [*self._form.sizes]
+        if rows_axis is not None:
+            sizes[rows_axis] = n
+        if steps_axis is not None:
+            sizes[steps_axis] = steps
         return sizes
 
     def _nothing(self, n: int, steps: int) -> Any:
@@ -270,7 +271,7 @@ class ModelStream(RowStream):
             call = self._call_from(state, steps)
             with call.within():
                 tree = form.example.call(form.model, x)
-            if call.after.keys() - call.forms.keys():
+            if not call.after.keys() <= call.forms.keys():
                 raise ArgumentError("the module called its layers in another way than on the example")
             n, after = state[-1].shape[1], []
             for old, (key, k, shape) in zip(state, form.states.values(), strict=False):
