@@ -118,5 +118,5 @@ FRAMES: dict[str, tuple[str, Callable[[State], list[float]], list[dict[str, Any]
             {"chunk": 7, "carry": "on", "reset": "on", "ends": "on", "lengths": "on"},
         ],
     ),
-    "lags": ("09-numbers", lags, [{"day": 30}, {"day": 31}, {"day": 214}, {"day": 394}]),
+    "lags": ("09-numbers", lags, [{"day": 60}, {"day": 30}, {"day": 214}, {"day": 394}]),
 }

@@ -41,11 +41,15 @@ def confused(typical: Iterable[Typical], right: object) -> list[tuple[str, str]]
     ]
 
 
-@pytest.mark.parametrize(("seed", "words"), chapter_3.DRAWN)
-def test_no_two_errors_of_a_baseline_have_the_same_share(seed: int, words: int) -> None:
-    train, held = chapter_3._drawn(seed, words)
-    right = chapter_3._share(train, held)
-    assert confused(chapter_3._typical_shares(-1.0, train, held), right) == []
+def test_no_two_errors_of_a_baseline_have_the_same_shares() -> None:
+    texts = [chapter_3._drawn(seed, words) for seed, words in chapter_3.DRAWN]
+    right = tuple(chapter_3._share(*text) for text in texts)
+    by_text = (chapter_3._typical_shares(-1.0, *text) for text in texts)
+    errors = [
+        Typical(" ".join(error.sentence for error in each), tuple(error.result for error in each))
+        for each in zip(*by_text, strict=True)
+    ]
+    assert confused(errors, right) == []
 
 
 def test_no_two_errors_of_a_training_loop_lead_to_the_same_weights() -> None:

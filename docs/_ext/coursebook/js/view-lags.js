@@ -3,7 +3,7 @@
 course.view("lags", ({ root, model, runtime, change }) => {
   const { make, controls } = course;
   const { steps, window: size, tokens, truth } = model.series;
-  const WIDTH = 760;
+  const WIDTH = window.innerWidth < 760 ? 360 : 760; // so that a phone shows the last days, which matter most
   const day = controls.slider("the last day that is read", { min: size, max: steps - 1, value: size, written: (k) => tokens[k - 1] }, (value) => change({ day: value }));
   const place = make("div", { class: "course-scroll course-lags", tabindex: 0, role: "group", "aria-label": "The series, and the map feature by lag" });
   const said = make("p", { class: "course-said", "aria-live": "polite" });

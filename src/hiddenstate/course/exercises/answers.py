@@ -28,6 +28,9 @@ _MEANINGS = {
     "can't call numpy() on Tensor that requires grad": "Use `.detach()` first, or compute under `torch.no_grad()`.",
     "does not require grad and does not have a grad_fn": "Was it computed under `torch.no_grad()`, or detached?",
     "Target -100 is out of bounds": "-100 marks padding, which cross_entropy leaves out by itself.",
+    "is out of bounds": "A target is the place of one of the scores: were other numbers passed as targets?",
+    "modified by an inplace operation": "backward needs values that were changed after they had been computed: by "
+    "optimizer.step(), which comes after backward, or by something like `+=`.",
     "'ellipsis'": "Replace the three dots.",
 }
 
@@ -85,7 +88,7 @@ def _fresh(argument: object) -> object:
 
 def _describe(error: Exception) -> str:
     """Return an error's type, message and the line of the learner's code."""
-    message = " ".join(str(error).split("\n")[0].split())[:LONGEST]
+    message = " ".join(str(error).split("\n")[0].split(" Hint: ")[0].split())[:LONGEST]
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     place = ""
@@ -113,7 +116,9 @@ def case(description: str) -> Iterator[None]:
 def tensor(answer: object, *shape: int, other: Mapping[tuple[int, ...], str] = _NO_SHAPES) -> Tensor:
     """Return an answer as a tensor without a gradient."""
     if not isinstance(answer, Tensor):
-        raise wrong(f"The answer should be a tensor of shape {list(shape)}, but its type is {type(answer).__name__}.")
+        stack = " `torch.stack` makes one of several." if is_sequence_of(answer, *[Tensor] * shape[0]) else ""
+        kind = type(answer).__name__
+        raise wrong(f"The answer should be a tensor of shape {list(shape)}, but its type is {kind}.{stack}")
     if answer.shape != shape:
         sentence = f"The shape should be {list(shape)}, but it is {list(answer.shape)}."
         raise wrong(f"{sentence} {other.get(tuple(answer.shape), '')}".rstrip())
@@ -152,19 +157,19 @@ def is_sequence_of(answer: object, *types: type) -> TypeGuard[Sequence[Any]]:
     return all(isinstance(part, kind) for part, kind in zip(answer, types, strict=True))
 
 
-def lengths_read(answer: object, lstm: nn.Module, *arguments: object) -> list[int]:
-    """Run an answer again, and return the number of steps of each call of a module; [] if it refuses hooks."""
-    lengths: list[int] = []
+def inputs_read(answer: object, lstm: nn.Module, *arguments: object) -> list[Tensor]:
+    """Run an answer again, and return the input of each call of a module; [] if it refuses hooks."""
+    inputs: list[Tensor] = []
 
     def note(_: nn.Module, positional: tuple[Any, ...], named: dict[str, Any]) -> None:
-        lengths.append(len((*positional, *named.values())[0]))
+        inputs.append((*positional, *named.values())[0])
 
     with lstm.register_forward_pre_hook(note, with_kwargs=True):
         try:
             run(answer, lstm, *arguments)
         except AnswerError:
             return []
-    return lengths
+    return inputs
 
 
 def near(a: Tensor, b: Tensor) -> bool:

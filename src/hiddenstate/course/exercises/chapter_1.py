@@ -11,7 +11,7 @@ from hiddenstate.course.exercises.answers import (
     called,
     case,
     explained,
-    lengths_read,
+    inputs_read,
     near,
     seeded,
     tensor,
@@ -68,7 +68,7 @@ def one_at_a_time(answer: object) -> str:
             result = tensor(called(answer, lstm, list(x), state), *right.shape, other=_other_shapes(right))
         if not near(result, right):
             raise explained(result, right, typical)
-        if lengths_read(answer, lstm, list(x), state) == [steps]:
+        if [len(read) for read in inputs_read(answer, lstm, list(x), state)] == [steps]:
             raise wrong("The outputs are right, but they come from one call for the whole sequence. Write the loop.")
     return "The loop gives the same numbers as one call, and the order of the inputs matters."
 

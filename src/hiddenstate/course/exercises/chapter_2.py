@@ -13,6 +13,7 @@ from hiddenstate.course.exercises.answers import (
     Typical,
     called,
     case,
+    difference,
     explained,
     near,
     number,
@@ -37,7 +38,7 @@ def slope(answer: object) -> str:
         result, right = number(called(answer, *numbers_in)), _by_autograd(*numbers_in)
         if not same(result, right):
             with case(f"With w, h0, x1, x2, y = {numbers_in}"):
-                raise explained(result, right, _typical_slopes(result, *numbers_in))
+                raise _other_slope(answer, result, right, numbers_in)
     return "The derivative matches autograd's: one term for each step at which w was used."
 
 
@@ -47,7 +48,32 @@ def _by_autograd(w: float, h0: float, x1: float, x2: float, y: float) -> float:
     return float(torch.autograd.grad(loss, weight)[0])
 
 
-def _typical_slopes(result: float, w: float, h0: float, x1: float, x2: float, y: float) -> Iterator[Typical]:
+def _other_slope(answer: object, result: float, right: float, numbers_in: tuple[float, ...]) -> AnswerError:
+    """Explain a wrong derivative by an error, by one of the factors as well, or by the step whose term is wrong."""
+    errors = list(_typical_slopes(*numbers_in))
+    both = (
+        error._replace(sentence=f"Two errors. {error.sentence} {sentence}", result=factor * error.result)
+        for error in errors
+        for factor, sentence in _FACTORS
+    )
+    w, _, *others = numbers_in
+    first_term = same(number(called(answer, w, 0.0, *others)), _by_autograd(w, 0.0, *others))
+    term = (
+        "With h0 = 0 it is right, so look at the term of the first step, w·(1 - h1²)·h0."
+        if first_term
+        else "With h0 = 0 only the second step's term is left, 2·(h2 - y)·(1 - h2²)·h1, and that is wrong already."
+    )
+    return explained(result, right, (*errors, *both, Typical(f"{difference(result, right)} {term}", result)))
+
+
+_FACTORS = (
+    (0.5, "The 2 of the loss's slope, 2·(h2 - y), is missing."),
+    (-1.0, "The sign is reversed: the loss's slope is 2·(h2 - y)."),
+    (-0.5, "The loss's slope is 2·(h2 - y): its sign is reversed, and the 2 is missing."),
+)
+
+
+def _typical_slopes(w: float, h0: float, x1: float, x2: float, y: float) -> Iterator[Typical]:
     h1 = math.tanh(w * h0 + x1)
     h2 = math.tanh(w * h1 + x2)
     error, late, early = 2 * (h2 - y), 1 - h2**2, 1 - h1**2
@@ -56,6 +82,13 @@ def _typical_slopes(result: float, w: float, h0: float, x1: float, x2: float, y:
     for value, sentence in (
         (second, "Only the second step's term is there, h1. h1 depends on w as well: add w·(1 - h1²)·h0."),
         (first, "Only the first step's term is there, w·(1 - h1²)·h0. w is used at the second step too: add h1."),
+        (first / w, "Only h0·(1 - h1²) is in the brackets: add h1, and multiply by w what goes from h2 back to h1."),
+        (error * late * (h1 + w * first / late / error), "w is there twice in the first step's term, w·(1 - h1²)·h0."),
+        (
+            error * (1 - math.tanh(h2) ** 2) * (h1 + w * (1 - math.tanh(h1) ** 2) * h0),
+            "tanh is taken once more in the slopes. h1 and h2 are tanh's results, so its slope is 1 - h².",
+        ),
+        (error * (1 + h2**2) * (h1 + w * (1 + h1**2) * h0), "tanh's slope is 1 - h²: not 1 + h²."),
         (error * late * (h1 + early * h0), "The path back from h2 to h1 goes through w: its factor w is missing."),
         (error * late * (h1 + w * h0), "tanh's slope at the first step, 1 - h1², is missing."),
         (error * (h1 + w * early * h0), "tanh's slope at the second step, 1 - h2², is missing."),
@@ -67,6 +100,7 @@ def _typical_slopes(result: float, w: float, h0: float, x1: float, x2: float, y:
         (error * (1 - h2) * (h1 + w * (1 - h1) * h0), "tanh's slope is 1 - h², with the square: not 1 - h."),
         (right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the 2 is missing."),
         (-right, "The sign is reversed: the derivative of (h2 - y)² is 2·(h2 - y)."),
+        (-right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the sign is reversed, and the 2 is missing."),
         (right / error, "The factor from the loss, 2·(h2 - y), is missing: this is the derivative of h2."),
         (
             error * late * w * early,
@@ -86,7 +120,7 @@ def generate(answer: object) -> str:
     with seeded(43), torch.no_grad():
         model = Reader().eval()
         for temperature in (1.0, 0.5, 2.0):
-            written = _written(answer, Coin(SCORES), torch.tensor([0]), DRAWS, temperature)
+            written = _written(answer, Coin(SCORES), torch.tensor([0, 1]), DRAWS, temperature)
             shares = torch.bincount(torch.tensor(written), minlength=len(SCORES))[: len(SCORES)] / DRAWS
             if (shares - (SCORES / temperature).softmax(-1)).abs().max() > CHANCE:
                 raise _other_temperature(shares, temperature)
@@ -128,7 +162,11 @@ def _written(answer: object, model: nn.Module, prompt: Tensor, count: int, tempe
         kind = type(others[0]).__name__
         raise wrong(f"The list should have whole numbers, but an element is of type {kind}: `.item()` makes one.")
     if len(result) != count:
-        why = " The prompt is not part of it." if len(result) == count + len(prompt) else ""
+        why = {
+            len(prompt): " The prompt is not part of it.",
+            1: " That is one too many: the scores after the prompt are already those of the first.",
+            -1: " One is missing: the scores after the prompt are already those of the first.",
+        }.get(len(result) - count, "")
         raise wrong(f"It should write {count} characters, without the prompt, but it wrote {len(result)}.{why}")
     return list(result)
 
@@ -139,7 +177,10 @@ def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
         ((SCORES * temperature).softmax(-1), "The scores are multiplied by the temperature. Divide them."),
         (SCORES.softmax(-1), "The temperature has no effect. Divide the scores by it, before softmax."),
         ((SCORES - temperature).softmax(-1), "The temperature has no effect. Divide the scores by it."),
-        ((SCORES / temperature).sigmoid() / (SCORES / temperature).sigmoid().sum(), "sigmoid is used. Use softmax."),
+        (
+            (SCORES / temperature).sigmoid() / (SCORES / temperature).sigmoid().sum(),
+            "The shares are those of sigmoid. Use softmax.",
+        ),
         (torch.full((4,), 0.25), "All characters are equally likely: the scores have no effect."),
         ((-SCORES / temperature).softmax(-1), "The least probable character is the most frequent: a sign is reversed."),
         (SCORES.softmax(-1).div(temperature).softmax(-1), "softmax is applied twice: once, after dividing the scores."),
@@ -148,6 +189,9 @@ def _other_temperature(shares: Tensor, temperature: float) -> AnswerError:
         return wrong(
             f"At temperature {temperature} it always chooses the same character, {int(shares.argmax())}: draw instead."
         )
+    never = [k for k, share in enumerate(shares.tolist()) if not share and right[k] > CHANCE / 2]
+    if never:
+        return wrong(f"At temperature {temperature} it never draws {never}, though every character can be drawn.")
     other, sentence = min(typical, key=lambda error: float((shares - error[0]).abs().max()))
     if (shares - other).abs().max() < CHANCE < (right - other).abs().max():
         return wrong(f"At temperature {temperature}: {sentence}")
@@ -219,11 +263,19 @@ def _other_bias(sums: list[Tensor], late: list[int], after: Mapping[str, Tensor]
     values = ", ".join(f"{value:.2f}" for value in total.tolist())
     for vector, other in (("b_if", "b_hf"), ("b_hf", "b_if")):
         if near(after[f"l{layer}.{vector}"], ones):
-            return wrong(f"{vector} is 1, but {other} is added to it, and was not set: the sums are {values}.")
+            return wrong(f"{vector} is 1, but {other} is added to it: the sums are {values}.")
     if near(total, ones * 0):
         return wrong("The two biases add up to 0. One of them should be 1, or both 0.5.")
     if near(total, ones * torch.sigmoid(torch.tensor(1.0))):
         return wrong("The bias is 0.731, which is σ(1). The bias itself should be 1; σ is applied later.")
+    weights = [name for name in others if ".W_" in name]
+    if weights:
+        return wrong(f"The weights {', '.join(weights)} have changed. The forget bias is b_if + b_hf: {values}.")
+    have = [unit for unit, value in enumerate(total.tolist()) if math.isclose(value, 1, abs_tol=1e-5)]
+    if have:
+        units = len(total)
+        rows = f"The forget gate's rows are H:2H, here {units}:{2 * units}"
+        return wrong(f"Of the {units} units of layer {layer} only {have} have it: the sums are {values}. {rows}.")
     return wrong(f"The two biases of layer {layer} should add up to 1, but they add up to {values}.")
 
 

@@ -7,7 +7,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from hiddenstate.course.exercises.answers import Check, Typical, called, case, explained, near, number, seeded, wrong
+from hiddenstate.course.exercises.answers import (
+    Check,
+    Typical,
+    called,
+    case,
+    explained,
+    is_sequence_of,
+    near,
+    number,
+    seeded,
+    wrong,
+)
 from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Strides
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
@@ -47,6 +58,8 @@ def _refuse_windows(result: Windows, characters: int, rows: int, steps: int) -> 
     x, y = (torch.cat([window[k] for window in result]) for k in (0, 1))
     begins = length * torch.arange(rows)
     right = begins + torch.arange(length)[:, None]
+    if torch.equal(y, right) and torch.equal(x, right + 1):
+        raise wrong("x and y are exchanged: a pair is (x, y), and y has the characters after those in x.")
     if not torch.equal(x, right):
         raise _other_rows(x, right)
     if not torch.equal(y, x + 1):
@@ -54,6 +67,10 @@ def _refuse_windows(result: Windows, characters: int, rows: int, steps: int) -> 
 
 
 def _windows(result: object) -> Windows:
+    if is_sequence_of(result, tuple, tuple) or is_sequence_of(result, list, list):
+        x_then_y = all(isinstance(part, Tensor) and part.dim() == 2 for windows in result for part in windows)
+        if x_then_y and len(result[0]) == len(result[1]) != 2:
+            raise wrong("That is all x, then all y: `zip` makes pairs of them.")
     try:
         pairs = [(x, y) for x, y in cast("Sequence[Any]", result)]
     except (TypeError, ValueError):
@@ -62,7 +79,8 @@ def _windows(result: object) -> Windows:
         if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dim() != 2:
             raise wrong("x and y should be two tensors, [steps, rows].")
         if x.shape != y.shape:
-            raise wrong(f"x and y should have the same shape, but x is {list(x.shape)} and y {list(y.shape)}.")
+            short = " Take y from the text before it is cut, shifted by one." if len(y) == len(x) - 1 else ""
+            raise wrong(f"x and y should have the same shape, but x is {list(x.shape)} and y {list(y.shape)}.{short}")
     return pairs
 
 
@@ -206,15 +224,28 @@ def own_bits(answer: object) -> str:
         right, cold, read = float(-(p * p.log2()).sum()), float(-p.max().log2()), float(-p[3].log2())
         result = number(called(answer, Coin(SCORES), torch.tensor([3] * DRAWS), DRAWS))
         if abs(result - right) > 0.25:
+            again = {round(number(called(answer, Coin(SCORES), torch.tensor([3]), 20)), 4) for _ in range(12)}
+            if len(again) > 1 and again <= {round(float(cost), 4) for cost in -p.log2()}:
+                raise wrong("That is the cost of a single character. Return the mean over all that the model writes.")
             raise _other_coin(result, right, cold, read)
         certain = number(called(answer, Strides(), torch.tensor([2, 4]), 60))
         if abs(certain) > 0.01:
-            raise _other_certain(certain)
+            raise _other_certain(certain, answer)
         two = number(called(answer, Strides(choices=2), torch.tensor([2, 4]), 60))
         if abs(two - 1) > 0.01:
             raise wrong(
                 f"A model with two equal chances at each step costs itself 1 bit; this is {two:.1f}. Is the text whose "
                 "characters are scored the one that the model has read? Call `generate` once."
+            )
+        single = called(answer, Coin(SCORES), torch.tensor([3]), 1)
+        if isinstance(single, float | Tensor) and math.isnan(single):
+            raise wrong("With a single character to write, the cost is nan: the first character has to be scored, too.")
+        costs = [round(float(cost), 2) for cost in -p.log2()]
+        if min(abs(number(single) - cost) for cost in costs) > 0.01:
+            what = "the entropy of the model's prediction" if abs(number(single) - right) < 0.01 else "none of them"
+            raise wrong(
+                f"With a single character to write, its cost is one of {costs} bits, but this is {number(single):.2f}, "
+                f"{what}. Score the character that was drawn."
             )
     return f"Two bits for four equal chances, {right:.2f} for unequal ones, 0 for a model that is always sure."
 
@@ -230,45 +261,62 @@ def _typical_bits(result: float) -> Iterator[Typical]:
     yield Typical(f"{shown} is negative: the cost is minus the log of the probability.", -2.0)
     yield Typical(f"{shown} is negative, and in nats: the cost is minus log2 of the probability.", -math.log(4))
     yield Typical(f"{shown} is the log2 of a loss in nats. Divide that loss by ln 2.", math.log2(math.log(4)))
+    yield Typical(f"{shown} is what the scores add up to here. The cost is minus log2 of their softmax.", 0.0)
+    for bits in (2.0, math.log(4)):
+        divisor = round(bits * DRAWS / result) if result > 1e-3 else 0
+        instead = (
+            f"{shown} is the sum{'' if bits == 2 else ', in nats,'} divided by {divisor}, but {DRAWS} are written."
+        )
+        if DRAWS != divisor > 1:
+            yield Typical(instead, bits * DRAWS / divisor)
     yield Typical(f"{shown} is the mean probability. The cost is minus its log2.", 0.25)
     yield Typical(f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result)
 
 
 def _other_coin(result: float, right: float, cold: float, read: float) -> AnswerError:
     p = SCORES.softmax(-1)
-    uniform = float(-p.log2().mean())
-    if abs(result - cold) < 0.01:
-        return wrong(
-            f"{result:.2f} bits is what the most probable character costs. Draw at temperature 1, and score that text."
-        )
-    if abs(result + float(p.square().sum().log2())) < 0.05:
-        return wrong(f"{result:.2f} bits is minus log2 of the mean probability. Take the mean of -log2 p.")
-    if abs(result - (read + right) / 2) < 0.1:
-        return wrong(f"{result:.2f} bits counts the prompt as well, which the model did not write.")
-    if abs(result - read) < 0.01:
-        return wrong(f"{result:.2f} bits is what the prompt costs. Score the characters that the model writes.")
-    if abs(result - uniform) < 0.15:
-        return wrong(f"{result:.2f} bits is what characters drawn with equal chances cost. Draw from the scores.")
-    if abs(result - float(-(p * p.softmax(-1).log2()).sum())) < 0.1:
-        return wrong(f"{result:.2f} bits is what softmax, taken twice, gives: cross_entropy takes the scores.")
+    known = [
+        (cold, 0.01, "is what the most probable character costs. Draw at temperature 1, and score that text."),
+        (-float(p.square().sum().log2()), 0.05, "is minus log2 of the mean probability. Take the mean of -log2 p."),
+        (right / DRAWS, 0.25 / DRAWS, f"comes from a division by the prompt's length, {DRAWS}, as well."),
+        ((read + right) / 2, 0.1, "counts the prompt as well, which the model did not write."),
+        (read, 0.01, "is what the prompt costs. Score the characters that the model writes."),
+        (-float(p.log2().mean()), 0.15, "is what characters drawn with equal chances cost. Draw from the scores."),
+        (
+            -float((p * p.softmax(-1).log2()).sum()),
+            0.1,
+            "is what softmax, taken twice, gives: cross_entropy takes the scores.",
+        ),
+    ]
     for temperature in (0.5, 2.0):
-        if abs(result - float(-((SCORES / temperature).softmax(-1) * p.log2()).sum())) < 0.1:
-            return wrong(f"{result:.2f} bits is what a text drawn at temperature {temperature} costs. Draw at 1.")
-    if abs(result - math.log2(len(SCORES))) < 0.01:
-        return wrong(f"{result:.2f} bits is the log2 of the number of choices. Take the model's probabilities.")
+        cost = -float(((SCORES / temperature).softmax(-1) * p.log2()).sum())
+        known.append((cost, 0.1, f"is what a text drawn at temperature {temperature} costs. Draw at 1."))
+    known.append(
+        (math.log2(len(SCORES)), 0.01, "is the log2 of the number of choices. Take the model's probabilities.")
+    )
+    for bits, tolerance, sentence in known:
+        if abs(result - bits) < tolerance:
+            return wrong(f"{result:.{2 if bits > 0.1 else 4}f} bits {sentence}")
     return wrong(f"Its own text should cost this model about {right:.2f} bits (± 0.25), but this is {result:.2f}.")
 
 
-def _other_certain(result: float) -> AnswerError:
+def _other_certain(result: float, answer: object) -> AnswerError:
     """Explain the cost of a text of which the model, having read the prompt, was certain."""
     cost = 50 / math.log(2)  # of a wrong character
     begins = f"A model that is sure of each next character costs itself 0 bits; this is {result:.1f}."
     share = result / cost
     if share < 0.1:
         return wrong(f"{begins} Nearly all of it is one character: is the first, predicted after the prompt, scored?")
+    read: list[int] = []
+    by_last = Strides(stride=1)
+    by_last.register_forward_pre_hook(lambda _, arguments: read.extend(arguments[0].flatten().tolist()))
+    if abs(number(called(answer, by_last, torch.tensor([2, 4]), 60))) > 10:
+        return wrong(f"{begins} Hold the scores at one character against the *next* character.")
+    if read[0] != 2:
+        return wrong(f"{begins} The model has not read the prompt from its beginning: pass all of ids to `generate`.")
     return wrong(
-        f"{begins} What the model predicts depends on the prompt: read prompt and text together, from one state, and "
-        "hold the scores at one character against the next character."
+        f"{begins} What the model predicts depends on the prompt: to score the text, read both together, from one "
+        "state."
     )
 
 

@@ -1,5 +1,6 @@
 """Checks of chapter 5: looking inside, honestly."""
 
+import copy
 import math
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -8,7 +9,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.course.exercises.answers import Check, Typical, called, explained, number, seeded, verdict, wrong
+from hiddenstate.course.exercises.answers import (
+    Check,
+    Typical,
+    called,
+    differing,
+    explained,
+    number,
+    seeded,
+    verdict,
+    wrong,
+)
 from hiddenstate.edits import edit
 from hiddenstate.nn.lstm import LSTM
 
@@ -32,14 +43,11 @@ def best_of(answer: object) -> str:
         raise wrong(sentence)
     if result < 0:
         raise wrong(f"|r| is not negative. The drawn value is {drawn:.3f}.")
+    size = f"One unit's |r| is about 1 / √{TOKENS}; the largest of {UNITS} is about three times that."
     if result > 1:
-        raise wrong(f"{result:.3g} is no correlation: |r| is at most 1. The drawn value is {drawn:.3f}.")
-    if result > drawn:
-        raise wrong(f"{result:.3g} would be more than chance: that is {drawn:.3f} here (±20 % are allowed).")
-    raise wrong(
-        f"{result:.3g} is less than the drawn value, {drawn:.3f} (±20 % are allowed). One unit's |r| is about 1 / "
-        f"√{TOKENS}; the largest of {UNITS} is about three times that."
-    )
+        raise wrong(f"{result:.3g} is no correlation: |r| is at most 1. {size}")
+    than = f"{'more' if result > drawn else 'less'} than the drawn value, {drawn:.3f} (±20 % are allowed)"
+    raise wrong(f"{result:.3g} is {than}. {size}")
 
 
 def _typical_bests(result: float) -> Iterator[tuple[float, str]]:
@@ -91,7 +99,14 @@ def is_used(answer: object) -> str:
     with seeded(52):
         x = torch.rand(30, 1, 1, dtype=torch.float64) * 2 - 1
     x[0] = x[-1] = 0  # where most units are 0, so that one step is not enough
-    result = {name: verdict(called(answer, network.lstm, x, network.unit)) for name, network in cases.items()}
+    result: dict[str, bool] = {}
+    for name, network in cases.items():
+        lstm = copy.deepcopy(network.lstm)
+        result[name] = verdict(called(answer, lstm, x, network.unit))
+        if changed := differing(lstm, network.lstm):
+            raise wrong(
+                f"It leaves {', '.join(changed)} changed, so that the LSTM is another one: edit it in a `with`."
+            )
     right = {name: network.used for name, network in cases.items()}
     if result != right:
         raise explained(result, right, _typical_tests(cases, x, result))
@@ -138,7 +153,8 @@ def _read_by(lstm: LSTM, unit: int, layers: tuple[str, ...]) -> bool:
 _PROCEDURES = (
     Typical("It says True for every unit, but there are units that nothing reads.", lambda lstm, x, unit: True),
     Typical(
-        "It says False for every unit. Is the edit active, at every step, while the second output is computed?",
+        "It says False for every unit, even for one that is read. Compare `out` with that of a second call, during "
+        "which an edit of the unit is active at every step.",
         lambda lstm, x, unit: False,
     ),
     Typical(
@@ -156,7 +172,8 @@ _PROCEDURES = (
         lambda lstm, x, unit: _changes_state(lstm, x, unit),
     ),
     Typical(
-        "It edits or compares the first step only. A unit may be used at a later one: edit and compare all of them.",
+        "It edits or compares one step only, the first or the last. A unit may be used at another: edit and compare "
+        "all of them.",
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit, t=0)),
     ),
     Typical(

@@ -1,7 +1,7 @@
 """Checks of chapter 6: to production."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
@@ -14,7 +14,7 @@ from hiddenstate.course.exercises.answers import (
     called,
     case,
     explained,
-    lengths_read,
+    inputs_read,
     near,
     number,
     same,
@@ -38,10 +38,11 @@ def in_chunks(answer: object) -> str:
         drawn = [int(size) for size in torch.randint(1, 4, (sum(SIZES),))]
         for sizes in (list(SIZES), _cut(drawn), [sum(SIZES)]):
             with case(f"With chunks of {sizes} steps"):
-                result = _pair(called(answer, lstm, x, sizes), right[0], len(sizes))
+                result = _pair(called(answer, lstm, x, sizes), right[0], sizes)
                 if not all(map(near, (result[0], *result[1]), (right[0], *right[1]))):
-                    raise _other_chunks(result, right, lstm, x, sizes)
-                lengths = lengths_read(answer, lstm, x, sizes)
+                    reads = _other_inputs(inputs_read(answer, lstm, x, sizes), x.split(sizes))
+                    raise _other_chunks(result, right, lstm, x, sizes, reads)
+                lengths = [len(read) for read in inputs_read(answer, lstm, x, sizes)]
                 if lengths and lengths != sizes:
                     raise wrong(f"The result is right, but x was read in chunks of {lengths} steps.")
     return "Every split gives the outputs and the state of the whole sequence."
@@ -53,7 +54,7 @@ def _cut(sizes: list[int]) -> list[int]:
     return [end - begin for begin, end in itertools.pairwise([0, *ends]) if end > begin]
 
 
-def _pair(result: object, right: Tensor, chunks: int) -> tuple[Tensor, State]:
+def _pair(result: object, right: Tensor, sizes: Sequence[int]) -> tuple[Tensor, State]:
     if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], list):
         raise wrong(f"out is a list of {len(result[0])} chunks. Join them with `torch.cat`.")
     if isinstance(result, tuple | list) and len(result) == 2 and isinstance(result[0], tuple):
@@ -66,7 +67,8 @@ def _pair(result: object, right: Tensor, chunks: int) -> tuple[Tensor, State]:
     steps, rows, units = right.shape
     shapes: dict[tuple[int, ...], str] = {
         (rows, steps, units): "Join the chunks along the first axis, the steps.",
-        (chunks, rows, units): "That is one step for each chunk: keep the whole output of every chunk.",
+        (sizes[-1], rows, units): "That is the last chunk's output: keep that of every chunk.",
+        (len(sizes), rows, units): "That is one step for each chunk: keep the whole output of every chunk.",
         (1, rows, units): "That is one step only: keep the whole output of every chunk.",
     }
     tensor(out, *right.shape, other=shapes)
@@ -76,13 +78,28 @@ def _pair(result: object, right: Tensor, chunks: int) -> tuple[Tensor, State]:
     return out, (h, c)
 
 
+def _other_inputs(inputs: Sequence[Tensor], chunks: Sequence[Tensor]) -> str:
+    """Name the first of the LSTM's calls, one for each chunk, that reads other steps than those of its chunk."""
+    if len(inputs) != len(chunks):
+        return ""
+    whole, begin = torch.cat(list(chunks)), 0
+    for k, (read, chunk) in enumerate(zip(inputs, chunks, strict=True)):
+        places = (place for place in range(len(whole)) if near(read, whole[place : place + len(read)]))
+        place = next(places, None)
+        if place not in (None, begin):
+            reads = f"reads steps {place} to {place + len(read) - 1}"
+            return f"Call {k} {reads}; its chunk is steps {begin} to {begin + len(chunk) - 1}, counted from 0."
+        begin += len(chunk)
+    return ""
+
+
 def _other_chunks(
-    result: tuple[Tensor, State], right: tuple[Tensor, State], lstm: LSTM, x: Tensor, sizes: list[int]
+    result: tuple[Tensor, State], right: tuple[Tensor, State], lstm: LSTM, x: Tensor, sizes: list[int], reads: str
 ) -> AnswerError:
     """Explain what happens to a state that is not carried."""
     out, (h, c) = result
     if not near(out, right[0]):
-        return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0], out))
+        return explained(out, right[0], _typical_chunks(lstm, x, sizes, right[0], out, reads))
     if near(h, right[1][1]) and near(c, right[1][0]):
         return wrong("The outputs are right, but the final state is (c, h). It is (h, c).", "M3")
     others = [
@@ -103,7 +120,9 @@ def _other_chunks(
     return wrong(f"The outputs are right, but the final {'hc'[k]} is not. {reason}")
 
 
-def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor, result: Tensor) -> Iterator[Typical]:
+def _typical_chunks(
+    lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor, result: Tensor, reads: str = ""
+) -> Iterator[Typical]:
     chunks = x.split(sizes)
     for carried, sentence, about in _CARRIES:
         yield Typical(sentence, _carried(lstm, chunks, carried), about)
@@ -126,7 +145,7 @@ def _typical_chunks(lstm: LSTM, x: Tensor, sizes: list[int], right: Tensor, resu
         )
     else:
         place = f"The first {step} steps are right, and the next is inside a chunk: look at how a chunk is read."
-    yield Typical(place, result)
+    yield Typical(reads or place, result)
 
 
 # What is passed on as h and c: the last ones (h, c), those of the first chunk (H, C) or the last but one (p, q), or 0.
@@ -212,7 +231,10 @@ def _other_mask(result: Tensor, marks: Tensor, right: Tensor) -> AnswerError:
         Typical(back, marks.roll(-1, 0)),
         Typical("Step 0 is marked too, but it continues the previous batch.", beginning),
         Typical("The marks have moved by two steps. The next sequence starts one step later.", twice),
-        Typical("The mask is inverted: True should mean that a sequence starts.", ~right),
+        *(
+            Typical("The mask is inverted: True should mean that a sequence starts.", inverted)
+            for inverted in (~right, torch.cat([right[:1], ~right[1:]]))
+        ),
         Typical("This inverts done: every step is marked except the last ones. Mark only the step after each.", ~marks),
         Typical(
             "The last step is marked as well as the first one of the next sequence. Mark only first steps.",
@@ -227,7 +249,9 @@ def _other_mask(result: Tensor, marks: Tensor, right: Tensor) -> AnswerError:
     ]
     t, n = (int(place) for place in (result != right).nonzero()[0])
     count = int((result != right).sum())
-    place = f"At step {t} of row {n} it is {bool(result[t, n])}, and should be {bool(right[t, n])}"
+    is_marked, ends = bool(result[t, n]), bool(t and marks[t - 1, n])
+    why = f"step {t - 1} is {'a' if ends else 'no'} last step" if t else "step 0 continues the previous batch"
+    place = f"Step {t} of row {n} is {'' if is_marked else 'not '}marked, though {why}"
     typical.append(Typical(f"{place}; {count} of {result.numel()} marks are wrong.", result))
     return explained(result, right, typical)
 
@@ -316,8 +340,41 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
             " squares the mean error. Take the mean of the squared errors.",
             1 - float(error.mean() ** 2 / rival.mean() ** 2),
         ),
+        (
+            " is the lowest that it gives, but a forecast that is worse than persistence has a skill below 0.",
+            max(0.0, right),
+        ),
+        *_other_parts(forecast, series),
     ):
         yield Typical(f"{result:.2f}{sentence}", skill, "M34" if "correlation" in sentence else "")
+
+
+def _other_parts(forecast: Tensor, series: Tensor) -> Iterator[tuple[str, float]]:
+    """Yield the skills of other differences than the forecast's error and persistence's, and of other means."""
+    came, now, said = series[1:], series[:-1], forecast[:-1]
+    error, rival = said - came, now - came
+    persistence = "Persistence's error is series[:-1] - series[1:]."
+    for name, gap in {
+        "the forecast's distance from the current value": said - now,
+        "the first value's error": series[:1] - came,
+        "the error of the value of two steps before": series[2:] - series[:-2],
+        "the change from one forecast to the next": forecast.diff(dim=0),
+    }.items():
+        yield f" has {name} in persistence's place. {persistence}", 1 - _ratio(error, gap)
+        yield f" has {name} in place of the forecast's error, said[:-1] - series[1:].", 1 - _ratio(gap, rival)
+    ways: dict[str, Callable[[Tensor], float]] = {
+        "the root of the mean square": lambda gap: float(gap.square().mean().sqrt()),
+        "the variance, which forgives a constant error,": lambda gap: float(gap.var()),
+        "the variance, which forgives a constant error, ": lambda gap: float(gap.var(correction=0)),
+        "the last step's mean square": lambda gap: float(gap[-1].square().mean()),
+        "the first series' mean square": lambda gap: float(gap[:, 0].square().mean()),
+    }
+    for name, mean in ways.items():
+        both = "of both errors. Take the mean square of each, over all steps and series."
+        yield f" takes {name.strip()} {both}", 1 - mean(error) / mean(rival)
+        one = f" takes {name.strip()} of one error and the mean square of the other. Take the mean square of both."
+        yield one, 1 - mean(error) / float(rival.square().mean())
+        yield one, 1 - float(error.square().mean()) / mean(rival)
 
 
 CHECKS: dict[str, Check] = {"6.1": in_chunks, "6.2": resets, "6.3": skill, "6.4": can_stream}

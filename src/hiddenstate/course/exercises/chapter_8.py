@@ -356,7 +356,8 @@ def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> A
         if len(error.result) == len(streamed) and torch.allclose(streamed, error.result, atol=CLOSE_LOSS):
             return wrong(error.sentence, error.about)
     if len(streamed) != n:
-        return wrong(f"{len(x)} elements have {n} losses, but there are {len(streamed)}.")
+        first = " The first element has none, since nothing precedes it." if len(streamed) == n + 1 else ""
+        return wrong(f"{len(x)} elements have {n} losses, but there are {len(streamed)}.{first}")
     for a, b in ((streamed[:-1], whole[1:]), (streamed[1:], whole[:-1])):
         if torch.allclose(a, b, atol=CLOSE_LOSS):
             return wrong(shifted)

@@ -11,6 +11,7 @@ from hiddenstate.course.exercises.answers import (
     Typical,
     called,
     case,
+    difference,
     explained,
     near,
     number,
@@ -55,6 +56,8 @@ def _window_shapes(steps: int, T: int, columns: int) -> dict[tuple[int, ...], st
         (N, columns, T): "Steps come before columns, [N, T, C]: exchange the last two axes with transpose.",
         (N - 1, T, columns): "The last window is missing: its target is the last step.",
         (N + 1, T, columns): "The last window has no next step, so it has no target.",
+        (N, T): "Those are of one column: a window has all of them, [N, T, C].",
+        (N, T * columns): "The numbers of a window are in one row: keep its steps and columns apart, [N, T, C].",
         (N, T + 1, columns): "A window has T steps. The one after them is the target, and must not be read.",
     }
 
@@ -63,6 +66,7 @@ def _target_shapes(N: int, columns: int) -> dict[tuple[int, ...], str]:
     return {
         (N, columns): "Only column 0 is forecast.",
         (N, 1): "One number a window: use [:, 0], or squeeze the last axis.",
+        (columns,): "That is one step with all its columns; wanted is column 0 of every step from T on.",
         (N - 1,): "The last target is missing: the last step of x.",
         (N + 1,): "That is one target too many: the first one belongs to step T.",
     }
@@ -116,7 +120,7 @@ def scaled(answer: object) -> str:
             mean, std = x[:cut].mean(0), x[:cut].std(0)
             right = (x - mean) / std
             if not near(result, right) and not near(result, (x - mean) / x[:cut].std(0, correction=0)):
-                raise explained(result, right, _typical_scales(x, cut))
+                raise explained(result, right, (*_typical_scales(x, cut), *_shown_scale(x, cut, result)))
     return "The held-out part is scaled too, by numbers that were known before it."
 
 
@@ -160,6 +164,42 @@ def _typical_scales(x: Tensor, cut: int) -> Iterator[Typical]:
     )
 
 
+def _shown_scale(x: Tensor, cut: int, result: Tensor) -> Iterator[Typical]:
+    """Yield what a result shows to be subtracted from the columns, and what they are divided by."""
+    train, early = x[:cut], x[: cut - 1]
+    divisor = (x[1] - x[0]) / (result[1] - result[0])
+    subtracted = x[0] - divisor * result[0]
+    if not near(_by(x, subtracted, divisor), result):
+        return
+    means = {
+        "each column's mean over the steps before cut": train.mean(0),
+        "0": torch.zeros_like(train[0]),
+        "one mean of all columns": train.mean().expand(x.shape[1]),
+        "each column's mean over all steps": x.mean(0),
+        "each column's mean without the last training step": early.mean(0),
+        "each column's median": train.median(0).values,
+        "each column's first step": train[0],
+        "each column's smallest value": train.amin(0),
+    }
+    scales = {
+        "each column's standard deviation over the steps before cut": train.std(0),
+        "one standard deviation of all columns": train.std().expand(x.shape[1]),
+        "each column's standard deviation over all steps": x.std(0),
+        "each column's standard deviation without the last training step": early.std(0),
+        "the root of each column's mean square, from 0": train.square().mean(0).sqrt(),
+        "each column's mean distance from its mean": (train - train.mean(0)).abs().mean(0),
+        "each column's range": train.amax(0) - train.amin(0),
+        "each column's largest value": train.amax(0),
+        "each column's largest size": train.abs().amax(0),
+    }
+    said = []
+    for does, found, known in (("subtracts", subtracted, means), ("divides by", divisor, scales)):
+        names = (name for name, value in known.items() if torch.allclose(found, value, rtol=1e-3, atol=1e-3))
+        name, right = next(names, f"{[round(value, 3) for value in found.tolist()]}"), next(iter(known))
+        said += [f"It {does} {name}, not {right}."] * (name != right)
+    yield Typical(" ".join(said), result)
+
+
 def _by(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
     return (x - mean) / scale
 
@@ -173,9 +213,9 @@ def _averaged(before: int, after: int) -> Feature:
 
 
 def _filled(x: Tensor) -> Tensor:
-    """Fill the value of step 5 from its two neighbours, if there are two."""
+    """Fill the value of step 8 from its two neighbours, if there are two."""
     filled = x.clone()
-    filled[5:6] = (x[4:5] + x[6:7]) / 2 if len(x) > 6 else x[4:5] if len(x) > 5 else x[5:6]
+    filled[8:9] = (x[7:8] + x[9:10]) / 2 if len(x) > 9 else x[7:8] if len(x) > 8 else x[8:9]
     return filled
 
 
@@ -187,7 +227,7 @@ _FEATURES: dict[str, tuple[bool, Feature]] = {
     "the centred mean of three steps": (True, _averaged(1, 1)),
     "the mean of a step and the four after it": (True, _averaged(0, 4)),
     "the series scaled by the mean of all its steps": (True, lambda x: x - x.mean()),
-    "the series with step 5 filled from steps 4 and 6": (True, _filled),
+    "the series with step 8 filled from steps 7 and 9": (True, _filled),
 }
 
 
@@ -222,7 +262,8 @@ def _typical_leak_tests(x: Tensor, result: dict[str, bool], right: dict[str, boo
             lambda make: bool(_changed(make, x, 0)[1:].any()),
         ),
         (
-            "It misses leaks from steps other than the last. Try every step in turn.",
+            "It misses a leak from one step in the middle to the step before. Try every step in turn, and compare all "
+            "values before it.",
             lambda make: bool(_changed(make, x, -1)[:-1].any()),
         ),
         (
@@ -255,11 +296,14 @@ def lost(answer: object) -> str:
         lstm, linear = LSTM(3, 4), nn.Linear(4, 1)
         x, base = torch.randn(5, 3), torch.randn(3)
 
+        calls: list[Tensor] = []
+
         def model(x: Tensor) -> Tensor:
             if x.shape != (5, 3):
                 raise wrong(
                     f"The model was called with x of shape {list(x.shape)}. Replace numbers, and keep all steps."
                 )
+            calls.append(x.clone())
             number: Tensor = 5 * linear(lstm(x[:, None])[0][-1, 0])[0]
             return number
 
@@ -270,9 +314,10 @@ def lost(answer: object) -> str:
             (15,): "The numbers are in one row: give the table the shape of x.",
         }
         result = tensor(called(answer, model, x, base), 5, 3, other=other)
-        right = _map(model, x, base)
+        read, right = list(calls), _map(model, x, base)
         if not near(result, right):
-            raise explained(result, right, _typical_maps(model, x, base, right))
+            typical = (*_typical_maps(model, x, base, result, right), *_other_calls(read, x, base, result, right))
+            raise explained(result, right, typical)
     return "It is the map by occlusion: what is lost without that number. Parts need not add up."
 
 
@@ -292,7 +337,9 @@ def _map(model: Callable[[Tensor], Tensor], x: Tensor, base: Tensor, **how: Any)
     return table
 
 
-def _typical_maps(model: Callable[[Tensor], Tensor], x: Tensor, base: Tensor, right: Tensor) -> Iterator[Typical]:
+def _typical_maps(
+    model: Callable[[Tensor], Tensor], x: Tensor, base: Tensor, result: Tensor, right: Tensor
+) -> Iterator[Typical]:
     yield Typical("The sign is reversed: model(x) minus the model of the changed x.", -right)
     yield Typical(
         "The numbers are replaced by 0. Use base[c], a value that the column often has.", _map(model, x, base * 0)
@@ -311,7 +358,31 @@ def _typical_maps(model: Callable[[Tensor], Tensor], x: Tensor, base: Tensor, ri
     whole = model(x)
     yield Typical("That is the model's answer to each changed x. Subtract it from model(x).", whole - right)
     yield Typical("The differences are divided by the answer. Give them as they are.", right / whole)
-    yield Typical("All parts are 0: was x itself changed, or the answer compared with itself?", torch.zeros_like(right))
+    yield Typical("The differences are divided by their sum. Give them as they are.", right / right.sum())
+    if result.is_floating_point():
+        all_0 = "All parts are 0: was x itself changed, or the answer compared with itself?"
+        yield Typical(all_0, torch.zeros_like(right))
+
+
+def _other_calls(calls: list[Tensor], x: Tensor, base: Tensor, result: Tensor, right: Tensor) -> Iterator[Typical]:
+    """Yield what calls of the model with another number replaced, or with several, say of a result."""
+    if not result.is_floating_point():
+        yield Typical(f"The table is of {result.dtype}, which has only whole numbers.", result)
+    for called_with in calls:
+        places = (called_with != x).nonzero().tolist()
+        if len(places) > 1:
+            yield Typical(
+                f"The model reads an x in which {len(places)} numbers are replaced, first at {places[:2]}. Replace "
+                "one, in a new copy of x.",
+                result,
+            )
+        if places and float(called_with[tuple(places[0])]) != float(base[places[0][1]]):
+            t, c = places[0]
+            value = f"by {called_with[t, c]:.3f}, and base[{c}] is {base[c]:.3f}"
+            yield Typical(f"The number of step {t} and column {c} is replaced {value}.", result)
+    missing = (result != right) & (result == 0)
+    if missing.any():
+        yield Typical(f"{int(missing.sum())} of {result.numel()} parts are 0: every step and column has one.", result)
 
 
 def forgotten(answer: object) -> str:
@@ -329,8 +400,27 @@ def forgotten(answer: object) -> str:
                     tensor(result, 1, 1, other={(7, 1, 1): every})
                 value, right = number(result), float(linear(lstm(x[t + 1 :])[0][-1]))
                 if not same(value, right):
-                    raise explained(value, right, _typical_forgetting(lstm, linear, x, t))
+                    what = _still_read(answer, lstm, linear, x, t, value)
+                    last = Typical(f"{difference(value, right)} {what}", value)
+                    raise explained(value, right, (*_typical_forgetting(lstm, linear, x, t), last))
     return "f and i at 0 leave c = 0 and h = 0: the same as starting at the next step."
+
+
+def _still_read(answer: object, lstm: LSTM, linear: nn.Module, x: Tensor, t: int, value: float) -> str:
+    """Say which steps a forecast depends on, of those that it should forget, and of those that it should not."""
+    parts = {f"step {t}": slice(t, t + 1), f"the steps before {t}": slice(0, t), "the last step": slice(-1, None)}
+    moves = {}
+    for name, steps in parts.items():
+        other = x.clone()
+        other[steps] += 1
+        moves[name] = not same(number(called(answer, lstm, linear, other, t)), value)
+    *forget, last = moves
+    still = [name for name in forget if moves[name]]
+    if still:
+        return f"It still depends on {' and on '.join(still)}: if x changes there, so does the forecast."
+    return "It depends on no step that is to be forgotten" + (
+        " and not on the last step either." * (not moves[last]) or "."
+    )
 
 
 def _typical_forgetting(lstm: LSTM, linear: nn.Module, x: Tensor, t: int) -> Iterator[Typical]:
@@ -353,7 +443,24 @@ def _typical_forgetting(lstm: LSTM, linear: nn.Module, x: Tensor, t: int) -> Ite
     yield Typical("f is 1 at step t, which keeps everything: f = 0 forgets.", forecast(x, *open_gates), "M17")
     yield Typical(by_input, forecast(blank))
     yield Typical("Step t is still read: start one step later.", forecast(x[t:]))
-    yield Typical("It forgets at all steps, so nothing is left at the end.", forecast(x, *zeros("f", "i", t=None)))
+    yield Typical(
+        "Nothing is left: it forgets at all steps, or gives the forecast of step t, which has just been forgotten. "
+        "Forget at step t, and forecast from the last step, out[-1].",
+        forecast(x, *zeros("f", "i", t=None)),
+    )
+    for end in (t, t + 1):
+        if end:
+            yield Typical(f"It reads only steps 0 to {end - 1}, which it should forget.", forecast(x[:end]))
+    apart = x[[k for k in range(len(x)) if k != t]]
+    yield Typical("Only step t is left out, and all before it are still read.", forecast(apart))
+    yield Typical("f and o are 0 at step t, but i is not: i·g writes step t.", forecast(x, *zeros("f", "o")))
+    yield Typical("i and o are 0 at step t, but f is not: it keeps all before.", forecast(x, *zeros("i", "o")))
+    _, (h, c) = lstm(x[: t + 1])
+    for state, sentence in (
+        ((h, 0 * c), "c starts anew after step t, but h is still what was read: both should be 0."),
+        ((0 * h, c), "h starts anew after step t, but c is still what was read: both should be 0."),
+    ):
+        yield Typical(sentence, float(linear(lstm(x[t + 1 :], state)[0][-1])))
     yield Typical(
         "It forgets a step too late: step t is the last to be forgotten.", forecast(x, *zeros("f", "i", t=t + 1))
     )

@@ -54,16 +54,20 @@ class Coin(nn.Module):
 
 
 class Strides(nn.Module):
-    """A model whose next character is the last one plus the first that it ever read, or, by equal chances, more."""
+    """A model whose next character is the last one plus a stride, by default the first that it ever read, or more.
 
-    def __init__(self, choices: int = 1) -> None:
+    Of several choices each has an equal chance.
+    """
+
+    def __init__(self, choices: int = 1, stride: int | None = None) -> None:
         super().__init__()
-        self.choices = choices
+        self.choices, self.stride = choices, stride
 
     def forward(self, ids: Tensor, state: State = None) -> tuple[Tensor, State]:
         """Return the scores of the next character at every step, and the state."""
         first = _read(ids)[:1].clone() if state is None else state[0]
-        chosen = torch.stack([nn.functional.one_hot((ids + first + k) % 5, 5) for k in range(self.choices)])
+        stride = first if self.stride is None else self.stride
+        chosen = torch.stack([nn.functional.one_hot((ids + stride + k) % 5, 5) for k in range(self.choices)])
         return 50 * chosen.sum(0).float(), (first, first)
 
 

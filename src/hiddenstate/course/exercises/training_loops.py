@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, nll_loss
 from torch.nn.utils.rnn import pad_sequence
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from hiddenstate.course.exercises.answers import called, differing, seeded, wrong
+from hiddenstate.course.exercises.answers import called, differing, near, seeded, wrong
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
@@ -121,11 +121,15 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
     in_training: list[bool] = []
     order: list[int] = []
     optimizers: list[Optimizer] = []
+    slopes: list[tuple[Batch, Tensor | None, Tensor, Tensor]] = []  # of the losses, for the scores
 
-    def note(module: nn.Module, arguments: tuple[Tensor, ...], _: Tensor) -> None:
+    def note(module: nn.Module, arguments: tuple[Tensor, ...], scores: Tensor) -> None:
         in_training.append(module.training)
         same_ids = (k for k, batch in enumerate(batches) if arguments and torch.equal(batch[0], arguments[0]))
         order.append(next(same_ids, -1))
+        if order[-1] >= 0 and scores.requires_grad:
+            batch, given = batches[order[-1]], arguments[1] if len(arguments) > 1 else None
+            scores.register_hook(lambda gradient: slopes.append((batch, given, scores.detach(), gradient)))
 
     model.register_forward_hook(note)
     watched = register_optimizer_step_pre_hook(lambda optimizer, *_: optimizers.append(optimizer))
@@ -140,11 +144,43 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
         raise _unchanged(trained)
     if differing(trained, right):
         observed = (_other_order(order, len(batches)), _other_optimizer(optimizers[:1]))
-        raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop])
+        reasons = filter(None, (_other_loss(*slope) for slope in slopes))
+        reason = next(reasons, "The losses are right: compare the order of the calls, and the optimizer.")
+        raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop], reason)
     if modes and not all(in_training):
         raise wrong("The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if modes and trained.training:
         raise wrong("The model is still in training mode, so a test would drop values: return model.eval().", "M24")
+
+
+def _other_loss(batch: Batch, given: Tensor | None, scores: Tensor, gradient: Tensor) -> str:
+    """Say how a loss differs from cross_entropy, by its gradient for the scores; nothing if it does not."""
+    _, gold, *lengths = batch
+    if lengths and given is not None and torch.as_tensor(given).tolist() != lengths[0].tolist():
+        read = torch.as_tensor(given).tolist()
+        return f"The model was given the lengths {read}, and those of the batch are {lengths[0].tolist()}."
+    (right,) = torch.autograd.grad(_over_words(scores.requires_grad_(), gold), scores)
+    if near(gradient, right):
+        return ""
+    is_word, counts = gold != -100, gradient.abs().amax(-1) > 1e-9
+    other = (
+        ("padding, which the loss counts", counts & ~is_word),
+        ("a word, which the loss leaves out", is_word & ~counts),
+    )
+    for what, places in other:
+        if places.any():
+            step, sentence = places.nonzero()[0].tolist()
+            return f"Step {step} of sentence {sentence} is {what}."
+    ratio = gradient[is_word] / right[is_word]
+    if float(ratio.std()) < 1e-3 * abs(float(ratio.mean())):
+        return f"A loss is {float(ratio.mean()):.3g} times the mean over the batch's {int(is_word.sum())} words."
+    favoured = gradient.argmin(-1)
+    places = (favoured != gold) & is_word
+    if places.any():
+        step, sentence = places.nonzero()[0].tolist()
+        tags = f"the loss favours {int(favoured[step, sentence])}, and the target is {int(gold[step, sentence])}"
+        return f"At step {step} of sentence {sentence} {tags}."
+    return "The loss favours the targets, but it is not the cross_entropy of scores and targets, with its defaults."
 
 
 def _other_order(order: list[int], count: int) -> TrainingLoop | None:
@@ -206,8 +242,9 @@ def _other_weights(
     untrained: "_Tagger",
     batches: Sequence[Batch],
     observed: Sequence[TrainingLoop],
+    reason: str,
 ) -> AnswerError:
-    """Explain other weights: by an error, observed or typical, by two of them, or by what differs."""
+    """Explain other weights: by an error, observed or typical, by two of them, or by a reason that fits any loop."""
     for loop in (*observed, *LOOPS):
         if not differing(model, _trained(untrained, batches, loop)):
             return wrong(loop.sentence, loop.about)
@@ -226,7 +263,7 @@ def _other_weights(
     ours, theirs = dict(right.named_parameters())[names[0]], dict(model.named_parameters())[names[0]]
     gap = float((ours - theirs).detach().abs().max())
     sentence = f"The weights differ from those after one step of Adam for each batch: {names[0]} by up to {gap:.4f}"
-    return wrong(f"{sentence} (allowed: 1e-05). Compare the order of the calls, the loss, and the rate.")
+    return wrong(f"{sentence} (allowed: 1e-05). {reason}")
 
 
 def _both(first: TrainingLoop, second: TrainingLoop) -> TrainingLoop | None:
