@@ -25,6 +25,7 @@ COUNTS: dict[int, dict[int, float]] = {  # what the wrong answers to exercise 1.
         84: 4 * 3 * (4 + 3),
         27: 108 / 4,
         72: 108 - 4 * 3 * 3,
+        48: 4 * 3 * 4,
         144: parameters(3, 4),
     },
     1: {108: parameters(4, 3), 192: 2 * 96, 168: 2 * 84, 162: 2 * 81},

@@ -237,7 +237,7 @@ def own_bits(answer: object) -> str:
                 f"A model with two equal chances at each step costs itself 1 bit; this is {two:.1f}. Is the text whose "
                 "characters are scored the one that the model has read? Call `generate` once."
             )
-        single = called(answer, Coin(SCORES), torch.tensor([3]), 1)
+        single = called(answer, Coin(SCORES), torch.tensor([3, 3]), 1)
         if isinstance(single, float | Tensor) and math.isnan(single):
             raise wrong("With a single character to write, the cost is nan: the first character has to be scored, too.")
         costs = [round(float(cost), 2) for cost in -p.log2()]
