@@ -67,7 +67,10 @@ def one_at_a_time(answer: object) -> str:
             right, typical = lstm(x, state)[0], list(_typical(lstm, x, state))
             result = tensor(called(answer, lstm, list(x), state), *right.shape, other=_other_shapes(right))
         if not near(result, right):
-            raise explained(result, right, typical)
+            steps_right = next(t for t in range(steps) if not near(result[t], right[t]))
+            begins = f"The first {steps_right} steps are right" if steps_right else "The first step is wrong already"
+            what = f"{begins}: step {steps_right} should read inputs[{steps_right}] and the state before it."
+            raise explained(result, right, (*typical, Typical(what, result)))
         if [len(read) for read in inputs_read(answer, lstm, list(x), state)] == [steps]:
             raise wrong("The outputs are right, but they come from one call for the whole sequence. Write the loop.")
     return "The loop gives the same numbers as one call, and the order of the inputs matters."

@@ -86,8 +86,13 @@ def _other_inputs(inputs: Sequence[Tensor], chunks: Sequence[Tensor]) -> str:
     for k, (read, chunk) in enumerate(zip(inputs, chunks, strict=True)):
         places = (place for place in range(len(whole)) if near(read, whole[place : place + len(read)]))
         place = next(places, None)
-        if place not in (None, begin):
-            reads = f"reads steps {place} to {place + len(read) - 1}"
+        if place != begin:
+            steps = (
+                "something other than unchanged steps of x"
+                if place is None
+                else f"steps {place} to {place + len(read) - 1}"
+            )
+            reads = f"reads {steps}"
             return f"Call {k} {reads}; its chunk is steps {begin} to {begin + len(chunk) - 1}, counted from 0."
         begin += len(chunk)
     return ""
@@ -345,6 +350,11 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
             max(0.0, right),
         ),
         *_other_parts(forecast, series),
+        (
+            f" should be 1 - {float(squares.mean()):.4f} / {float(rivals.mean()):.4f} = {right:.4f}, by the mean "
+            "squares of said[:-1] - series[1:] and series[:-1] - series[1:].",
+            result,
+        ),
     ):
         yield Typical(f"{result:.2f}{sentence}", skill, "M34" if "correlation" in sentence else "")
 

@@ -408,19 +408,17 @@ def forgotten(answer: object) -> str:
 
 def _still_read(answer: object, lstm: LSTM, linear: nn.Module, x: Tensor, t: int, value: float) -> str:
     """Say which steps a forecast depends on, of those that it should forget, and of those that it should not."""
-    parts = {f"step {t}": slice(t, t + 1), f"the steps before {t}": slice(0, t), "the last step": slice(-1, None)}
-    moves = {}
-    for name, steps in parts.items():
+    read = []
+    for step in range(len(x)):
         other = x.clone()
-        other[steps] += 1
-        moves[name] = not same(number(called(answer, lstm, linear, other, t)), value)
-    *forget, last = moves
-    still = [name for name in forget if moves[name]]
-    if still:
-        return f"It still depends on {' and on '.join(still)}: if x changes there, so does the forecast."
-    return "It depends on no step that is to be forgotten" + (
-        " and not on the last step either." * (not moves[last]) or "."
-    )
+        other[step] += 1
+        if not same(number(called(answer, lstm, linear, other, t)), value):
+            read.append(step)
+    if read and read[0] <= t:
+        return f"It still depends on steps {[step for step in read if step <= t]}, which it should forget."
+    if read != list(range(t + 1, len(x))):
+        return f"It depends on steps {read}, and should on all after {t}."
+    return f"It depends on the steps after {t}, as it should: is it the forecast from out[-1], with no other edit?"
 
 
 def _typical_forgetting(lstm: LSTM, linear: nn.Module, x: Tensor, t: int) -> Iterator[Typical]:

@@ -145,7 +145,10 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
     if differing(trained, right):
         observed = (_other_order(order, len(batches)), _other_optimizer(optimizers[:1]))
         reasons = filter(None, (_other_loss(*slope) for slope in slopes))
-        reason = next(reasons, "The losses are right: compare the order of the calls, and the optimizer.")
+        reason = next(
+            reasons,
+            "The scores have the right gradients: see the order of the calls, the optimizer, and what the loss adds.",
+        )
         raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop], reason)
     if modes and not all(in_training):
         raise wrong("The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
@@ -262,7 +265,7 @@ def _other_weights(
         return wrong(f"These parameters have not been trained: {', '.join(frozen)}. Pass model.parameters() to Adam.")
     ours, theirs = dict(right.named_parameters())[names[0]], dict(model.named_parameters())[names[0]]
     gap = float((ours - theirs).detach().abs().max())
-    sentence = f"The weights differ from those after one step of Adam for each batch: {names[0]} by up to {gap:.4f}"
+    sentence = f"The weights differ from those after one step of Adam for each batch: {names[0]} by up to {gap:.1e}"
     return wrong(f"{sentence} (allowed: 1e-05). {reason}")
 
 
