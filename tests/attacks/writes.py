@@ -1,13 +1,13 @@
 """Writes to unwritable places: either one of our errors with the name, and the old content stays, or everything is
 written."""
 
+import functools
 import os
 import random
 import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -37,7 +37,8 @@ from hiddenstate.course import opening
 from hiddenstate.course.figures import marks
 from hiddenstate.course.files import NOTEBOOKS, copy
 from hiddenstate.errors import FileWriteError
-from hiddenstate.models.graph.file import write_graph
+from hiddenstate.models.graph import c_file as graph_c_file
+from hiddenstate.models.graph import file
 from hiddenstate.models.model_file import FORMAT, read_layer, write_layer
 from hiddenstate.models.model_folder import load_language_model, load_tagger
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -146,13 +147,24 @@ def model_file(path: Path) -> None:
     write_layer(hs.LSTM(2, 3), path)
 
 
-def graph(path: Path) -> None:
-    model = torch.nn.Sequential(hs.GRU(2, 3)).eval()
-    write_graph(model, (torch.ones(4, 1, 2),), path, FORMAT)
+@functools.cache
+def captured(number: int) -> tuple[torch.nn.Module, Any, Any]:
+    """A module, the arguments of a call, and what its capture found: that takes most of a save, and no disk."""
+    torch.manual_seed(number)
+    model, args = torch.nn.Sequential(hs.GRU(2, 3)).eval(), (torch.ones(4, 1, 2),)
+    return model, args, file.graph_of(model, args)
 
 
-def c_file(path: Path) -> None:
-    hs.export_c(torch.nn.Sequential(hs.GRU(2, 3)).eval(), path, (torch.ones(4, 1, 2),))
+def graph(path: Path, number: int = 0) -> None:
+    model, args, found = captured(number)
+    with mock.patch.object(file, "graph_of", return_value=found):
+        file.write_graph(model, args, path, FORMAT)
+
+
+def c_file(path: Path, number: int = 0) -> None:
+    model, args, found = captured(number)
+    with mock.patch.object(graph_c_file, "graph_of", return_value=found):
+        hs.export_c(model, path, args)
 
 
 def index(path: Path) -> None:
@@ -192,8 +204,8 @@ THINGS = {
 }
 # Large things, or things with a second place: tried where nothing can be written.
 MORE_THINGS = {
-    "graph": Thing(graph, graph, lambda path: read_tensors(path, FORMAT)),
-    "c-file": Thing(c_file, c_file, Path.read_text),
+    "graph": Thing(graph, functools.partial(graph, number=1), lambda path: read_tensors(path, FORMAT)),
+    "c-file": Thing(c_file, functools.partial(c_file, number=1), Path.read_text),
     "index": Thing(nothing, index, lambda path: None),
     "importance": Thing(nothing, importance, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
@@ -267,7 +279,7 @@ def write_badly(first: int, count: int, folder: Path) -> None:
         (folder / "at").write_text(f"writes {k}, {name} into {place}")
         own = folder / str(k)
         own.mkdir()
-        code = forked(partial(write_once, THINGS[name], PLACES[place], own, draw))
+        code = forked(functools.partial(write_once, THINGS[name], PLACES[place], own, draw))
         if code not in (WRITTEN, REFUSED, MISSING):
             raise RuntimeError(f"writes {k}, {name} into {place}: exit code {code}")
         codes[code] += 1
@@ -287,7 +299,7 @@ def write_nowhere(name: str, folder: Path) -> None:
         (folder / "at").write_text(f"{name} into {place}")
         own = folder / place
         own.mkdir()
-        code = forked(partial(write_once, thing, make, own, random.Random(name)))
+        code = forked(functools.partial(write_once, thing, make, own, random.Random(name)))
         if code not in (REFUSED, MISSING):
             raise RuntimeError(f"{name} into {place}: exit code {code}" + ", it was written" * (code == WRITTEN))
         codes[code] += 1
