@@ -1,11 +1,12 @@
 """A recorded training run: a small network that learns to choose *are* or *is*, and its drawing at each moment."""
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.scoped import lasting
 from hiddenstate.course.figures.drawing import svg, text
 from hiddenstate.course.files import keys_sentences
 from hiddenstate.nn.lstm import LSTM
@@ -42,7 +43,9 @@ def run() -> tuple[Moment, ...]:
     words = sorted({word for sentence in sentences for word in sentence})
     ids = torch.tensor([[words.index(word) for word in sentence] for sentence in sentences]).T
     moments = []
-    with torch.random.fork_rng(devices=[]):
+    # With a network this small, more threads only wait for each other.
+    alone = lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, torch.get_num_threads()))
+    with alone, torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         order = torch.randperm(len(sentences))
         learn, held = order[: 3 * len(sentences) // 4], order[3 * len(sentences) // 4 :]
