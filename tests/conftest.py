@@ -14,6 +14,9 @@ from hiddenstate.studio import assets
 # What is imported and collected stays to the end: to search it for garbage, over and over, took a third of it.
 gc.disable()
 
+# NumPy's matrices are small, too; this is read when it is imported, here and in the programs that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A separate program, which needs atheris and has no tests.
 collect_ignore = ["attacks/fuzz.py"]
 
