@@ -60,7 +60,7 @@ DEAREST = (
 )
 
 
-# Files that need the same compilers, exporters or frameworks, whose first use takes seconds: one process runs them all.
+# Files that share compilers, exporters, frameworks or pages, whose first use takes seconds: one process runs them all.
 GROUPS = {
     "torch's compilers": tuple(
         f"tests/{name}.py"
@@ -71,6 +71,7 @@ GROUPS = {
             "nn/test_kinds",
         )
     ),
+    "the course's pages": ("tests/course/test_site.py", "tests/course/test_folds.py"),
     "ONNX": ("tests/interop/onnx/", "tests/interop/test_kinds.py"),
     "Keras and JAX": (
         "tests/interop/keras/",

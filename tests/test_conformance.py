@@ -1,6 +1,5 @@
 """The tables in CONFORMANCE.md and RELIABILITY.md are true: the tests that they name exist."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -21,8 +20,7 @@ def named() -> set[tuple[str, str]]:
 
 def defined_in(file: str) -> set[str]:
     path = TESTS / file
-    tree = ast.parse(path.read_text(encoding="utf-8")) if path.is_file() else ast.Module([], [])
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    return set(re.findall(r"^def (\w+)\(", path.read_text(encoding="utf-8"), re.MULTILINE)) if path.is_file() else set()
 
 
 def test_every_test_that_is_named_is_there() -> None:

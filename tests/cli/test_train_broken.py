@@ -16,9 +16,9 @@ from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_ta
 
 DATA = Path(__file__).parents[1] / "data"
 FILES = {"train": DATA / "tiny-train.conllu", "dev": DATA / "tiny-dev.conllu"}
-SETTINGS = {"epochs": "6", "hidden_size": "16", "num_layers": "1", "batch_words": "40", "learning_rate": "0.01"}
+SETTINGS = {"epochs": "3", "hidden_size": "16", "num_layers": "1", "batch_words": "40", "learning_rate": "0.01"}
 SETTINGS |= {"log_steps": "1", "checkpoint_steps": "2", "average": "0.9"}
-STEPS = 6 * 36
+STEPS = 3 * 36
 
 
 def command(out: Path) -> list[str]:
@@ -38,7 +38,7 @@ def changed(metrics: Path) -> int:
 def wait_for(process: "subprocess.Popen[str]", metrics: Path, before: int, lines: int) -> None:
     """Wait until this run (not a previous one) has reported this much, or is over."""
     while process.poll() is None and (changed(metrics) == before or metrics.read_bytes().count(b"\n") < lines):
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_an_interrupted_run_ends_as_an_unbroken_one(tmp_path: Path, unbroken: Pa
         assert process.returncode == 130
         assert told.splitlines()[-1] == f"stopped; resume with: hiddenstate train tagger --resume {out}.run"
     result = resume_tagger(f"{out}.run")
-    assert result.history[-1].last.epoch == 6
+    assert result.history[-1].last.epoch == 3
     assert_same_run(out, unbroken)
 
 
