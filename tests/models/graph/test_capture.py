@@ -128,6 +128,7 @@ def keep(model: Any, out: Tensor) -> Tensor:
     return out + previous * 0.5 if previous.shape == out.shape else out
 
 
+MASK = torch.tensor([True, False, True, False])
 REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, str]] = {
     "a norm over time": (lambda m, x: m.norm(x.transpose(1, 2)).transpose(1, 2), None, "`norm`: InstanceNorm1d is not"),
     "random numbers": (None, lambda m, x: x + torch.randn_like(x), "random"),
@@ -150,6 +151,17 @@ REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, s
     "half": (None, lambda m, x: x.half(), "float16"),
     "lengths": (None, lambda m, x: m.layer(x, lengths=[1, 2])[0], "lengths"),
     "not finite": (None, lambda m, x: x / torch.zeros(4), "result 0 of the example has NaN or infinity"),
+    "a sum over steps": (None, lambda m, x: x.sum(1), "a sum over rows or steps is not in the list: their mean"),
+    "a mask of features": (None, lambda m, x: x[..., MASK], "mask of True and False is .*: a product with"),
+    "a list of features": (None, lambda m, x: x[..., [0, 2]], "by a list or tensor is not in the list: slices"),
+    "what is greater": (None, lambda m, x: x[x > 0], "gt is not in the list: a product with a mask"),
+    "a mask for numbers": (None, lambda m, x: x.masked_fill(MASK, 0), "masked_fill .*: a product with a mask"),
+    "the best": (None, lambda m, x: x.topk(2)[0], "topk is not in the list: return what it is taken of"),
+    "a running sum": (None, lambda m, x: x.cumsum(1), "cumsum .*: a recurrent layer, or a causal Conv1d"),
+    "the other way": (None, lambda m, x: x.flip(2), r"flip .*: slices of features \(x"),
+    "a spread": (None, lambda m, x: x.std(2), "std .*: the mean of x"),
+    "limits": (None, lambda m, x: x.clamp(-1, 1), "clamp .*: relu"),
+    "a gate": (None, lambda m, x: functional.glu(x), "glu .*: the product of one half and the sigmoid"),
     "a part of all steps": (
         lambda m, x: torch.cat([x[..., :2], m.norm.weight[:2].expand(x.shape[0], x.shape[1], 2)], -1),
         None,
@@ -187,6 +199,14 @@ def test_options_of_operations_are_kept() -> None:
     def after(_: Any, x: Tensor) -> Any:
         norm = functional.layer_norm(torch.rsub(x, 1.5, alpha=2), (4,), None, bias)
         return functional.layer_norm(torch.sub(norm, x, alpha=0.5), (4,), bias) + torch.rsub(x, norm, alpha=3)
+
+    in_file(First(hs.GRU(4, 4, batch_first=True), after).eval(), X)
+
+
+def test_sums_over_features_and_absolute_values() -> None:
+    def after(_: Any, x: Tensor) -> Any:
+        by_pair = x.unflatten(2, (2, 2)).sum((2, 3)), x.sum(-1, keepdim=True)
+        return x.abs() / by_pair[1].abs(), by_pair[0], torch.abs(-x)
 
     in_file(First(hs.GRU(4, 4, batch_first=True), after).eval(), X)
 

@@ -1,5 +1,6 @@
 """Translates the operations that ``torch.export`` captured into those of the list, or refuses them by their path."""
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ _NORM = "LayerNorm, or BatchNorm in eval mode, would serve"
 _POOL = "a mean or maximum over an axis would serve, or a Conv1d with a stride"
 _PRODUCT = "only products with constant weights are (Linear)"
 _GREATER = "relu(a - b) + b would serve"
+_MASK = "a product with a mask of 0 and 1, which is given as an argument, would serve"
+_OUTSIDE = "return what it is taken of, such as scores, and take it outside"
+_PARTS = "slices of features (x[..., a:b]) that torch.cat joins would serve; rows and steps keep their order"
 SERVES = {
     "maximum": f"of two tensors, {_GREATER}",
     **dict.fromkeys(("instance_norm", "group_norm", "rms_norm"), _NORM),
@@ -41,7 +45,18 @@ SERVES = {
     **dict.fromkeys(
         ("conv2d", "conv3d", "conv_transpose1d"), "Conv1d over a fixed frame, or causal over time, would serve"
     ),
-    "log_softmax": "softmax would serve; take the logarithm of the result outside",
+    **dict.fromkeys(("log_softmax", "log", "exp", "argmax", "topk", "sort", "argsort"), _OUTSIDE),
+    **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "where", "masked_fill", "logical_not", "one_hot"), _MASK),
+    **dict.fromkeys(("masked_select", "nonzero", "gather", "index_put", "index_fill", "scatter"), _MASK),
+    **dict.fromkeys(("flip", "roll", "repeat_interleave", "repeat", "index_select"), _PARTS),
+    **dict.fromkeys(
+        ("cumsum", "cumprod"), "a recurrent layer, or a causal Conv1d over a fixed number of steps, would serve"
+    ),
+    **dict.fromkeys(("std", "var"), "the mean of x * x, minus the square of the mean, would serve, with torch.sqrt"),
+    **dict.fromkeys(("min", "amin"), "-torch.amax(-x, axis) would serve"),
+    "linalg_vector_norm": "torch.sqrt(torch.sum(x * x, axis)) over features would serve",
+    "glu": "the product of one half and the sigmoid of the other would serve: a, b = x.chunk(2, -1)",
+    "clamp": "relu(x - low) + low, and high - relu(high - x), would serve",
     "softplus": "ELU would serve",
 }
 
@@ -357,6 +372,29 @@ def _repeat(t: Translator, x: Any, counts: Sequence[Any]) -> Any:
     return x
 
 
+def _sum(t: Translator, x: Any, dim: Any = None, keepdim: bool = False, **_dtype: Any) -> Any:
+    """A mean, times a fixed number."""
+    x = t.value(x)
+    axes = range(len(t.shapes[x])) if dim is None or dim == [] else dim if isinstance(dim, list) else [dim]
+    sizes = [t.shapes[x][axis] for axis in axes]
+    if not all(isinstance(size, int) for size in sizes):
+        t.refuse("a sum over rows or steps", "their mean would serve, or a sum over features")
+    mean = _reduce("mean")(t, x, dim, keepdim)
+    return t.emit("multiply", [mean, Fill(float(math.prod(sizes)))])
+
+
+def _abs(t: Translator, x: Any) -> Value:
+    x = t.value(x)
+    return t.emit("add", [t.emit("relu", [x]), t.emit("relu", [t.emit("multiply", [x, Fill(-1.0)])])])
+
+
+def _index(t: Translator, x: Any, indices: Sequence[Any]) -> Any:
+    of = [node.meta["val"] for node in t.node.args[1] if node is not None]
+    if any(index.dtype is torch.bool for index in of):
+        t.refuse("indexing by a mask of True and False", _MASK)
+    t.refuse("indexing by a list or tensor", _PARTS)
+
+
 def _two(op: str, *, swap: bool = False) -> Callable[..., Value]:
     def binary(t: Translator, a: Any, b: Any, alpha: float = 1, *, rounding_mode: str | None = None) -> Value:
         if rounding_mode is not None:
@@ -634,6 +672,9 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "select": _select,
     **dict.fromkeys(("split", "split_with_sizes", "chunk", "unbind", "unsafe_chunk", "tensor_split"), _split),
     "mean": _reduce("mean"),
+    "sum": _sum,
+    "abs": _abs,
+    "index": _index,
     "amax": _reduce("maximum"),
     "max": _reduce("maximum", pair=True),
 }
