@@ -93,12 +93,12 @@ export interface Model {
   parts: { label: string; shape: number[] }[];
   /** into the argument of run, in reading order, so from the end of the text if it reads backward */
   tokenise: (text: string) => string[];
-  run: (tokens: string[], edits?: readonly Edit[]) => Run; // throws StudioError for input that it can't read
+  run: (tokens: string[], edits?: readonly Edit[]) => Run; // throws ModelError for input that it can't read
   runNumbers: (rows: Float32Array[], edits?: readonly Edit[], names?: string[] | null) => Run; // kind "layer": T of C
   dotProduct: (run: Run, track: string, gate: string, unit: number, t: number) => DotProduct;
   weights: (track: string) => TrackWeights;
   stream: (edits?: readonly Edit[]) => Stream;
-  subject: (run: Run) => Subject; // of a run without edits; throws StudioError if it can't be explained
+  subject: (run: Run) => Subject; // of a run without edits; throws ModelError if it can't be explained
   given: Run | null; // the run that came with it (a trace, or numbers given in Python)
   series?: Series; // of a model of series
 }

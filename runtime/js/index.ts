@@ -8,7 +8,7 @@ import { loadModel } from "studio/runtime/model.js";
 import { describe } from "studio/runtime/safetensors.js";
 import type { BundleHead, Model } from "studio/types.js";
 
-export { StudioError as ModelError } from "studio/runtime/errors.js";
+export { ModelError } from "studio/runtime/errors.js";
 export { GraphModel, GraphStream } from "studio/runtime/graph/model.js";
 export { useEngine as accelerate } from "studio/runtime/native.js";
 

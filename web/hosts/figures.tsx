@@ -7,7 +7,7 @@ import { type LagMap, lagMap } from "studio/runtime/explain/lags.js";
 import { type Target, logitTarget } from "studio/runtime/explain/target.js";
 import type { Model, Series } from "studio/types.js";
 
-export { StudioError } from "studio/runtime/errors.js";
+export { ModelError } from "studio/runtime/errors.js";
 export { Lstm, tracksOf } from "studio/runtime/lstm.js";
 export { loadModel } from "studio/runtime/model.js";
 export { stateBefore } from "studio/runtime/states.js";

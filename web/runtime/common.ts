@@ -1,6 +1,6 @@
 // Common parts of all kinds of models.
 
-import { StudioError } from "studio/runtime/errors.js";
+import { ModelError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Lstm } from "studio/runtime/lstm.js";
 import { dotProduct } from "studio/runtime/states.js";
@@ -35,7 +35,7 @@ function trackNumber(tracks: readonly { name: string }[], name: string): number 
 }
 
 export function refuse(got: string, expected: string, advice: string): never {
-  throw new StudioError(got, expected, advice);
+  throw new ModelError(got, expected, advice);
 }
 
 /** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */

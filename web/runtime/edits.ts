@@ -2,7 +2,7 @@
 // (hiddenstate.edits): edits of the same place are applied in the given order.
 
 import { EDIT_KINDS, EDIT_SCOPES } from "studio/facts.js";
-import { StudioError } from "studio/runtime/errors.js";
+import { ModelError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Edit, TrackInfo } from "studio/types.js";
 
@@ -33,7 +33,7 @@ function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: numb
   oneOf(kind, EDIT_KINDS, "kind");
   oneOf(scope, EDIT_SCOPES, "scope");
   if (typeof value !== "number" || !Number.isFinite(value)) {
-    throw new StudioError(`an edit of ${edit.place} has the value ${value}`, "a number", "Type a finite number.");
+    throw new ModelError(`an edit of ${edit.place} has the value ${value}`, "a number", "Type a finite number.");
   }
   const [info, quantity] = placed(edit.place, tracks, cell);
   const units = resolved(unit, quantity === "h" ? info.outputs : info.units, "unit");
@@ -50,7 +50,7 @@ function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [T
   oneOf(quantity, modelPlaces(cell), `place ${place}:`);
   if (info === undefined) {
     const have = tracks.map((each) => each.name).join(" ");
-    throw new StudioError(`an edit of ${place}`, `one of the layers and directions ${have}`, "Choose one of them.");
+    throw new ModelError(`an edit of ${place}`, `one of the layers and directions ${have}`, "Choose one of them.");
   }
   return [info, quantity];
 }
@@ -62,7 +62,7 @@ function modelPlaces({ gates, states, parts }: CellKind): string[] {
 
 function oneOf(value: string, allowed: string[], what: string) {
   if (!allowed.includes(value)) {
-    throw new StudioError(`an edit of ${what} ${value}`, `one of ${allowed.join(" ")}`, "Choose one of them.");
+    throw new ModelError(`an edit of ${what} ${value}`, `one of ${allowed.join(" ")}`, "Choose one of them.");
   }
 }
 
@@ -72,7 +72,7 @@ function resolved(chosen: readonly number[] | null, size: number, what: string):
   for (const k of chosen) {
     if (!Number.isInteger(k) || k < -size || k >= size) {
       const advice = "Choose an existing one, or drop the edit.";
-      throw new StudioError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, advice);
+      throw new ModelError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, advice);
     }
   }
   return distinct(
@@ -85,7 +85,7 @@ function resolved(chosen: readonly number[] | null, size: number, what: string):
 function ahead(chosen: readonly number[]): number[] {
   for (const k of chosen) {
     if (!Number.isInteger(k) || k < 0) {
-      throw new StudioError(
+      throw new ModelError(
         `an edit of step ${k} of a stream`,
         "a step of at least 0",
         "Count from the stream's start.",
@@ -97,7 +97,7 @@ function ahead(chosen: readonly number[]): number[] {
 
 function distinct(positions: number[], what: string): number[] {
   if (new Set(positions).size < positions.length) {
-    throw new StudioError(`an edit of ${what}s ${positions.join(" ")}`, "distinct values", "Name each one once.");
+    throw new ModelError(`an edit of ${what}s ${positions.join(" ")}`, "distinct values", "Name each one once.");
   }
   return positions;
 }

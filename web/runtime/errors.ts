@@ -1,7 +1,7 @@
-// Errors of the studio that users can understand.
+// Errors that users can understand.
 
 /** An error that a user can act on: what was received, what was expected, what to do. */
-export class StudioError extends Error {
+export class ModelError extends Error {
   name: string;
   got: string;
   expected: string;
@@ -9,7 +9,7 @@ export class StudioError extends Error {
 
   constructor(got: string, expected: string, advice: string) {
     super(`${got}: expected ${expected}. ${advice}`);
-    this.name = "StudioError";
+    this.name = "ModelError";
     this.got = got;
     this.expected = expected;
     this.advice = advice;
@@ -19,6 +19,6 @@ export class StudioError extends Error {
 const AGAIN = "Write it again from the model, or download it again.";
 
 /** The error for a missing or invalid part of a bundle. */
-export function damaged(got: string, expected: string, advice: string = AGAIN): StudioError {
-  return new StudioError(got, expected, advice);
+export function damaged(got: string, expected: string, advice: string = AGAIN): ModelError {
+  return new ModelError(got, expected, advice);
 }

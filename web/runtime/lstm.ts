@@ -4,7 +4,7 @@ import { MOST_LAYERS } from "studio/facts.js";
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { type BoundEdit, bind } from "studio/runtime/edits.js";
-import { damaged, StudioError } from "studio/runtime/errors.js";
+import { damaged, ModelError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Weights } from "studio/runtime/weights.js";
 import type { Edit, Track, TrackInfo, TrackWeights } from "studio/types.js";
@@ -82,7 +82,7 @@ function checkLength(T: number, tracks: TrackInfo[], { gates, states }: CellKind
   const numbers = tracks.reduce((sum, { units }) => sum + (gates.length + states.length) * units, 0);
   if (T * numbers > MOST) {
     const advice = "Shorten it: all gates and states of every step are stored.";
-    throw new StudioError(`${T} steps`, `at most ${Math.floor(MOST / numbers)}`, advice);
+    throw new ModelError(`${T} steps`, `at most ${Math.floor(MOST / numbers)}`, advice);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { BUNDLE } from "studio/facts.js";
 import { layerParts, named, refuse } from "studio/runtime/common.js";
-import { damaged, StudioError } from "studio/runtime/errors.js";
+import { damaged, ModelError } from "studio/runtime/errors.js";
 import { recordedSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed, type CellKind } from "studio/runtime/kinds.js";
 import { language } from "studio/runtime/language.js";
@@ -33,7 +33,7 @@ export function loadModel(head: BundleHead, weights: ArrayBuffer): Model {
     given.finish();
     return model;
   } catch (error) {
-    throw error instanceof StudioError ? error : damaged(`a model that can't be built (${error})`, "a complete one");
+    throw error instanceof ModelError ? error : damaged(`a model that can't be built (${error})`, "a complete one");
   }
 }
 
@@ -44,7 +44,7 @@ function check(head: BundleHead) {
   }
   if (head.version > VERSION) {
     const advice = "Upgrade hiddenstate, or reload the page that came with the model.";
-    throw new StudioError(`data of version ${head.version}`, `at most ${VERSION}`, advice);
+    throw new ModelError(`data of version ${head.version}`, `at most ${VERSION}`, advice);
   }
   if (!Object.hasOwn(KINDS, head.kind)) {
     throw damaged(`a model of kind ${JSON.stringify(head.kind)}`, `one of ${Object.keys(KINDS).join(" ")}`);

@@ -1,7 +1,7 @@
 // The page's host: a server, a file or a notebook. All outside data comes through this module.
 
 import { MOST_CHARACTERS } from "studio/facts.js";
-import { damaged, StudioError } from "studio/runtime/errors.js";
+import { damaged, ModelError } from "studio/runtime/errors.js";
 import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
 
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
@@ -16,7 +16,7 @@ export async function bundle(id: string): Promise<{ head: BundleHead; weights: A
   const { host, models } = boot();
   if (!models.some((model) => model.id === id)) {
     const known = models.map((model) => model.id).join(", ") || "no model at all";
-    throw new StudioError(`a model called ${JSON.stringify(id)}`, `one of ${known}`, "Choose one of them.");
+    throw new ModelError(`a model called ${JSON.stringify(id)}`, `one of ${known}`, "Choose one of them.");
   }
   return host === "server" ? fetched(id) : unpacked(id);
 }
@@ -111,9 +111,9 @@ async function fetched(id: string): Promise<{ head: BundleHead; weights: ArrayBu
 /** @param place below the page */
 async function answer(place: string): Promise<Response> {
   const response = await fetch(place).catch(() => {
-    throw new StudioError("no answer from the studio", "the model", AGAIN);
+    throw new ModelError("no answer from the studio", "the model", AGAIN);
   });
-  if (!response.ok) throw new StudioError(`answer ${response.status} from the studio`, "the model", AGAIN);
+  if (!response.ok) throw new ModelError(`answer ${response.status} from the studio`, "the model", AGAIN);
   return response;
 }
 
@@ -148,7 +148,7 @@ async function requestIndex(what: string, given: Record<string, string>, signal?
   const place = `index/${what}?${new URLSearchParams(given)}`;
   return fetch(place, { signal }).catch((error) => {
     if (signal?.aborted) throw error;
-    throw new StudioError("no answer from the studio", "an answer about the index", AGAIN);
+    throw new ModelError("no answer from the studio", "an answer about the index", AGAIN);
   });
 }
 

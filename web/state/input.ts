@@ -1,6 +1,6 @@
 // Runs a model on the content of the text box: words, characters, or numbers for a layer without a vocabulary.
 
-import { StudioError } from "studio/runtime/errors.js";
+import { ModelError } from "studio/runtime/errors.js";
 import { spanOf } from "studio/state/series.js";
 import type { Edit, Model, Run } from "studio/types.js";
 
@@ -18,7 +18,7 @@ export function readInput(model: Model, text: string, edits: readonly Edit[] = [
   if (isNumeric(model)) return readNumbers(model, text, edits);
   const tokens = model.tokenise(text);
   if (tokens.length > MOST_STEPS) {
-    throw new StudioError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");
+    throw new ModelError(`${tokens.length} ${model.unit}s`, `at most ${MOST_STEPS}`, "Give a shorter text.");
   }
   return tokens.length > 0 ? model.run(tokens, edits) : null;
 }
@@ -77,7 +77,7 @@ export function parseRows(text: string, columns: number): Float32Array[] {
   }
   const rows = textLines(text).map((line, k) => numbers(line, k, columns));
   if (rows.length > MOST_STEPS) {
-    throw new StudioError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
+    throw new ModelError(`${rows.length} rows`, `at most ${MOST_STEPS}`, "Give fewer rows.");
   }
   return rows;
 }
@@ -109,7 +109,7 @@ function numbers(line: string, k: number, columns: number): Float32Array {
     .split(/\s*[,;\t]\s*|\s+/)
     .map((field) => (field === "" ? NaN : Number(field)));
   if (values.length !== columns || values.some((value) => !Number.isFinite(value))) {
-    throw new StudioError(
+    throw new ModelError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
       numberCount(columns),
       "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",

@@ -117,8 +117,8 @@ class Runtime:
 
     @contextmanager
     def refuses(self, *words: str) -> Iterator[None]:
-        """Expect a StudioError that says all of these."""
-        with pytest.raises(Exception, match="StudioError") as caught:
+        """Expect a ModelError that says all of these."""
+        with pytest.raises(Exception, match="ModelError") as caught:
             yield
         for word in words:
             assert word in str(caught.value)
