@@ -23,6 +23,11 @@ for (let t = 0; t < 200; t++) {
   else if (way === 2) stream.reset([row]), alone.get(row).reset();
   else if (way === 3) alone.get(row).state = stream.stateOf([row]);
   else if (way === 4) stream = stream.fork();
+  else if (way === 6) {
+    const other = model.stream(alone.get(row).rows.length);
+    other.load(alone.get(row).save());
+    alone.set(row, other);
+  }
   else if (way === 5 && alone.size < 9) alone.set(stream.join(alone.get(row).state), alone.get(row).fork());
   const rows = [...alone.keys()].filter(() => draw(2));
   if (rows.length === 0) continue;

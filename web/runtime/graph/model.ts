@@ -4,10 +4,12 @@ import { refuse } from "studio/runtime/common.js";
 import { type NumberArray, put, taken } from "studio/runtime/graph/arithmetic.js";
 import { statesOf, whyNoStream } from "studio/runtime/graph/graph.js";
 import { type Carried, type GraphArgument, GraphProgram } from "studio/runtime/graph/program.js";
+import { describe, read } from "studio/runtime/safetensors.js";
 
 /** What is carried, by name: `lstm.h` [L, N, P], `conv.x` [N, C, K], ... */
 export type GraphState = Record<string, NumberArray>;
 
+const STATE_FORMAT = "hiddenstate.graph-stream/1";
 const MOST_ROWS = 2 ** 24;
 const range = (count: number) => Array.from({ length: count }, (_, k) => k);
 
@@ -129,6 +131,35 @@ export class GraphStream {
     other.state = this.state;
     other.#free = new Set(this.#free);
     return other;
+  }
+
+  /** What is carried of all rows as the bytes of a file, which Python's streams of the same model file read too. */
+  save(): Uint8Array {
+    const header: Record<string, object> = { __metadata__: { format: STATE_FORMAT, model: this.model.fingerprint } };
+    const state = Object.entries(this.state);
+    let at = 0;
+    for (const [name, { shape, data }] of state) {
+      header[name] = { dtype: "F32", shape, data_offsets: [at, at + 4 * data.length] };
+      at += 4 * data.length;
+    }
+    const text = new TextEncoder().encode(JSON.stringify(header));
+    const bytes = new Uint8Array(8 + text.length + at);
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(0, BigInt(text.length), true);
+    bytes.set(text, 8);
+    let next = 8 + text.length;
+    for (const [, { data }] of state) for (const value of data) view.setFloat32((next += 4) - 4, value, true);
+    return bytes;
+  }
+
+  /** Goes on from what `save` returned, or Python's stream wrote, in a stream of the same model file and as many rows. */
+  load(bytes: ArrayBuffer | Uint8Array) {
+    const whole = Uint8Array.from(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)).buffer;
+    const { format, model } = describe(whole).metadata;
+    if (format !== STATE_FORMAT || model !== this.model.fingerprint) {
+      refuse("another file", "the state of a stream of this model file", "Give what save returned.");
+    }
+    this.state = Object.fromEntries(read(whole));
   }
 
   #named(rows: readonly number[]): GraphState {

@@ -3,6 +3,7 @@
 import { refuse } from "studio/runtime/common.js";
 import { damaged } from "studio/runtime/errors.js";
 import { COMPUTE, type NumberArray, causal, taken, zeros } from "studio/runtime/graph/arithmetic.js";
+import { fingerprint } from "studio/runtime/graph/fingerprint.js";
 import {
   type Graph,
   type GraphInput,
@@ -28,10 +29,13 @@ export class GraphProgram {
   outputs: readonly Shape[]; // N stands for rows, T for time steps
   #tensors: Map<string, NumberArray> = new Map();
   #layers: Map<string, Lstm>;
+  #file: Uint8Array; // a copy, since the caller may write into its own
+  #fingerprint: string = "";
 
   /** @param bytes of a file of kind "graph" */
   constructor(bytes: ArrayBuffer) {
     const { metadata, places } = describe(bytes);
+    this.#file = new Uint8Array(bytes.slice(0));
     const other = [...places].find(([, { dtype }]) => !["F32", "F16", "BF16", "I8"].includes(dtype));
     if (other) throw damaged(`tensor ${other[0]} of type ${other[1].dtype}`, "F32, F16, BF16 or I8");
     this.graph = parseGraph(metadata.graph, new Map([...places].map(([name, { shape }]) => [name, shape])));
@@ -46,6 +50,11 @@ export class GraphProgram {
     }
     this.#layers = layersOf(this.graph.nodes.filter(isRecurrent), weights);
     weights.finish();
+  }
+
+  /** The fingerprint of the file. It takes tens of milliseconds for each megabyte, so it is computed if it is needed. */
+  get fingerprint(): string {
+    return (this.#fingerprint ||= fingerprint(this.#file));
   }
 
   get takesRows(): boolean {
