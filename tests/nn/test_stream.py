@@ -4,6 +4,7 @@ import copy
 import functools
 import gc
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -26,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import hiddenstate as hs
 from hiddenstate.base.files import write_tensors
-from hiddenstate.engine import native
+from hiddenstate.engine import kernels, native
 from hiddenstate.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -274,25 +275,62 @@ def test_save_and_load(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["state.safetensors"]
 
 
-def test_bfloat16_keeps_its_cell_state_in_float32(tmp_path: Path) -> None:
-    lstm, x = hs.LSTM(4, 3, 2, dtype=torch.bfloat16), torch.randn(9, 2, 4).bfloat16()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_keeps_states_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    """The cell state and, in float16, h as well."""
+    lstm, x = hs.LSTM(4, 3, 2, dtype=dtype), torch.randn(9, 2, 4).to(dtype)
     stream = lstm.stream(batch=2)
     stream.feed(x[:3])
     stream.save(tmp_path / "state.safetensors")
-    loaded, rounded = lstm.stream(batch=2), lstm.stream(batch=2)
+    loaded, assigned, reset, rounded = (lstm.stream(batch=2) for _ in range(4))
     loaded.load(tmp_path / "state.safetensors")
+    assigned.state = stream._state
+    reset.reset(to=stream._state)
     rounded.state = stream.state
-    exact, fork = stream._state[1], stream.fork()
-    assert exact.dtype is torch.float32
-    assert not torch.equal(exact, exact.bfloat16().float()), "so that something can be lost"
-    assert torch.equal(loaded._state[1], exact)
-    assert torch.equal(rounded._state[1], exact.bfloat16().float())
-    rounded.state = stream._state
-    want = stream.feed(x[3:])
-    assert all(torch.equal(other.feed(x[3:]), want) for other in (fork, loaded, rounded))
-    assert [part.dtype for part in stream.state] == [torch.bfloat16, torch.bfloat16]
+    assert [part.dtype for part in stream._state] == [torch.float32 if dtype is torch.float16 else dtype, torch.float32]
+    for narrow, exact, same, other in zip(stream.state, stream._state, loaded._state, rounded._state, strict=True):
+        assert narrow.dtype is dtype
+        assert exact.dtype is dtype or not torch.equal(exact, narrow.float()), "so that something can be lost"
+        assert torch.equal(same, exact)
+        assert torch.equal(other, narrow.to(other.dtype))
+    old = stream.__getstate__() | {"_state": stream.state}  # as pickled where nothing is kept in float32
+    unpickled = copy.copy(stream)
+    unpickled.__setstate__(old)
+    exactly = (stream.fork(), pickle.loads(pickle.dumps(stream)), loaded, assigned, reset)
+    for streams in (exactly, (unpickled, rounded)):
+        outs = [one.feed(x[3:]) for one in streams]
+        assert all(torch.equal(out, outs[0]) for out in outs)
+        assert all(torch.equal(one._state[1], streams[0]._state[1]) for one in streams)
+    assert not torch.equal(loaded._state[1], rounded._state[1])
     with pytest.raises(DtypeError, match=r"c dtype \(torch.float64\)"):
         stream.state = (stream.state[0], stream.state[1].double())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_state_in_float32_is_rounded_where_none_is_kept(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lstm, x = hs.LSTM(4, 3, dtype=dtype), torch.randn(2, 4).to(dtype)
+    stream = lstm.stream(batch=2)
+    stream.step(x)
+    stream.save(tmp_path / "state.safetensors")
+    want, out = stream.state, stream.step(x)
+    monkeypatch.setattr(kernels, "_chosen", {cell: {} for cell in kernels.CELLS})
+    loaded = lstm.stream(batch=2)
+    loaded.load(tmp_path / "state.safetensors")
+    assert all(part.dtype is dtype for part in loaded._state)
+    assert all(map(torch.equal, loaded.state, want))
+    assert torch.allclose(loaded.step(x), out, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_off_the_cpu_states_keep_the_weights_type(dtype: torch.dtype) -> None:
+    lstm, x = hs.LSTM(4, 3, dtype=dtype, device="meta"), torch.empty(2, 4, dtype=dtype, device="meta")
+    stream = lstm.stream(batch=2)
+    for _ in range(2):
+        assert stream.step(x).dtype is dtype
+    assert all(part.dtype is dtype for part in stream._state)
+    stream.state = stream.state
 
 
 def test_many_bfloat16_steps_are_the_whole_call_and_no_worse_than_it() -> None:
@@ -480,7 +518,7 @@ def test_a_state_of_another_type_is_never_read_as_numbers() -> None:
     lstm = hs.LSTM(4, 3).double()
     stream = lstm.stream()
     lstm.float()
-    with pytest.raises(DtypeError, match="went from torch.float64 on cpu to torch.float32"):
+    with pytest.raises(DtypeError, match="is now torch.float32 on cpu, .* state of torch.float64 on cpu"):
         stream.step(torch.zeros(4))
 
 

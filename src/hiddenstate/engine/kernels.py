@@ -196,9 +196,8 @@ def plain_kernel(x: object, cell: str = "LSTM") -> Kernel | None:
 
 def state_types(like: Tensor) -> tuple[torch.dtype, torch.dtype]:
     """Return the types in which a stream keeps h and c, between steps that read numbers like these."""
-    widens = like.is_cpu and serves(torch.float32)
-    of_h = computed_in(like.dtype) if widens else like.dtype
-    return of_h, real_type(of_h)
+    of_h = computed_in(like.dtype) if like.is_cpu and serves(torch.float32) else like.dtype
+    return of_h, real_type(of_h) if like.is_cpu else of_h
 
 
 def real_type(dtype: torch.dtype) -> torch.dtype:

@@ -248,8 +248,8 @@ class Stream(RowStream):
         like, dtype, device = self._like(), self._state[0].dtype, self._state[0].device
         if (dtype, device) != (state_types(like)[0], like.device):
             raise DtypeError(
-                f"the {self._sizes.kind.label} went from {dtype} on {device} to {like.dtype} on {like.device} while "
-                "this stream ran: reset() the stream, or assign its state again"
+                f"the {self._sizes.kind.label} is now {like.dtype} on {like.device}, which does not fit this stream's "
+                f"state of {dtype} on {device}: reset() the stream, or assign its state again"
             )
         if not len(x):
             return x.new_zeros(0, x.shape[1], self._sizes.output_size)
@@ -399,10 +399,12 @@ class Stream(RowStream):
             FileFormatError: the file is damaged, is not a stream's state, has a different cell, sizes or type, or was
                 computed with other weights.
         """
-        kind = self._sizes.kind
+        kind, like = self._sizes.kind, self._like()
         saved = stream_file.load(path, kind.name, kind.carried)
-        device = self._like().device
-        state = kind.as_given([part.to(device) for part in saved.state.values()])
+        # Another machine may have kept in float32 what this one rounds at each step.
+        widened = torch.float32 if like.itemsize < torch.float32.itemsize else None
+        parts = zip(saved.state.values(), state_types(like), strict=False)
+        state = kind.as_given([part.to(like.device, kept if part.dtype is widened else None) for part, kept in parts])
         try:
             self._checked_state(state, self.batch)
         except (ShapeError, DtypeError) as error:
@@ -438,12 +440,13 @@ class Stream(RowStream):
         return [(sizes.num_layers, batch, sizes.units(name)) for name in sizes.kind.carried]
 
     def _zeros(self, batch: int) -> States:
-        like, shapes = self._like(), self._state_shapes(batch)
-        nbytes = sum(math.prod(shape) for shape in shapes) * like.itemsize
+        like = self._like()
+        kept = list(zip(self._state_shapes(batch), state_types(like), strict=False))
+        nbytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in kept)
         try:
             if nbytes >= 2**63:
                 raise MemoryError("no tensor can have that many bytes")
-            return tuple(like.new_zeros(shape) for shape in shapes)
+            return tuple(like.new_zeros(shape, dtype=dtype) for shape, dtype in kept)
         except (RuntimeError, MemoryError) as error:
             raise ArgumentError(
                 f"the state of a stream with batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than the "
@@ -456,8 +459,9 @@ class Stream(RowStream):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        now = StreamState(state.pop("_state"), state.pop("_t"), state.pop("_free"))
-        self.__dict__.update(state, _now=now, _turn={})
+        parts, t, free = (state.pop(name) for name in ("_state", "_t", "_free"))
+        self.__dict__.update(state, _turn={})
+        self._keep(*parts, t=t, free=free)
 
     def __repr__(self) -> str:
         return f"Stream(batch={self.batch}, t={self.t})"
