@@ -166,7 +166,7 @@ def test_gradients_are_those_of_the_weights_read_as_floats() -> None:
 
 
 @NEEDS_INDUCTOR
-@pytest.mark.parametrize("backend", ["eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
 def test_compiled_calls_read_the_weights_as_floats(backend: str) -> None:
     _, quantised = pair({})
     x = torch.randn(3, 5, 20)

@@ -21,6 +21,8 @@ needs_c = pytest.mark.skipif(
     reason="needs Linux, a compiler and the engine's build",
 )
 
+# One set of options for all tests: the library is compiled once for each.
+CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
 LIBRARY = [
     NATIVE / "runtime" / f"{name}.cpp"

@@ -18,7 +18,7 @@ from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from runtime.built import ROOT
-from runtime.c_programs import EXAMPLES, HERE, needs_c, program, run
+from runtime.c_programs import CHECKS, EXAMPLES, HERE, needs_c, program, run
 
 pytestmark = needs_c
 
@@ -26,7 +26,6 @@ pytestmark = needs_c
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("programs")
-    checks = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
     plain = [
         EXAMPLES / "numbers.c",
         EXAMPLES / "effect.cpp",
@@ -36,7 +35,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         HERE / "lower_case.cpp",
     ]
     built = {source.stem: program(folder, source) for source in plain}
-    return {**built, "hostile_files": program(folder, HERE / "hostile_files.cpp", checks)}
+    return {**built, "hostile_files": program(folder, HERE / "hostile_files.cpp", CHECKS)}
 
 
 @pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
@@ -107,7 +106,7 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(("-O2",), id="plain"),
+        pytest.param((), id="plain"),
         pytest.param(("-O1", "-g", "-fsanitize=thread"), id="ThreadSanitizer", marks=pytest.mark.slow),
     ],
 )

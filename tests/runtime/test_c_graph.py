@@ -14,12 +14,11 @@ import hiddenstate as hs
 from hiddenstate.base.files import write_tensors
 from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
-from runtime.c_programs import HERE, needs_c, program, run
+from runtime.c_programs import CHECKS, HERE, needs_c, program, run
 from runtime.graph_files import Case, cases, rest
 
 pytestmark = needs_c
 
-CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 N = 3
 
 

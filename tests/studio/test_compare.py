@@ -16,7 +16,7 @@ from hiddenstate.text.tokenise import tokenise
 from studio.browsers import saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules
-from studio.whole_page import Shown, shown
+from studio.whole_page import WIDE, Shown, shown
 from support import diagonal
 
 pytestmark = NEEDS_CHROMIUM
@@ -29,10 +29,17 @@ SAME, MET = 1e-6, 0.1
 Columns = list[tuple[int, int]]
 
 
-@pytest.fixture
-def studio(chromium: Browser) -> Iterator[Shown]:
+@pytest.fixture(scope="module")
+def served(chromium: Browser) -> Iterator[Shown]:
     with shown(chromium, hs.studio(text=A)) as page:
+        page.given = {"text": A}
         yield page
+
+
+@pytest.fixture
+def studio(served: Shown) -> Shown:
+    served.page.set_viewport_size(WIDE)
+    return served
 
 
 def aligned(page: Modules, way: str, a: list[str], b: list[str]) -> Columns:

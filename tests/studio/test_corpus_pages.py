@@ -172,10 +172,7 @@ def studio(chromium: Browser, index: hs.Index) -> Iterator[Shown]:
 
 
 def look(studio: Shown, wait: str, **view: Any) -> Page:
-    studio.page.goto("about:blank")
-    given = {"text": TEXT, "track": "l1", "show": "h", "unit": 44, **view}
-    studio.page.goto(f"{studio.url}#" + "&".join(f"{key}={value}" for key, value in given.items()).replace(" ", "+"))
-    studio.page.wait_for_selector(wait)
+    studio.look(wait, **{"text": TEXT, "track": "l1", "show": "h", "unit": 44, **view})
     return studio.page
 
 

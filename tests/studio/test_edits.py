@@ -23,9 +23,10 @@ KEEP = "l0.f:set:1"  # if the first layer forgets nothing, both are verbs
 SAME = 1e-6
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def studio(chromium: Browser) -> Iterator[Shown]:
     with shown(chromium, hs.studio(text=SENTENCE)) as page:
+        page.given = {"text": SENTENCE}
         yield page
 
 

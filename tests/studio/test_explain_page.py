@@ -35,12 +35,7 @@ def studio(chromium: Browser) -> Iterator[Shown]:
 
 
 def look(studio: Shown, wait: str = "#attribution .word-chart", **view: Any) -> None:
-    studio.page.goto("about:blank")
-    address = "&".join(
-        f"{name}={value}" for name, value in {"page": "explain", "text": TEXT, "step": 2, **view}.items()
-    )
-    studio.page.goto(f"{studio.url}#{address}".replace(" ", "+"))
-    studio.page.wait_for_selector(wait)
+    studio.look(wait, **{"page": "explain", "text": TEXT, "step": 2, **view})
 
 
 def near(found: list[str], wanted: Any) -> None:
@@ -302,9 +297,7 @@ def test_edits_rest(studio: Shown, tagger: Tagger) -> None:
 
 @pytest.mark.parametrize("first", ["structure", "compare", "explain"])
 def test_a_page_that_is_turned_to_later_has_what_is_read(studio: Shown, first: str) -> None:
-    studio.page.goto("about:blank")
-    studio.page.goto(f"{studio.url}#page={first}&text={TEXT.replace(' ', '+')}")
-    studio.page.wait_for_selector("#structure svg, .compare-drawing, .word-chart")
+    studio.look("#structure svg, .compare-drawing, .word-chart", page=first, text=TEXT)
     studio.page.get_by_role("group", name="Page").get_by_role("button", name="Read").click()
     studio.panel("table").scroll_into_view_if_needed()
     expect(studio.panel("table").locator("tbody tr")).to_have_count(len(WORDS))

@@ -21,6 +21,7 @@ pytestmark = NEEDS_CHROMIUM
 
 NOTHING = "\u2013"
 WITHIN = 2e-4  # of values shown with four digits
+SIZED = ".model-size:not(:empty)"  # there is a model, which may have read nothing
 
 
 def make_lstm() -> hs.LSTM:
@@ -92,8 +93,7 @@ def test_choosing_a_model(studio: Shown) -> None:
 
 
 def test_choosing_a_model_fails(studio: Shown) -> None:
-    studio.page.goto("about:blank")
-    studio.page.goto(f"{studio.url}#model=nobody")
+    studio.look("#sentence .problem", model="nobody")
     expect(studio.page.locator("#sentence .problem")).to_contain_text(
         'a model called "nobody": expected one of columns'
     )
@@ -326,19 +326,15 @@ def test_numbers_on_a_phone(chromium: Browser) -> None:
 
 def test_only_spaces_fail(studio: Shown) -> None:
     page = studio.page
-    page.goto("about:blank")
-    page.goto(f"{studio.url}#model=columns&text=%20%20")
-    expect(page.locator(".model-size")).not_to_be_empty()
+    studio.look(SIZED, model="columns", text="  ")
     for part in (".heat-readout", ".edit-presets"):
         expect(page.locator(part)).to_be_hidden()
 
 
 def test_nowhere_to_go(studio: Shown) -> None:
     page = studio.page
-    for text in ("%20%20", "one"):
-        page.goto("about:blank")
-        page.goto(f"{studio.url}#model=columns&text={text}")
-        expect(page.locator(".model-size")).not_to_be_empty()
+    for text in ("  ", "one"):
+        studio.look(SIZED, model="columns", text=text)
         for name in ("Play", "One step back", "One step forward"):
             expect(page.get_by_role("button", name=name, exact=True)).to_be_disabled()
         expect(page.locator("#scrub")).to_be_disabled()
@@ -351,9 +347,7 @@ def test_nowhere_to_go(studio: Shown) -> None:
 
 def test_nothing_to_look_at(studio: Shown) -> None:
     page = studio.page
-    page.goto("about:blank")
-    page.goto(f"{studio.url}#model=columns&text=%20%20")
-    expect(page.locator(".model-size")).not_to_be_empty()
+    studio.look(SIZED, model="columns", text="  ")
     for name in ("heatmap", "microscope", "lines"):
         expect(studio.panel(name).get_by_text("Nothing has been read yet.")).to_be_visible()
     page.keyboard.press("p")  # there is no unit to pin
@@ -433,14 +427,11 @@ def nothing_is_saved(panel: Locator, kind: str) -> None:
 
 def test_saving_nothing_fails(studio: Shown) -> None:
     page, kinds = studio.page, ("svg", "png", "csv")
-    page.goto("about:blank")
-    page.goto(f"{studio.url}#model=columns&text=%20%20")
-    expect(page.locator(".model-size")).not_to_be_empty()
+    studio.look(SIZED, model="columns", text="  ")
     for name in ("sentence", "heatmap", "microscope", "lines", "edits", "table"):
         for kind in kinds:
             nothing_is_saved(studio.panel(name), kind)
-    page.goto("about:blank")
-    page.goto(f"{studio.url}#page=compare&model=columns&text=%20%20")
+    studio.look(".compare-note", page="compare", model="columns", text="  ")
     expect(page.locator(".compare-note")).to_contain_text("A has no input")
     for kind in kinds:
         nothing_is_saved(studio.panel("compare"), kind)
@@ -448,8 +439,7 @@ def test_saving_nothing_fails(studio: Shown) -> None:
 
 
 def test_comparison_that_cannot_be_read_says_why(studio: Shown) -> None:
-    studio.page.goto("about:blank")
-    studio.page.goto(f"{studio.url}#page=compare&model=numbers&text=1,2,3&compare=models&model2=projected")
+    studio.look(".compare-note", page="compare", model="numbers", text="1,2,3", compare="models", model2="projected")
     expect(studio.page.locator(".compare-note")).to_contain_text("expected 2 numbers")
     expect(studio.page.locator(".compare-stage")).to_have_attribute(
         "aria-label", "Two runs side by side: nothing to draw."

@@ -40,11 +40,20 @@ def tags(page: Page) -> list[tuple[str, str]]:
     return [(word.locator(".word-token").inner_text(), word.locator(".word-tag").inner_text()) for word in words]
 
 
+VIEW = "Object.fromEntries(new URLSearchParams(location.hash.slice(1)))"
+
+
 def view(page: Page) -> dict[str, str]:
     """Return the view in the address, once it has been written."""
     page.wait_for_timeout(400)
-    pairs: dict[str, str] = page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+    pairs: dict[str, str] = page.evaluate(VIEW)
     return pairs
+
+
+def expect_view(page: Page, **said: str) -> None:
+    """Wait until the address says this. It is written a moment after a change; `view` waits for what may not change."""
+    says = f"(said) => {{ const now = {VIEW}; return Object.keys(said).every((name) => now[name] === said[name]); }}"
+    page.wait_for_function(says, arg=said)
 
 
 def saved(page: Page, panel: str, kind: str) -> bytes:
@@ -65,7 +74,7 @@ def test_typing(page: Page, tagger: Tagger) -> None:
     words = ["She", "said", "the", "blorfs", "."]
     assert tags(page) == list(zip(words, tagger.read(words).columns["upos"].tags, strict=True))
     expect(page.locator(".word.unknown .word-token")).to_have_text(["blorfs"])
-    assert view(page)["text"] == "She said the blorfs ."
+    expect_view(page, text="She said the blorfs .")
     page.locator("#text").fill("")
     page.wait_for_timeout(300)  # nothing to read, which is no error
     expect(page.locator(".problem").first).to_be_hidden()
@@ -140,7 +149,7 @@ def test_scrubbing_moves_the_cursor_and_rebuilds_nothing(page: Page) -> None:
         expect(page.locator(".heat-readout")).to_contain_text(f"unit 5, step {step} {WORDS[step]}")
         expect(slider).to_have_attribute("aria-valuetext", f"Step {step} of 7: {WORDS[step]}")
     assert page.evaluate("window.built") == 0
-    assert view(page)["step"] == "4"
+    expect_view(page, step="4")
 
 
 def heat_point(page: Page, step: int, unit: int, steps: int = 8, units: int = 128) -> tuple[float, float]:
@@ -160,9 +169,9 @@ def test_heat_map_by_pointer(page: Page) -> None:
     expect(page.locator(".heat-readout")).to_contain_text("unit 90, step 6 house")
     assert view(page)["unit"] == "5"  # looking at a unit does not choose it
     page.mouse.click(x, y)
-    assert {name: view(page)[name] for name in ("unit", "step")} == {"unit": "90", "step": "6"}
+    expect_view(page, unit="90", step="6")
     double_click(page, x, y)
-    assert view(page)["pin"] == "90"
+    expect_view(page, pin="90")
     expect(page.locator(".lines-unit")).to_have_text(["unit 90"])
 
 
@@ -189,9 +198,9 @@ def test_sorting(page: Page, tagger: Tagger) -> None:
     for _ in range(13):
         page.keyboard.press("PageUp")
     best = int(r.argmax())
-    assert view(page)["unit"] == str(best)  # the first row
+    expect_view(page, unit=str(best))  # the first row
     expect(page.locator(".heat-readout")).to_contain_text(f"r with NOUN {r[best]:.2f}")
-    assert view(page)["sort"] == "tag:NOUN"
+    expect_view(page, sort="tag:NOUN")
     for sort in ("change", "cluster", "index"):
         page.locator("#heatmap select").select_option(sort)
         page.keyboard.press("Home")
@@ -203,11 +212,11 @@ def test_pinning_and_undo(page: Page) -> None:
     page.locator(".heat-map").focus()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("p")
-    assert view(page)["pin"] == "5,6"
+    expect_view(page, pin="5,6")
     page.keyboard.press("Control+z")
-    assert view(page)["pin"] == "5"
+    expect_view(page, pin="5")
     page.keyboard.press("Control+Shift+z")
-    assert view(page)["pin"] == "5,6"
+    expect_view(page, pin="5,6")
     page.get_by_role("button", name="Undo").first.click()
     page.get_by_role("button", name="Undo").first.click()
     assert "pin" not in view(page)
@@ -340,8 +349,7 @@ def test_table(page: Page) -> None:
     expect(steps).to_have_count(2)
     expect(page.locator("#table [role=status]")).to_have_text("2 of 8 rows")
     page.locator("#table tbody tr", has_text="house").click()
-    saying = view(page)
-    assert (saying["step"], saying["rows"], saying["filter"]) == ("6", "-probability", "noun")
+    expect_view(page, step="6", rows="-probability", filter="noun")
     table = rows(page, "table")
     assert table[0][:5] == ["step", "token", "prediction", "probability", "5 i"]
     assert {row[1] for row in table[1:]} == {"man", "house"}
@@ -426,7 +434,7 @@ def test_theme(page: Page) -> None:
     page.locator("[aria-label='Theme: light']").click()
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert page.evaluate(shot) != before
-    assert view(page)["theme"] == "dark"
+    expect_view(page, theme="dark")
 
 
 def test_theme_of_the_system(page: Page) -> None:
@@ -485,7 +493,7 @@ def test_phone(chromium: Browser) -> None:
         page.locator("#heatmap .heat-map").scroll_into_view_if_needed()
         x, y = heat_point(page, step=1, unit=60)
         page.mouse.click(x, y)
-        assert view(page)["unit"] == "60"
+        expect_view(page, unit="60")
 
 
 def gates_said(tagger: Tagger, t: int, track: str = "l1") -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
@@ -36,10 +35,8 @@ def studio(chromium: Browser, model: Any, frame: pd.DataFrame) -> Iterator[Shown
 
 def look(studio: Shown, page: str = "read", **view: Any) -> None:
     """Open a page with a view, and wait until it has drawn."""
-    studio.page.goto("about:blank")
-    studio.page.goto(f"{studio.url}#{urlencode({'page': page, **view})}")
     drawn = {"read": ".heat-value", "explain": "#lags .patch-map", "compare": ".compare-drawing"}
-    studio.page.wait_for_selector(drawn[page])
+    studio.look(drawn[page], page=page, **view)
 
 
 @NEEDS_CHROMIUM

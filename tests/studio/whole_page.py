@@ -35,17 +35,21 @@ class Shown:
         self.page = watch.page
         self.errors = watch.errors
         self.url = url
+        self.given: dict[str, Any] = {}  # part of every view: Python remembers a text that was typed
 
-    def look(self, **view: Any) -> None:
-        """Reopen the page, with a view in its address."""
-        address = f"{self.url}#{urlencode(view)}"
+    def look(self, until: str = "", **view: Any) -> None:
+        """Reopen the page with a view in its address, and wait until it is drawn, or has what a selector names."""
+        address = f"{self.url}#{urlencode({**self.given, **view})}"
         if FIREFOX or not self.page.url.startswith(self.url):  # Firefox restores what was typed
             self.page.goto("about:blank")
             self.page.goto(address)
         else:  # in the process of the page before, which takes a third less
             with self.page.expect_event("load"):
                 self.page.evaluate("(to) => { history.replaceState(null, '', to); location.reload(); }", address)
-        self.page.wait_for_function(_READY)
+        if until:
+            self.page.wait_for_selector(until)
+        else:
+            self.page.wait_for_function(_READY)
 
     def panel(self, name: str) -> Locator:
         """One of the panels."""
