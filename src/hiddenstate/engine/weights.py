@@ -140,7 +140,8 @@ def _floats(kept: Kept) -> Weights:
         value if value is None or scale is None else dequantise(value, scale, str(name))
         for name, value, scale in zip(*kept, strict=True)
     ]
-    return Weights._make(values)
+    # Does not use _make, which torch 2.8's Dynamo cannot trace.
+    return Weights(*values)  # type: ignore[arg-type]
 
 
 def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:

@@ -104,7 +104,8 @@ def kept_weights(lstm: Layer) -> list[Kept]:
     for names in lstm._parameter_names()[1]:
         values = [None if name is None else _kept(lstm, name) for name in names]
         scales = [_kept(lstm, name + SCALE) if name is not None and is_matrix(name) else None for name in names]
-        kept.append(Kept(Weights._make(names), Weights._make(values), Weights._make(scales)))
+        # Does not use _make, which torch 2.8's Dynamo cannot trace.
+        kept.append(Kept(Weights(*names), Weights(*values), Weights(*scales)))  # type: ignore[arg-type]
     return kept
 
 
