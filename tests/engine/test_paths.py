@@ -51,7 +51,7 @@ CASES: dict[str, Case] = {
     "lengths as a list": ({}, PLAIN, {"lengths": [5, 0]}, "native", {"fast": "lengths"}),
     "reset": ({}, PLAIN, {"reset": RESET}, "native", {"fast": "reset= is given"}),
     "dropout": ({"num_layers": 2, "dropout": 0.5}, PLAIN, {}, "native", {"fast": "dropout is drawn in training"}),
-    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "native", {"fast": "gradient is needed"}),
+    "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "fast", {}),
     "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), {}, "native", {"fast": "edits are in force"}),
     "readout edit": (
         {"num_layers": 2},

@@ -14,7 +14,7 @@ from torch import Tensor
 import hiddenstate as hs
 from hiddenstate.errors import HiddenStateError
 
-DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
 
 
 def cut(value: Tensor, nbytes: int) -> Tensor:
@@ -95,6 +95,9 @@ def test_a_weight_that_is_cut_short_is_refused(name: str, dtype: torch.dtype, sh
     cut(getattr(lstm, name).data, int(share * getattr(lstm, name).nbytes))
     for call in (lambda: lstm(x), lambda: lstm.trace(x), lambda: lstm.stream(2).step(x[0])):
         paths(call)
+    if dtype is torch.float32:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert refused(lambda: lstm(x))
 
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.99])

@@ -25,7 +25,7 @@ _PLACES = {
 }
 _KINDS = {"set": 0, "scale": 1, "add": 2}
 
-_HANDED = "a tensor that the native scan was handed"
+HANDED = "a tensor that the native scan was handed"
 
 Tensors = Sequence[Tensor | None]
 
@@ -236,7 +236,7 @@ def contiguous(value: Tensor | None, dtype: torch.dtype | None = None) -> Any:
     other = dtype is not None and value.dtype is not dtype
     if not other and value.is_contiguous() and not value.is_neg():
         return value
-    check_memory(value, _HANDED)
+    check_memory(value, HANDED)
     value = value.resolve_neg()
     return (value.to(dtype) if other else value).contiguous()
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.torch_internals import interception, is_plain
+from hiddenstate.base.validation import check_memory
 from hiddenstate.engine import derivative, kernels, native, reference
 from hiddenstate.engine.call import (
     Call,
@@ -175,9 +176,11 @@ def cast(form: str, call: Call) -> Call:
     if call.dropout and computed is not results:
         masks = [mask.to(computed) for mask in draw_masks(replace(call, x=call.x.to(results)))]
         call = replace(call, masks=masks, dropout=0.0)
-    return with_leaves(
-        call, [None if value is None else value.to(computed) for value in tensors_needing_gradients(call)]
-    )
+    leaves = tensors_needing_gradients(call)
+    for value in leaves:
+        if value is not None:
+            check_memory(value, native.HANDED)
+    return with_leaves(call, [None if value is None else value.to(computed) for value in leaves])
 
 
 def in_results_type(form: str, result: CallResult) -> CallResult:
