@@ -101,6 +101,18 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _own_environment() -> Generator[None]:
+    """Forget what a library set: Dask's workers set variables here, which programs of later tests would be given."""
+    before = dict(os.environ)
+    yield
+    for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            del os.environ[name]
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Use one thread: tensors are small, and threads that wait for each other are slow on a busy machine."""
     if session.config.getoption("numprocesses", None) is None:  # else this process only hands out tests, without torch
