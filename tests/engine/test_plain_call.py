@@ -757,6 +757,9 @@ def test_in_half_precision_it_is_the_long_way_to_the_last_bit(kind: Any, dtype: 
             assert_same_tensor(mine, other)
     assert trace_fast(lstm, x, None, None, None, None) is None
     with torch.enable_grad():
+        lstm.requires_grad_(False)
+        assert {value.dtype for value in map(lstm.trace(x).__getitem__, lstm.trace(x).names)} == {dtype}
+        lstm.requires_grad_()
         if dtype is torch.float16:
             assert "gradient" in lstm.path(x).reasons["fast"]
             lstm(x)[0].float().sum().backward()

@@ -73,6 +73,8 @@ def _run_fast(lstm: RecurrentParameters, arguments: fast.Plain, options: CallOpt
     if lstm.weight_format == "int8" and (packed is None or wants_gradient([*lstm._buffers.values()])):
         return None
     sizes, names = lstm._parameter_names()
+    if record and fast.records_wider(arguments[0], sizes.cell):
+        return None
     return run(arguments, lstm._parameters, names, sizes, options, packed, record)
 
 

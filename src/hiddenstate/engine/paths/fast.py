@@ -66,7 +66,7 @@ def run(
         layer and direction, and outputs of each layer except the last; unbatched runs have N = 1 there. None if the
         general path is needed.
     """
-    if interception() is not None or (record and _records_wider(arguments[0], sizes.cell)):
+    if interception() is not None:
         return None
     return _run(arguments, parameters, names, sizes, options, packed, record)
 
@@ -102,7 +102,7 @@ def _call_and_weights(x: object, parameters: dict[str, Any], cell: str, packed: 
     return _fast_call(kernel, half), weights
 
 
-def _records_wider(x: object, cell: str) -> bool:
+def records_wider(x: object, cell: str) -> bool:
     """Whether a record has another type than the input: in bfloat16, gates and cell states are float32."""
     kernel = kernels.plain_kernel(x, cell)
     return kernel is not None and kernel.real is not kernel.element
@@ -166,7 +166,7 @@ def run_differentiable(
     axes = {value.dim() for value in tensors}
     single = axes == {2}
     kernel = kernels.plain_kernel(x, sizes.cell)
-    if kernel is None or (record and _records_wider(x, sizes.cell)) or not (single or axes == {3}):
+    if kernel is None or not (single or axes == {3}):
         return None
     if single:
         if lengths is not None:
