@@ -31,6 +31,7 @@ from hiddenstate.corpus.shards.run import run
 from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
 from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
+from page_speed import first_sight
 
 WORDS = 1_000_000
 STEPS = 100_000_000  # of the corpus whose bits are read
@@ -235,21 +236,17 @@ def pages_speed(options: argparse.Namespace, folder: Path) -> str:
     }
     with studio.start() as started, sync_playwright() as play:
         browser = play.chromium.launch(executable_path=options.chromium)
-        for width, height in ((1280, 800), (390, 844)):
+        for size in ((1280, 800), (390, 844)):
             for page, (wait, more) in pages.items():
                 seen, frames = [], [0.0, 0.0]
                 for _ in range(options.turns):
-                    tab = browser.new_page(viewport={"width": width, "height": height})
-                    tab.goto("about:blank")
-                    tab.wait_for_timeout(2000)  # the browser itself starts
-                    began = time.perf_counter()
-                    tab.goto(f"{started.url}#page={page}&track=l1&show=h&unit=44{more}")
-                    tab.wait_for_selector(wait)
-                    seen.append(time.perf_counter() - began)
+                    address = f"{started.url}#page={page}&track=l1&show=h&unit=44{more}"
+                    tab, seconds = first_sight(browser, size, address, f"() => document.querySelector('{wait}')")
+                    seen.append(seconds)
                     frames = tab.evaluate(SCROLL, f"#{page}-list")
                     tab.close()
                 found.append(
-                    f"{page}, {width} px: first sight {seen[0]:.2f} s, then {median(seen[1:] or seen):.2f} s; "
+                    f"{page}, {size[0]} px: first sight {seen[0]:.2f} s, then {median(seen[1:] or seen):.2f} s; "
                     f"a frame {frames[0]:.1f} ms, of 20 the slowest {frames[1]:.1f} ms"
                 )
         browser.close()

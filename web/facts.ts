@@ -154,13 +154,14 @@ export const MODEL_FILE = {
   flags: ["bias", "bidirectional", "batch_first"],
 };
 
-/** what a graph may have, as in models/graph/graph.py */
+/** what a graph may have, and the format of a stream's saved state, as in models/graph/graph.py */
 export const GRAPH = {
   nodes: 4096,
   text: 4194304,
   size: 2147483648,
   work: 67108864,
   work_per_byte: 16,
+  state: "hiddenstate.graph-stream/1",
 };
 export const BUNDLE = { format: "hiddenstate-studio", version: 1 }; // the data of a model on the page
 export const TINY = 1e-8; // for smaller c, tanh(c)/c is 1 to the last digit

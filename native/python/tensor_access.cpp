@@ -104,9 +104,7 @@ struct Room {
     std::int64_t bytes, offset;
 
     bool holds(const TensorView& tensor) const {
-        std::int64_t last = 0;
-        for (int k = 0; k < tensor.rank; ++k) last += (tensor.sizes[k] - 1) * tensor.strides[k];
-        return offset >= 0 && bytes >= (offset + last + 1) * (tensor.type.bits / 8);
+        return offset >= 0 && bytes >= (offset + tensor.span()) * (tensor.type.bits / 8);
     }
 };
 

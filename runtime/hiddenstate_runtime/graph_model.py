@@ -22,11 +22,10 @@ from hiddenstate_runtime.shared.errors import (
     HiddenStateError,
     ShapeError,
 )
-from hiddenstate_runtime.shared.graph import Graph, Node, parse
+from hiddenstate_runtime.shared.graph import STATE_FORMAT, Graph, Node, parse
 from hiddenstate_runtime.stream import RowStream
 
 Outputs = Array | tuple[Array, ...]
-STATE_FORMAT = "hiddenstate.graph-stream/1"
 
 
 class GraphModel:

@@ -19,6 +19,17 @@ from hiddenstate.models.model_file import FORMAT
 from models.graph.random_modules import Random
 
 
+class Words(nn.Module):
+    """A layer that reads ids of four words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.layer = nn.Embedding(4, 3), nn.GRU(3, 2, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Any:
+        return self.layer(self.words(ids))[0]
+
+
 class Rest(nn.Module):
     """Cells whose states are arguments, a grouped convolution, reflections, constants, axes in other orders."""
 

@@ -15,7 +15,7 @@ from hiddenstate.base.files import write_tensors
 from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
 from runtime.c_programs import CHECKS, HERE, needs_c, program, run
-from runtime.graph_files import Case, cases, rest
+from runtime.graph_files import Case, Words, cases, rest
 
 pytestmark = needs_c
 
@@ -94,15 +94,6 @@ def test_an_endless_file_is_refused_at_its_beginning(folder: Path) -> None:
     message = run(folder / "run_graph", "/dev/zero", 1, 1, ASAN_OPTIONS="max_allocation_size_mb=200").decode()
     assert message.startswith("2 "), message  # HS_FILE
     assert "its header is empty" in message
-
-
-class Words(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.layer = nn.Embedding(4, 3), nn.GRU(3, 2, batch_first=True)
-
-    def forward(self, x: torch.Tensor) -> Any:
-        return self.layer(self.words(x))[0]
 
 
 def test_what_does_not_fit_fails(folder: Path, tmp_path: Path) -> None:

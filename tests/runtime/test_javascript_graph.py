@@ -16,7 +16,7 @@ from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
 from runtime.built import NODE, javascript_package, needs_node, needs_runtime
 from runtime.c_programs import HERE, run
-from runtime.graph_files import Case, cases, rest
+from runtime.graph_files import Case, Words, cases, rest
 
 pytestmark = needs_node
 
@@ -103,15 +103,6 @@ def test_what_a_stream_cannot_do_fails(folder: Path, tmp_path: Path) -> None:
     assert f"of shape [3,9]: expected [N,T,{width}]" in refused[0]
     assert "0 arguments" in refused[1]
     assert "bidirectional" in refused[2]
-
-
-class Words(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.words, self.layer = nn.Embedding(4, 3), nn.GRU(3, 2, batch_first=True)
-
-    def forward(self, ids: torch.Tensor) -> Any:
-        return self.layer(self.words(ids))[0]
 
 
 def test_integers_may_be_bigints(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 // A whole model as a graph of operations, over whole sequences or one time step at a time.
 
+import { GRAPH } from "studio/facts.js";
 import { refuse } from "studio/runtime/common.js";
 import { type NumberArray, put, taken } from "studio/runtime/graph/arithmetic.js";
 import { statesOf, whyNoStream } from "studio/runtime/graph/graph.js";
@@ -9,7 +10,6 @@ import { describe, read } from "studio/runtime/safetensors.js";
 /** What is carried, by name: `lstm.h` [L, N, P], `conv.x` [N, C, K], ... */
 export type GraphState = Record<string, NumberArray>;
 
-const STATE_FORMAT = "hiddenstate.graph-stream/1";
 const MOST_ROWS = 2 ** 24;
 const range = (count: number) => Array.from({ length: count }, (_, k) => k);
 
@@ -135,7 +135,7 @@ export class GraphStream {
 
   /** What is carried of all rows as the bytes of a file, which Python's streams of the same model file read too. */
   save(): Uint8Array {
-    const header: Record<string, object> = { __metadata__: { format: STATE_FORMAT, model: this.model.fingerprint } };
+    const header: Record<string, object> = { __metadata__: { format: GRAPH.state, model: this.model.fingerprint } };
     const state = Object.entries(this.state);
     let at = 0;
     for (const [name, { shape, data }] of state) {
@@ -156,7 +156,7 @@ export class GraphStream {
   load(bytes: ArrayBuffer | Uint8Array) {
     const whole = Uint8Array.from(bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes)).buffer;
     const { format, model } = describe(whole).metadata;
-    if (format !== STATE_FORMAT || model !== this.model.fingerprint) {
+    if (format !== GRAPH.state || model !== this.model.fingerprint) {
       refuse("another file", "the state of a stream of this model file", "Give what save returned.");
     }
     this.state = Object.fromEntries(read(whole));

@@ -372,19 +372,20 @@ def _other_parts(forecast: Tensor, series: Tensor) -> Iterator[tuple[str, float]
     }.items():
         yield f" has {name} in persistence's place. {persistence}", 1 - _ratio(error, gap)
         yield f" has {name} in place of the forecast's error, said[:-1] - series[1:].", 1 - _ratio(gap, rival)
-    ways: dict[str, Callable[[Tensor], float]] = {
-        "the root of the mean square": lambda gap: float(gap.square().mean().sqrt()),
-        "the variance, which forgives a constant error,": lambda gap: float(gap.var()),
-        "the variance, which forgives a constant error, ": lambda gap: float(gap.var(correction=0)),
-        "the last step's mean square": lambda gap: float(gap[-1].square().mean()),
-        "the first series' mean square": lambda gap: float(gap[:, 0].square().mean()),
-    }
-    for name, mean in ways.items():
+    variance = "the variance, which forgives a constant error,"
+    ways: list[tuple[str, Callable[[Tensor], float]]] = [
+        ("the root of the mean square", lambda gap: float(gap.square().mean().sqrt())),
+        (variance, lambda gap: float(gap.var())),
+        (variance, lambda gap: float(gap.var(correction=0))),
+        ("the last step's mean square", lambda gap: float(gap[-1].square().mean())),
+        ("the first series' mean square", lambda gap: float(gap[:, 0].square().mean())),
+    ]
+    for name, mean in ways:
         both = "of both errors. Take the mean square of each, over all steps and series."
-        yield f" takes {name.strip()} {both}", 1 - mean(error) / mean(rival)
-        one = f" takes {name.strip()} of one error and the mean square of the other. Take the mean square of both."
-        yield one, 1 - mean(error) / float(rival.square().mean())
-        yield one, 1 - float(error.square().mean()) / mean(rival)
+        yield f" takes {name} {both}", 1 - mean(error) / mean(rival)
+        mixed = f" takes {name} of one error and the mean square of the other. Take the mean square of both."
+        yield mixed, 1 - mean(error) / float(rival.square().mean())
+        yield mixed, 1 - float(error.square().mean()) / mean(rival)
 
 
 CHECKS: dict[str, Check] = {"6.1": in_chunks, "6.2": resets, "6.3": skill, "6.4": can_stream}

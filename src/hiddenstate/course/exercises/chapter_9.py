@@ -192,12 +192,12 @@ def _shown_scale(x: Tensor, cut: int, result: Tensor) -> Iterator[Typical]:
         "each column's largest value": train.amax(0),
         "each column's largest size": train.abs().amax(0),
     }
-    said = []
-    for does, found, known in (("subtracts", subtracted, means), ("divides by", divisor, scales)):
-        names = (name for name, value in known.items() if torch.allclose(found, value, rtol=1e-3, atol=1e-3))
-        name, right = next(names, f"{[round(value, 3) for value in found.tolist()]}"), next(iter(known))
-        said += [f"It {does} {name}, not {right}."] * (name != right)
-    yield Typical(" ".join(said), result)
+    sentences = []
+    for does, values, known in (("subtracts", subtracted, means), ("divides by", divisor, scales)):
+        names = (name for name, value in known.items() if torch.allclose(values, value, rtol=1e-3, atol=1e-3))
+        name, right = next(names, f"{[round(value, 3) for value in values.tolist()]}"), next(iter(known))
+        sentences += [f"It {does} {name}, not {right}."] * (name != right)
+    yield Typical(" ".join(sentences), result)
 
 
 def _by(x: Tensor, mean: Tensor, scale: Tensor) -> Tensor:

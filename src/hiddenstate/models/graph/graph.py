@@ -27,6 +27,7 @@ MOST_TEXT = 1 << 22  # characters of a graph
 MOST_SIZE = 1 << 31
 # The memory that the values of one row and step may take, in bytes: this, and a multiple of the file's.
 WORK, WORK_PER_BYTE = 1 << 26, 16
+STATE_FORMAT = "hiddenstate.graph-stream/1"  # of a file with what a stream carries
 SYMBOLS = ("N", "T", "N*T", "T*N")
 STATES = {"LSTM": 2, "GRU": 1, "RNN_TANH": 1, "RNN_RELU": 1}
 GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}

@@ -328,7 +328,7 @@ class Stream(RowStream):
             self._now = StreamState(now.tensors, now.t, now.free, quick)
 
     @property
-    def _given_type(self) -> torch.dtype:
+    def _state_type(self) -> torch.dtype:
         """The type of the states that are handed out: the weights', unless that has changed while the stream ran."""
         like, kept = self._like(), self._state[0].dtype
         return like.dtype if state_types(like)[0] is kept else kept
@@ -344,7 +344,7 @@ class Stream(RowStream):
             ShapeError, DtypeError, DeviceError, ArgumentTypeError: on assignment, the state does not fit.
         """
         with self._alone():
-            return self._sizes.kind.as_given([part.to(self._given_type, copy=True) for part in self._state])
+            return self._sizes.kind.as_given([part.to(self._state_type, copy=True) for part in self._state])
 
     @state.setter
     def state(self, value: Any) -> None:
@@ -382,7 +382,7 @@ class Stream(RowStream):
         index = self._index(rows)
         with self._alone():
             parts = [part.index_select(1, index) for part in self._state]
-        parts = [part.to(self._given_type) for part in parts]
+        parts = [part.to(self._state_type) for part in parts]
         return self._sizes.kind.as_given([part[:, 0] for part in parts] if isinstance(rows, int) else parts)
 
     def _begin(self, to: object, n: int) -> States:
