@@ -523,10 +523,46 @@ def test_dates_choose_targets_and_windows() -> None:
     assert [(window.start, window.stop, window.lag) for window in result.windows] == [(2, 5, 10), (11, 14, 1)]
     with pytest.raises(IndexRangeError, match="2010-01-02 to 2010-01-21"):
         hs.explain.attribute(model, frame, of=hs.explain.output("heat", at="2012-01-01"))
-    with pytest.raises(IndexRangeError, match="no step is in"):
+    with pytest.raises(
+        IndexRangeError, match="no step is at 2012-01-03 to 2012-01-05: the series has dates from 2010-01-01"
+    ):
         hs.explain.attribute(model, frame, of="heat", spans=[("2012-01-03", "2012-01-05")])
     with pytest.raises(NameUnknownError, match="the targets are flow, heat"):
         hs.explain.attribute(model, frame, of=hs.explain.output("rain"))
+
+
+def test_the_name_of_a_target_may_look_like_a_place() -> None:
+    x = {"flow [m3/s]": torch.arange(6.0), "l0.h[0]": torch.ones(6)}
+    model = hs.series_model(hs.LSTM(2, 2), list(x), list(x))
+    for k, name in enumerate(x):
+        result = hs.explain.attribute(model, x, of=name, method="gradient")
+        assert result.value == pytest.approx(float(model.read(x).values[-1, 0, 0, k]))
+
+
+def test_spans_of_hours_are_written_in_any_form_of_a_date() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame, model = flow_frame().iloc[:20], series_model_of("more after")
+    frame.index = pandas.date_range("2010-01-01", periods=20, freq="h", tz="Europe/Berlin")
+    two, four, five = (pandas.Timestamp(2010, 1, 1, hour) for hour in (2, 4, 5))
+    for spans in (
+        [("2010-01-01 02:00", "2010-01-01 04:00"), ("2010-01-01 05", "2010-01-01")],
+        [("2010-01-01T02", "2010-01-01T04:00:00"), ("2010-01-01T05:00", "2010-01")],
+        [(two, four), (five, "2010")],
+    ):
+        result = hs.explain.attribute(model, frame, of="flow", spans=spans, method="gradient")
+        assert [(window.start, window.stop) for window in result.windows] == [(2, 5), (5, 20)]
+    with pytest.raises(ArgumentError, match="'May' is not a date"):
+        hs.explain.attribute(model, frame, of="flow", spans=[("May", "June")])
+
+
+def test_a_climatology_is_that_of_the_wall_clock() -> None:
+    frame, model = flow_frame(), series_model_of("more after")
+    local = frame.set_axis(frame.index.tz_localize("Europe/Berlin"))  # of midnight, at 22:00 or 23:00 in UTC
+    options: dict[str, Any] = {"of": "flow", "method": "gradient", "baseline": "climatology"}
+    spring = slice("2011-03-20", "2011-04-05")
+    want = hs.explain.attribute(model, frame.loc[spring], history=frame, **options)
+    got = hs.explain.attribute(model, local.loc[spring], history=local, **options)
+    assert torch.equal(got.parts, want.parts)
 
 
 def test_a_climatology_is_the_mean_of_the_same_day_of_other_years() -> None:

@@ -182,6 +182,32 @@ def test_calendars_have_no_gaps_and_go_on(rhythm: str, zone: str | None) -> None
         model().prepare(np.zeros((29, 3)), dates=hole)
 
 
+@pytest.mark.parametrize("first", ["2015-03-20", "2015-10-15"])
+def test_days_of_a_wall_clock_go_on_where_it_is_set(first: str) -> None:
+    every = pd.date_range(first, periods=20, tz="Europe/Berlin")
+    for k in range(2, 19):  # before the clock is set, the days are 24 hours in UTC, too
+        timeline = model().prepare(np.zeros((k, 3)), dates=every[:k]).timeline
+        assert timeline is not None
+        assert timeline.ahead(range(1, 21 - k)).index().equals(every[k:])
+    in_utc = pd.date_range(first, periods=20, tz="UTC").tz_convert("Europe/Berlin")
+    timeline = model().prepare(np.zeros((3, 3)), dates=in_utc[:3]).timeline
+    assert timeline is not None
+    assert timeline.ahead(range(1, 18)).index().equals(in_utc[3:])
+
+
+def test_a_frame_without_names_is_an_array() -> None:
+    array = frame()[NAMES].to_numpy()
+    assert_close(model().prepare(pd.DataFrame(array, DAYS)).x, model().prepare(array).x)
+
+
+def test_stations_that_lack_as_many_dates_need_not_lack_the_same() -> None:
+    given = {"A": frame(0).drop(DAYS[3]), "B": frame(1).drop(DAYS[5])}
+    got = model().prepare(given, gaps="insert", missing="previous")
+    want = model().prepare({"A": frame(0), "B": frame(1)}).x.clone()
+    want[3, 0], want[5, 1] = want[2, 0], want[4, 1]
+    assert_close(got.x, want)
+
+
 def bad_frames() -> list[Any]:
     doubled = pd.concat([frame(), frame()[["rain"]]], axis=1)
     infinite = frame(rain=[1, 2, 3, -np.inf, 5, 6, 7, 8, 9])
@@ -210,6 +236,7 @@ def bad_frames() -> list[Any]:
         (frame().set_index(pd.Index([*"abcdefghi"])), {}, ArgumentTypeError, "must be dates, but row 0 holds 'a'"),
         (frame().set_index(DAYS.where(DAYS[2] != DAYS)), {}, ArgumentError, "date of row 2 is missing"),
         (frame()[:0], {}, ShapeError, "no steps"),
+        (pd.DataFrame(np.ones((9, 3)), DAYS, [1, 0, 2]), {}, NameUnknownError, "no column 'rain'"),
         (frame(), {"gaps": "fill"}, ArgumentError, "gaps must be"),
         (frame(rain=np.nan), {"missing": "mean"}, ArgumentTypeError, "must be a number or 'previous'"),
         (frame(), {"missing": {"snow": 0}}, NameUnknownError, "names 'snow'"),

@@ -103,6 +103,31 @@ def test_all_forms_of_a_step_are_alike() -> None:
         forecast["flow"]
 
 
+def test_a_step_is_as_exact_as_the_whole_series_and_reads_bools() -> None:
+    meter = pd.DataFrame({"meter": 2e7 + np.arange(9) / 8, "holiday": np.arange(9) % 3 == 0}, DAYS[:9])
+    series = hs.series_model(modules.PerStep(2, 1), list(meter), "load", scale={"meter": (2e7, 1.0)})
+    stream = series.stream()
+    for day, line in meter.iterrows():
+        got = stream.step(line, day)
+    assert_close(got.values, series.read(meter).values[-1], slack=1e5)
+    assert_close(series.stream().step({"meter": 2e7, "holiday": np.True_}).values, series.read(meter[:1]).values[-1])
+
+
+@pytest.mark.parametrize("hour", [0, 7])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_days_go_on_where_clocks_are_set(zone: str, hour: int) -> None:
+    days = pd.date_range(f"2015-02-10 {hour}:00", periods=60, tz=zone)
+    frame = pd.DataFrame(np.random.default_rng(0).normal(10, 3, (60, 3)), days.tz_convert("Europe/Berlin"), NAMES)
+    series = model(modules.PerStep(3, 1))
+    stream = series.stream()
+    stream.feed(frame[:30])
+    for day in frame.index[30:]:
+        stream.step(frame.loc[day], day)
+    assert_close(stream.ahead(1).values, series.read(frame).values[-1], slack=1e5)
+    with pytest.raises(ArgumentError, match="the next step of row '0' after 2015-04-10"):
+        stream.step(frame.iloc[0], frame.index[-1] + pd.Timedelta(hours=22))
+
+
 def test_stations_join_wait_and_leave_by_name() -> None:
     series = model(modules.PerStep(3, 1))
     stream = series.stream()

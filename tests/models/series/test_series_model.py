@@ -291,3 +291,13 @@ def test_a_target_that_the_scale_does_not_name_is_said_to_be_as_the_module_gives
     assert "as the module gives it" not in repr(hs.series_model(module, NAMES, ["flow", "level"]))
     model = hs.series_model(module, NAMES, ["flow", "level"], scale=dict.fromkeys(NAMES, (5.0, 2.0)), units="m")
     assert "→ flow [m], level [m] (as the module gives it)," in repr(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_the_units_are_not_rounded_to_half_precision(dtype: torch.dtype) -> None:
+    module, x = modules.PerStep(1, 1).to(dtype), np.linspace(990, 1030, 50)
+    reading = hs.series_model(module, ["pressure"], "pressure", scale=(1010.0, 10.0)).read({"pressure": x})
+    scaled = torch.from_numpy((x - 1010.0) / 10.0).to(dtype)[None, :, None]
+    with torch.no_grad():
+        want = 1010.0 + 10.0 * module.eval()(scaled)[0].double()
+    assert_close(reading.values.flatten().float(), want.flatten().float())

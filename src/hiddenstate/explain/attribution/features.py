@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
 from hiddenstate.explain.attribution.players import (
@@ -26,6 +27,7 @@ from hiddenstate.explain.attribution.result import MethodResult, joined
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, SeriesValues, series_case
 from hiddenstate.explain.subject.target import BatchRunner
+from hiddenstate.models.series.dates import Dates
 
 Column = int | str
 Features = bool | Sequence[Column] | Mapping[str, Column | Sequence[Column]]
@@ -111,18 +113,12 @@ def _as_pairs(spans: object) -> list[tuple[Any, Any]]:
 def _steps_of(series: ExplainedSeries, span: tuple[Any, Any]) -> tuple[int, int]:
     """Return a span as step numbers; of dates, both are included, as in pandas."""
     start, stop = span
-    if not isinstance(start, str) or not isinstance(stop, str):
+    if not isinstance(start, str | date) or not isinstance(stop, str | date):
         return check_int("the start of a span", start), check_int("the stop of a span", stop)
     if series.dates is None:
         raise ArgumentError(f"the span {span} has dates, but the steps of this series are numbers")
-    inside = [
-        t for t, name in enumerate(series.steps) if start <= name[: max(len(start), 1)] and name[: len(stop)] <= stop
-    ]
-    if not inside:
-        raise IndexRangeError(
-            f"no step is in {start} to {stop}: the series is from {series.steps[0]} to {series.steps[-1]}"
-        )
-    return inside[0], inside[-1] + 1
+    steps = series.dates.steps_of(slice(start, stop))
+    return steps[0], steps[-1] + 1
 
 
 def series_baselines(
@@ -157,7 +153,7 @@ def _baseline(series: ExplainedSeries, rows: Sequence[int], baseline: Any, histo
 
 def _climatology(series: ExplainedSeries, rows: Sequence[int], past: SeriesValues) -> Tensor:
     """Return the mean of the same day and time of other years, for each step; 29 February is 28 in other years."""
-    if series.dates is None or past.dates is None or np.asarray(past.dates).dtype.kind != "M":
+    if series.dates is None or past.dates is None or {"M"} != {d.values.dtype.kind for d in (series.dates, past.dates)}:
         raise ArgumentError("the baseline 'climatology' needs dates: give a frame with a DatetimeIndex")
     keys, years = _day_of_year(series.dates)
     past_keys, past_years = _day_of_year(past.dates)
@@ -176,9 +172,9 @@ def _climatology(series: ExplainedSeries, rows: Sequence[int], past: SeriesValue
     return torch.stack(means).to(series.x)
 
 
-def _day_of_year(dates: Any) -> tuple[list[tuple[int, int, int]], list[int]]:
-    """Return the month, the day and the time of day of dates, and their years."""
-    times = np.asarray(dates, dtype="datetime64[ns]")
+def _day_of_year(dates: Dates) -> tuple[list[tuple[int, int, int]], list[int]]:
+    """Return the month, the day and the time of day of dates by the wall clock, and their years."""
+    times = dates.wall()
     days, months, years = times.astype("M8[D]"), times.astype("M8[M]"), times.astype("M8[Y]")
     month = (months - years.astype("M8[M]")).astype(int) + 1
     day = (days - months.astype("M8[D]")).astype(int) + 1

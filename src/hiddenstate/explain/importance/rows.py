@@ -11,7 +11,7 @@ from torch import Tensor
 from hiddenstate.base.scalars import check_at_least, check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.features import series_baselines
-from hiddenstate.explain.subject.series import ExplainedSeries
+from hiddenstate.explain.subject.series import ExplainedSeries, SeriesValues
 from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.models.series.frames import SeriesInput
 
@@ -32,9 +32,11 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
     """Return the rows of batches or frames, or their windows of one length, and the baseline of each."""
     parts: list[ExplainedSeries] = []
     bases, name, overlapping = [], "", 1
-    for part in map(read, _batches(data)):
+    whole = [*map(read, _batches(data))]
+    steps = SeriesValues(torch.cat([part.x.flatten(0, 1) for part in whole])[:, None]) if len(whole) > 1 else None
+    for part in whole:
         _check_starts(part)
-        past = None if history is None else part.read_more(history)
+        past = part.read_more(history) if history is not None else steps if baseline in (None, "mean") else None
         count = part.x.shape[1]
         by_name = series_baselines(part, range(count), baseline, past)
         if len(by_name) > 1:

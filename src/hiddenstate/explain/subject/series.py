@@ -22,6 +22,7 @@ from hiddenstate.explain.subject.target import (
     split_output,
 )
 from hiddenstate.explain.subject.whole_module import ModuleOutputs, WholeModule
+from hiddenstate.models.series.dates import Dates
 
 ROUNDING = 2**8  # in units of the type's precision, relative to the largest value
 MOST_NAMED = 12
@@ -53,7 +54,7 @@ class SeriesValues(NamedTuple):
     """Values ``[T, N, C]`` as a model reads them, their dates, or None, and the names of their rows, if known."""
 
     x: Tensor
-    dates: Any = None
+    dates: Dates | None = None
     rows: tuple[str, ...] = ()
 
     def rows_like(self, series: "ExplainedSeries", rows: Sequence[int], what: str) -> Tensor:
@@ -89,7 +90,7 @@ class ExplainedSeries:
         output_steps: the names of the steps of its outputs; empty if they are not known.
         units: the unit of each target that has one.
         ahead: how many steps an output is after the last step that is read for it.
-        dates: datetime64 ``[T]``, or None.
+        dates: those of the steps, or None.
         target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
         input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
         per_step: whether the module gives one output a step; None if that follows only from its shape.
@@ -107,7 +108,7 @@ class ExplainedSeries:
     output_steps: tuple[str, ...] = ()
     units: Mapping[str, str] = field(default_factory=dict)
     ahead: int = 0
-    dates: Any = None
+    dates: Dates | None = None
     target_scale: tuple[Tensor, Tensor] | None = None
     input_scale: tuple[Tensor, Tensor] | None = None
     per_step: bool | None = None
@@ -199,7 +200,7 @@ def series_case(
         inside: whether to run the layer inside a module, if it gives the same numbers.
     """
     number = series.row(row)
-    if isinstance(of, str) and series.targets and not set(of) & set(".[@"):
+    if isinstance(of, str) and (of in series.targets or (series.targets and not set(of) & set(".[@"))):
         of = Output(of)  # no place in a layer
     whole = series.whole
     if isinstance(of, Logit | LogProbability | Target | str) or (whole is None and callable(of)):

@@ -96,7 +96,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         output_steps=outputs,
         units=model.units,
         ahead=ahead,
-        dates=prepared.dates,
+        dates=timeline,
         target_scale=model.target_scale,
         input_scale=model.scale,
         per_step=model.gives == "step",
@@ -105,7 +105,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
 
 def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> SeriesValues:
     prepared = _prepared(model, frame, options)
-    return SeriesValues(prepared.x.detach(), prepared.dates, prepared.rows)
+    return SeriesValues(prepared.x.detach(), prepared.timeline, prepared.rows)
 
 
 def _prepared(model: SeriesModel, frame: Any, options: dict[str, Any]) -> SeriesInput:

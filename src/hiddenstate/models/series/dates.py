@@ -152,28 +152,41 @@ class Dates:
         return values >= begin, values < end
 
     @cached_property
-    def _clock(self) -> "tuple[Rhythm | None, bool]":
-        """The constant step between dates, or None, and whether it is one of wall-clock times, not of UTC."""
-        rhythm = find_rhythm(self.values)
-        if rhythm is None and self.zone is not None and (walls := find_rhythm(self.wall())) is not None:
-            return walls, True
-        return rhythm or _rhythm_with_jitter(self.values), False
+    def _clocks(self) -> "list[tuple[Rhythm, bool]]":
+        """Each constant step between dates, and whether it is one of wall-clock times, not of UTC; the likelier first.
+
+        Both are constant if no clock was set forward or back between the dates. Days are then those of the wall clock,
+        unless they begin at midnight in UTC alone.
+        """
+        rhythm, walls = find_rhythm(self.values), None if self.zone is None else find_rhythm(self.wall())
+        clocks = [(rhythm, False)] if rhythm is not None else []
+        if walls is not None:
+            begins, in_utc = (times[-1] == times[-1].astype("M8[D]") for times in (self.wall(), self.values))
+            clocks.insert(0 if walls.has_days and (begins or not in_utc) else 1, (walls, True))
+        jitter = None if clocks else _rhythm_with_jitter(self.values)
+        return clocks if jitter is None else [(jitter, False)]
 
     @property
     def rhythm(self) -> "Rhythm | None":
         """The constant step between dates, or None if there is none."""
-        return self._clock[0]
+        return self._clocks[0][0] if self._clocks else None
 
     def after(self, count: int) -> Array:
         """Return the dates of the ``count`` steps after the last one; NaT or NaN if the step is not constant."""
-        rhythm, is_walls = self._clock
-        if rhythm is None:
+        if not self._clocks:
             unknown: Any = math.nan if self.values.dtype.kind == "f" else np.array("NaT", self.values.dtype)
             return np.full(count, unknown, dtype=self.values.dtype)
-        if is_walls:
-            return self._of_wall(rhythm.after(self.wall()[-1], count))
-        result: Array = rhythm.after(self.values[-1], count)
-        return result
+        return self._after(count, *self._clocks[0])
+
+    def _after(self, count: int, rhythm: "Rhythm", is_walls: bool) -> Array:
+        result: Array = rhythm.after((self.wall() if is_walls else self.values)[-1], count)
+        return self._of_wall(result) if is_walls else result
+
+    def may_be_next(self, date: Any, allowed: float) -> bool:
+        """Whether a date is the next one, of the wall clock or of UTC, up to a share of the step between them."""
+        last = self.values[-1]
+        due = [self._after(1, *clock)[0] for clock in self._clocks]
+        return not due or any(abs(one - date) <= (one - last) * allowed for one in due)
 
     def filled(self) -> "Dates":
         """Return the dates with the missing ones inserted, at multiples of the usual step."""
@@ -221,6 +234,11 @@ class Rhythm:
     months: int = 0  # between dates on the same day of the month, or with ``step`` before its end
     is_business: bool = False
     has_jitter: bool = False  # whether steps differ from ``step`` by less than half of it
+
+    @property
+    def has_days(self) -> bool:
+        """Whether it counts whole days."""
+        return self.is_business or self.months > 0 or self.step % _DAY == np.timedelta64(0, "ns")
 
     def after(self, last: Any, count: int) -> Any:
         """Return the next ``count`` dates after the last one."""

@@ -161,7 +161,7 @@ def is_absent(value: object) -> bool:
 
 
 def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
-    if all(type(name) is int for name in frame.columns) and len(frame.columns) == len(wanted.features):
+    if [*frame.columns] == [*range(len(wanted.features))]:
         frame = frame.set_axis(list(wanted.features), axis=1)  # it has no names
     names = check_columns(list(frame.columns), wanted.features, wanted.others, "the frame")
     check_bytes(len(frame), 1, len(names))
@@ -273,14 +273,14 @@ def _common_dates(parts: Mapping[str, Columns], wanted: Wanted) -> Dates | None:
             f"rows that are read together need the same dates: {'; '.join(spans)}. {cure} them to those that both "
             "have, or read them one by one"
         )
-    if first is None or all(other is None or len(other) == len(first) for other in dates):
+    if first is None or all(other is None or other.same_times(first) for other in dates):
         return first
     return Dates(np.unique(np.concatenate([part.values for part in dates if part is not None])), first.zone)
 
 
 def _at_dates(column: Array, own: Dates | None, common: Dates | None) -> Array:
     """Return a column ``[T, N]`` at all dates, NaN at those that it lacks."""
-    if own is None or common is None or len(own) == len(common):
+    if own is None or common is None or own.same_times(common):
         return column
     whole = np.full((len(common), column.shape[1]), np.nan)
     whole[np.searchsorted(common.values, own.values)] = column

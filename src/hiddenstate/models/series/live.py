@@ -144,8 +144,8 @@ class SeriesStream:
         when = None if date is None else as_dates(_index([date]) if getattr(date, "tzinfo", None) else [date], "date=")
         dates = {name: self._dates_with(name, when) for name in lines}
         label = "this step" if when is None else when.names[0]
-        numbers = torch.tensor([_numbers(row, name, label, self.model.features) for name, row in lines.items()])
-        x = self.model.scaled(numbers.double())[None]
+        numbers = [_numbers(row, name, label, self.model.features) for name, row in lines.items()]
+        x = self.model.scaled(torch.tensor(numbers, dtype=torch.float64))[None]
         return self._read(x, dates)
 
     def feed(self, frame: Any, **options: Any) -> LiveForecast:
@@ -209,11 +209,10 @@ class SeriesStream:
             raise ArgumentError(
                 f"the date of a step must be after the last of row {name!r}, {row.dates.names[-1]}, got {date.names[0]}"
             )
-        expected = row.dates.after(1)[0]
         rhythm = row.dates.rhythm
         may_jitter = rhythm is not None and (rhythm.has_jitter or (len(row.dates) == 2 and last.dtype.kind != "f"))
         allowed = 0.5 if may_jitter else 1e-3  # two dates do not show yet whether they have jitter
-        if rhythm is not None and abs(expected - new) > (expected - last) * allowed and self._gaps is None:
+        if self._gaps is None and not row.dates.may_be_next(new, allowed):
             (due,) = row.dates.ahead(range(1, 2)).names
             raise ArgumentError(
                 f"the next step of row {name!r} after {row.dates.names[-1]} is {due}, got {date.names[0]}: give "
@@ -550,7 +549,7 @@ def _numbers(row: Any, name: str, when: str, features: Sequence[str]) -> list[fl
     for feature, value in zip(features, row, strict=True):
         if is_absent(value) or value != value:
             raise ArgumentError(f"the value of {feature!r} at {when} is missing in row {name!r}: fill it first")
-        if isinstance(value, bool | str) or not isinstance(value, int | float | np.number | Tensor):
+        if not isinstance(value, int | float | np.number | np.bool_ | Tensor):
             raise ArgumentTypeError(
                 f"the value of {feature!r} at {when} in row {name!r} is {shorten(value)}, expected a number"
             )

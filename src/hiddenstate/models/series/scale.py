@@ -30,7 +30,8 @@ class Scale(NamedTuple):
         return (values - self.offset.to(values)) / self.factor.to(values)
 
     def in_units(self, scaled: Tensor) -> Tensor:
-        """Return a module's values ``[..., C]`` in the units of the data."""
+        """Return a module's values ``[..., C]`` in the units of the data; those in half precision as float32."""
+        scaled = scaled.to(torch.promote_types(scaled.dtype, torch.float32))
         return self.offset.to(scaled) + self.factor.to(scaled) * scaled
 
 

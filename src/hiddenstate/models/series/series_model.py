@@ -140,8 +140,8 @@ class SeriesModel:
     ) -> SeriesInput:
         """Return what the module reads of a frame.
 
-        Columns are found by name, whatever their order; only an array or tensor, which has no names, is read by
-        position.
+        Columns are found by name, whatever their order; only what has no names is read by position: an array, a tensor,
+        or a frame whose columns are numbered from 0.
 
         Args:
             frame: a DataFrame of pandas, whose dates are its index; a dict from station to such a frame; a Dataset of
