@@ -100,6 +100,12 @@ def test_a_module_of_one_row_stays_one(tmp_path: Path) -> None:
     assert in_file(model, X[:1]).inputs[0].shape == (1, "T", 4)
 
 
+def test_rows_that_python_counted_are_named() -> None:
+    model = First(hs.GRU(4, 4, batch_first=True), before=lambda m, x: x + torch.zeros(len(x), 1, 4)).eval()
+    with pytest.raises(ArgumentError, match=r"`layer` reads \d rows.*take x.shape\[0\] and not len\(x\)"):
+        in_file(model, X)
+
+
 class First(nn.Module):
     def __init__(self, layer: nn.Module, after: Callable[..., Any] | None = None, before: Any = None) -> None:
         super().__init__()

@@ -105,7 +105,7 @@ def test_all_forms_of_a_step_are_alike() -> None:
 
 def test_a_step_is_as_exact_as_the_whole_series_and_reads_bools() -> None:
     meter = pd.DataFrame({"meter": 2e7 + np.arange(9) / 8, "holiday": np.arange(9) % 3 == 0}, DAYS[:9])
-    series = hs.series_model(modules.PerStep(2, 1), list(meter), "load", scale={"meter": (2e7, 1.0)})
+    series = hs.series_model(modules.PerStep(2, 1), ["meter", "holiday"], "load", scale={"meter": (2e7, 1.0)})
     stream = series.stream()
     for day, line in meter.iterrows():
         got = stream.step(line, day)

@@ -130,7 +130,14 @@ def capture(model: nn.Module, args: Any) -> Captured:
             for shape, leaf in pairs
             for size, before in zip(shape, leaf.shape, strict=True)
         ):
-            return _captured(copied, layers, args)  # the module takes no other size there than the example's 1
+            captured = _captured(copied, layers, args)  # the module takes no other size there than the example's 1
+        for node in _leaves(captured.program):
+            size = _rows(node.args[0].meta["val"].shape, layers[node.args[3]])
+            if _symbol(size) is None and size > 1:
+                raise ArgumentError(
+                    f"`{node.args[3]}` reads {size} rows, whatever the number of rows is: if the module computes with "
+                    "that number, take x.shape[0] and not len(x), which torch.export fixes at the example's"
+                )
         return captured
 
 
