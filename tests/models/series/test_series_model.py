@@ -301,3 +301,19 @@ def test_the_units_are_not_rounded_to_half_precision(dtype: torch.dtype) -> None
     with torch.no_grad():
         want = 1010.0 + 10.0 * module.eval()(scaled)[0].double()
     assert_close(reading.values.flatten().float(), want.flatten().float())
+
+
+class Attends(modules.PerStep):
+    """Its second argument is no state, although it returns something of that shape."""
+
+    def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        return self.linear(self.rnn(x)[0]), x[:, -1:]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_shows_what_a_module_is(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    forecaster = hs.series_model(modules.PerStep(3, 2, H=16).to(dtype), NAMES, targets(2))
+    assert forecaster.understood == "LSTM(3, 16) → Linear(16, 2)"
+    assert forecaster.carries_state
+    assert not hs.series_model(Attends(3, 2, H=16).to(dtype), NAMES, targets(2)).carries_state

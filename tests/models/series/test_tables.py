@@ -88,7 +88,7 @@ def test_a_file_that_comes_with_the_package(tmp_path: Path, monkeypatch: pytest.
         ("day,flow\n2012-01-01,1\n,2\n", {"dates": "day"}, "lack one in line 3"),
         ("day,flow\n2012-01-01,1\n2012-02-30,2\n", {"dates": "day"}, "hold '2012-02-30' in line 3"),
         ("day,flow\nMonday,1\n", {"dates": "day"}, "hold 'Monday' in line 2"),
-        ("day,note\n2012-01-01,dry\n", {}, "no column of numbers"),
+        ('day,flow\n2012-01-01,"3,2"\n', {}, "no column of numbers, with a point before decimals"),
         ("", {}, "No columns"),
         ("day,flow\n2012-01-01,1,2,3\n2012-01-02\n", {}, "Length of header"),
     ],

@@ -15,7 +15,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, Sha
 from hiddenstate.tracing.traceable import is_cell, is_layer
 
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
-_ROUNDING = 2**10  # in units of the type's precision, relative to the largest value
+_ROUNDING, _ROUNDING_OF_HALF = 2**10, 2**2  # in units of the type's precision, relative to the largest value
 NOT_REPEATABLE = (
     "this {} gives other results when it is called with the same input again: it draws random numbers "
     "(functional.dropout needs training=self.training), or keeps a state between calls, which it should take and return"
@@ -255,7 +255,8 @@ def _classified(
 def is_same(a: Tensor, b: Tensor, like: Tensor) -> bool:
     """Whether values of a module are equal up to rounding in the type of its weights."""
     largest = max(1.0, float(b.abs().max())) if b.numel() else 1.0
-    return a.shape == b.shape and bool(((a - b).abs() <= _ROUNDING * torch.finfo(like.dtype).eps * largest).all())
+    allowed = (_ROUNDING if like.element_size() > 2 else _ROUNDING_OF_HALF) * torch.finfo(like.dtype).eps
+    return a.shape == b.shape and bool(((a - b).abs() <= allowed * largest).all())
 
 
 def _carries_state(module: nn.Module, C: int, form: ModuleForm) -> bool:

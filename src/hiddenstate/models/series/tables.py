@@ -66,7 +66,9 @@ def read_table(
         if not features:
             features = [column for column in there if column not in (dates, rows) and _holds_numbers(sample[column])]
             if not features:
-                raise FileFormatError(f"there is no column of numbers: the columns are {shorten(there)}")
+                raise FileFormatError(
+                    f"there is no column of numbers, with a point before decimals: the columns are {shorten(there)}"
+                )
         needed = (*features, *others) if needs_others else features
         named = check_columns(there, tuple(dict.fromkeys(needed)), others, "the file")
         dates_column = dates or _dates_in(sample, [column for column in there if column not in (*named, rows)])
