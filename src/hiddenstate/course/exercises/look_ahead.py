@@ -11,15 +11,18 @@ from hiddenstate.nn.lstm import LSTM
 
 
 class _Ahead(nn.Module):
-    """Looks ahead: each step reads the mean of its own input and that of a later step."""
+    """Looks ahead, at every step or at one: it reads the mean of the step's own input and that of a later step."""
 
-    def __init__(self, lstm: LSTM, steps: int) -> None:
+    def __init__(self, lstm: LSTM, steps: int, at: int | None = None) -> None:
         super().__init__()
-        self.lstm, self.steps = lstm, steps
+        self.lstm, self.steps, self.at = lstm, steps, at
 
     def forward(self, x: Tensor) -> tuple[Tensor, Any]:
         later = torch.cat([x[self.steps :], x[-1:].expand(self.steps, *x.shape[1:])])
-        result: tuple[Tensor, Any] = self.lstm((x + later) / 2)
+        read = (x + later) / 2
+        if self.at is not None:
+            read = torch.cat([x[: self.at], read[self.at : self.at + 1], x[self.at + 1 :]])
+        result: tuple[Tensor, Any] = self.lstm(read)
         return result
 
 
@@ -30,6 +33,7 @@ class _Apart(nn.Module):
         return x * 2, None
 
 
+STEPS = 9
 Model = Callable[[Tensor], tuple[Tensor, Any]]
 _KINDS = {
     "plain": "the LSTM that reads forward",
@@ -38,6 +42,8 @@ _KINDS = {
     "both": "the bidirectional one",
     "ahead": "a model that looks one step ahead",
     "far": "a model that looks four steps ahead",
+    "early": "a model that looks ahead at step 2 only",
+    "late": "a model that looks ahead at step 5 only",
 }
 
 
@@ -46,7 +52,8 @@ def can_stream(answer: object) -> str:
     with seeded(65):
         models: dict[str, nn.Module] = {"plain": LSTM(3, 4), "deep": LSTM(3, 4, num_layers=2), "apart": _Apart()}
         models |= {"both": LSTM(3, 4, bidirectional=True), "ahead": _Ahead(LSTM(3, 4), 1), "far": _Ahead(LSTM(3, 4), 4)}
-        x = torch.randn(9, 2, 3)
+        models |= {"early": _Ahead(LSTM(3, 4), 1, at=2), "late": _Ahead(LSTM(3, 4), 1, at=5)}  # a single cut misses one
+        x = torch.randn(STEPS, 2, 3)
         for model in models.values():
             model.requires_grad_(False)  # so that only an answer that asks for gradients of x has them
         result = {name: verdict(called(answer, model, x)) for name, model in models.items()}
@@ -61,6 +68,13 @@ def _after_change(model: Model, x: Tensor, step: int) -> Tensor:
     other = x.clone()
     other[step] += 1
     return ((model(other)[0] - model(x)[0]).abs() > 1e-6).flatten(1).any(1)
+
+
+def _passes_cut(model: Model, x: Tensor, step: int) -> bool:
+    """Return whether the outputs before a step stay the same if the input changes from there on."""
+    other = x.clone()
+    other[step:] += 1
+    return torch.allclose(model(other)[0][:step], model(x)[0][:step], atol=1e-6)
 
 
 # Tests that do not do what is asked: functions of a model and its input.
@@ -81,7 +95,7 @@ _TESTS = (
     ),
     Typical(
         "It rejects exactly the models that can stream: True should mean that no output depends on later input.",
-        lambda model, x: bool(_after_change(model, x, -1)[:-1].any()),
+        lambda model, x: not all(_passes_cut(model, x, step) for step in range(1, STEPS)),
     ),
     Typical(
         "It finds the reverse direction, but misses models that look ahead without one. Change the input at every step "
@@ -91,6 +105,16 @@ _TESTS = (
     Typical(
         "It misses a model that looks one step ahead. Compare the output just before the change, too.",
         lambda model, x: not bool(_after_change(model, x, -1)[:-2].any()),
+    ),
+    *(
+        Typical(
+            "It tests one place only, and misses models that look ahead at another: repeat it for every step.", test
+        )
+        for step in range(1, STEPS)
+        for test in (
+            lambda model, x, step=step: _passes_cut(model, x, step),
+            lambda model, x, step=step: not bool(_after_change(model, x, step)[:step].any()),
+        )
     ),
 )
 
