@@ -75,6 +75,16 @@ def test_each_figure_shows_what_python_computes_from_the_disk_on_a_phone_and_wid
         assert widths_to_scroll_at(watch.page) == []
 
 
+def test_a_phone_shows_the_map_of_lags_whole(site: Path) -> None:
+    with opened(site, "09-numbers", viewport={"width": 390, "height": 844}) as watch:
+        watch.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+        numbers(watch.page, "lags")
+        for picture in (".signal-picture", ".patch-map"):
+            words = watch.page.locator(f".course-lags {picture} text").all_text_contents()
+            assert len([word for word in words if re.fullmatch(r"\d{4}-\d\d-\d\d", word)]) == 3
+        assert watch.page.locator(".course-lags").evaluate("(box) => box.scrollWidth <= box.clientWidth")
+
+
 def widths_to_scroll_at(page: Page) -> list[int]:
     """The widths at which a page scrolls sideways, with everything unfolded."""
     page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")

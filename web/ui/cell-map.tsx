@@ -5,7 +5,11 @@ import { colour } from "studio/ui/scales.js";
 import { Grid, Text } from "studio/ui/stage.js";
 
 const [WORDS, ROW, LEGEND] = [26, 26, 26];
-const [NARROW, LABEL] = [30, 80]; // columns as narrow as this share a word, of this width
+const SAYS = 304; // the width of the legend
+const [NARROW, LABEL] = [30, 76]; // columns as narrow as this share a word, of this width
+
+/** The room for a sum, on the right of its row. */
+export const SUM = 60;
 
 interface CellMapProps {
   columns: { word: string; kind?: string }[];
@@ -25,7 +29,9 @@ export function CellMap(props: CellMapProps) {
   const { columns, rows, left, sums, values, name, label, column, width, press = () => {}, point } = props;
   const T = columns.length;
   const [right, bottom] = [left + T * column, WORDS + rows.length * ROW];
-  const total = Math.max(right + (sums ? 74 : 2), 260);
+  const total = Math.max(right + (sums ? SUM : 2), 260);
+  const shown = Math.min(total, Math.max(width, 260));
+  const legend = Math.max(0, Math.min(left, shown - SAYS));
   const most = largest(values);
   const every = column < NARROW ? Math.ceil(LABEL / column) : 1;
   return (
@@ -35,7 +41,7 @@ export function CellMap(props: CellMapProps) {
           (T - 1 - t) % every === 0 && (
             <Text
               {...{ x: left + (t + (every > 1 ? 1 : 0.5)) * column, y: 17, kind: `word${kind}` }}
-              {...{ anchor: every > 1 ? "end" : "middle", room: every > 1 ? LABEL - 6 : column - 4 }}
+              {...{ anchor: every > 1 ? "end" : "middle", room: every > 1 ? LABEL - 2 : column - 4 }}
             >
               {word}
             </Text>
@@ -51,7 +57,7 @@ export function CellMap(props: CellMapProps) {
         ))}
       </Grid>
       {sums?.map((sum, r) => (
-        <Text x={right + 70} y={WORDS + r * ROW + ROW / 2 + 4} kind="row-name" anchor="end" room={66}>
+        <Text x={right + SUM - 4} y={WORDS + r * ROW + ROW / 2 + 4} kind="row-name" anchor="end" room={SUM - 6}>
           {sum}
         </Text>
       ))}
@@ -62,8 +68,8 @@ export function CellMap(props: CellMapProps) {
             {row}
           </Text>
         ))}
-        <Text x={left} y={bottom + 18} kind="patch-legend" room={Math.min(total, Math.max(width, 260)) - left}>
-          {`orange raises, blue lowers; the strongest by ${tick(most.toPrecision(4))}`}
+        <Text x={legend} y={bottom + 18} kind="patch-legend" room={shown - legend}>
+          {`orange raises, blue lowers, by up to ${tick(most.toPrecision(4))}`}
         </Text>
       </g>
     </svg>

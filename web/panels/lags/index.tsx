@@ -6,7 +6,7 @@ import type { Explained } from "studio/state/explained.js";
 import { seriesNumber, withUnit } from "studio/state/series.js";
 import type { SeriesColumn, Subject } from "studio/types.js";
 import { useApp, useJob } from "studio/ui/app.js";
-import { CellMap, strongest } from "studio/ui/cell-map.js";
+import { CellMap, SUM, strongest } from "studio/ui/cell-map.js";
 import { tick } from "studio/ui/draw.js";
 import { Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -74,7 +74,7 @@ function lagWork({ subject, target, name, label, model }: Explained) {
   }
 }
 
-const [LEFT, SUMS, NARROWEST, WIDEST] = [110, 76, 6, 40];
+const [LEFT, NARROWEST, WIDEST] = [110, 5.45, 40]; // the narrowest: 30 steps with three dates, on a phone
 const ALL = "all features";
 
 interface PictureProps {
@@ -94,7 +94,7 @@ export function LagPicture({ lags, width, ...rest }: PictureProps) {
       columns={subject.tokens.slice(0, T).map((word, t) => ({ word, kind: t === T - 1 ? " asked" : "" }))}
       rows={[...features.map(({ name }) => name), ALL]}
       sums={Array.from(map.byFeature, signed)}
-      column={Math.max(NARROWEST, Math.min(WIDEST, (width - LEFT - SUMS) / T))}
+      column={Math.max(NARROWEST, Math.min(WIDEST, (width - LEFT - SUM) / T))}
       name={(n) => cellSentence(lags, n)}
     />
   );

@@ -27,7 +27,7 @@ const TICKS = 18;
 const STRIP = 34;
 const MOST_LINES = 8; // of a layer
 const ROOM = 180; // of the bands of a few features
-const LABEL = 92; // pixels for a date
+const LABEL = 84; // pixels for a date
 
 interface Plot {
   model: Model;

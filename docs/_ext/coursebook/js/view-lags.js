@@ -3,7 +3,6 @@
 course.view("lags", ({ root, model, runtime, change }) => {
   const { make, controls } = course;
   const { steps, window: size, tokens, truth } = model.series;
-  const WIDTH = window.innerWidth < 760 ? 360 : 760; // so that a phone shows the last days, which matter most
   const day = controls.slider("the last day that is read", { min: size, max: steps - 1, value: size, written: (k) => tokens[k - 1] }, (value) => change({ day: value }));
   const place = make("div", { class: "course-scroll course-lags", tabindex: 0, role: "group", "aria-label": "The series, and the map feature by lag" });
   const said = make("p", { class: "course-said", "aria-live": "polite" });
@@ -14,7 +13,7 @@ course.view("lags", ({ root, model, runtime, change }) => {
     draw(now) {
       const end = Number(now.day);
       day.show(end);
-      map = runtime.drawLags(place, model, end - size, WIDTH);
+      map = runtime.drawLags(place, model, end - size, Math.min(760, place.clientWidth || 360));
       for (const svg of place.querySelectorAll("svg")) svg.style.width = `${svg.getAttribute("width")}px`;
       const [today, tomorrow] = [truth[end - 1], truth[end]].map((value) => course.written(value, 1));
       said.textContent = `Forecast for ${tokens[end]}: ${course.written(map.whole, 1)} °C. It was ${tomorrow} °C, and the day before ${today} °C.`;
