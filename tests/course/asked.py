@@ -314,6 +314,73 @@ ASKED_IN_FORUMS = (
 )
 
 
+ASKED_ONLINE = (  # before: whether the course answered it before it was asked
+    Asked(
+        "does a layer below another pass on all its outputs, or the last one?",  # stackoverflow.com/questions/40331510
+        ("yes",),
+        (
+            ("01", "L **layers** (each reads the h of the one below)"),
+            ("01", "each reads the h of the one below, at every"),
+        ),
+    ),
+    Asked(
+        "has a dense layer after an LSTM weights of its own for each step?",  # datascience.stackexchange.com/q/85199
+        ("partly",),
+        (("10", "It acts on each step by itself, with the same weights"),),
+    ),
+    Asked(
+        "the loss becomes NaN",  # taourl.com/read-1885623.html
+        ("no",),
+        (("10", "One NaN in the data makes every weight NaN in one update, with clipping or without"),),
+    ),
+    Asked(
+        "what a GRU's reset gate is for, as the update gate keeps already",  # stats.stackexchange.com/questions/586668
+        ("no",),
+        (("02", "Its reset gate r only sets how much of h_prev n reads"),),
+    ),
+    Asked(
+        "results that differ from run to run",  # github.com/tensorflow/tensorflow/issues/18323
+        ("partly",),
+        (("10", "On the same CPU `torch.manual_seed(0)` before them repeats the run"),),
+    ),
+    Asked(
+        "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
+        ("partly",),
+        (("10", "Let the linear layer give K numbers, one for each step ahead, or feed each forecast back"),),
+    ),
+    Asked(
+        "a decoder that starts from a bidirectional encoder's state",  # github.com/d-sbrgr/NLP_FS25
+        ("no",),
+        (("10", "A bidirectional encoder's two halves, side by side, fit a decoder of 2H units"),),
+    ),
+    Asked(
+        "is a padding vector of zeros harmless?",  # datascience.stackexchange.com/questions/90018
+        ("yes",),
+        (("03", "Padding in front of the words changes the forward outputs, even if it is all zeros: the biases"),),
+    ),
+    Asked(
+        "an LSTM that is slower on a GPU than on a CPU",  # ai.stackexchange.com/questions/7090
+        ("no",),
+        (("10", "A step needs the h of the one before, so a GPU shares out only one step's units and sequences"),),
+    ),
+    Asked(
+        "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
+        ("partly",),
+        (("10", "That is the same sum, W_ih·x + W_hh·h: from it, a gate learns what to keep"),),
+    ),
+    Asked(
+        "a feature that is no series",  # datascience.stackexchange.com/questions/17099
+        ("no",),
+        (("10", "Put it beside x at every step, {claim}`static-beside-x` or compute the first state from it"),),
+    ),
+    Asked(
+        "three steps, so three units?",  # python-pypi.developreference.com/article/18792441
+        ("yes",),
+        (("01", "Three units read 1, 7 or 5,000 steps"),),
+    ),
+)
+
+
 def line_of(chapter: str, said: str) -> int:
     """The line (from 1) on which a text is on a page; fails if it is not there."""
     page = next(page for page in PAGES if page.stem.startswith(chapter))

@@ -80,4 +80,12 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", 'hs.set("l0.f", to=1.1), hs', 'hs.set("l0.f", to=1.0), hs'),
     ("10", "loss.backward()\n    optimizer.step()\nprint", "loss.backward()\nprint"),
     ("10", "(out[-1], out.mean(0))", "(out[-1], out[-2:].mean(0))"),
+    ("02", "((1.0, True), (0.0, False))", "((0.5, True), (0.0, False))"),
+    ("02", "shifted.bias_ih_l0 += shifted.bias_hh_l0\n    shifted.bias_hh_l0.zero_()", "pass"),
+    ("10", 'spoilt[3, 1, 0] = float("nan")', "spoilt[3, 1, 0] = 0"),
+    ("10", "torch.manual_seed(seed)", "pass"),
+    ("10", "score(out)[7], score(out[7])", "score(out)[7], score(out[6])"),
+    ("10", "x @ W[:, :4].T + h @ W[:, 4:].T", "x @ W[:, 3:].T + h @ W[:, :3].T"),
+    ("10", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 6)", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 3)"),
+    ("10", "torch.cat([few, station.expand(20, 8, 2)], dim=-1)", "few"),
 )

@@ -89,7 +89,7 @@ def draw() -> str:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     foot = _TOP + _HEIGHT
     inside = [
-        text(_LEFT, 14, "loss of the next word, in nats"),
+        text(_LEFT, 14, "loss of the next word"),
         text(_BARS, 14, "right verbs, by distance to noun"),
         text(20, _TOP + 10, f"{highest:.1f}"),
         text(30, foot + 4, "0"),
