@@ -236,6 +236,7 @@ def bad_frames() -> list[Any]:
         (frame().set_index(pd.Index([*"abcdefghi"])), {}, ArgumentTypeError, "must be dates, but row 0 holds 'a'"),
         (frame().set_index(DAYS.where(DAYS[2] != DAYS)), {}, ArgumentError, "date of row 2 is missing"),
         (frame()[:0], {}, ShapeError, "no steps"),
+        ({1: frame(0), "1": frame(1)}, {}, ArgumentError, "not distinct as text"),
         (pd.DataFrame(np.ones((9, 3)), DAYS, [1, 0, 2]), {}, NameUnknownError, "no column 'rain'"),
         (frame(), {"gaps": "fill"}, ArgumentError, "gaps must be"),
         (frame(rain=np.nan), {"missing": "mean"}, ArgumentTypeError, "must be a number or 'previous'"),

@@ -128,6 +128,16 @@ def test_days_go_on_where_clocks_are_set(zone: str, hour: int) -> None:
         stream.step(frame.iloc[0], frame.index[-1] + pd.Timedelta(hours=22))
 
 
+def test_rows_with_numbers_for_names_go_on_however_a_step_names_them() -> None:
+    series = model(modules.PerStep(3, 1))
+    stream = series.stream()
+    stream.feed({101: FRAME[:5], 7: OTHER[:5]})
+    stream.step(np.array([OTHER.iloc[5], FRAME.iloc[5]]), DAYS[5], rows=[7, 101])
+    got = stream.step(FRAME.iloc[6], DAYS[6], rows=[101])
+    assert stream.rows == ("101", "7")
+    assert_close(got.values, series.read(FRAME[:7]).values[-1], slack=1e5)
+
+
 def test_stations_join_wait_and_leave_by_name() -> None:
     series = model(modules.PerStep(3, 1))
     stream = series.stream()

@@ -345,6 +345,8 @@ def _of_mapping(frame: Mapping[Any, Any], wanted: Wanted) -> Columns:
     if frame and all(type(part).__name__ == "DataFrame" for part in frame.values()):
         alone = Wanted(wanted.features, wanted.others, wanted.dates)
         parts = {str(name): _of_pandas(part, alone) for name, part in frame.items()}
+        if len(parts) < len(frame):
+            raise ArgumentError(f"the names of rows are not distinct as text: {shorten(list(frame))}")
         if several := [name for name, part in parts.items() if len(part.rows) > 1]:
             raise ArgumentError(f"the frame of row {several[0]!r} has several rows itself: give it as the whole frame")
         return _side_by_side(parts, wanted)

@@ -487,7 +487,7 @@ def _by_row(values: Any, features: Sequence[str], rows: Any, present: Sequence[s
             f"a step must be {len(features)} numbers, in the order {', '.join(features)}, or a dict of them by name, "
             f"got shape {list(array.shape)}"
         )
-    names = [_only(rows, present)] if array.ndim == 1 else list(rows or map(str, range(len(array))))
+    names = [_only(rows, present)] if array.ndim == 1 else [*map(str, rows or range(len(array)))]
     if len(names) != len(np.atleast_2d(array)) or len(set(names)) < len(names):
         raise ArgumentError(f"rows= must name each of the {len(array)} rows of the step once, got {shorten(names)}")
     if rows is None and array.ndim == 2 and present and not set(names) <= set(present):
@@ -523,7 +523,7 @@ def _only(rows: Sequence[str] | None, present: Sequence[str]) -> str:
     if names is not None:
         if len(names) != 1:
             raise ArgumentError(f"the step is of one row, but rows= names {len(names)}")
-        return names[0]
+        return str(names[0])
     if present and "0" not in present and len(present) > 1:
         raise ArgumentError(
             f"the stream has the rows {shorten(list(present))}, and this step names none of them: give a dict from the "
