@@ -777,3 +777,29 @@ def test_small_results_are_compared_by_their_own_size() -> None:
         hs.stream(Rescaled(change).eval(), x)
     with pytest.raises(ArgumentError, match="can't be streamed"):
         hs.stream(Rescaled(lambda out: 1e-6 * (out - out.mean(1, keepdim=True))).eval(), x)
+
+
+class Speaker(nn.Module):
+    """Reads a sequence, and one thing more: a number for each row, or a weight for each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.rnn = nn.Embedding(9, 4), nn.LSTM(4, 3, batch_first=True)
+
+    def forward(self, x: Tensor, more: Tensor) -> Tensor:
+        out: Tensor = (
+            self.rnn(x)[0] * more if more.is_floating_point() else self.rnn(x + self.embedding(more)[:, None])[0]
+        )
+        return out
+
+
+def test_other_arguments_with_rows_or_steps_are_refused() -> None:
+    x = torch.randn(3, 20, 4)
+    with pytest.raises(ArgumentError, match=r"the tensor \[3\] among the arguments differs between rows"):
+        hs.stream(Speaker().eval(), x, torch.tensor([1, 5, 8]))
+    with pytest.raises(
+        ArgumentError, match=r"input of \[3, 19, 4\] in place of \[3, 20, 4\] fails .*an axis of rows or"
+    ):
+        hs.stream(Speaker().eval(), x, torch.ones(3, 20, 1))
+    alike = hs.stream(Speaker().eval(), x, torch.tensor([5, 5, 5]))
+    assert (alike.layout, alike.batch) == ("NTC", 3)

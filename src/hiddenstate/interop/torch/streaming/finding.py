@@ -12,7 +12,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree as pytree
 
-from hiddenstate.base.messages import readable_name
+from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.interop.torch.streaming.carrying import (
     CarriedCall,
@@ -183,14 +183,16 @@ class Survey:
         self.model, self.example, self.x, self.carriers = model, example, example.x, carriers_of(model)
         self.base = self._seen(example, example.x)
         self.changed: dict[int, dict[Key, Sight]] = {}
+        self.refused: dict[int, ArgumentError] = {}  # by axis: why others differ between rows, if it is that of rows
         for axis, size in enumerate(example.x.shape):
             x = resized(example.x, axis, size - 1 if size > 1 else 2)
             for with_others in (True, False):  # as rows, which other arguments may have, too
                 try:
                     self.changed[axis] = self._seen(example.with_axes((axis, None)) if with_others else example, x)
                     break
-                except Exception:
-                    continue
+                except Exception as error:
+                    if isinstance(error, ArgumentError):
+                        self.refused[axis] = error
         if not self.base:
             raise ArgumentError(
                 f"this {type(model).__name__} calls no recurrent layer, cell or Conv1d, so there is no state to carry"
@@ -217,7 +219,11 @@ class Survey:
         keys = [key for key in self.base if key[0] in recurrent][::-1]
         for key in keys or [*self.base]:
             for steps in self._moved(key, "steps"):
-                return next((axis for axis in self._moved(key, "rows") if axis != steps), None), steps
+                rows = next((axis for axis in self._moved(key, "rows") if axis != steps), None)
+                refused = [error for axis, error in self.refused.items() if axis not in (steps, *self.changed)]
+                if rows is None and refused and self.base[key].rows > 1:
+                    raise refused[0]
+                return rows, steps
         for key in keys:
             if self.base[key].steps == 1:
                 return next(iter(self._moved(key, "rows")), None), None
@@ -320,9 +326,17 @@ def find_form(model: nn.Module, example: StreamedArguments, layout: str | None) 
     inputs = [x, *(x if axis is None else x.narrow(axis, 0, size - 1) for axis, size in zip(axes, sizes, strict=True))]
     calls = [CarriedCall(carriers, {}, {}, 1 if axes[1] is None else part.shape[axes[1]]) for part in inputs]
     outs = []
-    for call, part in zip(calls, inputs, strict=True):
-        with call.within():
-            outs.append(pytree.tree_flatten(example.call(model, part)))
+    try:
+        for call, part in zip(calls, inputs, strict=True):
+            with call.within():
+                outs.append(pytree.tree_flatten(example.call(model, part)))
+    except RuntimeError as error:
+        wrong = inputs[len(outs)]
+        raise ArgumentError(
+            f"this {type(model).__name__} can't be streamed: a call with an input of {list(wrong.shape)} in place of "
+            f"{list(survey.x.shape)} fails ({shorten(str(error))}). If other arguments have an axis of rows or steps, "
+            "join them with the input in a module that takes one"
+        ) from error
     whole, fewer, shorter = (call.after for call in calls)
     for path, _ in whole.keys() ^ shorter.keys():
         raise ArgumentError(_STATE_CHANGED.format(quoted(path)))
