@@ -14,7 +14,7 @@ class Statement:
 FIRST_LESSON = (
     Statement(
         "recurrent networks have a memory because each step's result is an input of the next step",
-        (("00", "feeds its own result back in: what it computed at one word is an input at the next"),),
+        (("00", "It feeds its own result back in: what it computed at one word is an input at the next"),),
     ),
     Statement(
         "there is a hidden state for every element of a sequence; it depends on what was read so far",
@@ -25,7 +25,6 @@ FIRST_LESSON = (
         (
             ("00", "h is the *short-term memory*"),
             ("00", "c is the *long-term memory*"),
-            ("01", "h is the *short-term memory*, c the *long-term memory*"),
         ),
     ),
     Statement(
@@ -42,7 +41,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "`num_layers` is 1 by default, and usually 1 to 3",
-        (("01", "`num_layers` is 1 by default {claim}`one-layer-by-default` and seldom above 3"),),
+        (("01", "`num_layers` is 1 by default"), ("10", "more than three layers are rare")),
     ),
     Statement(
         "the input has the axes time step, batch and feature",

@@ -31,7 +31,7 @@ _MEANINGS = {
     "is out of bounds": "A target is the place of one of the scores: were other numbers passed as targets?",
     "modified by an inplace operation": "backward needs values that were changed after they had been computed: by "
     "optimizer.step(), which comes after backward, or by something like `+=`.",
-    "but got tuple": "A call of an LSTM returns two things, out and the state: `out, state = lstm(...)`.",
+    "but got tuple": "Is that what a call returned? An LSTM returns two things: `out, state = lstm(...)`.",
     "hx and cx should also be 2-D": "An input with two axes is one sequence without a batch. Give it three: steps, "
     "sequences, features.",
     "Expected target size": "cross_entropy wants the classes on axis 1: `scores.flatten(0, 1)` and `y.flatten()`, say.",
