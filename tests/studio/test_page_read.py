@@ -279,8 +279,8 @@ def test_focus_stays_when_the_menu_closes(page: Page) -> None:
 def test_keys_in_what_scrolls(studio: Shown) -> None:
     studio.look(text="the cat sat on the mat and " * 6, unit=5, step=2)
     page = studio.page
+    page.locator("#table").scroll_into_view_if_needed()
     table = page.locator(".table-scroll")
-    table.scroll_into_view_if_needed()
     expect(page.locator("#table tbody tr").first).to_be_visible()
     table.focus()
     page.keyboard.press("ArrowDown")
@@ -338,6 +338,7 @@ def test_lines(page: Page, tagger: Tagger) -> None:
 
 
 def test_table(page: Page) -> None:
+    expect(page.locator("#table tr")).to_have_count(0)  # it is drawn when it is on the screen
     page.locator("#table").scroll_into_view_if_needed()
     steps = page.locator("#table .table-step")
     page.get_by_role("button", name="probability").click()

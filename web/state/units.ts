@@ -43,6 +43,14 @@ export function quantityWidth(info: TrackInfo, quantity: string): number {
   return quantity === "h" ? info.outputs : info.units;
 }
 
+/** The average change of each unit from one step to the next. */
+export function meanChanges({ info, values }: Track, quantity: string): Float64Array {
+  const [numbers, width] = [values[quantity], quantityWidth(info, quantity)];
+  const sums = new Float64Array(width);
+  for (let k = width; k < numbers.length; k++) sums[k % width] += Math.abs(numbers[k] - numbers[k - width]);
+  return sums.map((sum) => sum / Math.max(1, numbers.length / width - 1));
+}
+
 /** The shortest decimal that is the same float32. */
 export function shortest(value: number): number {
   const digits = [5, 6, 7, 8].find((count) => Math.fround(Number(value.toPrecision(count))) === value) ?? 9;

@@ -1,7 +1,7 @@
 // Creates the initial view of the page, and fits views to a model and a run.
 
 import { FIRST_VIEW } from "studio/facts.js";
-import { memoryState, trackOf } from "studio/state/units.js";
+import { meanChanges, memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
 /** The default initial view. */
@@ -32,7 +32,7 @@ export function fitted(view: View, model: Model, run: Run): Partial<View> {
   return {
     step: Math.max(0, Math.min(view.step, run.steps - 1)),
     track: track.name,
-    unit: view.unit >= 0 && view.unit < track.units ? view.unit : restless(trackOf(run, track.name), run.steps),
+    unit: view.unit >= 0 && view.unit < track.units ? view.unit : restless(trackOf(run, track.name)),
     pinned: pinned.length === view.pinned.length ? view.pinned : pinned,
     head: run.heads.some(({ name }) => name === view.head) ? view.head : (run.heads[0]?.name ?? ""),
     quantity: model.quantities.includes(view.quantity) ? view.quantity : model.cell.memory,
@@ -41,15 +41,11 @@ export function fitted(view: View, model: Model, run: Run): Partial<View> {
 }
 
 /** The unit whose memory changes most, as the first selection. */
-function restless(track: Track, T: number): number {
-  const H = track.info.units;
-  const memory = track.values[memoryState(track)];
+function restless(track: Track): number {
   let [best, most] = [0, -1];
-  for (let unit = 0; unit < H; unit += 1) {
-    let moved = 0;
-    for (let t = 1; t < T; t += 1) moved += Math.abs(memory[t * H + unit] - memory[(t - 1) * H + unit]);
-    if (moved > most) [best, most] = [unit, moved];
-  }
+  meanChanges(track, memoryState(track)).forEach((change, unit) => {
+    if (change > most) [best, most] = [unit, change];
+  });
   return best;
 }
 

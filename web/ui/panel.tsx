@@ -1,6 +1,6 @@
 // The card of a panel: a heading, an explanation in two or three sentences, tools, and its export.
 
-import { useSignal } from "@preact/signals";
+import { type ReadonlySignal, useSignal } from "@preact/signals";
 import type { ComponentChild, ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { still, useApp, useNouns } from "studio/ui/app.js";
@@ -19,7 +19,7 @@ interface PanelProps {
   kind?: string; // further classes
   onKeyDown?: (event: KeyboardEvent) => void;
   body?: string; // further classes of the body
-  draw?: () => ComponentChildren; // draws the content, but only while the panel is on the screen
+  draw?: (seen: ReadonlySignal<boolean>) => ComponentChildren; // draws the content, but only while the panel is on the screen
   children?: ComponentChildren; // the content that is drawn always
 }
 
@@ -73,11 +73,15 @@ export function Panel({
 }
 
 /** Content that is drawn while an element is on the screen or close to it, and otherwise stays as it was. */
-function WhenSeen({ root, draw }: { root: { current: HTMLElement | null }; draw: () => ComponentChildren }) {
+function WhenSeen({ root, draw }: { root: { current: HTMLElement | null }; draw: NonNullable<PanelProps["draw"]> }) {
   const seen = useSignal(false);
   const last = useRef<ComponentChildren>(null);
-  useLayoutEffect(() => watchVisibility(root.current as HTMLElement, (now) => (seen.value = now)), []);
-  if (seen.value) last.current = draw();
+  const { model, error } = useApp().session;
+  const isFull = model !== null || error !== null; // before that, the panels above are low, so that all are on the screen
+  useLayoutEffect(() => {
+    if (isFull) watchVisibility(root.current as HTMLElement, (now) => (seen.value = now));
+  }, [isFull]);
+  if (seen.value) last.current = draw(seen);
   return <>{last.current}</>;
 }
 

@@ -5,7 +5,7 @@ import type { ComponentChildren, JSX, TargetedPointerEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { useApp } from "studio/ui/app.js";
 import { resize, set } from "studio/ui/draw.js";
-import { isDark } from "studio/ui/theme.js";
+import { isDark, widthOf } from "studio/ui/theme.js";
 import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
 /**
@@ -25,7 +25,6 @@ export function Stage(
   const root = useRef<HTMLDivElement>(null);
   const { value: width } = useWidth(root);
   useLayoutEffect(() => keepNames(root.current as HTMLDivElement), []);
-  useLayoutEffect(() => fit(root.current as HTMLDivElement));
   useLayoutEffect(() => {
     const stage = root.current as HTMLDivElement;
     if (reveal) scrollTo(stage, stage.querySelector(reveal));
@@ -97,13 +96,6 @@ export function Canvas({
   return <canvas ref={root} aria-hidden="true" {...rest} />;
 }
 
-/** A picture whose texts are made to fit whenever its component is drawn: its ref. */
-export function useFit<E extends Element>() {
-  const root = useRef<E>(null);
-  useLayoutEffect(() => fit(root.current as E));
-  return root;
-}
-
 /** A part of a picture that is a button: reached by Tab, pressed by a click, Enter or Space. */
 export function Press(props: {
   label: string;
@@ -127,7 +119,7 @@ export function Press(props: {
   );
 }
 
-/** A line of text in a picture, narrowed if it is wider than its room. */
+/** A line of text in a picture, narrowed if it is wider than its room (fonts differ). */
 export function Text({
   kind,
   anchor = "start",
@@ -141,7 +133,12 @@ export function Text({
   room?: number;
   children: ComponentChildren;
 }) {
-  return <text ref={(made) => keepWithin(made, room)} class={kind} text-anchor={anchor} {...rest} />;
+  const root = useRef<SVGTextElement>(null);
+  useLayoutEffect(() => {
+    const text = root.current as SVGTextElement;
+    if (room < Infinity && text.isConnected) set(text, "textLength", widthOf(text) > room && room); // not in a file
+  });
+  return <text {...{ ref: root, class: kind, "text-anchor": anchor, lengthAdjust: "spacingAndGlyphs", ...rest }} />;
 }
 
 /**
@@ -220,21 +217,3 @@ function neighbour(k: number, key: string, columns: number, count: number): numb
 }
 
 export type Box = { x: number; y: number; width: number; height: number };
-
-const rooms: WeakMap<SVGTextElement, number> = new WeakMap();
-
-/** Lets `fit` narrow a text that is wider than its room. */
-function keepWithin(text: SVGTextElement | null, room: number) {
-  if (text && room < Infinity) rooms.set(text, room);
-}
-
-/** Narrows texts that are too wide for their space (fonts differ) in a picture, which must be on the page. */
-function fit(picture: Element) {
-  const texts = [...picture.querySelectorAll("text")].filter((one) => rooms.has(one));
-  for (const one of texts) one.removeAttribute("textLength");
-  const wide = texts.filter((one) => one.getComputedTextLength() > (rooms.get(one) as number));
-  for (const one of wide) {
-    one.setAttribute("textLength", String(rooms.get(one)));
-    one.setAttribute("lengthAdjust", "spacingAndGlyphs");
-  }
-}

@@ -51,6 +51,16 @@ export function measure(font: string): (text: string) => number {
   return (text) => context.measureText(text).width;
 }
 
+const CANVAS = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+
+/** The width of a text on the page, for which the page need not be laid out. */
+export function widthOf(text: Element): number {
+  const { fontStyle, fontWeight, fontSize, fontFamily: family, letterSpacing } = getComputedStyle(text);
+  CANVAS.font = `${fontStyle} ${fontWeight} ${fontSize} ${family}`;
+  const { textContent: content } = text;
+  return CANVAS.measureText(content).width + content.length * (parseFloat(letterSpacing) || 0); // or "normal"
+}
+
 function tell() {
   dark.value = darkNow();
 }

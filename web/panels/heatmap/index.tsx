@@ -5,12 +5,12 @@ import { useRef } from "preact/hooks";
 import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
 import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
-import { ordered, changes, unitSeries } from "studio/panels/heatmap/order.js";
+import { ordered } from "studio/panels/heatmap/order.js";
 import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
 import { findHead } from "studio/state/predictions.js";
 import { range } from "studio/state/ranges.js";
 import { stepName } from "studio/state/tokens.js";
-import { togglePin, trackOf, quantityWidth } from "studio/state/units.js";
+import { meanChanges, togglePin, trackOf, quantityWidth } from "studio/state/units.js";
 import type { Run, View } from "studio/types.js";
 import { openEditor, useApp } from "studio/ui/app.js";
 import { IconButton, type Option, Segments, Select } from "studio/ui/form.js";
@@ -203,7 +203,7 @@ function summary(run: Run, name: string, quantity: string): string {
   const values = track.values[quantity];
   const width = quantityWidth(track.info, quantity);
   const [low, high] = [extreme(values, -1), extreme(values, 1)];
-  const restless = largest(changes(unitSeries(track, quantity, run.steps)), 3);
+  const restless = largest(meanChanges(track, quantity), 3);
   const at = (k: number) => {
     const t = Math.floor(k / width);
     return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;

@@ -1,7 +1,7 @@
 // The order of the heat map's units.
 
 import { findHead } from "studio/state/predictions.js";
-import { quantityWidth } from "studio/state/units.js";
+import { meanChanges, quantityWidth } from "studio/state/units.js";
 import type { Run, Track } from "studio/types.js";
 
 const TURNS = 60; // steps of the power iteration; more would not visibly change the order
@@ -29,7 +29,7 @@ function scores(
   sort: string,
   headName: string,
 ): { name: string; values: Float64Array } | null {
-  if (sort === "change") return { name: "mean change", values: changes(unitSeries(track, quantity, run.steps)) };
+  if (sort === "change") return { name: "mean change", values: meanChanges(track, quantity) };
   const head = findHead(run, headName);
   const label = sort.startsWith("tag:") ? sort.slice(4) : "";
   const k = head?.labels.indexOf(label) ?? -1;
@@ -39,21 +39,12 @@ function scores(
 }
 
 /** The values of each unit over time, one unit after another. */
-export function unitSeries(track: Track, quantity: string, T: number): Float64Array[] {
+function unitSeries(track: Track, quantity: string, T: number): Float64Array[] {
   const values = track.values[quantity];
   const width = quantityWidth(track.info, quantity);
   return Array.from({ length: width }, (_, unit) =>
     Float64Array.from({ length: T }, (__, t) => values[t * width + unit]),
   );
-}
-
-/** The average change of each row from one step to the next. */
-export function changes(rows: Float64Array[]): Float64Array {
-  return Float64Array.from(rows, (row) => {
-    let sum = 0;
-    for (let t = 1; t < row.length; t += 1) sum += Math.abs(row[t] - row[t - 1]);
-    return sum / Math.max(1, row.length - 1);
-  });
 }
 
 /** Pearson's r between each row and the target values; 0 if either is constant. */

@@ -13,14 +13,13 @@ import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
 import { destination, initialState, sizeText, source, spokenMoment, equationLines } from "studio/ui/moment-words.js";
-import { Text, useFit } from "studio/ui/stage.js";
+import { Text } from "studio/ui/stage.js";
 
 export function UnitLevel({ scene }: { scene: Scene }) {
   const { view } = useApp();
   const { model, run, info, width, go } = scene;
   const { unit } = view;
   const step = Math.min(view.step, run.steps - 1);
-  const root = useFit<SVGSVGElement>();
   const { value: moment, pace } = usePaced(() => readMoment(model, run, info.name, unit, step), [run, info, unit]);
   const target = useMemo(() => {
     return { ...moment.values, h: moment.values[moment.shown], largest: memoryReach(moment.track, unit) };
@@ -32,7 +31,7 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   const open = (gate: string) => go({ zoom: "gate", gate });
   return (
     <svg
-      {...{ ref: root, class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }}
+      {...{ class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }}
       aria-label={spokenMoment(moment, run)}
     >
       <Pipes layout={layout} numbers={numbers} />

@@ -10,7 +10,7 @@ import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
 import { gateEffect } from "studio/ui/moment-words.js";
-import { Text, useFit } from "studio/ui/stage.js";
+import { Text } from "studio/ui/stage.js";
 
 const SHOWN = 5; // number of terms on each side
 const CURVE = { x: 26, height: 106 };
@@ -29,7 +29,6 @@ function Summed({ scene }: { scene: Scene }) {
   const { model, run, info, track, width, go } = scene;
   const { gate, unit } = view;
   const step = Math.min(view.step, run.steps - 1);
-  const root = useFit<SVGSVGElement>();
   const { value: sums, pace } = usePaced(() => {
     const dot = model.dotProduct(run, info.name, gate, unit, step);
     return { sum: dot.sum, terms: gateTerms(model, info, unit, dot, SHOWN) };
@@ -56,7 +55,7 @@ function Summed({ scene }: { scene: Scene }) {
   const whole = `sum, before the ${model.cell.activations[gate]}`;
   return (
     <svg
-      {...{ ref: root, class: "hs-sum", width, height: isBeside ? y + CURVE.height : top + 48, role: "group" }}
+      {...{ class: "hs-sum", width, height: isBeside ? y + CURVE.height : top + 48, role: "group" }}
       aria-label={`How ${gate} of ${info.name}, unit ${unit}, is computed: ${squash}`}
     >
       <SumRows {...{ terms, sum, whole, width, numbers, follow }} />
@@ -84,13 +83,12 @@ function gateValue({ track, info }: Scene, gate: string, unit: number, step: num
 function Traced({ scene }: { scene: Scene }) {
   const { gate, unit, step } = useApp().view;
   const { width, model } = scene;
-  const root = useFit<SVGSVGElement>();
   const value = gateValue(scene, gate, unit, step);
   const sum = unsquash(model.cell, gate, value);
   return (
     <div>
       <p class="hs-why">{WHY}</p>
-      <svg ref={root} class="hs-sum" width={width} height={CURVE.height + 36} role="group">
+      <svg class="hs-sum" width={width} height={CURVE.height + 36} role="group">
         <g transform={`translate(${CURVE.x} 10)`}>
           <Curve cell={model.cell} gate={gate} sum={sum} />
         </g>

@@ -8,19 +8,18 @@ import type { Head, TrackInfo, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
 import { sizeText } from "studio/ui/moment-words.js";
-import { Press, Text, useFit } from "studio/ui/stage.js";
+import { Press, Text } from "studio/ui/stage.js";
 
 const CHOICES = 3;
 
 export function ModelLevel({ scene }: { scene: Scene }) {
   const { view } = useApp();
   const { model, run, width } = scene;
-  const root = useFit<SVGSVGElement>();
   const { boxes, links, height } = stackedBoxes(model, run, width);
   const step = Math.min(view.step, run.steps - 1);
   const head = findHead(run, view.head);
   return (
-    <svg {...{ ref: root, class: "hs-model", width, height, role: "group" }} aria-label={`The parts of ${model.name}`}>
+    <svg {...{ class: "hs-model", width, height, role: "group" }} aria-label={`The parts of ${model.name}`}>
       {links.map(({ path, label, x, y }) => (
         <>
           <path class="hs-link" d={path} />

@@ -1,6 +1,6 @@
 // The state table: a row for each step, with the prediction and the six values of the pinned units.
 
-import { useComputed } from "@preact/signals";
+import { type ReadonlySignal, useComputed } from "@preact/signals";
 import { type Column, type Row, filterExample, sortedRows, tableColumns } from "studio/panels/table/rows.js";
 import { shownToken } from "studio/state/tokens.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
@@ -60,7 +60,7 @@ export function TablePanel() {
           </span>
         </>
       }
-      draw={() => (
+      draw={(seen) => (
         <div class="table-scroll" tabindex={0} role="group" aria-label="State table (scrolls)">
           <table class="state-table">
             <thead>
@@ -72,7 +72,7 @@ export function TablePanel() {
             </thead>
             <tbody>
               {(rows.value.length > MOST_STEPS ? rows.value.slice(0, MOST_SHOWN) : rows.value).map((row) => (
-                <Line key={row.step} row={row} columns={columns.value} />
+                <Line key={row.step} {...{ row, seen, columns: columns.value }} />
               ))}
             </tbody>
           </table>
@@ -102,9 +102,9 @@ function Heading({ column: { key, title, group } }: { column: Column }) {
   );
 }
 
-function Line({ row, columns }: { row: Row; columns: Column[] }) {
+function Line({ row, columns, seen }: { row: Row; columns: Column[]; seen: ReadonlySignal<boolean> }) {
   const { store, player, view } = useApp();
-  const current = useDerived(() => (view.step === row.step ? "step" : undefined), [row.step]);
+  const current = useDerived(() => (seen.value && view.step === row.step ? "step" : undefined), [row.step]);
   const choose = () => {
     player.pause();
     store.set({ step: row.step });
