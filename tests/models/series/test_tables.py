@@ -63,8 +63,9 @@ def test_a_time_zone(tmp_path: Path) -> None:
     times = read_table(path)[0]["time"]
     assert times.dt.tz is not None
     path.write_text("time,flow\n2012-03-25T01:00+01:00,1\n2012-03-25T03:00+02:00,2\n")
-    with pytest.raises(ArgumentError, match=r"data.csv: the dates in 'time' hold .* another time zone .*times in UTC"):
-        read_table(path, dates="time")
+    for dates in ("time", None):  # also where the column is found
+        with pytest.raises(ArgumentError, match=r"csv: the dates in 'time' hold .* another time zone .*times in UTC"):
+            read_table(path, dates=dates)
 
 
 def test_a_file_that_comes_with_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

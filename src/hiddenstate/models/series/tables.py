@@ -172,7 +172,7 @@ def _holds_dates(column: Any) -> bool:
     texts = column.dropna()
     if column.dtype.kind in "fiubmM" or not len(texts):
         return False
-    return any(_in_format(texts, format_).notna().all() for format_ in _formats(str(texts.iloc[0])))
+    return any(_in_format(texts, format_, utc=True).notna().all() for format_ in _formats(str(texts.iloc[0])))
 
 
 def _formats(text: str) -> list[str]:
@@ -184,12 +184,12 @@ def _formats(text: str) -> list[str]:
     return [format_ for format_ in dict.fromkeys(guesses) if format_ is not None]
 
 
-def _in_format(texts: Any, format_: str) -> Any:
-    """Return texts as dates; those of another format, or in several time zones, as missing."""
+def _in_format(texts: Any, format_: str, *, utc: bool = False) -> Any:
+    """Return texts as dates; those of another format, or in several time zones if not in ``utc``, as missing."""
     import pandas
 
     try:
-        times = pandas.to_datetime(texts.str.strip(), format=format_, errors="coerce")
+        times = pandas.to_datetime(texts.str.strip(), format=format_, errors="coerce", utc=utc)
     except (AttributeError, TypeError, ValueError):
         times = None
     return pandas.Series(pandas.NaT, texts.index) if times is None or times.dtype.kind != "M" else times
