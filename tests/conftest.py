@@ -60,7 +60,8 @@ DEAREST = (
 )
 
 
-# Files that share compilers, exporters, frameworks or pages, whose first use takes seconds: one process runs them all.
+# Files that share compilers, exporters, frameworks, pages or a browser, whose first use takes seconds: one process
+# runs them all.
 GROUPS = {
     "torch's compilers": tuple(
         f"tests/{name}.py"
@@ -71,6 +72,17 @@ GROUPS = {
             "nn/test_kinds",
         )
     ),
+    "the page Read": tuple(
+        f"tests/studio/test_{name}.py" for name in ("microscope", "page_models", "page_read", "edits")
+    ),
+    "the studio's other pages": tuple(
+        f"tests/studio/test_{name}.py"
+        for name in (
+            *("compare", "explain_page", "tour", "tour_statements", "structure_page", "hosts", "corpus_pages"),
+            *("series_page", "other_cells", "page_core", "browser"),
+        )
+    ),
+    "the studio's runtime": ("tests/studio/runtime/",),
     "the course's pages": ("tests/course/test_site.py", "tests/course/test_folds.py"),
     "the C library": tuple(f"tests/runtime/test_{name}.py" for name in ("c", "c_graph", "hostile_models", "linking")),
     "ONNX": ("tests/interop/onnx/", "tests/interop/test_kinds.py"),

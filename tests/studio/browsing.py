@@ -1,18 +1,20 @@
 """Whole pages in headless Chromium, and every error in them."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, ViewportSize, expect
 
 from studio.browsers import ABORTED, CHROMIUM
-from studio.chromium import browser
+from studio.chromium import blank, browser
 
 NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 __all__ = ["NEEDS_CHROMIUM", "PATIENCE", "Watch", "browser", "watched"]
 
+WIDE: ViewportSize = {"width": 1280, "height": 720}
 PATIENCE = 20_000 * (1 + bool(os.environ.get("CI")))  # milliseconds: machines are shared and slow at times
 expect.set_options(timeout=PATIENCE)  # assertions wait as long as clicks
 
@@ -25,10 +27,23 @@ class Watch:
         self.errors: list[str] = []
         self.asked: list[str] = []
         page.set_default_timeout(PATIENCE)
-        page.on("pageerror", lambda error: self.errors.append(f"{error}"))
-        page.on("console", lambda said: self.errors.append(said.text) if said.type in ("error", "warning") else None)
-        page.on("requestfailed", self._failed)
-        page.on("request", lambda request: self.asked.append(request.url))
+        self._heard: dict[Any, Callable[[Any], None]] = {
+            "pageerror": lambda error: self.errors.append(f"{error}"),
+            "console": self._said,
+            "requestfailed": self._failed,
+            "request": lambda request: self.asked.append(request.url),
+        }
+        for event, hear in self._heard.items():
+            page.on(event, hear)
+
+    def end(self) -> None:
+        """Leave the page to the next who watches it."""
+        for event, hear in self._heard.items():
+            self.page.remove_listener(event, hear)
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.errors.append(message.text)
 
     def _failed(self, request: Request) -> None:
         if request.failure not in ABORTED:  # the page was closed while it was still fetching
@@ -36,10 +51,17 @@ class Watch:
 
 
 @contextmanager
-def watched(opened: Browser, *, offline: bool = False) -> Iterator[Watch]:
-    """Open a page, without a network if requested."""
-    context: BrowserContext = opened.new_context(offline=offline, viewport={"width": 1280, "height": 720})
-    try:
-        yield Watch(context.new_page())
-    finally:
-        context.close()
+def watched(opened: Browser, size: ViewportSize = WIDE, *, offline: bool = False) -> Iterator[Watch]:
+    """Open a page, in a context of its own without a network if requested."""
+    if offline:
+        context = opened.new_context(offline=True, viewport=size)
+        try:
+            yield Watch(context.new_page())
+        finally:
+            context.close()
+        return
+    with blank(opened) as page:
+        page.set_viewport_size(size)
+        watch = Watch(page)
+        yield watch
+        watch.end()

@@ -249,14 +249,14 @@ def test_a_pair_to_try(studio: Shown) -> None:
 
 
 def test_it_opens_on_two_sentences_that_differ_in_a_word(studio: Shown, tagger: Tagger) -> None:
-    studio.look(page="compare", text=A)
+    studio.look(anew=True, page="compare", text=A)
     compare = studio.panel("compare")
     expect(compare.get_by_label("Sentence B")).to_have_value(B)  # the sentence paired with A
-    studio.look(page="compare", text="Giraffes in a field")
+    studio.look(anew=True, page="compare", text="Giraffes in a field")
     expect(compare.get_by_label("Sentence B")).to_have_value("in a field")
     expect(compare.locator(".compare-about")).to_have_text("B is A without its first word. Edit either one.")
     expect(compare.locator(".compare-note")).to_have_text("")
-    studio.look(page="compare", text=A, text2=LONG)  # a sentence that was chosen stays
+    studio.look(anew=True, page="compare", text=A, text2=LONG)  # a sentence that was chosen stays
     expect(compare.get_by_label("Sentence B")).to_have_value(LONG)
 
 

@@ -18,7 +18,7 @@ import hiddenstate as hs
 from hiddenstate.corpus.answers import MOST_PASSAGES, IndexAnswers
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, MessageError
 from hiddenstate.studio.server.corpus_routes import CorpusRoutes
-from studio.browsing import NEEDS_CHROMIUM
+from studio.browsing import NEEDS_CHROMIUM, watched
 from studio.whole_page import PHONE, Shown, shown
 
 pytest.importorskip("pyarrow")
@@ -294,8 +294,8 @@ def test_a_phone(chromium: Browser, index: hs.Index) -> None:
 
 @NEEDS_CHROMIUM
 def test_without_a_server_or_an_index(chromium: Browser, index: hs.Index, tmp_path: Path) -> None:
-    page = chromium.new_page()
-    try:
+    with watched(chromium) as watch:
+        page = watch.page
         for opened, words, tabs in ((index, "needs a server", 1), (None, "No index was opened", 0)):
             hs.studio("tagger-en", text=TEXT, index=opened).save(tmp_path / "page.html")
             for name, panel in (("units", "#units"), ("search", "#search")):
@@ -303,5 +303,3 @@ def test_without_a_server_or_an_index(chromium: Browser, index: hs.Index, tmp_pa
                 page.goto(f"file://{tmp_path}/page.html#page={name}")
                 expect(page.locator(f"{panel} .panel-body [role=status]").first).to_contain_text(words)
             expect(page.get_by_role("button", name="Units", exact=True)).to_have_count(tabs)
-    finally:
-        page.close()

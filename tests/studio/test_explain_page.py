@@ -227,6 +227,12 @@ def test_a_patch_is_seen_in_force(studio: Shown, tagger: Tagger) -> None:
     expect(studio.page.locator("main.page-explain")).to_be_visible()
 
 
+IN_SIGHT = """(name) => {
+  const { left, right } = document.querySelector(name).getBoundingClientRect();
+  return left >= 0 && right <= innerWidth;
+}"""
+
+
 def test_names_stay_in_sight_on_a_phone(studio: Shown) -> None:
     studio.page.set_viewport_size(PHONE)
     look(studio, ".patch-map", text=f"{TEXT} {TEXT}", text2=f"{TEXT} {OTHER}", step=8)
@@ -238,11 +244,7 @@ def test_names_stay_in_sight_on_a_phone(studio: Shown) -> None:
         stage = studio.panel(panel).locator(".scroll").first
         stage.evaluate("(stage) => (stage.scrollLeft = stage.scrollWidth)")
         assert stage.evaluate("(stage) => stage.scrollLeft > 0"), panel
-        script = (
-            "(text) => { const box = text.getBoundingClientRect(); return [box.left >= 0, box.right <= innerWidth]; }"
-        )
-        studio.page.wait_for_timeout(100)
-        assert studio.panel(panel).locator(name).first.evaluate(script) == [True, True], panel
+        studio.page.wait_for_function(IN_SIGHT, arg=f"#{panel} {name}")
     studio.page.set_viewport_size({"width": 1280, "height": 720})
 
 

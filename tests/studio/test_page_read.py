@@ -391,7 +391,9 @@ def test_address_round_trip(studio: Shown, page: Page) -> None:
 
 
 def test_address_fails(studio: Shown) -> None:
-    studio.look(step="many", unit=999999, track="l7", head="nope", sort="tag:NONE", text="A dog", pin="3,4000")
+    studio.look(
+        anew=True, step="many", unit=999999, track="l7", head="nope", sort="tag:NONE", text="A dog", pin="3,4000"
+    )
     page = studio.page
     expect(page.locator(".notice")).to_contain_text("Could not read “step=many”")
     expect(page.locator(".word")).to_have_count(2)
@@ -403,7 +405,9 @@ def test_address_fails(studio: Shown) -> None:
 
 
 CONTRAST = """([theme, pairs]) => {
-  document.documentElement.dataset.theme = theme;
+  const { dataset } = document.documentElement;
+  const before = dataset.theme;
+  dataset.theme = theme;
   const probe = document.createElement("i");
   document.body.append(probe);
   const light = (name) => {
@@ -414,6 +418,7 @@ CONTRAST = """([theme, pairs]) => {
   };
   const found = pairs.map(([ink, paper]) => [light(ink), light(paper)].sort((a, b) => b - a));
   probe.remove();
+  dataset.theme = before;
   return found.map(([high, low]) => (high + 0.05) / (low + 0.05));
 }"""
 

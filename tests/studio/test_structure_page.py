@@ -15,7 +15,7 @@ from hiddenstate.structure.names import GATES
 from hiddenstate.structure.weights import equations
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import Modules, modules
+from studio.chromium import Modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -36,12 +36,6 @@ ARGUMENTS = {
     "bias": "bias",
     "projSize": "proj_size",
 }
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Modules]:
-    with modules() as page:
-        yield page
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +63,10 @@ def each(sizes: dict[str, Any]) -> str:
     return "-".join(str(int(value)) for value in sizes.values())
 
 
-def run(script: Modules, module: str, expression: str, given: object) -> Any:
+def run(page: Modules, module: str, expression: str, given: object) -> Any:
     """Evaluate an expression with ``m``, a module of the structure page, and ``given``, whose cell is an LSTM by
     default."""
-    return script.run(
+    return page.run(
         f"""async (given) => {{
           const m = await import("studio/panels/{module}.js");
           const {{ KINDS }} = await import("studio/runtime/kinds.js");
@@ -84,7 +78,7 @@ def run(script: Modules, module: str, expression: str, given: object) -> Any:
 
 
 @pytest.mark.parametrize("layer", [hs.GRU(5, 3, 2), hs.RNN(2, 4, nonlinearity="relu", bias=False, bidirectional=True)])
-def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None:
+def test_weights_of_other_cells(page: Modules, layer: hs.GRU | hs.RNN) -> None:
     sizes = {
         "inputSize": layer.input_size,
         "hiddenSize": layer.hidden_size,
@@ -97,7 +91,7 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
         (await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
         .flatMap((track) => m.gateWeights(given.sizes, track, given.gates))]"""
     given = {"sizes": sizes, "kind": layer.mode, "gates": layer.sizes.kind.gate_names}
-    code, count, found = run(script, "structure/sizes", expression, given)
+    code, count, found = run(page, "structure/sizes", expression, given)
     structure = layer.structure()
     names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
     assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
@@ -106,22 +100,22 @@ def test_weights_of_other_cells(script: Modules, layer: hs.GRU | hs.RNN) -> None
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
-def test_weights_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
+def test_weights_are_those_of_python(page: Modules, sizes: dict[str, Any]) -> None:
     """Each gate's weight: its name, its place in torch's parameters, its shape and count."""
     expression = """(await import("studio/runtime/lstm.js")).tracksOf(given.sizes)
         .flatMap((track) => m.gateWeights(given.sizes, track, given.gates))"""
-    found = run(script, "structure/sizes", expression, {"sizes": sizes, "gates": GATES})
+    found = run(page, "structure/sizes", expression, {"sizes": sizes, "gates": GATES})
     structure = hs.structure_of(hs.Sizes(**arguments(sizes)))
     names = ("address", "name", "gate", "parameter", "rows", "shape", "count")
     assert found == [{name: weight[name] for name in names} for weight in structure.to_dicts()]
-    assert run(script, "structure/sizes", "m.parameterCount(given)", sizes) == structure.count
+    assert run(page, "structure/sizes", "m.parameterCount(given)", sizes) == structure.count
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
-def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> None:
+def test_shapes_are_those_of_a_call(page: Modules, sizes: dict[str, Any]) -> None:
     for call in CALLS:
         code, flows, parameters = run(
-            script,
+            page,
             "structure/sizes",
             """[m.pythonCall(given, given.batchFirst), m.flows(given, given),
                 (await import("studio/runtime/lstm.js")).tracksOf(given)
@@ -143,10 +137,10 @@ def test_shapes_are_those_of_a_call(script: Modules, sizes: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
-def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) -> None:
+def test_what_holds_between_out_and_h_n(page: Modules, sizes: dict[str, Any]) -> None:
     """Each line of Python that the sandbox claims to be true is true for random numbers."""
     for call in CALLS:
-        facts = run(script, "structure/results", "m.facts(given, given)", {**sizes, **call})
+        facts = run(page, "structure/results", "m.facts(given, given)", {**sizes, **call})
         lstm = hs.LSTM(**arguments(sizes), batch_first=bool(call["batchFirst"]))
         lead = (call["N"], call["T"]) if call["batchFirst"] else (call["T"], call["N"])
         out, (h_n, _) = lstm(torch.randn(*lead, sizes["inputSize"]))
@@ -159,12 +153,12 @@ def test_what_holds_between_out_and_h_n(script: Modules, sizes: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("sizes", SIZES, ids=each)
-def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -> None:
+def test_equations_are_those_of_python(page: Modules, sizes: dict[str, Any]) -> None:
     """The same equations, with the tensor's shape under every name."""
     given = {"sizes": sizes, "gates": GATES}
     expected = equations(hs.Sizes(**arguments(sizes)))
     for layer in range(sizes["numLayers"]):
-        lines = run(script, "structure/results", f"m.equations(given.sizes, given.gates, {layer})", given)
+        lines = run(page, "structure/results", f"m.equations(given.sizes, given.gates, {layer})", given)
         texts = ["".join(piece["text"] for piece in line).replace(" ", "") for line in lines]
         assert texts == [line.replace(" ", "") for line in expected]
         lstm = hs.LSTM(**arguments(sizes))
@@ -181,20 +175,20 @@ def test_equations_are_those_of_python(script: Modules, sizes: dict[str, Any]) -
         ({"numLayers": 1.5}, "num_layers"),
     ],
 )
-def test_sizes_that_no_lstm_has_are_refused(script: Modules, change: dict[str, Any], says: str) -> None:
+def test_sizes_that_no_lstm_has_are_refused(page: Modules, change: dict[str, Any], says: str) -> None:
     sizes = SIZES[13] | {"inputSize": 4, "hiddenSize": 3, "projSize": 0}
-    assert run(script, "structure/sizes", "m.refusal(given)", sizes) == ""
-    assert says in run(script, "structure/sizes", "m.refusal(given)", sizes | change)
+    assert run(page, "structure/sizes", "m.refusal(given)", sizes) == ""
+    assert says in run(page, "structure/sizes", "m.refusal(given)", sizes | change)
 
 
-def test_several_weights_a_pixel(script: Modules) -> None:
+def test_several_weights_a_pixel(page: Modules) -> None:
     """A pixel that covers several weights shows the one farthest from 0; no pixel covers weights of two gates."""
     H, C = 5, 7
     weight = torch.randn(4 * H, C)
     given = {"values": weight.flatten().tolist(), "rows": 4 * H, "columns": C, "bands": 4}
     expression = "m.farthest({ ...given, values: Float32Array.from(given.values) }, 2, 3)"
     found = run(
-        script,
+        page,
         "structure/matrix",
         f"(({{ values, rows, columns }}) => ({{ values: [...values], rows, columns }}))({expression})",
         given,
@@ -396,13 +390,13 @@ def test_weights_as_a_picture_that_scales(chromium: Browser) -> None:
     assert texts[at : at + len(numbers)] == numbers
 
 
-def test_titles_of_weights_keep_apart(script: Modules) -> None:
+def test_titles_of_weights_keep_apart(page: Modules) -> None:
     names = ["weight_ih_l0_reverse", "weight_hh_l0_reverse", "bias_ih_l0_reverse", "bias_hh_l0_reverse"]
     matrices = [
         {"parameter": name, "rows": 512, "columns": columns, "vector": name.startswith("bias")}
         for name, columns in zip(names, [1, 128, 1, 1], strict=True)
     ]
-    figure = run(script, "structure/layout", "m.placeMatrices(given, 600)", matrices)
+    figure = run(page, "structure/layout", "m.placeMatrices(given, 600)", matrices)
     assert figure["pixel"] == 1
     starts = [one["x"] for one in figure["placed"]]
     assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide

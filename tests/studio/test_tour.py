@@ -10,7 +10,7 @@ import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
 from studio.browsers import retype
 from studio.browsing import NEEDS_CHROMIUM
-from studio.chromium import modules
+from studio.chromium import Modules
 from studio.whole_page import PHONE, WIDE, Shown, shown
 
 pytestmark = NEEDS_CHROMIUM
@@ -374,6 +374,5 @@ TEXTS = """async () => {
 }"""
 
 
-def test_rich_text() -> None:
-    with modules() as page:
-        assert page.run(TEXTS) == ["a ", "<code>c = f·c</code>", " ", "<em>is</em>", " 2 * 3 * 4 <b>"]
+def test_rich_text(page: Modules) -> None:
+    assert page.run(TEXTS) == ["a ", "<code>c = f·c</code>", " ", "<em>is</em>", " 2 * 3 * 4 <b>"]
