@@ -25,10 +25,7 @@ from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
 
 @contextmanager
 def written_beside(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside ``path``; after the block it is renamed to ``path``, or deleted on failure.
-
-    If ``path`` is a link, its target is replaced. Devices and pipes are written to directly.
-    """
+    """Yield a temporary file that replaces ``path``, or a link's target, at the end; devices are written directly."""
     path = Path(path)
     check_place(path)
     with writing(path):
@@ -67,12 +64,7 @@ def check_place(path: str | Path) -> None:
 
 
 def check_folder_place(target: Path, *, is_replaced: bool) -> None:
-    """Reject a place where no folder can be written, before anything is computed.
-
-    Args:
-        target: the folder.
-        is_replaced: whether an existing folder is replaced; otherwise files are written into it.
-    """
+    """Reject a place where no folder can be written (or replaced), before anything is computed."""
     with writing(target):
         if is_replaced:
             check_writable(target)
@@ -131,14 +123,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) -> None:
-    """Write a temporary file and rename it to ``path``, which is always either the old or the new file, complete.
-
-    Args:
-        path: the file.
-        content: its new content.
-        obsolete: files that become meaningless with the new one. They are deleted with the old file, or kept with it if
-            anything fails.
-    """
+    """Replace a file, always complete, by a rename; ``obsolete`` files go with the old content, or stay with it."""
     beside = free_name(path, "part")
     kept = [(old, free_name(old, "part")) for old in obsolete]
     with writing(path):
@@ -151,10 +136,7 @@ def replace_bytes(path: Path, content: bytes, *, obsolete: Sequence[Path] = ()) 
 
 
 def _swap(beside: Path, path: Path, kept: Sequence[tuple[Path, Path]]) -> OSError | None:
-    """Rename a file to its final name and delete the obsolete ones; on failure, undo everything and return the error.
-
-    It may be run again after an interrupt.
-    """
+    """Rename a file and delete the obsolete ones, repeatably; on failure, undo everything and return the error."""
     try:
         for old, aside in kept:
             if old.exists():
@@ -208,10 +190,7 @@ def copy_new(source: Path, target: Path) -> None:
 
 @contextmanager
 def folder_beside(target: Path) -> Iterator[Path]:
-    """Yield an unused name in the target's folder, so that renaming it stays on one disk; leftovers are deleted.
-
-    Parent folders are created, and deleted if they remain empty.
-    """
+    """Yield an unused name in the target's folder (which is created); leftovers are deleted."""
     path, missing = free_name(target, "partial"), [parent for parent in target.parents if not parent.exists()]
     with writing(target):
         check_writable(target)

@@ -27,10 +27,7 @@ in_forked_children(_note_torch)
 
 
 class ForkSafeLock:
-    """A lock that is replaced in forked processes, because its holder may not exist there.
-
-    All locks of this package are made here. The attribute ``lock`` is the lock itself; Ctrl-C can't leave it locked.
-    """
+    """A lock that Ctrl-C can't leave locked; forked processes, where its holder may be absent, get a new one."""
 
     def __init__(self) -> None:
         self.renew()

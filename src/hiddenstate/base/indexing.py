@@ -17,10 +17,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 @dataclass(frozen=True)
 class DatedSteps:
-    """Steps that are named by their dates: a date, a slice of dates with its last, or several dates.
-
-    Only a model of series can resolve them, because it has the dates.
-    """
+    """Steps named by a date, a slice of dates with its last, or several; only a model of series can resolve them."""
 
     value: Any
 

@@ -21,10 +21,7 @@ def homes_in_stub(file: str) -> "Mapping[str, tuple[str, str]]":
 
 
 def on_first_use(package: str, file: str) -> "tuple[Callable[[str], Any], Callable[[], list[str]]]":
-    """Return ``__getattr__`` and ``__dir__`` of a package, whose names are in its stub.
-
-    Each name is imported on first use, and kept.
-    """
+    """Return ``__getattr__`` and ``__dir__`` of a package whose stub's names are imported on first use."""
     homes = homes_in_stub(file)
     return loader(package, homes), lambda: sorted({*vars(sys.modules[package]), *homes})
 

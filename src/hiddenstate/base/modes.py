@@ -59,10 +59,7 @@ def without_autocast(device: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def types_of_the_weights() -> Iterator[None]:
-    """Return a context manager, or decorator, for calls on the CPU in the weights' types.
-
-    Neither autocast nor torch's default device affects them.
-    """
+    """Return a block, or decorator, that no autocast or default device affects."""
     # Not torch.get_default_device(), which in torch 2.8 fails after set_default_device(None).
     is_elsewhere = torch.empty(0).device.type != "cpu"
     with without_autocast("cpu"), torch.device("cpu") if is_elsewhere else nullcontext():

@@ -24,10 +24,7 @@ _DAMAGE = (None, errno.EINVAL, errno.EOVERFLOW, errno.ERANGE)
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn exceptions raised while reading a file into FileFormatError, with the file's name.
-
-    Our own errors pass, with the file's name added, and so do the system's refusals of access.
-    """
+    """Turn errors while reading a file into FileFormatError; our own, and refusals of access, pass."""
     try:
         yield
     except HiddenStateError as error:

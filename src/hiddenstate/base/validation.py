@@ -38,10 +38,7 @@ def check_plain_tensor(value: object, name: str) -> Tensor:
 
 
 def check_alike(value: Tensor, name: str, like: Tensor, *, takes_narrower: bool = False) -> None:
-    """Reject a tensor that differs in type or device from ``like``, a weight, or whose memory was freed.
-
-    With ``takes_narrower``, a narrower floating-point type is accepted.
-    """
+    """Reject a tensor whose type (unless narrower is fine) or device is not ``like``'s, or whose memory is gone."""
     fits = takes_narrower and torch.promote_types(value.dtype, like.dtype) == like.dtype
     if value.dtype != like.dtype and not (value.is_floating_point() and (fits or autocasts(like.device.type))):
         shown = "RNN input" if name == "input" else name  # torch's wording, which tests in other projects match

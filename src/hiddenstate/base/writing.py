@@ -17,10 +17,7 @@ _FULL = tuple(getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if 
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn system errors about this file or folder into FileWriteError, with its name.
-
-    Errors about other files, for example those that are being read, pass; so does a pipe without a reader.
-    """
+    """Turn system errors about this file or folder into FileWriteError; those about other files or pipes pass."""
     try:
         yield
     except (HiddenStateError, BrokenPipeError):

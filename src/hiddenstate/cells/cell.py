@@ -85,10 +85,7 @@ class State:
 
 
 class MemorySplit(NamedTuple):
-    """How one step changes its memory: ``memory = keep · memory_prev + write · candidate``; each is ``[..., H]``.
-
-    The output is ``show · memory``.
-    """
+    """How a step changes its memory, ``keep·memory_prev + write·candidate``, and outputs ``show·memory``."""
 
     keep: Tensor
     write: Tensor

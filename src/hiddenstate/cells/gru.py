@@ -15,17 +15,7 @@ from hiddenstate.cells.cell import Cell, Gate, GatePart, MemorySplit, State, Val
 
 
 def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
-    """Compute one time step: the four equations.
-
-    Args:
-        xg: the input's part of the three pre-activations, W_i*·x + b_i*, ``[N, 3H]``.
-        states: the previous hidden state, ``[N, H]``.
-        w: the weights.
-        see: called with the name and the value of each quantity; its return value is used instead.
-
-    Returns:
-        The new hidden state ``[N, H]``.
-    """
+    """Compute one step (see `Cell`) from ``xg [N, 3H]`` and the hidden state ``[N, H]``: the four equations."""
     (h,) = states
     # Contiguous, because torch rounds the sigmoid of a strided tensor differently, and an edit that changes nothing
     # but the strides must change no result.

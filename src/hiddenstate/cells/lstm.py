@@ -15,17 +15,7 @@ from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, We
 
 
 def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
-    """Compute one time step: the six equations.
-
-    Args:
-        xg: the input's part of the four pre-activations, W_i*·x + b_i*, ``[N, 4H]``.
-        states: the previous hidden state ``[N, P]`` and cell state ``[N, H]``.
-        w: the weights.
-        see: called with the name and the value of each quantity; its return value is used instead.
-
-    Returns:
-        The new hidden state ``[N, P]`` and cell state ``[N, H]``.
-    """
+    """Compute one step (see `Cell`) from ``xg [N, 4H]``, h ``[N, P]`` and c ``[N, H]``: the six equations."""
     h, c = states
     z = xg + linear(h, w.hh, w.b_hh)
     # Contiguous, because torch rounds the sigmoid of a strided tensor differently, and an edit that changes nothing

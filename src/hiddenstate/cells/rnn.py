@@ -15,18 +15,7 @@ from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, We
 
 
 def step(gate: Gate, xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
-    """Compute one time step.
-
-    Args:
-        gate: the new hidden state as a gate, which defines the nonlinearity.
-        xg: the input's part of the pre-activation, W_ih·x + b_ih, ``[N, H]``.
-        states: the previous hidden state, ``[N, H]``.
-        w: the weights.
-        see: called with the name and the value of each quantity; its return value is used instead.
-
-    Returns:
-        The new hidden state ``[N, H]``.
-    """
+    """Compute one step (see `Cell`); the new hidden state is the gate, with its nonlinearity."""
     return (see("h", gate(see("h_pre", xg + linear(states[0], w.hh, w.b_hh)))),)
 
 

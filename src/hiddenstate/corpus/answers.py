@@ -82,10 +82,7 @@ class IndexAnswers:
         return {**result.summary(), "spans": [tuple(match.context) for match in result.matches]}
 
     def passages(self, unit: str, spans: str) -> list[dict[str, Any]]:
-        """Return parts of sequences with the values of a unit.
-
-        Spans are ``SHARD:SEQUENCE:START:STOP``, separated by commas; a stop beyond the end means the end.
-        """
+        """Return a unit's values at spans ``SHARD:SEQUENCE:START:STOP,...``, which may go beyond the end."""
         place, number = self.index.resolve_unit(unit)
         contexts = [self._context(span) for span in spans.split(",", MOST_PASSAGES)]
         if len(contexts) > MOST_PASSAGES:

@@ -301,11 +301,7 @@ def _check_pickled(labels: Any) -> None:
 
 
 def _check_labels(reader: CorpusReader, shards: Sequence[Shard], folder: Path, whose: str) -> None:
-    """Check that the label function returns the labels of existing results.
-
-    What a function depends on cannot be known in general (variables it closes over, attributes, globals, files), so its
-    labels are compared rather than the function.
-    """
+    """Check that a label function, whose dependencies can't be known, returns the labels of existing results."""
     if not callable(reader.labels):
         return
     for shard in shards:
@@ -351,10 +347,7 @@ def _chosen_thresholds(
 
 
 def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
-    """Merge the statistics of all shards, and write them; with a cluster, its workers merge them in groups first.
-
-    Returns False, and writes nothing, if the shards have no steps.
-    """
+    """Merge and write all shards' statistics, in groups on a cluster; False, writing nothing, if there are no steps."""
     path = folder / STATISTICS
     if path.is_file():
         return True

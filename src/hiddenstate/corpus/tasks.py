@@ -32,10 +32,7 @@ SHARD_BYTES = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class TagShards:
-    """The task of tagging a shard: ``part-00000.parquet`` with a row per sentence, or ``part-00000.conllu``.
-
-    Parquet has the column ``words``, and for each column of the tagger its tags and the probability of each.
-    """
+    """Tags a shard to CoNLL-U, or to Parquet with a row per sentence: words, tags and probabilities."""
 
     tagger: Tagger
     is_parquet: bool = True
@@ -86,11 +83,7 @@ class TagShards:
 
 @dataclass(frozen=True, eq=False)
 class ScoreShards:
-    """The task of scoring a shard: ``part-00000.parquet`` with a row per token.
-
-    A text is read in pieces of at most 2,048 tokens, each after a newline, so the scores differ from those of a text
-    that is read in one piece. The model must read forward.
-    """
+    """Scores a shard to Parquet, a row per token, reading at most 2,048 tokens at once, each after a newline."""
 
     model: LanguageModel
 

@@ -214,10 +214,7 @@ def read_example(
     lengths: Any,
     padding: int | None,
 ) -> Example:
-    """Find the axes of a module's arguments.
-
-    The first tensor with two axes or more is the sequence; ``layout`` has a letter for each of its axes.
-    """
+    """Find the axes of a module's arguments: the sequence is the first tensor with two or more."""
     leaves = leaves_in([args, dict(kwargs)])
     arguments = len(leaves)
     leaves += leaves_in(targets)

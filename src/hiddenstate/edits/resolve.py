@@ -86,10 +86,7 @@ def resolve_edits(edits: Sequence[Edit], sizes: Sizes, span: StepSpan, device: t
 
 
 def values_of_numbers(edits: Sequence[Edit], dtype: torch.dtype) -> list[Tensor | None]:
-    """Return the value ``[1, 1, 1]`` of each edit with a number, in a type; None for edits with a tensor.
-
-    All are created at once, because a sweep has hundreds, and creating a tensor takes longer than computing with it.
-    """
+    """Return each number's value ``[1, 1, 1]``, all made at once because a sweep has hundreds; None for tensors."""
     numbers = [edit.value for edit in edits if not isinstance(edit.value, Tensor)]
     values = iter(torch.tensor(numbers, dtype=dtype, device="cpu").reshape(len(numbers), 1, 1, 1).unbind())
     return [None if isinstance(edit.value, Tensor) else next(values) for edit in edits]

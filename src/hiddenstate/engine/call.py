@@ -187,12 +187,7 @@ def builds_graphs() -> bool:
 
 
 def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor, list[R]]:
-    """Run all layers and directions with ``run``, which takes an index and the layer's input.
-
-    Returns:
-        The last layer's output, and the results of ``run``, whose first item must be the output of its layer and
-        direction.
-    """
+    """Run all layers and directions, index and input each; return the last output, and what each gave."""
     results: list[R] = []
     x = call.x
     D = call.sizes.directions

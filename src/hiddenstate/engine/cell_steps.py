@@ -93,18 +93,7 @@ def run_reference(step: CellStep) -> tuple[Tensor, ...]:
 
 
 def compute(kind: Cell, x: Any, hx: Any, parameters: dict[str, Any], sizes: tuple[int, int]) -> Any:
-    """Compute a step, differentiable if torch builds a graph for the arguments.
-
-    Args:
-        kind: the kind of cell.
-        x: the input ``[N, C]``; without gradients also ``[C]``.
-        hx: the previous state: a tuple or list ``(h, c)`` for an LSTM, h for other cells; None for zeros.
-        parameters: the weights by name.
-        sizes: C and H.
-
-    Returns:
-        The new state, ``(h, c)`` or h; None, without side effects, if native code cannot compute the step.
-    """
+    """Compute a step, ``(h, c)`` or h, differentiably; None, without side effects, if native code can't."""
     steps = kernels.cell_steps.get(kind.name)
     if steps is None:
         return None

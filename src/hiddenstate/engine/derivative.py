@@ -26,11 +26,7 @@ class Shown(NamedTuple):
 
 
 def run(call: Call) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Run a call as one node of torch's graph; return ``out``, ``h_n`` and ``c_n``.
-
-    Raises:
-        ShapeError, DtypeError: as for `native.forward`.
-    """
+    """Run a call as one node of torch's graph; return ``out``, ``h_n`` and ``c_n``."""
     out, h_n, *c_n = apply(_Lstm, call, None, False, *tensors_needing_gradients(call))
     return out, h_n, c_n[0] if c_n else None
 
@@ -53,11 +49,7 @@ def _has_memory_state(call: Call) -> bool:
 
 
 def attach(call: Call, result: NativeRun, *, shown: bool) -> Any:
-    """Attach the derivative to a finished run, and return what `run` or `run_shown` would.
-
-    The call's initial states may be None, meaning zeros. Records missing from ``result`` are recomputed in the backward
-    pass.
-    """
+    """Attach the derivative to a finished run, as `run` or `run_shown` returns it; missing records are recomputed."""
     return apply(_Lstm, call, result, shown, *tensors_needing_gradients(call))
 
 
@@ -173,10 +165,7 @@ def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Seq
 
 
 def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
-    """Whether gradients can be computed natively from these gradients (None is skipped).
-
-    False with ``create_graph=True``, and for gradients batched by vmap, which have no memory.
-    """
+    """Whether native code can: not with ``create_graph=True``, nor for gradients that vmap batches."""
     if torch.is_grad_enabled() or interception(autocast=True) is not None:
         return False
     dtype: torch.dtype | None = None

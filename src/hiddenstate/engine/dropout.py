@@ -47,10 +47,7 @@ def packing_order(call: Call) -> Tensor:
 
 
 def draw_mask(shape: Sequence[int], like: Tensor, p: float) -> Tensor:
-    """Return the result of torch's dropout on ones of a shape, in the type and on the device of ``like``.
-
-    If other threads draw from torch's generator at the same time, the same numbers may be drawn twice.
-    """
+    """Return torch's dropout of ones, in the type and on the device of ``like``."""
     as_torch = torch.compiler.is_compiling() or not (is_plain(like) and 0 < p < 1)
     if as_torch or interception(autocast=True) is not None or not _draws_as_torch(like.dtype):
         return dropout(like.new_ones(shape), p)

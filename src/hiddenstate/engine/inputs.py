@@ -246,11 +246,7 @@ _AXES = {"TN": ("L*D", "L*D, N", "T, N, L*D"), "NT": ("L*D", "L*D, N", "N, T, L*
 def _take_border_states(
     reset_to: Any, reset: Tensor | None, layout: AxisOrder, shape: tuple[int, int], sizes: Sizes, like: Tensor
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Check the states that rows are reset to, and convert them to the form of `Call.reset_h`; None without a state.
-
-    Accepted are one state for all borders, one for each row, or one for each step of each row. The result is a view,
-    copied only if batch and time must be transposed, and torch differentiates it.
-    """
+    """Return states for borders, rows or all steps as `Call.reset_h`, as a view where it can be."""
     if reset_to is None:
         return None, None
     if reset is None:
@@ -290,12 +286,7 @@ def _in_form(value: Tensor, name: str, unit: str, layout: AxisOrder, sizes: dict
 
 
 def _result_types(call: Call, packed: PackedSequence | None) -> tuple[torch.dtype, torch.dtype] | None:
-    """Return the types of hidden and cell states that torch's layer returns under autocast on the CPU.
-
-    Returns None if the computed types are already right. For packed sequences and projections, torch runs step by step,
-    and autocast casts only the matrix products: cell states keep a wider type, and so do hidden states that are not the
-    result of a product.
-    """
+    """Return the types that torch returns under autocast on the CPU if they differ from the computed ones."""
     if not torch.is_autocast_enabled("cpu") or not call.x.is_cpu or call.x.dtype is torch.float64:
         return None  # autocast leaves float64 unchanged
     of_products = torch.get_autocast_dtype("cpu")

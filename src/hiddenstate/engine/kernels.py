@@ -62,10 +62,7 @@ def machine() -> str:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """The native functions for one data type, compiled for one instruction set.
-
-    ``element`` is the type of inputs, hidden states and weights; ``real`` is the type of gates, cell states and sums.
-    """
+    """The native functions for one data type (``element``; gates, cell states and sums are ``real``)."""
 
     native: "_native.Kernel"  # see native/kernel/scan.h
     element: torch.dtype

@@ -36,11 +36,7 @@ def recorded_gates(cell: Cell) -> tuple[str, ...]:
 
 
 class NativeRun(NamedTuple):
-    """The result of a forward run: outputs, and lists of records with an entry for each layer and direction.
-
-    Gates and cell states have the type in which cell states are stored. Past a row's end, everything except
-    ``raw_gates`` is zero.
-    """
+    """Outputs, and records by layer and direction; past a row's end, all but ``raw_gates`` is zero."""
 
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
@@ -65,10 +61,7 @@ class NativeRun(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """The values that the backward pass needs: output, gates before edits, cell states, outputs between layers.
-
-    If the gates of a layer and direction are None, they are recomputed.
-    """
+    """What the backward pass needs; gates that are None are recomputed."""
 
     out: Tensor
     gates: Tensors
@@ -89,14 +82,7 @@ class Gradients(NamedTuple):
 def forward(
     call: Call, *, shown: Sequence[bool] = (), gradient: bool = False, kernel: Kernel | None = None
 ) -> NativeRun:
-    """Run forward.
-
-    Args:
-        call: what to compute; its edits must have the scope ``"write"``.
-        shown: for each layer and direction, whether to record its gates and cell states; empty for none.
-        gradient: whether to record the values that the backward pass needs.
-        kernel: the native functions; by default those for the type of ``x``.
-    """
+    """Run a call with write edits forward, and record what ``shown`` and the backward pass need."""
     kernel = kernel or kernels.kernel(call.x.dtype, call.sizes.cell)
     edits = _native_edits(call, kernel)
 

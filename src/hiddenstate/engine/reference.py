@@ -43,24 +43,7 @@ def scan(
     reset_to: tuple[Tensor, ...] | None = None,
     observer: Observer | None = None,
 ) -> tuple[Tensor, ...]:
-    """Run one layer in one direction over a sequence.
-
-    Args:
-        x: input, ``[T, N, C]``.
-        h: initial hidden state, ``[N, P]``.
-        c: initial cell state, ``[N, H]``; None if the cell has none.
-        w: the weights.
-        cell: the kind of cell.
-        reverse: read the sequence from its last step to its first.
-        live: bool ``[T, N]``, False where a row has ended: its output is zero there and its state does not change.
-        reset: bool ``[T, N]``, True where a new sequence begins: no state crosses the border before that step.
-        reset_to: the state after a border, h ``[K, P]`` and c ``[K, H]``: for each row (K = N), or for each step and
-            row (K = T*N); None for zero.
-        observer: records or edits the values.
-
-    Returns:
-        The output ``[T, N, P]`` and the final states ``[N, P]`` and, if there is a cell state, ``[N, H]``.
-    """
+    """Run one layer in one direction over ``x [T, N, C]``; return its output ``[T, N, P]`` and final states."""
     if live is not None:  # values past a row's end must have no effect, not even through the gradient of a NaN
         x = torch.where(live[..., None], x, 0)
         reset = None if reset is None else reset & live
@@ -84,11 +67,7 @@ def scan(
 def _cross_border(
     state: tuple[Tensor, ...], t: int, reset: Tensor | None, reset_to: tuple[Tensor, ...] | None, reverse: bool
 ) -> tuple[Tensor, ...]:
-    """Replace the state before step t in rows that have a border there, in reading order.
-
-    ``reset[t]`` marks the border between steps t-1 and t. The forward direction crosses it before step t, the reverse
-    direction before step t-1.
-    """
+    """Replace the state before step t in rows with a border there; in reverse, the border is before t-1."""
     border = t + 1 if reverse else t
     if reset is None or border == len(reset):
         return state
@@ -178,10 +157,7 @@ def make_observer(
 
 
 class LayerResult(NamedTuple):
-    """The result of one layer and direction: ``out [T, N, P]``, ``h [N, P]``, ``c [N, H]``, and its recorded values.
-
-    ``c`` is None if the cell has no cell state.
-    """
+    """``out [T, N, P]``, ``h [N, P]``, ``c [N, H]`` (or None) of a layer and direction, and its recorded values."""
 
     out: Tensor
     h: Tensor

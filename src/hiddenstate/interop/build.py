@@ -43,10 +43,7 @@ def build_layer(
     dropout: float = 0.0,
     nonlinearity: str = "tanh",
 ) -> L:
-    """Make a layer from its weights, in the order of `Sizes.layer_directions`; its sizes are inferred from them.
-
-    The tensors become its parameters, without a copy. Only an `RNN` reads the nonlinearity.
-    """
+    """Make a layer whose parameters are these tensors, in the order of `Sizes.layer_directions`."""
     sizes = _infer_sizes(weights, bidirectional, rnn_mode(nonlinearity) if kind is RNN else kind.__name__)
     state = {}
     for direction, own in zip(sizes.layer_directions, weights, strict=True):
@@ -83,10 +80,7 @@ def build_cell(layer: Any) -> Any:
 
 
 def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[list[Weights]]:
-    """Return the weights of each layer and direction; a cell counts as one layer and direction.
-
-    These are the current values; parametrized weights are computed as in eval mode.
-    """
+    """Return the current weights of each layer and direction, or of a cell, parametrized ones as in eval mode."""
     if not isinstance(module, (*_CELLS, *_CELLS.values())):
         raise ArgumentTypeError(
             "expected an hs.LSTM, hs.GRU, hs.RNN or a cell of these (hs.from_torch makes one), got "

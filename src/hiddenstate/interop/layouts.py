@@ -180,11 +180,7 @@ def layout_for(layout: WeightLayout, cell: str) -> WeightLayout:
 
 
 def to_weights(arrays: Mapping[str, Tensor], layout: WeightLayout) -> Weights:
-    """Convert a framework's arrays of one layer and direction to our form. Values are copied, bit for bit.
-
-    Biases and the projection may be missing. If the framework has one bias, it becomes one of our two, chosen by the
-    layout, and the other is zero: only their sum affects the result.
-    """
+    """Convert arrays of a layer and direction, bit for bit; a single bias becomes one of two, the other is zero."""
     _check(arrays, layout)
     ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
     b_ih, b_hh = _biases(arrays, layout, ih)
@@ -195,11 +191,7 @@ def to_weights(arrays: Mapping[str, Tensor], layout: WeightLayout) -> Weights:
 
 
 def from_weights(weights: Weights, layout: WeightLayout) -> dict[str, Tensor]:
-    """Convert our weights of one layer and direction to a framework's form: the inverse of `to_weights`. Copies.
-
-    A framework with one bias gets the sum of ours (exact if one of them is zero); one that needs a bias gets zeros if
-    we have none.
-    """
+    """Invert `to_weights`; one bias is the sum of two, and zeros if it is needed but absent."""
     if layout.resets_first:
         raise ArgumentError(
             f"weights for {layout.framework} can't be written, only read: an hs.GRU is a different cell"
@@ -274,10 +266,7 @@ def _summed_hidden_bias(b_hh: Tensor, layout: WeightLayout) -> Tensor:
 def _reset_after(
     hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: WeightLayout
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return biases that make our GRU equal one that resets the state first, if its candidate's matrix is diagonal.
-
-    Then ``R·(r∘h) + b = r∘(R·h) + b``: the bias is not reset, so it becomes part of the input's.
-    """
+    """Return biases for a GRU that resets first and has a diagonal matrix: ``R·(r∘h) = r∘(R·h)``."""
     H = hh.shape[1]
     rows = layout.kind.rows("n", H)
     matrix = hh[rows]

@@ -81,10 +81,6 @@ def without_tokens(vectors: Tensor, ids: Tensor, tokens: int, p: float) -> Tenso
 
 
 def dropout_odds(counts: Sequence[int], d: float) -> Tensor:
-    """Return each word's probability of being replaced by the unknown one: ``d / (d + count)``, ``[V]``.
-
-    Padding and the unknown word come first and have no count. The result is on the CPU, even if the weights are on the
-    meta device.
-    """
+    """Return each word's odds ``d / (d + count)`` of being replaced, on the CPU even for weights on meta."""
     counted = torch.tensor([0.0, 0.0, *counts], device="cpu")
     return d / (d + counted) if d else 0 * counted

@@ -288,11 +288,7 @@ class _Call(NamedTuple):
 
 
 def find_parts(model: object, example: Any = None) -> ModelParts:
-    """Find the three parts of a model.
-
-    A module is called once, without dropout; its parts are the LSTM that reads an embedding's unchanged vectors, and
-    the linear layer that reads that LSTM's unchanged outputs (all of them, or some, such as the last step's).
-    """
+    """Find the embedding, the LSTM that reads its vectors, and the head that reads its outputs, by one call."""
     if isinstance(model, tuple):
         parts = _check_layers(model)
         check_module_memory(nn.ModuleList([*parts]))

@@ -63,10 +63,7 @@ def shipped(name: str = "tagger-en") -> Path:
 
 
 def find_folder(model: str | os.PathLike[str]) -> Path:
-    """Return the folder of a model, given by its path or by the name of a shipped model.
-
-    A folder with that name in the working directory takes precedence.
-    """
+    """Return the folder of a model: one with this path, or else the shipped model with this name."""
     path = Path(model)
     return shipped(str(model)) if str(model) in SHIPPED and not path.is_dir() else path
 

@@ -25,10 +25,7 @@ R = TypeVar("R", covariant=True)  # the type of the result
 
 @dataclass(frozen=True)
 class Origin:
-    """The origin of a model, for its card: names of files and folders, without their parents; and texts.
-
-    ``teachers`` tagged the ``untagged`` files; training began from the model ``start``.
-    """
+    """A model's origin, for its card: names without parents, ``teachers`` of ``untagged`` files, and its ``start``."""
 
     train: str
     dev: str = ""
@@ -49,10 +46,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Outcome(Generic[M]):
-    """The outcome of training, for a card: the epoch that was kept, of how many, and its measurements.
-
-    A card written during training, which remains if training is interrupted, is not ``finished``.
-    """
+    """The epoch kept, of how many, and its measurements, for a card that may not be ``finished``."""
 
     epoch: int
     epochs: int
@@ -100,11 +94,7 @@ def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any])
 
 
 class ModelTask(Generic[C, N, M, R]):
-    """What the tasks of all models have in common.
-
-    ``card`` writes a model's card in Markdown, below a heading; ``result`` makes the run's result of its history, its
-    best epoch, and the measurements on the dev and test data.
-    """
+    """What tasks share; ``card`` writes Markdown, and ``result`` the run's, of history, best epoch and measurements."""
 
     model: N
     dev: M  # the measurements of the last evaluation

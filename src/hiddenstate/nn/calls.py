@@ -88,10 +88,7 @@ def _packed_weights(lstm: RecurrentParameters) -> PackedLSTM | None:
 def run(
     lstm: RecurrentParameters, arguments: Arguments, options: CallOptions | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
-    """Run a call on the general path, by default with the layer's options; recorders get its record.
-
-    ``receive`` is called with what computes the call.
-    """
+    """Run a call on the general path; recorders get its record, and ``receive`` what computes it."""
     # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
     # and padding, because its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(arguments.input, PackedSequence))

@@ -94,10 +94,7 @@ LAYERS: dict[str, type[Layer]] = {"LSTM": LSTM, "GRU": GRU, **dict.fromkeys(MODE
 
 
 def new_layer(sizes: Sizes, **options: Any) -> Any:
-    """Make an `LSTM`, a `GRU` or an `RNN` with these sizes.
-
-    The options are the other arguments of the class, such as ``batch_first`` and ``dropout``.
-    """
+    """Make an `LSTM`, a `GRU` or an `RNN` with these sizes, and other arguments of its class."""
     arguments = asdict(sizes)
     cell = arguments.pop("cell")
     if not sizes.proj_size:

@@ -46,10 +46,7 @@ _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch sto
 
 
 class QuantisationSetting:
-    """The attribute ``qconfig``, which torch's eager-mode quantisation sets on every module before it swaps classes.
-
-    torch swaps the classes that it knows and silently ignores ours, so we warn.
-    """
+    """``qconfig``: we warn, because torch's eager-mode quantisation silently ignores our classes."""
 
     def __get__(self, module: nn.Module | None, owner: type) -> object:
         if module is None:
@@ -73,11 +70,7 @@ class QuantisationSetting:
 
 
 def rebuild(module: nn.Module, as_type: type[Module], options: tuple[str, ...]) -> Module:
-    """Make an ``as_type`` with the options, parameter values, dtype, device and mode of ``module``.
-
-    Values are copied, and so is each parameter's ``requires_grad``. Attributes that were set on the module are kept, as
-    the same objects. The random state and the module do not change.
-    """
+    """Make an ``as_type`` that copies a module's values, dtype, device, mode and, as the same objects, attributes."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
     _refuse_what_is_lost(module, parameters)
     check_module_memory(module)

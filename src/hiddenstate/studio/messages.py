@@ -63,11 +63,7 @@ class StepMessage:
 
 @dataclass(frozen=True, eq=False)
 class ViewMessage:
-    """The view has changed, in the page or in Python.
-
-    Attributes:
-        view: the changed parts of the page's state, in JSON types; numbers may be NumPy's.
-    """
+    """The changed parts of the view's state, in JSON types or NumPy's numbers, from the page or Python."""
 
     view: Mapping[str, Any] = field(default_factory=dict)
 

@@ -260,10 +260,7 @@ def _widget_class() -> Any:
 
 
 class _Teller:
-    """Sends messages to a widget from its own thread, because a running stream occupies the notebook's thread.
-
-    Messages are kept until the page opens, because a notebook that runs all cells opens it only afterwards.
-    """
+    """Sends messages to a widget from a thread, because a stream occupies the notebook's, once the page is open."""
 
     def __init__(self, audience: Audience, widget: Any) -> None:
         self._audience = audience
@@ -292,10 +289,7 @@ class _Teller:
 
 
 def framed(page: str) -> str:
-    """Put a page into a frame, in which its scripts run but can't reach the page around it.
-
-    The text inside is shown if frames are blocked, as in a notebook that is not trusted yet.
-    """
+    """Put a page into a frame that its scripts can't leave, and text where frames are blocked."""
     return (
         f'<iframe title="hiddenstate studio" sandbox="allow-scripts allow-downloads" width="100%" height="{HEIGHT}" '
         f'style="border: 0" srcdoc="{escaping.escape(page)}">{_NO_FRAME}</iframe>'

@@ -10,10 +10,7 @@ from hiddenstate.errors import ArgumentTypeError
 
 
 def label_names(labels: object, name: str) -> tuple[str | None, ...]:
-    """Return the labels of a sequence's steps, called ``name`` in messages, as text; None for steps without a label.
-
-    Integers and bools are names of classes. Measured numbers are not: each value would be a class of its own.
-    """
+    """Return the labels of steps as text, None for none; measured numbers are refused, since each would be a class."""
     if isinstance(labels, Tensor):
         check_memory(labels, name)
         labels = labels.detach().cpu().tolist()

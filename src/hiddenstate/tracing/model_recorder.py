@@ -31,11 +31,7 @@ def chained(calls: Sequence[Trace]) -> list[Trace]:
 
 
 def goes_on(before: Trace, after: Trace) -> bool:
-    """Whether a call began with the final state of another call, so that both are pieces of one sequence.
-
-    Always False for bidirectional calls, because a reverse direction reads the later piece first, and for rows with
-    lengths.
-    """
+    """Whether a call read on from another's final state, forward and without lengths."""
     if before.bidirectional or before.lengths is not None or after.lengths is not None:
         return False
     if (before.layout, before.names, set(before.carried)) != (after.layout, after.names, set(after.carried)):

@@ -143,11 +143,7 @@ def _map(ax: Axes, title: str, values: NDArray[np.float64], span: tuple[float, f
 
 
 def _fine(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Split every cell into many equal ones, so that matplotlib blends pixels only within a cell.
-
-    If there are more units than pixels, matplotlib blends neighbours, which is right for hundreds of units but would
-    otherwise smear one step into the next.
-    """
+    """Split cells into many equal ones, so that matplotlib, which blends neighbours, does not smear a step."""
     units, steps = (-(-FINE // n) for n in values.shape)
     return values.repeat(units, axis=0).repeat(steps, axis=1)
 

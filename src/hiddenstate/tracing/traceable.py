@@ -60,10 +60,7 @@ def is_keras_layer(module: nn.Module) -> bool:
 
 
 def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """Return the modules of a model with all their paths; layers that Keras keeps in lists of its own, by their names.
-
-    Without Keras, these are torch's ``named_modules(remove_duplicate=False)``.
-    """
+    """Return the modules of a model with all their paths, those in Keras's own lists too."""
     has_keras = "keras.src.layers.layer" in sys.modules
     return list(_walk(model, "") if has_keras else model.named_modules(remove_duplicate=False))
 

@@ -58,10 +58,7 @@ class Stop:
 
 @contextmanager
 def stopping() -> Iterator[Stop]:
-    """Return a context manager that treats Ctrl-C and the system's termination signal as a request to stop.
-
-    Only the main thread of a program receives signals; in other threads nothing changes.
-    """
+    """Return a block in which Ctrl-C and a termination signal request a stop; only the main thread gets these."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

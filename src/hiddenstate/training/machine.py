@@ -131,11 +131,7 @@ class _Several(RunMachine):
 
 
 def _joined(join: Callable[[], V]) -> tuple[V, bool]:
-    """Join the other processes, and return whether that created a process group, which ends with the machine or Python.
-
-    gloo's threads release sent tensors late, which aborts the process if Python has ended by then. Destroying the group
-    waits for them.
-    """
+    """Join the other processes; return whether that created a process group, to be destroyed before Python ends."""
     distributed = torch.distributed
     if not distributed.is_available() or distributed.is_initialized():
         return join(), False

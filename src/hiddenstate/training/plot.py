@@ -45,10 +45,7 @@ def plot_run(run: str | os.PathLike[str], score: str = "dev score") -> Figure:
 
 
 def read_metrics(run: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Read the lines of ``metrics.jsonl``; an incomplete last line, left by a killed process, is ignored.
-
-    Numbers that were not finite are None.
-    """
+    """Read the lines of ``metrics.jsonl``, without an incomplete last one; None stands for infinite numbers."""
     path = Path(run) / METRICS
     if not path.is_file():
         raise FileFormatError(f"no run at {run}: {METRICS} is missing; give the folder of a run")

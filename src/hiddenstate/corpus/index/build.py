@@ -343,11 +343,7 @@ def to_float32(number: float) -> np.float32:
 
 
 class BitCollector:
-    """Collects whether values of one place are above a threshold, as float32, over the chunks of a shard, in any order.
-
-    ``is_equal [U]`` is 1 for units whose value is exactly the threshold at some step. For all others, the bits of ``>``
-    are those of ``>=``.
-    """
+    """Collects float32 comparisons with thresholds; where ``is_equal``, ``>`` and ``>=`` differ."""
 
     def __init__(self, steps: int, units: int, threshold: float) -> None:
         self._by_step = np.zeros((steps, -(-units // 8)), np.uint8)

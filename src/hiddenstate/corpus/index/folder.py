@@ -198,11 +198,7 @@ class IndexFolder:
     @torch.no_grad()
     @types_of_the_weights()
     def values(self, context: Context, places: Sequence[str]) -> dict[str, Values]:
-        """Rerun some steps of a sequence, and return the values ``[T, U]`` of places.
-
-        A layer that reads forward starts from the last state stored before these steps; a bidirectional layer reads the
-        whole sequence.
-        """
+        """Rerun steps, from the last stored state or all of them, and return the values ``[T, U]``."""
         item, lstm = self.item(context.shard, context.sequence), eval_twin(self.reader.lstm)
         if self.reader.window:
             part = cut_part(item, context.start, context.stop, self.reader.lead)
@@ -236,10 +232,7 @@ class IndexFolder:
 
     @torch.no_grad()
     def span_input(self, context: Context) -> tuple[Tensor, AnyState | None]:
-        """Return what a series' layer reads at steps from a multiple of 256 on, and the state before them.
-
-        It reads ``[T, 1, D]`` or, if the model reads windows of W steps, ``[W, T, D]``.
-        """
+        """Return what a series' layer reads from a multiple of 256 on, by steps or windows, and its state."""
         reader, (shard, sequence, start, stop) = self.reader, context
         first = int(self.text(shard).starts[sequence]) + reader.lead * sequence
         data = np.array(_mapped(self.path(shard) / "inputs.npy", None, 2)[first + start : first + stop + reader.lead])
@@ -407,10 +400,7 @@ def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
 
 
 def read_row(path: Path, row: int) -> bytes:
-    """Return one row of an array file of bytes, or one element of a file ``[M]``.
-
-    There are thousands of such files, so only what is needed is read: mapping a file takes ten times as long.
-    """
+    """Return one row of an array file, or element; mapping thousands of files takes ten times as long."""
     with reading(path), path.open("rb", buffering=0) as file:
         head = _HEAD.match(file.read(192))
         if head is None:

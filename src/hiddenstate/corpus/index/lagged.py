@@ -192,10 +192,7 @@ def read_sums(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def correlations(path: Path, sums: Mapping[str, NDArray[Any]], place: str, shape: tuple[int, int]) -> Floats:
-    """Return the correlations ``[2, U, P]`` of a place's units with covariates, on each half; NaN if unknown.
-
-    ``path`` is the file of the sums, for messages.
-    """
+    """Return the correlations ``[2, U, P]`` of units and covariates on each half; NaN if unknown."""
     U, P = shape
     shapes = {"count": (2, P), "c": (2, P, 2), "cc": (2, P, 2), **dict.fromkeys(("x", "xx", "xc"), (2, U, P, 2))}
     for name, expected in shapes.items():
@@ -230,11 +227,7 @@ def checked_lags(lags: Iterable[int] | None, T: int) -> tuple[int, ...]:
 
 
 def control_shifts(times: Times | None, T: int) -> tuple[tuple[int, ...], bool]:
-    """Return the shifts of the controls in steps, and whether they are circular.
-
-    They are one and two years back and ahead, of those that leave a third of each half; if there is none, thirds of
-    the series.
-    """
+    """Return the controls' shifts, of years or circular thirds, and whether they are circular."""
     if times is not None and T > 1:
         year = round(365.25 * (T - 1) / ((times[-1] - times[0]) / _DAY))  # in steps
         shifts = tuple(k * year for k in (-2, -1, 1, 2) if year > 1 and 3 * abs(k) * year <= T)

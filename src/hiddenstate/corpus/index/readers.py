@@ -568,12 +568,7 @@ def hash_items(items: Sequence[CorpusItem], *arrays: Any) -> str:
 
 
 def model_fingerprint(model: nn.Module) -> str:
-    """Return a hash of what a model's results depend on.
-
-    These are its weights, with their names, types and shapes; and for a model with a folder also the config and the
-    vocabulary. The weights of those are compared as float32, in which they are loaded, whatever the type
-    in which they are stored.
-    """
+    """Return a hash of a model's weights (as loaded, float32, if it has a folder), config and vocabulary."""
     if isinstance(model, Recurrent):
         return fingerprint(model._named_weights())
     if not isinstance(model, Tagger | LanguageModel | StoredSeries):

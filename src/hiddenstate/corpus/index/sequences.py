@@ -55,10 +55,7 @@ class Context(NamedTuple):
 
 
 def cut_part(item: CorpusItem, start: int, stop: int, lead: int) -> CorpusItem:
-    """Return some steps of a part of a series, with the ``lead`` steps that are read before them.
-
-    The first is one whose state is known.
-    """
+    """Return steps of a part of a series from one with a known state on, with ``lead`` steps before."""
     number = start // PIECE
     return item._replace(
         tokens=item.tokens[start:stop],

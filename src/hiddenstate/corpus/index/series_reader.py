@@ -26,10 +26,7 @@ ROWS_TOGETHER = 64
 
 
 def series_items(network: StoredSeries, series: Any) -> tuple[CorpusItem, ...]:
-    """Return the rows of what `SeriesModel.prepare` returned in parts, each with the states before its pieces.
-
-    The names of several rows are the labels of their steps.
-    """
+    """Return a prepared series' rows in parts with the states of their pieces, labelled by row."""
     x, names = series.x.cpu(), series.step_names()
     (T, N, _), window = x.shape, network.config["window"]
     first = (window or 1) - 1

@@ -135,10 +135,7 @@ class Statistics:
 
     @property
     def time_constant(self) -> Floats:
-        """``[U]``, ``-1 / mean(log gate)`` in steps; NaN for places that are not the gate that keeps memory.
-
-        It is infinite if the gate is 1 at every step, and 0 if it is 0 at any step.
-        """
+        """``[U]``, ``-1 / mean(log gate)`` in steps, infinite for 1; NaN for places that keep nothing."""
         if not self.logarithm.size:
             return np.full(self.total.shape[1], np.nan)
         logarithm = difference(self.logarithm, np.zeros_like(self.logarithm))
@@ -161,20 +158,14 @@ class Statistics:
         return quantiles
 
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
-        """Return the shares of steps ``[U]`` at which each unit is low, and high.
-
-        The limits are 0.1 and 0.9 for a gate, -0.9 and 0.9 for g, n and h, and -1 and 1 for unbounded values.
-        """
+        """Return the shares ``[U]`` of low and high steps: 0.1, 0.9; ±0.9 for g, n, h; ±1 unbounded."""
         steps = np.maximum(self.histogram.sum(1), 1)
         low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9) if np.isfinite(edges[0]) else (-1.0, 1.0)
         shut = self.histogram[:, edges[1:] <= low + 1e-9].sum(1)
         return np.asarray(shut / steps), np.asarray(self.histogram[:, edges[:-1] >= high - 1e-9].sum(1) / steps)
 
     def correlations(self, half: int | None = None) -> Floats:
-        """Return each unit's correlation with each label ``[K, U]``, on one half or both.
-
-        It is NaN if it is unknown: the unit or the label is constant there, or there are fewer than three steps.
-        """
+        """Return units' correlations with labels ``[K, U]``; NaN if constant or under three steps."""
         halves = slice(None) if half is None else slice(half, half + 1)
         n, near, rest, variance = self._moments(halves)
         counts = self.label_count[halves].sum(0)[:, None]
@@ -226,10 +217,7 @@ def _best(values: Tensor, sign: int, keys: Ints) -> tuple[NDArray[np.float32], I
 
 
 class Accumulator:
-    """Collects the statistics of one place over the chunks of a shard.
-
-    ``groups`` counts the groups of steps in each half (K labels, and those without a label), ``windows`` the contexts.
-    """
+    """Collects one place's statistics over the chunks of a shard, by half and label."""
 
     def __init__(
         self, units: int, bounds: tuple[float, float] | None, is_keeping: bool, groups: int, tokens: int, windows: int
@@ -247,10 +235,7 @@ class Accumulator:
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
-        """Add the values ``[T, N, U]`` of a chunk, and overwrite those beyond the ends of sequences.
-
-        Returns the values of the chunk's steps, ``[M, U]``, in memory that the next call reuses.
-        """
+        """Add values ``[T, N, U]``; return those of real steps ``[M, U]``, in memory that the next call reuses."""
         flat, shifted = chunk.room(self.units).unbind()
         torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
         self._shift(flat, shifted, chunk.first)

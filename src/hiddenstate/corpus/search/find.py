@@ -82,10 +82,7 @@ def search(index: IndexFolder, query: str, *, limit: int = 10, progress: Progres
 
 
 def threshold_of(value: UnitCondition) -> tuple[float, bool]:
-    """Return a threshold, and whether the condition holds above it; otherwise it holds at or below it.
-
-    ``>= t`` and ``< t`` are comparisons with the largest float32 below t.
-    """
+    """Return a threshold, and whether the condition holds above it: ``>= t`` is above the float32 before t."""
     number = to_float32(value.number)
     if value.op in (">=", "<"):
         number = np.nextafter(number, np.float32(-np.inf))
@@ -115,10 +112,7 @@ def check_values(index: IndexFolder, query: Query) -> None:
 
 
 def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None) -> tuple[int, Unstored]:
-    """Rerun the corpus for comparisons whose bits are not stored, and store them if the index is not read-only.
-
-    Returns the number of steps that were run, and the bits that could not be stored.
-    """
+    """Rerun the corpus for bits that are not stored; return the steps run, and what could not be stored."""
     wanted = {key_of(value) for value in query.values()}
     missing = {
         shard: keys
@@ -226,10 +220,7 @@ class ShardConditions:
 
 
 def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
-    """Return the longest spans ``[S, 2]`` in which a condition holds at every step, if their lengths match the query.
-
-    ``first [M]`` is whether a sequence begins at a step; spans do not cross such a border.
-    """
+    """Return the longest spans ``[S, 2]``, within sequences, where a condition holds, if their lengths match."""
     if not len(holds):
         return np.empty((0, 2), np.int64)
     begins = holds.copy()
@@ -242,16 +233,7 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
 
 
 def holds_around(counts: Ints, begins: Ints, ends: Ints, first: Ints, last: Ints, around: Around) -> Mask:
-    """Return whether a condition holds at one of the steps before or after each span, in the same sequence.
-
-    Args:
-        counts: ``[M + 1]``, the number of earlier steps at which the condition holds.
-        begins: the first step of each span.
-        ends: the step after each span.
-        first: the first step of each span's sequence.
-        last: the step after each span's sequence.
-        around: the condition.
-    """
+    """Return whether a condition holds at a step before or after each span, in the same sequence."""
     if around.where == "before":
         low, high = np.maximum(begins - around.far, first), np.maximum(begins - around.near + 1, 0)
     else:

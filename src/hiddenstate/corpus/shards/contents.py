@@ -27,10 +27,7 @@ def read_sentences(shard: Shard) -> Iterator[Sentence]:
 
 
 def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
-    """Yield groups of sentences of a shard, ordinary CoNLL-U as tables.
-
-    Plain text has one sentence per line, or is split if it has a single line.
-    """
+    """Yield groups of a shard's sentences, ordinary CoNLL-U as tables; plain text is a line each, or split."""
     if shard.kind == "parquet":
         for cell in _cells(shard):
             words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]

@@ -84,12 +84,7 @@ def expand(files: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> 
 def plan(
     files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
 ) -> list[Shard]:
-    """Cut files, as `expand` returns them, into shards, and hash their content.
-
-    Shards of text have at least ``shard_bytes``, except the last of a file; in Parquet files, each row group is a
-    shard. The cuts depend only on the files and ``shard_bytes``. The kind of the files is by default inferred from
-    their names or first lines.
-    """
+    """Cut files into shards of at least ``shard_bytes``, or of Parquet row groups, and hash their content."""
     size = check_int("shard_bytes", shard_bytes)
     if size < 1:
         raise ArgumentError(f"shard_bytes must be at least 1, got {shard_bytes}")

@@ -37,10 +37,7 @@ MOST_MANIFEST = 1 << 31  # bytes
 
 
 class ShardTask(Protocol):
-    """A task to run on every shard. It is pickled once for each worker process.
-
-    Its result depends only on the shard, never on the process, on other shards or on their order.
-    """
+    """A task, pickled once a process, whose result depends only on the shard."""
 
     def name(self, shard: Shard) -> str:
         """Return the name of the shard's result in the folder."""
@@ -59,18 +56,7 @@ def run(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> int:
-    """Write the results of shards that are missing in a folder, and return their number.
-
-    Args:
-        task: what to do with a shard.
-        shards: the shards.
-        folder: the folder, which is created if necessary.
-        described: everything else that the results depend on, ready for JSON: model, settings, files.
-        workers: the number of processes, one thread each; 1 runs in this process.
-        client: a client of a Dask cluster (`distributed.Client`), whose workers see the files and the folder under the
-            same paths. They should have one thread each.
-        progress: a callback for the bytes read and their total; True for a bar.
-    """
+    """Write the missing results of shards to a folder, in processes or on a Dask cluster; return their number."""
     workers = check_workers(workers, client)
     with claimed(folder, shards, described):
         return map_shards(task, shards, folder, workers=workers, client=client, progress=progress)

@@ -82,9 +82,6 @@ class CallsInOrder(Generic[R]):
         self._running.append(self._pool.submit(function, *arguments))
 
     def finished(self, *, wait: bool) -> Iterator[R]:
-        """Yield the results of finished calls, the oldest first.
-
-        Waits until at most ``most`` calls are left or, with ``wait``, none.
-        """
+        """Yield finished results, oldest first, waiting until few calls are left or, with ``wait``, none."""
         while self._running and (wait or self._running[0].done() or len(self._running) > self._most):
             yield self._running.popleft().result()

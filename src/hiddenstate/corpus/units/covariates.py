@@ -157,10 +157,7 @@ def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed:
 
 
 def best_lags(r: Floats, about: Any) -> dict[str, Floats]:
-    """Return for each unit and covariate ``[U, K]`` the best lag, the correlations on both halves, and the control.
-
-    ``r`` is that of `correlations`.
-    """
+    """Return each unit's and covariate's best lag ``[U, K]``, its correlations on both halves, and the control."""
     lags, shifts = np.array(about["lags"]), about["shifts"]
     first = r.shape[2] - len(about["clocks"])  # of the calendar
     lagged, clock = r[..., :first], r[..., first:]

@@ -37,10 +37,7 @@ class UnitEffect(NamedTuple):
 
 
 def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
-    """Return sequences from the second half of the corpus, in random order, and their number of steps.
-
-    There are at least ``least`` steps, if possible, of which at most ``longest`` are counted per sequence.
-    """
+    """Return random sequences of the second half, and their steps, at most ``longest`` of each counted."""
     sample: list[Context] = []
     steps = 0
     order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
@@ -98,11 +95,7 @@ def effects_of(
 
 
 def _margin(lost: Floats, at: Mask, groups: NDArray[np.int64]) -> float | None:
-    """Return the smallest of the differences that must be above 0, each reduced by two standard errors.
-
-    ``lost [2 + matched units, M]`` has the costs of zeroing the unit, of holding it, and of zeroing the others, ``at``
-    whether a step has the label, and ``groups`` is that of `groups_of`.
-    """
+    """Return the smallest of the differences that must be above 0, each reduced by two standard errors."""
     if len(lost) < 3 or min(len(np.unique(groups[side])) for side in (at, ~at)) < LEAST_GROUPS:
         return None
     # Two units are compared at the same steps, so they are paired.
@@ -132,15 +125,7 @@ def _mean(values: Floats) -> float:
 def costs(
     index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
 ) -> tuple[str, Floats, NDArray[np.str_], list[int]]:
-    """Return the cost of each of some edits by itself, at each step of some sequences.
-
-    If a softmax reads the layer and the correct output is known (the next token, or the label), the cost is the
-    log-probability that this output loses, in nats. Otherwise it is the distance by which the outputs of a head without
-    a softmax move or, without such a head, the layer's. Only the first 512 steps of each sequence are used.
-
-    Returns the name of the cost, the costs ``[len(edits), M]``, the label of each step, and the lengths of the
-    sequences in this order.
-    """
+    """Return the cost of each edit by itself, ``[len(edits), M]``, with its name, and the steps' labels and lengths."""
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(context.shard, context.sequence)) for context in sample]
     targets = [reader.targets(item) for item in items]

@@ -116,10 +116,7 @@ def are_groups(labels: Mask, lengths: Sequence[int]) -> bool:
 
 
 def groups_of(labels: Mask, lengths: Sequence[int]) -> Ints:
-    """Return the group ``[T]`` of each step of some sequences; steps in a group may depend on one another.
-
-    The groups are the sequences if `are_groups`, and otherwise windows of 64 steps.
-    """
+    """Return each step's group ``[T]`` of dependent steps: its sequence if `are_groups`, or 64 steps."""
     size = max(*lengths, 1) if are_groups(labels, lengths) else WINDOW
     ends = np.cumsum([-(-length // size) for length in lengths])
     starts = ends - [-(-length // size) for length in lengths]

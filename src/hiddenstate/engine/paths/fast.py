@@ -50,22 +50,7 @@ def run(
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
-    """Run a call that needs no gradient.
-
-    Args:
-        arguments: x, hx and lengths.
-        parameters: the layer's parameters by name.
-        names: the names of the five parameters of each layer and direction, None for absent ones.
-        sizes: the layer's sizes.
-        options: the layer's options.
-        packed: packed weights; if None, the call packs the weights.
-        record: whether to record everything.
-
-    Returns:
-        ``out``, always time first, and ``(h_n, c_n)``; with ``record``, also three lists: gates and cell states of each
-        layer and direction, and outputs of each layer except the last; unbatched runs have N = 1 there. None if the
-        general path is needed.
-    """
+    """Run a call that needs no gradient; ``out`` is time first. None if the general path is needed."""
     if interception() is not None:
         return None
     return _run(arguments, parameters, names, sizes, options, packed, record)
@@ -88,10 +73,7 @@ def _run(
 
 
 def _call_and_weights(x: object, parameters: dict[str, Any], cell: str, packed: "PackedLSTM | None") -> tuple[Any, Any]:
-    """Return the native call for packed weights or, without them, for the input, and the weights that it reads.
-
-    There is none for types without a kernel, nor for float16 with so few rows that torch's kernel computes them.
-    """
+    """Return the native call and the weights it reads; no call for types and sizes without a kernel."""
     half, kernel, weights = False, kernels.plain_kernel(x, cell), parameters
     if packed is not None:
         half, kernel, weights = packed.is_half, packed.kernel, packed.packed
@@ -148,11 +130,7 @@ def run_differentiable(
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
-    """Like `run`, but differentiable if torch builds a graph for the arguments; the record is part of the graph.
-
-    In training mode, the values for the backward pass are saved; otherwise they are recomputed. Also returns None for
-    ``record`` with several layers or directions; see `derivative.run_shown`.
-    """
+    """Like `run`, but part of torch's graph; None also for ``record`` with several layers (see `run_shown`)."""
     x, hx, lengths = arguments
     weights = [None if name is None else parameters.get(name) for stacked in names for name in stacked]
     tensors = _tensors(x, hx, sizes)

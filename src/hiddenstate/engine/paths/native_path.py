@@ -38,10 +38,7 @@ DEQUANTISED = "a gradient is needed, which is computed for the dequantised weigh
 
 
 def choose(call: Call, reasons: dict[str, str], barred: str | None) -> str | None:
-    """Return the form of weights on which the engine computes a call, or None; add the reasons against faster forms.
-
-    ``barred`` is a reason against all of them, if there is one.
-    """
+    """Return the form of weights for a call, or None; add the reasons against faster ones, ``barred`` to all."""
     is_int8 = isinstance(call.weights, Int8Weights)
     if barred is not None:
         reasons.update((form, barred) for form in FORMS if form != "int8" or is_int8)

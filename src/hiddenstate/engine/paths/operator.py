@@ -82,10 +82,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | N
 
 
 def _run(*arguments: Any) -> Any:
-    """Run a whole call with `native.forward`; its records are returned as one list, which is empty unless ``keep``.
-
-    With ``recompute_gates``, the list has no gates.
-    """
+    """Run a whole call with `native.forward`; the list of its records is empty unless ``keep``."""
     operands, keep, borders, recompute = _forward_arguments(arguments)
     call = replace(_checked_call(operands, borders), recompute_gates=recompute)
     with torch.no_grad():

@@ -28,11 +28,7 @@ SHARED = (
 
 
 class PackedLSTM:
-    """An LSTM packed for single steps: the weights of all layers, with input and recurrent weights side by side.
-
-    It is a copy of the weights. When they change, the owner packs them again and fills ``outdated``, which invalidates
-    the native steps that use this copy.
-    """
+    """A copy of all weights, packed for single steps; ``outdated`` invalidates the native steps that use it."""
 
     def __init__(self, sizes: Sizes, weights: Sequence[Weights], kernel: Kernel, stored: Sequence[Tensor]) -> None:
         self.kernel = kernel

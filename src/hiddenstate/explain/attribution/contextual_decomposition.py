@@ -32,11 +32,7 @@ class Split(NamedTuple):
 
 
 def split_readout(work: BatchRunner, readout: Readout, inside: Tensor, initial: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Split a linear target by every span, in blocks of spans.
-
-    Returns:
-        β and γ of each span, and the largest error of β + γ in a state that the target reads, at any step.
-    """
+    """Split a linear target by every span; return β, γ, and the largest error of β + γ at any step."""
     subject = work.subject
     with torch.no_grad():
         real = subject.run(keep=[str(place) for place in readout.vectors]).values
@@ -59,13 +55,7 @@ def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
 
 
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
-    """Split every c and h of one row, for S spans.
-
-    Args:
-        subject: the subject, with one row.
-        inside: the steps, ``[T, S]``, or the features of each step, ``[T, C, S]``.
-        initial: ``[S]``, whether the initial state is inside.
-    """
+    """Split every c and h of a row by S spans of steps ``[T, S]`` or features ``[T, C, S]``."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
     sizes, by_feature = subject.sizes, inside if inside.dim() == 3 else inside[:, None]

@@ -36,10 +36,7 @@ class FrozenParts:
 
 @dataclass(frozen=True, eq=False)
 class FrozenLayer:
-    """One layer and direction of one row, in float64: its recorded values, and the weights of its candidate.
-
-    The candidate's pre-activation is ``W·x + b + scale ∘ (U·h_prev + b_h)``.
-    """
+    """One layer and direction of one row, in float64: its recorded values, and its candidate's weights."""
 
     kind: Cell
     place: Place  # the place of its memory
@@ -104,12 +101,7 @@ def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenPart
 def _through(
     subject: Subject, part: FrozenLayer, seeds: dict[str, Tensor], reads: dict[str, Tensor], t_read: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Propagate back through one layer and direction.
-
-    Returns:
-        The target's derivative with respect to its input, ``[T, C]``; the part of its biases at each step, ``[T]``; the
-        part of its initial state; and the target's derivative with respect to its memory, ``[T, H]``.
-    """
+    """Go back through a layer and direction: the target's slopes by input and memory, parts of biases and start."""
     layer_direction = part.place.layer_direction
     T, split = subject.T, part.split
     order = layer_direction.order(T)

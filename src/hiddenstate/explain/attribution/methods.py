@@ -32,10 +32,7 @@ GRADIENT_COST = 4  # memory of a run that saves values for gradients, relative t
 
 
 class AttributionOptions(NamedTuple):
-    """How to attribute; see `attribute`. ``pairs``: whether interactions of two players are also computed.
-
-    ``others`` is what inputs of no player are called.
-    """
+    """How to attribute; ``pairs`` adds interactions, and ``others`` names inputs of no player."""
 
     points: int | None
     samples: int

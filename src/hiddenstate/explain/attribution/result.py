@@ -274,10 +274,7 @@ def _named(player: Player) -> str:
 
 
 def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = NAMES) -> list[str]:
-    """Say what a method's parts are, and what players are replaced by.
-
-    ``noun`` is what a player is called, and ``names`` describe baselines.
-    """
+    """Say what a method's parts are, and what players, each a ``noun``, are replaced by."""
     title = TITLES[result.method].replace("word", noun)
     if result.method == "integrated_gradients":
         title += f", {result.points} points" + ("" if result.exact else ": NOT CONVERGED, see the residual")

@@ -53,12 +53,7 @@ def split_into_segments(players: Players, T: int) -> list[Segment]:
 
 
 class PrefixTree:
-    """Grows the tree depth-first in blocks of rows, so that memory stays bounded for any P.
-
-    Args:
-        work: runs the subject; its LSTM is unidirectional, and its target depends on one step.
-        players: the P players.
-    """
+    """Grows the tree depth-first in blocks of rows, so that memory stays bounded for any number of players."""
 
     def __init__(self, work: BatchRunner, players: Players) -> None:
         assert work.target.t is not None
@@ -145,10 +140,7 @@ def _serves_tree(work: BatchRunner) -> bool:
 
 
 def from_values(values: Tensor, pairs: bool) -> MethodResult:
-    """Compute Shapley values from the target of every mask, ``[2^P]``; bit p is set if player p is present.
-
-    The interactions of two players are the Shapley interaction index (Grabisch & Roubens 1999).
-    """
+    """Compute Shapley values, and interactions (Grabisch & Roubens 1999), from the target of every mask ``[2^P]``."""
     f = values.numpy()
     P = int(np.log2(len(f)))
     masks = np.arange(len(f))

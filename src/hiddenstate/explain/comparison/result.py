@@ -81,11 +81,7 @@ class Difference(NamedTuple):
 
 
 class Match(NamedTuple):
-    """The unit of b that corresponds to each unit of a, in one layer and direction.
-
-    ``units[k]`` is b's unit for a's unit k (-1 if b has fewer), ``correlation[k]`` their correlation over all steps.
-    For two LSTMs, a correlation below 0 means that b's unit is a's with the opposite sign.
-    """
+    """For each unit of a: b's unit (-1 if none), and their correlation; below 0, it has the opposite sign."""
 
     units: Tensor
     correlation: Tensor

@@ -157,10 +157,7 @@ class FixedPoints(Explanation):
 def find_fixed_points(
     map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
 ) -> FixedPoints:
-    """Search for fixed points from states ``[S, D]`` under one input ``[C]``, by ``descent`` steps and Newton's method.
-
-    ``progress`` is called with the descent steps done and their total.
-    """
+    """Search for fixed points from states ``[S, D]`` by ``descent`` steps, then Newton's method."""
     with side_by_side() as threads:
         shares = starts.chunk(threads.threads if map_.numbers >= LARGE else 1)
         search = partial(_searched, map_, x, descent)

@@ -24,10 +24,7 @@ BYTES_AT_ONCE = 2**28
 
 @dataclass(frozen=True, eq=False)
 class StateMap:
-    """``z' = F(z, x)``: z holds the hidden and cell states of all layers in one vector, ``[D]`` with D = L·(P + H).
-
-    Without cell states, as in a GRU, D = L·H.
-    """
+    """``z' = F(z, x)``, where z ``[D]`` holds the hidden and any cell states of all layers."""
 
     sizes: Sizes  # the sizes of the LSTM, which is unidirectional
     weights: tuple[Weights, ...]  # the weights of each layer, float64 on the CPU

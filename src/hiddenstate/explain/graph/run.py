@@ -179,11 +179,7 @@ Into = dict[Source, list[Inflow]]
 def _grown(
     inflows: Inflows, slopes: dict[str, Tensor], count: int, report: Progress | None
 ) -> tuple[Into, dict[Source, float]]:
-    """Choose cell states: those with the largest parts, then backwards from the target along the largest flows.
-
-    Returns:
-        The inflows of the target and of each kept cell state, and the target's derivative with respect to each.
-    """
+    """Choose cell states by their parts, then by flows to the target; return their inflows and slopes."""
     into: Into = {TARGET: list(inflows.into_target())}
     slope: dict[Source, float] = {TARGET: 1.0}
     # Cell states that are not kept yet, with the flow from each into the kept ones.

@@ -42,10 +42,7 @@ class RowBatch:
         return torch.stack(losses)
 
     def integrated(self, difference: Tensor, points: int | None) -> tuple[Tensor, Tensor]:
-        """Return integrated gradients ``[N, P]``, and how much their sums miss ``difference [N]``.
-
-        The points are doubled for the rows whose sum is not yet close enough, as in `attribute`.
-        """
+        """Return integrated gradients ``[N, P]``, doubling points as in `attribute`, and what sums miss."""
         parts = torch.zeros(len(difference), self.count, dtype=torch.float64)
         count, left = points or FIRST_POINTS, torch.arange(len(difference))
         while len(left):

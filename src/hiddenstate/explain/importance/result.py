@@ -120,10 +120,7 @@ class Importance(Explanation):
 
 
 def bootstrap(values: Tensor, block: int, level: float, seed: int) -> Tensor:
-    """Return the bounds ``[2, P]`` of the mean of rows ``[N, P]``, from resamples of blocks of neighbours.
-
-    The blocks wrap around the end, so that each row is as likely as any other (Politis & Romano 1992).
-    """
+    """Return bounds ``[2, P]`` of the mean of rows, from circular blocks of neighbours (Politis & Romano 1992)."""
     rows = values.double().numpy()
     N = len(rows)
     if block >= N:

@@ -21,10 +21,7 @@ ROUNDINGS = 16  # an edit's change of fewer units in the last place counts as ro
 
 @dataclass(frozen=True, eq=False)
 class CellDecomposition:
-    """The values that one layer and direction has written and kept up to step t, for one row.
-
-    S steps, H units; all tensors float64 on the CPU.
-    """
+    """What one row's layer and direction wrote and kept over S steps, in float64 on the CPU."""
 
     place: Place  # the memory, such as l1.c
     t: int  # the step
@@ -150,10 +147,7 @@ def _quantity(edit: Edit) -> str:
 
 
 def erased_most(forget: Tensor, units: Iterable[int]) -> list[list[int | None]]:
-    """Return, for each step and unit, the later step (by reading order) that erased most of what it wrote.
-
-    The result is None if nothing was erased. Takes time proportional to S², and memory proportional to S.
-    """
+    """Return, by step and unit, the later step that erased most of what it wrote, or None; in O(S²) time."""
     chosen = forget[:, list(units)]
     erased: list[list[int | None]] = []
     for s in range(len(chosen)):

@@ -46,11 +46,7 @@ def fit_eraser(states: Tensor, classes: Tensor, count: int) -> Eraser:
 
 
 def fit_number_eraser(states: Tensor, numbers: Tensor) -> Eraser:
-    """Return the eraser of numbers ``[M, K]``.
-
-    With W the whitening of the states and P the projection onto the whitened covariance with the numbers, the states
-    lose ``W⁻¹ P W (x - mean)``.
-    """
+    """Return the eraser ``W⁻¹PW(x - mean)`` of numbers ``[M, K]``; W whitens, P projects onto their covariance."""
     x, z = states.double(), numbers.double()
     mean = x.mean(0)
     x, z = x - mean, z - z.mean(0)
@@ -147,10 +143,7 @@ def repeated_share(words: tuple[Any, ...], is_held_out: NDArray[np.bool_]) -> fl
 
 
 def control_labels(words: tuple[Any, ...], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return the labels of a control task: each word gets one label, drawn from all labels in the data.
-
-    Only memorising words solves it (Hewitt & Liang 2019).
-    """
+    """Return one random label a word, which only memorising words solves (Hewitt & Liang 2019)."""
     generator = np.random.default_rng(seed)
     drawn = {word: int(generator.choice(classes)) for word in dict.fromkeys(words)}
     return np.array([drawn[word] for word in words], dtype=np.int64)

@@ -187,10 +187,7 @@ def _check_place(model: Reader, rows: Sequence[Tensor], place: str) -> None:
 
 @torch.no_grad()
 def states_of(model: Reader, rows: Sequence[Tensor], place: str) -> Tensor:
-    """Return the values of a place ``[T', N, U]`` over rows; padded at the end if the rows differ in length.
-
-    T' is T, or for a model that reads windows the number of windows: the values are those at the last step of each.
-    """
+    """Return a place's values ``[T', N, U]``, padded; T' is T, or one for each window, at its last step."""
     if not isinstance(model, SeriesModel):
         x = torch.nn.utils.rnn.pad_sequence(list(rows))
         lengths = torch.tensor(list(map(len, rows)))

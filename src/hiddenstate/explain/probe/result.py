@@ -97,10 +97,7 @@ def read_steps(
 
 
 def run_places(model: Model, data: Sequence[Any], place: str) -> tuple[Tensor, list[Sequence[Any]]]:
-    """Run sequences together; return the values ``[T, N, U]`` of a place, and each sequence's input at each step.
-
-    The newline that a language model reads before a text is omitted.
-    """
+    """Run sequences together; return a place's values ``[T, N, U]``, and what is read at each step."""
     if isinstance(model, Tagger):
         return model.trace(data, keep=[place], limit=None).values[place], list(data)
     if isinstance(model, LanguageModel):

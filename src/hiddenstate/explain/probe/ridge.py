@@ -95,14 +95,7 @@ def _trained(x: Floats, y: Floats, steps: NDArray[np.int64], penalty: Floats) ->
 
 
 def r_squared(read: Floats, numbers: Floats, split: Split, seed: int) -> Score:
-    """Return R² at the held-out steps, with an interval from resampling sequences or blocks.
-
-    Args:
-        read: what the probe reads at the held-out steps.
-        numbers: the targets of all steps, ``[M]``.
-        split: which steps are held out.
-        seed: the seed of the interval.
-    """
+    """Return R² at the held-out steps, with an interval from resampling sequences or blocks."""
     _, number = np.unique(split.unit[split.held_out], return_inverse=True)
     y = numbers[split.held_out]
     centred = y - y.mean()

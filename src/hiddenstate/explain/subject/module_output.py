@@ -170,13 +170,7 @@ def _views(values: Tensor, K: int) -> Iterator[Tensor]:
 
 
 class _RowIndex:
-    """Rows ``[M, K]`` to look up, by their position or by a projection that is almost surely different for each.
-
-    Args:
-        rows: the rows.
-        absolute: the largest difference of two equal values.
-        relative: what to add to it, in units of the values.
-    """
+    """Rows to look up by position or by a projection that is almost surely different for each."""
 
     def __init__(self, rows: Tensor, absolute: float, relative: float) -> None:
         self.rows, self.absolute, self.relative = rows, absolute, relative

@@ -20,11 +20,7 @@ DELAY = 1.0  # seconds before a bar appears
 
 @contextmanager
 def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator[Progress | None]:
-    """Turn a ``progress=`` argument into a callback, for the duration of a block.
-
-    Yields:
-        The callback, or None if nobody would see a bar.
-    """
+    """Turn a ``progress=`` argument into a callback, for a block; None if nobody would see a bar."""
     check_progress(progress)
     if not isinstance(progress, bool):
         yield progress

@@ -58,10 +58,7 @@ class SeriesValues(NamedTuple):
     rows: tuple[str, ...] = ()
 
     def rows_like(self, series: "ExplainedSeries", rows: Sequence[int], what: str) -> Tensor:
-        """Return the values ``[T, R, C]`` whose names are those of some rows of a series; or of the only row, R times.
-
-        ``what`` is what these values are called in an error.
-        """
+        """Return ``[T, R, C]`` of the same names as rows of a series, or of the only row R times."""
         names = self.rows or tuple(map(str, range(self.x.shape[1])))
         if len(names) == 1:
             return self.x.expand(-1, len(rows), -1)
@@ -191,14 +188,7 @@ class SeriesCase:
 def series_case(
     series: ExplainedSeries, of: SeriesTarget, row: int | str | None = None, *, inside: bool = True
 ) -> SeriesCase:
-    """Return one row and a target.
-
-    Args:
-        series: the series.
-        of: the target.
-        row: the row; by default the first.
-        inside: whether to run the layer inside a module, if it gives the same numbers.
-    """
+    """Return one row and a target, explained in the layer ``inside`` the module if that gives the same."""
     number = series.row(row)
     if isinstance(of, str) and (of in series.targets or (series.targets and not set(of) & set(".[@"))):
         of = Output(of)  # no place in a layer

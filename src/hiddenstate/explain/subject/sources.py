@@ -166,10 +166,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
 def _watched(
     model: nn.Module, called: nn.Module, lstm: Recurrent[Any, Any], x: Any
 ) -> tuple[list[LSTMCall], list[LinearCall], object]:
-    """Call the module without dropout; return the LSTM's first call, those of linear layers, and what it returned.
-
-    Inputs and outputs are copied, because the module may overwrite them.
-    """
+    """Call the module without dropout; return copies of the LSTM's first call, of linear ones, and its result."""
     calls: list[LSTMCall] = []
     linear: list[LinearCall] = []
     width = lstm.sizes.directions * lstm.sizes.output_size

@@ -342,10 +342,7 @@ class Subject:
 
     @contextmanager
     def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
-        """Return an LSTM with the same weights and edits, without dropout and without gradients of the weights.
-
-        The result is a twin, so other threads may train or call the LSTM itself meanwhile.
-        """
+        """Yield a twin of the LSTM with its edits, without dropout or gradients of the weights."""
         twin = self.lstm._eval_twin()
         # Training mode saves the values that the gradient with respect to x needs, which avoids a second forward run.
         twin.training = torch.is_grad_enabled()

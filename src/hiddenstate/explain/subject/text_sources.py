@@ -72,10 +72,7 @@ def _tagger_head(tagger: Tagger) -> Head:
 
 @torch.no_grad()
 def _mean_word(tagger: Tagger) -> Tensor:
-    """Return the mean input ``[C]`` over the vocabulary, weighted by frequency in training.
-
-    Context vectors, if the tagger reads them, are zero: a word by itself has no context.
-    """
+    """Return the mean input ``[C]`` over the vocabulary, by frequency, without a context."""
     words = tagger.encoder.words
     counts = torch.tensor(words.counts, dtype=torch.float64)
     total = torch.zeros(tagger.lstm.input_size, dtype=torch.float64)
@@ -105,10 +102,7 @@ def _plain(tagger: Tagger, batch: Batch) -> Tensor:
 
 @torch.no_grad()
 def language_model_subject(model: LanguageModel, text: object) -> Subject:
-    """Return the subject of a language model: its steps are characters or words, its labels the possible next tokens.
-
-    As always, the model first reads a newline, which is therefore the first step.
-    """
+    """Return the subject of a language model, which reads a newline as its first step."""
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a language model reads a text, got {type(text).__name__}")
     if model.config.backward:

@@ -126,11 +126,7 @@ def _forecasts(module: nn.Module, form: ModuleForm, x: Tensor, state: Any) -> Te
 
 
 def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | None = None) -> WholeModule:
-    """Return a module with the rows of its input.
-
-    The axis of the rows is found by calling the module with two and three of them: then its first recurrent layer
-    reads two and three rows too, and its output has an axis of that size.
-    """
+    """Return a module with the rows of its input, whose axis is found by calls with two and three rows."""
     check_module_memory(model)
     layers = [*recurrent_parts(model).values()]
     if not layers:

@@ -43,10 +43,7 @@ class Patcher:
 
     @property
     def shares(self) -> bool:
-        """Whether rows may start at their patch's step.
-
-        False for a bidirectional LSTM, and with edits in force, which count steps from the start of a call.
-        """
+        """Whether rows may start at their patch's step: not if bidirectional, nor with edits in force."""
         return not self.work.subject.sizes.bidirectional and not edits_in_force(self.work.subject.lstm)
 
     @property

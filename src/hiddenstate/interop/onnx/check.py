@@ -189,10 +189,7 @@ class FixedAxis(NamedTuple):
 
 
 def fixed_axes(module: nn.Module, example: ExampleCall, model: Any) -> list[FixedAxis]:
-    """Return the axes that a model declares dynamic although the module itself fails on other sizes.
-
-    Exporting does not show these, because the module's own checks of sizes are left out of an ONNX graph.
-    """
+    """Return the declared-dynamic axes on which the module itself fails: an ONNX graph lacks its checks."""
     tensors, inputs = example.tensors(), model.graph.input
     if len(tensors) != len(inputs):  # the check of the file reports this
         return []
@@ -216,11 +213,7 @@ def fixed_axes(module: nn.Module, example: ExampleCall, model: Any) -> list[Fixe
 
 
 def runs_of_model(module: nn.Module, example: ExampleCall, model: Any) -> Iterator[CheckedRun]:
-    """Yield the example call, and two larger ones if the model has dynamic sizes, with the module's outputs.
-
-    The larger ones resample the example's values along the dynamic axes: values that belong together, such as a row
-    and its length, stay together.
-    """
+    """Yield the example, and two larger calls for dynamic sizes that keep rows whole, with the outputs."""
     tensors, inputs = example.tensors(), model.graph.input
     if len(tensors) != len(inputs):
         raise ExportError(

@@ -83,11 +83,7 @@ class Attempt(NamedTuple):
 def write_first(
     module: nn.Module, example: ExampleCall, export: Callable[[Attempt], Any], keep: Callable[[Any], None]
 ) -> None:
-    """Write the best form of a model that can be exported.
-
-    The first attempt converts its LSTMs, GRUs and RNNs, and makes batch and time dynamic unless ``example`` specifies
-    sizes. If that fails, the model is exported unchanged, with only the dynamic sizes that ``example`` names.
-    """
+    """Write the first export that works: converted layers and all axes dynamic; else as it is and named axes."""
     converted, left = converted_copy(module)
     is_open = example.dynamic_shapes is None
     shapes = _open_shapes(module, example) if is_open else example.dynamic_shapes
@@ -159,10 +155,7 @@ def _open_shapes(module: nn.Module, example: ExampleCall, fixed: Sequence[FixedA
 
 
 def _warn_of_fixed(model: Any, fixed: Sequence[FixedAxis]) -> None:
-    """Warn about axes of the first input that are not dynamic: the model fails on other sizes, or the size is 1.
-
-    (torch.export treats size 1 as a constant.) In other inputs, such as states, these are often neither batch nor time.
-    """
+    """Warn of the first input's fixed axes; in other inputs, they are often neither batch nor time."""
     if not model.graph.input:
         return
     first = model.graph.input[0]

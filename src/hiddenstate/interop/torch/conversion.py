@@ -46,10 +46,7 @@ class Roundings:
     def plan(
         self, model: nn.Module, recasts: list[tuple[tuple[str, ...], Recast]], left: list[Left]
     ) -> list[tuple[tuple[str, ...], Recast]]:
-        """Round layers of our class, now or soon; return the recasts to apply, and add the others to ``left``.
-
-        Modules that no int8 kernel computes are added to ``kept_float``.
-        """
+        """Return the recasts of our layers to apply; others go to ``left`` and ``kept_float``."""
         going = []
         for paths, recast in recasts:
             if recast.route.new not in ROUNDED:

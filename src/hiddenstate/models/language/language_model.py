@@ -263,10 +263,7 @@ def generate(
     samples: int = 1,
     precision: str = "fp32",
 ) -> Iterator[Chosen]:
-    """Yield ids that continue a prompt, each as soon as it is chosen; arrays ``[S]`` for several samples.
-
-    Each sample has its own random numbers, so it does not depend on the number of others.
-    """
+    """Yield ids as they are chosen, ``[S]`` for samples, each with random numbers of its own."""
     if length < 0 or samples < 1:
         raise ArgumentError(f"length must be at least 0 and samples at least 1, got {length} and {samples}")
     if precision not in PRECISIONS:

@@ -67,11 +67,7 @@ DEFAULT_SAMPLING = Sampling()
 def head_scores(
     weight: Array, bias: Array, project: Array | None, sampling: Sampling, samples: int
 ) -> Callable[[Array], Array]:
-    """Return a function from hidden state to all tokens' scores divided by the temperature, in an array it reuses.
-
-    ``weight [E, V]`` is contiguous; ``project [H, E]`` is None if the hidden state is the head's input. States and
-    scores are vectors for a single sample.
-    """
+    """Return a function from state to all tokens' scores over the temperature, in an array that it reuses."""
     scale = np.float32(1.0 if sampling.is_greedy else 1 / sampling.temperature)
     weight, bias = scale * weight, scale * bias
     if not sampling.unknown:

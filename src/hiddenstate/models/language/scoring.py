@@ -252,11 +252,7 @@ class _Scorer:
 
 
 class _Learner(_Scorer):
-    """Scores and then learns: moves along the gradient divided by its usual size, then part of the way back.
-
-    The usual size is the root mean square of a weight's gradients so far; Krause et al. take it from the training data,
-    which is not available here.
-    """
+    """Learns from each piece: moves along the gradient over its root mean square so far, then part of the way back."""
 
     def __init__(self, model: LanguageModel, dynamic: Dynamic) -> None:
         super().__init__(deepcopy(model).eval().requires_grad_())

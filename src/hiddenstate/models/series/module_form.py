@@ -73,10 +73,7 @@ class ModuleForm(NamedTuple):
 
 
 def call_module(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> tuple[Tensor, Any]:
-    """Call a module, in eval mode, with ``x [T, R, C]``; return its output as it is, and its state, or None.
-
-    The module gets a copy of x, which it may change in place.
-    """
+    """Call a module in eval mode with a copy of ``x [T, R, C]``; return its output and its state, or None."""
     # cuDNN's layers have no derivative in eval mode.
     without_cudnn = x.is_cuda and x.requires_grad and torch.is_grad_enabled()
     if any(part.training for part in module.modules()):

@@ -74,10 +74,7 @@ class NetworkShape(NamedTuple):
 
 
 class SeriesNetwork(nn.Module):
-    """A forecaster of the simple shape. It reads ``[T, N, C]``, and returns its forecasts and its state.
-
-    The forecasts are ``[T, N, K]``, for the last step ``[N, K]``, or for a horizon ``[horizon, N, K]``.
-    """
+    """Reads ``[T, N, C]``; forecasts ``[T, N, K]``, after the last step ``[N, K]`` or ``[horizon, N, K]``."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -213,10 +210,7 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
 
 
 def _link(call: _Call, value: Tensor, *, can_end: bool) -> tuple[str, Tensor, bool] | None:
-    """Return which activation of a value a layer reads, what it gives, and whether it reads only the last step.
-
-    Values are ``[T, N, F]``, or after the last step ``[N, F]``.
-    """
+    """Return which activation of a value a layer reads, what it gives, and whether it reads only the last step."""
     steps = value.shape[:-1]
     for arranged, ends in _arrangements(steps, can_end=can_end):
         read = arranged(call.read)

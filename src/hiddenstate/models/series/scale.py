@@ -57,10 +57,7 @@ def _checked(name: str, column: str, offset: Any, factor: Any) -> tuple[float, f
 
 
 def pairs_by_name(scale: object, columns: Sequence[str], name: str) -> Pairs:
-    """Return the offset and the factor of each column that a scale covers.
-
-    A scale without names applies to ``columns``, in their order.
-    """
+    """Return the offset and factor of each column that a scale covers, by name or in the order of ``columns``."""
     if scale is None:
         return {}
     if isinstance(scale, Mapping):

@@ -22,10 +22,7 @@ _SAMPLE = 1000  # lines from which the kinds of columns are found
 
 
 def find_table(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file of series; one that comes with the package is found by its name.
-
-    A file with that name in the working directory takes precedence.
-    """
+    """Return the path of a file of series: one in the working directory, or one of the package's by name."""
     if (shipped := _SHIPPED.get(str(path))) is None or Path(path).exists():
         return Path(path)
     return Path(__file__).parents[1] / "shipped" / shipped / str(path)
@@ -40,16 +37,7 @@ def read_table(
     dates: str | None = None,
     rows: str | None = None,
 ) -> tuple["pandas.DataFrame", str | None, tuple[str, ...]]:
-    """Read the columns of a file that are needed; return its frame, the column of its dates, and the features.
-
-    Args:
-        source: the file, by its path or open.
-        features: the columns that it must have; if empty, all columns of numbers.
-        others: columns that are read if it has them.
-        needs_others: whether it must have these, too.
-        dates: the column of the dates; by default the only other column whose texts are dates, or none.
-        rows: the column that names the rows, such as stations.
-    """
+    """Read the columns of a file that are needed; return its frame, the column of its dates, and the features."""
     pandas = optional_package("pandas", "frames", "reading a file of series")
     name = str(source) if isinstance(source, str | Path) else "standard input"
     if isinstance(source, str | Path):

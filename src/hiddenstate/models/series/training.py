@@ -117,11 +117,7 @@ def resume_series(run: StrPath, *, on_progress: OnProgress = lambda progress: No
 
 
 class SeriesTask(ModelTask[SeriesConfig, StoredSeries, Skill, SeriesTraining]):
-    """A forecaster with its series: a `hiddenstate.training.task.Task`.
-
-    ``parts`` are the steps of the training, dev and test part, which follow one another. A window belongs to the part
-    that has all steps of its targets; what it reads may be before.
-    """
+    """A forecaster's `Task`; a window belongs to the part with all its targets, and may read steps before."""
 
     higher_is_better = False
     unit = "windows"
@@ -299,11 +295,7 @@ def _with_interval(skill: float, low: float, high: float) -> str:
 def ridge_forecasts(
     x: Tensor, wanted: Tensor, windows: Tensor, origins: Mapping[str, range], sizes: tuple[int, int]
 ) -> dict[str, Tensor]:
-    """Return the forecasts ``[O, A, N, K]`` of ridge regression after some origins of each part, scaled.
-
-    It is fitted to training windows ``[M, 2]`` of ``x [T, N, C]``, on all of their steps or only the last half, quarter
-    and so on. The dev part chooses that, and the penalty.
-    """
+    """Return ridge regression's forecasts ``[O, A, N, K]``, scaled; the dev part chooses steps and penalty."""
     (W, H), (_, N, C), K = sizes, x.shape, wanted.shape[2]
     series, ahead = x.unfold(0, W, 1), torch.arange(1, H + 1)
 

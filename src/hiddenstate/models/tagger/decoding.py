@@ -18,11 +18,7 @@ _NEVER = -1e4
 
 
 class Sequences(NamedTuple):
-    """The n most probable sequences of each row.
-
-    ``tags [N, n, T]`` (undefined beyond a row's end), and ``scores [N, n]``, their log-probabilities, highest first;
-    -inf if a row has no more sequences.
-    """
+    """Each row's n best ``tags [N, n, T]``, and their log-probabilities ``[N, n]``, -inf for missing ones."""
 
     tags: Tensor
     scores: Tensor
@@ -89,11 +85,7 @@ class Chain(nn.Module):
 
 
 def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
-    """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm.
-
-    To the ``scores [T, N, K]`` of words, ``start`` and ``end`` ``[K]`` are added for the first and last tag, and
-    ``transitions [K, K]`` for each transition.
-    """
+    """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm."""
     T, _, K = scores.shape
     scores = scores.double()
     state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
@@ -160,10 +152,7 @@ def _of_tags(scores: Tensor, tags: Tensor, smoothing: float, reduction: str) -> 
 def best(
     scores: Tensor, lengths: Tensor, chain: Chain | None, temperature: float, *, has_probabilities: bool
 ) -> tuple[Tensor, Tensor]:
-    """Find the tags of one column as indices ``[W]``, sentence by sentence, and the probability of each.
-
-    With a CRF, probabilities take time, and are 0 unless asked for.
-    """
+    """Find a column's tags as indices ``[W]`` and their probabilities, which a CRF gives only if asked."""
     if chain is None:
         shares, numbers = _distributions(scores, lengths, None, temperature).max(-1)
         return numbers, shares

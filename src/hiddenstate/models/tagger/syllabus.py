@@ -100,11 +100,7 @@ class Variant(NamedTuple):
 
 
 def make_variants(sentences: Sequence[Words], seed: int) -> list[Variant]:
-    """Return one variant of each sentence.
-
-    Half of the time it is a span of at least two words of the sentence, with a capital first letter; otherwise it is
-    the whole sentence in lower case, upper case or title case, with equal probability.
-    """
+    """Return a variant of each sentence: half are spans of it, half all of it in another case."""
     draw = random.Random(seed)
     return [_variant(words, draw) for words in sentences]
 

@@ -62,10 +62,7 @@ SENTENCES_READ_TOGETHER, WORDS_READ_TOGETHER = 256, 4000  # more take more memor
 
 
 class ScoredBatch(NamedTuple):
-    """Sentences that were read together: the position of each, and the places of their words among all words ``[W]``.
-
-    ``scores`` are ``[T, N, K]``, for all columns; ``lengths`` are ``[N]``.
-    """
+    """Sentences read together, their words' places among all ``[W]``, and ``scores [T, N, K]`` of all columns."""
 
     positions: list[int]
     places: Tensor

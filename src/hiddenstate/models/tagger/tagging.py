@@ -18,10 +18,7 @@ from hiddenstate.tracing.trace import Trace
 
 @dataclass(frozen=True, eq=False)
 class WordTags:
-    """The tags of all words of several sentences, one after another, in one column: indices of its ``names``.
-
-    Both tensors are ``[W]``; probabilities are 0 if a CRF chose the tags and they were not requested.
-    """
+    """A column's tags ``[W]`` as indices of ``names``; their probabilities are 0 for a CRF unless requested."""
 
     names: tuple[str, ...]
     numbers: Tensor
@@ -202,11 +199,7 @@ MOST_WORDS = 50_000  # 50 MB for the shipped tagger
 
 
 class WordInputs:
-    """Caches the input vectors of words, so that a stream of sentences spells each word only once.
-
-    It may be used from several threads. The model's weights must not change meanwhile. Beyond ``most`` words the cache
-    is cleared to bound the memory; the words of a single call of `look_up` are always kept.
-    """
+    """Caches up to ``most`` words' input vectors, from any thread, while the model's weights stay as they are."""
 
     def __init__(self, compute: Callable[[Sequence[str]], Tensor], most: int = MOST_WORDS) -> None:
         self._compute, self._most, self._lock = compute, most, ForkSafeLock()

@@ -38,11 +38,7 @@ _REQUEST = 10  # seconds for a request to arrive; longer than uvicorn keeps an i
 
 
 def open_browser(url: str, cleanup: contextlib.ExitStack) -> bool:
-    """Open ``url`` in a browser.
-
-    Every user of a machine can list the arguments of its processes, so the browser gets the name of a private file that
-    redirects to ``url``. The browser may read the file at any time, so it is deleted only by ``cleanup``.
-    """
+    """Open ``url`` by a private file that redirects, since all users see arguments; ``cleanup`` deletes it."""
     try:
         return webbrowser.open(cleanup.enter_context(redirect(url)))
     except (webbrowser.Error, OSError):  # OSError if there is nowhere to write the file

@@ -259,11 +259,7 @@ class CarriedCall:
         return tuple(torch.where(form.mask(self.begun), old, new.to(old.dtype)) for form, old, new in parts)
 
     def _convolve(self, carrier: Carrier, x: Tensor) -> Any:
-        """Run a causal convolution, which begins with its last inputs.
-
-        They replace the padding that the module has put before its input; or, if it has not, are put before it, and
-        the results there are cut off.
-        """
+        """Run a causal convolution on its last inputs, which replace or precede its padding."""
         conv = carrier.module
         padded = x.shape[-1] - self.steps
         reach = padded or conv.dilation[0] * (conv.kernel_size[0] - 1)

@@ -34,10 +34,7 @@ _OVER_TIME = {
 
 
 def gap(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
-    """Return by how much two results differ, in units of what rounding may do to them; infinite if their forms do.
-
-    Numbers count as at least 1, unless ``whole``, of which they are a part, has only small ones.
-    """
+    """Return how two results differ in units of rounding, relative to ``whole`` if smaller; infinite if forms do."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return float("inf")
     if not (a.is_floating_point() or a.is_complex()):
@@ -185,10 +182,7 @@ def _refuse(form: ModelForm, x: Tensor, stream: Any, start: int, end: int) -> No
 
 
 def _first_apart(short: Run, long: Run, steps: int, skipped: set[str], *, at_end: bool) -> Value | None:
-    """Return where a run begins to differ from the same steps of a longer one; None if that is not seen.
-
-    The steps are the first of the longer run, or with ``at_end`` the last; then values without steps count, too.
-    """
+    """Return where a run first differs from the same steps of a longer one, or None."""
     pairs = [[(k, value) for k, value in enumerate(run.values) if value.module not in skipped] for run in (short, long)]
     apart: set[int] = set()
     for (k, a), (_, b) in zip(*pairs, strict=False):
