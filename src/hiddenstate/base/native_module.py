@@ -72,7 +72,12 @@ class PlainInForce:
             for switch in self._switches:
                 switch.change(-1)
         if self._after is not None:
-            _call_to_the_end(self._after)
+            try:
+                self._after()
+            except BaseException:
+                with suppress(BaseException):
+                    self._after()
+                raise
 
 
 class PlainBlock:
@@ -138,15 +143,6 @@ def _set(home: Any, blocks: list[PlainInForce]) -> None:
         home.set(tuple(blocks))
     elif home is not None:
         home[:] = blocks
-
-
-def _call_to_the_end(function: Callable[[], object]) -> None:
-    try:
-        function()
-    except BaseException:
-        with suppress(BaseException):
-            function()
-        raise
 
 
 if TYPE_CHECKING:  # other files import these types from here, the only file that imports the native module

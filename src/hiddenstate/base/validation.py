@@ -97,18 +97,13 @@ def check_lengths(lengths: Tensor | None, T: int) -> None:
         raise ArgumentError(f"lengths must be in 0..T = 0..{T}, got {shorten(lengths.tolist())}")
 
 
-def check_pair(value: object, name: str) -> tuple[object, object]:
-    """Return the two parts of a state; raise ArgumentTypeError for anything but a tuple or list of two."""
-    if isinstance(value, (tuple, list)) and len(value) == 2:
-        return value[0], value[1]
-    got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
-    raise ArgumentTypeError(f"{name} must be a tuple of two tensors, hidden state and cell state, got {got}")
-
-
 def check_state(value: object, name: str, count: int) -> tuple[object, ...]:
     """Return the parts of a state: both of a pair, or the only one."""
     if count > 1:
-        return check_pair(value, name)
+        if isinstance(value, (tuple, list)) and len(value) == 2:
+            return value[0], value[1]
+        got = f"{len(value)} values" if isinstance(value, (tuple, list)) else type(value).__name__
+        raise ArgumentTypeError(f"{name} must be a tuple of two tensors, hidden state and cell state, got {got}")
     if isinstance(value, (tuple, list)):
         raise ArgumentTypeError(
             f"{name} must be a torch.Tensor, the hidden state, got a {type(value).__name__} of {len(value)}: only an "

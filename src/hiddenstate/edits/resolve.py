@@ -133,20 +133,16 @@ def _resolve_times(t: PlainIndex, span: StepSpan) -> Sequence[int]:
     if t is None:
         return range(span.stop)
     if isinstance(t, slice):
-        return _resolve_slice(t, span)
+        start, step = t.start or 0, 1 if t.step is None else t.step
+        stop = max(start, span.stop) if t.stop is None else t.stop
+        if start < 0 or stop < 0 or step < 0:
+            raise _no_end(t)
+        return range(start, stop, step)
     chosen = (t,) if isinstance(t, int) else t  # more steps may follow
     ends = (chosen[0], chosen[-1]) if isinstance(chosen, range) and chosen else chosen
     if min(ends, default=0) < 0:
         raise _no_end(t)
     return chosen
-
-
-def _resolve_slice(t: slice, span: StepSpan) -> Sequence[int]:
-    start, step = t.start or 0, 1 if t.step is None else t.step
-    stop = max(start, span.stop) if t.stop is None else t.stop
-    if start < 0 or stop < 0 or step < 0:
-        raise _no_end(t)
-    return range(start, stop, step)
 
 
 def _no_end(t: PlainIndex) -> IndexRangeError:

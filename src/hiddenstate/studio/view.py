@@ -131,7 +131,14 @@ class Studio:
         return self._widget
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return mimebundle(self)
+        plain = {"text/plain": repr(self)}
+        if not _in_kernel():
+            return plain, {}
+        if importlib.util.find_spec("anywidget") is None:
+            return {**plain, "text/html": framed(self.html())}, {}
+        shown = self.widget()._repr_mimebundle_()
+        data, metadata = shown if isinstance(shown, tuple) else (shown, {})
+        return {**data, **plain}, metadata
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{bundle.name} ({bundle.kind})" for bundle in self.bundles.values())
@@ -206,18 +213,6 @@ def studio(
 
 def _runs(model: Any) -> bool:
     return isinstance(model, Stream | LiveStream)
-
-
-def mimebundle(studio: "Studio") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a studio's display data: a widget if anywidget is installed, otherwise a frame."""
-    plain = {"text/plain": repr(studio)}
-    if not _in_kernel():
-        return plain, {}
-    if importlib.util.find_spec("anywidget") is None:
-        return {**plain, "text/html": framed(studio.html())}, {}
-    shown = studio.widget()._repr_mimebundle_()
-    data, metadata = shown if isinstance(shown, tuple) else (shown, {})
-    return {**data, **plain}, metadata
 
 
 def trace_html(trace: Trace) -> str | None:

@@ -240,14 +240,10 @@ class Graph(Explanation):
 
         ``print`` and the rows then also include what the target really loses.
         """
-        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if self._removes(edge)}
+        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if (edge.target != TARGET or edge.kind == "read")}
         whole_value = self._value()
         real = {edge: whole_value - self._value(self.edit(edge)) for edge in shown}
         return replace(self, real=real, cost=self.cost + (1 + len(shown)) * self.work.subject.T)
-
-    def _removes(self, edge: Edge) -> bool:
-        """Whether an edit can remove an edge."""
-        return edge.target != TARGET or edge.kind == "read"
 
     @torch.no_grad()
     def _value(self, *edits: Edit) -> float:

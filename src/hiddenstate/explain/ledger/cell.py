@@ -197,7 +197,9 @@ def _text(ledger: Ledger) -> str:
     head = sentence(f"Who wrote {where}")
     lines = [head, "", _one_unit(ledger) if is_unit else _all_units(ledger), ""]
     if is_unit:
-        lines.append(_sum_of_one(ledger))
+        edits = {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
+        terms = {"parts": float(ledger.parts.sum()), **edits, "initial state": float(ledger.initial[0])}
+        lines.append(sum_line(terms, f"{ledger.place.quantity} = {number(float(ledger.value[0]))}", ledger.residual))
         lines += _logit_lines(ledger)
     else:
         lines.append(f"Parts add up to the {len(ledger.units)} {_meaning(ledger)}s to {ledger.residual:.0e}.")
@@ -229,12 +231,6 @@ def _one_unit(ledger: Ledger) -> str:
     names = ["step", "word", f"wrote {_wrote(ledger)}", "still there", "erased most at"]
     names += ["by an edit"] if has_edits else []
     return table([*names, "part", ""], rows, "rlrll" + "r" * has_edits + "rl")
-
-
-def _sum_of_one(ledger: Ledger) -> str:
-    edits = {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
-    terms = {"parts": float(ledger.parts.sum()), **edits, "initial state": float(ledger.initial[0])}
-    return sum_line(terms, f"{ledger.place.quantity} = {number(float(ledger.value[0]))}", ledger.residual)
 
 
 def _logit_lines(ledger: Ledger) -> list[str]:

@@ -120,11 +120,7 @@ class Outputs:
         Raises:
             ArgumentError: there is no head, or it gives no probabilities.
         """
-        return self.log_probabilities_from(self.out)
-
-    def log_probabilities_from(self, out: Tensor) -> Tensor:
-        """The logarithm of each label's probability, from outputs ``[..., D*P]``."""
-        return needed_probabilities(needed_head(self.head))(out)
+        return needed_probabilities(needed_head(self.head))(self.out)
 
     def out_at(self, t: int) -> Tensor:
         """Return the output ``[R, D*P]`` at step t of the input."""

@@ -69,7 +69,9 @@ class Patcher:
 
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
         """Yield indices of patches to run together: as many as memory allows, all at one step if rows start there."""
-        most = self._row_steps_at_once()
+        sizes, x = self.work.subject.sizes, self.work.subject.x
+        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
+        most = max(1, BYTES_AT_ONCE // (width * x.element_size()))
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]
         if self.shares:
@@ -78,12 +80,6 @@ class Patcher:
             size = max(1, most // max(1, self.stop - t))
             for start in range(0, len(numbers), size):
                 yield numbers[start : start + size]
-
-    def _row_steps_at_once(self) -> int:
-        """Return how many row-steps to run together; a run without a record holds inputs and two layers' outputs."""
-        sizes, x = self.work.subject.sizes, self.work.subject.x
-        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
-        return max(1, BYTES_AT_ONCE // (width * x.element_size()))
 
     @torch.no_grad()
     def _run(self, patches: Sequence[Patch]) -> Tensor:

@@ -115,7 +115,7 @@ class Graph:
     def is_over_time(self, node: Node) -> bool:
         """Whether a layer or convolution runs over time, so that a stream carries something for it."""
         x = self.shapes[node.inputs[0]] if node.inputs else ()
-        return (node.op == "layer" and _time_of(node, x) == "T") or (node.op == "conv1d" and x[2] == "T")
+        return (node.op == "layer" and x[1 if node.batch_first else 0] == "T") or (node.op == "conv1d" and x[2] == "T")
 
     def why_no_stream(self) -> str | None:
         """Return why it can't run step by step, or None."""
@@ -518,10 +518,6 @@ def _reduce(node: Node, shapes: Sequence[Shape], _stored: Sequence[Shape]) -> Se
         _axis(x, axis, ["T"])
     kept = [1 if axis in node.axes else size for axis, size in enumerate(x) if node.keep or axis not in node.axes]
     return [tuple(kept)]
-
-
-def _time_of(node: Node, x: Shape) -> int | str:
-    return x[1 if node.batch_first else 0]
 
 
 def _layer(node: Node, shapes: Sequence[Shape], _stored: Sequence[Shape]) -> Sequence[Shape]:
