@@ -1,7 +1,4 @@
-"""Figures, and a pen to draw on them: the only code that needs matplotlib, and it never uses pyplot.
-
-Figures created here belong to the caller alone: there is no window, no global state, and nothing to close.
-"""
+"""Figures, and a pen to draw on them, by matplotlib without pyplot: no window, nothing to close."""
 
 from __future__ import annotations
 
@@ -44,15 +41,10 @@ class Picture(Figure):
 
 @dataclass(frozen=True)
 class Pen:
-    """Draws in inches on axes of any size; lines and text scale with the figure.
+    """Draws in inches on axes of any size; lines and text scale with the figure."""
 
-    Attributes:
-        ax: where to draw; `on` has set its limits.
-        scale: inches on the page per inch drawn.
-    """
-
-    ax: Axes
-    scale: float
+    ax: Axes  # where to draw; `on` has set its limits
+    scale: float  # inches on the page per inch drawn
 
     @staticmethod
     def on(ax: Axes, width: float, height: float) -> Pen:

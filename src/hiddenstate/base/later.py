@@ -10,11 +10,7 @@ if TYPE_CHECKING:
 
 
 def homes_in_stub(file: str) -> "Mapping[str, tuple[str, str]]":
-    """The names in the stub beside a package's ``__init__.py``, each with its module and what it is called there.
-
-    Each is on a line of its own, ``from module import other as name``, so that nothing is needed to parse them.
-    ``file`` ends in ``.pyc`` where only the compiled files are installed.
-    """
+    """The names in a stub, one a line, with module and name there; ``file`` may be ``.pyc``."""
     with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123 (pathlib takes long to load)
         lines = [line.split() for line in stub if line.startswith("from ")]
     return {words[5]: (words[1], words[3]) for words in lines}

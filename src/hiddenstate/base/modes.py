@@ -28,12 +28,7 @@ def _put_back(modes: dict[nn.Module, bool]) -> None:
 
 
 def eval_twin(module: M) -> M:
-    """Return a copy of a module in eval mode that shares its memory; the module itself is never changed.
-
-    The twin's parameters are detached, so no gradient reaches the module's, but both see in-place writes to a weight.
-    Buffers and hooks are shared with the module. Objects that are not registered, such as a module in a plain list, are
-    not copied and keep their own mode.
-    """
+    """Return a copy in eval mode with the same memory, detached; unregistered objects are shared."""
     return _make_twin(module, {})
 
 

@@ -1,7 +1,4 @@
-"""All files are read through this module, which turns every problem into one of our errors, with the file's name.
-
-A reader does all its work on a file inside one `reading` block, in which parsers may raise any exception.
-"""
+"""All files are read inside a block `reading`, which turns every problem into our errors, with the file's name."""
 
 import errno
 import os

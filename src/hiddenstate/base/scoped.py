@@ -62,13 +62,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
-    """Return a context manager that calls one function when it begins and another when it ends.
-
-    Args:
-        begin: called when the block is entered. If it fails, ``end`` is called too.
-        end: called when the block ends. It is called again if an exception such as KeyboardInterrupt interrupts it, so
-            a second call must be harmless.
-    """
+    """Return a block that calls ``begin``, then ``end``, which an interrupt may make it call twice."""
     return Block(before=begin, after=end)
 
 

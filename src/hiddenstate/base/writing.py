@@ -1,7 +1,4 @@
-"""All files are written through this module, which turns system errors into ours, with the file's name.
-
-A writer does all its work on the disk inside one `writing` block.
-"""
+"""All files are written inside a block `writing`, which turns system errors into ours, with the file's name."""
 
 import errno
 import os

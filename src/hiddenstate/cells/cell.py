@@ -94,41 +94,30 @@ class MemorySplit(NamedTuple):
 
 @dataclass(frozen=True)
 class Cell:
-    """A kind of cell.
+    """A kind of cell."""
 
-    Attributes:
-        name: the cell's name, torch's ``mode``: ``"LSTM"``, ``"GRU"``, ``"RNN_TANH"``.
-        gates: in the order in which torch stacks them in ``weight_ih`` and ``weight_hh``.
-        states: in the order in which a step computes them. The last one is the output, before any projection.
-        memory: the state that carries information from step to step.
-        candidate: the gate whose value may be written to memory.
-        step: ``step(xg, states, weights, see)`` computes one step, from the input's part of the pre-activations ``[N,
-            G*H]`` and the previous states to the new ones, both in the order of ``carried``. It calls
-            ``see(name, value)`` on every quantity and uses what it returns.
-        slopes: ``slopes(values)`` returns, for each state, its partial derivative with respect to every gate and state
-            in its equation. The values are those of a step, with the previous states as ``c_prev``.
-        split: ``split(values)`` returns what the step keeps, writes and outputs.
-        carried: the states that a call takes and returns, in torch's order.
-        parts: parts of pre-activations that a step computes separately.
-        keeper: the gate that keeps the memory, if there is one.
-        writer: the gate that prevents a step from writing if it is set to zero.
-        is_additive: whether memory is kept by addition, so that what was written can be followed from step to step.
-        hints: a short description of what the values of each gate and state mean.
-    """
-
-    name: str
-    gates: tuple[Gate, ...]
+    name: str  # the cell's name, torch's ``mode``: ``"LSTM"``, ``"GRU"``, ``"RNN_TANH"``
+    gates: tuple[Gate, ...]  # in the order in which torch stacks them in ``weight_ih`` and ``weight_hh``
+    # in the order in which a step computes them. The last one is the output, before any projection
     states: tuple[State, ...]
-    memory: str
-    candidate: str
+    memory: str  # the state that carries information from step to step
+    candidate: str  # the gate whose value may be written to memory
+    # ``step(xg, states, weights, see)`` computes one step, from the input's part of the pre-activations ``[N, G*H]``
+    # and the previous states to the new ones, both in the order of ``carried``. It calls ``see(name, value)`` on every
+    # quantity and uses what it returns
     step: Callable[[Tensor, tuple[Tensor, ...], Weights, ValueHook], tuple[Tensor, ...]]
+    # ``slopes(values)`` returns, for each state, its partial derivative with respect to every gate and state in its
+    # equation. The values are those of a step, with the previous states as ``c_prev``
     slopes: Callable[[Mapping[str, Tensor]], dict[str, dict[str, Tensor]]]
+    # ``split(values)`` returns what the step keeps, writes and outputs
     split: Callable[[Mapping[str, Tensor]], MemorySplit]
-    carried: tuple[str, ...] = ("h",)
-    parts: tuple[GatePart, ...] = ()
-    keeper: str = ""
-    writer: str = ""
+    carried: tuple[str, ...] = ("h",)  # the states that a call takes and returns, in torch's order
+    parts: tuple[GatePart, ...] = ()  # parts of pre-activations that a step computes separately
+    keeper: str = ""  # the gate that keeps the memory, if there is one
+    writer: str = ""  # the gate that prevents a step from writing if it is set to zero
+    # whether memory is kept by addition, so that what was written can be followed from step to step
     is_additive: bool = True
+    # a short description of what the values of each gate and state mean
     hints: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property

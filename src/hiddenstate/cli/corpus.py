@@ -1,7 +1,4 @@
-"""``hiddenstate corpus``, ``index``, ``units`` and ``search``, and whole corpora in shards for ``tag`` and ``score``.
-
-Shards are files in a folder: their runs are resumable, and run in several processes or on Dask.
-"""
+"""``hiddenstate corpus``, ``index``, ``units`` and ``search``; shards in a folder for ``tag`` and ``score``."""
 
 import glob
 from collections.abc import Sequence

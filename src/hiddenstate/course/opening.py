@@ -1,7 +1,4 @@
-"""Prepares the course's pages for a browser: copies them to the user's cache, with their figures and answers.
-
-A page opened from disk can load scripts, but not the weights that the package ships, so these are written as scripts.
-"""
+"""Copies the course's pages to the user's cache, with figures, answers and, as scripts, the weights."""
 
 import hashlib
 import os

@@ -1,7 +1,4 @@
-"""Checks the arguments of a call and converts them to one form: time first, batched, padded.
-
-Every shape, type and device is checked here, before anything is computed.
-"""
+"""Checks all arguments of a call, and converts them to one form: time first, batched, padded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -81,13 +81,7 @@ def _cross_border(
 
 @dataclass
 class LayerObserver:
-    """The observer of one layer and direction: applies its edits, records its values.
-
-    ``memory`` is the state whose value is passed on.
-
-    With a readout edit, a step is computed twice: once with only the write edits, for the state passed on
-    (``carried``), and once with all edits, for its output (``shown``). The values of the output are recorded.
-    """
+    """Applies edits to a layer and direction, and records it; with readout edits, each step is computed twice."""
 
     edits: Sequence[ResolvedEdit]
     quantities: frozenset[str]

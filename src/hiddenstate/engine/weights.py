@@ -168,11 +168,7 @@ def int8_kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
-    """Move an LSTM's weights into one block of memory, in cuDNN's order; their values do not change.
-
-    Otherwise torch copies them at each call, and warns. Does nothing if cuDNN cannot run them: on other devices, for
-    unsupported or mixed types, or if a weight is missing or repeated.
-    """
+    """Move weights into one block in cuDNN's order, which torch otherwise copies at each call, if it can run them."""
     present = [value for value in weights if value is not None]
     if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
         return

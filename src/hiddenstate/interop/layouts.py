@@ -69,11 +69,7 @@ def to_array(tensor: Tensor) -> "Array":
 
 @dataclass(frozen=True)
 class WeightLayout:
-    """How a framework lays out the arrays of one layer and direction.
-
-    A group of names (``ih``, ``hh``, ``b_ih``, ``b_hh``) has one name if the gates are stacked in one array, one for
-    each gate if each has its own array, and none if the framework has no such array.
-    """
+    """How a framework lays out arrays; a group has one name if stacked, one for each gate, or none if absent."""
 
     framework: str
     gates: tuple[str, ...]  # the gate order, in our letters

@@ -1,8 +1,4 @@
-"""Turns your own embedding, LSTM, linear layer and vocabulary into a `LanguageModel` or `Tagger`.
-
-The weights are copied. The result can do everything that a shipped model can: read text, be explained, be shown in the
-studio, and be saved.
-"""
+"""Copies your own embedding, LSTM, linear layer and vocabulary into a `LanguageModel` or `Tagger`."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack

@@ -49,12 +49,7 @@ class _PackedState(NamedTuple):
 
 
 class Packed:
-    """The packed weights of a layer, repacked after a weight was replaced or written.
-
-    A write is detected by torch's version counter or the weight's address. Some writes change neither: `repack` handles
-    those, and `_count_fused_step` handles steps of fused optimisers. Tensors made in inference mode have no version, so
-    only replacing one is detected.
-    """
+    """A layer's packed weights, repacked after a replacement or write that torch's version or the address shows."""
 
     def __init__(self, lstm: Packable) -> None:
         self.stored = lstm._stored()  # the module's own dict, in which weights are replaced

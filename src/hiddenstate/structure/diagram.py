@@ -1,7 +1,4 @@
-"""The diagram of an LSTM unrolled over a sentence: a box for each step, layer and direction.
-
-Time runs to the right, and layers are stacked upwards. All lengths are in inches.
-"""
+"""The diagram of an LSTM unrolled over a sentence, in inches: time to the right, layers upwards."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The table of an LSTM's weights, for a terminal, as plain text and for a notebook.
-
-Each gate's equation runs down the rows, one term per row, beside the weight of the term.
-"""
+"""The table of an LSTM's weights beside its equations, for a terminal, as plain text and for a notebook."""
 
 from __future__ import annotations
 

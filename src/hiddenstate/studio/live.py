@@ -1,7 +1,4 @@
-"""Streams that can be watched while they run.
-
-Viewers are notified of each step. The stream never waits for them; without viewers, it simply runs.
-"""
+"""Streams that can be watched while they run; they never wait for viewers."""
 
 from collections.abc import Sequence
 from pathlib import Path

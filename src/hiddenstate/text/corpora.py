@@ -1,7 +1,4 @@
-"""Real corpora by name, downloaded once into the user's cache, with every file checked against a known hash.
-
-No corpus is part of this package. Wherever a corpus name is accepted, any path is accepted too.
-"""
+"""Real corpora by name, or any by path, downloaded once into the user's cache and checked against a hash."""
 
 import os
 import shutil

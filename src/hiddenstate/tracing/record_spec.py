@@ -31,10 +31,7 @@ Tokens = Sequence[str] | Sequence[Sequence[str]]
 
 
 class TraceOptions(NamedTuple):
-    """The arguments of a trace that determine what to record of a call.
-
-    ``name`` is the module's name, for messages, and ``spent`` the number of bytes recorded by earlier calls of the run.
-    """
+    """What to record of a call of the module ``name``, after ``spent`` bytes of earlier calls."""
 
     keep: Sequence[str] | None
     steps: Index

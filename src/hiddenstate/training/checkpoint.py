@@ -69,10 +69,7 @@ class Position:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Everything that a run needs to resume: its position, the identity of the run (see `RunFolder.read`), and tensors.
-
-    ``settings`` must be the same when the run is resumed; older checkpoints have none.
-    """
+    """What a run needs to resume: position, identity, tensors, and settings that must be the same (if stored)."""
 
     position: Position
     ranks: int

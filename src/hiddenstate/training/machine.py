@@ -23,15 +23,7 @@ M = TypeVar("M", bound="RunMachine")
 
 
 class RunMachine:
-    """One process on the CPU, without communication.
-
-    After a block ``with detect_machine(config) as machine``, its process group no longer exists.
-
-    Attributes:
-        device: the device of the model.
-        rank: the number of this process, from 0.
-        ranks: the number of processes.
-    """
+    """One process on the CPU, of one; its process group ends with the block of `detect_machine`."""
 
     def __init__(self, config: TrainConfig) -> None:
         self.device = torch.device("cpu")

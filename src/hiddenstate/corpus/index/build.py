@@ -1,7 +1,4 @@
-"""Runs sequences, and the task that indexes one shard.
-
-A shard's index has its tokens, statistics, thresholds as bits (a row for each unit), and states from which to resume.
-"""
+"""Indexes a shard: runs its sequences for statistics, thresholds as bits, and states to resume from."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -45,25 +45,15 @@ PERIODS = {"hour": 24, "weekday": 7, "day_of_year": 365.25}
 
 @dataclass(frozen=True, eq=False)
 class Covariates:
-    """What units are compared with: K columns of T steps and N rows, at lags, and the calendar.
+    """What units are compared with: K columns of T steps and N rows, at lags, and the calendar."""
 
-    Attributes:
-        names: the columns.
-        columns: float64 ``[T, N, K]``, in the units of the data; NaN where a value is missing.
-        times: the wall-clock times ``[T]``, or None.
-        lags: how many steps before a unit's step; negative ones are later.
-        shifts: by how many steps columns are shifted for controls.
-        is_circular: whether shifted columns begin again after their end, because the series is short.
-        half: the first step of the half on which lags are not chosen.
-    """
-
-    names: tuple[str, ...]
-    columns: Floats
-    times: Times | None
-    lags: tuple[int, ...]
-    shifts: tuple[int, ...]
-    is_circular: bool
-    half: int
+    names: tuple[str, ...]  # the columns
+    columns: Floats  # float64 ``[T, N, K]``, in the units of the data; NaN where a value is missing
+    times: Times | None  # the wall-clock times ``[T]``, or None
+    lags: tuple[int, ...]  # how many steps before a unit's step; negative ones are later
+    shifts: tuple[int, ...]  # by how many steps columns are shifted for controls
+    is_circular: bool  # whether shifted columns begin again after their end, because the series is short
+    half: int  # the first step of the half on which lags are not chosen
 
     @property
     def about(self) -> dict[str, Any]:

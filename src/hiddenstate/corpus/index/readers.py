@@ -179,13 +179,7 @@ class LanguageReader(ModelReader):
 
 @dataclass(frozen=True, eq=False)
 class LayerReader(CorpusReader):
-    """A layer, which reads arrays.
-
-    Attributes:
-        linear: the layer that reads its outputs, or None.
-        names: the names of that layer's outputs.
-        softmax: whether a softmax reads that layer's outputs.
-    """
+    """A layer, which reads arrays, and perhaps the linear layer (with names, before a softmax) that reads it."""
 
     linear: nn.Linear | None = None
     names: tuple[str, ...] = ()

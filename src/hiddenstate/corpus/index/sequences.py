@@ -26,23 +26,17 @@ LabelFunction = Callable[[Sequence[str]], Sequence[str]]
 
 
 class CorpusItem(NamedTuple):
-    """A sequence that is read from the zero state, or a part of a long series.
+    """A sequence that is read from the zero state, or a part of a long series."""
 
-    Attributes:
-        tokens: a word or character for each of its T steps, or its date.
-        labels: a label for each step, `NO_LABEL` if it has none.
-        data: its input ``[T, C]``, if that can't be computed from the tokens; otherwise None. If a series is read in
-            windows of W steps, W - 1 earlier ones come first.
-        states: the states that a layer carries, each ``[L, P, ...]``, before every `PIECE` steps of a part of a series;
-            None if it is read from the zero state.
-        place: the row of a part of a series, and its first step there.
-    """
-
-    tokens: tuple[str, ...]
-    labels: tuple[str, ...]
+    tokens: tuple[str, ...]  # a word or character for each of its T steps, or its date
+    labels: tuple[str, ...]  # a label for each step, `NO_LABEL` if it has none
+    # its input ``[T, C]``, if that can't be computed from the tokens; otherwise None. If a series is read in windows of
+    # W steps, W - 1 earlier ones come first
     data: NDArray[np.float32] | None = None
+    # the states that a layer carries, each ``[L, P, ...]``, before every `PIECE` steps of a part of a series; None if
+    # it is read from the zero state
     states: tuple[Tensor, ...] | None = None
-    place: tuple[int, int] = (0, 0)
+    place: tuple[int, int] = (0, 0)  # the row of a part of a series, and its first step there
 
 
 class Context(NamedTuple):

@@ -1,7 +1,4 @@
-"""Finds the spans of a corpus that match a query exactly, and the states that are nearest to a given one.
-
-A condition on a unit is decided by stored bits. If those of a threshold are not stored, the corpus is rerun.
-"""
+"""Finds spans that match a query exactly, by stored bits or a rerun, and the states nearest to a given one."""
 
 import errno
 from collections import Counter

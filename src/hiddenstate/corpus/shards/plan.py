@@ -1,7 +1,4 @@
-"""Cuts the files of a corpus into shards at sentence ends, and hashes what each shard reads.
-
-The hashes show whether a corpus has changed during a run, or before it is resumed.
-"""
+"""Cuts the files of a corpus into shards at sentence ends, and hashes each to notice changes."""
 
 import glob
 import hashlib

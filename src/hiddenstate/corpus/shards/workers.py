@@ -24,12 +24,7 @@ class WorkerProcesses(ProcessPoolExecutor):
         super().__init__(count, get_context("spawn"), _start, (prepare, arguments))
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Submit a call as the base class does, which may start a process.
-
-        That happens in a thread in which Ctrl-C is blocked, because a process inherits this, so that Ctrl-C does not
-        reach it while it imports; and Python raises KeyboardInterrupt only in the main thread, so that no start is
-        interrupted.
-        """
+        """Submit from a thread that blocks Ctrl-C, which the process inherits, and where no start is interrupted."""
         answers = queue.SimpleQueue[Future[R] | BaseException]()
         _thread.start_new_thread(_answer, (answers, partial(super().submit, fn, *args, **kwargs)))
         answer = answers.get()

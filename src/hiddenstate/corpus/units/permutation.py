@@ -71,11 +71,7 @@ def shift_p(values: Floats, labels: Mask, least: int = LEAST) -> tuple[float, fl
 
 
 def flip_p(values: Floats, labels: Mask, groups: Ints, flips: int = FLIPS) -> float:
-    """Return the probability of a correlation this large if the contribution of each group has a random sign.
-
-    Unlike shifts, this is also valid for labels that whole groups share: a shift mixes parts of two groups, which makes
-    correlations smaller. ``groups`` are those of `groups_of`.
-    """
+    """Return the chance of so large a correlation with a random sign for each group; it may be that of labels."""
     parts = np.bincount(groups, (values - values.mean()) * (labels - labels.mean()))
     generator, least, count = np.random.default_rng(0), abs(parts.sum()) - 1e-12, 0
     for start in range(0, flips, FLIPS_TOGETHER):
@@ -85,12 +81,7 @@ def flip_p(values: Floats, labels: Mask, groups: Ints, flips: int = FLIPS) -> fl
 
 
 def inner_shift_p(values: Floats, labels: Mask, lengths: Sequence[int], draws: int = FLIPS) -> tuple[float, float]:
-    """Return the smallest possible p, and the share of random label shifts inside sequences that reach a correlation.
-
-    Labels stay in their sequence, so a level that a whole sequence shares can't make p small. Labels shifted beyond the
-    end come back mirrored, because a jump there would break up slow labels, which makes correlations smaller.
-    Sequences of at most 32 steps are not shifted.
-    """
+    """Return the least p, and that of mirrored label shifts inside sequences, of more than 32 steps each."""
     a, b = values - values.mean(), labels - labels.mean()
     generator, sums, choices = np.random.default_rng(0), np.zeros(draws), 1.0
     for stop, T in zip(np.cumsum(lengths).tolist(), lengths, strict=True):

@@ -1,7 +1,4 @@
-"""The first frames of the figures, which pages show without a script, and on paper.
-
-Those of the beginning are copied by the figures' scripts, which change their numbers.
-"""
+"""The first frames of the figures, shown without a script, and on paper."""
 
 import csv
 import math

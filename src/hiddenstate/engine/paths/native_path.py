@@ -203,10 +203,7 @@ def plan(call: Call) -> str:
 
 
 def _run_whole(call: Call) -> CallResult:
-    """Compute a whole call in one native forward and one native backward call.
-
-    With gradients and recorded values of several layers, each layer and direction is its own node of torch's graph.
-    """
+    """Compute a call natively; gradients with several layers' records need a node for each."""
     if not wants_gradient(tensors_needing_gradients(call)):
         return _run_without_gradient(call)
     return CallResult(*derivative.run(call)) if call.record is None else _run_by_layer(call)

@@ -74,11 +74,7 @@ def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -
 
 
 def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    """Integrate the gradient on the straight line from the baseline to the input (Sundararajan, Taly & Yan 2017).
-
-    Uses Gauss-Legendre quadrature. The number of points is doubled until the error of the parts' sum is less than
-    ``1e-3·max(|difference|, 0.1)``, up to 1024 points.
-    """
+    """Integrate the gradient by Gauss-Legendre, doubling points to 1024 (Sundararajan, Taly & Yan 2017)."""
     ends = _ends(work, players, options)
     difference = ends.whole - ends.none
     bound = SHARE * max(abs(difference), LEAST)

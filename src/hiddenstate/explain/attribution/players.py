@@ -1,7 +1,4 @@
-"""`Players`: the parts of an input, kept or replaced by a baseline; the target with some of them replaced.
-
-A player is a step or a span of steps; for a model that reads numbers, a group of features in a window of steps.
-"""
+"""`Players`: steps, spans, or features in windows, kept or replaced by a baseline; the target with these."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

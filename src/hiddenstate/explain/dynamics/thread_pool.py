@@ -29,11 +29,7 @@ _beginning = ForkSafeLock()
 
 
 class SideBySide:
-    """As many single-threaded workers as torch had threads. Returned by `side_by_side`.
-
-    Python's executors, conditions and semaphores may stay locked, or raise RuntimeError, if Ctrl-C strikes inside them,
-    so the calling thread uses only queues that are written in C.
-    """
+    """Single-threaded workers, and queues written in C alone, because others stay locked if Ctrl-C strikes."""
 
     def __init__(self) -> None:
         self.threads = 0

@@ -20,10 +20,7 @@ BRANCHES = (6, 3, 2)  # number of edges shown in the terminal at each depth
 
 
 class Node(NamedTuple):
-    """A cell state at a step, a word, the target, or another source such as a bias.
-
-    ``value`` is its value (NaN for words and other sources), ``part`` its part of the target.
-    """
+    """A cell state at a step, a word, the target or another source; its value (or NaN), and its part of the target."""
 
     name: str
     kind: str

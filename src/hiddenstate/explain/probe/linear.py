@@ -20,19 +20,12 @@ STRENGTH = 1.0  # inverse of the penalty
 
 @dataclass(frozen=True, eq=False)
 class Eraser:
-    """The map ``x - (x - mean) @ matrix``, after which states and what is erased have no covariance.
+    """The map ``x - (x - mean) @ matrix``, after which states and what is erased have no covariance."""
 
-    Attributes:
-        mean: ``[U]``, float64.
-        matrix: ``[U, U]``, float64.
-        rank: the number of directions that are removed.
-        span: the number of directions in which the states vary.
-    """
-
-    mean: Tensor
-    matrix: Tensor
-    rank: int
-    span: int
+    mean: Tensor  # ``[U]``, float64
+    matrix: Tensor  # ``[U, U]``, float64
+    rank: int  # the number of directions that are removed
+    span: int  # the number of directions in which the states vary
 
     def __call__(self, states: Tensor) -> Tensor:
         """Return states ``[..., U]`` without anything that a linear probe could read, in their own type."""

@@ -86,12 +86,7 @@ class HeadRows(NamedTuple):
 def match_output(
     states: Tensor, head: HeadRows, result: object, *, is_observed: bool, has_padding: bool
 ) -> ModuleOutput:
-    """Compare a head's outputs with what its module returned.
-
-    A tensor in the result is the head's output if each of its rows is one of the head's rows (or a function of one):
-    any selection of steps, in any layout, cast to any type. Selections are exact, so rows that were observed in the
-    module's own calls must be equal bit for bit; otherwise, and for functions of them, up to rounding.
-    """
+    """Find in a result the head's rows, or a function of them, exactly or up to rounding, in any layout."""
     T, N = states.shape[:2]
     K = head.outputs.shape[1]
     for name, function in FUNCTIONS.items():

@@ -71,44 +71,29 @@ class SeriesValues(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
-    """N rows of T steps and C features, with what is known of them.
+    """N rows of T steps and C features, with what is known of them."""
 
-    Attributes:
-        x: ``[T, N, C]``, what the module or layer reads.
-        values: ``[T, N, C]``, the same in the units of the data.
-        features: the names of the columns.
-        steps: the names of the steps: dates or numbers.
-        rows: the names of the rows.
-        whole: runs the module as a whole; None if a layer is explained by itself.
-        find_layer: returns the layer that reads x itself, with its rows, or the reason why there is none; with
-            ``any_input=True``, the layer of the module whatever it reads, with its first row.
-        read_more: reads other values of these columns, such as a history or a baseline, without running the model.
-        targets: the names of the module's outputs; empty if they have none.
-        output_steps: the names of the steps of its outputs; empty if they are not known.
-        units: the unit of each target that has one.
-        ahead: how many steps an output is after the last step that is read for it.
-        dates: those of the steps, or None.
-        target_scale: the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None.
-        input_scale: those of the columns, ``[C]``, from x to the units of the data, or None.
-        per_step: whether the module gives one output a step; None if that follows only from its shape.
-    """
-
-    x: Tensor
-    values: Tensor
+    x: Tensor  # ``[T, N, C]``, what the module or layer reads
+    values: Tensor  # ``[T, N, C]``, the same in the units of the data
     features: tuple[str, ...]
-    steps: tuple[str, ...]
+    steps: tuple[str, ...]  # the names of the steps: dates or numbers
     rows: tuple[str, ...]
-    whole: WholeModule | None
+    whole: WholeModule | None  # runs the module as a whole; None if a layer is explained by itself
+    # returns the layer that reads x itself, with its rows, or the reason why there is none; with ``any_input=True``,
+    # the layer of the module whatever it reads, with its first row
     find_layer: Callable[..., Subject | str]
+    # reads other values of these columns, such as a history or a baseline, without running the model
     read_more: Callable[[Any], SeriesValues]
-    targets: tuple[str, ...] = ()
-    output_steps: tuple[str, ...] = ()
-    units: Mapping[str, str] = field(default_factory=dict)
-    ahead: int = 0
-    dates: Dates | None = None
+    targets: tuple[str, ...] = ()  # the names of the module's outputs; empty if they have none
+    output_steps: tuple[str, ...] = ()  # the names of the steps of its outputs; empty if they are not known
+    units: Mapping[str, str] = field(default_factory=dict)  # the unit of each target that has one
+    ahead: int = 0  # how many steps an output is after the last step that is read for it
+    dates: Dates | None = None  # those of the steps
+    # the offsets and factors ``[K]`` from the module's outputs to the units of the data, or None
     target_scale: tuple[Tensor, Tensor] | None = None
+    # those of the columns, ``[C]``, from x to the units of the data, or None
     input_scale: tuple[Tensor, Tensor] | None = None
-    per_step: bool | None = None
+    per_step: bool | None = None  # whether the module gives one output a step; None if that follows only from its shape
 
     @cached_property
     def layer(self) -> Subject | str:
@@ -146,24 +131,15 @@ class ExplainedSeries:
 
 @dataclass(frozen=True, eq=False)
 class SeriesCase:
-    """One row of a series and one target.
-
-    Attributes:
-        series: the series.
-        row: the number of the row.
-        explained: what runs variants of the row.
-        target: the target.
-        origin: the target's step; lags are counted from it, and it may be after the last step.
-        unit: the target's unit, or empty.
-        output: the numbers k and s of an output and its step, if the target is one of a whole module.
-    """
+    """One row of a series and one target."""
 
     series: ExplainedSeries
     row: int
-    explained: Explained
+    explained: Explained  # what runs variants of the row
     target: Target
-    origin: int
-    unit: str = ""
+    origin: int  # the target's step; lags are counted from it, and it may be after the last step
+    unit: str = ""  # the target's unit, or empty
+    # the numbers k and s of an output and its step, if the target is one of a whole module
     output: tuple[int, int] | None = None
 
     def of_rows(self, x: Tensor) -> Tensor:

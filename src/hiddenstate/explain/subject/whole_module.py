@@ -1,7 +1,4 @@
-"""`WholeModule`: a module as a whole, with its own input; whatever is before and after its recurrent layer is included.
-
-A `hiddenstate.explain.Subject` has the input of a layer. Here the input is the argument of the module's call.
-"""
+"""`WholeModule`: a module whose input is the argument of its call, not that of its recurrent layer."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

@@ -41,12 +41,7 @@ class ModelValue(NamedTuple):
 
 @dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs of a model.
-
-    A ``"sequence"`` has the signature of the layer's call: ``x [T, N, C]`` (``[N, T, C]`` with ``batch_first``), then
-    ``lengths [N]``, then ``h0`` and ``c0 [L*D, N, H]``, to ``out``, ``h_n`` and ``c_n``. A ``"step"`` reads one time
-    step: ``x [N, C]``, ``h`` and ``c [L, N, H]``, to ``out [N, H]``, ``h_n`` and ``c_n``. Only an LSTM has ``c``.
-    """
+    """Inputs and outputs: a layer's (``x``, ``lengths``, states) for a ``"sequence"``, or those of one ``"step"``."""
 
     sizes: Sizes
     form: Form = "sequence"

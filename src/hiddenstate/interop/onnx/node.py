@@ -192,12 +192,7 @@ class RecurrentNode:
 
 
 def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
-    """Group nodes into LSTMs, or GRUs or RNNs: a node joins the one whose output it reads, if that is unambiguous.
-
-    Nothing else may read that output, both must have the same number of units, directions, biases and layout, and the
-    nodes between them must only turn ``[T, D, N, H]`` into the ``[T, N, D*H]`` that the next layer of an LSTM reads,
-    which is checked by running them on random numbers.
-    """
+    """Group nodes that only the next reads, of like sizes, with nodes between that only reorder axes."""
     listed = list(nodes)
     outs: dict[Scope, set[str]] = {}
     for node in listed:

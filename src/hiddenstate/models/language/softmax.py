@@ -1,7 +1,4 @@
-"""Turns a hidden state into the probabilities of all V tokens, with a plain softmax or, for large V, an adaptive one.
-
-Both can also embed: with tied weights (Inan et al. 2017; Press & Wolf 2017), embedding and softmax share a matrix.
-"""
+"""Turns a hidden state into probabilities, plain or adaptive (for large V); tied weights embed, too."""
 
 import math
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""Trains a language model on plain text: rows of the text in parallel, with the state carried from batch to batch.
-
-Truncates backpropagation: the gradient stops at the start of a batch, whose initial state comes from the previous
-batch.
-"""
+"""Trains a language model on plain text, whose rows carry the state from batch to batch, but no gradient."""
 
 import hashlib
 from collections.abc import Mapping

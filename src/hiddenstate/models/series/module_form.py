@@ -25,21 +25,15 @@ Kind = Literal["row", "step", "horizon"]
 
 
 class ModuleForm(NamedTuple):
-    """What a module takes and gives.
+    """What a module takes and gives."""
 
-    Attributes:
-        time_first: whether it reads ``[T, N, C]``; otherwise ``[N, T, C]``.
-        gives: one forecast a ``row``, one a ``step``, or a ``horizon`` of several a row.
-        axes: the axes of its output, in the order row, or step and row, or horizon and row; and then target, which is
-            absent if the module gives no axis for its only target.
-        horizon: how many steps after the last one that was read its last forecast is.
-        carries_state: whether it takes and returns a state, with which pieces of a series give what the whole gives.
-    """
-
-    time_first: bool
-    gives: Kind
+    time_first: bool  # whether it reads ``[T, N, C]``; otherwise ``[N, T, C]``
+    gives: Kind  # one forecast a ``row``, one a ``step``, or a ``horizon`` of several a row
+    # the axes of its output, in the order row, or step and row, or horizon and row; and then target, which is absent if
+    # the module gives no axis for its only target
     axes: tuple[int, ...]
-    horizon: int
+    horizon: int  # how many steps after the last one that was read its last forecast is
+    # whether it takes and returns a state, with which pieces of a series give what the whole gives
     carries_state: bool = False
 
     @property

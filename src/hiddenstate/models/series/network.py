@@ -1,7 +1,4 @@
-"""The simple shape of a forecaster: linear layers and activations before and after one stack of recurrent layers.
-
-`find_network` finds it in a module by calling it; `SeriesNetwork` is a module of that shape.
-"""
+"""The simple shape of a forecaster: linear layers and activations around one recurrent stack."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -234,11 +234,7 @@ def measure_calibration(confidences: Tensor, correct: Tensor) -> Calibration:
 
 
 def fit_temperature(log_probabilities: Tensor, tags: Tensor) -> float:
-    """Return the temperature that minimises the surprise of the tags ``[W]``, given log-probabilities ``[W, K]``.
-
-    With few words it stays near 1, even if all predictions are right: the prior of its logarithm is a normal
-    distribution around 0.
-    """
+    """Return the temperature that minimises tags' surprise, with a normal prior around 0 on its logarithm."""
     scores = log_probabilities.double()
 
     def surprise(logarithm: float) -> float:

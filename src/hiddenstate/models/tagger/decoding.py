@@ -119,11 +119,7 @@ def _highest(values: Tensor, n: int) -> tuple[Tensor, Tensor]:
 def tagging_loss(
     scores: Mapping[str, Tensor], batch: Batch, config: TaggerConfig, chains: Mapping[str, Chain | None]
 ) -> Tensor:
-    """Return the mean surprise of a batch's tags per word, in nats, summed over columns.
-
-    If a word has teachers' probabilities, its loss is the cross-entropy with them (Hinton et al. 2015); if it also has
-    a tag, the mean of both, weighted by ``config.teacher_share``. ``scores`` are ``[T, N, K]``, float32.
-    """
+    """Return the mean surprise per word, summed over columns; with teachers, cross-entropy (Hinton et al. 2015)."""
     assert batch.tags is not None
     total = torch.zeros((), device=batch.words.device)
     for column, tags in batch.tags.items():

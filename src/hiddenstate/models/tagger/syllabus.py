@@ -25,13 +25,7 @@ class Lesson(NamedTuple):
 
 
 class Syllabus:
-    """The lengths of all sentences: tagged ones first, then untagged ones, then a variant of each, if any.
-
-    Every epoch reads all tagged sentences, and newly drawn untagged sentences with ``config.untagged_words`` words in
-    total. The last ``config.tagged_epochs`` epochs read only tagged sentences, without teachers. A share
-    ``config.varied`` of an epoch's sentences is replaced by variants. Everything is determined by the seed and the
-    epoch.
-    """
+    """The lengths of tagged sentences, untagged ones and variants; seed and epoch determine which are read."""
 
     def __init__(
         self,

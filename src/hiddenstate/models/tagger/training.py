@@ -1,7 +1,4 @@
-"""Trains a tagger on CoNLL-U files: the task for the training loop, which keeps the best model as a folder.
-
-The same seed, data, machine and number of threads give the same model.
-"""
+"""Trains a tagger on CoNLL-U files; the same seed, data, machine and number of threads give the same model."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence

@@ -34,25 +34,16 @@ class InputSteps:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """A model for the page.
+    """A model for the page."""
 
-    Attributes:
-        kind: ``tagger``, ``language-model``, ``layer`` or ``trace``.
-        name: its name on the page.
-        config: sizes, and all other settings that define the model.
-        weights: the bytes of a safetensors file.
-        vocabulary: the vocabulary of a tagger or language model.
-        given: data stored with the weights, under names that begin with ``given.``.
-        cell: the kind of cell shown.
-    """
-
-    kind: str
-    name: str
-    config: Mapping[str, Any] = field(repr=False)
-    weights: bytes = field(repr=False)
+    kind: str  # ``tagger``, ``language-model``, ``layer`` or ``trace``
+    name: str  # its name on the page
+    config: Mapping[str, Any] = field(repr=False)  # sizes, and all other settings that define the model
+    weights: bytes = field(repr=False)  # the bytes of a safetensors file
+    # the vocabulary of a tagger or language model
     vocabulary: Mapping[str, Any] | None = field(default=None, repr=False)
-    given: InputSteps | None = None
-    cell: Cell = field(default=LSTM, repr=False)
+    given: InputSteps | None = None  # data stored with the weights, under names that begin with ``given.``
+    cell: Cell = field(default=LSTM, repr=False)  # the kind of cell shown
 
     def named(self, name: str) -> "Bundle":
         """Return the same bundle under a different name."""

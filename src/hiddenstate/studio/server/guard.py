@@ -38,19 +38,14 @@ class Guard:
     """Wraps an application, and answers forbidden requests itself.
 
     The token is the first part of the path, so every request that the page makes below its own address includes it.
-
-    Attributes:
-        app: the application that handles allowed requests, mounted below the token, so that redirects keep it.
-        token: the secret.
-        names: host names under which the server may be reached; with ``any_address``, also numeric addresses, which
-            DNS can't redirect.
-        any_address: whether it listens to other machines.
     """
 
-    app: ASGIApp
-    token: str
+    app: ASGIApp  # the application that handles allowed requests, mounted below the token, so that redirects keep it
+    token: str  # the secret
+    # host names under which the server may be reached; with ``any_address``, also numeric addresses, which DNS can't
+    # redirect
     names: Sites = frozenset(_LOCAL)
-    any_address: bool = False
+    any_address: bool = False  # whether it listens to other machines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""

@@ -59,11 +59,7 @@ def redirect(url: str) -> Iterator[str]:
 
 
 class Connections(MutableSet[Any]):
-    """The connections of one uvicorn server, oldest first. uvicorn adds and discards them.
-
-    uvicorn answers 503 once it has ``most`` connections. Before that, a new connection replaces the oldest one that has
-    sent no request or, if all have sent one, the oldest one that has been answered and is idle.
-    """
+    """uvicorn's connections, oldest first; beyond ``most``, a new one replaces a silent, or else an idle one."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -1,7 +1,4 @@
-"""The studio's server: sends the page and the models, which the page runs, and answers requests about an index.
-
-Connected pages receive events, and send changes of the view.
-"""
+"""The studio's server: sends the page and its models, answers about an index, and forwards the view."""
 
 import asyncio
 import contextlib

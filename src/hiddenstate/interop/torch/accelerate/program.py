@@ -73,11 +73,7 @@ def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -
 
 
 def _run_file(program: str) -> None:
-    """Run a script, or a folder or archive with a ``__main__.py``, as the module ``__main__``.
-
-    Unlike `runpy.run_path`, this sets what a program can see of its start as ``python`` does; and the module stays, for
-    the program's threads and exit handlers.
-    """
+    """Run a script as ``__main__``, as ``python`` does, and keep its module for threads and exit handlers."""
     # Absolute, because programs change the working directory; otherwise as typed, which pathlib would normalise.
     path = os.path.join(os.getcwd(), program)  # noqa: PTH109, PTH118
     code, module = _script(path) if pkgutil.get_importer(path) is None else _folder(path)

@@ -1,7 +1,4 @@
-"""Stand-ins for torch's recurrent layers in traces and edits, while their own calls run on the engine.
-
-A stand-in has no weights of its own: it uses those of the module. `keras_layers` has those for Keras' layers.
-"""
+"""Stand-ins for torch's recurrent layers in traces and edits, with the module's own weights."""
 
 import warnings
 import weakref
