@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from hiddenstate.base.files import check_folder_place, mend_folder
 from hiddenstate.errors import ArgumentError
@@ -107,6 +108,13 @@ class ModelTask(Generic[C, N, M, R]):
     ) -> None:
         self.config, self.wanted, self._result = wanted.settings, wanted, result
         self._card: Callable[[str, N, Origin, Outcome[M]], str] = card
+
+    def state(self) -> Mapping[str, Tensor]:
+        """Return the state that is carried from batch to batch: none, if batches are independent."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Restore that."""
 
     def calibrate(self, model: N) -> None:
         """Fit what depends on the dev data to the weights as they are stored."""

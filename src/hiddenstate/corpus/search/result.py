@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import ShardText
 from hiddenstate.corpus.index.sequences import Context
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.structure.tables import table
 
@@ -67,7 +67,7 @@ class Clause(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Matches(Explanation):
+class Matches(Measured):
     """The spans of a corpus that match a query, longest first; spans of equal length are in random order.
 
     Attributes:
@@ -78,7 +78,6 @@ class Matches(Explanation):
         matches: the first of these spans.
         clauses: the parts of the query.
         labels: each label's share of the matched steps and of all steps.
-        residual: always 0, because a search is exact.
         cost: the row-steps that were run because a threshold was not indexed.
     """
 
@@ -92,7 +91,6 @@ class Matches(Explanation):
     clauses: tuple[Clause, ...]
     labels: Mapping[str, tuple[float, float]]
     cost: int
-    residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per match."""
@@ -176,15 +174,13 @@ class Matches(Explanation):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Nearest(Explanation):
+class Nearest(Measured):
     """The steps of a corpus whose states are nearest to a given one, at most one per sequence.
 
     Attributes:
         place: the places whose states are compared.
         what: the step with which they are compared, for messages.
         matches: the steps, nearest first; ``score`` is the cosine of the angle between the states.
-        residual: always 0, because every state of the corpus was compared.
-        cost: row-steps that were run.
     """
 
     kind: ClassVar[str] = "nearest"
@@ -194,7 +190,6 @@ class Nearest(Explanation):
     what: str
     matches: tuple[SearchMatch, ...]
     cost: int
-    residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per step."""

@@ -15,7 +15,7 @@ from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effe
 from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
 from hiddenstate.corpus.units.table import known_number, time_constants
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import bar, sentence, shortened
 from hiddenstate.structure.tables import table
 
@@ -48,7 +48,7 @@ class UnitContext(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitCard(Explanation):
+class UnitCard(Measured):
     """The behaviour of one unit over a corpus.
 
     Attributes:
@@ -88,7 +88,6 @@ class UnitCard(Explanation):
             it costs more there than zeroing each matched unit. Standard errors treat sequences as independent or, if
             there are fewer than 32 and the label varies inside them, windows of 64 steps. None if fewer than 8 of these
             have, or lack, the label, or if there is no other unit.
-        residual: always 0, because nothing is decomposed.
         cost: the row-steps that were run.
     """
 
@@ -119,7 +118,6 @@ class UnitCard(Explanation):
     matched: tuple[UnitEffect, ...]
     margin: float | None
     cost: int
-    residual: float = 0.0
 
     @property
     def is_confirmed(self) -> bool:

@@ -20,7 +20,7 @@ from hiddenstate.corpus.index.sums import Floats
 from hiddenstate.corpus.units.table import known_number
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.models.series.scale import Scale
 from hiddenstate.models.series.stored import stored_scale
@@ -34,7 +34,7 @@ SPANS, ROW_STEPS = 64, 1 << 21  # of a sample on which units are zeroed: maximum
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitCovariates(Explanation):
+class UnitCovariates(Measured):
     """Which units follow which covariates of a series. Created by `Index.follows`.
 
     Attributes:
@@ -49,7 +49,6 @@ class UnitCovariates(Explanation):
         shifts: the shifts of the controls, in steps.
         steps: the number of steps of the index.
         reason: why no unit was zeroed; empty if some were.
-        residual: always 0, because nothing is decomposed.
         cost: the row-steps that were run.
     """
 
@@ -61,7 +60,6 @@ class UnitCovariates(Explanation):
     steps: int
     reason: str
     cost: int
-    residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per unit and covariate."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hiddenstate.corpus.index.folder import IndexFolder
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.structure.tables import table
 
@@ -19,7 +19,7 @@ SHOWN = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Units(Explanation):
+class Units(Measured):
     """All units of an index.
 
     The label of a unit is chosen on one half of the sequences, as the one with the largest absolute correlation, and
@@ -30,7 +30,6 @@ class Units(Explanation):
             label that is constant there; ``time_constant`` is None if f (z for a GRU) was not indexed. JSON has no
             infinite numbers: see ``never_forgets``.
         steps: the number of steps of the corpus.
-        residual: always 0, because nothing is decomposed.
         cost: always 0, because nothing was rerun.
     """
 
@@ -39,7 +38,6 @@ class Units(Explanation):
 
     table: tuple[Row, ...]
     steps: int
-    residual: float = 0.0
     cost: int = 0
 
     def rows(self) -> Sequence[Row]:

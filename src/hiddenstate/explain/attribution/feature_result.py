@@ -63,7 +63,6 @@ class FeatureAttribution(PlayerParts):
         baselines: the names of the B baselines.
         references: ``[B]``, the target with every player replaced.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
-        cost: row-steps that were run.
     """
 
     kind = "feature attribution"
@@ -155,7 +154,24 @@ class FeatureAttribution(PlayerParts):
         return state + [(window, feature) for window in self.windows for feature in self.features]
 
     def __str__(self) -> str:
-        return _text(self)
+        unit = f" {self.unit}" if self.unit else ""
+        lines = [sentence(f"What makes {definite(self.target)} {number(self.value)}{unit}?")]
+        lines += [*describe_method(self, "input", REPLACED), ""]
+        if len(self.windows) > 1:
+            lines += [_margin("feature", self.features, self.by_feature, {}), ""]
+        if len(self.features) > 1:
+            lags = {window.name: str(window.lag) for window in self.windows}
+            lines += [_margin("window", list(lags), self.by_window, lags), ""]
+        lines += [_largest(self), "", *describe_sums(self)]
+        if self.interaction is not None:
+            players = [f"{feature} {window.name}".strip() for window, feature in self._players()]
+            lines += describe_pairs(self.interaction[0], players, zeros=False)
+        if self.disagreements:
+            where = f"{len(self.disagreements)} of {len(self.scores)} inputs"
+            lines.append(
+                sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there.")
+            )
+        return "\n".join(lines)
 
     def _figure(self) -> Any:
         """Draw the table as a heat map, time along and features down, with sums; above it the series."""
@@ -183,25 +199,6 @@ def _position(name: int | str, known: Sequence[str], what: str) -> int:
         some = ", ".join(known[:MOST_ROWS]) + (", ..." if len(known) > MOST_ROWS else "")
         raise NameUnknownError(f"there is no {what} {name!r}: expected one of {some}")
     return list(known).index(name)
-
-
-def _text(result: FeatureAttribution) -> str:
-    unit = f" {result.unit}" if result.unit else ""
-    lines = [sentence(f"What makes {definite(result.target)} {number(result.value)}{unit}?")]
-    lines += [*describe_method(result, "input", REPLACED), ""]
-    if len(result.windows) > 1:
-        lines += [_margin("feature", result.features, result.by_feature, {}), ""]
-    if len(result.features) > 1:
-        lags = {window.name: str(window.lag) for window in result.windows}
-        lines += [_margin("window", list(lags), result.by_window, lags), ""]
-    lines += [_largest(result), "", *describe_sums(result)]
-    if result.interaction is not None:
-        players = [f"{feature} {window.name}".strip() for window, feature in result._players()]
-        lines += describe_pairs(result.interaction[0], players, zeros=False)
-    if result.disagreements:
-        where = f"{len(result.disagreements)} of {len(result.scores)} inputs"
-        lines.append(sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there."))
-    return "\n".join(lines)
 
 
 def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, str]) -> str:

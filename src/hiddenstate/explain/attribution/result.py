@@ -86,7 +86,6 @@ class PlayerParts(Parts, Explanation):
         baselines: the names of the B baselines.
         references: ``[B]``, the target with every player replaced.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
-        cost: row-steps that were run.
     """
 
     method: str
@@ -143,7 +142,6 @@ class Attribution(PlayerParts):
         baselines: the names of the B baselines.
         references: ``[B]``, the target with every player replaced.
         occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
-        cost: row-steps that were run.
     """
 
     kind = "attribution"
@@ -187,7 +185,22 @@ class Attribution(PlayerParts):
         return float(self.interaction[0, p, q])
 
     def __str__(self) -> str:
-        return _text(self)
+        lines = [
+            sentence(f"What makes {definite(self.target)} {number(self.value)}?"),
+            *describe_method(self, "word"),
+            "",
+        ]
+        lines += [_one(self) if len(self.baselines) == 1 else _side_by_side(self), ""]
+        lines += describe_sums(self)
+        if self.interaction is not None:
+            lines += describe_pairs(self.interaction[0], [player.name for player in self.players])
+        lines += _leaders(self)
+        if self.disagreements:
+            names = ", ".join(_named(self.players[p]) for p in self.disagreements)
+            lines.append(
+                sentence(f"≠ Part and occlusion disagree at {names}. At least one of them is misleading there.")
+            )
+        return "\n".join(lines)
 
     def _figure(self) -> Any:
         """Draw parts and occlusion as bars above the words."""
@@ -231,23 +244,6 @@ def _stacked(values: Sequence[Tensor | None]) -> Tensor | None:
     """Stack the values of all baselines, or return None if there are none."""
     there = [value for value in values if value is not None]
     return torch.stack(there) if len(there) == len(values) else None
-
-
-def _text(result: Attribution) -> str:
-    lines = [
-        sentence(f"What makes {definite(result.target)} {number(result.value)}?"),
-        *describe_method(result, "word"),
-        "",
-    ]
-    lines += [_one(result) if len(result.baselines) == 1 else _side_by_side(result), ""]
-    lines += describe_sums(result)
-    if result.interaction is not None:
-        lines += describe_pairs(result.interaction[0], [player.name for player in result.players])
-    lines += _leaders(result)
-    if result.disagreements:
-        names = ", ".join(_named(result.players[p]) for p in result.disagreements)
-        lines.append(sentence(f"≠ Part and occlusion disagree at {names}. At least one of them is misleading there."))
-    return "\n".join(lines)
 
 
 def _leaders(result: Attribution) -> list[str]:

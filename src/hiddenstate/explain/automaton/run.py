@@ -40,7 +40,6 @@ class LearnedAutomaton(Explanation):
         disagreement: the shortest known word at the end of which they differ; None if there is none.
         complete: whether learning converged: False if it stopped at the maximum number of states.
         residual: the share of steps at which they differ.
-        cost: row-steps that were run.
     """
 
     kind = "automaton"

@@ -119,7 +119,6 @@ class Comparison(Explanation):
             are equal up to rotation and scale.
         tracks: the names of its rows and columns.
         residual: the error of each layer's alignment with itself, which should be 1; at most a rounding error.
-        cost: row-steps that were run.
         pairs: the inputs of both models, and the run of each.
         patched: the mean difference that remains with each layer that `checked` patched.
     """

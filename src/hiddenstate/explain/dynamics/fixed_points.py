@@ -41,7 +41,6 @@ class FixedPoints(Explanation):
         found: ``[K]``, how many searches (two per start) reached each point.
         starts: the number of states from which the search started.
         residual: the largest speed.
-        cost: row-steps that were run.
         map: one step of the LSTM, in float64.
     """
 

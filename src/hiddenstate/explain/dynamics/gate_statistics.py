@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import CELLS
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.structure.tables import table
 
@@ -20,7 +20,7 @@ SPANS = tuple(pairwise(EDGES))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Timescales(Explanation):
+class Timescales(Measured):
     """The time constant of every unit: the number of steps after which 1/e of its cell state remains.
 
     It is ``-1 / mean(log f)`` over the steps: after T steps, the share that the cell keeps is the product of T forget
@@ -30,8 +30,6 @@ class Timescales(Explanation):
     Attributes:
         constants: for each layer and direction, such as ``l0``, the time constants ``[H]``, in steps, float64.
         steps: the number of real steps, in all rows, that were averaged.
-        residual: always 0, because this is a definition.
-        cost: row-steps that were run.
         memory: the state that is kept: c, or h in a GRU.
     """
 
@@ -41,7 +39,6 @@ class Timescales(Explanation):
     constants: Mapping[str, Tensor]
     steps: int
     cost: int
-    residual: float = 0.0
     memory: str = "c"
 
     def rows(self) -> Sequence[Row]:
@@ -84,7 +81,7 @@ class Timescales(Explanation):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Saturation(Explanation):
+class Saturation(Measured):
     """How often each gate is shut (below 0.1) or open (above 0.9); Karpathy, Johnson & Fei-Fei (2015).
 
     For values from -1 to 1 (g of an LSTM, n of a GRU, h of an RNN), the limits are -0.9 and 0.9.
@@ -93,8 +90,6 @@ class Saturation(Explanation):
         shut: maps a place such as ``l0.f`` to the share of steps ``[H]`` at which each unit's gate is shut; float64.
         open: maps a place to the share of steps at which each unit's gate is open.
         steps: the number of real steps, in all rows.
-        residual: always 0, because this is a definition.
-        cost: row-steps that were run.
         cell: the kind of cell.
     """
 
@@ -105,7 +100,6 @@ class Saturation(Explanation):
     open: Mapping[str, Tensor]
     steps: int
     cost: int
-    residual: float = 0.0
     cell: str = "LSTM"
 
     def rows(self) -> Sequence[Row]:

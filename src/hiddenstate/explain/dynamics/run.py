@@ -35,7 +35,6 @@ class Spectrum(Explanation):
             orthogonal directions, largest first.
         residual: the difference between the sum of the exponents and the mean log determinant of the Jacobians, which
             should be equal.
-        cost: row-steps that were run.
     """
 
     kind = "spectrum"

@@ -135,7 +135,6 @@ class Graph(Explanation):
         nodes: the target, the kept cell states by the size of their part, words, and the rest.
         edges: the edges into the target and the kept cell states.
         residual: the largest difference between a node's value and the sum of its edges.
-        cost: row-steps that were run.
         work: runs the subject for checks.
         real: the measured loss of the target without each edge, for the edges that `checked` checked.
     """

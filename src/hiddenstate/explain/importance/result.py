@@ -98,7 +98,27 @@ class Importance(Explanation):
         return rows
 
     def __str__(self) -> str:
-        return _text(self)
+        unit, has_occlusion = f" {self.unit}" if self.unit else "", self.occlusion is not None
+        blocks = f" (bootstrap of blocks of {self.block})" if self.block > 1 else ""
+        size = f"size: mean absolute part ({self.method.replace('_', ' ')})"
+        interval = f"with its {self.level:.0%} interval over rows{blocks}"
+        if self.has_one_block:
+            interval = "without an interval over rows, which would need more than one block of rows that share steps"
+        legend = [f"{size}, {interval}", "signed: mean part"]
+        legend += ["occlusion: mean absolute loss if only that input is replaced"] if has_occlusion else []
+        spread = f"{self.spread:.3g}{unit}"
+        lines = [
+            sentence(f"Which feature matters for {self.target}, over {self.count:,} rows?"),
+            sentence("; ".join(legend)),
+            sentence(f"With all inputs replaced ({self.baseline}), the target changes by {spread} on average."),
+            "",
+            table(["feature", "size, all lags", ""], _by_feature(self), "lrl"),
+            "",
+        ]
+        P = self.size.numel()
+        few = f" ({MOST_ROWS} of {P})" if P > MOST_ROWS else ""
+        names = [f"lag{few}", "feature", "size", "interval", "signed", *["occlusion"] * has_occlusion, ""]
+        return "\n".join([*lines, table(names, _largest(self), "rlrrr" + "r" * has_occlusion + "l")])
 
     def _figure(self) -> Any:
         """Draw the sizes as a heat map, lags along and features down, with sums."""
@@ -134,30 +154,6 @@ def bootstrap(values: Tensor, block: int, level: float, seed: int) -> Tensor:
     means = counts @ sums / (starts.shape[1] * block)
     bounds = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return torch.tensor(bounds)  # a copy, in torch's own memory
-
-
-def _text(result: Importance) -> str:
-    unit, has_occlusion = f" {result.unit}" if result.unit else "", result.occlusion is not None
-    blocks = f" (bootstrap of blocks of {result.block})" if result.block > 1 else ""
-    size = f"size: mean absolute part ({result.method.replace('_', ' ')})"
-    interval = f"with its {result.level:.0%} interval over rows{blocks}"
-    if result.has_one_block:
-        interval = "without an interval over rows, which would need more than one block of rows that share steps"
-    legend = [f"{size}, {interval}", "signed: mean part"]
-    legend += ["occlusion: mean absolute loss if only that input is replaced"] if has_occlusion else []
-    spread = f"{result.spread:.3g}{unit}"
-    lines = [
-        sentence(f"Which feature matters for {result.target}, over {result.count:,} rows?"),
-        sentence("; ".join(legend)),
-        sentence(f"With all inputs replaced ({result.baseline}), the target changes by {spread} on average."),
-        "",
-        table(["feature", "size, all lags", ""], _by_feature(result), "lrl"),
-        "",
-    ]
-    P = result.size.numel()
-    few = f" ({MOST_ROWS} of {P})" if P > MOST_ROWS else ""
-    names = [f"lag{few}", "feature", "size", "interval", "signed", *["occlusion"] * has_occlusion, ""]
-    return "\n".join([*lines, table(names, _largest(result), "rlrrr" + "r" * has_occlusion + "l")])
 
 
 def _by_feature(result: Importance) -> list[list[str]]:

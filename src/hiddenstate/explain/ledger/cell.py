@@ -46,7 +46,6 @@ class Ledger(Explanation):
             None below the last layer or without a head.
         labels: the K labels.
         residual: the largest difference between the value and the sum.
-        cost: row-steps that were run.
         cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
@@ -133,7 +132,20 @@ class Ledger(Explanation):
         return f"place units t words steps written kept parts edited initial value labels {erased} logits residual cost"
 
     def __str__(self) -> str:
-        return _text(self)
+        is_unit = len(self.units) == 1
+        unit = f"unit {self.units[0]} of " if is_unit else ""
+        way = ", read from the last word to the first" if self.place.reverse else ""
+        where = f"{unit}the {_meaning(self)} {self.place} at step {self.t} ({shortened(self.words[self.t])}){way}"
+        head = sentence(f"Who wrote {where}")
+        lines = [head, "", _one_unit(self) if is_unit else _all_units(self), ""]
+        if is_unit:
+            edits = {"edits": float(self.edited.sum())} if self.edited.abs().max() > 0 else {}
+            terms = {"parts": float(self.parts.sum()), **edits, "initial state": float(self.initial[0])}
+            lines.append(sum_line(terms, f"{self.place.quantity} = {number(float(self.value[0]))}", self.residual))
+            lines += _logit_lines(self)
+        else:
+            lines.append(f"Parts add up to the {len(self.units)} {_meaning(self)}s to {self.residual:.0e}.")
+        return "\n".join(lines)
 
     def _figure(self) -> Any:
         """Draw the parts over the steps: bars for one unit, a heat map for several."""
@@ -187,23 +199,6 @@ def _effect(subject: Subject, memory: CellDecomposition) -> Tensor | None:
     units = subject.sizes.output_size
     weight = subject.head.weight.detach().cpu().double()[:, units * reverse : units * (reverse + 1)]
     return memory.secant[:, None] * projected(subject, memory.place, weight.T)
-
-
-def _text(ledger: Ledger) -> str:
-    is_unit = len(ledger.units) == 1
-    unit = f"unit {ledger.units[0]} of " if is_unit else ""
-    way = ", read from the last word to the first" if ledger.place.reverse else ""
-    where = f"{unit}the {_meaning(ledger)} {ledger.place} at step {ledger.t} ({shortened(ledger.words[ledger.t])}){way}"
-    head = sentence(f"Who wrote {where}")
-    lines = [head, "", _one_unit(ledger) if is_unit else _all_units(ledger), ""]
-    if is_unit:
-        edits = {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
-        terms = {"parts": float(ledger.parts.sum()), **edits, "initial state": float(ledger.initial[0])}
-        lines.append(sum_line(terms, f"{ledger.place.quantity} = {number(float(ledger.value[0]))}", ledger.residual))
-        lines += _logit_lines(ledger)
-    else:
-        lines.append(f"Parts add up to the {len(ledger.units)} {_meaning(ledger)}s to {ledger.residual:.0e}.")
-    return "\n".join(lines)
 
 
 def _meaning(ledger: Ledger) -> str:

@@ -42,7 +42,6 @@ class ReadoutLedger(Explanation):
         bias: the head's bias.
         value: the target.
         residual: the difference between the value and the sum.
-        cost: row-steps that were run.
         cell: the kind of cell, as in `hiddenstate.Sizes`.
     """
 
@@ -99,7 +98,32 @@ class ReadoutLedger(Explanation):
         ]
 
     def __str__(self) -> str:
-        return _text(self)
+        by_step = self.by_step
+        total = by_step.sum(0)
+        largest = float(total.abs().max())
+        several = len(self.places) > 1
+        names = ["step", "word", *([str(place) for place in self.places] if several else []), "part", ""]
+        rows = []
+        for t, word in enumerate(self.words):
+            parts = [number(float(part)) for part in by_step[:, t]] if several else []
+            rows.append([str(t), shortened(word), *parts, number(float(total[t])), bar(float(total[t]), largest)])
+        terms = {"words": float(total.sum())}
+        terms |= {"edits": float(self.edited.sum())} if self.edited.abs().max() > 0 else {}
+        terms |= {"initial state": float(self.initial.sum()), "bias": self.bias}
+        note = (
+            "A part is what was written at that step into the cells that are read, and is still there. It includes "
+            "what the layer below carried there from other steps; an attribution traces that to the words that each "
+            "step reads."
+        )
+        lines = [
+            f"What makes {definite(self.target)}",
+            "",
+            table(names, rows, "rl"),
+            "",
+            sum_line(terms, number(self.value), self.residual),
+            sentence(note),
+        ]
+        return "\n".join(lines)
 
     def _figure(self) -> Any:
         """Draw the parts over the steps, as bars for each direction."""
@@ -141,34 +165,6 @@ def readout_ledger(subject: Subject, trace: Trace, target: Target) -> ReadoutLed
         cost=T,
         cell=subject.sizes.cell,
     )
-
-
-def _text(ledger: ReadoutLedger) -> str:
-    by_step = ledger.by_step
-    total = by_step.sum(0)
-    largest = float(total.abs().max())
-    several = len(ledger.places) > 1
-    names = ["step", "word", *([str(place) for place in ledger.places] if several else []), "part", ""]
-    rows = []
-    for t, word in enumerate(ledger.words):
-        parts = [number(float(part)) for part in by_step[:, t]] if several else []
-        rows.append([str(t), shortened(word), *parts, number(float(total[t])), bar(float(total[t]), largest)])
-    terms = {"words": float(total.sum())}
-    terms |= {"edits": float(ledger.edited.sum())} if ledger.edited.abs().max() > 0 else {}
-    terms |= {"initial state": float(ledger.initial.sum()), "bias": ledger.bias}
-    note = (
-        "A part is what was written at that step into the cells that are read, and is still there. It includes what "
-        "the layer below carried there from other steps; an attribution traces that to the words that each step reads."
-    )
-    lines = [
-        f"What makes {definite(ledger.target)}",
-        "",
-        table(names, rows, "rl"),
-        "",
-        sum_line(terms, number(ledger.value), ledger.residual),
-        sentence(note),
-    ]
-    return "\n".join(lines)
 
 
 def ledger(

@@ -18,7 +18,7 @@ from hiddenstate.explain.probe.linear import Eraser, Score, fit_number_eraser
 from hiddenstate.explain.probe.numbers import ProbedSeries, Reader, probed_series, rows_of, states_of
 from hiddenstate.explain.probe.result import TOGETHER, draw_scores, equal_text, untrained_copy, void_text
 from hiddenstate.explain.probe.ridge import Floats, Split, r_squared, regress, split_steps
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.explain.subject.subject import check_bytes
 from hiddenstate.models.series.module_form import recurrent_parts, weight_of
@@ -31,7 +31,7 @@ LEAST_UNITS = 4  # held-out sequences or blocks, half of which train the probe a
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NumberProbe(Explanation):
+class NumberProbe(Measured):
     """How well a ridge regression reads a number from a place, with its controls. Returned by `probe`. U units.
 
     Attributes:
@@ -53,8 +53,6 @@ class NumberProbe(Explanation):
         direction: ``[U]``, float64: the change of the states, along how they vary, that adds 1 to what the probe reads.
         penalty: that of the regression, chosen on the last quarter of the training steps.
         model: the probed model.
-        cost: row-steps that were run.
-        residual: always 0, because nothing is decomposed.
     """
 
     kind = "number probe"
@@ -79,7 +77,6 @@ class NumberProbe(Explanation):
     penalty: float
     model: Reader
     cost: int
-    residual: float = 0.0
 
     def rows(self) -> Sequence[Row]:
         """Return one row per score."""

@@ -16,7 +16,7 @@ from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.edit import set as set_to
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.probe.linear import Eraser, Score
-from hiddenstate.explain.result.explanation import Explanation, Row
+from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, share
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.tagger import Tagger
@@ -137,7 +137,7 @@ EQUAL = {"untrained": "an untrained copy of the model", "input": "the input alon
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Probe(Explanation):
+class Probe(Measured):
     """The accuracy with which a linear probe reads a label from a place, with its controls.
 
     Attributes:
@@ -154,8 +154,6 @@ class Probe(Explanation):
         directions: ``[K, U]``, the probe's weights for each label; with two labels, only one row, for the second label.
         means: ``[K, U]``, the mean state of each label.
         model: the probed model.
-        cost: row-steps that were run.
-        residual: always 0, because nothing is decomposed.
     """
 
     kind = "probe"
@@ -174,7 +172,6 @@ class Probe(Explanation):
     means: Tensor
     model: Model
     cost: int
-    residual: float = 0.0
 
     @property
     def selectivity(self) -> float | None:

@@ -33,7 +33,6 @@ class Limits(Explanation):
         places: the place and the number of each unit that is read.
         reach: how far each unit can move the target from the middle, to both sides.
         values: ``[N]``, the target in the rows that were given.
-        cost: row-steps that were run.
     """
 
     kind = "limits"

@@ -46,7 +46,6 @@ class Response(Explanation):
         held: by gate, the curves ``[N, V]`` if the gate keeps, at all steps and in all units, the values that it has
             for the actual input. Empty if there are none; see ``no_gates``.
         no_gates: the reason why no gates were held, or empty.
-        cost: row-steps that were run.
     """
 
     kind = "response"

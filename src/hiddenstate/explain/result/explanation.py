@@ -133,6 +133,12 @@ class Explanation(ABC):
         _write(path, self.to_json())
 
 
+class Measured(Explanation):
+    """A result that decomposes nothing, so its ``residual`` is always 0."""
+
+    residual: float = 0.0
+
+
 def _checking_memory(method: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a method of a result so that it first checks that no tensor's memory was freed, which crashes torch."""
 

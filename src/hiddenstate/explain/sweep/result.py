@@ -54,7 +54,6 @@ class Sweep(Explanation):
         complete: whether all requested patches were run, without an interruption.
         values: for each place, the values ``[T, units]`` that are patched in.
         residual: how far a patch with the run's own values moved the target; it should be 0.
-        cost: row-steps that were run.
     """
 
     target: str

@@ -331,13 +331,15 @@ class _Source:
             return f"matrix_int8({x}, {width}, {table}, {scale}, {vector}, {out}, {y});"
         return f"matrix({x}, {width}, {table}, {vector}, {out}, {y});"
 
-    def _loop(self, shape: Sequence[int], y: str, x: Callable[[Sequence[str]], str]) -> None:
-        """Write a loop over the elements of a result, each of which is an expression of its indices."""
+    def _loop(
+        self, shape: Sequence[int], y: str, x: Callable[[Sequence[str]], str], to: Sequence[int] | None = None
+    ) -> None:
+        """Write a loop over the elements of a result with strides ``to``, each an expression of its indices."""
         axes = [k for k, size in enumerate(shape) if size > 1]
         indices = [f"i{k}" if k in axes else "0" for k in range(len(shape))]
         for depth, k in enumerate(axes):
             self.code.append("    " * (depth + 1) + f"for (int32_t i{k} = 0; i{k} < {shape[k]}; ++i{k})")
-        self.code.append("    " * (len(axes) + 1) + f"{y}[{_offset(indices, _strides(shape))}] = {x(indices)};")
+        self.code.append("    " * (len(axes) + 1) + f"{y}[{_offset(indices, to or _strides(shape))}] = {x(indices)};")
 
     # Nodes
 
@@ -463,11 +465,7 @@ class _Source:
             at += shape[node.axis]
 
     def _copy(self, shape: Sequence[int], y: str, to: Sequence[int], x: str, of: Sequence[int]) -> None:
-        axes = [k for k, size in enumerate(shape) if size > 1]
-        indices = [f"i{k}" if k in axes else "0" for k in range(len(shape))]
-        for depth, k in enumerate(axes):
-            self.code.append("    " * (depth + 1) + f"for (int32_t i{k} = 0; i{k} < {shape[k]}; ++i{k})")
-        self.code.append("    " * (len(axes) + 1) + f"{y}[{_offset(indices, to)}] = {x}[{_offset(indices, of)}];")
+        self._loop(shape, y, lambda at: f"{x}[{_offset(at, of)}]", to)
 
     def _slice(self, node: Node, first: int) -> None:
         x, shape = self.places[node.inputs[0]], self.shapes[first]

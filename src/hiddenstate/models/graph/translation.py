@@ -35,29 +35,27 @@ _MASK = "a product with a mask of 0 and 1, which is given as an argument, would 
 _OUTSIDE = "return what it is taken of, such as scores, and take it outside"
 _PARTS = "slices of features (x[..., a:b]) that torch.cat joins would serve; rows and steps keep their order"
 SERVES = {
-    "maximum": f"of two tensors, {_GREATER}",
-    **dict.fromkeys(("instance_norm", "group_norm", "rms_norm"), _NORM),
-    **dict.fromkeys(("max_pool1d", "avg_pool1d", "adaptive_avg_pool1d", "max_pool1d_with_indices"), _POOL),
-    **dict.fromkeys(("matmul", "bmm", "mm", "einsum", "scaled_dot_product_attention"), _PRODUCT),
-    **dict.fromkeys(
-        ("leaky_relu", "prelu", "hardswish", "hardtanh", "relu6", "mish"), "ReLU, ELU, GELU or SiLU would serve"
-    ),
-    **dict.fromkeys(
-        ("conv2d", "conv3d", "conv_transpose1d"), "Conv1d over a fixed frame, or causal over time, would serve"
-    ),
-    **dict.fromkeys(("log_softmax", "log", "exp", "argmax", "topk", "sort", "argsort"), _OUTSIDE),
-    **dict.fromkeys(("gt", "lt", "ge", "le", "eq", "ne", "where", "masked_fill", "logical_not", "one_hot"), _MASK),
-    **dict.fromkeys(("masked_select", "nonzero", "gather", "index_put", "index_fill", "scatter"), _MASK),
-    **dict.fromkeys(("flip", "roll", "repeat_interleave", "repeat", "index_select"), _PARTS),
-    **dict.fromkeys(
-        ("cumsum", "cumprod"), "a recurrent layer, or a causal Conv1d over a fixed number of steps, would serve"
-    ),
-    **dict.fromkeys(("std", "var"), "the mean of x * x, minus the square of the mean, would serve, with torch.sqrt"),
-    **dict.fromkeys(("min", "amin"), "-torch.amax(-x, axis) would serve"),
-    "linalg_vector_norm": "torch.sqrt(torch.sum(x * x, axis)) over features would serve",
-    "glu": "the product of one half and the sigmoid of the other would serve: a, b = x.chunk(2, -1)",
-    "clamp": "relu(x - low) + low, and high - relu(high - x), would serve",
-    "softplus": "ELU would serve",
+    name: serves
+    for names, serves in (
+        ("maximum", f"of two tensors, {_GREATER}"),
+        ("instance_norm group_norm rms_norm", _NORM),
+        ("max_pool1d avg_pool1d adaptive_avg_pool1d max_pool1d_with_indices", _POOL),
+        ("matmul bmm mm einsum scaled_dot_product_attention", _PRODUCT),
+        ("leaky_relu prelu hardswish hardtanh relu6 mish", "ReLU, ELU, GELU or SiLU would serve"),
+        ("conv2d conv3d conv_transpose1d", "Conv1d over a fixed frame, or causal over time, would serve"),
+        ("log_softmax log exp argmax topk sort argsort", _OUTSIDE),
+        ("gt lt ge le eq ne where masked_fill logical_not one_hot", _MASK),
+        ("masked_select nonzero gather index_put index_fill scatter", _MASK),
+        ("flip roll repeat_interleave repeat index_select", _PARTS),
+        ("cumsum cumprod", "a recurrent layer, or a causal Conv1d over a fixed number of steps, would serve"),
+        ("std var", "the mean of x * x, minus the square of the mean, would serve, with torch.sqrt"),
+        ("min amin", "-torch.amax(-x, axis) would serve"),
+        ("linalg_vector_norm", "torch.sqrt(torch.sum(x * x, axis)) over features would serve"),
+        ("glu", "the product of one half and the sigmoid of the other would serve: a, b = x.chunk(2, -1)"),
+        ("clamp", "relu(x - low) + low, and high - relu(high - x), would serve"),
+        ("softplus", "ELU would serve"),
+    )
+    for name in names.split()
 }
 
 
@@ -333,10 +331,6 @@ def _recurrent(t: Translator, x: Any, h: Any, c: Any, path: str, *_sizes: Any) -
     return [None, *results] if leaf.is_cell else results
 
 
-def _same(t: Translator, x: Any, *_args: Any, **_kwargs: Any) -> Any:
-    return x
-
-
 def _dropout(t: Translator, x: Any, p: float, train: bool) -> Any:
     if train and p > 0:
         raise ArgumentError(
@@ -425,27 +419,15 @@ def _elu(t: Translator, x: Any, alpha: float = 1, scale: float = 1, input_scale:
     return result if scale == 1 else t.emit("multiply", [result, Fill(float(scale))])
 
 
-def _gelu(t: Translator, x: Any, approximate: str = "none") -> Value:
-    return t.emit("gelu", [x], tanh=approximate == "tanh")
-
-
 def _softmax(t: Translator, x: Any, dim: int, *_dtype: Any) -> Value:
     x = t.value(x)
     return t.emit("softmax", [x], axis=dim % len(t.shapes[x]))
-
-
-def _linear(t: Translator, x: Any, weight: Any, bias: Any = None) -> Value:
-    return t.emit("linear", [x], [weight] if bias is None else [weight, bias])
 
 
 def _matmul(t: Translator, x: Any, weight: Any) -> Value:
     if not isinstance(weight, Stored) or weight.tensor.dim() != 2:
         t.refuse()
     return t.emit("linear", [x], [Stored(weight.tensor.T, f"{weight.name}.transposed" if weight.name else "")])
-
-
-def _embedding(t: Translator, weight: Any, ids: Any, *_options: Any) -> Value:
-    return t.emit("embedding", [ids], [weight])
 
 
 def _conv1d(
@@ -633,7 +615,9 @@ def _reduce(op: str, *, pair: bool = False) -> Callable[..., Any]:
 
 
 HANDLERS: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("clone", "contiguous", "alias", "detach", "lift_fresh_copy", "positive"), _same),
+    **dict.fromkeys(
+        ("clone", "contiguous", "alias", "detach", "lift_fresh_copy", "positive"), lambda t, x, *_, **_options: x
+    ),
     **dict.fromkeys(("to", "_to_copy", "type_as"), _cast),
     **dict.fromkeys(("dropout", "feature_dropout", "alpha_dropout"), _dropout),
     **dict.fromkeys(("zeros", "zeros_like", "new_zeros"), _fill(0.0)),
@@ -650,16 +634,17 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "square": lambda t, x: _power(t, x, 2),
     "pow": _power,
     "elu": _elu,
-    "gelu": _gelu,
+    "gelu": lambda t, x, approximate="none": t.emit("gelu", [x], tanh=approximate == "tanh"),
     **dict.fromkeys(("softmax", "_softmax"), _softmax),
-    "linear": _linear,
+    "linear": lambda t, x, weight, bias=None: t.emit("linear", [x], [weight] if bias is None else [weight, bias]),
     **dict.fromkeys(("matmul", "mm"), _matmul),
-    "embedding": _embedding,
+    "embedding": lambda t, weight, ids, *_: t.emit("embedding", [ids], [weight]),
     "conv1d": _conv1d,
-    **dict.fromkeys(("pad", "constant_pad_nd"), lambda t, x, amounts, *rest: _padded(t, x, amounts, *rest)),
+    "pad": _pad,
+    "constant_pad_nd": lambda t, x, amounts, value=0.0: _pad(t, x, amounts, "constant", value),
     "reflection_pad1d": lambda t, x, amounts: _pad(t, x, amounts, "reflect"),
     "layer_norm": _layer_norm,
-    "batch_norm": lambda t, *args: _batch_norm(t, *args),
+    "batch_norm": _batch_norm,
     "_native_batch_norm_legit_no_training": lambda t, *args: [_batch_norm(t, *args), None, None],
     **dict.fromkeys(
         ("view", "reshape", "_unsafe_view", "flatten", "unflatten", "unsqueeze", "squeeze", "view_as"), _reshape
@@ -678,10 +663,3 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "amax": _reduce("maximum"),
     "max": _reduce("maximum", pair=True),
 }
-
-
-def _padded(t: Translator, x: Any, amounts: Sequence[int], *rest: Any) -> Any:
-    """`pad` has a mode and a value, `constant_pad_nd` a value."""
-    mode = rest[0] if rest and isinstance(rest[0], str) else "constant"
-    values = [part for part in rest if isinstance(part, int | float)]
-    return _pad(t, x, amounts, mode, values[0] if values else 0.0)

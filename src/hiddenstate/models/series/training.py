@@ -107,11 +107,7 @@ def resume_series(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         on_progress: as for `train_series`.
 
     Raises:
-        FileFormatError: there is no such run, or its checkpoint is damaged.
-        ArgumentError: the data has changed in the meantime.
-        RunInUseError: another process trains in the run's folder.
-        FileWriteError: a file cannot be written.
-        OSError: a file cannot be read.
+        HiddenStateError, OSError: as for `resume_language_model`.
     """
     return run_series(read_run_file(RunFolder(run).check(), SERIES_RUN), run, resume=True, on_progress=on_progress)
 
@@ -190,13 +186,6 @@ class SeriesTask(ModelTask[SeriesConfig, StoredSeries, Skill, SeriesTraining]):
         x = self.series.x[origins + window[:, None], rows].to(device)
         wanted = self.wanted_values[origins + ahead[:, None], rows].to(device)
         return Loss((self.model(x)[0].reshape(wanted.shape) - wanted).square().mean(), len(item))
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return the state that is carried from batch to batch: none."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore that."""
 
     def read(self, stored: StoredSeries, name: str) -> SeriesReading:
         """Return a model's forecasts of a part."""

@@ -120,11 +120,7 @@ def resume_tagger(run: StrPath, *, on_progress: OnProgress = lambda progress: No
         on_progress: as for `train_tagger`.
 
     Raises:
-        FileFormatError: there is no such run, or its checkpoint is damaged.
-        ArgumentError: the data has changed in the meantime.
-        RunInUseError: another process trains in the run's folder.
-        FileWriteError: a file cannot be written.
-        OSError: a file cannot be read.
+        HiddenStateError, OSError: as for `resume_language_model`.
     """
     wanted = read_run_file(RunFolder(run).check(), TAGGER_RUN)
     return run_task(TaggerTask, wanted, run, resume=True, on_progress=on_progress)
@@ -295,13 +291,6 @@ class TaggerTask(ModelTask[TaggerConfig, Tagger, Reports, Training]):
         encoded = self.taught if item.taught else self.encoded
         batch = encoded.batch(item.positions).to(self.model.head.weight.device)
         return Loss(self.model.loss(batch), int(batch.lengths.sum()))
-
-    def state(self) -> Mapping[str, Tensor]:
-        """Return nothing, because sentences are independent."""
-        return {}
-
-    def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Do nothing, because no state is carried over."""
 
     def evaluate(self) -> Score:
         """Measure the mean accuracy over the columns on the dev data."""
