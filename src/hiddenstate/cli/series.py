@@ -89,14 +89,7 @@ class SeriesRead(NamedTuple):
         return SeriesRead(loaded, series)
 
     def case(self, of: str | None, at: str | None, ahead: int | None, last: int | None) -> "SeriesCommandCase":
-        """Return the steps that are read for one forecast, by default the last: the state before them, and its target.
-
-        Args:
-            of: the target; the first by default.
-            at: the date that is forecast.
-            ahead: which step of a horizon that date is; 1 by default.
-            last: how many steps to explain, of a model that carries a state.
-        """
+        """Return the state and steps read for a forecast, by default the last, and its target, by name and date."""
         from hiddenstate.explain.subject.series import output
 
         model, series = self

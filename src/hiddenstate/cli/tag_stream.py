@@ -219,10 +219,7 @@ class Watched:
 
 
 class Batches:
-    """Collects passages into batches, and writes the results: each sentence whole, even if the process is killed.
-
-    ``sentences`` and ``words`` are the numbers written so far.
-    """
+    """Collects passages into batches, and writes results, each sentence whole even if killed; counts what it wrote."""
 
     def __init__(
         self,
@@ -275,10 +272,7 @@ class Batches:
 
 
 def feed(file: str, kind: str | None, batches: Batches) -> None:
-    """Read a file or standard input into batches; pending sentences are tagged when the input pauses.
-
-    If no kind is given, the file's suffix decides, and otherwise its content.
-    """
+    """Read a file (of the kind, suffix or content) or standard input into batches, tagged when the input pauses."""
     from hiddenstate.corpus.shards.plan import KINDS
 
     with nullcontext(standard_input()) if file == STANDARD else Path(file).open("rb") as opened:

@@ -1,4 +1,7 @@
-"""Copies the course's pages to the user's cache, with figures, answers and, as scripts, the weights."""
+"""Prepares the course's pages for a browser: copies them to the user's cache, with their figures and answers.
+
+A page opened from disk can load scripts, but not the weights that the package ships, so these are written as scripts.
+"""
 
 import hashlib
 import os

@@ -113,11 +113,7 @@ class Call:
 
 
 class CallResult(NamedTuple):
-    """The result of a call: ``out [T, N, D*P]``, ``h_n [L*D, N, P]``, ``c_n [L*D, N, H]``, and the recorded values.
-
-    ``c_n`` is None if the cell has no cell state. ``values`` maps places, and ``carried`` layers and directions, to
-    ``[steps, N, units]``.
-    """
+    """``out [T, N, D*P]``, ``h_n``, ``c_n`` (or None), and values by place, ``carried`` by layer and direction."""
 
     out: Tensor
     h_n: Tensor

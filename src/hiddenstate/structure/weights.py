@@ -153,11 +153,7 @@ class WeightsByGate:
         return iter(self.weights)
 
     def __getitem__(self, address: str) -> Weight:
-        """Look up one weight by its address, such as ``"l0.W_if"``.
-
-        Raises:
-            NameUnknownError: this LSTM has no such weight; the message suggests similar names.
-        """
+        """Look up one weight by its address, such as ``"l0.W_if"``; NameUnknownError suggests others."""
         if isinstance(address, str) and address in self._by_address:
             return self._by_address[address]
         raise NameUnknownError(f"no weight {address!r} in this {self.sizes.kind.label}: {self._help(address)}")

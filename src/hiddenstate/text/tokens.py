@@ -114,11 +114,7 @@ class Tokens:
 
     @classmethod
     def from_data(cls, data: Any) -> "Tokens":
-        """Read the result of `to_data`.
-
-        Raises:
-            FileFormatError: the data is not valid.
-        """
+        """Read what `to_data` returned; FileFormatError if it is not valid."""
         try:
             tokens, counts = tuple(data["tokens"]), tuple(data["counts"])
             if not all(isinstance(t, str) for t in tokens) or not all(type(c) is int for c in counts):
@@ -170,10 +166,7 @@ def learn(source: Source, level: str, minimum: int = 1, most: int = 0) -> tuple[
 
 
 def split(level: str, chunks: Iterable[str], *, whole_lines: bool = False) -> Iterator[Pieces]:
-    """Yield the characters or words of a text that comes in chunks.
-
-    With ``whole_lines``, ``<eos>`` also follows a last line without a line end.
-    """
+    """Yield the characters or words of a text in chunks; with ``whole_lines``, ``<eos>`` ends every last line."""
     yield from filter(None, chunks) if level == "char" else _words(chunks, whole_lines)
 
 

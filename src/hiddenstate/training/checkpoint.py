@@ -149,11 +149,7 @@ class RunFolder:
         return self.path / SETTINGS
 
     def write(self, checkpoint: Checkpoint, *, finished: bool) -> None:
-        """Replace the checkpoint.
-
-        Raises:
-            FileWriteError: it cannot be written; the earlier one is unchanged.
-        """
+        """Replace the checkpoint; if that fails, the earlier one is unchanged."""
         metrics = self.path / METRICS
         if metrics.exists():
             with writing(metrics):
@@ -169,17 +165,7 @@ class RunFolder:
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
     def read(self, ranks: int, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
-        """Return the last checkpoint, or None if the run ended before its first.
-
-        Args:
-            ranks: the number of training processes.
-            fingerprint: the fingerprint of the data.
-            settings: the settings that must not have changed since the run began.
-
-        Raises:
-            ArgumentError: it was written by a different number of processes, or with other data or settings.
-            FileFormatError: it is damaged.
-        """
+        """Return the last checkpoint, if any; refuse a damaged one, and one of other ranks, data or settings."""
         if not (self.path / CHECKPOINT).exists():
             return None
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
@@ -203,12 +189,7 @@ class RunFolder:
         return checkpoint
 
     def mend(self) -> None:
-        """Delete a killed process's leftovers: a partial checkpoint, and metrics later than the last complete one.
-
-        Raises:
-            FileFormatError: the checkpoint is damaged.
-            FileWriteError: the folder is read-only.
-        """
+        """Delete what a killed process left: a partial checkpoint, and metrics later than the last complete one."""
         metrics, checkpoint = self.path / METRICS, self.path / CHECKPOINT
         with writing(self.path):
             for left in self.path.glob("*.part"):
@@ -242,11 +223,7 @@ class RunFolder:
             return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:
-        """Add a line of JSON to the metrics; numbers that are not finite, which JSON lacks, become null.
-
-        Raises:
-            FileWriteError: it cannot be written; the earlier lines are unchanged.
-        """
+        """Add a line of JSON to the metrics, with null for numbers that are not finite."""
         line = json.dumps({"event": event, **plain(data)}, ensure_ascii=False, allow_nan=False)
         append_line(self.path / METRICS, line)
 

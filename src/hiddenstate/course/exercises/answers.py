@@ -58,7 +58,10 @@ def empty() -> AnswerError:
 
 
 def run(answer: object, *arguments: object) -> Any:
-    """Call an answer that is a function, with copies of tensors, except those that require grad."""
+    """Call an answer that is a function, with copies of the tensors, and return its result.
+
+    Tensors that require grad and modules are passed as they are, since checks read them afterwards.
+    """
     if not callable(answer):
         raise wrong(f"The answer should be a function, but its type is {type(answer).__name__}.")
     try:

@@ -54,7 +54,10 @@ class Coin(nn.Module):
 
 
 class Strides(nn.Module):
-    """A model whose next character is the last plus a stride: by default its first ever, or any of several."""
+    """A model whose next character is the last one plus a stride, by default the first that it ever read, or more.
+
+    Of several choices each has an equal chance.
+    """
 
     def __init__(self, choices: int = 1, stride: int | None = None) -> None:
         super().__init__()

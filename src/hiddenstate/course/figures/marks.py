@@ -24,7 +24,11 @@ WORDS = ("first", "second", "third", "fourth", "fifth")
 
 
 def fill(html: str) -> str:
-    """Replace the marks that `docs/_ext/coursebook/directives.py` writes by first frames and answers."""
+    """Replace every mark of a page with the first frame or the answer that it stands for.
+
+    ``<!--course-still VIEW MODELS-->`` is the first frame of a figure, and ``<!--course-answer KIND JSON-->`` the
+    answer to a question with these numbers; `docs/_ext/coursebook/directives.py` writes them.
+    """
     return _MARK.sub(_part, html)
 
 

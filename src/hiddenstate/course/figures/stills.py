@@ -1,4 +1,7 @@
-"""The first frames of the figures, shown without a script, and on paper."""
+"""The first frames of the figures, which pages show without a script, and on paper.
+
+Those of the beginning are copied by the figures' scripts, which change their numbers.
+"""
 
 import csv
 import math

@@ -72,11 +72,7 @@ def held_out_sequences(sequence: Tensor, seed: int) -> NDArray[np.bool_]:
 def fit(
     states: Tensor, classes: NDArray[np.int64], is_held_out: NDArray[np.bool_], sequence: Tensor, seed: int
 ) -> tuple[Score, Tensor]:
-    """Train a probe, and score it.
-
-    Returns:
-        Its accuracy, and the directions of its classes ``[K, U]`` in the space of the states.
-    """
+    """Train a probe; return its score, and the directions of its classes ``[K, U]`` in the space of the states."""
     linear = optional_package("sklearn.linear_model", "probe", "a probe")
     train = ~is_held_out
     x = states.double().numpy()

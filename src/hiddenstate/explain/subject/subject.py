@@ -244,11 +244,7 @@ class Subject:
         return steps[0]
 
     def place(self, name: str) -> Place:
-        """Return the place with a name, which may start with the LSTM's path.
-
-        Raises:
-            NameUnknownError: the LSTM has no such place, or the path belongs to another module.
-        """
+        """Return the place with a name, which may start with the LSTM's path; refuse other names and paths."""
         path, within = split_path(name)
         if path and path != self.path:
             listed = list_places({self.path: self.sizes.layers})
@@ -324,11 +320,7 @@ class Subject:
             return lstm.trace(x, state, **options, pre=pre, limit=None)
 
     def rows_of(self, R: int) -> Any:
-        """Return the initial state for R rows: the subject's own, or its only row R times.
-
-        Raises:
-            ShapeError: the subject has a different number of rows.
-        """
+        """Return the initial state for R rows: the subject's own, or its only row R times."""
         if R == self.N:
             return self.initial
         if self.N != 1:

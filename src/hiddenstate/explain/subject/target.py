@@ -77,11 +77,7 @@ class Target:
         return value
 
     def linear(self, method: str) -> Readout:
-        """Return the target as a linear readout.
-
-        Raises:
-            ArgumentError: it is not linear.
-        """
+        """Return the target as a linear readout; ArgumentError if it is not linear."""
         if self.readout is None:
             raise ArgumentError(
                 f"{method} needs a target that is linear in c or h, such as a logit or a place 'l0.c[3]@7'; "

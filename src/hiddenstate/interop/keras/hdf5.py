@@ -100,13 +100,21 @@ def _objects(content: bytes | mmap, at: int) -> int:
 
 @dataclass(frozen=True)
 class Hdf5Item:
-    """A group or a dataset."""
+    """A group or a dataset.
 
-    name: str  # its path in the file
-    texts: Mapping[str, str]  # its string attributes among those requested; "" for attributes of another type
-    shape: tuple[int, ...] | None = None  # a dataset's shape; None for groups and null datasets
+    Attributes:
+        name: its path in the file.
+        texts: its string attributes among those requested; "" for attributes of another type.
+        shape: a dataset's shape; None for groups and null datasets.
+        dtype: a dataset's type.
+        elsewhere: whether a dataset is stored in another file.
+    """
+
+    name: str
+    texts: Mapping[str, str]
+    shape: tuple[int, ...] | None = None
     dtype: "np.dtype[Any]" = np.dtype("V0")  # noqa: RUF009 (a constant)
-    elsewhere: bool = False  # whether a dataset is stored in another file
+    elsewhere: bool = False
 
     @property
     def nbytes(self) -> int:

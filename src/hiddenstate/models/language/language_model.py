@@ -236,11 +236,7 @@ class LanguageModel(CheckedModule):
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
-        """Make a language model from the result of `to_data`, with fresh weights.
-
-        Raises:
-            FileFormatError: something is missing or out of range.
-        """
+        """Make a model of what `to_data` returned, with fresh weights; FileFormatError if that is damaged."""
         try:
             return cls(LanguageConfig.from_data(config), Tokens.from_data(vocabulary))
         except ArgumentError as error:

@@ -79,11 +79,7 @@ class ContextualVectors(nn.Module):
 
     @classmethod
     def from_data(cls, data: Any) -> "ContextualVectors":
-        """Make contextual vectors from the result of `to_data`, with fresh weights.
-
-        Raises:
-            FileFormatError: something is missing or out of range.
-        """
+        """Make vectors of what `to_data` returned, with fresh weights; FileFormatError if it is damaged."""
         try:
             parts = [data[name] for name in ("forward", "backward")]
             models = [LanguageModel.from_data(part["config"], part["vocabulary"]) for part in parts]

@@ -243,20 +243,7 @@ class Tagger(CheckedModule):
         return self.repeatedly(n_best=n_best, precision=precision)(sentences, batch_words)
 
     def repeatedly(self, *, n_best: int = 0, precision: str = "fp32") -> Callable[..., list[Tagging]]:
-        """Return a function that tags sentences as `tag` does, and caches the spelling of words between its calls.
-
-        It may be called from several threads. The weights must not change between its calls; `pipe` is based on it.
-
-        Args:
-            n_best: as for `tag`.
-            precision: as for `tag`.
-
-        Returns:
-            A function of ``sentences`` and ``batch_words``, with the results and errors of `tag`.
-
-        Raises:
-            ArgumentError: ``n_best`` is negative, or the precision is unknown.
-        """
+        """Return `tag` as a function for any threads that keeps words' spelling; the weights must not change."""
         check_options(n_best, precision)
         inputs = WordInputs(self._word_inputs)
 
@@ -274,20 +261,7 @@ class Tagger(CheckedModule):
         return tag
 
     def only_tags(self, *, precision: str = "fp32", has_probabilities: bool = False) -> OnlyTags:
-        """Like `repeatedly`, but return a function that finds only the tag of each word, in each column.
-
-        Args:
-            precision: as for `tag`.
-            has_probabilities: whether to compute the probability of each tag if a CRF chooses the tags; without
-                a CRF it is always computed.
-
-        Returns:
-            A function of sentences, each a tuple of words, that returns each column's `WordTags`.
-
-        Raises:
-            ArgumentError: the precision is unknown; from the function: a word is empty.
-            ArgumentTypeError: from the function: a sentence is a text, or contains something other than words.
-        """
+        """Like `repeatedly`, for each column's `WordTags` alone; a CRF has probabilities only if asked for."""
         check_options(0, precision)
         inputs = WordInputs(self._word_inputs)
 
@@ -443,11 +417,7 @@ class Tagger(CheckedModule):
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
-        """Make a tagger from the result of `to_data`, with fresh weights.
-
-        Raises:
-            FileFormatError: something is missing or out of range.
-        """
+        """Make a tagger of what `to_data` returned, with fresh weights; FileFormatError if that is damaged."""
         config, vocabulary = upgraded(config, vocabulary)
         try:
             words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))

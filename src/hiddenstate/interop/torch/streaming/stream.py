@@ -130,11 +130,7 @@ class ModelStream(RowStream):
     _full: tuple[Tensor, int] | None  # the record of rows that have begun, and its version, when all had
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
-        """Streams of modules are created by `stream`.
-
-        Raises:
-            ArgumentTypeError: always.
-        """
+        """Refuse: streams of modules are created by `stream`."""
         raise ArgumentTypeError("hs.ModelStream is not called: create it with hs.stream(model, example)")
 
     @classmethod
