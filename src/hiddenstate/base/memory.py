@@ -1,8 +1,4 @@
-"""Checks that tensors still have their memory, and a base class for modules that check their own tensors.
-
-``tensor.untyped_storage().resize_(0)`` frees a tensor's memory, as some libraries do to save space. Many torch
-functions read such tensors without a check, which crashes the process.
-"""
+"""Checks that tensors still have their memory, without which torch crashes, and a base class of modules that do."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,8 +1,4 @@
-"""The plain RNN cells, with tanh and with relu: the only Python code that defines their equation and derivative.
-
-Elman (1990), "Finding Structure in Time", in the form and with the names used by torch. The single gate is the new
-hidden state itself.
-"""
+"""The plain RNN cells, with tanh or relu: Elman (1990), "Finding Structure in Time", in torch's form and names."""
 
 from collections.abc import Mapping
 from functools import partial

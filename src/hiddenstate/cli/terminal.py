@@ -1,8 +1,4 @@
-"""Output to a terminal: escapes control characters, and replaces characters that the terminal cannot show.
-
-`set_up` puts this between every command and the terminal, so commands need not deal with it. Files and pipes get the
-data unchanged.
-"""
+"""Output to a terminal, between every command and it: escapes control characters, replaces unknown ones."""
 
 import codecs
 import io

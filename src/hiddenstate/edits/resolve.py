@@ -1,8 +1,4 @@
-"""The edits in force in this thread (or asyncio task), and edits resolved against one call.
-
-Edits in force are stored here, not in the modules, so no edit can be left behind in a module, and other threads never
-see them.
-"""
+"""The edits in force in this thread (or asyncio task), not in the modules; and edits resolved against one call."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -1,8 +1,4 @@
-"""Runs a cell over a sequence in plain torch: the reference against which every other path is tested.
-
-The cell's step is in `cells`. It works on any device, with any floating dtype, and is differentiable any number of
-times.
-"""
+"""Runs a cell in plain torch, on any device and type, differentiably: the reference of all paths' tests."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,9 +1,4 @@
-"""Saves and loads models: as a folder, or as one file (see `model_file`).
-
-A folder has ``config.json``, ``vocabulary.json``, ``weights.safetensors`` and ``MODEL_CARD.md``. It is written next to
-its destination under a temporary name, flushed to disk, and then renamed, so a reader always finds a complete model,
-either the old or the new one.
-"""
+"""Saves and loads models: as a folder, which always is a complete one, or as one file (see `model_file`)."""
 
 import json
 import os

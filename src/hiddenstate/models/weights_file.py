@@ -1,8 +1,4 @@
-"""Weights on disk: a safetensors file in float32, float16 or int8, which is fully checked when it is read.
-
-In int8 a matrix is stored as integers from -127 to 127, with one float32 scale per row under the matrix's name plus
-``.scale``; vectors (biases) are stored as float32. A weight is its integer times the scale of its row.
-"""
+"""Weights in a safetensors file, fully checked; int8 rows are integers times the scales ``NAME.scale``."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,8 +1,4 @@
-"""Every weight of an LSTM by name: its gate, its position in torch's parameters, and its equation as text.
-
-In equations, x is the layer's input, h_prev and c_prev are its states at the previous step, and ∘ multiplies
-elementwise.
-"""
+"""Every weight by name: its gate, its position in torch's parameters, and its equation (∘ is by element)."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Plots of a trace: a heat map of each gate and state over the steps, or the curves of one unit.
-
-Colours mean the same in every plot: gates run from 0 to 1, g, n and h from -1 to 1. Only unbounded values, such as the
-cell state, are scaled by their largest value, which the title gives.
-"""
+"""Plots of a trace, a heat map of each gate and state or one unit's curves, with the same colours everywhere."""
 
 from __future__ import annotations
 

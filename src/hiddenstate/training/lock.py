@@ -1,8 +1,4 @@
-"""The lock of a run's folder: two runs at a time would mix their metrics and overwrite their checkpoints.
-
-The system releases the lock when its process ends, for whatever reason, so a killed process never blocks others. A file
-beside it names its holder, which the system does not report.
-"""
+"""The lock of a run's folder, which ends with its process; a file beside it names its holder."""
 
 import errno
 import json

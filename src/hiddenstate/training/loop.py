@@ -1,8 +1,4 @@
-"""The training loop: runs the batches of a task until the dev score stops improving.
-
-A step depends only on the settings, the data, the step's number and the state in a checkpoint, so a run that is
-interrupted at any point and resumed ends with exactly the same weights.
-"""
+"""The training loop, until the dev score stops improving; resumed runs end with the same weights."""
 
 import hashlib
 import math

@@ -1,8 +1,4 @@
-"""The machine of a run: a device, a precision, and one or several processes.
-
-One process on the CPU needs only torch. Other devices and several processes use accelerate, which finds the device,
-sets up the processes started by ``torchrun``, and sends tensors between them.
-"""
+"""The machine of a run: a device, precision and processes; accelerate finds all but one CPU process."""
 
 import atexit
 import importlib

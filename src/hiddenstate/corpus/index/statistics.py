@@ -1,8 +1,4 @@
-"""Statistics of the units of one place over a corpus. They merge associatively and commutatively, bit for bit.
-
-Sums are stored as integers (see `sums.py`), because sums of floats would depend on the order. Histograms and the sums
-by token use a random eighth of the steps; everything else uses every step.
-"""
+"""Statistics of the units of one place, as integers, which merge in any order, bit for bit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace

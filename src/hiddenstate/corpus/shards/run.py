@@ -1,9 +1,4 @@
-"""Maps a task over shards: in this process, in several, or on a Dask cluster; the results are the same, bit for bit.
-
-Each shard's result is written under a temporary name and renamed, so a killed run loses only the shards in progress,
-and the next call with the same arguments resumes it. A manifest in the folder lists everything that the results depend
-on.
-"""
+"""Maps a task over shards, here, in processes or on a Dask cluster, bit for bit; a killed run is resumed."""
 
 import json
 import shutil

@@ -1,8 +1,4 @@
-"""Runs calls with minimal overhead: on unconverted arguments, without edits, resets or dropout.
-
-All functions return None, without side effects, if native code does not accept an argument as it is; the caller then
-uses the general path, which converts it or raises.
-"""
+"""Runs calls on unconverted arguments, without edits, resets or dropout; None for the general path."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -46,13 +46,10 @@ class Window(NamedTuple):
 class FeatureAttribution(PlayerParts):
     """The contribution of each feature in each window of steps to a target. Returned by `attribute`.
 
-    It also has the attributes of `Parts`; their P players are the windows in time order, and in each window the
-    features; if the initial state is a player, it comes first. B baselines, W windows, F features.
+    It also has the attributes of `Parts` and `PlayerParts`; their P players are the windows in time order, and in each
+    window the features; if the initial state is a player, it comes first. B baselines, W windows, F features.
 
     Attributes:
-        method: the name of the method.
-        target: a description of the target.
-        value: the target in this run.
         unit: the unit of the target, of parts and of effects; empty if there is none.
         features: the F features, or groups of features.
         windows: the W windows.
@@ -60,9 +57,6 @@ class FeatureAttribution(PlayerParts):
         columns: the names of all columns of the input.
         series: ``[T, C]``, the input, in the units of the data.
         has_state: whether the initial state is a player.
-        baselines: the names of the B baselines.
-        references: ``[B]``, the target with every player replaced.
-        occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
     """
 
     kind = "feature attribution"

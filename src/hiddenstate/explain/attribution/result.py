@@ -131,17 +131,11 @@ class Attribution(PlayerParts):
     """The contribution of each word (or span of words) to a target. Returned by `attribute`.
 
     P players: each step or each requested span, preceded by the initial state if that is a player. B baselines.
-    It also has the attributes of `Parts`, such as ``parts`` and ``residual``.
+    It also has the attributes of `Parts` and `PlayerParts`, such as ``parts``, ``residual`` and ``value``.
 
     Attributes:
-        method: the name of the method.
-        target: a description of the target.
-        value: the target in this run.
         words: the word at each step.
         players: the P players.
-        baselines: the names of the B baselines.
-        references: ``[B]``, the target with every player replaced.
-        occlusion: ``[B, P]``, what the target loses when one player is replaced; None if not requested.
     """
 
     kind = "attribution"

@@ -1,8 +1,4 @@
-"""Fixed points of an LSTM under a constant input: states that a step leaves unchanged, with their stability.
-
-After Sussillo & Barak (2013), "Opening the black box": descend ``q(z) = |F(z) - z|² / 2`` from many states, which finds
-saddles as well as stable points; then refine candidates by Newton's method.
-"""
+"""States that a step leaves unchanged, by descent, then Newton's method; Sussillo & Barak (2013)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

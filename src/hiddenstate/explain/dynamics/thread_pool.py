@@ -1,9 +1,4 @@
-"""Runs the parts of a long computation in parallel, each in one thread.
-
-Threads that share a matrix product or decomposition wait for each other many times. On a busy machine, that makes
-computing the eigenvalues for a state of size 1,024 tens of times slower. Independent threads wait only for the last
-one.
-"""
+"""Runs parts of a computation in one thread each: threads that share a product wait for each other."""
 
 import _thread
 import os

@@ -1,8 +1,4 @@
-"""`CellDecomposition`: splits the cell states of one layer and direction by step, in reading order.
-
-``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``: what each step wrote, times the share of it that is still there. The
-memory of a GRU is its hidden state: z keeps, and (1-z)·n is written.
-"""
+"""Splits states by step, as read: ``c_t = Σ_s (Π_{r>s} f_r)·i_s·g_s + (Π f)·c_0``."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,9 +1,4 @@
-"""Changes a module's class in place: torch's layers to ours and back.
-
-The module remains the same object, so that everything attached to it is kept: every path and attribute that leads to
-it, its parameters and buffers, hooks and their handles, its mode, parametrizations and pruning. Only its class changes,
-and the attributes that torch's or our constructor sets.
-"""
+"""Changes the class of a torch layer, the same object with all that is attached to it, to ours and back."""
 
 import weakref
 from abc import ABC

@@ -1,8 +1,4 @@
-"""Finds a model's modules by path, including those that torch does not see, and makes copies that share its tensors.
-
-Recurrent layers that torch has compiled or quantised, which nothing here can change, are recognised. Most TorchScript
-modules are recognised by their graphs, because frozen ones have neither submodules nor classes left.
-"""
+"""Finds modules by path, also compiled, quantised and TorchScript ones; copies that share tensors."""
 
 import copy
 import re

@@ -1,8 +1,4 @@
-"""The language model: predicts the next token from all previous ones.
-
-Vectors of characters or words go through a stack of LSTM layers and a softmax, which gives each token's probability of
-being the next. The state is carried over, so a text can be read in pieces of any size.
-"""
+"""The language model: embedding, LSTM layers and a softmax predict each token from all before it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy

@@ -1,8 +1,4 @@
-"""Chooses the next token from the scores of all tokens, in plain NumPy. Also part of the runtime without torch.
-
-With the Gumbel trick (the largest of scores plus Gumbel noise is a draw from their softmax), no probabilities are
-needed.
-"""
+"""Chooses tokens by the Gumbel trick, in plain NumPy; also part of the runtime without torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,8 +1,4 @@
-"""Computes the surprise of each character or word of a text of any length, as it arrives.
-
-With dynamic evaluation (Krause et al. 2018), a copy of the model also learns from the text. Each segment is scored
-before the model learns from it, so every score is a genuine prediction.
-"""
+"""Computes each token's surprise as a text arrives; may learn from it afterwards (Krause et al. 2018)."""
 
 import math
 from collections.abc import Iterator

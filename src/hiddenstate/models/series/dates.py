@@ -1,7 +1,4 @@
-"""The dates of a series: their order, gaps and names, the dates after the last one, and the steps of a date.
-
-Dates are times in UTC with a time zone, times without one, time differences, or numbers such as seconds.
-"""
+"""The dates of a series (UTC with a zone, without one, differences, or numbers): order, gaps, names, steps."""
 
 import math
 import re

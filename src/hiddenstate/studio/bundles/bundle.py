@@ -1,7 +1,4 @@
-"""The data that the page needs to run a model: a head as JSON, and weights as a safetensors file.
-
-The head describes the model with the names of `hiddenstate.cells`, so the page does not define a gate order itself.
-"""
+"""A model for the page: a head as JSON, with the names of `hiddenstate.cells`, and a safetensors file."""
 
 import itertools
 import json

@@ -1,8 +1,4 @@
-"""The functions beneath torch's recurrent layers and cells, computed by the engine if it supports a call.
-
-They have the signatures of torch's. A call that the engine does not support, or an invalid one, goes to torch's
-function with unchanged arguments, so that its numbers and errors are torch's.
-"""
+"""torch's functions beneath recurrent layers, computed by the engine where it supports a call."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,8 +1,4 @@
-"""How the recurrent layers, cells and convolutions of a module carry their states while a stream calls the module.
-
-In a call, the instance's ``forward`` of each such part is replaced by one that begins with the carried state. Native
-code replaces and restores it, so Ctrl-C can't leave it behind; calls from other threads run the original.
-"""
+"""Replaces the ``forward`` of a module's parts, in a stream's calls, by ones that carry states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
