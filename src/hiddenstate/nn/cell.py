@@ -326,16 +326,7 @@ class LSTMCell(RecurrentCell[State, nn.LSTMCell]):
 class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.GRUCell`.
 
-    Args:
-        input_size: number of input features, C.
-        hidden_size: number of units, H.
-        bias: whether to use bias vectors.
-        device: the device of the parameters.
-        dtype: the data type of the parameters.
-
-    Raises:
-        ArgumentError: a size is negative.
-        ArgumentTypeError: an argument has a wrong type.
+    Its errors are those of `LSTMCell`.
 
     >>> h = GRUCell(4, 3)(torch.zeros(2, 4))
     >>> h.shape
@@ -349,17 +340,7 @@ class GRUCell(RecurrentCell[Tensor, nn.GRUCell]):
 class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
     """One time step of one layer: same arguments, parameters, initial values and results as `torch.nn.RNNCell`.
 
-    Args:
-        input_size: number of input features, C.
-        hidden_size: number of units, H.
-        bias: whether to use bias vectors.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
-        device: the device of the parameters.
-        dtype: the data type of the parameters.
-
-    Raises:
-        ArgumentError: a size is negative, or the nonlinearity is unknown.
-        ArgumentTypeError: an argument has a wrong type.
+    Its errors are those of `LSTMCell`; a ``nonlinearity`` other than ``"tanh"`` and ``"relu"`` is an `ArgumentError`.
 
     >>> h = RNNCell(4, 3, nonlinearity="relu")(torch.zeros(2, 4))
     >>> h.shape

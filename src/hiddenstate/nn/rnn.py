@@ -28,25 +28,8 @@ class RNN(Recurrent[Tensor, nn.RNN]):
     ``state_dict``. The state ``hx`` is one tensor. Everything else works as in `hiddenstate.LSTM`: ``lengths=``,
     ``reset=``, traces, edits, streams.
 
-    Args:
-        input_size: number of input features, C.
-        hidden_size: number of units, H.
-        num_layers: number of layers, L; each reads the outputs of the one below.
-        nonlinearity: ``"tanh"`` or ``"relu"``.
-        bias: whether to use bias vectors.
-        batch_first: input and output are ``[N, T, ...]`` instead of ``[T, N, ...]`` (states are not).
-        dropout: the probability of zeroing each output of every layer except the last, in training.
-        bidirectional: whether each layer also reads the sequence in reverse.
-        device: the device of the parameters.
-        dtype: the data type of the parameters.
-        weights: how matrices are stored: ``"float"``, or ``"int8"`` with one scale per row, for inference. See
-            `quantize`.
-        proj_size: refused, as torch does: only an LSTM has a projection.
-
-    Raises:
-        ArgumentError: a size or the dropout is out of range, the nonlinearity is unknown, or ``proj_size`` is given (a
-            `ValueError`).
-        ArgumentTypeError: an argument has a wrong type (a `TypeError`).
+    Its arguments and errors are those of `hiddenstate.LSTM`, and ``nonlinearity``, which is ``"tanh"`` or ``"relu"``.
+    ``proj_size`` is refused (an `ArgumentError`), as torch does: only an LSTM has a projection.
 
     >>> rnn = RNN(input_size=4, hidden_size=3, nonlinearity="relu")
     >>> out, h_n = rnn(torch.zeros(5, 2, 4))
