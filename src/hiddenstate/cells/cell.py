@@ -54,8 +54,7 @@ class Gate:
         """Return the activation's derivative, given the gate's value."""
         if self.activation == "relu":
             return (value > 0).to(value.dtype)
-        slope: Tensor = value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
-        return slope
+        return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def _attribute_series(
         windows = _read_spans(spans)
         count = len(windows)
     usual: Method = "shapley" if count * len(read.model.features) <= MOST_EXACT else "integrated_gradients"
-    result: Explanation = attributions.attribute(
+    return attributions.attribute(
         read.model,
         case.part,
         of=case.target,
@@ -163,7 +163,6 @@ def _attribute_series(
         row=read.number(row),
         progress=False,
     )
-    return result
 
 
 def _read_spans(text: str) -> list[tuple[int, int]]:

@@ -81,7 +81,7 @@ def _of_model(folder: Path, sizes: list[str]) -> "Structure":
         raise ArgumentError(f"the model in {folder} has its own sizes; drop {' '.join(sizes)}, or the model")
     saved = load(folder)
     if isinstance(saved, SeriesModel):
-        return saved.module.rnn.structure()  # type: ignore[no-any-return, operator, union-attr]
+        return saved.module.rnn.structure()  # type: ignore[operator, union-attr]
     return (saved if isinstance(saved, Layer) else saved.lstm).structure()
 
 

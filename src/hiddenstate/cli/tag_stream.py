@@ -207,8 +207,7 @@ class Watched:
         """Read the available bytes, or wait for some."""
         if not self._is_ready():
             self._on_lull()
-        read: bytes = self._read(size)
-        return read
+        return self._read(size)
 
     def _is_ready(self) -> bool:
         try:

@@ -44,8 +44,7 @@ class IndexAnswers:
 
     def model(self) -> nn.Module:
         """Return the model that was indexed."""
-        model: nn.Module = self.index.reader.model
-        return model
+        return self.index.reader.model
 
     def find_model(self, models: Sequence[Any]) -> int:
         """Return the position of the model that was indexed; for the index of a layer, of a module with that layer."""

@@ -77,7 +77,7 @@ def _run_operator(call: Call) -> CallResult:
 
 def _run_uncompiled(call: Call) -> CallResult:
     """Run outside the compiled graph, because only torch.lstm compiles with gradients."""
-    return torch.compiler.disable(run)(call)  # type: ignore[no-any-return]
+    return torch.compiler.disable(run)(call)
 
 
 def _run_reference(call: Call) -> CallResult:
@@ -171,8 +171,7 @@ def run(call: Call, receive: Callable[[ComputedBy], None] | None = None) -> Call
         receive(computed_by(call, name, reasons))
     if isinstance(call.weights, Int8Weights) and name != "int8":
         call = replace(call, weights=call.weights.floats())
-    result: CallResult = PATHS[name].run(call)
-    return result
+    return PATHS[name].run(call)
 
 
 def path_report(call: Call, why_not_fast: str | None) -> PathReport:
@@ -199,8 +198,7 @@ def why_not_packed(steps: StreamSteps) -> str | None:
 def run_steps(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> CallResult:
     """Compute a stream's next steps, whose input is ``x [T, N, C]``, by the first path that can."""
     path = STREAM_PATHS["packed" if why_not_packed(steps) is None else "call"]
-    result: CallResult = path.run(steps, x, state)
-    return result
+    return path.run(steps, x, state)
 
 
 def steps_report(steps: StreamSteps, x: Tensor, state: tuple[Tensor, ...]) -> PathReport:

@@ -107,8 +107,7 @@ class Int8Weights(Sequence[Weights]):
     @property
     def like(self) -> Tensor:
         """A tensor with the type and device of the floats."""
-        scale: Tensor = self.kept[0].scales.ih
-        return scale
+        return self.kept[0].scales.ih
 
     def reals(self) -> list[Tensor]:
         """All biases and scales, which are floating point and may require a gradient."""

@@ -61,8 +61,7 @@ def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
     """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set."""
     if cell or kind not in _CELLS:
         layer = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
-    module: K = layer
-    return module
+    return layer
 
 
 def build_cell(layer: Any) -> Any:

@@ -64,8 +64,7 @@ def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[
             f"expected the path of a file, a state dict, parameters, an ONNX model or a Keras layer, got "
             f"{type(source).__name__}"
         )
-    layers: Found[Any] = read(source, kind=layer_class(kind), **options)
-    return layers
+    return read(source, kind=layer_class(kind), **options)
 
 
 def _leaves(tree: Mapping[Any, Any]) -> Iterator[Any]:

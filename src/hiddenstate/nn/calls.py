@@ -63,7 +63,7 @@ def run_fast(lstm: RecurrentParameters, x: object, hx: object, lengths: object) 
         return None
     result = _run_fast(lstm, (x, hx, lengths), options, False)
     if result is None or not options.batch_first or result[0].dim() == 2:
-        return result  # type: ignore[no-any-return]
+        return result
     return result[0].transpose(0, 1), result[1]
 
 

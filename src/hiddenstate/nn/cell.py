@@ -121,10 +121,10 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         if not (scoped.any_open or compiling):
             new = cell_steps.compute(self._kind, input, hx, self._parameters, (self.input_size, self.hidden_size))
             if new is not None:
-                return new  # type: ignore[no-any-return]
+                return new
         # torch.compile would make a block's edits and recorders part of the compiled code, so this is not compiled.
         if scoped.any_open and compiling:
-            return torch.compiler.disable(self._run)(input, hx)  # type: ignore[no-any-return]
+            return torch.compiler.disable(self._run)(input, hx)
         return self._run(input, hx)
 
     def _run(self, x: Tensor, hx: S | None) -> S:
@@ -132,8 +132,8 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         kind = self._kind
         if x.dim() == 1:
             new = self._step(x[None], tuple(part[None] for part in states), w, "T")
-            return kind.as_given([part[0] for part in new])  # type: ignore[no-any-return]
-        return kind.as_given(self._step(x, states, w, "TN"))  # type: ignore[no-any-return]
+            return kind.as_given([part[0] for part in new])
+        return kind.as_given(self._step(x, states, w, "TN"))
 
     def _read(self, x: Tensor, hx: S | None) -> tuple[tuple[Tensor, ...], Weights]:
         """Check the arguments, and return the states and weights."""

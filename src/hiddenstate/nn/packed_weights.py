@@ -149,7 +149,7 @@ def packed_int8(lstm: Packable) -> Packed:
     packed = lstm._packed_int8
     if packed is None or packed.stored is not lstm._buffers or packed.sizes is not lstm.sizes:  # or a size was assigned
         packed = lstm._packed_int8 = shared_weights(lstm)
-    return packed  # type: ignore[no-any-return]
+    return packed
 
 
 def weights_for_call(lstm: Packable) -> Sequence[Weights]:

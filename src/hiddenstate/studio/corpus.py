@@ -49,5 +49,4 @@ class CorpusPages:
 def open_answers(index: Any) -> Answers:
     """Open an index, or the one in a folder, for queries."""
     (opener,) = index_openers
-    answers: Answers = opener(index)
-    return answers
+    return opener(index)

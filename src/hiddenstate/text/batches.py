@@ -277,8 +277,7 @@ def plan_batches(lengths: Sequence[int], budget: int, generator: torch.Generator
 
 
 def _shuffled(count: int, generator: torch.Generator) -> list[int]:
-    order: list[int] = torch.randperm(count, generator=generator).tolist()
-    return order
+    return torch.randperm(count, generator=generator).tolist()
 
 
 # As in Merity et al. (2018), the number of steps varies a little and is sometimes halved, so that the borders move.

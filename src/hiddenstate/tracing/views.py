@@ -29,8 +29,7 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
         for layer, reverse in trace.layers.directions
         if (frame := _layer_frame(package, trace, row, layer, reverse)) is not None
     ]
-    table: pandas.DataFrame = package.concat(frames, ignore_index=True) if frames else package.DataFrame()
-    return table
+    return package.concat(frames, ignore_index=True) if frames else package.DataFrame()
 
 
 def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
@@ -81,8 +80,7 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     if trace.tokens is not None:
         words = [[(w[t] if t < len(w) else "") for w in trace.tokens] for t in trace.steps]
         coordinates["token"] = (("time", "batch"), words)
-    dataset: xarray.Dataset = package.Dataset(variables, coords=coordinates)
-    return dataset
+    return package.Dataset(variables, coords=coordinates)
 
 
 def _places(trace: Record) -> list[Place]:

@@ -94,8 +94,7 @@ class _Several(RunMachine):
             gradient.copy_(part.view_as(gradient))
 
     def gather(self, value: V) -> list[V]:
-        gathered: list[V] = self._gather([value])
-        return gathered
+        return self._gather([value])
 
     def once(self, work: Callable[[], V]) -> V:
         result, failure = None, None
@@ -109,8 +108,7 @@ class _Several(RunMachine):
             raise failure
         if text is not None:
             raise HiddenStateError(f"the first process failed: {text}")
-        shared: V = result
-        return shared
+        return result
 
     def __exit__(self, *_error: object) -> None:
         if self._made_group and torch.distributed.is_initialized():

@@ -113,13 +113,11 @@ def _initial_state(lstm: Recurrent[Any, Any], pieces: Sequence[CorpusItem]) -> A
     if pieces[0].states is None:
         return None
     parts = zip(*(piece.states or () for piece in pieces), strict=True)
-    state: AnyState = lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
-    return state
+    return lstm.sizes.kind.as_given([torch.stack([state[:, 0] for state in part], 1) for part in parts])
 
 
 def _first_rows(state: AnyState, count: int) -> AnyState:
-    rows: AnyState = map_state(lambda part: part[:, :count].contiguous(), state)
-    return rows
+    return map_state(lambda part: part[:, :count].contiguous(), state)
 
 
 def traced(

@@ -190,8 +190,7 @@ class LayerReader(CorpusReader):
     @property
     def lstm(self) -> Recurrent[Any, Any]:
         """The layer."""
-        layer: Recurrent[Any, Any] = self.model
-        return layer
+        return self.model
 
     @cached_property
     def head(self) -> Head | None:
@@ -254,8 +253,7 @@ class SeriesReader(CorpusReader):
     @property
     def lstm(self) -> Recurrent[Any, Any]:
         """The recurrent stack."""
-        layer: Recurrent[Any, Any] = self.model.rnn
-        return layer
+        return self.model.rnn
 
     @property
     def head(self) -> None:
@@ -265,8 +263,7 @@ class SeriesReader(CorpusReader):
     @property
     def window(self) -> int | None:
         """The number of steps that the model reads, if it reads windows."""
-        steps: int | None = self.model.config["window"]
-        return steps
+        return self.model.config["window"]
 
     @property
     def lead(self) -> int:
@@ -290,8 +287,7 @@ class SeriesReader(CorpusReader):
         """Return what the recurrent stack reads; for windows, with the steps before the first."""
         rows = [torch.from_numpy(item.data[start:stop]) for item in items if item.data is not None]
         with torch.no_grad():
-            x: Tensor = eval_twin(self.model).embed(pad_sequence(rows))
-            return x
+            return eval_twin(self.model).embed(pad_sequence(rows))
 
     def targets(self, item: CorpusItem) -> NDArray[np.int64]:
         """Return -1 for each step: there is no correct output."""
@@ -431,8 +427,7 @@ def _as_array(array: Any, name: str) -> NDArray[Any]:
     check_memory(check_plain_tensor(tensor, name), name)
     if tensor.numel() > MOST_NUMBERS:
         raise ArgumentError(f"{name} has {tensor.numel():,} numbers, but may have at most {MOST_NUMBERS:,}")
-    numbers: NDArray[Any] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
-    return numbers
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().cpu().numpy()
 
 
 def _label_rows(labels: Any, count: int) -> list[tuple[str, ...]]:

@@ -83,8 +83,7 @@ class CorpusReader(ABC):
     @property
     def lstm(self) -> Recurrent[Any, Any]:
         """The layer whose units are indexed."""
-        layer: Recurrent[Any, Any] = self.model.lstm
-        return layer
+        return self.model.lstm
 
     @property
     @abstractmethod

@@ -126,8 +126,7 @@ class Players:
 
     def as_given(self, parts: Sequence[Tensor]) -> AnyState:
         """Return the tensors of a state in the form that a call takes."""
-        state: AnyState = self.kind.as_given(parts)
-        return state
+        return self.kind.as_given(parts)
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:

@@ -169,8 +169,7 @@ def from_values(values: Tensor, pairs: bool) -> MethodResult:
 
 def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
     """Return the number of players present in each mask."""
-    count: NDArray[np.int64] = sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
-    return count
+    return sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
 
 
 def _every_mask(P: int) -> Tensor:

@@ -76,8 +76,7 @@ class FixedPoints(Explanation):
         """
         k = resolve_one(k, len(self), "k")
         parts = [torch.stack(part) for part in self.map.split(self.states[k : k + 1])]
-        state: AnyState = self.map.sizes.kind.as_given(parts)
-        return state
+        return self.map.sizes.kind.as_given(parts)
 
     def kind_of(self, k: int) -> str:
         """Return the kind of point k: ``stable``, ``saddle`` or, if every direction is unstable, ``repeller``.

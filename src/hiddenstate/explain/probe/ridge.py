@@ -67,8 +67,7 @@ class Regression:
 
     def __call__(self, x: Floats) -> Floats:
         """Return the numbers ``[M, S]`` read from ``x [M, F]``."""
-        read: Floats = x @ self.weights.T + self.intercept
-        return read
+        return x @ self.weights.T + self.intercept
 
 
 def regress(x: Floats, y: Floats, split: Split) -> Regression:

@@ -95,8 +95,7 @@ class Explanation(ABC):
             MissingDependencyError: pandas is not installed.
         """
         package = optional_package("pandas", "frames", "to_dataframe")
-        frame: pandas.DataFrame = package.DataFrame([dict(row) for row in self.rows()])
-        return frame
+        return package.DataFrame([dict(row) for row in self.rows()])
 
     def to_json(self) -> str:
         """Return everything as JSON."""

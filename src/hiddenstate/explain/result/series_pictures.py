@@ -69,7 +69,7 @@ def draw_series_map(of: SeriesMap) -> "Figure":
         names.axis("off")
         _draw_series(panel, names, of.series.detach().cpu().double().numpy()[begin:end], of.columns, begin)
     figure.suptitle(f"{of.title}\n{of.what}", fontsize=10, parse_math=False)
-    return figure  # type: ignore[no-any-return]
+    return figure
 
 
 def _drawn(values: "NDArray[Any]", spans: list[tuple[int, int]]) -> tuple["NDArray[Any]", list[tuple[int, int]], str]:

@@ -152,5 +152,4 @@ def _mean_token(model: LanguageModel) -> Tensor:
 @torch.no_grad()
 def _embedded(model: LanguageModel, ids: Tensor) -> Tensor:
     ids = ids.to(next(model.parameters()).device)
-    vectors: Tensor = model.head.embed(ids) if model.embedding is None else model.embedding(ids)
-    return vectors
+    return model.head.embed(ids) if model.embedding is None else model.embedding(ids)

@@ -130,8 +130,7 @@ class Sweep(Explanation):
         coordinates = {"place": list(self.places), "step": list(self.steps), "unit": list(self.labels)}
         words = {"word": ("step", list(self.words))}
         attributes = {name: getattr(self, name) for name in ("target", "direction", "base", "other")}
-        dataset: xarray.Dataset = package.Dataset(variables, coords={**coordinates, **words}, attrs=attributes)
-        return dataset
+        return package.Dataset(variables, coords={**coordinates, **words}, attrs=attributes)
 
     def __str__(self) -> str:
         top = self.top()

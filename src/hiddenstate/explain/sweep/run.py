@@ -274,5 +274,4 @@ def rank_correlation(a: Numbers, b: Numbers) -> float:
 def _ranks(values: Numbers) -> Numbers:
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    ranks: Numbers = (last - (counts + 1) / 2)[inverse]
-    return ranks
+    return (last - (counts + 1) / 2)[inverse]

@@ -150,8 +150,7 @@ def _open_shapes(module: nn.Module, example: ExampleCall, fixed: Sequence[FixedA
         indices = range(min(leaf.dim(), OPEN_AXES))
         return {k: torch.export.Dim.AUTO for k in indices if (id(leaf), k) not in closed}
 
-    shapes: Mapping[str, Any] = pytree.tree_map(open_axes, dict(arguments))
-    return shapes
+    return pytree.tree_map(open_axes, dict(arguments))
 
 
 def _warn_of_fixed(model: Any, fixed: Sequence[FixedAxis]) -> None:

@@ -184,22 +184,19 @@ def _embedding(node: Node, inputs: Sequence[Array], stored: Sequence[Array]) -> 
 
 def _softmax(node: Node, inputs: Sequence[Array], _stored: Sequence[Array]) -> Array:
     raised = np.exp(inputs[0] - inputs[0].max(node.axis, keepdims=True))
-    result: Array = raised / raised.sum(node.axis, keepdims=True)
-    return result
+    return raised / raised.sum(node.axis, keepdims=True)
 
 
 def _gelu(node: Node, inputs: Sequence[Array], _stored: Sequence[Array]) -> Array:
     (x,) = inputs
     if node.tanh:
-        rough: Array = 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
-        return rough
+        return 0.5 * x * (1 + np.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
     # Abramowitz and Stegun, formula 7.1.26: its error is below 1.5e-7.
     z = np.abs(x.astype(np.float64)) * 0.5**0.5
     t = 1 / (1 + 0.3275911 * z)
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     erf = np.sign(x) * (1 - series * np.exp(-z * z))
-    result: Array = (0.5 * x * (1 + erf)).astype(np.float32)
-    return result
+    return (0.5 * x * (1 + erf)).astype(np.float32)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -184,7 +184,7 @@ def _opened(model: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
                 model(*example)
             except Exception:
                 continue
-            return example  # type: ignore[no-any-return]
+            return example
     return args
 
 

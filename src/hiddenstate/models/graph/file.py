@@ -99,7 +99,7 @@ def grown(graph: Graph, example: tuple[Any, ...], growth: tuple[int, int] | None
                 length = leaves[k].shape[axis]
                 wanted = 1 if growth is None else length + growth["TN".index(size)]
                 leaves[k] = leaves[k].index_select(axis, torch.arange(wanted) % length)
-    return pytree.tree_unflatten(leaves, form)  # type: ignore[no-any-return]
+    return pytree.tree_unflatten(leaves, form)
 
 
 def run_torch(model: nn.Module, arguments: tuple[Any, ...]) -> list[Array]:

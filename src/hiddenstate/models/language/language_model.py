@@ -243,8 +243,7 @@ class LanguageModel(CheckedModule):
         names = parameter_shapes(self.lstm.sizes, layer)
         weights = {f"{stem}_l0": getattr(self.lstm, f"{stem}_l{layer}") for stem in names}
         weights["weight_hh_l0"] = dropped(weights["weight_hh_l0"], self.config.weight_drop)
-        result: tuple[Tensor, AnyState] = functional_call(self._layers[layer], weights, (x, state))
-        return result
+        return functional_call(self._layers[layer], weights, (x, state))
 
 
 def generate(

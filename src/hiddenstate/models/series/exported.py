@@ -39,8 +39,7 @@ class _InUnits(nn.Module):
         size = [1] * out.dim()
         if self.form.has_targets_axis:
             size[self.form.axes[-1]] = -1
-        values: Tensor = buffers["given_offset"].view(size) + buffers["given_factor"].view(size) * out
-        return values
+        return buffers["given_offset"].view(size) + buffers["given_factor"].view(size) * out
 
 
 def exported(model: Any) -> ExportedSeries:

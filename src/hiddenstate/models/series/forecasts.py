@@ -116,8 +116,7 @@ class SeriesReading:
         values = self.values.permute(2, 0, 1, 3).reshape(-1, len(self.targets)).numpy()
         levels = [package.Index(level, name=name) for name, level in index.items()]
         lines = levels[0] if len(levels) == 1 else package.MultiIndex.from_arrays(levels)
-        frame: pandas.DataFrame = package.DataFrame(values, lines, list(self.targets))
-        return frame
+        return package.DataFrame(values, lines, list(self.targets))
 
     def _labels(self, steps: Array) -> Any:
         return steps if self.timeline is None else self.timeline[steps].index()
@@ -131,8 +130,7 @@ class SeriesReading:
         names = list(self.targets) * (len(values) // len(self.targets))
         columns = {"row": np.asarray(self.series.rows)[row], "origin": self._labels(origin)}
         columns |= {"date": self._labels(origin + ahead), "ahead": ahead, "target": names}
-        frame: pandas.DataFrame = package.DataFrame({**columns, "forecast": values, "measured": truth})
-        return frame
+        return package.DataFrame({**columns, "forecast": values, "measured": truth})
 
     def between(self, first: Any = None, last: Any = None) -> SeriesReading:
         """Return the forecasts for the dates from ``first`` to ``last``, both included, such as a held-out year.
@@ -442,8 +440,7 @@ class Skill:
     def to_dataframe(self) -> pandas.DataFrame:
         """Return a line for each comparison."""
         package = optional_package("pandas", "frames", "to_dataframe")
-        frame: pandas.DataFrame = package.DataFrame([asdict(line) for line in self.lines])
-        return frame
+        return package.DataFrame([asdict(line) for line in self.lines])
 
     def __str__(self) -> str:
         text = []

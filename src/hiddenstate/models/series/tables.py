@@ -89,8 +89,7 @@ class _Csv:
         """Return the first lines."""
         if self.doubled:
             raise ArgumentError(f"the file has the column {self.doubled[0]!r} several times: keep one")
-        frame: pandas.DataFrame = self._open(sep=self.sep, nrows=_SAMPLE)
-        return frame
+        return self._open(sep=self.sep, nrows=_SAMPLE)
 
     def read(self, names: Sequence[str]) -> "pandas.DataFrame":
         """Read some columns, in parts, so that a frame that is too large is never in memory."""
@@ -102,8 +101,7 @@ class _Csv:
                 count += len(part)
                 check_bytes(count, 1, len(names))
                 parts.append(part)
-        frame: pandas.DataFrame = pandas.concat(parts, ignore_index=True)
-        return frame
+        return pandas.concat(parts, ignore_index=True)
 
 
 class _Parquet:
@@ -115,14 +113,12 @@ class _Parquet:
     def sample(self) -> "pandas.DataFrame":
         """Return the first lines."""
         first = next(self.file.iter_batches(_SAMPLE), self.file.schema_arrow.empty_table())
-        frame: pandas.DataFrame = first.to_pandas(ignore_metadata=True)
-        return frame
+        return first.to_pandas(ignore_metadata=True)
 
     def read(self, names: Sequence[str]) -> "pandas.DataFrame":
         """Read some columns, if they are not too large."""
         check_bytes(self.file.metadata.num_rows, 1, len(names))
-        frame: pandas.DataFrame = self.file.read(columns=list(names)).to_pandas(ignore_metadata=True)
-        return frame
+        return self.file.read(columns=list(names)).to_pandas(ignore_metadata=True)
 
 
 def _holds_numbers(column: Any) -> bool:

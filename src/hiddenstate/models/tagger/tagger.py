@@ -188,8 +188,7 @@ class Tagger(CheckedModule):
         parts = [self.word_embedding(words), self.spell(batch.chars, batch.char_lengths)[batch.char_index]]
         if batch.context is not None:
             parts.append(batch.context)
-        vectors: Tensor = self.dropout(torch.cat(parts, dim=-1))
-        return vectors
+        return self.dropout(torch.cat(parts, dim=-1))
 
     def forward(self, batch: Batch) -> Tensor:
         """Return scores ``[T, N, K]`` of all columns' tags, concatenated; undefined beyond a sentence's end."""
@@ -197,8 +196,7 @@ class Tagger(CheckedModule):
 
     def _scores(self, x: Tensor, lengths: Tensor) -> Tensor:
         out, _ = self.lstm(x, lengths=lengths)
-        scores: Tensor = self.head(self.dropout(out))
-        return scores
+        return self.head(self.dropout(out))
 
     def split(self, scores: Tensor) -> dict[str, Tensor]:
         """Split scores ``[..., K]`` by column."""

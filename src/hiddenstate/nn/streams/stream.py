@@ -149,7 +149,7 @@ class Stream(RowStream):
         if step is not None:
             result = step(x, out)
             if result is not None:
-                return result  # type: ignore[no-any-return]
+                return result
         return self._step(x, out)
 
     def _step(self, x: Array, out: Array | None) -> Array:

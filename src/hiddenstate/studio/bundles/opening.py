@@ -74,8 +74,7 @@ def _narrowed(name: str, value: Tensor) -> dict[str, Tensor]:
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
     """Convert tuples and similar types to those that parsing JSON returns."""
-    plain: dict[str, Any] = json.loads(json.dumps(data))
-    return plain
+    return json.loads(json.dumps(data))
 
 
 def named(models: Sequence[Any]) -> list[tuple[str, Any]]:

@@ -46,8 +46,7 @@ class _TorchWeights:
         return self._layer._parameters
 
     def _stored_names(self) -> list[str]:
-        names: list[str] = self._layer._flat_weights_names
-        return names
+        return self._layer._flat_weights_names
 
     def _weights(self) -> Sequence[Weights]:
         return weights_of_flat(self._layer._flat_weights, self.sizes)
@@ -74,8 +73,7 @@ class Carrier:
         if isinstance(module, nn.Conv1d):
             return None
         if not self.is_torchs:
-            kind: Cell = module._kind if self.is_cell else module.sizes.kind
-            return kind
+            return module._kind if self.is_cell else module.sizes.kind
         if isinstance(module, nn.RNNCell):
             return CELLS[f"RNN_{module.nonlinearity.upper()}"]
         name = next(kind.__name__ for kind in type(module).__mro__ if kind.__module__ == nn.RNNBase.__module__)

@@ -74,7 +74,7 @@ class StreamedArguments:
     @property
     def x(self) -> Tensor:
         """The stream's input."""
-        return self.leaves[self.primary]  # type: ignore[no-any-return]
+        return self.leaves[self.primary]
 
     @cached_property
     def _is_alone(self) -> bool:
