@@ -15,91 +15,62 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.tracing.watch import Snapshot, tensors_in
 
 
-def _fails(seen: Observations) -> Iterator[Sign]:
+def fails(seen: Observations) -> Iterator[Sign]:
     """The model fails on the example."""
     if seen.base.error:
         yield Sign("", "forward", f"It fails on the example: {seen.base.error}")
 
 
 KINDS = (
-    Kind("fails", _fails, "", "pass what the model is called with: check(model, x, ...)"),
+    Kind(fails, "", "pass what the model is called with: check(model, x, ...)"),
+    Kind(axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"),
+    Kind(axes.axes_exchanged, "rows", "say the layer's layout with batch_first", "M8"),
+    Kind(axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
+    Kind(axes.rows_mixed, "rows", "apply it along another axis than that of the rows"),
+    Kind(axes.rows_out_of_order, "rows", "put the rows back in their order, or use enforce_sorted=False"),
+    Kind(axes.rows_lost, "rows", "index the axis of time, not that of the rows"),
+    Kind(axes.row_squeezed, "rows", "name the axis to drop, as in squeeze(-1)"),
+    Kind(axes.future_read, "steps", "read in one direction, and nothing across later steps"),
+    Kind(axes.steps_apart, "steps", "hand the state that a step returns to the next step", "M1"),
+    Kind(axes.one_step, "steps", "give it sequences [rows, steps, features] of all steps", "M32"),
+    Kind(axes.last_step_unread, "steps", "read the layer's output at the last true step of each row"),
+    Kind(axes.constant_result, "steps", "connect the result with the input"),
     Kind(
-        "not-finite", axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"
-    ),
-    Kind("axes-exchanged", axes.axes_exchanged, "rows", "say the layer's layout with batch_first", "M8"),
-    Kind("view-for-transpose", axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
-    Kind("rows-mixed", axes.rows_mixed, "rows", "apply it along another axis than that of the rows"),
-    Kind(
-        "rows-out-of-order",
-        axes.rows_out_of_order,
-        "rows",
-        "put the rows back in their order, or use enforce_sorted=False",
-    ),
-    Kind("rows-lost", axes.rows_lost, "rows", "index the axis of time, not that of the rows"),
-    Kind("row-squeezed", axes.row_squeezed, "rows", "name the axis to drop, as in squeeze(-1)"),
-    Kind("future-read", axes.future_read, "steps", "read in one direction, and nothing across later steps"),
-    Kind("steps-apart", axes.steps_apart, "steps", "hand the state that a step returns to the next step", "M1"),
-    Kind("one-step", axes.one_step, "steps", "give it sequences [rows, steps, features] of all steps", "M32"),
-    Kind(
-        "last-step-unread", axes.last_step_unread, "steps", "read the layer's output at the last true step of each row"
-    ),
-    Kind("constant-result", axes.constant_result, "steps", "connect the result with the input"),
-    Kind(
-        "padding-read",
         states.padding_read,
         "padding",
         "give the layer lengths (lengths=, or a packed sequence), and read each row at its own last step",
         "M29",
     ),
+    Kind(states.state_kept, "", "return the state instead of keeping it, or add a method that resets it", "M25"),
+    Kind(states.graph_grows, "", "keep state.detach()", "M27"),
+    Kind(states.random_result, "", "begin with zeros, or a parameter"),
+    Kind(states.layer_made_in_forward, "", "make the layer in __init__", "M11"),
+    Kind(states.unregistered, "", "hold them in an nn.ModuleList, nn.ModuleDict or nn.ParameterList"),
+    Kind(states.state_ignored, "recurrence", "pass the state on to the layer", "M1"),
+    Kind(states.cell_state_lost, "recurrence", "hand on both: h, c = cell(x, (h, c))", "M3"),
+    Kind(states.wrong_state, "gradients", "read h_n[-1] of one direction, or h_n[-2] and h_n[-1] of two"),
+    Kind(learning.gradient_cut, "gradients", "keep tensors in the graph: no detach, .data, no_grad or numpy"),
     Kind(
-        "state-kept",
-        states.state_kept,
-        "",
-        "return the state instead of keeping it, or add a method that resets it",
-        "M25",
-    ),
-    Kind("graph-grows", states.graph_grows, "", "keep state.detach()", "M27"),
-    Kind("random-result", states.random_result, "", "begin with zeros, or a parameter"),
-    Kind("layer-made-in-forward", states.layer_made, "", "make the layer in __init__", "M11"),
-    Kind("unregistered", states.unregistered, "", "hold them in an nn.ModuleList, nn.ModuleDict or nn.ParameterList"),
-    Kind("state-ignored", states.state_ignored, "recurrence", "pass the state on to the layer", "M1"),
-    Kind("cell-state-lost", states.cell_state_lost, "recurrence", "hand on both: h, c = cell(x, (h, c))", "M3"),
-    Kind(
-        "wrong-state", states.wrong_state, "gradients", "read h_n[-1] of one direction, or h_n[-2] and h_n[-1] of two"
-    ),
-    Kind(
-        "gradient-cut",
-        learning.gradient_cut,
-        "gradients",
-        "keep tensors in the graph: no detach, .data, no_grad or numpy",
-    ),
-    Kind(
-        "gradient-by-lag",
         learning.gradient_by_lag,
         "gradients",
         "smaller recurrent weights (orthogonal ones), an LSTM or GRU instead of an RNN, clipped gradients",
         "M20",
     ),
-    Kind("gates", learning.gates, "recurrence", "initialise the weights as torch does"),
+    Kind(learning.gates, "recurrence", "initialise the weights as torch does"),
+    Kind(learning.forget_bias, "recurrence", "set it in one of the two bias vectors", "M22", is_note=True),
+    Kind(learning.dropout_never, "recurrence", "put nn.Dropout after it, or add a layer", "M23"),
+    Kind(learning.loss_of_probabilities, "loss", "return the scores, without that operation"),
+    Kind(learning.loss_axes, "loss", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),
+    Kind(learning.loss_over_padding, "loss", "ignore_index= in the loss, or a mask", "M31"),
+    Kind(learning.target_read, "targets", "shift the targets by one step, or leave them out of the input"),
     Kind(
-        "forget-bias", learning.forget_bias, "recurrence", "set it in one of the two bias vectors", "M22", is_note=True
-    ),
-    Kind("dropout-never", learning.dropout_never, "recurrence", "put nn.Dropout after it, or add a layer", "M23"),
-    Kind("loss-of-probabilities", learning.loss_of_probabilities, "loss", "return the scores, without that operation"),
-    Kind("loss-axes", learning.loss_axes, "loss", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),
-    Kind("loss-over-padding", learning.loss_over_padding, "loss", "ignore_index= in the loss, or a mask", "M31"),
-    Kind(
-        "target-read", learning.target_read, "targets", "shift the targets by one step, or leave them out of the input"
-    ),
-    Kind(
-        "last-value-repeated",
         learning.last_value_repeated,
         "targets",
         "compare with the last value and a constant before training longer; predict the difference from the last value",
         "M34",
     ),
-    Kind("unused", learning.unused_modules, "", "call it, or remove it", is_note=True),
-    Kind("slow", learning.slow_path, "recurrence", "see the reason", is_note=True),
+    Kind(learning.unused, "", "call it, or remove it", is_note=True),
+    Kind(learning.slow, "recurrence", "see the reason", is_note=True),
 )
 _NEEDS: dict[str, tuple[Callable[[Observations], bool], str]] = {
     "rows": (lambda seen: len(seen.row_runs) > 1, "the example has one row"),

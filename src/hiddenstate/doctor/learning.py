@@ -387,7 +387,7 @@ def last_value_repeated(seen: Observations) -> Iterator[Sign]:
                 return
 
 
-def unused_modules(seen: Observations) -> Iterator[Sign]:
+def unused(seen: Observations) -> Iterator[Sign]:
     """Modules with parameters are never called, or nothing reads what a recurrent layer computes."""
     for path, calls in seen.by_layer.items():
         outputs = {k for call in calls for k in call.outputs}
@@ -413,7 +413,7 @@ def _weights_used(seen: Observations, part: nn.Module) -> bool:
     return any(value.op == "parameter" and id(value.tensor) in own for value in seen.base.values)
 
 
-def slow_path(seen: Observations) -> Iterator[Sign]:
+def slow(seen: Observations) -> Iterator[Sign]:
     """One of our layers that leaves the fast path, or a cell in a loop that a layer would compute in one call."""
     for path, calls in seen.by_layer.items():
         layer = calls[0].layer

@@ -24,14 +24,18 @@ class Sign(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of finding: its name, the function that looks for it, and what to change."""
+    """A kind of finding: the function that looks for it, which has its name, and what to change."""
 
-    name: str
     look: Callable[[Any], Iterator[Sign]]
     needs: str  # what it can't be tested without: "rows", "steps", "padding", "recurrence", "loss", "targets" or ""
     change: str
     idea: str = ""  # the misconception behind it
     is_note: bool = False
+
+    @property
+    def name(self) -> str:
+        """Such as ``axes-exchanged``."""
+        return self.look.__name__.replace("_", "-")
 
 
 @dataclass(frozen=True)

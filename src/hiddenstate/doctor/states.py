@@ -117,7 +117,7 @@ def state_kept(seen: Observations) -> Iterator[Sign]:
         return
     changed = _changed_results(seen, seen.again)
     if not changed or seen.kept_graph or seen.base.layers_made:
-        return  # graph_grows or layer_made reports it
+        return  # graph_grows or layer_made_in_forward reports it
     first = _first_changed(seen, seen.again, changed)
     resets = _resets(seen)
     shows = f"A second call on the same example changes results {_size_of_change(seen, seen.again, changed[0])}"
@@ -166,7 +166,7 @@ def random_result(seen: Observations) -> Iterator[Sign]:
     yield Sign(first.module, first.place, shows, "call it with a fixed seed to compare results", is_note=True)
 
 
-def layer_made(seen: Observations) -> Iterator[Sign]:
+def layer_made_in_forward(seen: Observations) -> Iterator[Sign]:
     """A module is made inside forward: its weights are new at every call."""
     for path, line in seen.base.layers_made.items():
         yield Sign(path, line, "It draws the initial values of parameters at every call")
