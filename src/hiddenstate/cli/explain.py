@@ -60,8 +60,7 @@ def attribute(
     method: Annotated[
         Method | None,
         typer.Option(
-            help="Attribution method; integrated_gradients for more than 12 inputs of a series.",
-            show_default="shapley",
+            help="Attribution method; integrated_gradients for more than 12 inputs of a series.", show_default="shapley"
         ),
     ] = None,
     baseline: Annotated[
@@ -437,11 +436,7 @@ def response(
 
 
 def limits(
-    read: SeriesRead,
-    of: TargetOption = None,
-    at: AtOption = None,
-    ahead: AheadOption = None,
-    last: LastOption = None,
+    read: SeriesRead, of: TargetOption = None, at: AtOption = None, ahead: AheadOption = None, last: LastOption = None
 ) -> "Explanation":
     """Show what a forecast can never exceed, whatever the input.
 

@@ -9,13 +9,7 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.corpus.index.lagged import MOST_PAIRS, Covariates, checked_lags, control_shifts
-from hiddenstate.corpus.index.sequences import (
-    MOST_LABELS,
-    MOST_STEPS,
-    NO_LABEL,
-    PIECE,
-    CorpusItem,
-)
+from hiddenstate.corpus.index.sequences import MOST_LABELS, MOST_STEPS, NO_LABEL, PIECE, CorpusItem
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.models.series.frames import Wanted, read_columns
 from hiddenstate.models.series.series_model import SeriesModel

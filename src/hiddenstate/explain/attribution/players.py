@@ -139,11 +139,7 @@ def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str
 
 
 def players_of(
-    explained: Explained,
-    base: Tensor,
-    parts: Sequence[Player],
-    columns: Sequence[tuple[int, ...] | None],
-    state: str,
+    explained: Explained, base: Tensor, parts: Sequence[Player], columns: Sequence[tuple[int, ...] | None], state: str
 ) -> Players:
     """Return parts of an input as players, and the initial state as the first of them if it is one."""
     if state not in ("baseline", "player"):

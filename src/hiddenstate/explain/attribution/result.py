@@ -247,10 +247,7 @@ def _leaders(result: Attribution) -> list[str]:
     parts = result.scores
     order = parts.abs().argsort(descending=True).tolist()
     large = [p for p in order if parts[p].abs() >= LEADING * parts[order[0]].abs() and parts[p] != 0]
-    ways = {
-        "for it": [p for p in large if parts[p] > 0],
-        "against it": [p for p in large if parts[p] < 0],
-    }
+    ways = {"for it": [p for p in large if parts[p] > 0], "against it": [p for p in large if parts[p] < 0]}
     sentences = [
         f"Most {way}: {', '.join(_named(result.players[p]) for p in chosen[:MOST_NAMED])}."
         for way, chosen in ways.items()

@@ -104,14 +104,7 @@ def before_each_step(subject: Subject, track: LayerDirection, values: Tensor, in
 
 
 def _edited(
-    subject: Subject,
-    trace: Trace,
-    place: Place,
-    order: Tensor,
-    forget: Tensor,
-    written: Tensor,
-    c0: Tensor,
-    c: Tensor,
+    subject: Subject, trace: Trace, place: Place, order: Tensor, forget: Tensor, written: Tensor, c0: Tensor, c: Tensor
 ) -> Tensor:
     """Return the memory minus what was kept and written, if edits in force can change it."""
     memory = subject.sizes.kind.memory

@@ -41,12 +41,7 @@ class Exportable(Protocol):
 
 @overload
 def export_onnx(
-    module: Exportable,
-    path: str | Path,
-    *,
-    opset: int | None = None,
-    check: bool = True,
-    tolerance: float = TOLERANCE,
+    module: Exportable, path: str | Path, *, opset: int | None = None, check: bool = True, tolerance: float = TOLERANCE
 ) -> None: ...
 
 

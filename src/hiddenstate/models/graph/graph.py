@@ -237,10 +237,7 @@ def infer(
     rule = RULES.get(node.op)
     if rule is None:
         raise GraphError(f"there is no such operation; the list has {' '.join(RULES)}")
-    for what, numbers, (least, most) in (
-        ("inputs", node.inputs, rule.inputs),
-        ("tensors", node.tensors, rule.tensors),
-    ):
+    for what, numbers, (least, most) in (("inputs", node.inputs, rule.inputs), ("tensors", node.tensors, rule.tensors)):
         if not least <= len(numbers) <= most:
             raise GraphError(f"it has {len(numbers)} {what}, expected {least} to {most}")
     if set(node.settings) != set(rule.settings):
@@ -549,9 +546,7 @@ ELEMENTWISE = ("relu", "silu", "tanh", "sigmoid", "sqrt")
 _WHOLE_CELL = {"num_layers": 1, "proj_size": 0, "bidirectional": False}
 RULES: dict[str, Rule] = {
     "layer": Rule(
-        (1, 3),
-        _layer,
-        {**_SIZES, "num_layers": int, "proj_size": int, "bidirectional": bool, "batch_first": bool},
+        (1, 3), _layer, {**_SIZES, "num_layers": int, "proj_size": int, "bidirectional": bool, "batch_first": bool}
     ),
     "cell": Rule((1, 3), _cell, _SIZES),
     "linear": Rule((1, 1), _linear, tensors=(1, 2)),

@@ -247,12 +247,7 @@ class LanguageModel(CheckedModule):
 
 
 def generate(
-    model: LanguageModel,
-    prompt: Ids,
-    length: int,
-    sampling: Sampling,
-    samples: int = 1,
-    precision: str = "fp32",
+    model: LanguageModel, prompt: Ids, length: int, sampling: Sampling, samples: int = 1, precision: str = "fp32"
 ) -> Iterator[Chosen]:
     """Yield ids as they are chosen, ``[S]`` for samples, each with random numbers of its own."""
     if length < 0 or samples < 1:

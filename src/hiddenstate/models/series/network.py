@@ -10,13 +10,7 @@ from torch.nn import functional
 
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.torch_internals import remove_hooks
-from hiddenstate.models.series.module_form import (
-    Kind,
-    ModuleForm,
-    call_module,
-    is_same,
-    random_numbers,
-)
+from hiddenstate.models.series.module_form import Kind, ModuleForm, call_module, is_same, random_numbers
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.recurrent_parameters import SIZES
 from hiddenstate.nn.rnn import new_layer

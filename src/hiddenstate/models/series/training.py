@@ -31,10 +31,7 @@ from hiddenstate.training.task import Loss, OnProgress, Result, Score, split
 
 # The files and settings allowed in the run file of a forecaster.
 SERIES_RUN = RunFile(
-    "series",
-    SeriesConfig(),
-    files={"data": "", "out": ""},
-    about={"command": "", "about_data": "", "licence": ""},
+    "series", SeriesConfig(), files={"data": "", "out": ""}, about={"command": "", "about_data": "", "licence": ""}
 )
 RIDGE = "ridge regression"
 MOST_RIDGE_INPUTS = 2**12

@@ -22,14 +22,7 @@ from hiddenstate.engine.kernels import state_types
 from hiddenstate.engine.paths import native_path
 from hiddenstate.engine.paths.packed import FastStep, StreamSteps
 from hiddenstate.engine.weights import check_weights
-from hiddenstate.errors import (
-    ArgumentError,
-    ArgumentTypeError,
-    DtypeError,
-    FileFormatError,
-    RankError,
-    ShapeError,
-)
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, FileFormatError, RankError, ShapeError
 from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, weights_for_call
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.streams import stream_file

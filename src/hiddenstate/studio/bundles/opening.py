@@ -14,16 +14,7 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SUFFIX, is_model_file
-from hiddenstate.models.model_folder import (
-    CONFIG,
-    VOCABULARY,
-    WEIGHTS,
-    find_folder,
-    load,
-    load_any,
-    read_kind,
-    shipped,
-)
+from hiddenstate.models.model_folder import CONFIG, VOCABULARY, WEIGHTS, find_folder, load, load_any, read_kind, shipped
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
