@@ -39,6 +39,12 @@ class Picture(Figure):
         return buffer.getvalue()
 
 
+def one_plot(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure of this size, in inches, with one plot, and the plot's axes."""
+    figure = Picture(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
 @dataclass(frozen=True)
 class Pen:
     """Draws in inches on axes of any size; lines and text scale with the figure."""

@@ -157,10 +157,9 @@ class Matches(Measured):
 
     def _figure(self) -> "Figure":
         """Draw how much more often each label is among the matched steps."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(6, 3.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(6, 3.5)
         best = self._commonest(20)
         names = [shortened(name) for name, _ in best]
         axes.bar(
@@ -201,10 +200,9 @@ class Nearest(Measured):
 
     def _figure(self) -> "Figure":
         """Draw the similarities in order."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(6, 3.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(6, 3.5)
         axes.barh([" ".join(map(shortened, match.tokens)) for match in self.matches], [m.score for m in self.matches])
         axes.invert_yaxis()
         axes.set_xlabel("cosine")

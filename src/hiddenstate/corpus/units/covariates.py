@@ -90,10 +90,9 @@ class UnitCovariates(Measured):
 
     def _figure(self) -> "Figure":
         """Draw held-out correlations and controls."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(4.5, 4.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(4.5, 4.5)
         pairs = [[row["control"], row["held_out"]] for row in self.table if row["control"] is not None]
         control, held_out = np.abs(np.array(pairs, float).reshape(-1, 2)).T
         axes.scatter(control, held_out, s=8)

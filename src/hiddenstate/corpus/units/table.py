@@ -69,10 +69,9 @@ class Units(Measured):
 
     def _figure(self) -> "Figure":
         """Draw the correlations on both halves."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(4.5, 4.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(4.5, 4.5)
         chosen, held_out = (np.array([row[name] for row in self.table], float) for name in ("chosen", "held_out"))
         axes.scatter(chosen, held_out, s=8)
         axes.axline((0, 0), slope=1, color="0.7", linewidth=1)

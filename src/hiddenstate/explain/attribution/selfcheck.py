@@ -105,10 +105,9 @@ class SelfCheck(Explanation):
 
     def _figure(self) -> Any:
         """Draw the agreement on each plant as a bar."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(6, 0.4 * len(self.scores) + 1), layout="constrained")
-        ax = figure.add_subplot()
+        figure, ax = one_plot(6, 0.4 * len(self.scores) + 1)
         ax.barh([score.plant for score in self.scores], [score.agreement for score in self.scores], color="#0072b2")
         ax.axvline(FINDS, color="#888888", linestyle="--", linewidth=0.8)
         ax.set_xlim(-1, 1)

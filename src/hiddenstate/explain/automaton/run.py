@@ -103,10 +103,9 @@ class LearnedAutomaton(Explanation):
 
     def _figure(self) -> Any:
         """Draw the states on a circle, with an arrow for each symbol."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(5.5, 5.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(5.5, 5.5)
         count = min(len(self), MOST_DRAWN)
         at = [(math.sin(2 * math.pi * k / count), math.cos(2 * math.pi * k / count)) for k in range(count)]
         labels: dict[tuple[int, int], list[str]] = {}

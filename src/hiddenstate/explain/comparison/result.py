@@ -295,10 +295,9 @@ class Comparison(Explanation):
 
     def _figure(self) -> Any:
         """Draw the alignment of all layers and directions as a heat map."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(4.5, 4), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(4.5, 4)
         image = axes.imshow(self.cka.numpy(), vmin=0, vmax=1)
         axes.set_xticks(range(len(self.tracks[1])), self.tracks[1])
         axes.set_yticks(range(len(self.tracks[0])), self.tracks[0])

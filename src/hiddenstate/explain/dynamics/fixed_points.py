@@ -134,10 +134,9 @@ class FixedPoints(Explanation):
 
     def _figure(self) -> Any:
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(5, 5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(5, 5)
         turn = torch.linspace(0, 2 * torch.pi, 200)
         axes.plot(turn.cos(), turn.sin(), color="#888888", linewidth=0.8)
         for k in range(len(self)):

@@ -67,10 +67,9 @@ class Timescales(Measured):
 
     def _figure(self) -> Any:
         """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure = Picture(figsize=(6, 3.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(6, 3.5)
         for name, values in self.constants.items():
             axes.plot(values.sort().values, label=name)
         axes.set_yscale("log")

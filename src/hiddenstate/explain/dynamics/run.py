@@ -82,11 +82,10 @@ class Spectrum(Explanation):
 
     def _figure(self) -> Any:
         """Draw the moduli of the eigenvalues over the steps."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
         from hiddenstate.base.figures import shortened as cut
 
-        figure = Picture(figsize=(max(5.0, 0.35 * len(self.words) + 2), 3.5), layout="constrained")
-        axes = figure.add_subplot()
+        figure, axes = one_plot(max(5.0, 0.35 * len(self.words) + 2), 3.5)
         for t in range(len(self.words)):
             axes.scatter([t] * self.eigenvalues.shape[1], self.eigenvalues[t].abs(), s=6, color="#0072b2")
         axes.axhline(1, color="#888888", linewidth=0.8)

@@ -48,11 +48,10 @@ class Edge(NamedTuple):
 
 def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequence[Edge]) -> Any:
     """Draw the nodes and the edges between them."""
-    from hiddenstate.base.figures import Picture
+    from hiddenstate.base.figures import one_plot
     from hiddenstate.base.figures import shortened as cut
 
-    figure = Picture(figsize=(max(6.0, 1.1 * len(words) + 1.5), 5.5), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = one_plot(max(6.0, 1.1 * len(words) + 1.5), 5.5)
     at = _places(nodes)
     shown = [edge for edge in edges if edge.source in at and edge.target in at]
     largest = max((abs(edge.flow) for edge in shown), default=1.0) or 1.0

@@ -253,10 +253,9 @@ def equal_text(scores: Mapping[str, Score], names: Mapping[str, str]) -> str:
 
 def draw_scores(scores: Mapping[str, Score], what: str) -> Any:
     """Draw scores with their intervals."""
-    from hiddenstate.base.figures import Picture
+    from hiddenstate.base.figures import one_plot
 
-    figure = Picture(figsize=(6, 3), layout="constrained")
-    axes = figure.add_subplot()
+    figure, axes = one_plot(6, 3)
     for k, score in enumerate(scores.values()):
         axes.plot([score.low, score.high], [k, k], color="0.5")
         axes.plot([score.value], [k], "o")

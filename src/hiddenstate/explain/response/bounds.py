@@ -75,10 +75,9 @@ class Limits(Explanation):
 
     def _figure(self) -> Any:
         """Draw the bounds and the values of the rows."""
-        from hiddenstate.base.figures import Picture
+        from hiddenstate.base.figures import one_plot
 
-        figure: Any = Picture(figsize=(7, 1.8), layout="constrained")
-        axes = figure.subplots()
+        figure, axes = one_plot(7, 1.8)
         axes.axvspan(self.low, self.high, color="#dddddd", label="possible")
         axes.plot(
             self.values.tolist(), [0.5] * len(self.values), "|", color="#0072b2", markersize=18, label="given rows"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from hiddenstate.base.figures import Picture, shortened
+from hiddenstate.base.figures import one_plot, shortened
 from hiddenstate.explain.result.terminal import readable
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ MOST_NAMED = 60  # maximum number of words under an axis
 
 def bars(title: str, words: Sequence[str], series: Mapping[str, Sequence[float]]) -> "Figure":
     """Draw numbers over words as grouped bars, with one colour for each series."""
-    figure = Picture(figsize=(max(5.0, 0.45 * len(words) * max(1, len(series) / 2) + 1.5), 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = one_plot(max(5.0, 0.45 * len(words) * max(1, len(series) / 2) + 1.5), 3.2)
     at, width = np.arange(len(words)), 0.8 / max(1, len(series))
     for k, (name, values) in enumerate(series.items()):
         axes.bar(at + (k - (len(series) - 1) / 2) * width, values, width, label=name, color=COLORS[k % len(COLORS)])
@@ -34,8 +33,7 @@ def bars(title: str, words: Sequence[str], series: Mapping[str, Sequence[float]]
 
 def heat_map(title: str, words: Sequence[str], values: Tensor, what: str) -> "Figure":
     """Draw numbers ``[units, words]`` as colours: red above 0, blue below."""
-    figure = Picture(figsize=(max(5.0, 0.35 * len(words) + 2), 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = one_plot(max(5.0, 0.35 * len(words) + 2), 4.5)
     draw_map(axes, values.detach().cpu().numpy(), float(values.abs().max()) or 1.0)
     _name(axes, words)
     axes.set_ylabel(what)

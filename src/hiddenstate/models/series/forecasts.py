@@ -478,10 +478,9 @@ _COLORS = "#0072b2", "#d55e00", "#009e73", "#cc79a7"  # of Okabe and Ito
 
 
 def _drawn(readings: Mapping[str, SeriesReading], n: int, k: int, last: int) -> Figure:
-    from hiddenstate.base.figures import Picture
+    from hiddenstate.base.figures import one_plot
 
-    figure = Picture(figsize=(10, 3.6), layout="constrained")
-    ax = figure.add_subplot()
+    figure, ax = one_plot(10, 3.6)
     first = next(iter(readings.values()))
     for color, (name, reading) in zip(_COLORS, readings.items(), strict=False):
         steps, values = reading._curve(n, k, last)
