@@ -61,21 +61,16 @@ def cut_part(item: CorpusItem, start: int, stop: int, lead: int) -> CorpusItem:
 
 @dataclass(frozen=True, eq=False)
 class CorpusReader(ABC):
-    """A model that reads the sequences of a corpus.
-
-    Attributes:
-        model: the model.
-        labels: the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for
-            arrays, which have theirs.
-        arrays: the sequences that a layer reads, or the parts of a series; empty if they come from files, or the index
-            was reopened.
-        covariates: what the units of a model of series are compared with; None for others, or if the index was
-            reopened.
-    """
+    """A model that reads the sequences of a corpus."""
 
     model: Any
+    # the column or the kind of labels, or a function of a sequence's tokens; None without labels, and for arrays, which
+    # have theirs
     labels: str | LabelFunction | None = None
+    # the sequences that a layer reads, or the parts of a series; empty if they come from files, or the index was
+    # reopened
     arrays: tuple[CorpusItem, ...] = ()
+    # what the units of a model of series are compared with; None for others, or if the index was reopened
     covariates: Covariates | None = None
 
     kind: ClassVar[str]

@@ -28,9 +28,8 @@ from hiddenstate.explain.attribution.features import (
     checked_case,
 )
 from hiddenstate.explain.attribution.methods import DEFAULT_SAMPLES, Method, check_options
-from hiddenstate.explain.importance.batched import BATCHED, RowBatch
 from hiddenstate.explain.importance.result import Importance, bootstrap
-from hiddenstate.explain.importance.rows import DataRows, data_rows
+from hiddenstate.explain.importance.rows import BATCHED, DataRows, RowBatch, data_rows
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, are_equal, series_case
 from hiddenstate.explain.subject.series_sources import explained_series
