@@ -1,4 +1,8 @@
-"""Imports the native module (None if it can't be loaded) and its block classes, or their versions in Python."""
+"""Imports the native module (None if it can't be loaded) and its block classes, or their versions in Python.
+
+The versions in Python are for machines without the native module. An exception from a signal handler can strike
+between any two lines of them; a block that is interrupted while it ends stays open until it is garbage-collected.
+"""
 
 import importlib.util
 import warnings

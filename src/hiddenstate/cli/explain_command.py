@@ -117,10 +117,7 @@ class Read(NamedTuple):
     def target(
         self, word: str | None, label: str | None, against: str | None = None, *, linear: bool
     ) -> "Logit | LogProbability":
-        """Return the target: a tag rather than the runner-up, or a language model's next token.
-
-        ``linear`` asks for a target that is linear in states, so a logit rather than a probability.
-        """
+        """Return the target: a tag over the runner-up, or a next token; as a logit if it must be ``linear``."""
         import torch
 
         from hiddenstate.explain.subject.head import needed_head

@@ -133,12 +133,7 @@ def run_file(
     always: Sequence[str] = ("seed",),
     lists: Mapping[str, Sequence[Path] | None] | None = None,
 ) -> RunFile[S]:
-    """Assemble the run file: options first, then the config file, then the defaults.
-
-    Input files may be given as parts of a corpus, which is then downloaded. Settings in ``lists`` may have several
-    values, which replace all values in the config file. The settings named in ``always`` appear in the saved command
-    even if they have their default values.
-    """
+    """Assemble the run file: options, config file, defaults; the saved command has those of ``always``."""
     paths = {name: str(path) for name, path in (*files.items(), ("out", options.out)) if path is not None}
     several = {name: tuple(map(str, values)) for name, values in (lists or {}).items() if values}
     about = {name: text for name, text in options.about.items() if text is not None}
@@ -216,11 +211,7 @@ def train_and_tell(
     unit: str,
     describe: Callable[[R], Iterable[str]],
 ) -> None:
-    """Train according to a run file, show the progress, and report the result; on Ctrl-C, print how to resume.
-
-    ``train`` takes the run file, the run's folder, and whether it is resumed; ``score`` is the metric to plot,
-    ``unit`` what is counted, and ``describe`` returns the lines that report a result's measurements.
-    """
+    """Train a run file, show the progress and report the result; on Ctrl-C, print how to resume."""
     from hiddenstate.training.checkpoint import SETTINGS, default_run
     from hiddenstate.training.machine import is_leader
 

@@ -16,11 +16,7 @@ _WORTH_IT = 1024
 
 
 def draw_masks(call: Call) -> list[Tensor]:
-    """Draw masks that multiply the output ``[T, N, D*P]`` of each layer except the last; empty without dropout.
-
-    The draws equal torch's, layer by layer, and for ragged rows those that torch makes for a packed sequence (except in
-    compiled code, because compilers draw differently, and if `torch.vmap` runs over the lengths, which torch can't).
-    """
+    """Draw masks ``[T, N, D*P]`` of all layers but the last, by torch's own draws (except compiled or in vmap)."""
     sizes, inner = call.sizes, range(call.sizes.num_layers - 1)
     if not call.dropout or not inner:
         return []

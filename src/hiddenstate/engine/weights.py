@@ -24,15 +24,7 @@ FEWEST_UNITS = 32
 
 
 def quantise(weight: Tensor, name: str) -> tuple[Tensor, Tensor]:
-    """Round each row of a matrix ``[rows, columns]`` to integers in -127..127 times its own scale.
-
-    The scale is the row's largest absolute value divided by 127, so nothing is clipped, and no value changes by more
-    than half a scale (one scale in bfloat16 and float16, because the scale is also rounded). Quantising again changes
-    nothing in float32 and float64.
-
-    Returns:
-        The values, int8 ``[rows, columns]``, and the scales ``[rows]``, in the type of ``weight``.
-    """
+    """Round each row to int8 times its scale, the largest absolute value / 127; in float32, twice changes nothing."""
     check_dense(weight, name)
     check_memory(weight, name)
     if not weight.dtype.is_floating_point:

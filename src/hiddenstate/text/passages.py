@@ -44,17 +44,7 @@ class Passage:
 
 
 class IncrementalReader:
-    """Splits the text of one source into passages of whole sentences as it arrives.
-
-    A sentence is returned as soon as it is known to be complete: after the line's end, or for CoNLL-U after the blank
-    line. Plain text of a single line is split into sentences, and text of several lines has one sentence per line; so
-    the first line is returned when the second one arrives, or when the source pauses or ends.
-
-    Args:
-        kind: one of `KINDS`; None to detect it from the first line with content (``conllu`` or ``text``).
-        name: the name of the source in messages.
-        has_lines: whether plain text is known to have several lines, as a part of a longer text has.
-    """
+    """Splits a source's text (of a kind, or found from its first line) into whole sentences as it arrives."""
 
     def __init__(self, kind: str | None, name: str, *, has_lines: bool = False) -> None:
         self.kind, self._name = kind, name

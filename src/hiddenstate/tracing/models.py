@@ -107,12 +107,7 @@ class ModelTrace(Mapping[str, Trace]):
         return joined(calls)
 
     def trace_at(self, path: str) -> Trace:
-        """Return the trace of a module, like ``run[path]``; with an empty path, that of the only LSTM of the run.
-
-        Raises:
-            NameUnknownError: no layer or cell was recorded under this path, or it was not called.
-            ArgumentError: it was called several times.
-        """
+        """Return the trace of a module, like ``run[path]``; with an empty path, that of the only LSTM."""
         only = "" not in self.by_path and at_path("", self.by_path) is not None
         return self[next(iter(self.by_path)) if path == "" and only else path]
 

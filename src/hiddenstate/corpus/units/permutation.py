@@ -51,12 +51,7 @@ def chance(values: Floats, labels: Mask, lengths: Sequence[int], draws: int = FL
 
 
 def shift_p(values: Floats, labels: Mask, least: int = LEAST) -> tuple[float, float]:
-    """Return the correlation of values with a label, and the share of circular label shifts that reach it.
-
-    Shifts preserve how values and labels depend on their neighbours; shuffling would not, and would make p too small.
-    All shifts by at least ``least`` steps, on either side, are computed, by Fourier transforms; p is (shifts with an
-    absolute correlation at least as large + 1) / (shifts + 1). (0, 1) if either is constant or there are too few steps.
-    """
+    """Return the correlation, and p of circular label shifts by ``least`` or more, which keep neighbours; or (0, 1)."""
     T = len(values)
     if 2 * least + 1 >= T:
         return 0.0, 1.0
