@@ -149,8 +149,9 @@ def bootstrap(values: Tensor, block: int, level: float, seed: int) -> Tensor:
     starts = draw.integers(0, N, size=(RESAMPLES, -(-N // block)))
     around = np.concatenate([np.zeros_like(rows[:1]), np.cumsum(np.concatenate([rows, rows[: block - 1]]), axis=0)])
     sums = around[block:] - around[:-block]  # of each block, by its start
-    counts = np.zeros((RESAMPLES, N))
-    np.add.at(counts, (np.arange(RESAMPLES)[:, None], starts), 1)
+    counts = np.empty((RESAMPLES, N))
+    for count, drawn in zip(counts, starts, strict=True):
+        count[:] = np.bincount(drawn, minlength=N)
     means = counts @ sums / (starts.shape[1] * block)
     bounds = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return torch.tensor(bounds)  # a copy, in torch's own memory

@@ -39,7 +39,7 @@ from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.nn.recurrent import Recurrent
 
 FORMAT = "hiddenstate.importance/1"
-ROWS_IN_A_FILE = 64
+ROWS_IN_A_FILE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def importance(
             as share steps, or 1 if the rows are not cut from a long series.
         folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
-        client: a `distributed.Client`, to attribute blocks of 64 rows on a Dask cluster, in one thread each. The rows
+        client: a `distributed.Client`, to attribute blocks of 32 rows on a Dask cluster, in one thread each. The rows
             and the model are sent to each worker once. The numbers are those of one thread here.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
         options: of `attribute`.
@@ -251,6 +251,8 @@ def _result(
         check_finite(float(ends[row, 0]), f"{case.target.name} of row {row}")
     losses = values["occlusion"] if job.request.options.occlusion else None
     lags = [range(window.lag, window.lag + window.stop - window.start) for window in grid.windows]
+    bounds = bootstrap(torch.cat([parts.abs(), parts], dim=1), block, level, seed)
+    size_interval, signed_interval = bounds.view(2, 2, *shape).unbind(1)
     names = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in lags]
     return Importance(
         method=job.request.method,
@@ -261,8 +263,8 @@ def _result(
         count=len(parts),
         size=parts.abs().mean(0).view(shape),
         signed=parts.mean(0).view(shape),
-        size_interval=bootstrap(parts.abs(), block, level, seed).view(2, *shape),
-        signed_interval=bootstrap(parts, block, level, seed).view(2, *shape),
+        size_interval=size_interval,
+        signed_interval=signed_interval,
         occlusion=None if losses is None else losses.abs().mean(0).view(shape),
         spread=float((ends[:, 0] - ends[:, 1]).abs().mean()),
         baseline=job.rows.baseline,
