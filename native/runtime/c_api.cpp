@@ -40,12 +40,12 @@ struct hs_graph_stream {
     std::shared_ptr<const runtime::Graph> graph;
     std::vector<float> states;  // [rows, state_size()]
     std::vector<bool> taken;    // one entry per row, to detect duplicates
+    runtime::Workspace workspace;
     mutable std::atomic<bool> is_running{false};
 };
 
 namespace {
 
-constexpr std::size_t kLargestFile = std::size_t{1} << 34;
 constexpr std::int64_t kMost = std::int64_t{1} << 40;  // numbers in an array
 
 hs_status fail(hs_status status, const std::string& message, hs_error* error) {
@@ -76,7 +76,7 @@ hs_status load(const char* path, Made** made, hs_error* error, Made* (*make)(run
     if (made) *made = nullptr;
     if (!path || !made) return fail(HS_ARGUMENT, "load: neither the path nor the result may be NULL", error);
     return guarded(error, [&] {
-        const std::vector<unsigned char> bytes = runtime::read_file(path, kLargestFile);
+        const std::vector<unsigned char> bytes = runtime::read_file(path, runtime::kLargestFile);
         *made = make(runtime::ModelFile::parse(bytes.data(), bytes.size()));
         return HS_OK;
     });
@@ -141,8 +141,8 @@ hs_status described(const std::string& name, const runtime::Shape& shape, bool i
 }
 
 // The arguments of a run over so many steps and rows.
-std::vector<runtime::Array> arguments_of(const runtime::Graph& graph, std::int64_t steps, std::int64_t rows, const void* const* inputs) {
-    std::vector<runtime::Array> arguments;
+runtime::List<runtime::Array> arguments_of(const runtime::Graph& graph, std::int64_t steps, std::int64_t rows, const void* const* inputs) {
+    runtime::List<runtime::Array> arguments;
     for (std::size_t k = 0; k < graph.inputs.size(); ++k) {
         runtime::Array array;
         for (const std::int64_t size : graph.inputs[k].shape) array.shape.push_back(runtime::Graph::size_of({size}, steps, rows));
@@ -157,7 +157,7 @@ std::vector<runtime::Array> arguments_of(const runtime::Graph& graph, std::int64
 
 // Runs a graph; nothing is written unless it succeeds.
 hs_status run_graph(const runtime::Graph& graph, std::int64_t steps, std::int64_t rows, const void* const* inputs, float* const* outputs,
-                    float* carried, hs_error* error) {
+                    float* carried, runtime::Workspace* workspace, hs_error* error) {
     const auto is_null = [](const void* array) { return array == nullptr; };
     if (std::any_of(inputs, inputs + graph.inputs.size(), is_null) || std::any_of(outputs, outputs + graph.outputs.size(), is_null)) {
         return fail(HS_ARGUMENT, "hs_graph: no input or output may be NULL", error);
@@ -166,7 +166,7 @@ hs_status run_graph(const runtime::Graph& graph, std::int64_t steps, std::int64_
         return fail(HS_ARGUMENT, "hs_graph: steps and rows must be at least 1, fit into memory, and be 1 if no input has such an axis", error);
     }
     return guarded(error, [&] {
-        const std::vector<runtime::Array> values = graph.run(arguments_of(graph, steps, rows, inputs), steps, rows, carried);
+        const auto values = graph.run(arguments_of(graph, steps, rows, inputs), steps, rows, carried, workspace);
         for (std::size_t k = 0; k < graph.outputs.size(); ++k) {
             const runtime::Array& value = values[static_cast<std::size_t>(graph.outputs[k])];
             std::copy(value.floats.begin(), value.floats.end(), outputs[k]);
@@ -178,6 +178,44 @@ hs_status run_graph(const runtime::Graph& graph, std::int64_t steps, std::int64_
 
 float* state_of(const hs_graph_stream* stream, std::int64_t row) {
     return const_cast<float*>(stream->states.data()) + row * stream->graph->state_size();
+}
+
+// Runs steps of `count` rows, or of the first if `rows` is null. The states change only if it succeeds.
+hs_status advance(hs_graph_stream* stream, std::int64_t steps, const std::int64_t* rows, std::int64_t count, const void* const* inputs,
+                  float* const* outputs, hs_error* error) {
+    return guarded(error, [&] {
+        runtime::Workspace* const workspace = steps == 1 ? &stream->workspace : nullptr;
+        const runtime::Arena::Use use(workspace ? &workspace->arena : nullptr);
+        const std::int64_t size = stream->graph->state_size();
+        runtime::List<float> chosen(static_cast<std::size_t>(size * count));
+        for (std::int64_t k = 0; k < count; ++k) std::copy_n(state_of(stream, rows ? rows[k] : k), size, chosen.data() + k * size);
+        const hs_status status = run_graph(*stream->graph, steps, count, inputs, outputs, chosen.data(), workspace, error);
+        for (std::int64_t k = 0; status == HS_OK && k < count; ++k) std::copy_n(chosen.data() + k * size, size, state_of(stream, rows ? rows[k] : k));
+        return status;
+    });
+}
+
+// A stream whose states are zeros, and which took a step of all rows, so that its workspace has what any step needs.
+std::unique_ptr<hs_graph_stream> stream_of(const std::shared_ptr<const runtime::Graph>& graph, std::int64_t rows) {
+    auto made = std::make_unique<hs_graph_stream>();
+    made->graph = graph;
+    made->states.resize(static_cast<std::size_t>(rows * graph->state_size()));
+    made->taken.resize(static_cast<std::size_t>(rows));
+    std::vector<std::vector<std::int64_t>> inputs;  // zeros of the wider type
+    std::vector<std::vector<float>> outputs;
+    std::vector<const void*> from;
+    std::vector<float*> to;
+    for (const runtime::Argument& input : graph->inputs) {
+        inputs.emplace_back(static_cast<std::size_t>(runtime::Graph::size_of(input.shape, 1, rows))), from.push_back(inputs.back().data());
+    }
+    for (const std::int64_t value : graph->outputs) {
+        const runtime::Shape& shape = graph->shapes[static_cast<std::size_t>(value)];
+        outputs.emplace_back(static_cast<std::size_t>(runtime::Graph::size_of(shape, 1, rows))), to.push_back(outputs.back().data());
+    }
+    hs_error error = {""};
+    if (advance(made.get(), 1, nullptr, rows, from.data(), to.data(), &error) == HS_MEMORY) throw std::bad_alloc();
+    made->workspace.arena.grow();
+    return made;
 }
 
 }  // namespace
@@ -368,7 +406,7 @@ int64_t hs_array_size(const hs_array* array, int64_t steps, int64_t rows) {
 
 hs_status hs_graph_run(const hs_graph* graph, int64_t steps, int64_t rows, const void* const* inputs, float* const* outputs, hs_error* error) {
     if (!graph || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_run: graph, inputs and outputs must not be NULL", error);
-    return run_graph(*graph->graph, steps, rows, inputs, outputs, nullptr, error);
+    return run_graph(*graph->graph, steps, rows, inputs, outputs, nullptr, nullptr, error);
 }
 
 hs_status hs_graph_stream_new(const hs_graph* graph, int64_t rows, hs_graph_stream** stream, hs_error* error) {
@@ -380,10 +418,7 @@ hs_status hs_graph_stream_new(const hs_graph* graph, int64_t rows, hs_graph_stre
         return fail(HS_ARGUMENT, "hs_graph_stream_new: rows must be at least 1, fit into memory, and be 1 if no input has an axis of rows", error);
     }
     return guarded(error, [&] {
-        auto made = std::make_unique<hs_graph_stream>();
-        made->graph = graph->graph;
-        made->states.resize(static_cast<std::size_t>(rows * made->graph->state_size()));
-        made->taken.resize(static_cast<std::size_t>(rows));
+        auto made = stream_of(graph->graph, rows);
         for (int64_t row = 0; row < rows; ++row) made->graph->begin(state_of(made.get(), row));
         return *stream = made.release(), HS_OK;
     });
@@ -397,8 +432,8 @@ hs_status hs_graph_stream_fork(const hs_graph_stream* stream, hs_graph_stream** 
     const Turn turn(stream);
     if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_fork: another thread is using this stream", error);
     return guarded(error, [&] {
-        auto made = std::make_unique<hs_graph_stream>();
-        made->graph = stream->graph, made->states = stream->states, made->taken = stream->taken;
+        auto made = stream_of(stream->graph, static_cast<std::int64_t>(stream->taken.size()));
+        made->states = stream->states;
         return *other = made.release(), HS_OK;
     });
 }
@@ -410,27 +445,14 @@ hs_status hs_graph_stream_step(hs_graph_stream* stream, const int64_t* rows, int
     const Turn turn(stream);
     if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_step: another thread is using this stream", error);
     if (count < 1 || !are_rows(stream, rows, count)) return fail(HS_ARGUMENT, "hs_graph_stream_step: rows must be distinct rows of it", error);
-    return guarded(error, [&] {
-        const auto size = static_cast<std::size_t>(stream->graph->state_size());
-        std::vector<float> chosen(size * static_cast<std::size_t>(count));
-        for (int64_t k = 0; k < count; ++k) std::copy_n(state_of(stream, rows[k]), size, chosen.data() + static_cast<std::size_t>(k) * size);
-        const hs_status status = run_graph(*stream->graph, 1, count, inputs, outputs, chosen.data(), error);
-        for (int64_t k = 0; status == HS_OK && k < count; ++k) std::copy_n(chosen.data() + static_cast<std::size_t>(k) * size, size, state_of(stream, rows[k]));
-        return status;
-    });
+    return advance(stream, 1, rows, count, inputs, outputs, error);
 }
 
 hs_status hs_graph_stream_feed(hs_graph_stream* stream, int64_t steps, const void* const* inputs, float* const* outputs, hs_error* error) {
     if (!stream || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_stream_feed: stream, inputs and outputs must not be NULL", error);
     const Turn turn(stream);
     if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_feed: another thread is using this stream: use one stream per thread", error);
-    return guarded(error, [&] {
-        std::vector<float> states = stream->states;
-        const auto rows = static_cast<int64_t>(stream->taken.size());
-        const hs_status status = run_graph(*stream->graph, steps, rows, inputs, outputs, states.data(), error);
-        if (status == HS_OK) stream->states.swap(states);
-        return status;
-    });
+    return advance(stream, steps, nullptr, static_cast<int64_t>(stream->taken.size()), inputs, outputs, error);
 }
 
 hs_status hs_graph_stream_reset(hs_graph_stream* stream, const int64_t* rows, int64_t count) {
@@ -458,4 +480,22 @@ hs_status hs_graph_stream_set_state(hs_graph_stream* stream, int64_t row, const 
     if (!turn.is_alone) return HS_ARGUMENT;
     std::copy_n(state, stream->graph->state_size(), state_of(stream, row));
     return HS_OK;
+}
+
+hs_status hs_graph_stream_save(const hs_graph_stream* stream, const char* path, hs_error* error) {
+    if (!stream || !path) return fail(HS_ARGUMENT, "hs_graph_stream_save: neither the stream nor the path may be NULL", error);
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_save: another thread is using this stream", error);
+    return guarded(error, [&] {
+        return stream->graph->save_states(stream->states.data(), static_cast<std::int64_t>(stream->taken.size()), path), HS_OK;
+    });
+}
+
+hs_status hs_graph_stream_load(hs_graph_stream* stream, const char* path, hs_error* error) {
+    if (!stream || !path) return fail(HS_ARGUMENT, "hs_graph_stream_load: neither the stream nor the path may be NULL", error);
+    const Turn turn(stream);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_load: another thread is using this stream", error);
+    return guarded(error, [&] {
+        return stream->states = stream->graph->load_states(static_cast<std::int64_t>(stream->taken.size()), path), HS_OK;
+    });
 }

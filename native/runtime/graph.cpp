@@ -413,7 +413,7 @@ void Graph::check(const ModelFile& file) {
     for (const Node& node : nodes_) {
         for (const std::string& name : node.tensors) {
             const auto found = file.tensors.find(name);
-            if (named.insert(name).second && found != file.tensors.end()) weights += product(found->second.shape);
+            if (named.insert(name).second && found != file.tensors.end()) weights += static_cast<double>(found->second.size());
         }
     }
     std::map<std::int64_t, std::size_t> last;
@@ -427,7 +427,7 @@ void Graph::check(const ModelFile& file) {
             for (const std::string& name : node.tensors) {
                 const auto found = file.tensors.find(name);
                 need(found != file.tensors.end(), "there is no tensor '" + name.substr(0, 60) + "'");
-                stored.push_back(found->second.shape);
+                stored.emplace_back(found->second.shape.begin(), found->second.shape.end());
             }
             firsts_.push_back(static_cast<std::int64_t>(shapes.size()));
             for (Shape& shape : inferred(node, x, stored)) {
@@ -458,7 +458,10 @@ void Graph::load(const ModelFile& file) {
     std::map<std::string, std::string> forms;  // in which nodes read their weights, by prefix
     for (const Node& node : nodes_) {
         for (const std::string& name : node.tensors) {
-            if (!tensors_.count(name)) tensors_[name] = {file.tensor(name).shape, restored(file, name), {}, false};
+            if (tensors_.count(name)) continue;
+            const auto& shape = file.tensor(name).shape;
+            const std::vector<float> numbers = restored(file, name);
+            tensors_[name] = {Shape(shape.begin(), shape.end()), List<float>(numbers.begin(), numbers.end()), {}, false};
         }
         if (node.op->kind == Op::linear && !columns_.count(node.tensors[0])) {
             const Array& weight = tensors_[node.tensors[0]];
@@ -502,6 +505,7 @@ std::shared_ptr<const Graph> Graph::read(const ModelFile& file) {
         throw FileError(std::string("its graph is damaged: ") + error.what());
     }
     file.finish();
+    graph->fingerprint_ = fingerprint_of(file.bytes, file.size);
     return graph;
 }
 

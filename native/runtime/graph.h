@@ -8,20 +8,21 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/arena.h"
 #include "runtime/model.h"
 #include "runtime/model_file.h"
 
 namespace hiddenstate::runtime {
 
 // The sizes of an array, or those below for rows (N), time steps (T), and both as one axis.
-using Shape = std::vector<std::int64_t>;
+using Shape = List<std::int64_t>;
 constexpr std::int64_t kN = -1, kT = -2, kNT = -3, kTN = -4;
 
 // An array of numbers, or of integers, row after row.
 struct Array {
     Shape shape;
-    std::vector<float> floats;
-    std::vector<std::int64_t> ints;
+    List<float> floats;
+    List<std::int64_t> ints;
     bool is_ints = false;
 
     std::int64_t size() const { return static_cast<std::int64_t>(is_ints ? ints.size() : floats.size()); }
@@ -56,6 +57,12 @@ struct Argument {
     bool ints = false;
 };
 
+// What a stream of a graph keeps so that its steps allocate nothing: memory for arrays, and a stream of each node that is a layer or cell.
+struct Workspace {
+    Arena arena;
+    std::map<std::size_t, std::unique_ptr<Stream>> streams;
+};
+
 // Immutable, so any number of threads may share it.
 class Graph {
 public:
@@ -63,9 +70,9 @@ public:
     static std::shared_ptr<const Graph> read(const ModelFile& file);
 
     // Runs it over steps of rows, and returns its values by their numbers, of which only the outputs are kept. `carried` [N, state_size()],
-    // or null for a whole run: read, and replaced by what the next chunk needs.
+    // or null for a whole run: read, and replaced by what the next chunk needs. `workspace`: of a stream that takes one step, or null.
     // Throws std::out_of_range if an index does not fit an embedding, and std::bad_alloc.
-    std::vector<Array> run(std::vector<Array> arguments, std::int64_t T, std::int64_t N, float* carried) const;
+    List<Array> run(List<Array> arguments, std::int64_t T, std::int64_t N, float* carried, Workspace* workspace) const;
     // The size of a value, given those of T and N.
     static std::int64_t size_of(const Shape& shape, std::int64_t T, std::int64_t N);
     // Whether the arrays of so many steps and rows stay within bounds.
@@ -77,6 +84,10 @@ public:
     // The numbers that a row carries from step to step, and what they are before its first.
     std::int64_t state_size() const { return state_size_; }
     void begin(float* state) const;
+    // Write and read the states of N rows, [N, state_size()], as a file that streams in Python and JavaScript read and write, too. Both throw
+    // FileError; reading, also if they are of another model file or another number of rows.
+    void save_states(const float* states, std::int64_t N, const std::string& path) const;
+    std::vector<float> load_states(std::int64_t N, const std::string& path) const;
 
     std::vector<Argument> inputs;
     std::vector<std::int64_t> outputs;  // the numbers of values: the inputs first, then the results of each node
@@ -87,10 +98,19 @@ private:
     void check(const ModelFile& file);
     void load(const ModelFile& file);
     bool over_time(const Node& node) const;
-    std::vector<Array> compute(std::size_t place, const std::vector<const Array*>& x, std::int64_t T, std::int64_t N, float* carried) const;
-    std::vector<Array> recurrent(std::size_t place, const std::vector<const Array*>& x, float* carried) const;
+    Array compute(std::size_t place, const List<const Array*>& x, std::int64_t T, std::int64_t N, float* carried) const;
+    List<Array> recurrent(std::size_t place, const List<const Array*>& x, float* carried, Workspace* workspace) const;
     Array convolved(std::size_t place, const Array& x, float* carried) const;
-    std::vector<const Array*> stored(const Node& node) const;
+    List<const Array*> stored(const Node& node) const;
+    // A part of what rows carry: a layer's h or c [L, N, width], or a convolution's last inputs [N, channels, reach].
+    struct StatePart {
+        std::string name;  // in files
+        Shape shape;
+        std::int64_t begin;  // in a row's state
+    };
+    std::vector<StatePart> state_parts() const;
+    template <class Copy>
+    void each_run(const StatePart& part, std::int64_t N, const Copy& copy) const;
 
     std::vector<Node> nodes_;
     std::vector<std::int64_t> firsts_, carries_;       // of each node: its first result; where its part of a state begins
@@ -98,8 +118,12 @@ private:
     std::map<std::string, Array> tensors_;
     std::map<std::string, std::vector<float>> columns_;  // matrices of linear layers by columns, so that loops are over neighbours
     std::map<std::string, std::shared_ptr<const Layer>> layers_;
+    std::string fingerprint_;  // of the file
     std::int64_t state_size_ = 0;
     double work_ = 0;  // bytes of all values of one row and step
 };
+
+// By which a state knows its model: the first 16 bytes of the BLAKE2b hash of the model's file, in hexadecimal.
+std::string fingerprint_of(const unsigned char* bytes, std::size_t size);
 
 }  // namespace hiddenstate::runtime

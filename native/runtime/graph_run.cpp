@@ -24,7 +24,7 @@ Index product(Shape::const_iterator first, Shape::const_iterator last) {
 
 Array zeros(Shape shape) {
     const Index size = product(shape.begin(), shape.end());
-    return {std::move(shape), std::vector<float>(at(size)), {}, false};
+    return {std::move(shape), List<float>(at(size)), {}, false};
 }
 
 Shape strides_of(const Shape& shape) {
@@ -94,7 +94,7 @@ Array padded(const Array& x, Index axis, const Shape& amount, bool reflects, flo
     return y;
 }
 
-Array concatenated(const std::vector<const Array*>& parts, Index axis) {
+Array concatenated(const List<const Array*>& parts, Index axis) {
     Array y;
     y.shape = parts[0]->shape, y.is_ints = parts[0]->is_ints, y.shape[at(axis)] = 0;
     for (const Array* part : parts) y.shape[at(axis)] += part->shape[at(axis)];
@@ -187,7 +187,7 @@ Array softmax(const Array& x, Index axis) {
     return transposed(y, back);
 }
 
-Array normalised(const Array& x, Index count, float eps, const std::vector<const Array*>& stored) {
+Array normalised(const Array& x, Index count, float eps, const List<const Array*>& stored) {
     Array y = x;
     const Index width = product(x.shape.end() - count, x.shape.end());
     for (float* row = y.floats.data(); row != y.floats.data() + y.floats.size(); row += width) {
@@ -204,7 +204,7 @@ Array normalised(const Array& x, Index count, float eps, const std::vector<const
     return y;
 }
 
-Array linear(const Array& x, const std::vector<float>& columns, const std::vector<const Array*>& stored) {
+Array linear(const Array& x, const std::vector<float>& columns, const List<const Array*>& stored) {
     const Index rows = stored[0]->shape[0], width = stored[0]->shape[1];
     Shape shape = x.shape;
     shape.back() = rows;
@@ -220,21 +220,21 @@ Array linear(const Array& x, const std::vector<float>& columns, const std::vecto
     return y;
 }
 
-Array embedded(const Array& ids, const Array& weight, const std::string& label) {
+Array embedded(const Array& ids, const Array& weight, const Node& node) {
     const Index rows = weight.shape[0], width = weight.shape[1];
     Shape shape = ids.shape;
     shape.push_back(width);
     Array y = zeros(std::move(shape));
     for (Index k = 0; k < ids.size(); ++k) {
         const Index id = ids.ints[at(k)];
-        if (id < 0 || id >= rows) throw std::out_of_range(label + " has " + std::to_string(rows) + " rows, but is asked for " + std::to_string(id));
+        if (id < 0 || id >= rows) throw std::out_of_range(node.label() + " has " + std::to_string(rows) + " rows, but is asked for " + std::to_string(id));
         std::copy_n(weight.floats.begin() + id * width, width, y.floats.begin() + k * width);
     }
     return y;
 }
 
 // x [N, groups * each, length], padded, to [N, out, steps].
-Array convolution(const Array& x, const Node& node, const std::vector<const Array*>& stored) {
+Array convolution(const Array& x, const Node& node, const List<const Array*>& stored) {
     const Array& weight = *stored[0];
     const Index stride = node.integer("stride"), dilation = node.integer("dilation"), groups = node.integer("groups");
     const Index out = weight.shape[0], each = weight.shape[1], taps = weight.shape[2], length = x.shape[2];
@@ -268,8 +268,8 @@ Index Graph::size_of(const Shape& shape, Index T, Index N) {
     return size;
 }
 
-std::vector<const Array*> Graph::stored(const Node& node) const {
-    std::vector<const Array*> found;
+List<const Array*> Graph::stored(const Node& node) const {
+    List<const Array*> found;
     for (const std::string& name : node.tensors) found.push_back(&tensors_.at(name));
     return found;
 }
@@ -291,7 +291,7 @@ void Graph::begin(float* state) const {
 }
 
 // The output of a layer and its states, or the states of a cell.
-std::vector<Array> Graph::recurrent(std::size_t place, const std::vector<const Array*>& x, float* carried) const {
+List<Array> Graph::recurrent(std::size_t place, const List<const Array*>& x, float* carried, Workspace* workspace) const {
     const Node& node = nodes_[place];
     const Layer& layer = *layers_.at(node.settings.at("prefix").text);
     const Sizes& sizes = layer.sizes;
@@ -300,7 +300,8 @@ std::vector<Array> Graph::recurrent(std::size_t place, const std::vector<const A
     runtime::Run run;
     run.T = is_layer ? input.shape[0] : 1, run.N = input.shape[is_layer ? 1 : 0], run.x = input.floats.data();
     const Index widths[] = {sizes.P, sizes.H}, parts = sizes.cell->has_memory ? 2 : 1;
-    std::vector<Array> before, results{zeros({run.T, run.N, sizes.D * sizes.P})};
+    List<Array> before, results;
+    results.push_back(zeros({run.T, run.N, sizes.D * sizes.P}));
     // Copies a state's parts [L, width] of each row out of what is carried, or back.
     const auto each_part = [&](const auto& copy) {
         Index begin = carries_[place];
@@ -322,7 +323,13 @@ std::vector<Array> Graph::recurrent(std::size_t place, const std::vector<const A
     if (goes_on) each_part([&](Index k, const float* from, Index to, Index n) { std::copy_n(from, n, before[at(k)].floats.data() + to); });
     run.out = results[0].floats.data(), run.h_n = results[1].floats.data(), run.c_n = parts == 2 ? results[2].floats.data() : nullptr;
     if (!before.empty()) run.h0 = before[0].floats.data(), run.c0 = parts == 2 ? before[1].floats.data() : nullptr;
-    layer.run(run);
+    if (workspace && sizes.D == 1) {
+        std::unique_ptr<Stream>& stream = workspace->streams[place];
+        if (!stream || stream->N < run.N) stream = layer.stream(run.N);
+        stream->run(run);
+    } else {
+        layer.run(run);
+    }
     if (goes_on) each_part([&](Index k, float* to, Index from, Index n) { std::copy_n(results[at(1 + k)].floats.data() + from, n, to); });
     if (batch_first) results[0] = transposed(results[0], {1, 0, 2});
     if (is_layer) return results;
@@ -345,66 +352,71 @@ Array Graph::convolved(std::size_t place, const Array& x, float* carried) const 
     return convolution(wide, node, stored(node));
 }
 
-std::vector<Array> Graph::compute(std::size_t place, const std::vector<const Array*>& inputs, Index T, Index N, float* carried) const {
+Array Graph::compute(std::size_t place, const List<const Array*>& inputs, Index T, Index N, float* carried) const {
     const Node& node = nodes_[place];
-    const std::vector<const Array*> tensors = stored(node);
+    const List<const Array*> tensors = stored(node);
     const Array* const x = inputs.empty() ? nullptr : inputs[0];
     const auto axis = [&node] { return node.integer("axis"); };
     const auto number = [&node](const char* key) { return static_cast<float>(node.settings.at(key).number); };
     switch (node.op->kind) {
         case Op::layer:
-        case Op::cell: return recurrent(place, inputs, carried);
-        case Op::linear: return {linear(*x, columns_.at(node.tensors[0]), tensors)};
-        case Op::embedding: return {embedded(*x, *tensors[0], node.label())};
-        case Op::conv1d: return {convolved(place, *x, carried)};
-        case Op::pad: return {padded(*x, axis(), node.list("amount"), node.settings.at("mode").text == "reflect", number("value"))};
-        case Op::layer_norm: return {normalised(*x, node.integer("count"), number("eps"), tensors)};
-        case Op::relu: return {mapped(*x, [](float v) { return v < 0 ? 0 : v; })};
-        case Op::silu: return {mapped(*x, [](float v) { return v * sigmoid(v); })};
-        case Op::tanh: return {mapped(*x, [](float v) { return std::tanh(v); })};
-        case Op::sigmoid: return {mapped(*x, sigmoid)};
-        case Op::sqrt: return {mapped(*x, [](float v) { return std::sqrt(v); })};
-        case Op::elu: return {mapped(*x, [alpha = number("alpha")](float v) { return v > 0 ? v : alpha * std::expm1(v); })};
-        case Op::gelu: return {gelu(*x, node.integer("tanh") != 0)};
-        case Op::softmax: return {softmax(*x, axis())};
-        case Op::add: return {combined(*x, *inputs[1], [](float a, float b) { return a + b; })};
-        case Op::subtract: return {combined(*x, *inputs[1], [](float a, float b) { return a - b; })};
-        case Op::multiply: return {combined(*x, *inputs[1], [](float a, float b) { return a * b; })};
-        case Op::divide: return {combined(*x, *inputs[1], [](float a, float b) { return a / b; })};
-        case Op::concatenate: return {concatenated(inputs, axis())};
+        case Op::cell: break;  // recurrent
+        case Op::linear: return linear(*x, columns_.at(node.tensors[0]), tensors);
+        case Op::embedding: return embedded(*x, *tensors[0], node);
+        case Op::conv1d: return convolved(place, *x, carried);
+        case Op::pad: return padded(*x, axis(), node.list("amount"), node.settings.at("mode").text == "reflect", number("value"));
+        case Op::layer_norm: return normalised(*x, node.integer("count"), number("eps"), tensors);
+        case Op::relu: return mapped(*x, [](float v) { return v < 0 ? 0 : v; });
+        case Op::silu: return mapped(*x, [](float v) { return v * sigmoid(v); });
+        case Op::tanh: return mapped(*x, [](float v) { return std::tanh(v); });
+        case Op::sigmoid: return mapped(*x, sigmoid);
+        case Op::sqrt: return mapped(*x, [](float v) { return std::sqrt(v); });
+        case Op::elu: return mapped(*x, [alpha = number("alpha")](float v) { return v > 0 ? v : alpha * std::expm1(v); });
+        case Op::gelu: return gelu(*x, node.integer("tanh") != 0);
+        case Op::softmax: return softmax(*x, axis());
+        case Op::add: return combined(*x, *inputs[1], [](float a, float b) { return a + b; });
+        case Op::subtract: return combined(*x, *inputs[1], [](float a, float b) { return a - b; });
+        case Op::multiply: return combined(*x, *inputs[1], [](float a, float b) { return a * b; });
+        case Op::divide: return combined(*x, *inputs[1], [](float a, float b) { return a / b; });
+        case Op::concatenate: return concatenated(inputs, axis());
         case Op::slice: {
             const Index start = node.integer("start"), step = node.integer("step");
-            return {sliced(*x, axis(), start, (node.integer("stop") - start - 1) / step + 1, step)};
+            return sliced(*x, axis(), start, (node.integer("stop") - start - 1) / step + 1, step);
         }
         case Op::last: {
             Array y = sliced(*x, axis(), x->shape[at(axis())] - 1, 1, 1);
             y.shape.erase(y.shape.begin() + axis());
-            return {y};
+            return y;
         }
         case Op::reshape: {
             Array y = *x;
             y.shape.clear();
             for (const Index size : node.list("shape")) y.shape.push_back(size_of({size}, T, N));
-            return {y};
+            return y;
         }
-        case Op::transpose: return {transposed(*x, node.list("order"))};
+        case Op::transpose: return transposed(*x, node.list("order"));
         case Op::mean:
-            return {reduced(*x, node.list("axes"), node.integer("keep") != 0,
-                            [](const float* row, Index n) { return sum_of(row, n) / static_cast<float>(n); })};
-        case Op::maximum: return {reduced(*x, node.list("axes"), node.integer("keep") != 0, highest)};
-        case Op::constant: return {tensors.empty() ? Array{{}, {number("value")}, {}, false} : *tensors[0]};
+            return reduced(*x, node.list("axes"), node.integer("keep") != 0,
+                            [](const float* row, Index n) { return sum_of(row, n) / static_cast<float>(n); });
+        case Op::maximum: return reduced(*x, node.list("axes"), node.integer("keep") != 0, highest);
+        case Op::constant: return tensors.empty() ? Array{{}, {number("value")}, {}, false} : *tensors[0];
     }
     return {};
 }
 
-std::vector<Array> Graph::run(std::vector<Array> arguments, Index T, Index N, float* carried) const {
-    std::vector<Array> values = std::move(arguments);
+List<Array> Graph::run(List<Array> arguments, Index T, Index N, float* carried, Workspace* workspace) const {
+    List<Array> values = std::move(arguments);
     values.resize(shapes.size());
     for (std::size_t place = 0; place < nodes_.size(); ++place) {
-        std::vector<const Array*> inputs;
+        List<const Array*> inputs;
         for (const Index value : nodes_[place].inputs) inputs.push_back(&values[at(value)]);
-        std::vector<Array> results = compute(place, inputs, T, N, carried);
-        std::move(results.begin(), results.end(), values.begin() + firsts_[place]);
+        const auto first = values.begin() + firsts_[place];
+        if (nodes_[place].op->kind == Op::layer || nodes_[place].op->kind == Op::cell) {
+            List<Array> results = recurrent(place, inputs, carried, workspace);
+            std::move(results.begin(), results.end(), first);
+        } else {
+            *first = compute(place, inputs, T, N, carried);
+        }
         for (const Index value : ends_[place]) values[at(value)] = Array();
     }
     return values;

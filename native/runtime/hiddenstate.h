@@ -44,7 +44,7 @@ extern "C" {
 typedef enum hs_status {
     HS_OK = 0,
     HS_ARGUMENT = 1,    /* an argument is out of range, or is NULL but must not be */
-    HS_FILE = 2,        /* a file can't be read, or is not a model file */
+    HS_FILE = 2,        /* a file can't be read or written, or is not what is expected */
     HS_MEMORY = 3,      /* memory ran out */
     HS_UNSUPPORTED = 4  /* the model does not support the operation */
 } hs_status;
@@ -165,7 +165,9 @@ HS_API hs_status hs_graph_stream_new(const hs_graph *graph, int64_t rows, hs_gra
 HS_API void hs_graph_stream_free(hs_graph_stream *stream);
 /* Creates a second stream that goes on from the same states. */
 HS_API hs_status hs_graph_stream_fork(const hs_graph_stream *stream, hs_graph_stream **other, hs_error *error);
-/* Runs one step of `count` distinct rows, or of all rows if rows is NULL. It allocates. If it fails, no state changes. */
+/* Runs one step of `count` distinct rows, or of all rows if rows is NULL. If it fails, no state changes.
+ * It allocates nothing, with the exceptions of hs_stream_step: layers with a projection, and a thread's first steps of int8 layers. So do
+ * bidirectional layers, which run over other axes than time. */
 HS_API hs_status hs_graph_stream_step(hs_graph_stream *stream, const int64_t *rows, int64_t count, const void *const *inputs,
                                       float *const *outputs, hs_error *error);
 /* Runs several steps of all rows, with the results of single ones. If it fails, no state changes. */
@@ -177,6 +179,10 @@ HS_API hs_status hs_graph_stream_reset(hs_graph_stream *stream, const int64_t *r
 HS_API int64_t hs_graph_stream_state_size(const hs_graph_stream *stream);
 HS_API hs_status hs_graph_stream_get_state(const hs_graph_stream *stream, int64_t row, float *state);
 HS_API hs_status hs_graph_stream_set_state(hs_graph_stream *stream, int64_t row, const float *state);
+/* Writes what all rows carry to a file, which is replaced only by a whole one; or goes on from such a file, in a stream of the same model file
+ * and as many rows. Streams in Python and JavaScript write and read the same files. If loading fails, no state changes. */
+HS_API hs_status hs_graph_stream_save(const hs_graph_stream *stream, const char *path, hs_error *error);
+HS_API hs_status hs_graph_stream_load(hs_graph_stream *stream, const char *path, hs_error *error);
 
 #ifdef __cplusplus
 }

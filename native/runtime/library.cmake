@@ -5,8 +5,8 @@ include(GNUInstallDirs)
 # One library of all object files: a static one must not need others that are not installed.
 get_target_property(SCAN_SOURCES scan SOURCES)
 list(TRANSFORM SCAN_SOURCES PREPEND "${CMAKE_CURRENT_SOURCE_DIR}/" REGEX "^native/")
-add_library(hiddenstate native/runtime/c_api.cpp native/runtime/graph.cpp native/runtime/graph_run.cpp native/runtime/model.cpp native/runtime/model_file.cpp
-                        native/runtime/tagger.cpp native/runtime/text.cpp ${SCAN_SOURCES})
+add_library(hiddenstate native/runtime/c_api.cpp native/runtime/graph.cpp native/runtime/graph_run.cpp native/runtime/graph_state.cpp native/runtime/model.cpp
+                        native/runtime/model_file.cpp native/runtime/tagger.cpp native/runtime/text.cpp ${SCAN_SOURCES})
 get_target_property(SCAN_DEFINITIONS scan COMPILE_DEFINITIONS)
 target_compile_definitions(hiddenstate PRIVATE ${SCAN_DEFINITIONS})
 target_compile_options(hiddenstate PRIVATE ${WARNINGS} -O2)

@@ -127,18 +127,20 @@ public:
 
     void step(const float* x, const std::int64_t* rows, std::int64_t count, float* out) override {
         if (!of_.steps()) return step_of_run(x, rows, count, out);
+        call_.packed.rows = rows, call_.packed.batch = N, call_.N = rows ? count : N;
+        advance(x, out);
+    }
+
+    void run(const Run& run) override {
+        if (!of_.steps()) return of_.run(run);
         const Sizes& sizes = of_.sizes;
-        call_.packed.rows = rows, call_.N = rows ? count : N;
-        call_.packed.from_last = !call_.packed.from_last;
-        if constexpr (kConverts) {
-            convert(x, call_.N * sizes.C, x_.data());
-            call_.x = x_.data(), call_.out = out_.data();
-            of_.scan().forward(call_);
-            convert(out_.data(), call_.N * sizes.P, out);
-        } else {
-            call_.x = x, call_.out = out;
-            of_.scan().forward(call_);
-        }
+        const std::int64_t rows = sizes.L * run.N;
+        run.h0 ? convert(run.h0, rows * sizes.P, h_.data()) : void(std::fill_n(h_.data(), rows * sizes.P, element{}));
+        if (sizes.cell->has_memory) run.c0 ? convert(run.c0, rows * sizes.H, c_.data()) : void(std::fill_n(c_.data(), rows * sizes.H, real{}));
+        call_.packed.rows = nullptr, call_.packed.batch = call_.N = run.N;
+        for (std::int64_t t = 0; t < run.T; ++t) advance(run.x + t * run.N * sizes.C, run.out + t * run.N * sizes.P);
+        convert(h_.data(), rows * sizes.P, run.h_n);
+        if (run.c_n) convert(c_.data(), rows * sizes.H, run.c_n);
     }
 
     void feed(Run run) override {
@@ -174,6 +176,20 @@ private:
     template <class T>
     static T* at(std::vector<T>& numbers) {
         return numbers.empty() ? nullptr : numbers.data();
+    }
+
+    // Runs one step of the rows that the call names.
+    void advance(const float* x, float* out) {
+        call_.packed.from_last = !call_.packed.from_last;
+        if constexpr (kConverts) {
+            convert(x, call_.N * of_.sizes.C, x_.data());
+            call_.x = x_.data(), call_.out = out_.data();
+            of_.scan().forward(call_);
+            convert(out_.data(), call_.N * of_.sizes.P, out);
+        } else {
+            call_.x = x, call_.out = out;
+            of_.scan().forward(call_);
+        }
     }
 
     std::size_t numbers(std::int64_t of_row) const { return size(layer->sizes.L * of_row); }

@@ -95,6 +95,9 @@ public:
     // Runs steps of all rows and updates their states. The run's x, out, T, threads and records must be set. May throw std::bad_alloc, in
     // which case no state has changed.
     virtual void feed(Run run) = 0;
+    // Runs a sequence of up to N rows from states of its own, as `Layer::run` does without lengths, records and edits; like a step, it allocates
+    // nothing. The states of this stream are lost.
+    virtual void run(const Run& run) = 0;
     // Sets the states of some rows to zero, or those of all rows if `rows` is null.
     virtual void reset(const std::int64_t* rows, std::int64_t count) = 0;
     // Copies the states to h [L, N, P] and c [L, N, H]; c is null without a cell state.

@@ -143,7 +143,7 @@ ModelFile ModelFile::parse(const unsigned char* bytes, std::size_t size) {
     const auto room = static_cast<std::int64_t>(size - kLengthBytes - length);
     const char* const header = reinterpret_cast<const char*>(bytes) + kLengthBytes;
     if (!is_utf8(header, header + length)) damaged("its header is not UTF-8");
-    ModelFile file;
+    ModelFile file{bytes, size, {}, {}};
     Json json(header, header + length);
     json.object([&](const std::string& name) {
         if (name == "__metadata__") {

@@ -7,6 +7,7 @@
 // so a file takes at most a few times its size in memory. The other readers follow the same rules (tests/runtime/hostile_models.py).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -36,6 +37,8 @@ struct Tensor {
 };
 
 struct ModelFile {
+    const unsigned char* bytes = nullptr;
+    std::size_t size = 0;
     std::map<std::string, std::string> metadata;
     std::map<std::string, Tensor> tensors;
 
@@ -49,6 +52,8 @@ struct ModelFile {
     // Throws FileError if a tensor was not used.
     void finish() const;
 };
+
+constexpr std::size_t kLargestFile = static_cast<std::size_t>(std::min<std::uint64_t>(std::uint64_t{1} << 34, SIZE_MAX / 2));
 
 // The bytes of a file. Throws FileError if it can't be read, or is larger than `most` bytes.
 std::vector<unsigned char> read_file(const char* path, std::size_t most);

@@ -26,7 +26,7 @@ CHECKS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g1")
 HERE, NATIVE, EXAMPLES = Path(__file__).parent, ROOT / "native", ROOT / "examples" / "c"
 LIBRARY = [
     NATIVE / "runtime" / f"{name}.cpp"
-    for name in ("c_api", "graph", "graph_run", "model", "model_file", "tagger", "text")
+    for name in ("c_api", "graph", "graph_run", "graph_state", "model", "model_file", "tagger", "text")
 ]
 
 

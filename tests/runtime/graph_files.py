@@ -30,6 +30,17 @@ class Words(nn.Module):
         return self.layer(self.words(ids))[0]
 
 
+class First(nn.Module):
+    """The output of a layer, without its states."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Any:
+        return self.layer(x)[0]
+
+
 class Rest(nn.Module):
     """Cells whose states are arguments, a grouped convolution, reflections, constants, axes in other orders."""
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
 
 import hiddenstate as hs
 from hiddenstate.models.model_file import FORMAT
@@ -19,6 +21,7 @@ from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.conllu import read_conllu
 from runtime.built import ROOT
 from runtime.c_programs import CHECKS, EXAMPLES, HERE, needs_c, program, run
+from runtime.graph_files import First
 
 pytestmark = needs_c
 
@@ -95,6 +98,36 @@ def test_a_step_only_computes(kind: str, programs: dict[str, Path], tmp_path: Pa
     )
 
 
+class Everything(nn.Module):
+    """Operations, layers of every kind, a layer over another axis than time, and a cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv1d(6, 8, 3), nn.LayerNorm(8), nn.Linear(8, 5)
+        self.lstm, self.gru, self.rnn = hs.LSTM(8, 40, num_layers=2), hs.GRU(40, 8), hs.RNN(8, 8)
+        self.over_features, self.cell = nn.GRU(1, 4), nn.LSTMCell(8, 5)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # [T, N, 6]
+        T, N, _ = x.shape
+        y = self.conv(functional.pad(x.permute(1, 2, 0), (2, 0))).permute(2, 0, 1)
+        y = self.rnn(self.gru(self.lstm(functional.gelu(self.norm(y)))[0])[0])[0]
+        over, _ = self.over_features(y.reshape(T * N, 8).transpose(0, 1)[..., None])
+        cell, _ = self.cell(torch.cat([y[..., ::2], y[..., 1::2].softmax(-1)], -1).reshape(T * N, 8))
+        return self.head(y) * cell.view(T, N, 5), over[-1].view(T, N, 4).mean(-1), y.amax(-1).sqrt()
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+@torch.no_grad()
+def test_a_step_of_a_whole_model_only_computes(kind: str, programs: dict[str, Path], tmp_path: Path) -> None:
+    model: Any = Everything().eval()
+    model = hs.convert(model, weights="int8") if kind == "int8" else model
+    hs.save(model, tmp_path / "m.safetensors", args=(torch.randn(4, 2, 6),))
+    got = run(programs["quiet_steps"], tmp_path / "m.safetensors", "cold")
+    # The first row took all steps; the second began anew each time, and took two.
+    wanted = [model(torch.zeros(steps, 1, 6))[0][-1, 0] for steps in (1000, 2)]
+    assert np.allclose(np.frombuffer(got, np.float32).reshape(2, 5), torch.stack(wanted).numpy(), rtol=0, atol=1e-5)
+
+
 def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp_path: Path) -> None:
     hs.save(hs.LSTM(3, 4), tmp_path / "m.safetensors")
     done = subprocess.run(
@@ -110,9 +143,13 @@ def test_an_allocation_in_a_step_would_be_noticed(programs: dict[str, Path], tmp
         pytest.param(("-O1", "-g", "-fsanitize=thread"), id="ThreadSanitizer", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("module", [hs.LSTM(8, 24, num_layers=3), hs.LSTM(8, 24, proj_size=5)], ids=["", "projection"])
-def test_threads_on_one_stream_are_refused(module: hs.LSTM, options: tuple[str, ...], tmp_path: Path) -> None:
-    hs.save(module, tmp_path / "m.safetensors")
+@pytest.mark.parametrize("kind", ["layer", "projection", "whole model"])
+def test_threads_on_one_stream_are_refused(kind: str, options: tuple[str, ...], tmp_path: Path) -> None:
+    if kind == "whole model":
+        model = nn.Sequential(nn.Linear(8, 24), First(nn.LSTM(24, 24, 2, batch_first=True)))
+        hs.save(model, tmp_path / "m.safetensors", args=(torch.zeros(2, 3, 8),))
+    else:
+        hs.save(hs.LSTM(8, 24, num_layers=3, proj_size=5 * (kind == "projection")), tmp_path / "m.safetensors")
     text = run(program(tmp_path, HERE / "two_threads.cpp", options), tmp_path / "m.safetensors").decode()
     assert "states equal" in text
 

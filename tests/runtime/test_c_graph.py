@@ -15,7 +15,7 @@ from hiddenstate.base.files import write_tensors
 from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
 from runtime.c_programs import CHECKS, HERE, needs_c, program, run
-from runtime.graph_files import Case, Words, cases, rest
+from runtime.graph_files import Case, First, Words, cases, rest
 
 pytestmark = needs_c
 
@@ -74,6 +74,19 @@ def test_models_give_torchs_numbers(folder: Path, tmp_path: Path) -> None:
 def test_many_models_give_torchs_numbers(folder: Path, tmp_path: Path) -> None:
     for one in cases(range(20), tmp_path):
         compare(folder, one)
+
+
+@torch.no_grad()
+def test_int8_layers_give_pythons_numbers(folder: Path, tmp_path: Path) -> None:
+    model, x = hs.convert(First(nn.LSTM(8, 64, batch_first=True)).eval(), weights="int8"), torch.randn(N, 9, 8)
+    hs.save(model, tmp_path / "m.safetensors", args=(x,))
+    wanted = model(x).numpy()
+    for chunks in ([], [1] * 9):
+        got = np.frombuffer(
+            run(folder / "run_graph", tmp_path / "m.safetensors", 9, N, *chunks, data=x.numpy().tobytes()), np.float32
+        )
+        steps = got.reshape(N, 9, 64) if not chunks else got.reshape(9, N, 64).swapaxes(0, 1)
+        np.testing.assert_array_equal(steps, wanted)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import hiddenstate as hs
 from hiddenstate.base.files import write_tensors
 from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
-from runtime.built import NODE, javascript_package, needs_node, needs_runtime
+from runtime.built import NODE, javascript_package, needs_node
 from runtime.c_programs import HERE, run
 from runtime.graph_files import Case, Words, cases, rest
 
@@ -25,7 +25,7 @@ pytestmark = needs_node
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("js")
     shutil.copytree(javascript_package(), folder / "package")
-    for name in ("run_graph.mjs", "hostile_graphs.mjs", "graph_rows.mjs", "graph_state.mjs"):
+    for name in ("run_graph.mjs", "hostile_graphs.mjs", "graph_rows.mjs"):
         shutil.copy(HERE / name, folder)
     return folder
 
@@ -68,29 +68,6 @@ def test_rows_come_and_go(folder: Path, tmp_path: Path) -> None:
     (one,) = cases((10,), tmp_path)
     largest = json.loads(run(str(NODE), folder / "graph_rows.mjs", one.path))
     assert largest == 0
-
-
-@needs_runtime
-def test_saved_states_go_from_python_to_javascript_and_back(folder: Path, tmp_path: Path) -> None:
-    import hiddenstate_runtime
-
-    (one,) = cases((10,), tmp_path)
-    stream = hiddenstate_runtime.load(one.path).stream(2)
-    ones = np.ones(
-        [2 if isinstance(size, str) else size for size in one.graph.inputs[0].shape if size != "T"], np.float32
-    )
-    stream.step(ones)
-    stream.save(tmp_path / "python")
-    script = run(str(NODE), folder / "graph_state.mjs", one.path, "2", tmp_path / "javascript", tmp_path / "python")
-    result = json.loads(script)
-    assert result["refused"] == ["ModelError"] * 4
-    stream.step(ones)
-    after = stream.state
-    stream.reset()
-    stream.load(tmp_path / "javascript")
-    for name, part in stream.state.items():
-        assert part.ravel().tolist() == result["state"][name]
-        np.testing.assert_allclose(part, after[name], rtol=0, atol=2e-6)
 
 
 def test_what_a_stream_cannot_do_fails(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """An exported C file compiles without a warning, passes its test, and refuses what a single step can't compute."""
 
+import functools
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +21,17 @@ from models.graph.test_capture import Loop, Silero
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
+
+
+@functools.cache
+def is_32_bit_possible(compiler: str) -> bool:
+    """Whether a compiler has the libraries of 32-bit programs, as with Debian's gcc-multilib."""
+    program = "#include <math.h>\nint main(int n, char **a) { (void)a; return sqrtf((float)n) != 1; }"
+    command = [compiler, "-m32", "-x", "c", "-", "-o", os.devnull, "-lm"]
+    return subprocess.run(command, input=program, text=True, capture_output=True, check=False).returncode == 0
+
 
 needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
@@ -42,9 +55,9 @@ def sweep(seeds: Sequence[int], folder: Path) -> None:
     for seed in seeds:
         model, path = Random(seed, streams=True, int8=seed % 5 == 0), folder / f"c{seed}.c"
         hs.export_c(model, path, args=(model.example(),))
-        passes(path, *SANITIZED)
-        if shutil.which("clang"):
-            passes(path, compiler="clang")
+        for compiler in COMPILERS:
+            passes(path, *SANITIZED, compiler=compiler)
+            passes(path, "-O3", *["-m32"] * is_32_bit_possible(compiler), compiler=compiler)
 
 
 @needs_gcc

@@ -159,7 +159,11 @@ export class GraphStream {
     if (format !== GRAPH.state || model !== this.model.fingerprint) {
       refuse("another file", "the state of a stream of this model file", "Give what save returned.");
     }
-    this.state = Object.fromEntries(read(whole));
+    const state: GraphState = Object.fromEntries(read(whole));
+    if (!Object.values(state).every(({ data }) => data.every(Number.isFinite))) {
+      refuse("a state that is not finite", "finite numbers", "Give what save returned.");
+    }
+    this.state = state;
   }
 
   #named(rows: readonly number[]): GraphState {

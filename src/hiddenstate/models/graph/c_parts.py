@@ -37,7 +37,7 @@ static void matrix(const float *restrict x, int32_t in, const float *restrict w,
 {
     int32_t k = 0;
     for (int32_t j = 0; j < out; ++j) y[j] = b ? b[j] : 0.0f;
-    for (; k + 3 < in; k += 4, w += 4 * out) {
+    for (; k < in - in % 4; k += 4, w += 4 * out) {
         const float x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
         const float *w1 = w + out, *w2 = w + 2 * out, *w3 = w + 3 * out;
         for (int32_t j = 0; j < out; ++j) y[j] += x0 * w[j] + x1 * w1[j] + (x2 * w2[j] + x3 * w3[j]);
@@ -54,7 +54,7 @@ static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restr
 {
     int32_t k = 0;
     for (int32_t j = 0; j < out; ++j) y[j] = 0.0f;
-    for (; k + 3 < in; k += 4, w += 4 * out) {
+    for (; k < in - in % 4; k += 4, w += 4 * out) {
         const float x0 = x[k], x1 = x[k + 1], x2 = x[k + 2], x3 = x[k + 3];
         const int8_t *w1 = w + out, *w2 = w + 2 * out, *w3 = w + 3 * out;
         for (int32_t j = 0; j < out; ++j) {
