@@ -15,12 +15,10 @@ import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 
 const HELP =
-  "Two runs, column by column. The heat maps share one scale, so equal colours mean equal numbers; the " +
-  "third shows " +
-  "the difference. A ribbon has two strands, one for each run: they run together while both states are the " +
-  "same, and otherwise are as far " +
-  "apart as the states (the Euclidean distance over all units). A word that is in only one sentence " +
-  "is hatched.";
+  "Two runs, column by column. The heat maps share one scale, so equal colours mean equal numbers; the third shows " +
+  "the difference. A ribbon has two strands, one for each run: they run together while both states are the same, and " +
+  "otherwise are as far apart as the states (the Euclidean distance over all units). A word that is in only one " +
+  "sentence is hatched.";
 
 const BLANK = "Two runs side by side: nothing to draw.";
 

@@ -32,9 +32,7 @@ export function comparisonVerdict(scene: Scene): string {
   const parts =
     `In ${name}, which reads ${reverse ? "from the end" : "from the start"}, they diverge at ` +
     `${wordsAt(scene, parting.first)}`;
-  const far =
-    `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ` +
-    `${distance[parting.widest].toFixed(2)})`;
+  const far = `are furthest apart at ${wordsAt(scene, parting.widest)} (‖Δ${state}‖ = ${distance[parting.widest].toFixed(2)})`;
   return `${parts}, ${far}, and ${ending(scene, strip)}.`;
 }
 

@@ -4,9 +4,10 @@ import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
 import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
+import { layoutOf } from "studio/panels/microscope/layouts.js";
 import { PIPE, Pipes, Tokens, flowColour } from "studio/panels/microscope/pipes.js";
 import { usePaced, useTween } from "studio/panels/microscope/tween.js";
-import type { Layout, Scene, Numbers } from "studio/panels/microscope/types.js";
+import type { Layout, Numbers, Point, Scene } from "studio/panels/microscope/types.js";
 import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
@@ -26,7 +27,8 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   }, [moment]);
   const numbers = useTween(target, pace);
   const circuit = circuitFor(model.cell);
-  const layout = useMemo(() => circuit.layout(width, info.reverse), [model.cell, width, info.reverse]);
+  const { operations, places } = circuit;
+  const layout = useMemo(() => layoutOf(operations, places, width, info.reverse), [circuit, width, info.reverse]);
   const height = layout.height + barsHeight(moment, width) + 30;
   const open = (gate: string) => go({ zoom: "gate", gate });
   return (
@@ -35,8 +37,8 @@ export function UnitLevel({ scene }: { scene: Scene }) {
       aria-label={spokenMoment(moment, run)}
     >
       <Pipes layout={layout} numbers={numbers} />
-      {Object.entries(circuit.symbols).map(([name, symbol]) => (
-        <Operation at={layout.nodes[name]} symbol={symbol} />
+      {Object.entries(operations).map(([name, { symbol }]) => (
+        <Node at={layout.nodes[name]} symbol={symbol || model.cell.activations.h} />
       ))}
       {Object.entries(circuit.between).map(([name, words]) => (
         <Between label={layout.labels[name]} words={words} value={moment.values[name]} />
@@ -92,7 +94,7 @@ function States({ scene, moment, layout }: { scene: Scene; moment: Moment; layou
   );
 }
 
-function Operation({ at: { x, y }, symbol }: { at: { x: number; y: number }; symbol: string }) {
+function Node({ at: [x, y], symbol }: { at: Point; symbol: string }) {
   const isWord = symbol.length > 1;
   return (
     <g class="hs-node">
@@ -106,13 +108,13 @@ function Operation({ at: { x, y }, symbol }: { at: { x: number; y: number }; sym
 
 /** The name and value of a flow between two operations. */
 function Between({ label, words, value }: { label: Layout["labels"][string]; words: string; value: number }) {
-  const { at, anchor } = label;
+  const [x, y, anchor] = label;
   return (
     <>
-      <text x={at.x} y={at.y - 3} class="hs-soft" text-anchor={anchor}>
+      <text x={x} y={y - 3} class="hs-soft" text-anchor={anchor}>
         {words}
       </text>
-      <text x={at.x} y={at.y + 12} class="hs-between" text-anchor={anchor}>
+      <text x={x} y={y + 12} class="hs-between" text-anchor={anchor}>
         {format(value)}
       </text>
     </>

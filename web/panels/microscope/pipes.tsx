@@ -85,7 +85,7 @@ export function Tokens({
       {layout.wires.map(({ name, points }) => {
         const [begin, end] = times[name];
         const isAway = part.value === 1 || part.value < begin || part.value > end;
-        const { x, y } = along(points, isAway ? 0 : (part.value - begin) / (end - begin));
+        const [x, y] = along(points, isAway ? 0 : (part.value - begin) / (end - begin));
         const value = values[name] ?? values.m;
         return (
           <g class="hs-token" display={isAway ? "none" : "inline"} transform={`translate(${x} ${y})`}>
@@ -105,31 +105,25 @@ export function Tokens({
 
 /** A line through points, its corners rounded. */
 function pathThrough(points: Point[]): string {
-  const [first, ...rest] = points;
-  const parts = rest.map((here, k) => {
-    const next = rest[k + 1];
-    if (!next) return `L${here.x} ${here.y}`;
-    const from = towards(here, k === 0 ? first : rest[k - 1], CORNER),
-      to = towards(here, next, CORNER);
-    return `L${from.x} ${from.y}Q${here.x} ${here.y} ${to.x} ${to.y}`;
+  const parts = points.slice(1).map((here, k) => {
+    const next = points[k + 2];
+    return next ? `L${towards(here, points[k], CORNER)}Q${here} ${towards(here, next, CORNER)}` : `L${here}`;
   });
-  return `M${first.x} ${first.y}${parts.join("")}`;
+  return `M${points[0]}${parts.join("")}`;
 }
 
 /** The point at a given distance from one point towards another. */
-function towards(from: Point, to: Point, distance: number): Point {
-  const length = Math.hypot(to.x - from.x, to.y - from.y) || 1;
-  const part = Math.min(1, distance / length);
-  return { x: from.x + (to.x - from.x) * part, y: from.y + (to.y - from.y) * part };
+function towards([x, y]: Point, to: Point, distance: number): Point {
+  const [dx, dy] = [to[0] - x, to[1] - y];
+  const part = Math.min(1, distance / (Math.hypot(dx, dy) || 1));
+  return [x + dx * part, y + dy * part];
 }
 
 /** The point at a given fraction of the way along a line; `part`: 0..1. */
 function along(points: Point[], part: number): Point {
-  const lengths = points.slice(1).map((end, k) => Math.hypot(end.x - points[k].x, end.y - points[k].y));
+  const lengths = points.slice(1).map((end, k) => Math.hypot(end[0] - points[k][0], end[1] - points[k][1]));
   let left = part * lengths.reduce((sum, length) => sum + length, 0);
-  for (let k = 0; k < lengths.length; k++) {
-    if (left <= lengths[k] || k === lengths.length - 1) return towards(points[k], points[k + 1], left);
-    left -= lengths[k];
-  }
-  return points[0];
+  let k = 0;
+  while (k < lengths.length - 1 && left > lengths[k]) left -= lengths[k++];
+  return towards(points[k], points[k + 1], left);
 }

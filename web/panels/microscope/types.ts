@@ -3,18 +3,17 @@
 import type { Model, Run, Track, TrackInfo, View } from "studio/types.js";
 import type { Box } from "studio/ui/stage.js";
 
-export type Point = { x: number; y: number };
-export type Label = { at: Point; anchor: "start" | "middle" | "end" };
-/** named after the value that it carries */
-export type Wire = { name: string; points: Point[] };
+export type Point = [x: number, y: number];
+export type Label = [x: number, y: number, anchor: "start" | "middle" | "end"];
+/** the values that an operation reads, and the one that it gives */
+export type Operation = { symbol: string; reads: string[]; gives: string };
 export type Numbers = Record<string, number>;
 
 export interface Layout {
-  width: number;
   height: number;
   boxes: Record<string, Box>; // gates by letter, states and parts of sums by name, and "x", where the vectors come in
   nodes: Record<string, Point>; // the cell's operations: keep write add tanh show
-  wires: Wire[]; // that carry a number of this unit
+  wires: { name: string; points: Point[] }[]; // that carry a number of this unit
   buses: Point[][]; // that carry whole vectors, x and h_prev
   labels: Record<string, Label>; // of the numbers between the operations
 }

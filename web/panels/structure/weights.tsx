@@ -20,10 +20,9 @@ import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 
 const HELP =
-  "Every weight of one layer and direction, stacked as in torch: the gates on top of one another, a row " +
-  "for each unit. W_i weighs the layer's input x, W_h the previous hidden state; W_hr, if there " +
-  "is a projection, has a row for each element of h. Point at a " +
-  "weight to read it by name; click to see what it adds at the current step.";
+  "Every weight of one layer and direction, stacked as in torch: the gates on top of one another, a row for each " +
+  "unit. W_i weighs the layer's input x, W_h the previous hidden state; W_hr, if there is a projection, has a row " +
+  "for each element of h. Point at a weight to read it by name; click to see what it adds at the current step.";
 const ROOM = 600; // minimum width of the matrices in pixels, even if they must scroll
 
 export function WeightsPanel() {

@@ -11,8 +11,7 @@ import { fontFamily, measure } from "studio/ui/theme.js";
 
 const HELP =
   "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter finds text in " +
-  "the text columns, and compares a column with a number, as in step>9 or f12>0.9; rows must match all " +
-  "conditions.";
+  "the text columns, and compares a column with a number, as in step>9 or f12>0.9; rows must match all conditions.";
 const REST = 120; // milliseconds
 const [MOST_STEPS, MOST_SHOWN] = [2000, 300]; // rows; a longer series has them in its file
 

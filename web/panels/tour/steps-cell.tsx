@@ -152,10 +152,9 @@ const STACKED: Step = {
   says: (now) => {
     const { C, H, P } = sizeLetters(now);
     return [
-      `A gate (counting g as one here) is a weighted sum of the input and the previous hidden state, ` +
-        `squashed. One gate's weights for the ` +
-        `input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four gates into one matrix, ` +
-        `in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
+      "A gate (counting g as one here) is a weighted sum of the input and the previous hidden state, squashed. One " +
+        `gate's weights for the input are \`[H, C] = [${H}, ${C || "C"}]\`. torch stacks those of all four gates ` +
+        `into one matrix, in the order i, f, g, o: \`weight_ih_l0 [4H, C] = [${4 * H}, ${C || "C"}]\`.`,
       `\`weight_hh_l0 [4H, ${P === H ? "H" : "P"}] = [${4 * H}, ${P}]\` is stacked the same way, and so are the ` +
         `biases, if there are any. If you mix up the order, you get an LSTM that runs but is wrong.`,
     ];

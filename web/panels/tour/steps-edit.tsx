@@ -75,9 +75,8 @@ export function lastWords(model: Model | null): ComponentChild[] {
   const projected = model?.tracks.some(({ units, outputs }) => units !== outputs);
   const equations = [...GATES, ...(projected ? PROJECTED : STATES)];
   return [
-    `${projected ? "Seven" : "Six"} equations, the same at every step; each layer and direction has ` +
-      "its own weights, and a network without biases leaves out the b. You have seen what each one does, " +
-      "in real numbers:",
+    `${projected ? "Seven" : "Six"} equations, the same at every step; each layer and direction has its own weights, ` +
+      "and a network without biases leaves out the b. You have seen what each one does, in real numbers:",
     <pre class="tour-equations">
       <code>{equations.join("\n")}</code>
     </pre>,

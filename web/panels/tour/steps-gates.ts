@@ -37,9 +37,8 @@ const SHAPES: Step = {
       `An LSTM reads a sequence, one ${now.model.unit} at a time. ${made}; that is its *input*. For each one it ` +
         `outputs a vector: ${width}.`,
       `Here T = ${T} ${now.model.unit}s go in as \`input [T, C] = [${T}, ${C || "C"}]\`, and \`out [T, ` +
-        `${D === 2 ? "2·" : ""}${letterOf(now)}] = [${T}, ${D * P}]\` comes out. ` +
-        "torch has one more axis for a batch of N sequences: `[T, N, C]`, or `[N, T, C]` with batch_first=True. " +
-        "Here N is 1.",
+        `${D === 2 ? "2·" : ""}${letterOf(now)}] = [${T}, ${D * P}]\` comes out. torch has one more axis for a batch ` +
+        "of N sequences: `[T, N, C]`, or `[N, T, C]` with batch_first=True. Here N is 1.",
     ];
   },
   task: (now) =>
@@ -105,11 +104,9 @@ const GATES_DO: Step = {
   sets: () => ({ page: "read", quantity: "f" }),
   restores: ["quantity"],
   says: ({ view }) => [
-    "Behind h is the *cell state* c, the long-term memory. In every unit three gates control it, each a number from 0 (closed) " +
-      "to 1 (open): " +
-      "`f`, the forget gate, sets how much of the cell state is *kept*; `i`, the input gate, how much of the " +
-      "candidate `g` is *written* into it; " +
-      "`o`, the output gate, how much of it is *read* out.",
+    "Behind h is the *cell state* c, the long-term memory. In every unit three gates control it, each a number from " +
+      "0 (closed) to 1 (open): `f`, the forget gate, sets how much of the cell state is *kept*; `i`, the input gate, " +
+      "how much of the candidate `g` is *written* into it; `o`, the output gate, how much of it is *read* out.",
     "g, the cell candidate, is often called a gate too, but it gates nothing: it is the value to write, from −1 to 1. " +
       `The heat map now shows ${view.quantity}.`,
   ],
