@@ -3,21 +3,12 @@
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import {
-  type Figure,
-  type Spot,
-  type Weights,
-  columnsText,
-  spotAt,
-  weightAt,
-  type Matrix,
-} from "studio/panels/structure/layout.js";
-import { drawFigure, READABLE } from "studio/panels/structure/matrix.js";
+import { type Figure, type Spot, type Weights, spotAt, weightAt } from "studio/panels/structure/layout.js";
+import { drawPoints, MatrixFrame, READABLE } from "studio/panels/structure/matrix.js";
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Canvas } from "studio/ui/stage.js";
-import { fontFamily, resolved } from "studio/ui/theme.js";
 
 const BESIDE = 330; // minimum free pixels beside the matrices for the lens to fit there
 
@@ -78,13 +69,21 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
   );
 }
 
-function Matrices({ model, track, figure, scale, label }: Weights & { label: string }) {
+function Matrices({ label, ...weights }: Weights & { label: string }) {
+  const { figure, scale } = weights;
+  const { width, height } = figure;
   return (
-    <Canvas
-      {...{ class: "st-matrices", role: "img", "aria-hidden": undefined, "aria-label": label }}
-      {...{ width: figure.width, height: figure.height }}
-      draw={(context) => drawFigure(context, figure, model.gates, scale.limit, (one) => columnsText(model, track, one))}
-    />
+    <>
+      <Canvas
+        {...{ class: "st-matrices", role: "img", "aria-hidden": undefined, "aria-label": label, width, height }}
+        draw={(context) => drawPoints(context, figure, scale.limit)}
+      />
+      <svg class="st-frames" width={width} height={height} aria-hidden="true">
+        {figure.placed.map((placed) => (
+          <MatrixFrame {...{ placed, weights }} />
+        ))}
+      </svg>
+    </>
   );
 }
 
@@ -98,14 +97,6 @@ function Pointed({ spot, gates }: { spot: () => Spot; gates: readonly string[] }
       <span class="soft">{parameter}</span>
     </p>
   );
-}
-
-/** A few weights around the pointer, enlarged, with their numbers. */
-function Lens(props: { spot: () => Spot; gates: readonly string[]; limit: number; isWide: boolean; width: number }) {
-  const { gates, limit, isWide, width } = props;
-  const size = lensSize(width, isWide);
-  const spot = props.spot();
-  return <Canvas class="st-lens" {...size} draw={(context) => drawLens(context, size, spot, limit, gates)} />;
 }
 
 function Mark({ spot }: { spot: () => Spot }) {
@@ -143,83 +134,60 @@ const ROWS = { beside: 17, below: 9 };
 const MOST_COLUMNS = 9;
 const NAMES = 76;
 
-type Size = { width: number; height: number; columns: number; rows: number };
-
-/** The size of a lens beside or below the matrices, in pixels and in weights. */
-function lensSize(width: number, isBeside: boolean): Size {
-  const rows = isBeside ? ROWS.beside : ROWS.below;
-  const columns = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
-  return { width: NAMES + CELL.width * columns, height: CELL.height * (rows + 1), columns, rows };
-}
-
-/** @param limit of the colours */
-function drawLens(
-  pen: CanvasRenderingContext2D,
-  { width, height, columns, rows }: Size,
-  spot: Spot,
-  limit: number,
-  gates: readonly string[],
-) {
-  pen.fillStyle = resolved("--surface");
-  pen.fillRect(0, 0, width, height);
-  drawCells(pen, spot, { wide: columns, tall: rows }, limit, gates);
-}
-
-function drawCells(
-  pen: CanvasRenderingContext2D,
-  { placed: { matrix }, row, column }: Spot,
-  most: { wide: number; tall: number },
-  limit: number,
-  gates: readonly string[],
-) {
-  const wide = Math.min(most.wide, matrix.columns),
-    tall = Math.min(most.tall, matrix.rows);
-  const left = begin(column, wide, matrix.columns),
-    top = begin(row, tall, matrix.rows);
-  pen.textBaseline = "middle";
-  for (let r = 0; r < tall; r++) {
-    nameRow(pen, matrix, gates, top + r, (r + 1.5) * CELL.height);
-    for (let c = 0; c < wide; c++) {
-      const value = matrix.values[(top + r) * matrix.columns + left + c];
-      cell(pen, value, NAMES + c * CELL.width, (r + 1) * CELL.height, limit);
-    }
-  }
-  nameColumns(pen, matrix, left, wide);
-  pen.strokeStyle = resolved("--cursor");
-  pen.lineWidth = 2;
-  pen.strokeRect(
-    NAMES + (column - left) * CELL.width + 1,
-    (row - top + 1) * CELL.height + 1,
-    CELL.width - 2,
-    CELL.height - 2,
+/** A few weights around the pointer, enlarged, with their numbers; `limit`: of the colours. */
+function Lens(props: { spot: () => Spot; gates: readonly string[]; limit: number; isWide: boolean; width: number }) {
+  const { gates, limit, isWide, width } = props;
+  const { placed, row, column } = props.spot();
+  const { matrix } = placed;
+  const fitting = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
+  const most = isWide ? ROWS.beside : ROWS.below;
+  const rows = shownAround(row, most, matrix.rows);
+  const columns = shownAround(column, fitting, matrix.columns);
+  const x = (c: number) => NAMES + (c - columns[0]) * CELL.width;
+  const y = (r: number) => (r - rows[0] + 1) * CELL.height;
+  return (
+    <svg class="st-lens" width={NAMES + CELL.width * fitting} height={CELL.height * (most + 1)} aria-hidden="true">
+      {rows.map((r) => {
+        const { gate, unit } = weightAt(matrix, gates, r, 0);
+        return (
+          <>
+            <text
+              {...{ x: NAMES - 6, y: y(r) + 16, class: "st-lens-name is-row" }}
+              style={{ fill: gate ? `var(--q-${gate})` : undefined }}
+            >
+              {`${matrix.short}${gate ?? ""}[${unit}]`}
+            </text>
+            {columns.map((c) => {
+              const value = matrix.values[r * matrix.columns + c];
+              const box = { x: x(c) + 0.5, y: y(r) + 0.5, width: CELL.width - 1, height: CELL.height - 1 };
+              return (
+                <>
+                  <rect {...box} fill={`rgb(${weightRgb(value, limit).join(",")})`} />
+                  <text x={x(c) + CELL.width / 2} y={y(r) + 16} fill={inkOver(value, limit)}>
+                    {format(value)}
+                  </text>
+                </>
+              );
+            })}
+          </>
+        );
+      })}
+      {!matrix.vector &&
+        columns.map((c) => (
+          <text x={x(c) + CELL.width / 2} y={16} class="st-lens-name">
+            {c}
+          </text>
+        ))}
+      <rect
+        {...{ x: x(column) + 1, y: y(row) + 1, width: CELL.width - 2, height: CELL.height - 2 }}
+        class="st-lens-mark"
+      />
+    </svg>
   );
 }
 
-/** @returns the first that is shown */
-function begin(at: number, shown: number, all: number): number {
-  return Math.max(0, Math.min(at - Math.floor(shown / 2), all - shown));
-}
-
-function cell(pen: CanvasRenderingContext2D, value: number, x: number, y: number, limit: number) {
-  pen.fillStyle = `rgb(${weightRgb(value, limit).join(",")})`;
-  pen.fillRect(x + 0.5, y + 0.5, CELL.width - 1, CELL.height - 1);
-  pen.fillStyle = inkOver(value, limit);
-  pen.font = `11px ${fontFamily("--mono")}`;
-  pen.textAlign = "center";
-  pen.fillText(value.toFixed(4), x + CELL.width / 2, y + CELL.height / 2);
-}
-
-function nameRow(pen: CanvasRenderingContext2D, matrix: Matrix, gates: readonly string[], row: number, y: number) {
-  const { gate, unit } = weightAt(matrix, gates, row, 0);
-  pen.fillStyle = gate ? resolved(`--q-${gate}`) : resolved("--ink-soft");
-  pen.font = `11px ${fontFamily("--mono")}`;
-  pen.textAlign = "right";
-  pen.fillText(`${matrix.short}${gate ?? ""}[${unit}]`, NAMES - 6, y);
-}
-
-function nameColumns(pen: CanvasRenderingContext2D, matrix: Matrix, left: number, wide: number) {
-  if (matrix.vector) return;
-  pen.fillStyle = resolved("--ink-soft");
-  pen.textAlign = "center";
-  for (let c = 0; c < wide; c++) pen.fillText(String(left + c), NAMES + (c + 0.5) * CELL.width, CELL.height / 2);
+/** The numbers that are shown around one, of so many. */
+function shownAround(at: number, shown: number, all: number): number[] {
+  const first = Math.max(0, Math.min(at - Math.floor(shown / 2), all - shown));
+  return Array.from({ length: Math.min(shown, all) }, (_, k) => first + k);
 }

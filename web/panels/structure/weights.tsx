@@ -2,16 +2,9 @@
 
 import { useComputed } from "@preact/signals";
 import { WeightsFigure } from "studio/panels/structure/figure.js";
-import {
-  type Figure,
-  type Weights,
-  placeMatrices,
-  stackedMatrices,
-  type Placed,
-  columnsText,
-} from "studio/panels/structure/layout.js";
-import { pointImage, READABLE, STRIP } from "studio/panels/structure/matrix.js";
-import { type Scale, weightScale, inkOver, weightRgb } from "studio/panels/structure/scale.js";
+import { type Figure, type Weights, placeMatrices, stackedMatrices } from "studio/panels/structure/layout.js";
+import { MatrixFrame, pointImage } from "studio/panels/structure/matrix.js";
+import { type Scale, weightScale, weightRgb } from "studio/panels/structure/scale.js";
 import { RowTable, weightRows } from "studio/panels/structure/table.js";
 import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";
@@ -120,61 +113,20 @@ function WeightsPicture(weights: Weights) {
       </text>
       <g transform={`translate(0 ${HEAD})`}>
         {figure.placed.map((placed) => (
-          <PlacedMatrix {...{ placed, weights }} />
+          <>
+            <image
+              {...{ x: placed.x, y: placed.y, width: placed.width, height: placed.height, class: "weights-points" }}
+              preserveAspectRatio="none"
+              href={pointImage(placed.matrix, figure.block, scale.limit).toDataURL()}
+            />
+            <MatrixFrame {...{ placed, weights }} />
+          </>
         ))}
       </g>
       <svg x={8} y={figure.height + HEAD + 4}>
         <ColourBar limit={scale.limit} />
       </svg>
     </svg>
-  );
-}
-
-function PlacedMatrix({ placed, weights }: { placed: Placed; weights: Weights }) {
-  const { matrix, x, y, width, height, cellWidth, cellHeight } = placed;
-  const { model, track, figure, scale } = weights;
-  const { vector: isSlim, parameter, rows, columns, bands, short, values } = matrix;
-  const title = isSlim ? { x: x + width / 2 - 10, "text-anchor": "middle" as const } : { x };
-  const band = height / bands;
-  return (
-    <>
-      <image
-        {...{ x, y, width, height, preserveAspectRatio: "none", class: "weights-points" }}
-        href={pointImage(matrix, figure.block, scale.limit).toDataURL()}
-      />
-      <rect x={x - 0.5} y={y - 0.5} width={width + 1} height={height + 1} class="weights-frame" />
-      {cellWidth >= READABLE &&
-        Array.from(values, (value, k) => (
-          <text
-            {...{ x: x + ((k % columns) + 0.5) * cellWidth, y: y + (Math.floor(k / columns) + 0.5) * cellHeight + 3.5 }}
-            {...{ class: "weights-number", fill: inkOver(value, scale.limit) }}
-          >
-            {value.toFixed(2)}
-          </text>
-        ))}
-      {Array.from({ length: bands }, (_, k) => {
-        const [gate, top] = [bands === 1 ? "" : model.gates[k], y + k * band];
-        const style = { fill: gate ? `var(--q-${gate})` : "var(--ink-soft)" };
-        return (
-          <>
-            <rect x={x - STRIP - 4} y={top + 1} width={STRIP} height={band - 2} style={style} />
-            <text x={x - STRIP - 9} y={top + band / 2 + 4} class="weights-gate" style={style}>
-              {short + gate}
-            </text>
-            {k > 0 && <rect x={x} y={top - 0.5} width={width} height={1} class="weights-gap" />}
-          </>
-        );
-      })}
-      <text {...title} y={y - 22} class="weights-name">
-        {isSlim ? parameter.split("_l")[0] : parameter}
-      </text>
-      <text {...title} y={y - 8} class="weights-shape">
-        {isSlim ? rows : `${rows}×${columns}`}
-      </text>
-      <text x={x} y={y + height + 16} class="picture-label">
-        {columnsText(model, track, matrix)}
-      </text>
-    </>
   );
 }
 
