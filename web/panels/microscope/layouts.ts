@@ -21,22 +21,22 @@ export function layoutOf(
 ): Layout {
   const isNarrow = width < NARROW;
   const { out, into, ...places } = (isNarrow ? narrow : wide)(width);
-  const giver = (value: string) => {
-    return places.nodes[Object.keys(operations).find((name) => operations[name].gives === value) as string];
-  };
   /** A line from a box, which it leaves upwards or, on a narrow panel, sideways. */
   const bent = (port: Point, node: Point): Point[] => {
     if (port[0] === node[0] || port[1] === node[1]) return [port, node];
     return [port, isNarrow ? [node[0], port[1]] : [port[0], node[1]], node];
   };
-  const read = Object.entries(operations).flatMap(([to, { reads }]) =>
-    reads.map((name) => {
-      const [port, node] = [out[`${name} ${to}`] ?? out[name], places.nodes[to]];
-      return { name, points: port ? bent(port, node) : [giver(name), node] };
-    }),
-  );
-  const given = Object.entries(into).map(([name, port]) => ({ name, points: bent(port, giver(name)).reverse() }));
-  const layout = { ...places, wires: [...read, ...given] };
+  const wires = Object.entries(operations).flatMap(([at, { reads, gives }]) => {
+    const node = places.nodes[at];
+    const ports = reads.map((name) => ({ name, port: out[`${name} ${at}`] ?? out[name] })).filter(({ port }) => port);
+    const next = Object.keys(operations).filter((to) => operations[to].reads.includes(gives) && !out[gives]);
+    return [
+      ...ports.map(({ name, port }) => ({ name, points: bent(port, node) })),
+      ...next.map((to) => ({ name: gives, points: [node, places.nodes[to]] })),
+      ...(into[gives] ? [{ name: gives, points: bent(into[gives], node).reverse() }] : []),
+    ];
+  });
+  const layout = { ...places, wires };
   return reverse && !isNarrow ? mirrored(layout, width) : layout;
 }
 

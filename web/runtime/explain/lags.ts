@@ -2,7 +2,15 @@
 // or a feature at all steps, or all features of a step. For layers that only read forward.
 
 import { targetValues } from "studio/runtime/explain/players.js";
-import { type Rows, inputPart, joinedRows, repeated, someRows, stepRows } from "studio/runtime/explain/rows.js";
+import {
+  type Rows,
+  type Steps,
+  inputPart,
+  joinedRows,
+  repeated,
+  someRows,
+  stepRows,
+} from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 
@@ -15,7 +23,7 @@ export interface LagMap {
 }
 
 /** Row 0 replaces nothing, row c + 1 feature c at all steps; those after it begin at a step. Yields row-steps done. */
-export function* lagMap(subject: Subject, { t: last, of }: Target): Generator<number, LagMap, void> {
+export function* lagMap(subject: Subject, { t: last, of }: Target): Steps<LagMap> {
   const { cells, initial } = subject;
   const { x, base, read } = subject.source as NonNullable<Subject["source"]>;
   const [C, size] = [base.length, cells[0].kind.gates.length * cells[0].info.units];

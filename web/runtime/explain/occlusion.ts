@@ -1,7 +1,7 @@
 // Occlusion: how much the target loses when one player is replaced, as in hiddenstate.explain.
 
 import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
-import { type Rows, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
 export interface Occlusion {
@@ -13,7 +13,7 @@ export interface Occlusion {
 const AT_ONCE = 16; // rows
 
 /** @yields the row-steps done */
-export function* occlusion(players: Players, target: Target): Generator<number, Occlusion, void> {
+export function* occlusion(players: Players, target: Target): Steps<Occlusion> {
   const values = yield* readsOneWay(players.subject) ? oneWay(players, target) : bothWays(players, target);
   const [whole, none] = values;
   return { whole, none, parts: values.subarray(2).map((without) => whole - without) };
@@ -30,7 +30,7 @@ function isThere(row: number, player: number) {
   return row === 0 || (row > 1 && row - 2 !== player);
 }
 
-function* bothWays(players: Players, target: Target): Generator<number, Float64Array, void> {
+function* bothWays(players: Players, target: Target): Steps<Float64Array> {
   const all = new Float64Array(players.every.length + 2);
   for (let from = 0; from < all.length; from += AT_ONCE) {
     const R = Math.min(AT_ONCE, all.length - from);
@@ -40,7 +40,7 @@ function* bothWays(players: Players, target: Target): Generator<number, Float64A
 }
 
 /** Each row starts where it diverges; until then it equals row 0. */
-function* oneWay(players: Players, target: Target): Generator<number, Float64Array, void> {
+function* oneWay(players: Players, target: Target): Steps<Float64Array> {
   const { subject, every } = players;
   let states = subject.initial.map((state) => repeated(state, 2));
   const numbers = [0, 1];
@@ -59,12 +59,7 @@ function* oneWay(players: Players, target: Target): Generator<number, Float64Arr
 }
 
 /** @param numbers of the rows */
-function* stepInBlocks(
-  players: Players,
-  states: Rows[],
-  t: number,
-  numbers: number[],
-): Generator<number, Rows[], void> {
+function* stepInBlocks(players: Players, states: Rows[], t: number, numbers: number[]): Steps<Rows[]> {
   const blocks: Rows[][] = [];
   for (let from = 0; from < numbers.length; from += AT_ONCE) {
     const to = Math.min(numbers.length, from + AT_ONCE);

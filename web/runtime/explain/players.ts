@@ -1,6 +1,6 @@
 // Players: the steps or spans of steps that can be replaced. Computes the target for rows in which some are replaced.
 
-import { type Rows, inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 
@@ -47,12 +47,7 @@ export function readsOneWay({ cells }: Subject) {
 }
 
 /** Computes the target of rows in which some players are replaced, step by step; yields the row-steps done. */
-export function* wholeRows(
-  players: Players,
-  target: Target,
-  R: number,
-  present: Present,
-): Generator<number, Float64Array, void> {
+export function* wholeRows(players: Players, target: Target, R: number, present: Present): Steps<Float64Array> {
   const { cells, steps: T, initial } = players.subject;
   const last = cells[cells.length - 1].info.layer;
   /** outputs [R, D*P] of the layer below, at each step */

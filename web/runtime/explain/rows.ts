@@ -1,6 +1,5 @@
 // Computes many rows of one layer at once, one step at a time. Gives the same numbers as runtime/cell.js, but reads
-// each weight once for four rows. Long computations are generators that yield the number of row-steps done, so that the
-// caller can pause or stop.
+// each weight once for four rows. Long computations are generators, so that the caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { activated } from "studio/runtime/kinds.js";
@@ -10,6 +9,8 @@ import type { Subject } from "studio/types.js";
 type Cell = Subject["cells"][number];
 /** states by name: h [R, P], and c [R, H] of an LSTM */
 export type Rows = Record<string, Float32Array>;
+/** a computation that yields the number of row-steps done, or of other parts */
+export type Steps<T> = Generator<number, T, void>;
 type Step = (cell: Cell, z: Float64Array, xg: Float64Array, before: Rows, R: number) => Rows;
 
 /** The inputs' part of the pre-activations, with its biases; `x`: [R, C]; returns [R, G*H]. */

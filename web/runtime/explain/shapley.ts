@@ -1,7 +1,7 @@
 // Exact Shapley values: a player's mean contribution over all orders in which players can be added.
 
 import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
-import { type Rows, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
 export interface Shapley {
@@ -15,7 +15,7 @@ export const MOST_PLAYERS = 10;
 const AT_ONCE = 16; // rows
 
 /** `players`: MOST_PLAYERS at most; yields the row-steps done */
-export function* shapley(players: Players, target: Target): Generator<number, Shapley, void> {
+export function* shapley(players: Players, target: Target): Steps<Shapley> {
   const values = yield* readsOneWay(players.subject) ? byTree(players, target) : oneByOne(players, target);
   const parts = shapleyParts(values);
   const [none, whole] = [values[0], values[values.length - 1]];
@@ -63,7 +63,7 @@ function bits(mask: number) {
 }
 
 /** Runs each mask separately, several at once. */
-function* oneByOne(players: Players, target: Target): Generator<number, Float64Array, void> {
+function* oneByOne(players: Players, target: Target): Steps<Float64Array> {
   const values = new Float64Array(2 ** players.every.length);
   for (let from = 0; from < values.length; from += AT_ONCE) {
     const R = Math.min(AT_ONCE, values.length - from);
@@ -74,7 +74,7 @@ function* oneByOne(players: Players, target: Target): Generator<number, Float64A
 }
 
 /** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.shapley. */
-function* byTree(players: Players, target: Target): Generator<number, Float64Array, void> {
+function* byTree(players: Players, target: Target): Steps<Float64Array> {
   const values = new Float64Array(2 ** players.every.length);
   const segments = playerSegments(players, target.t);
   const begin = players.subject.initial.map((state) => repeated(state, 1));
@@ -99,7 +99,7 @@ function playerSegments({ owner }: Players, t: number): Segment[] {
 }
 
 /** Runs a segment and all later ones, depth first, for rows (by their masks) that start from some states. */
-function* grow(tree: Tree, level: number, states: Rows[], masks: number[]): Generator<number, void, void> {
+function* grow(tree: Tree, level: number, states: Rows[], masks: number[]): Steps<void> {
   const { player } = tree.segments[level];
   const forks = player >= 0;
   if (forks && masks.length > 1 && 2 * masks.length > AT_ONCE) {
@@ -118,7 +118,7 @@ function* grow(tree: Tree, level: number, states: Rows[], masks: number[]): Gene
   yield* segment(tree, level, begin, now);
 }
 
-function* segment(tree: Tree, level: number, begin: Rows[], masks: number[]): Generator<number, void, void> {
+function* segment(tree: Tree, level: number, begin: Rows[], masks: number[]): Steps<void> {
   const { players, target, segments, values } = tree;
   let states = begin;
   for (let t = segments[level].start; t < segments[level].stop; t++) {

@@ -1,7 +1,7 @@
 // Computes the target if one state of a layer and direction, at one step, comes from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
-import { type Rows, inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
 import { stateBefore } from "studio/runtime/states.js";
 import type { Subject } from "studio/types.js";
@@ -16,7 +16,7 @@ export function* sweep(
   other: Subject,
   target: Target,
   places: readonly Place[],
-): Generator<number, Float64Array, void> {
+): Steps<Float64Array> {
   const values = new Float64Array(places.length);
   for (const [n, place] of places.entries()) {
     values[n] = target.of(yield* patchedOutput(subject, other, place, target.t));
@@ -33,12 +33,7 @@ export function allPlaces({ tracks, steps, cell }: Subject): Place[] {
 }
 
 /** `end`: the step whose outputs are needed; returns [D*P] */
-function* patchedOutput(
-  subject: Subject,
-  other: Subject,
-  place: Place,
-  end: number,
-): Generator<number, Float32Array, void> {
+function* patchedOutput(subject: Subject, other: Subject, place: Place, end: number): Steps<Float32Array> {
   const { cells, steps: T } = subject;
   const { layer: begin, reverse } = cells[place.track].info;
   const last = cells[cells.length - 1].info.layer;
@@ -63,7 +58,7 @@ function* patchedTrack(
   other: Subject,
   { track: k, quantity, t }: Place,
   end: number | null,
-): Generator<number, Float32Array, void> {
+): Steps<Float32Array> {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
   const { outputs: P, reverse } = cell.info;
   const h = track.values.h.slice();
@@ -93,7 +88,7 @@ function* rescanned(
   input: Float32Array,
   { low, high }: { low: number; high: number },
   end: number | null,
-): Generator<number, Float32Array, void> {
+): Steps<Float32Array> {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
   const first = cell.info.reverse ? high : low;
   const before = Object.fromEntries(subject.cell.carried.map((name) => [name, stateBefore(track, name, first)]));
@@ -108,7 +103,7 @@ function* scanOn(
   before: Rows,
   steps: number[],
   h: Float32Array,
-): Generator<number, Float32Array, void> {
+): Steps<Float32Array> {
   const { inputSize: C, outputs: P } = cell.info;
   let state = before;
   for (const t of steps) {
