@@ -119,26 +119,27 @@ export function Press(props: {
   );
 }
 
+type TextProps = { kind: string; anchor?: "start" | "middle" | "end"; room?: number; text?: ComponentChildren };
+
 /** A line of text in a picture, narrowed if it is wider than its room (fonts differ). */
 export function Text({
   kind,
   anchor = "start",
   room = Infinity,
+  text,
+  children = text,
   ...rest
-}: {
-  x: number;
-  y: number;
-  kind: string;
-  anchor?: "start" | "middle" | "end";
-  room?: number;
-  children: ComponentChildren;
-}) {
+}: TextProps & JSX.IntrinsicElements["text"]) {
   const root = useRef<SVGTextElement>(null);
   useLayoutEffect(() => {
-    const text = root.current as SVGTextElement;
-    if (room < Infinity && text.isConnected) set(text, "textLength", widthOf(text) > room && room); // not in a file
+    const made = root.current as SVGTextElement;
+    if (room < Infinity && made.isConnected) set(made, "textLength", widthOf(made) > room && room); // not in a file
   });
-  return <text {...{ ref: root, class: kind, "text-anchor": anchor, lengthAdjust: "spacingAndGlyphs", ...rest }} />;
+  return (
+    <text {...{ ref: root, class: kind, "text-anchor": anchor, lengthAdjust: "spacingAndGlyphs", ...rest }}>
+      {children}
+    </text>
+  );
 }
 
 /**

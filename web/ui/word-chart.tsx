@@ -62,9 +62,7 @@ export function WordChart({ columns, rows, width, label, chosen, asked, press = 
       ))}
       <g class="stays">
         {rows.map(({ title }, r) => (
-          <Text x={2} y={WORDS + r * ROW + 14} kind="word-chart-title" room={room}>
-            {title}
-          </Text>
+          <Text x={2} y={WORDS + r * ROW + 14} kind="word-chart-title" room={room} text={title} />
         ))}
       </g>
     </svg>

@@ -13,7 +13,7 @@ import type { Track } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { pixelMap, resize } from "studio/ui/draw.js";
 import { colours, level } from "studio/ui/scales.js";
-import { Canvas } from "studio/ui/stage.js";
+import { Canvas, Text } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";
 
 interface Drawn {
@@ -97,11 +97,7 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
       {columns.map((column, k) => {
         const [t, other, x] = [column[side], column[opposite], layout.centre(k)];
         if (t < 0) {
-          return (
-            <text class="word none" x={x} y={top + 15}>
-              –
-            </text>
-          );
+          return <Text kind="word none" x={x} y={top + 15} text="–" />;
         }
         const token = shownToken(run.tokens[t]);
         const prediction = mine && predictionAt(mine, t);
@@ -113,11 +109,7 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
               {layout.fitted(token, "word")}
               <title>{token}</title>
             </text>
-            {said !== "" && (
-              <text class={isChanged ? "tag changed" : "tag"} x={x} y={top + 31}>
-                {said}
-              </text>
-            )}
+            {said !== "" && <Text kind={isChanged ? "tag changed" : "tag"} x={x} y={top + 31} text={said} />}
           </>
         );
       })}

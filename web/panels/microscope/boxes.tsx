@@ -27,12 +27,8 @@ export function GateBox(props: {
     <g class={`hs-gate hs-gate-${gate}`}>
       <Press label={`${meanings[gate]}: see how it is computed`} press={open}>
         <rect {...box} rx={8} class="hs-gate-back" stroke={`var(--q-${gate})`} />
-        <Text x={x + 10} y={y + 22} kind="hs-letter">
-          {gate}
-        </Text>
-        <Text x={x + 10} y={y + 52} kind="hs-meaning" room={room}>
-          {meanings[gate]}
-        </Text>
+        <Text x={x + 10} y={y + 22} kind="hs-letter" text={gate} />
+        <Text x={x + 10} y={y + 52} kind="hs-meaning" room={room} text={meanings[gate]} />
         <Meter {...{ gate, numbers, box: meter, isSigned: cell.activations[gate] !== "sigmoid" }} />
         <Text x={x + 10} y={y + 65} kind="hs-soft" room={room}>
           {isEdited ? "edited" : gateEffect(gate, values[gate])}
@@ -131,9 +127,7 @@ export function StateBox(props: {
   return (
     <g class={`hs-state hs-state-${name}`}>
       <rect {...box} rx={8} class="hs-state-back" stroke={`var(--q-${name[0]})`} />
-      <Text x={x + 8} y={y + 16} kind="hs-letter hs-small" room={isChange ? half - 20 : width - 16}>
-        {key}
-      </Text>
+      <Text x={x + 8} y={y + 16} kind="hs-letter hs-small" room={isChange ? half - 20 : width - 16} text={key} />
       <Text x={x + width - 8} y={y + 15} kind="hs-soft hs-mono hs-change" anchor="end" room={half + 20}>
         {isChange && `${by < 0 ? "↓" : "↑"}${format(Math.abs(by))}`}
       </Text>
@@ -168,12 +162,8 @@ export function PartBox(props: {
       <Text x={x + 10} y={y + 20} kind="hs-letter hs-small" room={width / 2 - 14}>
         {name.startsWith("from") ? spoken : name}
       </Text>
-      <Text x={x + width - 12} y={y + 21} kind="hs-number" anchor="end" room={width / 2 - 6}>
-        {value}
-      </Text>
-      <Text x={x + 10} y={y + height - 12} kind="hs-soft hs-mono" room={width - 20}>
-        {about}
-      </Text>
+      <Text x={x + width - 12} y={y + 21} kind="hs-number" anchor="end" room={width / 2 - 6} text={value} />
+      <Text x={x + 10} y={y + height - 12} kind="hs-soft hs-mono" room={width - 20} text={about} />
     </Press>
   );
 }

@@ -54,9 +54,7 @@ export function UnitLevel({ scene }: { scene: Scene }) {
       <g transform={`translate(0 ${layout.height + 12})`}>
         <Bars {...{ moment, width, numbers, spans: circuit.spans }} />
       </g>
-      <Text x={0} y={height - 4} kind="hs-note">
-        {replacedText(moment)}
-      </Text>
+      <Text x={0} y={height - 4} kind="hs-note" text={replacedText(moment)} />
     </svg>
   );
 }
@@ -84,12 +82,8 @@ function States({ scene, moment, layout }: { scene: Scene; moment: Moment; layou
           {...{ name: "h", moment, box: boxes.h, words: output, edit: info.outputs === info.units ? scene.edit : null }}
         />
       )}
-      <Text x={x} y={y + 19} kind="hs-soft" room={width}>
-        {`x: ${sizeText(info.inputSize)}`}
-      </Text>
-      <Text x={x} y={y + 33} kind="hs-soft" room={width}>
-        {`h_prev: ${info.outputs}`}
-      </Text>
+      <Text x={x} y={y + 19} kind="hs-soft" room={width} text={`x: ${sizeText(info.inputSize)}`} />
+      <Text x={x} y={y + 33} kind="hs-soft" room={width} text={`h_prev: ${info.outputs}`} />
     </>
   );
 }
@@ -99,9 +93,7 @@ function Node({ at: [x, y], symbol }: { at: Point; symbol: string }) {
   return (
     <g class="hs-node">
       <circle cx={x} cy={y} r={PIPE} />
-      <text x={x} y={y + (isWord ? 3.5 : 6)} class={isWord ? "hs-tanh" : "hs-symbol"} text-anchor="middle">
-        {symbol}
-      </text>
+      <Text x={x} y={y + (isWord ? 3.5 : 6)} kind={isWord ? "hs-tanh" : "hs-symbol"} anchor="middle" text={symbol} />
     </g>
   );
 }
@@ -111,12 +103,8 @@ function Between({ label, words, value }: { label: Layout["labels"][string]; wor
   const [x, y, anchor] = label;
   return (
     <>
-      <text x={x} y={y - 3} class="hs-soft" text-anchor={anchor}>
-        {words}
-      </text>
-      <text x={x} y={y + 12} class="hs-between" text-anchor={anchor}>
-        {format(value)}
-      </text>
+      <Text x={x} y={y - 3} kind="hs-soft" anchor={anchor} text={words} />
+      <Text x={x} y={y + 12} kind="hs-between" anchor={anchor} text={format(value)} />
     </>
   );
 }
@@ -167,9 +155,7 @@ function Bars(props: {
         const y = isWide ? k * ROW + 13 : k * NARROW_ROW + 13;
         return (
           <>
-            <Text x={0} y={y} kind="hs-name" room={NAME - 4}>
-              {name}
-            </Text>
+            <Text x={0} y={y} kind="hs-name" room={NAME - 4} text={name} />
             <Text x={NAME} y={y} kind="hs-formula" room={end - NAME - VALUE - 4}>
               {`= ${formula && (isWide || width >= ROOM) ? `${formula} = ` : ""}${numbers}`}
             </Text>

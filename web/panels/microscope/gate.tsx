@@ -62,9 +62,7 @@ function Summed({ scene }: { scene: Scene }) {
       <g transform={`translate(${CURVE.x} ${y})`}>
         <Curve cell={model.cell} gate={gate} sum={sum} />
       </g>
-      <Text x={x} y={top} kind="hs-equation" room={width - x}>
-        {squash}
-      </Text>
+      <Text x={x} y={top} kind="hs-equation" room={width - x} text={squash} />
       <Text x={x} y={top + 20} kind="hs-soft" room={width - x}>
         {`${model.meanings[gate]}: ${gateEffect(gate, gives)}`}
       </Text>
@@ -129,9 +127,7 @@ function Curve({ cell, gate, sum }: { cell: CellKind; gate: string; sum: number 
   const here = { x: x(Math.max(-reach, Math.min(reach, sum || 0))), y: y(activated(cell, gate, sum || 0)) };
   const colour = `var(--q-${gate})`;
   const label = (at: number, down: number, anchor: "start" | "middle" | "end", value: number) => (
-    <text x={at} y={down} class="hs-tick" text-anchor={anchor}>
-      {tick(value)}
-    </text>
+    <Text x={at} y={down} kind="hs-tick" anchor={anchor} text={tick(value)} />
   );
   return (
     <>

@@ -23,9 +23,7 @@ export function ModelLevel({ scene }: { scene: Scene }) {
       {links.map(({ path, label, x, y }) => (
         <>
           <path class="hs-link" d={path} />
-          <text x={x} y={y} class="hs-soft hs-mono">
-            {label}
-          </text>
+          <Text x={x} y={y} kind="hs-soft hs-mono" text={label} />
         </>
       ))}
       {boxes.map((box) => {
@@ -55,12 +53,8 @@ function Frame({ box: { kind, x, y, width, height, label, shape } }: { box: Stac
   return (
     <>
       <rect {...{ x, y, width, height, rx: 8 }} class={`hs-box hs-box-${kind}`} />
-      <Text x={x + 10} y={y + 17} kind="hs-box-name" room={isNarrow ? room : 0.5 * room}>
-        {label}
-      </Text>
-      <Text {...size} kind="hs-soft hs-mono">
-        {shape}
-      </Text>
+      <Text x={x + 10} y={y + 17} kind="hs-box-name" room={isNarrow ? room : 0.5 * room} text={label} />
+      <Text {...size} kind="hs-soft hs-mono" text={shape} />
     </>
   );
 }
@@ -106,9 +100,7 @@ function HeadBox({ box, head, step }: { box: Stacked; head: Head; step: number }
               {...{ x: from, y: y + 2, width: Math.max(1, probability * room), height: 11, rx: 2 }}
               fill="var(--accent)"
             />
-            <Text x={box.x + 10} y={y + 12} kind="hs-choice" room={82}>
-              {shortToken(name, 11)}
-            </Text>
+            <Text x={box.x + 10} y={y + 12} kind="hs-choice" room={82} text={shortToken(name, 11)} />
             <Text x={box.x + box.width - 10} y={y + 12} kind="hs-soft hs-mono" anchor="end" room={48}>
               {percent(probability)}
             </Text>

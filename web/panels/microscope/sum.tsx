@@ -55,20 +55,10 @@ export function SumRows(props: {
   const last: Term = { kind: "sum", name: whole, index: -1, weight: null, factor: null, value: sum };
   return (
     <>
-      <Text x={0} y={12} kind="hs-head" room={nameRoom(columns)}>
-        the inputs
-      </Text>
-      <Text x={value} y={12} kind="hs-head" anchor="end" room={VALUE}>
-        adds
-      </Text>
-      <Text x={from} y={12} kind="hs-head" room={to - from}>
-        from 0 to the sum
-      </Text>
-      {factors && (
-        <Text x={factors} y={12} kind="hs-head" anchor="end" room={FACTORS}>
-          weight·value
-        </Text>
-      )}
+      <Text x={0} y={12} kind="hs-head" room={nameRoom(columns)} text="the inputs" />
+      <Text x={value} y={12} kind="hs-head" anchor="end" room={VALUE} text="adds" />
+      <Text x={from} y={12} kind="hs-head" room={to - from} text="from 0 to the sum" />
+      {factors && <Text x={factors} y={12} kind="hs-head" anchor="end" room={FACTORS} text="weight·value" />}
       <g transform={`translate(0 ${TOP})`}>
         <ZeroLine {...{ numbers, columns, count: terms.length + 1 }} />
         {terms.map((term, k) => (
@@ -102,12 +92,8 @@ function Row(props: {
     <>
       <rect x={-4} y={y} width={columns.to + 6} height={ROW} rx={3} class="hs-row-back" />
       <Bar {...props} />
-      <Text x={0} y={y + 12} kind="hs-term" room={nameRoom(columns)}>
-        {term.name}
-      </Text>
-      <Text x={columns.value} y={y + 12} kind="hs-term" anchor="end" room={VALUE}>
-        {format(term.value)}
-      </Text>
+      <Text x={0} y={y + 12} kind="hs-term" room={nameRoom(columns)} text={term.name} />
+      <Text x={columns.value} y={y + 12} kind="hs-term" anchor="end" room={VALUE} text={format(term.value)} />
       {columns.factors && (
         <Text x={columns.factors} y={y + 12} kind="hs-term hs-soft" anchor="end" room={FACTORS}>
           {term.weight !== null && `${format(term.weight)}·${factor(Number(term.factor))}`}

@@ -8,7 +8,7 @@ import { drawPoints, MatrixFrame, READABLE } from "studio/panels/structure/matri
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
-import { Canvas } from "studio/ui/stage.js";
+import { Canvas, Text } from "studio/ui/stage.js";
 
 const BESIDE = 330; // minimum free pixels beside the matrices for the lens to fit there
 
@@ -172,12 +172,7 @@ function Lens(props: { spot: () => Spot; gates: readonly string[]; limit: number
           </>
         );
       })}
-      {!matrix.vector &&
-        columns.map((c) => (
-          <text x={x(c) + CELL.width / 2} y={16} class="st-lens-name">
-            {c}
-          </text>
-        ))}
+      {!matrix.vector && columns.map((c) => <Text x={x(c) + CELL.width / 2} y={16} kind="st-lens-name" text={c} />)}
       <rect
         {...{ x: x(column) + 1, y: y(row) + 1, width: CELL.width - 2, height: CELL.height - 2 }}
         class="st-lens-mark"

@@ -3,6 +3,7 @@
 import { columnsText, type Figure, type Matrix, type Placed, type Weights } from "studio/panels/structure/layout.js";
 import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { pixelMap } from "studio/ui/draw.js";
+import { Text } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";
 
 export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
@@ -72,22 +73,14 @@ export function MatrixFrame({ placed, weights }: { placed: Placed; weights: Weig
         return (
           <>
             <rect x={x - STRIP - 4} y={top + 1} width={STRIP} height={band - 2} style={style} />
-            <text x={x - STRIP - 9} y={top + band / 2 + 4} class="weights-gate" style={style}>
-              {short + gate}
-            </text>
+            <Text x={x - STRIP - 9} y={top + band / 2 + 4} kind="weights-gate" style={style} text={short + gate} />
             {k > 0 && <rect x={x} y={top - 0.5} width={width} height={1} class="weights-gap" />}
           </>
         );
       })}
-      <text {...title} y={y - 22} class="weights-name">
-        {isSlim ? parameter.split("_l")[0] : parameter}
-      </text>
-      <text {...title} y={y - 8} class="weights-shape">
-        {isSlim ? rows : `${rows}×${columns}`}
-      </text>
-      <text x={x} y={y + height + 16} class="picture-label">
-        {columnsText(model, track, matrix)}
-      </text>
+      <Text {...title} y={y - 22} kind="weights-name" text={isSlim ? parameter.split("_l")[0] : parameter} />
+      <Text {...title} y={y - 8} kind="weights-shape" text={isSlim ? rows : `${rows}×${columns}`} />
+      <Text x={x} y={y + height + 16} kind="picture-label" text={columnsText(model, track, matrix)} />
     </>
   );
 }

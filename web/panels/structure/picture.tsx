@@ -4,7 +4,7 @@ import { type Plan, BOX, LANE, STEP_OUT } from "studio/panels/structure/plan.js"
 import { directions, outputSize } from "studio/panels/structure/sizes.js";
 import type { TrackInfo } from "studio/types.js";
 import { sizeText } from "studio/ui/moment-words.js";
-import { Press } from "studio/ui/stage.js";
+import { Press, Text } from "studio/ui/stage.js";
 
 /** the kind of flow: a cell state, a hidden state, an input */
 type Ink = "c" | "h" | "x";
@@ -76,11 +76,7 @@ function Box(props: {
 
 function Words(props: { x: number; y: number; kind: string; text: string; anchor?: Anchor }) {
   const { x, y, kind, text, anchor = "middle" } = props;
-  return (
-    <text x={x} y={y} class={kind} text-anchor={anchor}>
-      {text}
-    </text>
-  );
+  return <Text x={x} y={y} kind={kind} anchor={anchor} text={text} />;
 }
 
 /** A line, perhaps with an arrow; over others with a gap where it crosses them. */

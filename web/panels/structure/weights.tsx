@@ -10,7 +10,7 @@ import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";
 import { ScaleBar } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
-import { Stage } from "studio/ui/stage.js";
+import { Stage, Text } from "studio/ui/stage.js";
 
 const HELP =
   "Every weight of one layer and direction, stacked as in torch: the gates on top of one another, a row for each " +
@@ -108,9 +108,7 @@ function WeightsPicture(weights: Weights) {
   const [width, height] = [figure.width, figure.height + HEAD + FOOT];
   return (
     <svg class="weights-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
-      <text x={8} y={18} class="picture-title">
-        {`Weights of ${track.name} in ${model.name}`}
-      </text>
+      <Text x={8} y={18} kind="picture-title" text={`Weights of ${track.name} in ${model.name}`} />
       <g transform={`translate(0 ${HEAD})`}>
         {figure.placed.map((placed) => (
           <>
