@@ -30,7 +30,6 @@ export interface Track {
   carried: Record<Quantity, Float32Array> | null;
 }
 
-/** one label with its probability */
 export type Choice = { label: string; probability: number };
 
 /** A distribution at each step, over the tags of a word (for one column) or a language model's next tokens. */
@@ -69,7 +68,6 @@ export interface DotProduct {
   sum: number;
 }
 
-/** The weights of one track. */
 export interface TrackWeights {
   weight_ih: Float32Array; // [G*H, C], G gates stacked in the bundle's order
   weight_hh: Float32Array; // [G*H, P]
@@ -194,7 +192,6 @@ export interface BundleHead {
   given: { tokens: string[] | null; steps: number } | null;
 }
 
-/** Where the page runs. */
 export interface Boot {
   host: "server" | "file" | "notebook";
   models: { id: string; name: string }[];
@@ -203,7 +200,6 @@ export interface Boot {
   index: { name: string; model: string; steps: number } | null; // behind the pages Units and Search
 }
 
-/** No more messages will come. */
 type EndMessage = { type: "end" };
 
 /** A message from Python while the page is open; see host.watch. */

@@ -1,6 +1,5 @@
 // Joins arrays.
 
-/** The parts, one after another. */
 export function concatenated(parts: readonly Float32Array[]): Float32Array {
   const out = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

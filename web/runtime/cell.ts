@@ -18,7 +18,6 @@ export function useNativeScan(scan: Scan) {
   nativeScan = scan;
 }
 
-/** Computes one layer and direction. */
 export class Cell {
   info: TrackInfo;
   weights: TrackWeights;
@@ -136,7 +135,6 @@ export class Cell {
     return stacked.subarray(k * units, (k + 1) * units);
   }
 
-  /** Computes a gate from its pre-activation. */
   squash(gate: string, pre: Float64Array, now: Values, see: See) {
     see?.(`${gate}_pre`, pre);
     const out = now[gate];
@@ -156,7 +154,6 @@ export class Cell {
   }
 }
 
-/** @param edits of one step */
 function seeing(edits: BoundEdit[]): See {
   if (edits.length === 0) return null;
   return (quantity, values) => {
@@ -171,7 +168,6 @@ function fill(out: Float32Array, pre: Float64Array, activation: string) {
   else for (let u = 0; u < out.length; u++) out[u] = Math.max(0, pre[u]);
 }
 
-/** @param sums changed */
 function add(sums: Float64Array, values: Float32Array | Float64Array) {
   for (let k = 0; k < sums.length; k++) sums[k] += values[k];
 }

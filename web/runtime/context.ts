@@ -9,7 +9,6 @@ import type { Weights } from "studio/runtime/weights.js";
 
 const BORDER = "\n"; // the context that each model reads before the sentence
 
-/** The two models. */
 export class Context {
   ahead: LanguageCore;
   behind: LanguageCore;

@@ -102,7 +102,6 @@ function distinct(positions: number[], what: string): number[] {
   return positions;
 }
 
-/** @param values of the place at one step, changed */
 export function apply(edit: BoundEdit, values: Float32Array | Float64Array) {
   const { kind, value } = edit;
   for (const unit of edit.units) {

@@ -59,7 +59,6 @@ export function cellIn(config: any): string {
   );
 }
 
-/** @param config of a model */
 export function configKind(config: any, letters: Letters): CellKind {
   return kindNamed(cellIn(config), letters);
 }
@@ -77,7 +76,6 @@ const FUNCTIONS: Record<string, (pre: number) => number> = {
   relu: (pre) => Math.max(0, pre),
 };
 
-/** Applies a gate's activation function. */
 export function activated({ activations }: CellKind, gate: string, pre: number): number {
   return FUNCTIONS[activations[gate]](pre);
 }

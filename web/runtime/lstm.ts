@@ -23,7 +23,6 @@ export type State = Record<string, Float32Array>[];
 
 const MOST = 2 ** 25; // maximum number of values that one run may record
 
-/** A recurrent layer with its weights. */
 export class Lstm {
   sizes: Sizes;
   kind: CellKind;
@@ -31,7 +30,6 @@ export class Lstm {
   cells: Cell[];
   outputSize: number;
 
-  /** @param prefix of the weights' names */
   constructor(sizes: Sizes, weights: Weights, prefix: string, kind: CellKind) {
     this.sizes = sizes;
     this.kind = kind;

@@ -30,7 +30,6 @@ export function restingReason(edit: Edit, model: Model, steps: number, unit: str
   return "";
 }
 
-/** Returns the edits that apply. */
 export function inForce(edits: readonly Edit[], model: Model, steps: number): Edit[] {
   return edits.filter((edit) => restingReason(edit, model, steps) === "");
 }

@@ -6,7 +6,6 @@ import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
 
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
-/** @returns the boot data */
 export function boot(): Boot {
   return JSON.parse(elementText("boot"));
 }
@@ -91,7 +90,6 @@ function withNumbers({ arrays, ...message }: any, numbers: ArrayBuffer): LiveMes
   return message;
 }
 
-/** Saves content to a file on the user's machine. */
 export function download(name: string, mime: string, content: BlobPart | Blob) {
   const blob = content instanceof Blob ? content : new Blob([content], { type: mime });
   const link = document.createElement("a");
@@ -152,7 +150,6 @@ async function requestIndex(what: string, given: Record<string, string>, signal?
   });
 }
 
-/** A model embedded in the page itself. */
 async function unpacked(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {
   const { head, weights } = JSON.parse(elementText(`bundle-${id}`));
   return { head: JSON.parse(new TextDecoder().decode(await inflated(head))), weights: await inflated(weights) };
@@ -166,7 +163,6 @@ async function inflated(packed: string): Promise<ArrayBuffer> {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).arrayBuffer();
 }
 
-/** @param id of an element that holds data */
 function elementText(id: string): string {
   const element = document.getElementById(id);
   if (element === null) throw damaged(`a page without its element ${id}`, "a whole page");

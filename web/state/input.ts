@@ -30,12 +30,10 @@ function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
   return model.runNumbers(rows ?? inputRows(model, text.trim() === "" ? "noise" : text), edits, rowNames(text));
 }
 
-/** Whether a model reads numbers. */
 export function isNumeric({ kind }: Model): boolean {
   return kind === "layer" || kind === "series-model";
 }
 
-/** How many numbers a model reads at each step. */
 export function inputWidth({ series, tracks }: Model): number {
   return series?.features.length ?? tracks[0].inputSize;
 }
@@ -48,7 +46,6 @@ export function inputRows(model: Model, text: string): Float32Array[] {
   return rows.map((row) => row.map((value, c) => series.features[c].offset + series.features[c].factor * value));
 }
 
-/** The input rows of a run that came with the model. */
 export function givenRows(given: Run | null): Float32Array[] | null {
   if (given?.series) {
     const { values } = given.series;

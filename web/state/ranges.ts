@@ -40,7 +40,6 @@ function largest(run: Run, state: string): number {
   return known[state];
 }
 
-/** @returns the ends of its scale */
 export function range(quantity: string): [number, number] {
   if (isSequential(quantity)) return [0, 1];
   const reach = stateRanges[quantity] ?? 1;

@@ -6,7 +6,6 @@ import type { View } from "studio/types.js";
 
 type Listener = (view: View, previous: View) => void;
 
-/** one undoable step */
 interface Change {
   before: Partial<View>;
   after: Partial<View>;
@@ -125,7 +124,6 @@ function same(view: View, patch: Partial<View>) {
   return viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
 }
 
-/** The values that a patch would replace. */
 function picked(view: View, patch: Partial<View>): Partial<View> {
   return Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
 }

@@ -9,7 +9,6 @@ const SIGNS = new Map([
 // White space, control characters, and invisible characters such as joiners, variation selectors and direction marks.
 const FORMLESS = /^[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]+$/u;
 
-/** Whether a token is invisible. */
 export function isFormless(token: string) {
   return FORMLESS.test(token);
 }
@@ -25,7 +24,6 @@ function codePoint(character: string) {
   return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
-/** @param most characters */
 export function shortToken(token: string, most: number): string {
   const shown = [...shownToken(token)];
   return shown.length > most ? `${shown.slice(0, most - 1).join("")}\u2026` : shown.join("");

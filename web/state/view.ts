@@ -4,7 +4,6 @@ import { FIRST_VIEW } from "studio/facts.js";
 import { meanChanges, memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
-/** The default initial view. */
 export function plainView({ models }: Boot): View {
   return { ...FIRST_VIEW, model: models[0]?.id ?? "" };
 }

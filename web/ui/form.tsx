@@ -104,7 +104,6 @@ interface ButtonProps {
   kind?: string; // classes
 }
 
-/** A button with a text. */
 export function Button({ text, press, kind, ...rest }: ButtonProps & JSX.IntrinsicElements["button"]) {
   return (
     <button type="button" class={kind} onClick={press} {...rest}>

@@ -3,7 +3,6 @@
 import type { App } from "studio/state/types.js";
 import { togglePin } from "studio/state/units.js";
 
-/** @param target the element to listen on */
 export function listenForKeys(target: EventTarget, app: App) {
   target.addEventListener("keydown", (event) => {
     if (event instanceof KeyboardEvent && !event.defaultPrevented && pressed(event, app)) event.preventDefault();

@@ -29,7 +29,6 @@ interface ScaleProps {
   fill: (share: number) => string; // the colour of a value, whose share of the scale this is
 }
 
-/** The colours from one end of a scale to the other. */
 export function ScaleBar({ class: name, width, margin, ends: [low, high], label, fill }: ScaleProps) {
   const all = width + 2 * margin;
   return (

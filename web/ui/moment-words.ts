@@ -18,7 +18,6 @@ export function factor(value: number): string {
   return value < 0 ? `(${format(value)})` : format(value);
 }
 
-/** Describes in a few words what a gate's value does. */
 export function gateEffect(gate: string, value: number): string {
   if (!Number.isFinite(value)) return "no number";
   if (gate === "f") return `keeps ${percent(value)} of c_prev`;
@@ -38,7 +37,6 @@ export function changeText({ values, cell }: Moment): string {
   return `${change < 0 ? "down" : "up"} by ${format(Math.abs(change))}`;
 }
 
-/** one equation */
 export interface Line {
   name: string; // "kept"
   formula: string; // "f·c_prev"; "" if the numbers suffice
@@ -124,7 +122,6 @@ export function initialState({ kind }: Model, track: Track, live: boolean): { la
     : { label: "initial state", phrase: "the given initial state" };
 }
 
-/** Describes where the states go. */
 export function destination(run: Run, after: number | null): string {
   return after === null ? "final state" : `to ${stepText(run, after)}`;
 }

@@ -85,7 +85,6 @@ function WhenSeen({ root, draw }: { root: { current: HTMLElement | null }; draw:
   return <>{last.current}</>;
 }
 
-/** The menu that saves a panel's content. */
 function Save({ id, title, exports }: { id: string; title: string; exports: Exports }) {
   const menu = useRef<HTMLDetailsElement>(null);
   const isEmpty = useSignal(false);

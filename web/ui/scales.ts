@@ -24,7 +24,6 @@ export function rgb(quantity: string, value: number, ends: readonly [number, num
   return [all[at], all[at + 1], all[at + 2]];
 }
 
-/** @returns for CSS */
 export function colour(...value: Parameters<typeof rgb>): string {
   return `rgb(${rgb(...value).join(", ")})`;
 }
@@ -54,7 +53,6 @@ const COLORMAPS: Readonly<Record<"sequential" | "light" | "dark", Uint8Array>> =
   dark: table(both(BLUE.dark, ORANGE.dark)),
 });
 
-/** @param hex colours separated by spaces */
 function read(hex: string): Rgb[] {
   return hex.split(" ").map((colour) => {
     const number = parseInt(colour.slice(1), 16);
@@ -62,7 +60,6 @@ function read(hex: string): Rgb[] {
   });
 }
 
-/** @param hex colours at equal distances */
 function spread(hex: string): Stops {
   const colours = read(hex);
   return colours.map((rgb, k) => [k / (colours.length - 1), rgb]);
@@ -74,7 +71,6 @@ function both(below: string, above: string): Stops {
   return [...read(below).map(at(-1)).reverse(), ...read(above).map(at(1)).slice(1)];
 }
 
-/** A table of 256 colours interpolated between stops. */
 function table(stops: Stops): Uint8Array {
   const made = new Uint8Array(LEVELS * 3);
   for (let k = 0; k < LEVELS; k += 1) {

@@ -91,7 +91,6 @@ export function AttributionPanel() {
   );
 }
 
-/** How much each player contributes, by both methods. */
 function ShareChart({
   attribution,
   ...rest
@@ -118,7 +117,6 @@ function ShareChart({
   return <WordChart {...{ columns, rows, label: "Which words decided the result", chosen: -1, asked, ...rest }} />;
 }
 
-/** The sums of the parts, with their residuals. */
 function sumSentence({ explained, occlusion, shapley, few, all }: Attribution): string {
   const { whole, none, parts } = occlusion;
   const sum = parts.reduce((total, part) => total + part, 0);
@@ -156,14 +154,12 @@ function shapleyValue({ shapley, few, all }: Attribution, player: NamedPlayer): 
   return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
 }
 
-/** The players on which the two methods disagree. */
 function disagreementSentence(attribution: Attribution): string {
   const names = disagreements(attribution).map((p) => `\u201c${shortToken(attribution.few[p].name, 24)}\u201d`);
   if (attribution.shapley === null || names.length === 0) return "";
   return `Occlusion and Shapley values disagree about ${names.join(", ")}.`;
 }
 
-/** @returns players, by index among those few */
 function disagreements({ occlusion, shapley, few, players }: Attribution): number[] {
   if (shapley === null) return [];
   const gone = few.map((one) => occlusion.parts[players.indexOf(one)]);
@@ -220,7 +216,6 @@ function occlusionWork({ explained: { subject, target }, players }: Setup): Work
   return { steps: occlusion(all, target), cost: occlusionCost(all, target) };
 }
 
-/** Follows the occlusion of the same players. */
 function shapleyWork({ subject: setup }: NonNullable<OcclusionJob["result"]>): Work<Shapley> {
   const { subject, target } = setup.explained;
   const few = createPlayers(subject, setup.few);

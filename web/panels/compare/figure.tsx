@@ -36,7 +36,6 @@ export function Figure({ scene, layout, at }: Drawn & { at: ReadonlySignal<numbe
   );
 }
 
-/** The figure as a single picture, with the maps beneath the drawing. */
 export function FigurePicture({ scene, width, unit }: { scene: Scene; width: number; unit: number }) {
   const layout = figureLayout(scene, width);
   const { total, height } = layout;
@@ -66,7 +65,6 @@ function paintMaps(
     paint(context, differenceMap(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
 }
 
-/** All lines and text. */
 function Drawing({ scene, layout }: Drawn) {
   const { pair, strips, comparable, quantity, other } = scene;
   const [mapA, mapB, difference] =
@@ -117,7 +115,6 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
   );
 }
 
-/** What moves with the cursor and the unit. */
 function AtCursor({ scene, layout, at }: Drawn & { at: ReadonlySignal<number> }) {
   const { unit } = useApp().view;
   const x = layout.left + at.value * layout.column;
@@ -158,7 +155,6 @@ interface ValueMap {
   at: (unit: number, column: number) => number;
 }
 
-/** One run's values. */
 function valueMap(track: Track, quantity: string, columns: Column[], side: "a" | "b"): ValueMap {
   const units = quantityWidth(track.info, quantity);
   const values = track.values[quantity];
@@ -192,7 +188,6 @@ function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElemen
   });
 }
 
-/** Paints a picture into a rectangle, and hatches the empty columns. */
 function paint(
   context: CanvasRenderingContext2D,
   picture: ValueMap,
@@ -207,7 +202,6 @@ function paint(
   context.drawImage(pixels(picture), box.x, box.y, box.width, box.height);
 }
 
-/** Hatches an area where a run has no step. */
 function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number) {
   context.save();
   context.beginPath();

@@ -18,7 +18,6 @@ export const RIBBON_HEAD = 22;
 
 export type Layout = ReturnType<typeof figureLayout>;
 
-/** @param width the available width */
 export function figureLayout({ pair, columns, a, b, comparable, strips, head }: Scene, width: number) {
   const widths = fonts();
   const longest = Math.max(
@@ -59,7 +58,6 @@ function fonts() {
   return { word: measure(`600 14px ${fontFamily("--font")}`), tag: measure(`600 11px ${fontFamily("--sans")}`) };
 }
 
-/** Cuts a text that is too wide for its column. */
 function fitted(text: string, room: number, width: (text: string) => number) {
   if (width(text) <= room) return text;
   let characters = [...text].slice(0, MOST);

@@ -8,7 +8,6 @@ import { Text } from "studio/ui/stage.js";
 
 const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible
 
-/** The name of a row of the figure. */
 export function RowLabel({ words, y, kind = "" }: { words: string; y: number; kind?: string }) {
   return (
     <text class={`row-label ${kind}`} x={GUTTER - 10} y={y} text-anchor="end">
@@ -49,7 +48,6 @@ export function Ribbons({ scene: { strips, a }, layout }: { scene: Scene; layout
 
 type Point = { x: number; gap: number };
 
-/** Both strands of one track and the area between them. */
 function Strands({ strip, layout, scale, middle }: { strip: Strip; layout: Layout; scale: number; middle: number }) {
   const up = ({ gap }: Point) => middle - gap;
   const down = ({ gap }: Point) => middle + gap;

@@ -56,7 +56,6 @@ export function createScene(session: Session, view: View): Scene | null {
 export type Side = { name: string; model: Model; run: Run };
 type Pair = { a: Side; b: Side };
 
-/** @returns null until there are two */
 function chosenPair({ model, plain, run, other }: Session, { comparison }: View): Pair | null {
   if (!model || !plain || !run) return null;
   if (comparison === "edits") {
@@ -136,7 +135,6 @@ function commonLengths(a: string[], b: string[]): Uint32Array[] {
   return table;
 }
 
-/** The common words, in order. */
 function common(a: string[], b: string[]): Column[] {
   const table = commonLengths(a, b);
   const found = [];
@@ -193,7 +191,6 @@ function distances(a: Track, b: Track, quantity: string, columns: Column[]): Flo
   });
 }
 
-/** Whether two tracks have the same number of units. */
 function comparable(a: Track | undefined, b: Track | undefined): boolean {
   return a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
 }

@@ -12,7 +12,6 @@ function wordsAt({ pair, columns }: Scene, k: number): string {
   return one === two ? one : `${one} | ${two}`;
 }
 
-/** A step's word, or its number if it has none. */
 function named({ run }: Side, t: number) {
   const word = wordAt(run, t, Infinity);
   return word === "" ? `step ${t}` : `“${word}”`;
@@ -43,7 +42,6 @@ function ending(scene: Scene, { parting, distance }: Strip): string {
   return `do not converge again: after the last step they share, ${share(parting.last)} of that is left`;
 }
 
-/** Describes the column under the cursor in one line. */
 export function columnReadout(scene: Scene, k: number, unit: number): string {
   const { columns, strips, a, state } = scene;
   if (!columns[k]) return "";
@@ -77,7 +75,6 @@ function sideAt(
   );
 }
 
-/** The rows for a table or a file, one for each column. */
 export function comparisonRows(scene: Scene): string[][] {
   const { pair, columns, strips, head, state } = scene;
   const names = ["", " of B"];
@@ -95,7 +92,6 @@ export function comparisonRows(scene: Scene): string[][] {
   return [[...top, ...strips.map(({ name }) => `‖Δ${state}‖ ${name}`)], ...lines];
 }
 
-/** @param name of the head */
 function cells({ run }: Side, name: string, t: number): string[] {
   const head = findHead(run, name);
   if (t < 0) return ["", "", "", ""];

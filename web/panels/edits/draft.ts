@@ -6,7 +6,6 @@ import { valueAt } from "studio/state/units.js";
 import type { Edit, Run } from "studio/types.js";
 import { windowSize } from "studio/ui/visibility.js";
 
-/** Where a value was clicked. */
 export interface Spot {
   place: string;
   unit: number;
@@ -36,7 +35,6 @@ function opposite(quantity: string, value: number): number {
   return isSequential(quantity) && value < 0.5 ? 1 : 0;
 }
 
-/** An edit of one unit at one step. */
 export function draftAt(spot: Spot): Edit {
   const value = sliderRange(spot.place, "set", spot.value).begin;
   return { place: spot.place, kind: "set", value, unit: [spot.unit], t: [spot.t], scope: "write" };

@@ -24,7 +24,6 @@ export interface Work {
   opener: Element | null; // which gets the focus back
 }
 
-/** Opens, changes and closes the editor. */
 export function useEditor(work: Signal<Work | null>) {
   const { store, session } = useApp();
   const close = () => {
@@ -184,7 +183,6 @@ function Value({
   );
 }
 
-/** The list of edits with the draft in its place. */
 function editsWith({ base, draft, index }: Work): Edit[] {
   return [...base.slice(0, index), draft, ...base.slice(index + 1)];
 }
@@ -193,7 +191,6 @@ function isSame(a: readonly Edit[], b: readonly Edit[]) {
   return JSON.stringify(a) === JSON.stringify(b);
 }
 
-/** Describes the effect of the edit in one line. */
 function outcomeText({ run, plain }: Session, difference: Difference | null, { spot, base, index }: Work): string {
   if (!run || !plain || !difference || run.steps !== plain.steps) return "";
   const { track, quantity } = placeParts(spot.place);

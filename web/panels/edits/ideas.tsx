@@ -12,7 +12,6 @@ import type { Model, Run, Edit } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";
 
-/** Experiments on every gate of the selected track. */
 export function Presets({ model }: { model: Model }) {
   const { store, view } = useApp();
   const add = (preset: Preset) => {

@@ -72,7 +72,6 @@ export function EditsPanel() {
 
 const MOST_COLUMNS = 2000;
 
-/** What the edits changed. */
 function Effect({ difference }: { difference: Difference }) {
   return (
     <>

@@ -51,7 +51,6 @@ function gates(track: Track, _steps: number, cell: CellKind): Candidate[] {
   );
 }
 
-/** The gates between 0 and 1. */
 function openGates({ gates: all, activations }: CellKind): string[] {
   return all.filter((gate) => activations[gate] === "sigmoid");
 }

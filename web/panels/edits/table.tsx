@@ -14,7 +14,6 @@ export function DifferenceTable({ difference }: { difference: Difference }) {
   const { store, view } = useApp();
   const { words, tracks } = difference;
   const table = useRef<HTMLTableElement>(null);
-  /** Marks the column of the selected step. */
   const mark = (step: number) => {
     for (const cell of table.current?.querySelectorAll(".here") ?? []) cell.classList.remove("here");
     for (const cell of table.current?.querySelectorAll(`tr > :nth-child(${step + 2})`) ?? [])
@@ -119,7 +118,6 @@ export function barBound(tracks: Distance[]): number {
   return [0.1, 0.2, 0.5, 1].find((bound) => most <= bound) ?? 2;
 }
 
-/** Rows for a file. */
 export function differenceRows({ words, tracks }: Difference): string[][] {
   const head = ["step", "token", "before", "probability before", "after", "probability after", "moved"];
   const lines = words.map(({ t, token, before, after, moved }) => [
@@ -135,7 +133,6 @@ export function differenceRows({ words, tracks }: Difference): string[][] {
   return [[...head, ...tracks.map(({ info }) => `max |Δh| ${info.name}`)], ...lines];
 }
 
-/** Describes the changes in a sentence or two. */
 export function differenceVerdict({ words, tracks, first, changed }: Difference): string {
   const tokens = words.map(({ token }) => token);
   const at = (t: number) => stepName({ tokens }, t);

@@ -41,7 +41,6 @@ export function placeText(place: string, model: Model): string {
   return `${model.meanings[name] ?? name} of ${track}${before}`;
 }
 
-/** Describes an edit in one sentence. */
 export function editSentence(edit: Edit, model: Model, tokens: string[]): string {
   const scope = edit.scope === "readout" ? ", only for this step's output" : "";
   return `${placeText(edit.place, model)}: ${actionText(edit)} (${extentText(edit, tokens)}${scope})`;

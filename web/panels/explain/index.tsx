@@ -61,7 +61,6 @@ export function ExplainPanel() {
   );
 }
 
-/** The words of the text, as buttons. */
 function Words() {
   const { store, session, view } = useApp();
   const { plain: run } = session;

@@ -67,7 +67,6 @@ export function LedgerPanel() {
   );
 }
 
-/** What was written at each step, and what is left of it. */
 function WrittenChart({
   scene,
   ...rest
@@ -202,7 +201,6 @@ function erased(scene: Scene, s: number) {
   return ` ${quoted(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;
 }
 
-/** Describes the sums of the ledger. */
 function sumSentences({ ledger, place, whole, explained }: Scene): string[] {
   const sum = (values: Float64Array) => exactly(values.reduce((total, one) => total + one, 0));
   const word = `\u201c${shortToken(explained.subject.tokens[ledger.t], 24)}\u201d`;
@@ -240,7 +238,6 @@ function ledgerRows({ ledger, explained, whole }: Scene): string[][] {
   return [top, ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
 }
 
-/** The rows, as short as the page shows them. */
 function shortRows(scene: Scene): string[][] {
   const [head, ...rows] = ledgerRows(scene);
   const short = (cell: string, k: number) =>
@@ -248,7 +245,6 @@ function shortRows(scene: Scene): string[][] {
   return [head, ...rows.map((row) => row.map(short))];
 }
 
-/** Names what a trace would have to hold. */
 function unrecordedSentence({ explained }: Scene): string {
   const { cell } = explained.subject;
   const needed = [...new Set([...cell.gates.filter((gate) => !"or".includes(gate)), cell.memory])];

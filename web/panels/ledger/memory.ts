@@ -10,7 +10,6 @@ import {
 import type { Explained } from "studio/state/explained.js";
 import type { View } from "studio/types.js";
 
-/** The content of the panel. */
 export interface Scene {
   explained: Explained;
   track: string;

@@ -98,7 +98,6 @@ function Node({ at: [x, y], symbol }: { at: Point; symbol: string }) {
   );
 }
 
-/** The name and value of a flow between two operations. */
 function Between({ label, words, value }: { label: Layout["labels"][string]; words: string; value: number }) {
   const [x, y, anchor] = label;
   return (
@@ -109,14 +108,12 @@ function Between({ label, words, value }: { label: Layout["labels"][string]; wor
   );
 }
 
-/** The values that an edit replaced. */
 function replacedText({ computed }: Moment): string {
   return Object.entries(computed)
     .map(([name, value]) => `${name} edited: the equation gives ${format(value)}`)
     .join("; ");
 }
 
-/** All steps of the unit. */
 export function unitRows({ model, run, info }: Scene, { unit }: View): string[][] {
   const moments = run.tokens.map((_, t) => readMoment(model, run, info.name, unit, t));
   const names = Object.keys(moments[0].values);
@@ -138,7 +135,6 @@ function barsHeight(moment: Moment, width: number): number {
   return equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
 }
 
-/** @param props.spans of the bars */
 function Bars(props: {
   moment: Moment;
   width: number;

@@ -98,7 +98,6 @@ function createScene({ model, run }: Session, view: View, width: number, go: Sce
   return { model, run, info, track, width, go, edit: model.hasWeights ? edit : null };
 }
 
-/** Animates zooming in or out. */
 function useZoom(stage: { current: HTMLElement | null }, depth: number, key: string) {
   const before = useRef(depth);
   useLayoutEffect(() => {
@@ -112,7 +111,6 @@ function useZoom(stage: { current: HTMLElement | null }, depth: number, key: str
   }, [key]);
 }
 
-/** The current position and the reading direction. */
 function About({ scene: { model, run, track, info } }: { scene: Scene }) {
   const { view, session } = useApp();
   const step = Math.min(view.step, run.steps - 1);

@@ -84,7 +84,6 @@ function unitLine(cell: CellKind, units: Units, k: number): string {
   return `unit ${k}: ${parts.join(" · ")}`;
 }
 
-/** The units whose memory changed most, each a button. */
 function ChangedMost(props: { cell: CellKind; units: Units; open: (unit: number) => void }) {
   const { before, memory } = props.units;
   const { memory: state } = props.cell;
@@ -107,7 +106,6 @@ function ChangedMost(props: { cell: CellKind; units: Units; open: (unit: number)
   );
 }
 
-/** The legend of the tiles. */
 function Key({ cell, largest }: { cell: CellKind; largest: number }) {
   const parts = {
     before: memoryBefore(cell),

@@ -115,7 +115,6 @@ export function modelRows({ model }: Scene): string[][] {
   return [["part", "shape"], ...model.parts.map(({ label, shape }) => [label, shape.join("×")])];
 }
 
-/** one part in its place */
 interface Stacked {
   kind: "token" | "part" | "track" | "head";
   x: number;
@@ -127,7 +126,6 @@ interface Stacked {
   track: TrackInfo | null;
 }
 
-/** the data from one row to the next */
 type Link = { path: string; label: string; x: number; y: number };
 type Part = Pick<Stacked, "kind" | "label" | "shape" | "track">;
 

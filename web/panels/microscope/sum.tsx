@@ -23,7 +23,6 @@ function columnsFor(width: number): Columns {
   return { factors: 294, value: 360, from: 376, to: width - 2 };
 }
 
-/** The room for the input's name. */
 function nameRoom({ factors, value }: Columns): number {
   return (factors ? factors - FACTORS : value - VALUE) - 4;
 }

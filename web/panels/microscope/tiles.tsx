@@ -112,7 +112,6 @@ function barRange(tiling: Tiling) {
   return { zero: head + (tiling.height - head) / 2, reach: (tiling.height - head) / 2 - 3 };
 }
 
-/** The number of tiles in a row, and their size. */
 function tilingFor(units: number, width: number): Tiling {
   const side = Math.sqrt((width * AREA) / units);
   const wanted = Math.max(1, Math.round(width / Math.max(side, LEAST)));

@@ -49,7 +49,6 @@ export function animate(milliseconds: number, draw: (part: number) => void): () 
   return () => cancelAnimationFrame(frame);
 }
 
-/** Slow at the beginning and at the end. */
 export function eased(part: number): number {
   return part * part * (3 - 2 * part);
 }

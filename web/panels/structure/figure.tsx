@@ -87,7 +87,6 @@ function Matrices({ label, ...weights }: Weights & { label: string }) {
   );
 }
 
-/** The name and value of the weight that is pointed at. */
 function Pointed({ spot, gates }: { spot: () => Spot; gates: readonly string[] }) {
   const { placed, row, column } = spot();
   const { name, parameter, value } = weightAt(placed.matrix, gates, row, column);

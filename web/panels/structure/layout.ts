@@ -47,7 +47,6 @@ export function stackedMatrices(track: TrackInfo, weights: TrackWeights): Matrix
   return made.filter((one) => one !== null).map((one) => ({ ...one, parameter: one.parameter + suffix }));
 }
 
-/** @param units rows of a band */
 function matrix(
   parameter: string,
   short: string,
@@ -98,7 +97,6 @@ export function placeMatrices(matrices: readonly Matrix[], width: number): Figur
   };
 }
 
-/** What the panel of weights shows. */
 export interface Weights {
   model: Model;
   track: TrackInfo;
@@ -107,10 +105,8 @@ export interface Weights {
   scale: Scale;
 }
 
-/** one weight */
 export type Spot = { placed: Placed; row: number; column: number };
 
-/** The weight at a point of the figure. */
 export function spotAt({ placed }: Figure, x: number, y: number): Spot | null {
   for (const one of placed) {
     const column = Math.floor((x - one.x) / one.cellWidth),

@@ -91,7 +91,6 @@ function Part({ title, kind = "", children }: { title: string; kind?: string; ch
   );
 }
 
-/** How the layers above differ from the first. */
 function aboveText(setup: Setup, gates: readonly string[]): string {
   const [first] = equations(setup, gates, 1),
     names = gates.map((gate) => `W_i${gate}`).join(", ");
@@ -158,7 +157,6 @@ function stateEquations(sizes: Sizes): Piece[][] {
 /** `holds` is Python; "" if there is only an explanation */
 type Fact = { holds: string; why: string };
 
-/** The relations between the output and the final states. */
 export function facts(sizes: Sizes, call: { T: number; batchFirst: boolean }): Fact[] {
   const P = outputSize(sizes),
     states = sizes.numLayers * directions(sizes);

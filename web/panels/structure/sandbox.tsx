@@ -16,7 +16,6 @@ const HELP =
   "A hypothetical layer with the cell of this model: choose its sizes, and see what goes in, what comes out, which parameters it " +
   "has and what its equations multiply. The letters are used throughout the page: T time steps, N rows of " +
   "the batch, C input features, H hidden units, P projected units, L layers, D directions.";
-/** the cell until a model is loaded */
 const NONE: CellKind = { ...KINDS.LSTM, gates: [], states: [] };
 const DRAWN_STEPS = 4;
 const DRAWN_LAYERS = 4;
@@ -62,7 +61,6 @@ export function SandboxPanel() {
   );
 }
 
-/** Lines of code with a copy button. */
 function Code({ text }: { text: string }) {
   const code = useRef<HTMLPreElement>(null);
   const outcome = useSignal("");
@@ -89,7 +87,6 @@ function Code({ text }: { text: string }) {
   );
 }
 
-/** A few steps and layers. */
 function drawnPlan(setup: Setup) {
   const words = Array.from({ length: Math.min(setup.T, DRAWN_STEPS) }, (_, t) => `step ${t}`);
   const sizes = { ...setup, numLayers: Math.min(setup.numLayers, DRAWN_LAYERS) };

@@ -21,7 +21,6 @@ type Parameter = { name: string; shape: number[]; count: number };
 
 const times = (shape: number[]) => shape.reduce((product, size) => product * size, 1);
 
-/** @returns of the layer shown */
 export function modelSizes({ cell, tracks, hasWeights, weights }: Model): Sizes {
   const [{ inputSize, units, outputs, name }] = tracks;
   return {
@@ -58,7 +57,6 @@ export function parameters(sizes: Sizes, track: TrackInfo): Parameter[] {
   return shapes.map(([stem, shape]) => ({ name: stem + suffix(track), shape, count: times(shape) }));
 }
 
-/** The number of parameters in the whole layer. */
 export function parameterCount(sizes: Sizes): number {
   const all = tracksOf(sizes).flatMap((track) => parameters(sizes, track));
   return all.reduce((sum, { count }) => sum + count, 0);
@@ -90,10 +88,8 @@ export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly stri
   });
 }
 
-/** an input or output */
 type Flow = { name: string; letters: string[]; shape: number[]; meaning: string };
 
-/** The shapes of inputs and outputs. */
 export function flows(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number; batchFirst: boolean }): Flow[] {
   const [D, P] = [directions(sizes), outputSize(sizes)],
     states = sizes.numLayers * D;
@@ -123,7 +119,6 @@ export function flows(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number
   ];
 }
 
-/** The Python call that creates it. */
 export function pythonCall(
   { cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }: Sizes,
   batchFirst: boolean,

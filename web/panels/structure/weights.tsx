@@ -128,7 +128,6 @@ function WeightsPicture(weights: Weights) {
   );
 }
 
-/** The colour scale of the weights. */
 function ColourBar({ limit }: { limit: number }) {
   return (
     <ScaleBar

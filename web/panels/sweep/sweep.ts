@@ -61,7 +61,6 @@ export function differing(a: Subject, b: Subject): number[] {
   });
 }
 
-/** The work of a sweep, as a job. */
 export function sweepWork(pair: Pair): Work<Sweep> {
   const { subject, target } = pair.explained;
   const places = allPlaces(subject);

@@ -25,7 +25,6 @@ export function TablePanel() {
     () => REST,
   );
 
-  /** @param write formats a number */
   const texts = (write: (value: number) => string): string[][] => {
     if (columns.value.length === 0) return [];
     return [
@@ -81,7 +80,6 @@ export function TablePanel() {
   );
 }
 
-/** A column's title, which sorts by it. */
 function Heading({ column: { key, title, group } }: { column: Column }) {
   const { store, view } = useApp();
   const [up, down] = [view.rows === key, view.rows === `-${key}`];

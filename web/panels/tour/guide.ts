@@ -16,7 +16,6 @@ export const STEPS: readonly Step[] = [...GATES, ...CELL, ...TIME, EDIT];
 const END = STEPS.length;
 const SETTLING = 1500; // milliseconds during which a newly opened page may still grow
 
-/** A visit to a step. */
 interface Visit {
   index: number; // END at the end
   memory: Record<string, any>;
@@ -25,7 +24,6 @@ interface Visit {
   panels: string; // the highlighted ones, by id
 }
 
-/** Why there is no tour. */
 type Reason = { title: string; says: string };
 
 const UNREAD: Reason = {

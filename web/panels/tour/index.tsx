@@ -99,7 +99,6 @@ function TourCard({ guide, scene }: { guide: Guide; scene: Scene }) {
   );
 }
 
-/** A point for a step, which leads to it. */
 function Pip({ guide, name, k, index }: { guide: Guide; name: string; k: number; index: number }) {
   const isFinished = guide.finished.has(k) || index === STEPS.length;
   const label = `Step ${k + 1}: ${name}${isFinished ? ", done" : ""}`;

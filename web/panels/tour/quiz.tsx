@@ -56,7 +56,6 @@ export const STATEMENTS: readonly Statement[] = [
   },
 ];
 
-/** Asks whether each statement is true. */
 export function Quiz({ onAnswer }: { onAnswer: (rights: readonly boolean[]) => void }) {
   const rights = useRef(STATEMENTS.map(() => false));
   return (

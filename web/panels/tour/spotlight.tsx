@@ -14,7 +14,6 @@ type Box = { left: number; top: number; right: number; bottom: number };
 /** the end of the part of the window that the card leaves free */
 type Free = { right: number; bottom: number };
 
-/** The lit boxes, in a window of this size. */
 export type Light = { size: [width: number, height: number]; boxes: Box[] };
 
 export function Spotlight({ light }: { light: ReadonlySignal<Light> }) {
@@ -82,7 +81,6 @@ function wayBeside(left: number, right: number, need: number): "aside" | "sheet"
   return width - right >= need ? "right" : left >= need ? "left" : "sheet";
 }
 
-/** @param edges of the panels */
 function beside(card: HTMLElement, x: number, edges: DOMRect[]) {
   const top = Math.min(...edges.map((box) => box.top));
   const y = Math.max(GAP, Math.min(top, windowSize()[1] - card.offsetHeight - GAP));

@@ -70,7 +70,6 @@ const GATES = [
 const STATES = ["c = f·c_prev + i·g", "h = o·tanh(c)"];
 const PROJECTED = ["c = f·c_prev + i·g", "m = o·tanh(c)", "h = W_hr·m"];
 
-/** What the card says at the end. */
 export function lastWords(model: Model | null): ComponentChild[] {
   const projected = model?.tracks.some(({ units, outputs }) => units !== outputs);
   const equations = [...GATES, ...(projected ? PROJECTED : STATES)];
@@ -84,7 +83,6 @@ export function lastWords(model: Model | null): ComponentChild[] {
   ];
 }
 
-/** The ways on from the end. */
 export function Ends({ open }: { open: (page: View["page"]) => void }) {
   return (
     <div class="tour-ends">

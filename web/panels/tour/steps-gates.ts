@@ -89,7 +89,6 @@ const HIDDEN: Step = {
     "which the heat map can also show, and one new input. Whatever was read earlier comes only through those two states.",
 };
 
-/** The moment at the cursor. */
 export const here = ({ run, view }: Now) =>
   momentAt(
     trackOf(run, view.track),
@@ -150,7 +149,6 @@ export function momentAt({ info, values, initial }: Track, steps: number, unit: 
   return { unit, t, i, f, g, o, c, before };
 }
 
-/** The moment with the highest score. */
 function best(track: Track, steps: number, score: (moment: Moment) => number): Moment {
   let found = momentAt(track, steps, 0, 0);
   for (let k = 0; k < steps * track.info.units; k++) {

@@ -87,7 +87,6 @@ const LAST: Step = {
 
 const reverseOf = ({ model }: Now) => model.tracks.find(({ reverse }) => reverse);
 
-/** Explains the likely mistake behind a wrong count. */
 function widthMistake(answer: number, { C, H, P, L }: { C: number; H: number; P: number; L: number }): string {
   if (answer === P) return "The two directions are not summed, and neither replaces the other: they are concatenated.";
   if (answer === 2 * H)

@@ -4,7 +4,6 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useRef } from "preact/hooks";
 
-/** The elements of such a text. */
 export function rich(text: string): (VNode | string)[] {
   return text
     .split(/(`[^`]+`|\*[^*\s][^*]*\*)/)

@@ -95,7 +95,6 @@ function Tracks() {
   );
 }
 
-/** The description of the step at the cursor. */
 function Telling() {
   const { session, player, view } = useApp();
   const isNew = view.step === 0 && !player.playing && !session.live;

@@ -109,7 +109,6 @@ function numbersText({ mean, deviation, low, high, time_constant: time, never_fo
   ].join(", ");
 }
 
-/** How its label was tested. */
 function Tested({ card: { label, is_confirmed: isConfirmed, is_used: isUsed, held_out: r, p } }: { card: UnitCard }) {
   const verdict = !isConfirmed ? "not confirmed" : isUsed ? "used for it" : "correlated, but not shown to be used";
   const numbers = [

@@ -82,7 +82,6 @@ function countText(shown: number, all: number) {
   return shown === all ? `${total} units` : `${some} of ${total} units`;
 }
 
-/** A row for each unit. */
 function Gallery({ table: { columns }, order }: { table: UnitTable; order: number[] }) {
   const { store, view } = useApp();
   const address = unitAddress(view);

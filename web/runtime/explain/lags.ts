@@ -56,7 +56,6 @@ export function* lagMap(subject: Subject, { t: last, of }: Target): Steps<LagMap
   };
 }
 
-/** @returns the total number of row-steps */
 export function lagMapCost({ source }: Subject, { t }: Target): number {
   return (t + 1) * ((source?.base.length ?? 0) + 1) * (t / 2 + 2);
 }

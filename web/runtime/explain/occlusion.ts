@@ -12,14 +12,12 @@ export interface Occlusion {
 
 const AT_ONCE = 16; // rows
 
-/** @yields the row-steps done */
 export function* occlusion(players: Players, target: Target): Steps<Occlusion> {
   const values = yield* readsOneWay(players.subject) ? oneWay(players, target) : bothWays(players, target);
   const [whole, none] = values;
   return { whole, none, parts: values.subarray(2).map((without) => whole - without) };
 }
 
-/** @returns the total number of row-steps */
 export function occlusionCost({ subject, every }: Players, target: Target): number {
   if (!readsOneWay(subject)) return (every.length + 2) * subject.steps;
   return every.reduce((sum, { start }) => sum + Math.max(0, target.t + 1 - start), 2 * (target.t + 1));

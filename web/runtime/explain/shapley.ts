@@ -22,7 +22,6 @@ export function* shapley(players: Players, target: Target): Steps<Shapley> {
   return { parts, whole, none, residual: parts.reduce((left, part) => left - part, whole - none) };
 }
 
-/** @returns the total number of row-steps */
 export function shapleyCost(players: Players, target: Target): number {
   const { subject, every } = players;
   if (!readsOneWay(subject)) return 2 ** every.length * subject.steps;

@@ -41,7 +41,6 @@ export function outputAt({ tracks }: Subject, t: number): Float32Array {
   return out;
 }
 
-/** @returns those of the last layer */
 export function topTracks(tracks: Subject["tracks"]): Subject["tracks"] {
   const last = tracks[tracks.length - 1].info.layer;
   return tracks.filter(({ info }) => info.layer === last);

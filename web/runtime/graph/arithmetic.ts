@@ -63,7 +63,6 @@ export function taken(x: NumberArray, axis: number, numbers: readonly number[]):
   );
 }
 
-/** The parts, one after another along an axis. */
 export function joined(parts: readonly NumberArray[], axis: number): NumberArray {
   const shape = parts[0].shape.map((size, k) =>
     k === axis ? parts.reduce((sum, part) => sum + part.shape[k], 0) : size,

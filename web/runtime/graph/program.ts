@@ -22,7 +22,6 @@ import { Weights } from "studio/runtime/weights.js";
 export type GraphArgument = { shape: readonly number[]; data: ArrayLike<number> | ArrayLike<bigint> };
 /** What is carried from chunk to chunk, by the number of the node: a layer's states, a convolution's last inputs. */
 export type Carried = Map<number, NumberArray[]>;
-/** A graph and its weights. */
 export class GraphProgram {
   graph: Graph;
   inputs: readonly GraphInput[];
