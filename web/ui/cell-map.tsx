@@ -11,7 +11,7 @@ const [NARROW, LABEL] = [30, 76]; // columns as narrow as this share a word, of 
 /** The room for a sum, on the right of its row. */
 export const SUM = 60;
 
-interface CellMapProps {
+export interface CellMapProps {
   columns: { word: string; kind?: string }[];
   rows: string[];
   left: number; // room for their names
@@ -32,7 +32,7 @@ export function CellMap(props: CellMapProps) {
   const total = Math.max(right + (sums ? SUM : 2), 260);
   const shown = Math.min(total, Math.max(width, 260));
   const legend = Math.max(0, Math.min(left, shown - SAYS));
-  const most = largest(values);
+  const most = Math.abs(values[strongest(values)] ?? 0);
   const every = column < NARROW ? Math.ceil(LABEL / column) : 1;
   return (
     <svg class="patch-map" width={total} height={bottom + LEGEND} viewBox={`0 0 ${total} ${bottom + LEGEND}`}>
@@ -72,10 +72,6 @@ export function CellMap(props: CellMapProps) {
       </g>
     </svg>
   );
-}
-
-function largest(values: Float64Array): number {
-  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
 /** The place of the value furthest from zero. */

@@ -98,13 +98,10 @@ export function TrackChoice(props: {
   return <Select {...props} label={label} kind="nameless" options={options} />;
 }
 
-interface ButtonProps {
-  text: ComponentChild;
-  press?: (event: TargetedMouseEvent<HTMLButtonElement>) => void;
-  kind?: string; // classes
-}
+type Pressed = (event: TargetedMouseEvent<HTMLButtonElement>) => void;
+type ButtonProps = JSX.IntrinsicElements["button"] & { text: ComponentChild; press?: Pressed; kind?: string };
 
-export function Button({ text, press, kind, ...rest }: ButtonProps & JSX.IntrinsicElements["button"]) {
+export function Button({ text, press, kind, ...rest }: ButtonProps) {
   return (
     <button type="button" class={kind} onClick={press} {...rest}>
       {text}
@@ -112,17 +109,10 @@ export function Button({ text, press, kind, ...rest }: ButtonProps & JSX.Intrins
   );
 }
 
+type IconButtonProps = JSX.IntrinsicElements["button"] & { icon: Icon; label: string; kind?: string };
+
 /** A button with an icon, whose label is also its title unless it has one. */
-export function IconButton({
-  icon,
-  label,
-  kind = "quiet",
-  ...rest
-}: {
-  icon: Icon;
-  label: string;
-  kind?: string;
-} & Omit<JSX.IntrinsicElements["button"], "icon">) {
+export function IconButton({ icon, label, kind = "quiet", ...rest }: IconButtonProps) {
   return (
     <button type="button" class={`icon-button ${kind}`} aria-label={label} title={label} {...rest}>
       <svg class="icon" width={16} height={16} viewBox="0 0 16 16" aria-hidden="true">

@@ -23,20 +23,8 @@ interface PanelProps {
   children?: ComponentChildren; // the content that is drawn always
 }
 
-export function Panel({
-  id,
-  title,
-  help,
-  exports,
-  picture,
-  tools,
-  hidden,
-  kind = "",
-  onKeyDown,
-  body = "",
-  draw,
-  children,
-}: PanelProps) {
+export function Panel(props: PanelProps) {
+  const { id, title, help, picture, hidden, kind = "", onKeyDown, body = "", draw } = props;
   const inNouns = useNouns();
   const helped = useSignal(false);
   const root = useRef<HTMLElement>(null);
@@ -47,25 +35,21 @@ export function Panel({
         <h2 id={`${id}-title`} class="panel-title">
           {inNouns(title)}
         </h2>
-        <div class="panel-tools">{tools}</div>
+        <div class="panel-tools">{props.tools}</div>
         <div class="panel-ends">
           <Button
-            text="?"
-            kind="quiet round"
-            title="What is this?"
-            aria-label={`About: ${title}`}
-            aria-expanded={helped.value}
-            aria-controls={`${id}-help`}
+            {...{ text: "?", kind: "quiet round", title: "What is this?", "aria-label": `About: ${title}` }}
+            {...{ "aria-expanded": helped.value, "aria-controls": `${id}-help` }}
             press={() => (helped.value = !helped.value)}
           />
-          <Save id={id} title={title} exports={{ ...(svg && { svg, png: svg }), ...exports }} />
+          <Save id={id} title={title} exports={{ ...(svg && { svg, png: svg }), ...props.exports }} />
         </div>
       </header>
       <p id={`${id}-help`} class="panel-help" hidden={!helped.value}>
         {inNouns(help)}
       </p>
       <div class={`panel-body ${body}`.trim()}>
-        {children}
+        {props.children}
         {draw && <WhenSeen {...{ root, draw }} />}
       </div>
     </section>

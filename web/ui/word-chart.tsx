@@ -9,7 +9,7 @@ export interface ChartRow {
   scale?: string; // rows with the same name share a scale; without one, a row has its own
 }
 
-interface ChartProps {
+export interface ChartProps {
   columns: { word: string; label: string }[]; // the label is for screen readers
   rows: ChartRow[];
   width: number;
@@ -29,10 +29,8 @@ const LARGEST = 132; // maximum width of a column
 const WIDE = 76; // enough for any word, if long ones are squeezed
 
 export function WordChart({ columns, rows, width, label, chosen, asked, press = () => {}, point }: ChartProps) {
-  const column = columnWidth(
-    columns.map(({ word }) => word),
-    width - 4,
-  );
+  const words = columns.map(({ word }) => word);
+  const column = columnWidth(words, width - 4);
   const height = WORDS + rows.length * ROW + 4;
   const total = Math.max(column * columns.length + 2, Math.min(width, 320));
   const room = Math.min(Math.max(width, 260), total) - 4;

@@ -14,7 +14,7 @@ import { exactly, tick } from "studio/ui/draw.js";
 import { Button, Progress, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
-import { WordChart, signed } from "studio/ui/word-chart.js";
+import { type ChartProps, WordChart, signed } from "studio/ui/word-chart.js";
 
 const HELP =
   "How much each word contributes to the target. Occlusion replaces one word at a time. Exact Shapley values replace " +
@@ -91,14 +91,7 @@ export function AttributionPanel() {
   );
 }
 
-function ShareChart({
-  attribution,
-  ...rest
-}: {
-  attribution: Attribution;
-  width: number;
-  press?: (k: number) => void;
-}) {
+function ShareChart({ attribution, ...rest }: { attribution: Attribution } & Pick<ChartProps, "width" | "press">) {
   const { players, few, occlusion, shapley, explained } = attribution;
   const { t } = explained.target;
   const differ = disagreements(attribution).map((p) => few[p]);
@@ -175,20 +168,11 @@ function disagreements({ occlusion, shapley, few, players }: Attribution): numbe
 
 function attributionRows(attribution: Attribution): string[][] {
   const { players, occlusion } = attribution;
-  const top = ["start", "stop", "word", "occlusion", "shapley"];
-  return [
-    top,
-    ...players.map((player, p) => {
-      const part = shapleyValue(attribution, player);
-      return [
-        String(player.start),
-        String(player.stop),
-        player.name,
-        String(occlusion.parts[p]),
-        part === undefined ? "" : String(part),
-      ];
-    }),
-  ];
+  const rows = players.map((player, p) => {
+    const { start, stop, name } = player;
+    return [start, stop, name, occlusion.parts[p], shapleyValue(attribution, player) ?? ""].map(String);
+  });
+  return [["start", "stop", "word", "occlusion", "shapley"], ...rows];
 }
 
 interface Setup {
@@ -203,8 +187,6 @@ interface Attribution extends Setup {
   shapley: Shapley | null; // null unless computed
 }
 
-type OcclusionJob = Job<Setup, Occlusion>;
-
 function setupFor(explained: Explained, view: View): Setup {
   const players = playersIn(explained, view.players);
   const few = nearest(players, explained, MOST_PLAYERS);
@@ -216,7 +198,7 @@ function occlusionWork({ explained: { subject, target }, players }: Setup): Work
   return { steps: occlusion(all, target), cost: occlusionCost(all, target) };
 }
 
-function shapleyWork({ subject: setup }: NonNullable<OcclusionJob["result"]>): Work<Shapley> {
+function shapleyWork({ subject: setup }: NonNullable<Job<Setup, Occlusion>["result"]>): Work<Shapley> {
   const { subject, target } = setup.explained;
   const few = createPlayers(subject, setup.few);
   return { steps: shapley(few, target), cost: shapleyCost(few, target) };

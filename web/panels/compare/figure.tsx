@@ -29,7 +29,7 @@ export function Figure({ scene, layout, at }: Drawn & { at: ReadonlySignal<numbe
       <Canvas width={width} height={height} draw={(context) => paintMaps(context, scene, layout)} />
       <svg class="compare-drawing" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
         <Drawing {...{ scene, layout }} />
-        <AtCursor {...{ scene, layout, at }} />
+        <AtCursor {...{ layout, at }} />
         {scene.strips.length > 0 && <RibbonTitle {...{ scene, layout }} />}
       </svg>
     </div>
@@ -45,7 +45,7 @@ export function FigurePicture({ scene, width, unit }: { scene: Scene; width: num
     <svg class="compare-drawing" width={total} height={height} viewBox={`0 0 ${total} ${height}`}>
       <image href={maps.toDataURL()} width={total} height={height} />
       <Drawing {...{ scene, layout }} />
-      <UnitMarks {...{ scene, layout, unit }} />
+      <UnitMarks {...{ layout, unit }} />
       {scene.strips.length > 0 && <RibbonTitle {...{ scene, layout }} />}
     </svg>
   );
@@ -61,8 +61,11 @@ function paintMaps(
   const [one, two] = [a && valueMap(a, quantity, columns, "a"), b && other && valueMap(b, other, columns, "b")];
   if (one) paint(context, one, { ...box, y: layout.mapA, height: layout.mapHeightA });
   if (two) paint(context, two, { ...box, y: layout.mapB, height: layout.mapHeightB });
-  if (one && two && comparable)
-    paint(context, differenceMap(one, two), { ...box, y: layout.difference, height: layout.mapHeightA });
+  if (!one || !two || !comparable) return;
+  const bound = Math.max(...one.ends.map(Math.abs));
+  const difference = (unit: number, k: number) => two.at(unit, k) - one.at(unit, k);
+  const map: ValueMap = { ...one, ends: [-bound, bound], table: colours("h"), at: difference };
+  paint(context, map, { ...box, y: layout.difference, height: layout.mapHeightA });
 }
 
 function Drawing({ scene, layout }: Drawn) {
@@ -115,26 +118,21 @@ function WordRow({ scene, layout, side, top }: Drawn & { side: "a" | "b"; top: n
   );
 }
 
-function AtCursor({ scene, layout, at }: Drawn & { at: ReadonlySignal<number> }) {
+function AtCursor({ layout, at }: { layout: Layout; at: ReadonlySignal<number> }) {
   const { unit } = useApp().view;
   const x = layout.left + at.value * layout.column;
   return (
     <>
-      <UnitMarks {...{ scene, layout, unit }} />
+      <UnitMarks {...{ layout, unit }} />
       <rect class="cursor" x={x} y={0} width={layout.column} height={layout.height} rx={3} />
     </>
   );
 }
 
-function UnitMarks({ scene: { a, b, comparable }, layout, unit }: Drawn & { unit: number }) {
-  const maps = [
-    { track: a, top: layout.mapA, height: layout.mapHeightA },
-    { track: b, top: layout.mapB, height: layout.mapHeightB },
-    { track: comparable ? a : undefined, top: layout.difference, height: layout.mapHeightA },
-  ];
+function UnitMarks({ layout, unit }: { layout: Layout; unit: number }) {
   return (
     <>
-      {maps.map(({ track, top, height }) => {
+      {layout.maps.map(({ track, top, height }) => {
         const units = track?.info.units ?? 0;
         if (unit >= units) return null;
         const row = height / Math.max(1, units);
@@ -165,12 +163,6 @@ function valueMap(track: Track, quantity: string, columns: Column[], side: "a" |
     table: colours(quantity),
     at: (unit, k) => (columns[k][side] < 0 ? NaN : values[columns[k][side] * units + unit]),
   };
-}
-
-/** The second run minus the first, on a scale that is neutral in the middle. */
-function differenceMap(a: ValueMap, b: ValueMap): ValueMap {
-  const bound = Math.max(...a.ends.map(Math.abs));
-  return { ...a, ends: [-bound, bound], table: colours("h"), at: (unit, k) => b.at(unit, k) - a.at(unit, k) };
 }
 
 /** A picture with one pixel for each value, transparent if there is none. */

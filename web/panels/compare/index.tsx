@@ -49,8 +49,9 @@ export function ComparePanel() {
     const k = Math.floor((event.clientX - box.left - layout.left) / layout.column);
     const column = shown.columns[k];
     if (!column) return;
-    const unit = unitAt(shown, layout, event.clientY - box.top);
-    if (unit >= 0) store.set({ unit });
+    const y = event.clientY - box.top;
+    const hit = layout.maps.find(({ top, height }) => y >= top && y < top + height);
+    if (hit?.track) store.set({ unit: Math.floor(((y - hit.top) / hit.height) * hit.track.info.units) });
     if (column.a >= 0) store.set({ step: column.a });
     only.value = column.a >= 0 ? null : { scene: shown, step: store.get().step, k };
   };
@@ -97,25 +98,15 @@ export function ComparePanel() {
         <summary>As a table</summary>
         {opened.value && shown && (
           <div class="scroll">
-            <Table class="compare-table" rows={comparisonRows(shown).map((row) => row.map(short))} />
+            <Table
+              class="compare-table"
+              rows={comparisonRows(shown).map((row) =>
+                row.map((text) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text)),
+              )}
+            />
           </div>
         )}
       </details>
     </Panel>
   );
-}
-
-function short(text: string) {
-  return /^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text;
-}
-
-/** The unit at a height in the figure; -1 outside the maps. */
-function unitAt({ a, b }: Scene, layout: Layout, y: number) {
-  const maps = [
-    { track: a, top: layout.mapA, height: layout.mapHeightA },
-    { track: b, top: layout.mapB, height: layout.mapHeightB },
-    { track: a, top: layout.difference, height: layout.mapHeightA },
-  ];
-  const hit = maps.find(({ top, height }) => y >= top && y < top + height);
-  return hit?.track ? Math.floor(((y - hit.top) / hit.height) * hit.track.info.units) : -1;
 }

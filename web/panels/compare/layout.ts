@@ -3,7 +3,7 @@
 import type { Scene } from "studio/panels/compare/scene.js";
 import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
-import type { Head, Track } from "studio/types.js";
+import type { Track } from "studio/types.js";
 import { fontFamily, measure } from "studio/ui/theme.js";
 
 export const GUTTER = 64;
@@ -20,33 +20,29 @@ export type Layout = ReturnType<typeof figureLayout>;
 
 export function figureLayout({ pair, columns, a, b, comparable, strips, head }: Scene, width: number) {
   const widths = fonts();
-  const longest = Math.max(
-    ...[pair.a, pair.b].flatMap(({ run }) =>
-      run.tokens.map((token, t) => widthAt(token, findHead(run, head), t, widths)),
-    ),
-  );
-  const least = Math.max(NARROWEST, Math.ceil(longest) + AIR);
+  const needed = [pair.a, pair.b].flatMap(({ run }) => {
+    const shown = findHead(run, head);
+    return run.tokens.map((token, t) => {
+      const tag = shown ? widths.tag(choiceText(predictionAt(shown, t))) : 0;
+      return Math.min(/^\d/.test(token) ? TIME : WORD, Math.max(widths.word(shownToken(token)), tag));
+    });
+  });
+  const least = Math.max(NARROWEST, Math.ceil(Math.max(...needed)) + AIR);
   const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
   const map = (track: Track | undefined) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
-  const wordsA = 0;
-  const wordsB = wordsA + WORDS;
-  const ribbons = wordsB + WORDS;
+  const [wordsA, wordsB, ribbons] = [0, WORDS, 2 * WORDS];
   const mapA = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0) + GAP;
   const mapB = mapA + map(a) + GAP;
   const difference = mapB + map(b) + GAP;
   const height = difference + (comparable ? map(a) : 0);
   return {
-    column,
-    wordsA,
-    mapA,
-    wordsB,
-    mapB,
-    difference,
-    ribbons,
-    height,
-    mapHeightA: map(a),
-    mapHeightB: map(b),
-    left: GUTTER,
+    ...{ column, wordsA, mapA, wordsB, mapB, difference, ribbons, height, left: GUTTER },
+    ...{ mapHeightA: map(a), mapHeightB: map(b) },
+    maps: [
+      { track: a, top: mapA, height: map(a) },
+      { track: b, top: mapB, height: map(b) },
+      { track: comparable ? a : undefined, top: difference, height: map(a) },
+    ],
     total: GUTTER + column * columns.length,
     centre: (k: number) => GUTTER + (k + 0.5) * column,
     fitted: (text: string, kind: "word" | "tag") => fitted(text, column - AIR, widths[kind]),
@@ -63,9 +59,4 @@ function fitted(text: string, room: number, width: (text: string) => number) {
   let characters = [...text].slice(0, MOST);
   while (characters.length > 1 && width(`${characters.join("")}…`) > room) characters = characters.slice(0, -1);
   return `${characters.join("")}…`;
-}
-
-function widthAt(token: string, head: Head | null, t: number, widths: ReturnType<typeof fonts>) {
-  const tag = head ? widths.tag(choiceText(predictionAt(head, t))) : 0;
-  return Math.min(/^\d/.test(token) ? TIME : WORD, Math.max(widths.word(shownToken(token)), tag));
 }

@@ -103,19 +103,8 @@ function curve(points: Point[], y: (point: Point) => number): string {
  * Where the runs diverge, are furthest apart and converge. The greatest distance is labelled between the strands if
  * there is room; other labels are at the column's edge.
  */
-function Marks({
-  strip,
-  layout,
-  scale,
-  y,
-  height,
-}: {
-  strip: Strip;
-  layout: Layout;
-  scale: number;
-  y: number;
-  height: number;
-}) {
+function Marks(props: { strip: Strip; layout: Layout; scale: number; y: number; height: number }) {
+  const { strip, layout, scale, y, height } = props;
   const { distance, reverse, parting } = strip;
   const { first, widest, meets } = parting;
   if (first < 0) return null;

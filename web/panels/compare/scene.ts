@@ -201,16 +201,6 @@ export function parting(distance: ArrayLike<number>, reverse: boolean): Parting 
   if (reverse) columns.reverse();
   const first = columns.find((k) => distance[k] > SAME) ?? -1;
   const widest = columns.reduce((best, k) => (best < 0 || distance[k] > distance[best] ? k : best), -1);
-  return {
-    first,
-    widest,
-    meets: first < 0 ? -1 : meeting(columns, distance, distance[widest] * MET),
-    last: columns.at(-1) ?? -1,
-  };
-}
-
-/** The first column from which the distance stays below a bound to the end, if some earlier column is above it. */
-function meeting(columns: number[], distance: ArrayLike<number>, bound: number): number {
-  const far = columns.findLastIndex((k) => distance[k] > bound);
-  return columns[far + 1] ?? -1;
+  const far = columns.findLastIndex((k) => distance[k] > distance[widest] * MET);
+  return { first, widest, meets: first < 0 ? -1 : (columns[far + 1] ?? -1), last: columns.at(-1) ?? -1 };
 }

@@ -19,20 +19,10 @@ type Range = { low: number; high: number; begin: number };
 export function sliderRange(place: string, kind: Edit["kind"], value: number): Range {
   const { quantity } = placeParts(place);
   if (kind === "scale") return { low: -2, high: 3, begin: 0 };
-  const high = reach(quantity, value);
-  const low = isSequential(quantity) && kind === "set" ? 0 : -high;
-  return { low, high, begin: kind === "set" ? opposite(quantity, value) : 0 };
-}
-
-/** How far a slider reaches: to the bound of a gate or of h, and further for unbounded values. */
-function reach(quantity: string, value: number): number {
-  if (quantity.endsWith("_pre")) return 10;
-  return quantity === "c" ? Math.max(2, Math.ceil(Math.abs(value))) : Math.max(1, Math.ceil(Math.abs(value) || 0));
-}
-
-/** The most useful first edit: close an open gate, open a closed one, or zero a state. */
-function opposite(quantity: string, value: number): number {
-  return isSequential(quantity) && value < 0.5 ? 1 : 0;
+  const bound = quantity === "c" ? 2 : 1;
+  const high = quantity.endsWith("_pre") ? 10 : Math.max(bound, Math.ceil(Math.abs(value) || 0));
+  const isGate = isSequential(quantity) && kind === "set";
+  return { low: isGate ? 0 : -high, high, begin: isGate && value < 0.5 ? 1 : 0 }; // the most useful edit opens, closes or zeroes
 }
 
 export function draftAt(spot: Spot): Edit {

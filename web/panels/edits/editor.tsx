@@ -72,21 +72,17 @@ export function useEditor(work: Signal<Work | null>) {
   };
 }
 
-export function Editor({
-  work,
-  editor,
-  difference,
-}: {
-  work: Signal<Work | null>;
-  editor: ReturnType<typeof useEditor>;
-  difference: ReadonlySignal<Difference | null>;
-}) {
+type EditorProps = { work: Signal<Work | null>; difference: ReadonlySignal<Difference | null> };
+
+export function Editor({ work, editor, difference }: EditorProps & { editor: ReturnType<typeof useEditor> }) {
   const { view, session } = useApp();
   const root = useRef<HTMLDivElement>(null);
   const { value: now } = work;
   useSignalEffect(() => {
     const { value: current } = work;
-    if (current && (view.page === "structure" || !isSame(view.edits, editsWith(current)))) editor.close();
+    if (!current) return;
+    const isSame = JSON.stringify(view.edits) === JSON.stringify(editsWith(current));
+    if (view.page === "structure" || !isSame) editor.close();
   });
   useLayoutEffect(() => {
     if (!now || !root.current) return;
@@ -134,11 +130,8 @@ export function Editor({
           choose={(which) => adjust({ unit: which === "one" ? units : null })}
         />
         <Choice
-          {...{
-            label: "Steps",
-            options: { one: several.t, all: `all ${model.unit}s` },
-            value: draft.t ? "one" : "all",
-          }}
+          {...{ label: "Steps", options: { one: several.t, all: `all ${model.unit}s` } }}
+          value={draft.t ? "one" : "all"}
           choose={(which) => adjust({ t: which === "one" ? steps : null })}
         />
         <Choice
@@ -160,17 +153,8 @@ export function Editor({
 }
 
 /** A number with a slider. Typed values may be outside the slider's range. */
-function Value({
-  low,
-  high,
-  value,
-  change,
-}: {
-  low: number;
-  high: number;
-  value: number;
-  change: (value: number) => void;
-}) {
+function Value(props: { low: number; high: number; value: number; change: (value: number) => void }) {
+  const { low, high, value, change } = props;
   const typing = useDraft(value, (text) => text !== "" && change(Number(text)));
   return (
     <div class="edit-value">
@@ -187,15 +171,12 @@ function editsWith({ base, draft, index }: Work): Edit[] {
   return [...base.slice(0, index), draft, ...base.slice(index + 1)];
 }
 
-function isSame(a: readonly Edit[], b: readonly Edit[]) {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
 function outcomeText({ run, plain }: Session, difference: Difference | null, { spot, base, index }: Work): string {
   if (!run || !plain || !difference || run.steps !== plain.steps) return "";
   const { track, quantity } = placeParts(spot.place);
   const value = valueInRun(run, track, quantity, spot.unit, spot.t);
   const others = index < base.length ? base.length > 1 : base.length > 0;
+  const labelText = (prediction: Prediction | null) => shownToken(prediction?.label ?? "");
   const words = difference.words.filter((word) => word.changed);
   const listed = words
     .slice(0, 3)
@@ -204,8 +185,4 @@ function outcomeText({ run, plain }: Session, difference: Difference | null, { s
   const silent = plain.heads.length ? "no prediction changes" : "the output changes as shown in the Edits panel";
   const effect = listed.length ? listed.join(", ") + rest : silent;
   return `${quantity} is ${format(value)} here. ${others ? "With the other edits: " : ""}${effect}.`;
-}
-
-function labelText(prediction: Prediction | null) {
-  return shownToken(prediction?.label ?? "");
 }

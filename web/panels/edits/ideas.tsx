@@ -4,7 +4,6 @@ import { untracked, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
 import { editSentence } from "studio/panels/edits/words.js";
-import type { CellKind } from "studio/runtime/kinds.js";
 import { Job } from "studio/state/job.js";
 import { choiceText, findHead } from "studio/state/predictions.js";
 import { shownToken } from "studio/state/tokens.js";
@@ -26,7 +25,7 @@ export function Presets({ model }: { model: Model }) {
         On all units of <code>{view.track}</code>
       </h3>
       <div class="chips">
-        {presetsFor(model.cell).map((preset) => (
+        {PRESETS[model.cell.label].map((preset) => (
           <Button text={preset.label} title={preset.effect} press={() => add(preset)} />
         ))}
       </div>
@@ -38,7 +37,7 @@ export function Presets({ model }: { model: Model }) {
 export function IdeaCards({ model }: { model: Model }) {
   const { store } = useApp();
   if (model.kind !== "tagger") return null;
-  const presets = presetsFor(model.cell);
+  const presets = PRESETS[model.cell.label];
   return (
     <>
       {IDEAS.map(({ text, preset: id, track, asks }) => {
@@ -85,6 +84,9 @@ export function EditSearch() {
   if (!model?.hasWeights || !run || !head) return null;
   const isRunning = job.share < 1;
   const t = chosen.value !== null && chosen.value < run.steps ? chosen.value : view.step;
+  const isDone = job.result !== null && !job.stopped && !isRunning;
+  const [count, of] = [tried.value?.count ?? 0, tried.value?.of ?? 0].map((number) => number.toLocaleString("en"));
+  const so = `tried ${count} of ${of} edits, ${finds.value.length || "none"} found`;
   const begin = () => {
     chosen.value = t;
     finds.value = [];
@@ -106,8 +108,7 @@ export function EditSearch() {
         <Button text={isRunning ? "Stop" : "Search"} press={isRunning ? () => job.stop() : begin} />
       </div>
       <p class="edit-progress" role="status">
-        {tried.value &&
-          progressText(tried.value, finds.value.length, job.result !== null && !job.stopped && !isRunning)}
+        {tried.value && (isDone ? `Done: ${so}.` : `Searching: ${so}…`)}
       </p>
       <ol class="edit-finds">
         {finds.value.map((find) => (
@@ -116,11 +117,6 @@ export function EditSearch() {
       </ol>
     </section>
   );
-}
-
-function progressText({ count, of }: { count: number; of: number }, found: number, isDone: boolean): string {
-  const so = `tried ${count.toLocaleString("en")} of ${of.toLocaleString("en")} edits, ${found || "none"} found`;
-  return isDone ? `Done: ${so}.` : `Searching: ${so}…`;
 }
 
 function FindLine({ find: { edit, before, after }, model, run }: { find: Find; model: Model; run: Run }) {
@@ -164,10 +160,7 @@ const LSTM: readonly Preset[] = [
   {
     id: "freeze",
     label: "Freeze the cell",
-    sets: [
-      ["f", 1],
-      ["i", 0],
-    ],
+    sets: Object.entries({ f: 1, i: 0 }),
     effect: "f = 1 and i = 0: the cell keeps its value and takes in nothing new.",
   },
   {
@@ -221,20 +214,11 @@ const GRU: readonly Preset[] = [
 
 const PRESETS: Record<string, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
 
-function presetsFor({ label }: CellKind): readonly Preset[] {
-  return PRESETS[label];
-}
-
 /** The edits of a preset, in all units at all steps of one layer and direction. */
 function presetEdits(preset: Preset, track: string): Edit[] {
-  return preset.sets.map(([quantity, value]) => ({
-    place: `${track}.${quantity}`,
-    kind: "set",
-    value,
-    unit: null,
-    t: null,
-    scope: "write",
-  }));
+  return preset.sets.map(([quantity, value]) => {
+    return { place: `${track}.${quantity}`, kind: "set", value, unit: null, t: null, scope: "write" };
+  });
 }
 
 /** English sentences whose tags depend on context, each with an experiment to try. */

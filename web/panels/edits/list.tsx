@@ -81,6 +81,9 @@ function Line(props: {
 
 /** Groups edits that set units of one place, as a patch does; those of fewer than MOST_LINES stay apart. */
 export function bundles(edits: readonly Edit[]): { from: number; count: number }[] {
+  const same = ({ place, kind, t, scope }: Edit) => JSON.stringify([place, kind, t, scope]);
+  const isOne = ({ kind, unit }: Edit) => kind === "set" && unit?.length === 1;
+  const goTogether = (a: Edit, b: Edit) => isOne(a) && isOne(b) && same(a) === same(b);
   const all: { from: number; count: number }[] = [];
   for (let from = 0; from < edits.length;) {
     let count = 1;
@@ -89,11 +92,6 @@ export function bundles(edits: readonly Edit[]): { from: number; count: number }
     from += count < MOST_LINES ? 1 : count;
   }
   return all;
-}
-
-function goTogether(a: Edit, b: Edit) {
-  const same = ({ place, kind, t, scope }: Edit) => JSON.stringify([place, kind, t, scope]);
-  return a.kind === "set" && a.unit?.length === 1 && b.unit?.length === 1 && same(a) === same(b);
 }
 
 export function PythonLines({ edits, model, run }: Edits) {

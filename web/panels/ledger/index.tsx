@@ -12,7 +12,7 @@ import { exactly, percent, tick } from "studio/ui/draw.js";
 import { Button, Table, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
-import { type ChartRow, WordChart, signed } from "studio/ui/word-chart.js";
+import { type ChartProps, type ChartRow, WordChart, signed } from "studio/ui/word-chart.js";
 
 const HELP =
   "A memory is a sum over steps: what each one wrote (input gate times candidate; in a GRU 1-z times candidate), times all forget gates (z of a GRU) since. This is " +
@@ -67,15 +67,7 @@ export function LedgerPanel() {
   );
 }
 
-function WrittenChart({
-  scene,
-  ...rest
-}: {
-  scene: Scene;
-  width: number;
-  press?: (k: number) => void;
-  point?: (k: number | null) => void;
-}) {
+function WrittenChart({ scene, ...rest }: { scene: Scene } & Pick<ChartProps, "width" | "press" | "point">) {
   const { tokens } = scene.explained.subject;
   const columns = tokens.map((token, t) => ({ word: shortToken(token, 16), label: columnName(scene, token, t) }));
   return (
@@ -107,9 +99,8 @@ function chartRows({ ledger, whole, place, writer, explained }: Scene): ChartRow
   const rows: ChartRow[] = [
     { title: `Written into ${place} at ${wrote}, still there`, values: over(later, s), scale: "c" },
     {
-      title: `Written at each ${explained.model.unit}, left in ${place} at ${asked}`,
+      ...{ title: `Written at each ${explained.model.unit}, left in ${place} at ${asked}`, scale: "c" },
       values: over(ledger.parts, 0),
-      scale: "c",
     },
   ];
   if (!Number.isNaN(ledger.effect)) {
@@ -218,16 +209,8 @@ function sumSentences({ ledger, place, whole, explained }: Scene): string[] {
 
 function ledgerRows({ ledger, explained, whole }: Scene): string[][] {
   const { tokens } = explained.subject;
-  const top = [
-    "step",
-    "word",
-    `wrote ${explained.subject.cell.memory === "c" ? "i·g" : "(1-z)·n"}`,
-    "still there",
-    "left",
-    "erased most at step",
-    "adds to the target",
-    "all units add",
-  ];
+  const wrote = `wrote ${explained.subject.cell.memory === "c" ? "i·g" : "(1-z)·n"}`;
+  const more = ["still there", "left", "erased most at step", "adds to the target", "all units add"];
   const rows = ledger.steps.map((t, s) => {
     const at = erasedMostAt(ledger, s);
     const added = ledger.parts[s] * ledger.effect;
@@ -235,7 +218,7 @@ function ledgerRows({ ledger, explained, whole }: Scene): string[][] {
     const rest = [at < 0 ? "" : String(ledger.steps[at]), Number.isNaN(added) ? "" : String(added)];
     return [String(t), tokens[t], ...own, ...rest, whole === null ? "" : String(whole.parts[t])];
   });
-  return [top, ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
+  return [["step", "word", wrote, ...more], ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
 }
 
 function shortRows(scene: Scene): string[][] {

@@ -47,17 +47,8 @@ export function GateBox(props: {
 }
 
 /** A bar for how far a gate is open, or how far the candidate is from zero. */
-function Meter({
-  gate,
-  numbers,
-  box,
-  isSigned,
-}: {
-  gate: string;
-  numbers: ReadonlySignal<Numbers>;
-  box: Box;
-  isSigned: boolean;
-}) {
+function Meter(props: { gate: string; numbers: ReadonlySignal<Numbers>; box: Box; isSigned: boolean }) {
+  const { gate, numbers, box, isSigned } = props;
   const zero = isSigned ? box.x + box.width / 2 : box.x;
   const scale = isSigned ? box.width / 2 : box.width;
   const length = Math.max(-1, Math.min(1, numbers.value[gate] || 0)) * scale;

@@ -31,6 +31,9 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   const layout = useMemo(() => layoutOf(operations, places, width, info.reverse), [circuit, width, info.reverse]);
   const height = layout.height + barsHeight(moment, width) + 30;
   const open = (gate: string) => go({ zoom: "gate", gate });
+  const replaced = Object.entries(moment.computed).map(
+    ([name, value]) => `${name} edited: the equation gives ${format(value)}`,
+  );
   return (
     <svg
       {...{ class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }}
@@ -54,7 +57,7 @@ export function UnitLevel({ scene }: { scene: Scene }) {
       <g transform={`translate(0 ${layout.height + 12})`}>
         <Bars {...{ moment, width, numbers, spans: circuit.spans }} />
       </g>
-      <Text x={0} y={height - 4} kind="hs-note" text={replacedText(moment)} />
+      <Text x={0} y={height - 4} kind="hs-note" text={replaced.join("; ")} />
     </svg>
   );
 }
@@ -106,12 +109,6 @@ function Between({ label, words, value }: { label: Layout["labels"][string]; wor
       <Text x={x} y={y + 12} kind="hs-between" anchor={anchor} text={format(value)} />
     </>
   );
-}
-
-function replacedText({ computed }: Moment): string {
-  return Object.entries(computed)
-    .map(([name, value]) => `${name} edited: the equation gives ${format(value)}`)
-    .join("; ");
 }
 
 export function unitRows({ model, run, info }: Scene, { unit }: View): string[][] {

@@ -34,10 +34,8 @@ function Summed({ scene }: { scene: Scene }) {
     return { sum: dot.sum, terms: gateTerms(model, info, unit, dot, SHOWN) };
   }, [run, info, gate, unit]);
   const { sum, terms } = sums;
-  const numbers = useTween(
-    useMemo(() => runningSums(terms), [terms]),
-    pace,
-  );
+  const running = useMemo(() => runningSums(terms), [terms]);
+  const numbers = useTween(running, pace);
   /** Goes to a term's source: the unit below at this step, or a unit of this layer at the previous step. */
   const follow = ({ kind, index }: Term) => {
     const below = kind === "input" ? featureSource(model.tracks, info, index) : null;
@@ -51,7 +49,7 @@ function Summed({ scene }: { scene: Scene }) {
   const [x, top] = isBeside ? [BESIDE, y + 30] : [0, y + CURVE.height + 12];
   const gives = activated(model.cell, gate, sum);
   const actual = gateValue(scene, gate, unit, step);
-  const squash = squashLine(model.cell, gate, sum);
+  const squash = `${gate} = ${squashName(model.cell, gate)}(${format(sum)}) = ${format(gives)}`;
   const whole = `sum, before the ${model.cell.activations[gate]}`;
   return (
     <svg
@@ -101,10 +99,8 @@ function Traced({ scene }: { scene: Scene }) {
 export function gateRows(scene: Scene, { gate, unit, step }: View): string[][] {
   const { model, run, info } = scene;
   if (!model.hasWeights) {
-    return [
-      ["gate", "value"],
-      [gate, String(gateValue(scene, gate, unit, step))],
-    ];
+    const row = [gate, String(gateValue(scene, gate, unit, step))];
+    return [["gate", "value"], row];
   }
   const terms = gateTerms(model, info, unit, model.dotProduct(run, info.name, gate, unit, step));
   const rows = terms.map(({ name, weight, factor, value }) => [name, weight ?? "", factor ?? "", value].map(String));
@@ -143,9 +139,4 @@ function Curve({ cell, gate, sum }: { cell: CellKind; gate: string; sum: number 
       {label(-6, height + 4, "end", low)}
     </>
   );
-}
-
-/** "f = σ(-3.6271) = 0.0259". */
-function squashLine(cell: CellKind, gate: string, sum: number): string {
-  return `${gate} = ${squashName(cell, gate)}(${format(sum)}) = ${format(activated(cell, gate, sum))}`;
 }

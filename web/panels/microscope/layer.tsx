@@ -36,7 +36,8 @@ export function LayerLevel({ scene }: { scene: Scene }) {
     if (unit >= 0 && unit < info.units) pointed.value = { unit, units, selected: view.unit };
   };
   const open = (unit: number) => go({ zoom: "unit", unit });
-  const line = unitLine(cell, units, focus);
+  const numbers = columns(cell, units).map(([name, values]) => `${name} ${format(values[focus])}`);
+  const line = `unit ${focus}: ${numbers.join(" · ")}`;
   const label = `${info.units} units of ${info.name}. ${line}. Arrow keys choose a unit, Enter opens it`;
   return (
     <div class="hs-layer">
@@ -77,11 +78,6 @@ function columns(cell: CellKind, { before, kept, wrote, memory, h }: Units): [st
     [cell.memory, memory],
     ...(cell.memory === "h" ? [] : ([["h", h]] as [string, Float32Array][])),
   ];
-}
-
-function unitLine(cell: CellKind, units: Units, k: number): string {
-  const parts = columns(cell, units).map(([name, values]) => `${name} ${format(values[k])}`);
-  return `unit ${k}: ${parts.join(" · ")}`;
 }
 
 function ChangedMost(props: { cell: CellKind; units: Units; open: (unit: number) => void }) {

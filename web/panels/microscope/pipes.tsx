@@ -60,18 +60,14 @@ export function flowColour(name: string, value: number): string {
   return value < 0 ? "var(--minus)" : "var(--plus)";
 }
 
-/** @param props.times when each number moves, as fractions of the whole time */
-export function Tokens({
-  layout,
-  times,
-  values,
-  isPlaying,
-}: {
+interface TokensProps {
   layout: Layout;
-  times: Record<string, [number, number]>;
+  times: Record<string, [number, number]>; // when each number moves, as fractions of the whole time
   values: Numbers;
   isPlaying: boolean;
-}) {
+}
+
+export function Tokens({ layout, times, values, isPlaying }: TokensProps) {
   const { player } = useApp();
   const part = useSignal(1); // of the journey
   useLayoutEffect(() => {

@@ -18,11 +18,6 @@ const [FACTORS, VALUE] = [104, 62]; // room for numbers, which are right-aligned
 /** x of each column in pixels */
 type Columns = { factors: number | null; value: number; from: number; to: number };
 
-function columnsFor(width: number): Columns {
-  if (width < WIDE) return { factors: null, value: 228, from: 236, to: width - 2 };
-  return { factors: 294, value: 360, from: 376, to: width - 2 };
-}
-
 function nameRoom({ factors, value }: Columns): number {
   return (factors ? factors - FACTORS : value - VALUE) - 4;
 }
@@ -49,7 +44,13 @@ export function SumRows(props: {
   follow: (term: Term) => void;
 }) {
   const { terms, sum, whole, width, numbers, follow } = props;
-  const columns = columnsFor(width);
+  const isWide = width >= WIDE;
+  const columns: Columns = {
+    factors: isWide ? 294 : null,
+    value: isWide ? 360 : 228,
+    from: isWide ? 376 : 236,
+    to: width - 2,
+  };
   const { factors, value, from, to } = columns;
   const last: Term = { kind: "sum", name: whole, index: -1, weight: null, factor: null, value: sum };
   return (
@@ -135,12 +136,6 @@ export interface Term {
   value: number; // what it adds
 }
 
-/** The name of a feature of a layer's input: "x[3]" in the lowest layer, "l0r.h[3]" above. */
-function featureName(tracks: readonly TrackInfo[], track: TrackInfo, index: number): string {
-  const below = featureSource(tracks, track, index);
-  return below ? `${below.track}.h[${below.unit}]` : `x[${index}]`;
-}
-
 /** The track and unit in the layer below that an input feature comes from; null in the lowest layer. */
 export function featureSource(
   tracks: readonly TrackInfo[],
@@ -185,7 +180,10 @@ export function gateTerms(
 ): Term[] {
   const { gate, scale } = dot;
   const r = resetSymbol(model, gate);
-  const inputName = (k: number) => `W_i${gate}[${unit}, ${k}]·${featureName(model.tracks, track, k)}`;
+  const inputName = (k: number) => {
+    const below = featureSource(model.tracks, track, k);
+    return `W_i${gate}[${unit}, ${k}]·${below ? `${below.track}.h[${below.unit}]` : `x[${k}]`}`;
+  };
   const hiddenName = (k: number) => `${r}W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
   return [
     ...side(dot.inputWeights, dot.input, "input", inputName, shown),
@@ -201,14 +199,10 @@ function biases(
   { gate, biasInput, biasHidden, scale }: DotProduct,
 ): Term[] {
   if (model.weights(track.name).bias_ih === null) return [];
-  const bias = (side: string, value: number) => ({
-    kind: "bias" as "bias",
-    name: `${side === "h" ? resetSymbol(model, gate) : ""}b_${side}${gate}[${unit}]`,
-    index: -1,
-    weight: null,
-    factor: null,
-    value,
-  });
+  const bias = (side: string, value: number): Term => {
+    const name = `${side === "h" ? resetSymbol(model, gate) : ""}b_${side}${gate}[${unit}]`;
+    return { kind: "bias", name, index: -1, weight: null, factor: null, value };
+  };
   return [bias("i", biasInput), bias("h", scale * biasHidden)];
 }
 

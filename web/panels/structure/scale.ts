@@ -14,13 +14,8 @@ export function weightScale(parts: readonly Float32Array[]): Scale {
   for (const part of parts) for (const value of part) sizes[at++] = Math.abs(value);
   sizes.sort();
   const limit = nextRound(sizes[Math.floor(WITHIN * (sizes.length - 1))]);
-  return { limit, beyond: sizes.length - firstAbove(sizes, limit), count: sizes.length };
-}
-
-/** @returns the first index above it */
-function firstAbove(sorted: Float32Array, limit: number): number {
-  const at = sorted.findIndex((value) => value > limit);
-  return at < 0 ? sorted.length : at;
+  const inside = sizes.findLastIndex((value) => value <= limit) + 1;
+  return { limit, beyond: sizes.length - inside, count: sizes.length };
 }
 
 export function weightRgb(value: number, limit: number) {

@@ -4,19 +4,19 @@ import { useComputed, useSignal } from "@preact/signals";
 import {
   type Pair,
   type Sweep,
-  differing,
-  pairWith,
-  sweepWork,
   cellSentence,
+  differing,
   MEANING,
   pairSentence,
+  pairWith,
   patchEdits,
   sweepRows,
+  sweepWork,
 } from "studio/panels/sweep/sweep.js";
 import { shortToken } from "studio/state/tokens.js";
 import type { Subject } from "studio/types.js";
 import { useApp, useJob, useNouns, useTyping } from "studio/ui/app.js";
-import { CellMap, strongest } from "studio/ui/cell-map.js";
+import { CellMap, type CellMapProps, strongest } from "studio/ui/cell-map.js";
 import { exactly } from "studio/ui/draw.js";
 import { Button, Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -125,12 +125,7 @@ function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
 
 const LEFT = 46;
 
-interface PatchMapProps {
-  sweep: Sweep;
-  width: number;
-  press?: (n: number) => void;
-  point?: (n: number | null) => void;
-}
+type PatchMapProps = { sweep: Sweep } & Pick<CellMapProps, "width" | "press" | "point">;
 
 function PatchMap({ sweep: { pair, places, effects }, width, ...rest }: PatchMapProps) {
   const { subject, target } = pair.explained;
@@ -147,12 +142,11 @@ function PatchMap({ sweep: { pair, places, effects }, width, ...rest }: PatchMap
         return `${subject.tracks[track].info.name}.${quantity}`;
       })}
       column={columnWidth(words, width - LEFT - 4)}
-      name={(n) => cellName(pair, places[n], effects[n])}
+      name={(n) => {
+        const { track, quantity, t } = places[n];
+        const where = `${quantity} of ${subject.tracks[track].info.name} at ${shortToken(subject.tokens[t], 24)}`;
+        return `${where}, step ${t}: ${exactly(effects[n])}`;
+      }}
     />
   );
-}
-
-function cellName({ explained }: Pair, { track, quantity, t }: Sweep["places"][number], effect: number): string {
-  const { tracks, tokens } = explained.subject;
-  return `${quantity} of ${tracks[track].info.name} at ${shortToken(tokens[t], 24)}, step ${t}: ${exactly(effect)}`;
 }
