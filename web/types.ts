@@ -3,6 +3,7 @@
 // T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
 
 import type { BeginMessage, Edit, StepMessage, View, ViewMessage } from "studio/facts.js";
+import type { Cell } from "studio/runtime/cell.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 
 export type { BeginMessage, Edit, View };
@@ -151,7 +152,7 @@ export interface Reader {
 /** An LSTM, its input, and the readers of its outputs, to be explained; like hiddenstate.explain.Subject. */
 export interface Subject {
   cell: CellKind;
-  cells: { info: TrackInfo; weights: TrackWeights; kind: CellKind }[]; // empty without weights
+  cells: Cell[]; // empty without weights
   tracks: Track[]; // the run itself, without edits
   steps: number; // T
   lead: number; // how many of the steps come before the run's first: 1 in a language model, which reads a newline

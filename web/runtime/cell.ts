@@ -6,7 +6,7 @@ import { affine, product } from "studio/runtime/linear.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
 /** by quantity */
-type Values = Record<string, Float32Array>;
+export type Values = Record<string, Float32Array>;
 type See = ((quantity: string, values: Float32Array | Float64Array) => void) | null;
 
 type Scan = (cell: Cell, x: Float32Array, T: number, state: Values) => { track: Track; state: Values } | null;
@@ -19,17 +19,15 @@ export function useNativeScan(scan: Scan) {
 }
 
 export class Cell {
-  info: TrackInfo;
-  weights: TrackWeights;
-  kind: CellKind;
   hidden: Float64Array<ArrayBuffer>;
   m: Float64Array<ArrayBuffer>;
   projected: Float64Array<ArrayBuffer>;
 
-  constructor(info: TrackInfo, weights: TrackWeights, kind: CellKind) {
-    this.info = info;
-    this.weights = weights;
-    this.kind = kind;
+  constructor(
+    public info: TrackInfo,
+    public weights: TrackWeights,
+    public kind: CellKind,
+  ) {
     this.hidden = new Float64Array(kind.gates.length * info.units);
     this.m = new Float64Array(info.units);
     this.projected = new Float64Array(info.outputs);
@@ -97,13 +95,31 @@ export class Cell {
     const shown = this.at(values, t);
     if (!edits.some((edit) => edit.readout)) {
       this.equations(xg, t, before, shown, seeing(edits));
-      if (carried !== null) this.copy(shown, this.at(carried, t));
+      if (carried !== null) Object.entries(this.at(carried, t)).forEach(([name, to]) => to.set(shown[name]));
       return this.states(shown);
     }
     const on = this.at(carried as Values, t);
     this.equations(xg, t, before, on, seeing(edits.filter((edit) => !edit.readout)));
     this.equations(xg, t, before, shown, seeing(edits));
     return this.states(on);
+  }
+
+  /**
+   * Computes one step of R rows, for which each weight is read once for four of them.
+   *
+   * @param xg [R, G*H]
+   * @returns the states after it
+   */
+  stepRows(xg: Float64Array, before: Values, R: number): Values {
+    const { hidden, weights, kind } = this;
+    const [sums, values] = [new Float64Array(xg.length), this.room(R)];
+    affine(before.h, R, weights.weight_hh, weights.bias_hh, sums);
+    for (let r = 0; r < R; r++) {
+      const [from, to] = [r * hidden.length, (r + 1) * hidden.length];
+      hidden.set(sums.subarray(from, to));
+      STEPS[kind.name](this, xg.subarray(from, to), this.at(before, r), this.at(values, r), null);
+    }
+    return this.states(values);
   }
 
   /** @returns views of one step */
@@ -114,10 +130,6 @@ export class Cell {
       views[name] = values[name].subarray(t * size, (t + 1) * size);
     }
     return views;
-  }
-
-  copy(from: Values, to: Values) {
-    for (const name in from) to[name].set(from[name]);
   }
 
   /** The equations of one time step; `xg`: the input's part of the pre-activations; `now`: written. */
@@ -145,12 +157,8 @@ export class Cell {
   /** @param h computed from m */
   project(h: Float32Array) {
     const { weight_hr: weight } = this.weights;
-    if (weight === null) {
-      h.set(this.m);
-    } else {
-      product(weight, this.m, this.projected);
-      h.set(this.projected);
-    }
+    if (weight !== null) product(weight, this.m, this.projected);
+    h.set(weight === null ? this.m : this.projected);
   }
 }
 

@@ -38,13 +38,15 @@ export function found(
 
 /** Scores of a tag at the start, after another tag, and at the end. */
 class Chain {
-  K: number;
   start: Float32Array;
   transitions: Float32Array;
   end: Float32Array;
 
-  constructor(K: number, weights: Weights, prefix: string) {
-    this.K = K;
+  constructor(
+    private K: number,
+    weights: Weights,
+    prefix: string,
+  ) {
     this.start = weights.take(`${prefix}start`, [K]);
     this.transitions = weights.take(`${prefix}transitions`, [K, K]);
     this.end = weights.take(`${prefix}end`, [K]);
@@ -58,7 +60,10 @@ class Chain {
     const origins = new Int32Array(T * K);
     for (let t = 1; t < T; t++) state = this.highest(state, scores, origins, t);
     const tags = new Int32Array(T);
-    tags[T - 1] = indexOfHighest(state.map((value, k) => value + this.end[k]));
+    [tags[T - 1]] = highestScores(
+      state.map((value, k) => value + this.end[k]),
+      K,
+    );
     for (let t = T - 1; t > 0; t--) tags[t - 1] = origins[t * K + tags[t]];
     return tags;
   }
@@ -117,8 +122,4 @@ class Chain {
     }
     return sums;
   }
-}
-
-function indexOfHighest(values: Float64Array): number {
-  return values.reduce((best, value, k) => (value > values[best] ? k : best), 0);
 }

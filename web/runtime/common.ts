@@ -10,7 +10,11 @@ type Common = Omit<Model, "kind" | "unit" | "parts" | "tokenise" | "run" | "stre
 
 /** @param lstm the LSTM to show */
 export function common(head: BundleHead, lstm: Lstm): Common {
-  const number = (track: string) => trackNumber(lstm.tracks, track);
+  const number = (name: string) => {
+    const names = lstm.tracks.map((track) => track.name);
+    if (!names.includes(name)) refuse(`layer and direction ${name}`, names.join(" "), "Choose one.");
+    return names.indexOf(name);
+  };
   return {
     ...named(head, lstm.kind),
     tracks: lstm.tracks,
@@ -28,22 +32,12 @@ export function named({ name, meanings }: BundleHead, cell: CellKind) {
   return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings };
 }
 
-function trackNumber(tracks: readonly { name: string }[], name: string): number {
-  const number = tracks.findIndex((track) => track.name === name);
-  if (number < 0) refuse(`layer and direction ${name}`, tracks.map((track) => track.name).join(" "), "Choose one.");
-  return number;
-}
-
 export function refuse(got: string, expected: string, advice: string): never {
   throw new ModelError(got, expected, advice);
 }
 
 /** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */
-export function layerParts(
-  tracks: readonly TrackInfo[],
-  { label, gates }: CellKind,
-  before: string = "",
-): { label: string; shape: number[] }[] {
+export function layerParts(tracks: readonly TrackInfo[], { label, gates }: CellKind, before: string = "") {
   return tracks.map(({ name, units, inputSize }) => {
     return { label: `${before}${label} ${name}`, shape: [gates.length * units, inputSize] };
   });

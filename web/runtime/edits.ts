@@ -19,16 +19,7 @@ export interface BoundEdit {
 const PLACE = /^(l(?:0|[1-9][0-9]*)r?)\.(\w+)$/;
 
 /** @param T steps of the run; null for a stream, which has no end */
-export function bind(
-  edits: readonly Edit[],
-  tracks: readonly TrackInfo[],
-  kind: CellKind,
-  T: number | null,
-): BoundEdit[] {
-  return edits.map((edit) => bound(edit, tracks, kind, T));
-}
-
-function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: number | null): BoundEdit {
+export function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: number | null): BoundEdit {
   const { kind, value, scope, unit = null, t = null } = edit;
   oneOf(kind, EDIT_KINDS, "kind");
   oneOf(scope, EDIT_SCOPES, "scope");
@@ -47,17 +38,14 @@ function bound(edit: Edit, tracks: readonly TrackInfo[], cell: CellKind, T: numb
 function placed(place: string, tracks: readonly TrackInfo[], cell: CellKind): [TrackInfo, string] {
   const [, track, quantity] = PLACE.exec(place) ?? [null, "", ""];
   const info = tracks.find((each) => each.name === track);
-  oneOf(quantity, modelPlaces(cell), `place ${place}:`);
+  const { gates, states, parts } = cell;
+  const places = [...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)];
+  oneOf(quantity, [...new Set(places)], `place ${place}:`);
   if (info === undefined) {
     const have = tracks.map((each) => each.name).join(" ");
     throw new ModelError(`an edit of ${place}`, `one of the layers and directions ${have}`, "Choose one of them.");
   }
   return [info, quantity];
-}
-
-/** All places that an edit can change: gates, states and pre-activations. */
-function modelPlaces({ gates, states, parts }: CellKind): string[] {
-  return [...new Set([...gates, ...states, ...gates.map((gate) => `${gate}_pre`), ...Object.keys(parts)])];
 }
 
 function oneOf(value: string, allowed: string[], what: string) {
@@ -75,22 +63,15 @@ function resolved(chosen: readonly number[] | null, size: number, what: string):
       throw new ModelError(`an edit of ${what} ${k}`, `0 to ${size - 1}`, advice);
     }
   }
-  return distinct(
-    chosen.map((k) => (k < 0 ? k + size : k)),
-    what,
-  );
+  const positions = chosen.map((k) => (k < 0 ? k + size : k));
+  return distinct(positions, what);
 }
 
 /** The steps of a stream, some of which may be in the future. */
 function ahead(chosen: readonly number[]): number[] {
   for (const k of chosen) {
-    if (!Number.isInteger(k) || k < 0) {
-      throw new ModelError(
-        `an edit of step ${k} of a stream`,
-        "a step of at least 0",
-        "Count from the stream's start.",
-      );
-    }
+    if (Number.isInteger(k) && k >= 0) continue;
+    throw new ModelError(`an edit of step ${k} of a stream`, "a step of at least 0", "Count from the stream's start.");
   }
   return distinct([...chosen], "step");
 }

@@ -2,17 +2,14 @@
 
 /** An error that a user can act on: what was received, what was expected, what to do. */
 export class ModelError extends Error {
-  name: string;
-  got: string;
-  expected: string;
-  advice: string;
+  name = "ModelError";
 
-  constructor(got: string, expected: string, advice: string) {
+  constructor(
+    public got: string,
+    public expected: string,
+    public advice: string,
+  ) {
     super(`${got}: expected ${expected}. ${advice}`);
-    this.name = "ModelError";
-    this.got = got;
-    this.expected = expected;
-    this.advice = advice;
   }
 }
 

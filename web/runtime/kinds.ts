@@ -22,6 +22,7 @@ export interface CellKind {
 /** of each kind, in order */
 export type Letters = Record<string, { gates: readonly string[]; states: readonly string[] }>;
 
+const secant = (c: number) => (Math.abs(c) < TINY ? 1 : Math.tanh(c) / c);
 const SPLITS: Record<string, CellKind["split"]> = {
   LSTM: ({ i, f, g, o, c }, at) => ({ keep: f[at], written: i[at] * g[at], show: o[at] * secant(c[at]) }),
   GRU: ({ z, n }, at) => ({ keep: z[at], written: (1 - z[at]) * n[at], show: 1 }),
@@ -53,10 +54,8 @@ export function gatesApart({ gates, states }: CellKind): string[] {
 export function cellIn(config: any): string {
   const setting = config?.cell ?? Object.keys(CELL_SETTINGS)[0];
   if (typeof setting === "string" && Object.hasOwn(CELL_SETTINGS, setting)) return CELL_SETTINGS[setting];
-  throw damaged(
-    `the model's config has cell = ${JSON.stringify(setting)}`,
-    `one of ${Object.keys(CELL_SETTINGS).join(" ")}`,
-  );
+  const known = Object.keys(CELL_SETTINGS).join(" ");
+  throw damaged(`the model's config has cell = ${JSON.stringify(setting)}`, `one of ${known}`);
 }
 
 export function configKind(config: any, letters: Letters): CellKind {
@@ -78,8 +77,4 @@ const FUNCTIONS: Record<string, (pre: number) => number> = {
 
 export function activated({ activations }: CellKind, gate: string, pre: number): number {
   return FUNCTIONS[activations[gate]](pre);
-}
-
-function secant(c: number) {
-  return Math.abs(c) < TINY ? 1 : Math.tanh(c) / c;
 }

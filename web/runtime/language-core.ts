@@ -36,7 +36,8 @@ export class LanguageCore {
   constructor(config: any, vocabulary: any, weights: Weights, prefix: string, letters: Letters) {
     this.level = readLevel(config, vocabulary);
     this.backward = flag(config, "backward");
-    this.tokens = readTokens(vocabulary);
+    this.tokens = strings(vocabulary.tokens, "tokens");
+    if (this.tokens[0] !== UNKNOWN) throw damaged(`${JSON.stringify(this.tokens[0])} as the first token`, UNKNOWN);
     this.counts = vocabulary.counts;
     this.numbers = new Map(this.tokens.map((token, id) => [token, id]));
     const [V, E, H] = [this.tokens.length, count(config, "embedding_size"), count(config, "hidden_size")];
@@ -91,10 +92,8 @@ export class LanguageCore {
   /** `out`: [T, H]; returns [T, V] scores of the next token */
   scores(out: Float32Array, T: number): Float32Array {
     const { projection, features } = this;
-    return this.output.scores(
-      projection === null ? out : Float32Array.from(dense(out, T, projection, null, features)),
-      T,
-    );
+    const projected = projection === null ? out : Float32Array.from(dense(out, T, projection, null, features));
+    return this.output.scores(projected, T);
   }
 }
 
@@ -107,10 +106,4 @@ function readLevel(config: any, vocabulary: any): "char" | "word" {
     throw damaged(`tokens of level ${JSON.stringify(vocabulary?.level)}`, `${level}, as the config says`);
   }
   return level;
-}
-
-function readTokens(vocabulary: any): string[] {
-  const tokens = strings(vocabulary.tokens, "tokens");
-  if (tokens[0] !== UNKNOWN) throw damaged(`${JSON.stringify(tokens[0])} as the first token`, UNKNOWN);
-  return tokens;
 }

@@ -15,11 +15,9 @@ const MOST = 2 ** 25; // maximum number of values that one run may predict
 
 /** A language model that reads each text after a newline. */
 class Reader {
-  core: LanguageCore;
   state: State;
 
-  constructor(core: LanguageCore) {
-    this.core = core;
+  constructor(private core: LanguageCore) {
     this.state = core.lstm.run(core.embed([core.start]), 1).state;
   }
 

@@ -3,7 +3,7 @@
 import { MOST_LAYERS } from "studio/facts.js";
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
-import { type BoundEdit, bind } from "studio/runtime/edits.js";
+import { type BoundEdit, bound } from "studio/runtime/edits.js";
 import { damaged, ModelError } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Weights } from "studio/runtime/weights.js";
@@ -24,15 +24,16 @@ export type State = Record<string, Float32Array>[];
 const MOST = 2 ** 25; // maximum number of values that one run may record
 
 export class Lstm {
-  sizes: Sizes;
-  kind: CellKind;
   tracks: TrackInfo[];
   cells: Cell[];
   outputSize: number;
 
-  constructor(sizes: Sizes, weights: Weights, prefix: string, kind: CellKind) {
-    this.sizes = sizes;
-    this.kind = kind;
+  constructor(
+    public sizes: Sizes,
+    weights: Weights,
+    prefix: string,
+    public kind: CellKind,
+  ) {
     this.tracks = tracksOf(sizes);
     this.cells = this.tracks.map((info) => new Cell(info, trackWeights(info, sizes, weights, prefix, kind), kind));
     this.outputSize = (sizes.bidirectional ? 2 : 1) * (sizes.projSize || sizes.hiddenSize);
@@ -46,7 +47,7 @@ export class Lstm {
   /** Checks a run's length and edits before anything is computed; `T` is null for a stream. */
   bind(edits: readonly Edit[], T: number | null): BoundEdit[] {
     if (T !== null) checkLength(T, this.tracks, this.kind);
-    return bind(edits, this.tracks, this.kind, T);
+    return edits.map((edit) => bound(edit, this.tracks, this.kind, T));
   }
 
   /** `x`: [T, C]; `start`: the index of the first of these steps in the whole input; `out` is [T, D*P] */
@@ -67,10 +68,8 @@ export class Lstm {
         tracks.push(done.track);
         ends.push(done.state);
       }
-      input = sideBySide(
-        tracks.slice(first).map(({ values }) => values.h),
-        T,
-      );
+      const outputs = tracks.slice(first).map(({ values }) => values.h);
+      input = sideBySide(outputs, T);
     }
     return { tracks, out: input, state: ends };
   }

@@ -1,11 +1,8 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
-import { type Cell, useNativeScan } from "studio/runtime/cell.js";
+import { type Cell, type Values, useNativeScan } from "studio/runtime/cell.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
-
-/** by quantity */
-type Values = Record<string, Float32Array>;
 
 /** The functions of native/runtime/wasm/layer.cpp. Addresses are numbers, and 0 is null. */
 interface Engine {
@@ -47,17 +44,21 @@ export async function useEngine(bytes: BufferSource) {
 
 /** A layer and direction in the engine's memory, which it owns. */
 class NativeLayer {
-  native: Engine;
-  info: TrackInfo;
-  kind: CellKind;
   layer: number;
 
-  constructor(native: Engine, info: TrackInfo, weights: TrackWeights, kind: CellKind) {
+  constructor(
+    private native: Engine,
+    private info: TrackInfo,
+    weights: TrackWeights,
+    private kind: CellKind,
+  ) {
     const parts = [weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh];
-    const [ih, hh, bIh, bHh] = parts.map((numbers) => (numbers === null ? 0 : copied(native, numbers)));
-    this.native = native;
-    this.info = info;
-    this.kind = kind;
+    const [ih, hh, bIh, bHh] = parts.map((numbers) => {
+      if (numbers === null) return 0;
+      const at = native.take(numbers.length);
+      new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
+      return at;
+    });
     this.layer = native.make(NUMBERED.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
     [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
     released.register(this, { native, layer: this.layer });
@@ -97,7 +98,8 @@ const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 /** Runs a layer without edits on x [T, C]; null if there is no engine, or it can't compute such a run. */
 function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
   const { info, weights, kind } = cell;
-  if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder(kind)) return null;
+  const inOrder = kind.gates.join() === KINDS[kind.name].gates.join();
+  if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder) return null;
   if (T * (info.inputSize + (recordSize(kind) + 2) * info.units) > MOST) return null;
   const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
   layers.set(cell, layer);
@@ -107,19 +109,7 @@ function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { tra
   return { track: { info, values, input: x, initial: state, carried: null }, state: after };
 }
 
-/** Whether a file stacks the gates in the engine's order. */
-function inOrder({ name, gates }: CellKind) {
-  return gates.join() === KINDS[name].gates.join();
-}
-
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */
 function recordSize({ name, gates }: CellKind) {
   return name === "GRU" ? 4 : gates.length;
-}
-
-/** @returns where they are */
-function copied(native: Engine, numbers: Float32Array): number {
-  const at = native.take(numbers.length);
-  new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
-  return at;
 }

@@ -38,7 +38,8 @@ export function adaptiveOutput(
   const headWeight = weights.take(`${prefix}head.weight`, [headRows, F]);
   const headBias = weights.take(`${prefix}head.bias`, [headRows]);
   const tails = cutoffs.map((start, k) => {
-    const width = wholeTimes(F, factor ** (k + 1));
+    const narrower = factor ** (k + 1);
+    const width = Math.round((F - (F % narrower)) / narrower); // Python's F // narrower, without the rounding of F / narrower
     const narrow = weights.take(`${prefix}tail.${k}.0.weight`, [width, F]);
     const rows = weights.take(`${prefix}tail.${k}.1.weight`, [ends[k] - start, width]);
     return { start, count: ends[k] - start, width, narrow, rows };
@@ -133,9 +134,4 @@ export function transposedProduct(weight: Float32Array, row: Float32Array, F: nu
     for (let k = 0; k < F; k++) sums[k] += value * weight[r * F + k];
   });
   return Float32Array.from(sums);
-}
-
-/** Python's a // b, without the rounding of a / b. */
-function wholeTimes(a: number, b: number): number {
-  return Math.round((a - (a % b)) / b);
 }

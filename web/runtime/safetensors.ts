@@ -157,12 +157,12 @@ function readDoubles(view: DataView, data: Float32Array) {
   for (let k = 0; k < data.length; k++) data[k] = view.getFloat64(8 * k, true);
 }
 
+function readWholes(view: DataView, data: Float32Array) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getInt8(k);
+}
+
 /** A bfloat16 is the upper half of a float32. */
 function readBrainFloats(view: DataView, data: Float32Array) {
   const bits = new Uint32Array(data.buffer);
   for (let k = 0; k < bits.length; k++) bits[k] = view.getUint16(2 * k, true) << 16;
-}
-
-function readWholes(view: DataView, data: Float32Array) {
-  for (let k = 0; k < data.length; k++) data[k] = view.getInt8(k);
 }

@@ -5,7 +5,7 @@ import { createSubject } from "studio/runtime/explain/subject.js";
 import type { State } from "studio/runtime/lstm.js";
 import { type Dense, Network, inUnits, scaledBy } from "studio/runtime/network.js";
 import { tokensOf } from "studio/runtime/plain.js";
-import { stateBefore } from "studio/runtime/states.js";
+import { statesBefore } from "studio/runtime/states.js";
 import { allFinite, type Weights, count } from "studio/runtime/weights.js";
 import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject, Track } from "studio/types.js";
 
@@ -33,11 +33,11 @@ function trackPart(track: Track, from: number, to: number): Track {
         return [name, all.subarray(from * width, to * width)];
       }),
     );
-  const { info, values, initial, carried, input } = track;
+  const { info, values, carried, input } = track;
   const first = info.reverse ? to - 1 : from;
   return {
     ...{ info, values: cut(values), carried: carried && cut(carried) },
-    initial: Object.fromEntries(Object.keys(initial).map((name) => [name, stateBefore(track, name, first)])),
+    initial: statesBefore(track, first),
     input: input && input.subarray(from * info.inputSize, to * info.inputSize),
   };
 }
@@ -87,15 +87,10 @@ export function seriesModel(head: BundleHead, weights: Weights): Model {
     const part = (state?: State) => read(x.subarray(from * C, to * C), tokens.slice(from, to), from, edits, state);
     if (window) return part();
     if (edits.length === 0) return runPart(whole(given), from, to);
-    if (isOneWay) return part(from === 0 ? undefined : statesBefore(whole(given), from));
+    if (isOneWay) return part(from === 0 ? undefined : whole(given).tracks.map((track) => statesBefore(track, from)));
     const inPart = ({ t }: Edit) => t?.map((k) => (k < 0 ? to : from) + k) ?? range(from, to); // what follows reads them too
-    const edited = read(
-      x,
-      tokens,
-      0,
-      edits.map((edit) => ({ ...edit, t: inPart(edit) })),
-    );
-    return { ...runPart(edited, from, to), edits };
+    const inWhole = edits.map((edit) => ({ ...edit, t: inPart(edit) }));
+    return { ...runPart(read(x, tokens, 0, inWhole), from, to), edits };
   };
 
   const runNumbers: Model["runNumbers"] = (rows, edits = [], names = null) => {
@@ -131,34 +126,17 @@ export function seriesModel(head: BundleHead, weights: Weights): Model {
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, k) => from + k);
 const linearPart = ({ rows, C }: Dense) => ({ label: "linear", shape: [rows, C] });
 
-/** The states after the steps before this one, by track. */
-function statesBefore({ tracks }: Run, t: number): State {
-  return tracks.map((track) =>
-    Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)])),
-  );
-}
-
 /** `all`: [T, C] of which the mean is what an uninformative step reads */
 function explained(network: Network, run: Run, all: Float32Array): Subject {
   const { columns, lstm } = network;
   const C = columns.features.length;
-  const base = Float32Array.from(columns.features, (_, c) => meanOf(all, c, C));
+  const sums = new Float64Array(C);
+  for (let k = 0; k < all.length; k++) sums[k % C] += all[k];
+  const base = Float32Array.from(sums, (sum) => (sum * C) / all.length);
   const source = { x: (run.series as SeriesPart).x, base, read: (x: Float32Array, T: number) => network.input(x, T) };
   const readers = lstm.sizes.bidirectional && network.window === null && network.last ? [] : [reader(network)];
-  return {
-    ...createSubject(run, lstm, run.tracks, {
-      readers,
-      baseline: () => network.input(base, 1),
-      baselineName: "the mean input",
-    }),
-    source,
-  };
-}
-
-function meanOf(values: Float32Array, c: number, C: number): number {
-  let sum = 0;
-  for (let k = c; k < values.length; k += C) sum += values[k];
-  return (sum * C) / values.length;
+  const around = { readers, baseline: () => network.input(base, 1), baselineName: "the mean input" };
+  return { ...createSubject(run, lstm, run.tracks, around), source };
 }
 
 /** The forecasts as labels: of each target, and for a horizon of each step ahead. */

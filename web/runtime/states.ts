@@ -14,6 +14,11 @@ export function stateBefore(track: Track, quantity: string, t: number): Float32A
   return all.subarray(before * size, (before + 1) * size);
 }
 
+/** The states before a step. */
+export function statesBefore(track: Track, t: number): Record<string, Float32Array> {
+  return Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)]));
+}
+
 /** The terms of the sum behind one unit's gate (before its activation) at one step. */
 export function dotProduct(
   track: Track,

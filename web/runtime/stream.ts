@@ -21,9 +21,7 @@ const KEEP = 1000;
 /** @param edits with steps counted from the stream's start */
 export function createStream(source: Source, edits: readonly Edit[] = []): Stream {
   const { lstm } = source;
-  if (lstm.sizes.bidirectional) {
-    refuse("a stream of a bidirectional layer", "a unidirectional one", "Run it whole.");
-  }
+  if (lstm.sizes.bidirectional) refuse("a stream of a bidirectional layer", "a unidirectional one", "Run it whole.");
   const bound = lstm.bind(edits, null);
   let state = source.begin();
   let out = lastOutput(state);
@@ -55,15 +53,8 @@ export function createStream(source: Source, edits: readonly Edit[] = []): Strea
       if (kept.length === 0) refuse("a stream that has read nothing", "at least one step", "Give it a step.");
       const tracks = lstm.tracks.map((_, k) => joined(kept.map((each) => each.tracks[k])));
       const outs = concatenated(kept.map((each) => each.out));
-      return Object.freeze({
-        ...source.finish(
-          kept.map(({ token }) => token),
-          tracks,
-          outs,
-          kept[0].before,
-        ),
-        edits,
-      });
+      const tokens = kept.map(({ token }) => token);
+      return Object.freeze({ ...source.finish(tokens, tracks, outs, kept[0].before), edits });
     },
   };
   return stream;

@@ -10,7 +10,7 @@ import { Lstm } from "studio/runtime/lstm.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { embedded, UNKNOWN, Vocabulary, codePoints } from "studio/runtime/vocabulary.js";
 import { type Weights, count, flag } from "studio/runtime/weights.js";
-import type { BundleHead, Edit, Head, Model, Reader, Run, Subject } from "studio/types.js";
+import type { BundleHead, Edit, Head, Model, Reader, Run } from "studio/types.js";
 
 /** A tagger's parts, and how they work together. */
 class Tagger {
@@ -34,7 +34,7 @@ class Tagger {
     this.wordSize = count(config, "word_size");
     this.embedding = weights.take("word_embedding.weight", [this.words.size, this.wordSize]);
     this.lowerCase = setting(config, "lower_case");
-    this.speller = spellerOf(config, vocabulary, weights, letters);
+    this.speller = config?.char_hidden_size === 0 ? null : new Speller(config, vocabulary, weights, letters);
     this.context = vocabulary.context ? new Context(vocabulary.context, weights, letters) : null;
     this.inputSize = this.wordSize + (this.speller?.lstm.outputSize ?? 0) + (this.context?.size ?? 0);
     const [hiddenSize, numLayers] = [count(config, "hidden_size"), count(config, "num_layers")];
@@ -47,10 +47,8 @@ class Tagger {
     this.bias = weights.take("head.bias", [this.scores]);
   }
 
-  /** @returns in the form used for vocabulary look-up */
-  lookedUp(word: string): string {
-    return this.lowerCase ? word.toLowerCase() : word;
-  }
+  /** The form used for vocabulary look-up. */
+  lookedUp = (word: string): string => (this.lowerCase ? word.toLowerCase() : word);
 
   /** @returns [T, C] */
   embed(words: readonly string[]): Float32Array {
@@ -85,17 +83,12 @@ class Tagger {
     let from = 0;
     return this.columns.map((column) => {
       const K = column.tags.length;
-      const logits = part(scores, T, this.scores, from, K);
+      const logits = new Float32Array(T * K);
+      for (let at = from, t = 0; t < T; t++, at += this.scores) logits.set(scores.subarray(at, at + K), t * K);
       from += K;
       return { name: column.name, labels: column.tags, logits, ...found(column, logits) };
     });
   }
-}
-
-function explained(tagger: Tagger, run: Run): Subject {
-  const baseline = () => unknownWord(tagger);
-  const around = { readers: readers(tagger), baseline, baselineName: "an unknown word" };
-  return createSubject(run, tagger.lstm, run.tracks, around);
 }
 
 /** The vector of an unknown word, spelt with one unknown character and without context; returns [C]. */
@@ -123,14 +116,17 @@ export function tagger(head: BundleHead, weights: Weights): Model {
     ...common(head, made.lstm),
     ...{ kind: "tagger", unit: "word", tokenise },
     run: (words, edits) => made.run(words, edits),
-    subject: (run) => explained(made, run),
+    subject: (run) => {
+      const around = { readers: readers(made), baseline: () => unknownWord(made), baselineName: "an unknown word" };
+      return createSubject(run, made.lstm, run.tracks, around);
+    },
     stream: () => {
       const reads = made.lstm.sizes.bidirectional ? "both ways" : "whole sentences";
       refuse(`a tagger, which reads ${reads}`, "a unidirectional model", "Type the whole sentence.");
     },
     parts: [
       { label: "word embedding", shape: [made.words.size, made.wordSize] },
-      ...spellerParts(made.speller),
+      ...(made.speller?.parts() ?? []),
       ...layerParts(made.lstm.tracks, made.lstm.kind),
       { label: "tag scores", shape: [made.scores, made.lstm.outputSize] },
     ],
@@ -140,31 +136,12 @@ export function tagger(head: BundleHead, weights: Weights): Model {
 /** A yes/no setting; taggers before format version 4 do not have it, and behave as if it were true. */
 const setting = (config: any, name: string): boolean => config?.[name] === undefined || flag(config, name);
 
-/** @returns null for a tagger without spelling */
-function spellerOf(config: any, vocabulary: any, weights: Weights, letters: Letters): Speller | null {
-  if (config?.char_hidden_size === 0) return null;
-  return new Speller(config, new Vocabulary(vocabulary.chars, "characters"), weights, letters);
-}
-
-function spellerParts(speller: Speller | null) {
-  if (speller === null) return [];
-  const embedding = { label: "character embedding", shape: [speller.chars.size, speller.charSize] };
-  return [embedding, ...layerParts(speller.lstm.tracks, speller.lstm.kind, "character ")];
-}
-
 /** A tagger of format version 1 had one column and no temperatures. */
 function upgraded({ config, vocabulary }: BundleHead): { config: any; vocabulary: any } {
   if (!Array.isArray(vocabulary?.tags)) return { config, vocabulary: vocabulary ?? {} };
   const column = config?.column ?? "upos";
   const added = { tags: { [column]: vocabulary.tags }, temperatures: { [column]: 1 } };
   return { config: { ...config, columns: [column] }, vocabulary: { ...vocabulary, ...added } };
-}
-
-/** `scores`: [T, K of all columns]; returns [T, K] of one column */
-function part(scores: Float64Array, T: number, all: number, from: number, K: number): Float32Array {
-  const out = new Float32Array(T * K);
-  for (let t = 0; t < T; t++) out.set(scores.subarray(t * all + from, t * all + from + K), t * K);
-  return out;
 }
 
 const REMEMBERED = 4096; // number of words to cache, so that typing does not spell the whole sentence again
@@ -176,17 +153,21 @@ class Speller {
   longest: number;
   embedding: Float32Array;
   lstm: Lstm;
-  spelt: Map<string, Float32Array>;
+  spelt: Map<string, Float32Array> = new Map();
 
-  constructor(config: any, chars: Vocabulary, weights: Weights, letters: Letters) {
+  constructor(config: any, vocabulary: any, weights: Weights, letters: Letters) {
     const [charSize, hiddenSize] = [count(config, "char_size"), count(config, "char_hidden_size")];
-    this.chars = chars;
+    this.chars = new Vocabulary(vocabulary.chars, "characters");
     this.charSize = charSize;
     this.longest = count(config, "max_chars", 2);
-    this.embedding = weights.take("char_embedding.weight", [chars.size, charSize]);
+    this.embedding = weights.take("char_embedding.weight", [this.chars.size, charSize]);
     const sizes = { inputSize: charSize, hiddenSize, numLayers: 1, bidirectional: true, bias: true, projSize: 0 };
     this.lstm = new Lstm(sizes, weights, "char_lstm.", configKind(config, letters));
-    this.spelt = new Map();
+  }
+
+  parts() {
+    const embedding = { label: "character embedding", shape: [this.chars.size, this.charSize] };
+    return [embedding, ...layerParts(this.lstm.tracks, this.lstm.kind, "character ")];
   }
 
   /** @returns [2H] */

@@ -6,19 +6,13 @@ import type { Tensor } from "studio/runtime/safetensors.js";
 
 /** The tensors of a file, which are taken one by one. */
 export class Weights {
-  tensors: Map<string, Tensor>;
-  taken: Set<string>;
+  taken: Set<string> = new Set();
 
-  constructor(tensors: Map<string, Tensor>) {
-    this.tensors = tensors;
-    this.taken = new Set();
-  }
+  constructor(public tensors: Map<string, Tensor>) {}
 
   take(name: string, shape: number[]): Float32Array {
     const data = this.values(name, shape);
-    if (!allFinite(data)) {
-      throw damaged(`weight ${name} contains numbers that are not finite`, "finite numbers");
-    }
+    if (!allFinite(data)) throw damaged(`weight ${name} contains numbers that are not finite`, "finite numbers");
     return data;
   }
 

@@ -105,7 +105,6 @@ export function firstUnit(query: string): string {
 
 /** The index of the page. Answers are cached. Components follow `table`, `problem` and the passages. */
 export class Corpus {
-  host: typeof import("studio/state/host.js");
   about: IndexAbout | null;
   served: boolean;
   table!: UnitTable | null; // null until it is read
@@ -114,8 +113,7 @@ export class Corpus {
   kept = new Map<string, Passage>();
   fetched!: number; // how often passages came
 
-  constructor(host: typeof import("studio/state/host.js")) {
-    this.host = host;
+  constructor(private host: typeof import("studio/state/host.js")) {
     const boot = host.boot();
     this.about = boot.index ?? null;
     this.served = boot.host === "server";
@@ -124,12 +122,11 @@ export class Corpus {
 
   /** @returns why the pages of the index have nothing to show; "" if they have */
   get reason(): string {
-    if (this.about === null) {
+    if (this.about === null)
       return (
         "No index was opened. Make one with hiddenstate index MODEL FILES -o FOLDER, and open it with hiddenstate " +
         "studio MODEL --index FOLDER, or in Python with hs.studio(model, index=FOLDER).serve()."
       );
-    }
     if (this.served) return "";
     return (
       `The index ${this.about.name} is too large for this page, so this needs a server: hiddenstate studio MODEL ` +

@@ -17,12 +17,10 @@ export class Job<S, T> {
   share!: number; // of the work done; 1 if nothing is running
   stopped!: boolean;
   problem!: string; // why it failed
-  #work: (subject: S) => Work<T>;
   #subject: S | null = null;
   #count = 0; // increases with each start and stop, so that earlier work ends
 
-  constructor(work: (subject: S) => Work<T>) {
-    this.#work = work;
+  constructor(private work: (subject: S) => Work<T>) {
     reactive<Job<S, T>, "result" | "share" | "stopped" | "problem">(this, {
       ...{ result: null, share: 1, stopped: false, problem: "" },
     });
@@ -45,7 +43,7 @@ export class Job<S, T> {
 
   #run(subject: S) {
     const count = this.#count;
-    const { steps, cost } = this.#work(subject);
+    const { steps, cost } = this.work(subject);
     let done = 0;
     const slice = () => {
       if (count !== this.#count) return;

@@ -14,8 +14,6 @@ type Event = "model" | "run";
 
 /** The loaded models, the runs for the current view, and their listeners. Components follow the fields that they read. */
 export class Session {
-  store: Store;
-  host: typeof import("studio/state/host.js");
   model!: Model | null;
   run!: Run | null;
   plain!: Run | null; // the run without edits
@@ -27,9 +25,10 @@ export class Session {
   models = new Map<string, Promise<Model>>();
   listeners = new Map<Event, Set<() => void>>();
 
-  constructor(store: Store, host: typeof import("studio/state/host.js")) {
-    this.store = store;
-    this.host = host;
+  constructor(
+    private store: Store,
+    private host: typeof import("studio/state/host.js"),
+  ) {
     const nothing = { model: null, run: null, plain: null, other: null, error: null, otherError: null };
     reactive<Session, keyof typeof nothing | "live">(this, { ...nothing, live: false });
     store.subscribe(["model"], () => void this.open());

@@ -2,15 +2,7 @@
 // or a feature at all steps, or all features of a step. For layers that only read forward.
 
 import { targetValues } from "studio/runtime/explain/players.js";
-import {
-  type Rows,
-  type Steps,
-  inputPart,
-  joinedRows,
-  repeated,
-  someRows,
-  stepRows,
-} from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 
@@ -42,7 +34,7 @@ export function* lagMap(subject: Subject, { t: last, of }: Target): Steps<LagMap
     const after: Rows[] = [];
     for (const [k, cell] of cells.entries()) {
       if (k > 0) below = inputPart(cell, after[k - 1].h, R);
-      after.push(stepRows(cell, below, states[k], R));
+      after.push(cell.stepRows(below, states[k], R));
     }
     states = after;
     yield R;

@@ -2,7 +2,6 @@
 // hiddenstate.explain.ledger. An LSTM keeps f and writes i·g; a GRU, whose memory is h, keeps z and writes (1-z)·n.
 
 import { readingOrder } from "studio/runtime/explain/target.js";
-import type { CellKind } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import type { Readout, Subject, Track } from "studio/types.js";
 
@@ -31,20 +30,14 @@ export function memoryLedger(subject: Subject, k: number, unit: number, t: numbe
   const splits = places.map((at) => subject.cell.split(track.values, at));
   const keep = Float64Array.from(splits, (one) => one.keep);
   const written = Float64Array.from(splits, (one) => one.written);
-  const kept = keptUntil(keep);
+  const kept = new Float64Array(keep.length).fill(1);
+  for (let s = keep.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * keep[s + 1];
   const parts = written.map((value, s) => value * kept[s]);
   const initial = track.initial[subject.cell.memory][unit] * keep[0] * kept[0];
   const value = track.values[subject.cell.memory][places[places.length - 1]];
   const sum = parts.reduce((total, part) => total + part, initial);
   const effect = readout === null ? NaN : memoryEffects(subject, k, t, readout)[unit];
   return { t, steps, written, forget: keep, kept, parts, initial, value, residual: value - sum, effect };
-}
-
-/** `keep`: [S]; returns [S] the product of the shares kept after each step */
-function keptUntil(keep: Float64Array): Float64Array {
-  const kept = new Float64Array(keep.length).fill(1);
-  for (let s = keep.length - 2; s >= 0; s--) kept[s] = kept[s + 1] * keep[s + 1];
-  return kept;
 }
 
 /** The share of what a step wrote that remains at each later step; 1 at the step itself [S - s]. */
@@ -125,29 +118,19 @@ export function targetLedger(subject: Subject, t: number, readout: Readout): Tar
  */
 export function mostTelling(subject: Subject, t: number, readout: Readout): { k: number; unit: number } | null {
   const { cell } = subject;
-  const carried = largest(subject, t, readout, (track) => carriedOver(track, cell, t));
-  return carried && carried.size > 0
-    ? carried
-    : largest(subject, t, readout, (track) => numbersAt(track, cell.memory, t));
+  const { memory } = cell;
+  const carried = largest(subject, t, readout, (track) => {
+    const first = t * track.info.units;
+    return stateBefore(track, memory, t).map((value, unit) => value * cell.split(track.values, first + unit).keep);
+  });
+  if (carried && carried.size > 0) return carried;
+  const here = ({ values, info: { units } }: Track) => values[memory].subarray(t * units, (t + 1) * units);
+  return largest(subject, t, readout, here);
 }
-
-/** The part of the previous memory that remains at step t. */
-function carriedOver(track: Track, cell: CellKind, t: number) {
-  const first = t * track.info.units;
-  return stateBefore(track, cell.memory, t).map((value, unit) => value * cell.split(track.values, first + unit).keep);
-}
-
-const numbersAt = ({ values, info }: Track, quantity: string, t: number) =>
-  values[quantity].subarray(t * info.units, (t + 1) * info.units);
 
 /** @param memory the part of each unit's memory to rank by */
-function largest(
-  subject: Subject,
-  t: number,
-  readout: Readout,
-  memory: (track: Track) => ArrayLike<number>,
-): { k: number; unit: number; size: number } | null {
-  let found: { k: number; unit: number; size: number } | null = null;
+function largest(subject: Subject, t: number, readout: Readout, memory: (track: Track) => ArrayLike<number>) {
+  let found = null as { k: number; unit: number; size: number } | null;
   subject.tracks.forEach((track, k) => {
     const counted = memory(track);
     memoryEffects(subject, k, t, readout).forEach((effect, unit) => {

@@ -1,6 +1,13 @@
 // Occlusion: how much the target loses when one player is replaced, as in hiddenstate.explain.
 
-import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
+import {
+  AT_ONCE,
+  type Players,
+  readsOneWay,
+  rowsInBlocks,
+  stepAll,
+  targetValues,
+} from "studio/runtime/explain/players.js";
 import { type Rows, type Steps, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
@@ -10,10 +17,10 @@ export interface Occlusion {
   parts: Float64Array; // [P] the target minus its value without each player
 }
 
-const AT_ONCE = 16; // rows
-
 export function* occlusion(players: Players, target: Target): Steps<Occlusion> {
-  const values = yield* readsOneWay(players.subject) ? oneWay(players, target) : bothWays(players, target);
+  const values = yield* readsOneWay(players.subject)
+    ? oneWay(players, target)
+    : rowsInBlocks(players, target, players.every.length + 2, isThere);
   const [whole, none] = values;
   return { whole, none, parts: values.subarray(2).map((without) => whole - without) };
 }
@@ -26,15 +33,6 @@ export function occlusionCost({ subject, every }: Players, target: Target): numb
 /** Whether a player is present. Row 0 has all players, row 1 has none, and row p + 2 has all except p. */
 function isThere(row: number, player: number) {
   return row === 0 || (row > 1 && row - 2 !== player);
-}
-
-function* bothWays(players: Players, target: Target): Steps<Float64Array> {
-  const all = new Float64Array(players.every.length + 2);
-  for (let from = 0; from < all.length; from += AT_ONCE) {
-    const R = Math.min(AT_ONCE, all.length - from);
-    all.set(yield* wholeRows(players, target, R, (r, player) => isThere(from + r, player)), from);
-  }
-  return all;
 }
 
 /** Each row starts where it diverges; until then it equals row 0. */

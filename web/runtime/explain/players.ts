@@ -1,6 +1,6 @@
 // Players: the steps or spans of steps that can be replaced. Computes the target for rows in which some are replaced.
 
-import { type Rows, type Steps, inputPart, repeated, stepRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart, repeated } from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 
@@ -47,7 +47,7 @@ export function readsOneWay({ cells }: Subject) {
 }
 
 /** Computes the target of rows in which some players are replaced, step by step; yields the row-steps done. */
-export function* wholeRows(players: Players, target: Target, R: number, present: Present): Steps<Float64Array> {
+function* wholeRows(players: Players, target: Target, R: number, present: Present): Steps<Float64Array> {
   const { cells, steps: T, initial } = players.subject;
   const last = cells[cells.length - 1].info.layer;
   /** outputs [R, D*P] of the layer below, at each step */
@@ -62,8 +62,9 @@ export function* wholeRows(players: Players, target: Target, R: number, present:
       const until = layer < last ? (reverse ? 0 : T - 1) : target.t; // later steps don't affect the target
       for (const t of readingOrder(reverse, T, until)) {
         const xg = layer === 0 ? rowInputs(players, d, t, R, present) : inputPart(cell, below[t], R);
-        state = stepRows(cell, xg, state, R);
-        putBeside(state.h, outputs[t], R, d * cell.info.outputs);
+        state = cell.stepRows(xg, state, R);
+        const { outputs: P } = cell.info;
+        for (let r = 0; r < R; r++) outputs[t].set(state.h.subarray(r * P, (r + 1) * P), r * width + d * P);
         yield R / cells.length;
       }
     }
@@ -72,16 +73,22 @@ export function* wholeRows(players: Players, target: Target, R: number, present:
   return targetValues(target, below[target.t], R);
 }
 
+export const AT_ONCE = 16; // rows
+
+/** The target of so many rows, several at once. */
+export function* rowsInBlocks(players: Players, target: Target, count: number, present: Present): Steps<Float64Array> {
+  const all = new Float64Array(count);
+  for (let from = 0; from < count; from += AT_ONCE) {
+    const R = Math.min(AT_ONCE, count - from);
+    all.set(yield* wholeRows(players, target, R, (r, player) => present(from + r, player)), from);
+  }
+  return all;
+}
+
 /** `outputs`: [R, D*P] of the target's step; returns [R] */
 export function targetValues(target: Target, outputs: Float32Array, R: number): Float64Array {
   const width = outputs.length / R;
   return Float64Array.from({ length: R }, (_, r) => target.of(outputs.subarray(r * width, (r + 1) * width)));
-}
-
-/** `h`: [R, P]; `out`: [R, W] output, starting at column `at` */
-function putBeside(h: Float32Array, out: Float32Array, R: number, at: number) {
-  const [P, W] = [h.length / R, out.length / R];
-  for (let r = 0; r < R; r++) out.set(h.subarray(r * P, (r + 1) * P), r * W + at);
 }
 
 /** Runs one step of all layers of an LSTM that only reads forward; `states`: of each layer; returns those after it. */
@@ -89,7 +96,7 @@ export function stepAll(players: Players, states: Rows[], t: number, R: number, 
   const after: Rows[] = [];
   players.subject.cells.forEach((cell, k) => {
     const xg = k === 0 ? rowInputs(players, 0, t, R, present) : inputPart(cell, after[k - 1].h, R);
-    after.push(stepRows(cell, xg, states[k], R));
+    after.push(cell.stepRows(xg, states[k], R));
   });
   return after;
 }

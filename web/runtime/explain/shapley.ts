@@ -1,6 +1,13 @@
 // Exact Shapley values: a player's mean contribution over all orders in which players can be added.
 
-import { type Players, readsOneWay, stepAll, targetValues, wholeRows } from "studio/runtime/explain/players.js";
+import {
+  AT_ONCE,
+  type Players,
+  readsOneWay,
+  rowsInBlocks,
+  stepAll,
+  targetValues,
+} from "studio/runtime/explain/players.js";
 import { type Rows, type Steps, joinedRows, repeated, someRows } from "studio/runtime/explain/rows.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
@@ -12,11 +19,12 @@ export interface Shapley {
 }
 
 export const MOST_PLAYERS = 10;
-const AT_ONCE = 16; // rows
 
 /** `players`: MOST_PLAYERS at most; yields the row-steps done */
 export function* shapley(players: Players, target: Target): Steps<Shapley> {
-  const values = yield* readsOneWay(players.subject) ? byTree(players, target) : oneByOne(players, target);
+  const values = yield* readsOneWay(players.subject)
+    ? byTree(players, target)
+    : rowsInBlocks(players, target, 2 ** players.every.length, (mask, player) => ((mask >> player) & 1) === 1);
   const parts = shapleyParts(values);
   const [none, whole] = [values[0], values[values.length - 1]];
   return { parts, whole, none, residual: parts.reduce((left, part) => left - part, whole - none) };
@@ -39,7 +47,7 @@ function shapleyParts(f: Float64Array): Float64Array {
   const weights = subsetWeights(P);
   const parts = new Float64Array(P);
   for (let mask = 0; mask < f.length; mask++) {
-    const size = bits(mask);
+    const size = mask.toString(2).replaceAll("0", "").length;
     for (let p = 0; p < P; p++) if (!((mask >> p) & 1)) parts[p] += weights[size] * (f[mask | (1 << p)] - f[mask]);
   }
   return parts;
@@ -53,23 +61,6 @@ function subsetWeights(P: number): number[] {
     ways = (ways * (P - 1 - size)) / (size + 1);
   }
   return weights;
-}
-
-function bits(mask: number) {
-  let count = 0;
-  for (let rest = mask; rest > 0; rest >>= 1) count += rest & 1;
-  return count;
-}
-
-/** Runs each mask separately, several at once. */
-function* oneByOne(players: Players, target: Target): Steps<Float64Array> {
-  const values = new Float64Array(2 ** players.every.length);
-  for (let from = 0; from < values.length; from += AT_ONCE) {
-    const R = Math.min(AT_ONCE, values.length - from);
-    const found = yield* wholeRows(players, target, R, (r, player) => (((from + r) >> player) & 1) === 1);
-    values.set(found, from);
-  }
-  return values;
 }
 
 /** Masks with a common prefix share its steps, as in hiddenstate.explain.attribution.shapley. */
@@ -103,14 +94,9 @@ function* grow(tree: Tree, level: number, states: Rows[], masks: number[]): Step
   const forks = player >= 0;
   if (forks && masks.length > 1 && 2 * masks.length > AT_ONCE) {
     const half = masks.length >> 1;
-    for (const [from, to] of [
-      [0, half],
-      [half, masks.length],
-    ]) {
-      const some = states.map((rows) => someRows(rows, masks.length, from, to));
-      yield* grow(tree, level, some, masks.slice(from, to));
-    }
-    return;
+    const some = (from: number, to: number) => states.map((rows) => someRows(rows, masks.length, from, to));
+    yield* grow(tree, level, some(0, half), masks.slice(0, half));
+    return yield* grow(tree, level, some(half, masks.length), masks.slice(half));
   }
   const now = forks ? [...masks, ...masks.map((mask) => mask | (1 << player))] : masks;
   const begin = forks ? states.map((rows) => joinedRows([rows, rows])) : states;

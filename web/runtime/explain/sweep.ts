@@ -1,9 +1,9 @@
 // Computes the target if one state of a layer and direction, at one step, comes from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
-import { type Rows, type Steps, inputPart, outputRows, stepRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart, outputRows } from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
-import { stateBefore } from "studio/runtime/states.js";
+import { statesBefore } from "studio/runtime/states.js";
 import type { Subject } from "studio/types.js";
 
 export type Place = { track: number; quantity: string; t: number };
@@ -49,7 +49,8 @@ function* patchedOutput(subject: Subject, other: Subject, place: Place, end: num
     const ways = cells.filter(({ info }) => info.layer === layer).map(({ info }) => info.reverse);
     range = { low: ways.includes(true) ? 0 : range.low, high: ways.includes(false) ? T - 1 : range.high };
   }
-  return topOf(subject, changed, end);
+  const outputs = inputOf(subject, changed, last + 1);
+  return outputs.subarray((end * outputs.length) / T, ((end + 1) * outputs.length) / T);
 }
 
 /** Computes the patched track, from the patched step on, in reading order; `end`: the last step needed; null: all. */
@@ -72,10 +73,8 @@ function* patchedTrack(
 /** The states after a step in which one state was replaced. In an LSTM, h follows from the cell state. */
 function patchedState(subject: Subject, k: number, quantity: string, t: number, put: Float32Array): Rows {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
-  const others = subject.cell.carried
-    .filter((name) => name !== quantity)
-    .map((name) => [name, stateAt(subject, k, name, t)]);
-  const states = { ...Object.fromEntries(others), [quantity]: put };
+  const carried = subject.cell.carried.map((name) => [name, stateAt(subject, k, name, t)]);
+  const states = { ...Object.fromEntries(carried), [quantity]: put };
   if (quantity === "h") return states;
   const m = Float64Array.from(put, (value, u) => track.values.o[t * cell.info.units + u] * Math.tanh(value));
   return { ...states, h: outputRows(cell, m, 1) };
@@ -91,9 +90,8 @@ function* rescanned(
 ): Steps<Float32Array> {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
   const first = cell.info.reverse ? high : low;
-  const before = Object.fromEntries(subject.cell.carried.map((name) => [name, stateBefore(track, name, first)]));
   const steps = stepsFrom(cell.info.reverse, subject.steps, first, end);
-  return yield* scanOn(cell, input, before, steps, track.values.h.slice());
+  return yield* scanOn(cell, input, statesBefore(track, first), steps, track.values.h.slice());
 }
 
 /** `input`: [T, C]; `steps`: in reading order; `h`: [T, P] output, at these steps; returns h */
@@ -107,7 +105,7 @@ function* scanOn(
   const { inputSize: C, outputs: P } = cell.info;
   let state = before;
   for (const t of steps) {
-    state = stepRows(cell, inputPart(cell, input.subarray(t * C, (t + 1) * C), 1), state, 1);
+    state = cell.stepRows(inputPart(cell, input.subarray(t * C, (t + 1) * C), 1), state, 1);
     h.set(state.h, t * P);
     yield 0;
   }
@@ -130,11 +128,4 @@ export function stateAt({ tracks }: Subject, k: number, quantity: string, t: num
 function inputOf({ tracks, steps: T }: Subject, changed: Changed, layer: number): Float32Array {
   const below = tracks.flatMap(({ info, values }, k) => (info.layer === layer - 1 ? [changed[k] ?? values.h] : []));
   return sideBySide(below, T);
-}
-
-/** @returns [D*P] */
-function topOf(subject: Subject, changed: Changed, t: number): Float32Array {
-  const outputs = inputOf(subject, changed, subject.tracks[subject.tracks.length - 1].info.layer + 1);
-  const width = outputs.length / subject.steps;
-  return outputs.subarray(t * width, (t + 1) * width);
 }

@@ -1,6 +1,7 @@
 // Targets: the number to explain, a logit or log-probability at a step, or a unit of a hidden state.
 
-import type { Reader, Readout, Subject } from "studio/types.js";
+import { concatenated } from "studio/runtime/arrays.js";
+import type { Reader, Readout, Subject, Track } from "studio/types.js";
 
 export interface Target {
   t: number; // its step
@@ -21,7 +22,7 @@ export function probabilityTarget({ logProbability }: Reader, label: number, t: 
 
 /** A unit of the outputs: the hidden states of the last layer, with both directions concatenated. */
 export function stateTarget(subject: Subject, unit: number, t: number): Target {
-  const vector = new Float64Array(outputSize(subject));
+  const vector = new Float64Array(outputAt(subject, t).length);
   vector[unit] = 1;
   return readoutTarget({ vector, bias: 0 }, t);
 }
@@ -34,21 +35,13 @@ function readoutTarget(readout: Readout, t: number): Target {
 
 /** The outputs of a step in the original run; returns [D*P]. */
 export function outputAt({ tracks }: Subject, t: number): Float32Array {
-  const top = topTracks(tracks);
-  const P = top[0].info.outputs;
-  const out = new Float32Array(P * top.length);
-  top.forEach(({ values }, d) => out.set(values.h.subarray(t * P, (t + 1) * P), d * P));
-  return out;
+  const outputs = ({ values, info: { outputs: P } }: Track) => values.h.subarray(t * P, (t + 1) * P);
+  return concatenated(topTracks(tracks).map(outputs));
 }
 
 export function topTracks(tracks: Subject["tracks"]): Subject["tracks"] {
   const last = tracks[tracks.length - 1].info.layer;
   return tracks.filter(({ info }) => info.layer === last);
-}
-
-/** @returns D*P */
-function outputSize({ tracks }: Subject): number {
-  return topTracks(tracks).reduce((sum, { info }) => sum + info.outputs, 0);
 }
 
 /** The steps that a direction reads up to step t, in reading order. */
