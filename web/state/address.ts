@@ -129,14 +129,8 @@ function readEdit(given: string): Edit | undefined {
   const steps = listed(rest, "t");
   const readout = rest[0] === "readout" && rest.shift() !== undefined;
   if (!known || units === undefined || steps === undefined || rest.length > 0) return undefined;
-  return {
-    place,
-    kind: kind as Edit["kind"],
-    value: Number(value),
-    unit: units,
-    t: steps,
-    scope: readout ? "readout" : "write",
-  };
+  const scope = readout ? "readout" : "write";
+  return { place, kind: kind as Edit["kind"], value: Number(value), unit: units, t: steps, scope };
 }
 
 /** Removes "u3,4" from the front of the parts, if present. */

@@ -1,7 +1,7 @@
 // Computes the effect of edits: compares the same sentence before and after, word by word and step by step.
 
 import { findHead, predictionAt } from "studio/state/predictions.js";
-import type { Choice, Head, Run, Track, TrackInfo } from "studio/types.js";
+import type { Choice, Head, Run, TrackInfo } from "studio/types.js";
 
 // Smaller differences count as rounding errors, for float32 numbers near 1.
 export const SAME = 1e-6;
@@ -56,11 +56,6 @@ export function firstDifferent(size: ArrayLike<number>, reverse: boolean): numbe
   return steps.find((t) => size[t] > SAME) ?? -1;
 }
 
-function trackDistance(before: Track, after: Track, steps: number): Distance {
-  const size = largest(before.values.h, after.values.h, steps);
-  return { info: before.info, size, first: firstDifferent(size, before.info.reverse) };
-}
-
 function comparedWords(tokens: string[], was: Head | null, is: Head | null): Word[] {
   return tokens.map((token, t) => {
     if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
@@ -81,7 +76,10 @@ export function compareRuns(before: Run, after: Run, name: string): Difference {
   const was = findHead(before, name);
   const is = findHead(after, name);
   const words = comparedWords(after.tokens, was, is);
-  const tracks = before.tracks.map((track, k) => trackDistance(track, after.tracks[k], after.steps));
+  const tracks = before.tracks.map(({ info, values }, k) => {
+    const size = largest(values.h, after.tracks[k].values.h, after.steps);
+    return { info, size, first: firstDifferent(size, info.reverse) };
+  });
   const sizes = was ? words.map((word) => word.moved) : outputSizes(tracks, after.steps);
   return { words, tracks, first: firstDifferent(sizes, false), changed: words.filter((word) => word.changed).length };
 }

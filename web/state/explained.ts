@@ -27,16 +27,17 @@ const SUBJECTS: WeakMap<Run, Subject> = new WeakMap();
 
 /** @param run without edits */
 export function subjectFor(model: Model, run: Run): Subject {
-  const known = SUBJECTS.get(run);
-  if (known !== undefined) return known;
-  const subject = model.subject(run);
+  const subject = SUBJECTS.get(run) ?? model.subject(run);
   SUBJECTS.set(run, subject);
   return subject;
 }
 
-/** The subject for a step: of a series, the steps up to it. */
+/** The subject for a step: of a series, the steps up to it, which begin in the state before them. */
 export function subjectAt(model: Model, run: Run, step: number): Subject {
-  return isPart(model) ? lastSteps(model, run, step) : subjectFor(model, run);
+  if (!isPart(model)) return subjectFor(model, run);
+  const to = Math.min(step, run.steps - 1) + 1;
+  const from = Math.max(0, to - MOST_LAGS);
+  return { ...model.subject(runPart(run, from, to)), lead: -from };
 }
 
 /** The target, or the reason why nothing can be explained. */
@@ -73,20 +74,14 @@ function isPart({ series, tracks }: Model) {
   return series !== undefined && tracks.every(({ reverse }) => !reverse);
 }
 
-/** The subject of the steps up to the cursor, which begin in the state before them. */
-function lastSteps(model: Model, run: Run, step: number): Subject {
-  const to = Math.min(step, run.steps - 1) + 1;
-  const from = Math.max(0, to - MOST_LAGS);
-  return { ...model.subject(runPart(run, from, to)), lead: -from };
-}
-
 function aimed(model: Model, run: Run, subject: Subject, view: View): Explained {
   const step = Math.min(view.step, run.steps - 1);
   const t = step + subject.lead;
   const common = { model, run, subject };
   const reader = findReader(subject, view.head);
   if (reader === null) return { ...common, ...stateAimed(run, subject, view, t) };
-  const label = targetLabel(run, reader, view.label, step);
+  const chosen = view.label === "" ? -1 : reader.labels.indexOf(view.label);
+  const label = chosen >= 0 ? chosen : ownLabel(run, reader, step);
   const logit = logitTarget(reader, label, t);
   const chance = probabilityTarget(reader, label, t);
   const suits = model.kind === "language-model" ? "probability" : "logit";
@@ -123,12 +118,7 @@ function stateAimed(run: Run, subject: Subject, view: View, t: number) {
   return { target, name, linear: target, linearName: name, short: `${track}.h[${unit}]`, label: "" };
 }
 
-/** The label to explain: the chosen one, or a language model's actual next token, or the model's prediction. */
-function targetLabel(run: Run, reader: Reader, asked: string, step: number): number {
-  const found = asked === "" ? -1 : reader.labels.indexOf(asked);
-  return found >= 0 ? found : ownLabel(run, reader, step);
-}
-
+/** The label to explain if none is chosen: a language model's actual next token, or the model's prediction. */
 export function ownLabel(run: Run, { name, labels }: Reader, step: number): number {
   const next = run.surprise === null ? -1 : labels.indexOf(run.tokens[step + 1]);
   if (next >= 0) return next;
@@ -163,6 +153,8 @@ export interface NamedPlayer {
 export function playersIn({ model, subject }: Explained, wanted: View["players"]): NamedPlayer[] {
   const { tokens, lead } = subject;
   const inWords = model.unit === "character" && wanted === "words";
+  const isSpace = (token: string) => /^\s+$/.test(token);
+  const tokenName = (token: string) => (inWords && token === " " ? " " : shownToken(token));
   const found: NamedPlayer[] = [];
   tokens.forEach((token, t) => {
     const last = found.at(-1);
@@ -172,14 +164,6 @@ export function playersIn({ model, subject }: Explained, wanted: View["players"]
   });
   for (const one of found) one.name = tokens.slice(one.start, one.stop).map(tokenName).join("").trim() || "\u2423";
   return found;
-
-  function tokenName(token: string) {
-    return inWords && token === " " ? " " : shownToken(token);
-  }
-}
-
-function isSpace(token: string) {
-  return /^\s+$/.test(token);
 }
 
 /** The players nearest to the target, in time order, if there are too many; the others are never replaced. */

@@ -4,26 +4,10 @@ import { download } from "studio/state/host.js";
 import { resolved } from "studio/ui/theme.js";
 
 // Inherited CSS properties that affect SVG elements; the rest of a computed style has no effect on them.
-const INHERITED = [
-  "fill",
-  "fill-opacity",
-  "stroke",
-  "stroke-width",
-  "stroke-opacity",
-  "stroke-dasharray",
-  "stroke-linecap",
-  "stroke-linejoin",
-  "font-family",
-  "font-size",
-  "font-weight",
-  "font-style",
-  "letter-spacing",
-  "text-anchor",
-  "dominant-baseline",
-  "visibility",
-  "image-rendering",
-  "paint-order",
-];
+const INHERITED = (
+  "fill fill-opacity stroke stroke-width stroke-opacity stroke-dasharray stroke-linecap stroke-linejoin font-family " +
+  "font-size font-weight font-style letter-spacing text-anchor dominant-baseline visibility image-rendering paint-order"
+).split(" ");
 const OWN = Object.entries({ opacity: "1", transform: "none" }); // with their default values
 const SHARPNESS = 2;
 const SVG = "http://www.w3.org/2000/svg";
@@ -41,10 +25,6 @@ export async function save(name: string, kind: keyof Exports, exports: Exports):
     if (rows.length > 0) download(`${name}.csv`, "text/csv", csv(rows));
     return rows.length > 0;
   }
-  return savePicture(name, kind, exports);
-}
-
-async function savePicture(name: string, kind: "svg" | "png", exports: Exports): Promise<boolean> {
   const [drawn, picture] = kind === "svg" ? [exports.svg?.(), null] : [null, exports.png?.()];
   if (drawn) download(`${name}.svg`, "image/svg+xml", svgText(drawn));
   if (picture) download(`${name}.png`, "image/png", await png(picture));
@@ -53,11 +33,8 @@ async function savePicture(name: string, kind: "svg" | "png", exports: Exports):
 
 /** Formats rows as CSV (RFC 4180). */
 export function csv(rows: string[][]): string {
+  const field = (value: string) => (/[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
   return rows.map((row) => row.map(field).join(",") + "\r\n").join("");
-}
-
-function field(value: string) {
-  return /[",\r\n]|^\s|\s$/.test(value) ? `"${value.replaceAll('"', '""')}"` : value;
 }
 
 /** A picture as a self-contained file: its CSS styles are written into it; `picture`: on the page or not. */
@@ -71,9 +48,7 @@ function standalone(picture: SVGSVGElement): SVGSVGElement {
     const { width, height } = pictureSize(picture);
     resolveStyles(picture, copy);
     for (const name of ["class", "style", "tabindex"]) copy.removeAttribute(name);
-    copy.setAttribute("xmlns", SVG);
-    copy.setAttribute("width", String(width));
-    copy.setAttribute("height", String(height));
+    for (const [name, value] of Object.entries({ xmlns: SVG, width, height })) copy.setAttribute(name, String(value));
     if (!copy.hasAttribute("viewBox")) copy.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const [x, y, w, h] = (copy.getAttribute("viewBox") ?? "").split(/[\s,]+/);
     const ground = document.createElementNS(SVG, "rect");

@@ -11,7 +11,9 @@ export function listenForKeys(target: EventTarget, app: App) {
 
 /** @returns whether the key was handled */
 function pressed(event: KeyboardEvent, app: App): boolean {
-  if (types(event.target)) return false;
+  const { target } = event;
+  const typed = 'textarea, select, input:not([type="range"]), [contenteditable]';
+  if (target instanceof HTMLElement && target.matches(typed)) return false;
   if (event.ctrlKey || event.metaKey) return history(event, app.store);
   if (event.altKey || controls(event)) return false;
   const action = actions(app)[event.key];
@@ -37,17 +39,10 @@ function actions({ store, session, player }: App): Record<string, () => void> {
   };
 }
 
-function history(event: KeyboardEvent, store: App["store"]) {
-  const key = event.key.toLowerCase();
-  if (key === "z" && !event.shiftKey) return (store.undo(), true);
-  if (key === "y" || (key === "z" && event.shiftKey)) return (store.redo(), true);
-  return false;
-}
-
-function types(target: EventTarget | null) {
-  return (
-    target instanceof HTMLElement && target.matches('textarea, select, input:not([type="range"]), [contenteditable]')
-  );
+function history({ key, shiftKey }: KeyboardEvent, store: App["store"]) {
+  const isZ = key.toLowerCase() === "z";
+  if (isZ && !shiftKey) return (store.undo(), true);
+  return isZ || key.toLowerCase() === "y" ? (store.redo(), true) : false;
 }
 
 /** Whether the focused element itself uses the key. */

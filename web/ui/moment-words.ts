@@ -20,14 +20,12 @@ export function factor(value: number): string {
 
 export function gateEffect(gate: string, value: number): string {
   if (!Number.isFinite(value)) return "no number";
-  if (gate === "f") return `keeps ${percent(value)} of c_prev`;
-  if (gate === "i") return `writes ${percent(value)} of g`;
-  if (gate === "o") return `outputs ${percent(value)} of tanh(c)`;
-  if (gate === "z") return `keeps ${percent(value)} of h_prev`;
-  if (gate === "r") return `n reads ${percent(value)} of n_h`;
-  if (gate === "n") return "h moves towards it";
-  if (gate === "h") return "memory and output";
-  return value < 0 ? "would lower c" : "would raise c";
+  const share = percent(value);
+  const effects: Record<string, string> = {
+    ...{ f: `keeps ${share} of c_prev`, i: `writes ${share} of g`, o: `outputs ${share} of tanh(c)` },
+    ...{ z: `keeps ${share} of h_prev`, r: `n reads ${share} of n_h`, n: "h moves towards it", h: "memory and output" },
+  };
+  return effects[gate] ?? (value < 0 ? "would lower c" : "would raise c");
 }
 
 /** Describes what happened to the memory: "up by 0.2446". */
@@ -87,12 +85,9 @@ function rnnLines(moment: Moment): Line[] {
 
 const LINES: Record<string, (moment: Moment) => Line[]> = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
 
-const line: (name: string, formula: string, numbers: string, value: number) => Line = (
-  name,
-  formula,
-  numbers,
-  value,
-) => ({ name, formula, numbers, value: format(value), edited: false });
+function line(name: string, formula: string, numbers: string, value: number): Line {
+  return { name, formula, numbers, value: format(value), edited: false };
+}
 
 /** The line of a state, which an edit may have replaced. */
 function result({ values, computed }: Moment, name: string): Line {
@@ -106,12 +101,7 @@ export function source(run: Run, before: number | null, beginning: string): stri
   return before === null ? beginning : `from ${stepText(run, before)}`;
 }
 
-/**
- * Describes the initial state of a run: zeros if nothing was read before it and no state was given.
- *
- * @param live whether the run is a stream in Python
- * @returns for a box, and as a part of a sentence
- */
+/** The initial state of a run, for a box and as a part of a sentence; `live`: whether it is a stream in Python. */
 export function initialState({ kind }: Model, track: Track, live: boolean): { label: string; phrase: string } {
   if (kind === "language-model")
     return { label: "from newline", phrase: "the state after a newline, which the model reads before any text" };
@@ -131,12 +121,7 @@ function stepText(run: Run, t: number) {
   return word === "" ? `step ${t}` : `“${word}”`;
 }
 
-/**
- * Describes the reading direction and the previous state.
- *
- * @param unit "word"
- * @param beginning what that state is if no step of the run was read before; "" if one was
- */
+/** The reading direction and the previous state; `beginning`: what it is if no step was read before, otherwise "". */
 export function readingWay({ carried }: CellKind, reverse: boolean, unit: string, beginning: string): string {
   const way = reverse ? `from the last ${unit} to the first` : `from the first ${unit} to the last`;
   const many = carried.length > 1;

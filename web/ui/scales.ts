@@ -48,7 +48,7 @@ const ORANGE = { light: "#f8f7f3 #f7d9b6 #eba35c #ce6816 #853904", dark: "#1e202
 
 /** Tables of 256 colours, each red, green, blue. */
 const COLORMAPS: Readonly<Record<"sequential" | "light" | "dark", Uint8Array>> = Object.freeze({
-  sequential: table(spread(SEQUENTIAL)),
+  sequential: table(read(SEQUENTIAL).map((rgb, k, all) => [k / (all.length - 1), rgb])),
   light: table(both(BLUE.light, ORANGE.light)),
   dark: table(both(BLUE.dark, ORANGE.dark)),
 });
@@ -58,11 +58,6 @@ function read(hex: string): Rgb[] {
     const number = parseInt(colour.slice(1), 16);
     return [number >> 16, (number >> 8) & 255, number & 255];
   });
-}
-
-function spread(hex: string): Stops {
-  const colours = read(hex);
-  return colours.map((rgb, k) => [k / (colours.length - 1), rgb]);
 }
 
 /** `below`: from the middle to the low end; `above`: from the middle to the high end */
@@ -75,10 +70,7 @@ function table(stops: Stops): Uint8Array {
   const made = new Uint8Array(LEVELS * 3);
   for (let k = 0; k < LEVELS; k += 1) {
     const at = k / (LEVELS - 1);
-    const next = Math.max(
-      1,
-      stops.findIndex(([place]) => place >= at),
-    );
+    const next = stops.findIndex(([place], k) => k > 0 && place >= at);
     const [[low, from], [high, to]] = [stops[next - 1], stops[next]];
     for (let part = 0; part < 3; part += 1) {
       made[k * 3 + part] = Math.round(from[part] + ((at - low) / (high - low)) * (to[part] - from[part]));

@@ -3,9 +3,16 @@
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
-import { type Figure, type Spot, type Weights, spotAt, weightAt } from "studio/panels/structure/layout.js";
+import {
+  type Figure,
+  type Spot,
+  type Weights,
+  spotAt,
+  weightAt,
+  inkOver,
+  weightRgb,
+} from "studio/panels/structure/layout.js";
 import { drawPoints, MatrixFrame, READABLE } from "studio/panels/structure/matrix.js";
-import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Canvas, Text } from "studio/ui/stage.js";

@@ -1,7 +1,8 @@
-// The layout of the matrices of one layer and direction: side by side, at the same scale, with gates aligned.
+// The matrices of one layer and direction: side by side, at the same scale, with gates aligned, and their colours.
 
-import type { Scale } from "studio/panels/structure/scale.js";
+import { nextRound } from "studio/state/ranges.js";
 import type { Model, TrackInfo, TrackWeights } from "studio/types.js";
+import { rgb } from "studio/ui/scales.js";
 
 export interface Matrix {
   parameter: string; // "weight_ih_l0"
@@ -146,4 +147,28 @@ export function columnsText({ tracks }: Model, track: TrackInfo, { short }: Matr
     .filter(({ layer }) => layer === track.layer - 1)
     .map(({ name, outputs }) => `${name}.h ${outputs}`);
   return `x: ${below.join(" | ") || track.inputSize}`;
+}
+
+/** colours range from -limit to limit */
+export type Scale = { limit: number; beyond: number; count: number };
+
+const WITHIN = 0.995; // share of all weights
+
+export function weightScale(parts: readonly Float32Array[]): Scale {
+  const sizes = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) for (const value of part) sizes[at++] = Math.abs(value);
+  sizes.sort();
+  const limit = nextRound(sizes[Math.floor(WITHIN * (sizes.length - 1))]);
+  const inside = sizes.findLastIndex((value) => value <= limit) + 1;
+  return { limit, beyond: sizes.length - inside, count: sizes.length };
+}
+
+export function weightRgb(value: number, limit: number) {
+  return rgb("g", value, [-limit, limit]);
+}
+
+export function inkOver(value: number, limit: number) {
+  const [red, green, blue] = weightRgb(value, limit);
+  return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#16181d" : "#ffffff";
 }

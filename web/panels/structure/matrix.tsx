@@ -1,7 +1,14 @@
 // A matrix with a point for each weight or block of weights, and the names of the gates beside their bands.
 
-import { columnsText, type Figure, type Matrix, type Placed, type Weights } from "studio/panels/structure/layout.js";
-import { inkOver, weightRgb } from "studio/panels/structure/scale.js";
+import {
+  columnsText,
+  type Figure,
+  type Matrix,
+  type Placed,
+  type Weights,
+  inkOver,
+  weightRgb,
+} from "studio/panels/structure/layout.js";
 import { pixelMap } from "studio/ui/draw.js";
 import { Text } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";

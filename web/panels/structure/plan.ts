@@ -40,13 +40,9 @@ export interface Plan {
 export function unroll(
   sizes: Sizes,
   words: readonly string[],
-  {
-    first = 0,
-    rows = 1,
-    steps = words.length,
-    layers = sizes.numLayers,
-  }: { first?: number; rows?: number; steps?: number; layers?: number } = {},
+  part: Partial<Pick<Plan, "first" | "rows" | "steps" | "layers">>,
 ): Plan {
+  const { first = 0, rows = 1, steps = words.length, layers = sizes.numLayers } = part;
   const shift = sizes.bidirectional ? SHIFT : 0;
   const longest = Math.max(...words.map((word) => [...word].length)) * LETTER + 16;
   const column = Math.max(BOX.width + GAP + (shift ? 26 : 0), longest);

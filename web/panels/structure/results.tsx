@@ -1,12 +1,12 @@
 // Everything that follows from the sizes: code, shapes, parameters, equations, and how out relates to h_n.
 
 import type { ComponentChildren } from "preact";
-import type { Setup } from "studio/panels/structure/setup.js";
 import {
   flows,
   parameterCount,
   parameters,
   pythonCall,
+  type Setup,
   type Sizes,
   directions,
   outputSize,
@@ -138,17 +138,10 @@ function stateEquations(sizes: Sizes): Piece[][] {
     const [h, z, past, n] = ["h", "z", "h_prev", "n"].map((name) => vector(name, H));
     return [[h, sign("="), z, sign("∘"), past, sign("+ (1 -"), z, sign(") ∘"), n]];
   }
-  const memory = [
-    vector("c", H),
-    sign("="),
-    vector("f", H),
-    sign("∘"),
-    vector("c_prev", H),
-    sign("+"),
-    vector("i", H),
-    sign("∘"),
-    vector("g", H),
-  ];
+  const signs = ["=", "∘", "+"];
+  const memory = "c = f ∘ c_prev + i ∘ g"
+    .split(" ")
+    .map((text) => (signs.includes(text) ? sign(text) : vector(text, H)));
   const shown = [vector("o", H), sign("∘ tanh("), vector("c", H), sign(")")];
   const hidden = sizes.projSize ? [vector("W_hr", `${P}×${H}`), sign("·("), ...shown, sign(")")] : shown;
   return [memory, [vector("h", P), sign("="), ...hidden]];
@@ -168,22 +161,16 @@ export function facts(sizes: Sizes, call: { T: number; batchFirst: boolean }): F
   }
   if (sizes.projSize)
     relations.push({ holds: "", why: `h is projected to ${P} numbers; c keeps its ${sizes.hiddenSize}.` });
-  relations.push({
-    holds: "",
-    why: "If sequences have different lengths (lengths=), each one's last output is at its own last step, followed by zeros.",
-  });
-  return relations;
+  const why =
+    "If sequences have different lengths (lengths=), each one's last output is at its own last step, followed by zeros.";
+  return [...relations, { holds: "", why }];
 }
 
 function oneWay({ numLayers }: Sizes, { batchFirst }: { T: number; batchFirst: boolean }): Fact[] {
   const last = batchFirst ? "out[:, -1]" : "out[-1]";
   const row = numLayers === 1 ? "h_n[0]" : "h_n[-1]";
-  return [
-    {
-      holds: `${last} == ${row}`,
-      why: "The output is the hidden state of the last layer, so its last step is the final one.",
-    },
-  ];
+  const why = "The output is the hidden state of the last layer, so its last step is the final one.";
+  return [{ holds: `${last} == ${row}`, why }];
 }
 
 function bothWays({ T, batchFirst }: { T: number; batchFirst: boolean }, P: number): Fact[] {
@@ -192,10 +179,6 @@ function bothWays({ T, batchFirst }: { T: number; batchFirst: boolean }, P: numb
     { holds: `out[${at(-1)}, :${P}] == h_n[-2]`, why: "The forward direction ends at the last step." },
     { holds: `out[${at(0)}, ${P}:] == h_n[-1]`, why: "The reverse direction ends at the first." },
   ];
-  if (T === 1) return facts;
-  const not = {
-    holds: `out[${at(-1)}, ${P}:] != h_n[-1]`,
-    why: "At the last step the reverse direction has only just begun.",
-  };
-  return [...facts, not];
+  const why = "At the last step the reverse direction has only just begun.";
+  return T === 1 ? facts : [...facts, { holds: `out[${at(-1)}, ${P}:] != h_n[-1]`, why }];
 }

@@ -24,9 +24,7 @@ const times = (shape: number[]) => shape.reduce((product, size) => product * siz
 export function modelSizes({ cell, tracks, hasWeights, weights }: Model): Sizes {
   const [{ inputSize, units, outputs, name }] = tracks;
   return {
-    cell,
-    inputSize,
-    hiddenSize: units,
+    ...{ cell, inputSize, hiddenSize: units },
     numLayers: 1 + Math.max(...tracks.map(({ layer }) => layer)),
     bidirectional: tracks.some(({ reverse }) => reverse),
     projSize: outputs === units ? 0 : outputs,
@@ -68,19 +66,9 @@ const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias
 export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
   return parameters(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
     const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
-    const weight: (name: string, gate: string | null, first: number, count: number) => Weight = (
-      name,
-      gate,
-      first,
-      count,
-    ) => ({
-      address: `${track.name}.${name}`,
-      name,
-      gate,
-      parameter,
-      rows: [first, first + count],
-      shape: [count, ...columns],
-      count: times([count, ...columns]),
+    const weight = (name: string, gate: string | null, first: number, count: number): Weight => ({
+      ...{ address: `${track.name}.${name}`, name, gate, parameter, rows: [first, first + count] },
+      ...{ shape: [count, ...columns], count: times([count, ...columns]) },
     });
     if (!short) return [weight("W_hr", null, 0, rows)];
     const H = rows / gates.length;
@@ -95,34 +83,25 @@ export function flows(sizes: Sizes, { T, N, batchFirst }: { T: number; N: number
     states = sizes.numLayers * D;
   const p = sizes.projSize ? "P" : "H";
   const isLstm = sizes.cell.memory === "c";
+  const meaning = "hidden state of the last layer at every step";
   const final = "of every layer and direction, after the last step read";
   const [first, second] = batchFirst ? ["N", "T"] : ["T", "N"],
     lead = batchFirst ? [N, T] : [T, N];
-  const state = (name: string, letter: string, width: number, meaning: string) => ({
-    name,
-    letters: ["L·D", "N", letter],
-    shape: [states, N, width],
-    meaning,
-  });
+  const state = (name: string, letter: string, width: number, meaning: string) => {
+    return { name, letters: ["L·D", "N", letter], shape: [states, N, width], meaning };
+  };
   return [
     { name: "input", letters: [first, second, "C"], shape: [...lead, sizes.inputSize], meaning: "input sequences" },
     state("h0", p, P, "initial hidden state, before the first step read"),
     ...(isLstm ? [state("c0", "H", sizes.hiddenSize, "initial cell state, before the first step read")] : []),
-    {
-      name: "out",
-      letters: [first, second, `D·${p}`],
-      shape: [...lead, D * P],
-      meaning: "hidden state of the last layer at every step",
-    },
+    { name: "out", letters: [first, second, `D·${p}`], shape: [...lead, D * P], meaning },
     state("h_n", p, P, `final hidden state ${final}`),
     ...(isLstm ? [state("c_n", "H", sizes.hiddenSize, `final cell state ${final}`)] : []),
   ];
 }
 
-export function pythonCall(
-  { cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize }: Sizes,
-  batchFirst: boolean,
-): string {
+export function pythonCall(sizes: Sizes, batchFirst: boolean): string {
+  const { cell, inputSize, hiddenSize, numLayers, bias, bidirectional, projSize } = sizes;
   const options = [
     numLayers > 1 && `num_layers=${numLayers}`,
     !bias && "bias=False",
@@ -145,4 +124,27 @@ export function refusal({ cell, inputSize, hiddenSize, numLayers, projSize }: Si
   if (projSize > 0 && cell.memory === "h")
     return `proj_size argument is only supported for LSTM, not RNN or GRU, got ${projSize}`;
   return projSize < hiddenSize ? "" : `proj_size has to be smaller than hidden_size, got ${projSize} and ${hiddenSize}`;
+}
+
+export type Setup = Sizes & { T: number; N: number; batchFirst: boolean };
+/** the settings; the cell is that of the model shown */
+type Numbers = Omit<Setup, "cell">;
+
+export const LESSON: Numbers = {
+  ...{ inputSize: 4, hiddenSize: 3, numLayers: 1, bidirectional: false, bias: true, projSize: 0 },
+  ...{ T: 5, N: 1, batchFirst: false },
+};
+
+const KEYS = Object.keys(LESSON) as (keyof Numbers)[];
+
+/** The sandbox's settings from their short form in the page's address, "4,3,1,0,1,0,5,1,0"; "" for the lesson's. */
+export function readSetup(text: string): Numbers {
+  if (text === "") return LESSON;
+  const values = text.split(",").map(Number);
+  const settings = KEYS.map((key, k) => [key, typeof LESSON[key] === "boolean" ? values[k] > 0 : values[k]]);
+  return Object.fromEntries(settings) as Numbers;
+}
+
+export function writeSetup(setup: Numbers): string {
+  return KEYS.map((key) => Number(setup[key])).join();
 }

@@ -2,9 +2,16 @@
 
 import { useComputed } from "@preact/signals";
 import { WeightsFigure } from "studio/panels/structure/figure.js";
-import { type Figure, type Weights, placeMatrices, stackedMatrices } from "studio/panels/structure/layout.js";
+import {
+  type Figure,
+  type Weights,
+  placeMatrices,
+  stackedMatrices,
+  type Scale,
+  weightScale,
+  weightRgb,
+} from "studio/panels/structure/layout.js";
 import { MatrixFrame, pointImage } from "studio/panels/structure/matrix.js";
-import { type Scale, weightScale, weightRgb } from "studio/panels/structure/scale.js";
 import { RowTable, weightRows } from "studio/panels/structure/table.js";
 import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";

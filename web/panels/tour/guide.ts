@@ -50,6 +50,8 @@ function reasonAgainst({ plain, model }: App["session"]): Reason | null {
   return plain.steps && isWhole ? null : LACKING;
 }
 
+const panelsOf = ({ panels }: Step, now: Now) => panels?.(now) ?? [];
+
 export class Guide {
   scene = signal<Scene | null>(null); // what the card shows; null without a tour
   light = signal<Light>({ size: [0, 0], boxes: [] });
@@ -111,7 +113,7 @@ export class Guide {
     const { store } = this.app;
     const step = STEPS[index];
     const view = store.get();
-    const kept = Object.fromEntries(step.restores.map((key) => [key, view[key]]));
+    const kept = Object.fromEntries((step.restores ?? []).map((key) => [key, view[key]]));
     this.visit = { index, memory: {}, kept, done: false, panels: "" };
     this.#resumeAt = index;
     store.set({ edits: [], ...step.sets(this.#now(this.visit) as Now) });
@@ -122,7 +124,7 @@ export class Guide {
       count: `Tour, step ${index + 1} of ${END}`,
       title: step.title,
       work: step.work?.(now, () => this.update()),
-      hasPanel: step.panels(now).length > 0,
+      hasPanel: panelsOf(step, now).length > 0,
     });
     this.update();
   }
@@ -179,7 +181,7 @@ export class Guide {
     };
     const isNew = JSON.stringify(texts) !== JSON.stringify(scene.texts);
     if (isNew) this.scene.value = { ...scene, texts };
-    const panels = step.panels(now).join(" ");
+    const panels = panelsOf(step, now).join(" ");
     if (panels !== visit.panels) this.aim(true);
     else if (isNew) this.aim(false);
     visit.panels = panels;
@@ -189,11 +191,9 @@ export class Guide {
     const { visit } = this;
     const now = visit && this.#now(visit);
     if (!now) return [];
-    return STEPS[visit.index]
-      .panels(now)
+    return panelsOf(STEPS[visit.index], now)
       .map((id) => document.getElementById(id))
-      .filter((panel) => panel !== null)
-      .filter((panel) => panel.offsetParent !== null);
+      .filter((panel) => panel?.offsetParent != null) as HTMLElement[];
   }
 
   /** Highlights the panels and puts the card beside them in the next frame. */

@@ -52,7 +52,6 @@ const BY_HAND: Step = {
     Object.assign(memory, { track: track.info.name, unit, t });
     return { page: "read", unit, step: t, track: track.info.name };
   },
-  restores: [],
   says: (now) => {
     const { unit, t, f, before, i, g } = asked(now);
     return [

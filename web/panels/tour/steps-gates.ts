@@ -24,7 +24,6 @@ const SHAPES: Step = {
   title: "What goes in, what comes out",
   panels: () => ["sentence"],
   sets: () => ({ page: "read", edits: [] }),
-  restores: [],
   says: (now) => {
     const { C, P, D } = sizeLetters(now);
     const T = now.run.steps;
@@ -60,7 +59,6 @@ const HIDDEN: Step = {
   title: "The hidden state",
   panels: () => ["transport", "heatmap"],
   sets: ({ model }) => ({ page: "read", quantity: "h", step: 0, track: model.tracks[0].name }),
-  restores: [],
   says: (now) => {
     const { H, P } = sizeLetters(now);
     const numbers =

@@ -10,9 +10,7 @@ import { format } from "studio/ui/draw.js";
 
 const CARRY: Step = {
   title: "Carry the state",
-  panels: () => [],
   sets: () => ({ page: "read" }),
-  restores: [],
   says: () => [
     "You can pass in a sequence all at once, or one element at a time. If an LSTM only reads forward, this is the same " +
       "computation, *if the state is carried*: each step must be given the state that the last one returned. " +
@@ -61,9 +59,7 @@ function inThisRun({ run }: Now): string {
 
 const LAST: Step = {
   title: "Is out[-1] the same as h_n?",
-  panels: () => [],
   sets: () => ({ page: "read" }),
-  restores: [],
   says: (now) => [
     "An LSTM returns `out, (h_n, c_n)`: the last layer's hidden state at *every* step, and the states of every " +
       "layer and direction after the step that it reads *last*.",

@@ -15,9 +15,9 @@ export interface Now {
 
 export interface Step {
   title: string;
-  panels: (now: Now) => string[]; // ids of its panels; empty if it needs none
+  panels?: (now: Now) => string[]; // ids of its panels, if it needs some
   sets: (now: Now) => Partial<View>; // the changes to the view when it starts
-  restores: (keyof View)[]; // the keys to restore when it ends
+  restores?: (keyof View)[]; // the keys to restore when it ends
   says: (now: Now) => string[]; // paragraphs
   task: (now: Now) => string;
   work?: (now: Now, again: () => void) => ComponentChild; // a task in the card; `again` checks whether it is done
