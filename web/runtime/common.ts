@@ -1,6 +1,6 @@
 // Common parts of all kinds of models.
 
-import { ModelError } from "studio/runtime/errors.js";
+import { refuse } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Lstm } from "studio/runtime/lstm.js";
 import { dotProduct } from "studio/runtime/states.js";
@@ -30,10 +30,6 @@ export function common(head: BundleHead, lstm: Lstm): Common {
 export function named({ name, meanings }: BundleHead, cell: CellKind) {
   const { gates, states } = cell;
   return { name, cell, gates, quantities: [...new Set([...gates, ...states])], meanings };
-}
-
-export function refuse(got: string, expected: string, advice: string): never {
-  throw new ModelError(got, expected, advice);
 }
 
 /** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */

@@ -13,6 +13,10 @@ export class ModelError extends Error {
   }
 }
 
+export function refuse(got: string, expected: string, advice: string): never {
+  throw new ModelError(got, expected, advice);
+}
+
 const AGAIN = "Write it again from the model, or download it again.";
 
 /** The error for a missing or invalid part of a bundle. */

@@ -1,6 +1,7 @@
 // The language model: predicts the next token from all tokens before it, and measures the surprise.
 
-import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts } from "studio/runtime/common.js";
+import { refuse } from "studio/runtime/errors.js";
 import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
 import type { State } from "studio/runtime/lstm.js";

@@ -1,8 +1,8 @@
 // Builds a model that runs in the browser from a bundle.
 
 import { BUNDLE } from "studio/facts.js";
-import { layerParts, named, refuse } from "studio/runtime/common.js";
-import { damaged, ModelError } from "studio/runtime/errors.js";
+import { layerParts, named } from "studio/runtime/common.js";
+import { damaged, ModelError, refuse } from "studio/runtime/errors.js";
 import { recordedSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed, type CellKind } from "studio/runtime/kinds.js";
 import { language } from "studio/runtime/language.js";

@@ -1,6 +1,7 @@
 // A layer without a vocabulary: it reads numbers.
 
-import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts } from "studio/runtime/common.js";
+import { refuse } from "studio/runtime/errors.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed } from "studio/runtime/kinds.js";
 import { type Sizes, type State, Lstm } from "studio/runtime/lstm.js";

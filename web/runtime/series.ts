@@ -1,6 +1,7 @@
 // A model of series. Its runs are parts of the series that came with it, or rows of numbers.
 
-import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts } from "studio/runtime/common.js";
+import { refuse } from "studio/runtime/errors.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
 import type { State } from "studio/runtime/lstm.js";
 import { type Dense, Network, inUnits, scaledBy } from "studio/runtime/network.js";

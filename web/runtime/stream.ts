@@ -1,7 +1,7 @@
 // Runs one step at a time and carries the state, with the same numbers as a whole run.
 
+import { refuse } from "studio/runtime/errors.js";
 import { concatenated } from "studio/runtime/arrays.js";
-import { refuse } from "studio/runtime/common.js";
 import type { Lstm, State } from "studio/runtime/lstm.js";
 import type { Edit, Run, Stream, Track } from "studio/types.js";
 

@@ -1,7 +1,8 @@
 // The tagger: reads words and their spelling with a bidirectional LSTM, and predicts tags.
 
 import { type Column, tagColumns, found } from "studio/runtime/columns.js";
-import { common, layerParts, refuse } from "studio/runtime/common.js";
+import { common, layerParts } from "studio/runtime/common.js";
+import { refuse } from "studio/runtime/errors.js";
 import { Context } from "studio/runtime/context.js";
 import { linearReader, createSubject } from "studio/runtime/explain/subject.js";
 import { type Letters, configKind } from "studio/runtime/kinds.js";

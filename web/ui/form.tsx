@@ -1,5 +1,6 @@
 // Controls as components: choices, boxes, progress, tables.
 
+import { useSignal } from "@preact/signals";
 import type { ComponentChild, JSX, TargetedMouseEvent } from "preact";
 import { useId } from "preact/hooks";
 
@@ -164,6 +165,17 @@ export function Table({ class: name, caption, rows: [head, ...rows], isNamed, ki
         ))}
       </tbody>
     </table>
+  );
+}
+
+/** Rows below a picture, which are made when they are opened; `kind`: the panel's class. */
+export function AsTable({ kind, rows }: { kind: string; rows: () => string[][] }) {
+  const opened = useSignal(false);
+  return (
+    <details class={`${kind}-more`} onToggle={({ currentTarget }) => (opened.value = currentTarget.open)}>
+      <summary>As a table</summary>
+      <div class="scroll">{opened.value && <Table class={`${kind}-table`} rows={rows()} />}</div>
+    </details>
   );
 }
 

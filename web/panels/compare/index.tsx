@@ -9,7 +9,7 @@ import { openOnTwo } from "studio/panels/compare/presets.js";
 import { whyBlank, whyEmpty, type Scene, createScene } from "studio/panels/compare/scene.js";
 import { columnReadout, comparisonRows, comparisonVerdict } from "studio/panels/compare/words.js";
 import { useApp } from "studio/ui/app.js";
-import { Table } from "studio/ui/form.js";
+import { AsTable } from "studio/ui/form.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
@@ -20,13 +20,13 @@ const HELP =
   "otherwise are as far apart as the states (the Euclidean distance over all units). A word that is in only one " +
   "sentence is hatched.";
 
+const short = (text: string) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
 const BLANK = "Two runs side by side: nothing to draw.";
 
 export function ComparePanel() {
   const app = useApp();
   const { store, session, view } = app;
   const last = useRef<Scene | null>(null);
-  const opened = useSignal(false);
   // A column that only B has: the view's step is a step of A, so it can't represent it. It holds until the step changes.
   const only = useSignal<{ scene: Scene; step: number; k: number } | null>(null);
   const scene = useComputed(() =>
@@ -94,19 +94,7 @@ export function ComparePanel() {
           );
         }}
       </Stage>
-      <details class="compare-more" onToggle={({ currentTarget }) => (opened.value = currentTarget.open)}>
-        <summary>As a table</summary>
-        {opened.value && shown && (
-          <div class="scroll">
-            <Table
-              class="compare-table"
-              rows={comparisonRows(shown).map((row) =>
-                row.map((text) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text)),
-              )}
-            />
-          </div>
-        )}
-      </details>
+      <AsTable kind="compare" rows={() => (shown ? comparisonRows(shown).map((row) => row.map(short)) : [[]])} />
     </Panel>
   );
 }

@@ -9,7 +9,7 @@ import { shortToken, shownToken } from "studio/state/tokens.js";
 import { trackTitle } from "studio/state/units.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
-import { Button, Table, Select } from "studio/ui/form.js";
+import { AsTable, Button, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
 import { type ChartProps, type ChartRow, WordChart, signed } from "studio/ui/word-chart.js";
@@ -27,7 +27,6 @@ const NO_LAW =
 export function LedgerPanel() {
   const { store, view, question } = useApp();
   const pointed = useSignal<number | null>(null);
-  const opened = useSignal(false);
   const { explained } = question.value;
   const ledger = useComputed(() => {
     const now = question.value.explained;
@@ -57,12 +56,7 @@ export function LedgerPanel() {
         }
       </Stage>
       <div class="ledger-sum">{recorded && sumSentences(recorded).map((sentence) => <p>{sentence}</p>)}</div>
-      {scene && (
-        <details class="ledger-more" onToggle={({ currentTarget }) => (opened.value = currentTarget.open)}>
-          <summary>As a table</summary>
-          <div class="scroll">{opened.value && <Table class="ledger-table" rows={shortRows(scene)} />}</div>
-        </details>
-      )}
+      {scene && <AsTable kind="ledger" rows={() => shortRows(scene)} />}
     </Panel>
   );
 }

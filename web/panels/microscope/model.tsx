@@ -8,7 +8,7 @@ import type { Head, TrackInfo, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
 import { sizeText } from "studio/ui/moment-words.js";
-import { Press, Text } from "studio/ui/stage.js";
+import { type Box, Press, Text } from "studio/ui/stage.js";
 
 const CHOICES = 3;
 
@@ -115,12 +115,8 @@ export function modelRows({ model }: Scene): string[][] {
   return [["part", "shape"], ...model.parts.map(({ label, shape }) => [label, shape.join("×")])];
 }
 
-interface Stacked {
+interface Stacked extends Box {
   kind: "token" | "part" | "track" | "head";
-  x: number;
-  y: number;
-  width: number;
-  height: number;
   label: string;
   shape: string;
   track: TrackInfo | null;
@@ -169,22 +165,17 @@ function part(kind: Part["kind"], label: string, shape: string, track: TrackInfo
 }
 
 function trackPart(track: TrackInfo) {
-  return part(
-    "track",
-    `${track.name} ${track.reverse ? "←" : "→"}`,
-    `${sizeText(track.inputSize)} → ${track.outputs}`,
-    track,
-  );
+  const label = `${track.name} ${track.reverse ? "←" : "→"}`;
+  return part("track", label, `${sizeText(track.inputSize)} → ${track.outputs}`, track);
 }
 
 /** Puts parts whose names begin with the same word in one column, as those of characters. */
 function grouped(inputs: { label: string; shape: number[] }[]): Part[][] {
   const words = [...new Set(inputs.map(({ label }) => label.split(" ")[0]))];
-  return words.map((word) =>
-    inputs
-      .filter(({ label }) => label.split(" ")[0] === word)
-      .map(({ label, shape }) => part("part", label, shape.join("×"))),
-  );
+  return words.map((word) => {
+    const together = inputs.filter(({ label }) => label.split(" ")[0] === word);
+    return together.map(({ label, shape }) => part("part", label, shape.join("×")));
+  });
 }
 
 function columnHeight(column: Part[]) {

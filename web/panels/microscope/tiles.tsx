@@ -42,9 +42,12 @@ export function Tiles(props: {
   const units = props.change.to.memory.length;
   const tiling = tilingFor(units, width);
   const height = Math.ceil(units / tiling.columns) * tiling.height;
+  /** The unit under the pointer; -1 if there is none. */
   const under = (event: MouseEvent & { currentTarget: Element }) => {
     const box = event.currentTarget.getBoundingClientRect();
-    return unitAt(event.clientX - box.left, event.clientY - box.top, units, tiling);
+    const column = Math.floor((event.clientX - box.left) / tiling.width);
+    const unit = Math.floor((event.clientY - box.top) / tiling.height) * tiling.columns + column;
+    return column >= 0 && column < tiling.columns && unit >= 0 && unit < units ? unit : -1;
   };
   const corner = (unit: number) => `${left(unit, tiling)} ${top(unit, tiling)}`;
   const size = { width: tiling.width, height: tiling.height, rx: 3 };
@@ -129,13 +132,6 @@ function top(unit: number, { columns, height }: Tiling) {
   return Math.floor(unit / columns) * height;
 }
 
-/** The unit at a point of the picture; -1 if there is none. */
-function unitAt(x: number, y: number, units: number, { columns, width, height }: Tiling): number {
-  const column = Math.floor(x / width),
-    unit = Math.floor(y / height) * columns + column;
-  return column >= 0 && column < columns && unit >= 0 && unit < units ? unit : -1;
-}
-
 function frames(units: number, tiling: Tiling): string {
   const { width, height } = tiling,
     { zero } = barRange(tiling);
@@ -148,9 +144,8 @@ function frames(units: number, tiling: Tiling): string {
 function fillPaths({ before, kept, wrote, memory }: Units, tiling: Tiling, largest: number) {
   const { zero: middle, reach } = barRange(tiling),
     bar = (tiling.width - 8) / 2;
-  const parts: Record<"before" | "plus" | "minus" | "end" | "beyond", string[]> = {
-    ...{ before: [], plus: [], minus: [], end: [], beyond: [] },
-  };
+  type Parts = Record<"before" | "plus" | "minus" | "end" | "beyond", string[]>;
+  const parts: Parts = { before: [], plus: [], minus: [], end: [], beyond: [] };
   const up = (value: number) => Math.max(-1, Math.min(1, value / largest || 0)) * reach;
   for (let k = 0; k < before.length; k++) {
     const x = left(k, tiling) + 4,
@@ -161,15 +156,11 @@ function fillPaths({ before, kept, wrote, memory }: Units, tiling: Tiling, large
     parts[kept[k] < 0 ? "minus" : "plus"].push(block(x, zero, 0, keeps, bar - 0.5));
     parts[wrote[k] < 0 ? "minus" : "plus"].push(block(x + bar + 0.5, zero, keeps, ends, bar - 0.5));
     parts.end.push(`M${round(x + bar)} ${round(zero - up(memory[k]))}h${round(bar)}`);
-    if (Math.abs(memory[k]) > largest)
-      parts.beyond.push(arrow(x + bar, zero - Math.sign(memory[k]) * (reach + 2), Math.sign(memory[k])));
+    const way = Math.sign(memory[k]); // of an arrow that marks a bar as cut off
+    const tip = `M${round(x + bar)} ${round(zero - way * (reach + 2))}`;
+    if (Math.abs(memory[k]) > largest) parts.beyond.push(`${tip}l3.5 ${4 * way}h-7z`);
   }
   return parts;
-}
-
-/** A small arrow that marks a bar as cut off; `y`: its tip; `up`: 1, or -1 for downwards. */
-function arrow(x: number, y: number, up: number): string {
-  return `M${round(x)} ${round(y)}l3.5 ${4 * up}h-7z`;
 }
 
 function round(value: number) {

@@ -2,7 +2,6 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { BRUSH_HELP } from "studio/panels/search/text.js";
 import { storedThresholds, unitAddress } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/tokens.js";
 import { trackOf, valueAt } from "studio/state/units.js";
@@ -12,6 +11,9 @@ import { Legend } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
 import { tokenColours } from "studio/ui/passage.js";
 
+const HELP =
+  "The sentence of the Read page, each word in the colour of the selected unit's value. Drag over some words, or move " +
+  "with the arrow keys and hold Shift, to search the corpus for spans where the unit does the same.";
 const MOST_STEPS = 600;
 
 /** The chosen steps, from where the choice began to where it is now. It ends with another sentence or unit. */
@@ -65,7 +67,7 @@ export function Brush({ search }: { search: (query: string) => void }) {
     <Panel
       id="brush"
       title="From the sentence"
-      help={BRUSH_HELP}
+      help={HELP}
       tools={shown.value.length > 0 && <Legend quantity={view.quantity} />}
     >
       <div

@@ -8,10 +8,6 @@ export const SEARCH_HELP =
   "exact. If the bits of a threshold are not stored, the corpus is run once more to compute them. Lift is how much more often " +
   "a part holds when the parts before it hold.";
 
-export const BRUSH_HELP =
-  "The sentence of the Read page, each word in the colour of the selected unit's value. Drag over some words, or move " +
-  "with the arrow keys and hold Shift, to search the corpus for spans where the unit does the same.";
-
 /** each form of a query, and its meaning */
 export const GRAMMAR: [string, string][] = [
   ["l1.c[125] > .5", "unit 125 of l1.c is above 0.5; also >= < <="],

@@ -25,7 +25,7 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
   const pointed = useSignal<{ figure: Figure; spot: Spot } | null>(null);
   const first = useMemo(() => ({ placed: figure.placed[0], row: track.units, column: 0 }), [figure, track]);
   const spot = () => (pointed.value?.figure === figure ? pointed.value.spot : first);
-  const look = (at: Spot) => (pointed.value = { figure, spot: at });
+  const look = (at: Spot | null) => at && (pointed.value = { figure, spot: at });
   const open = () => {
     const { placed, row, column } = spot();
     const { gate, unit } = weightAt(placed.matrix, model.gates, row, column);
@@ -43,16 +43,8 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
       <div class="st-scroll">
         <div
           {...{ class: "st-holder", tabindex: 0, role: "group", "aria-label": "Weights; arrows move, Enter opens" }}
-          onPointerMove={(event) => {
-            const at = under(event);
-            if (at) look(at);
-          }}
-          onClick={(event) => {
-            const at = under(event);
-            if (!at) return;
-            look(at);
-            open();
-          }}
+          onPointerMove={(event) => look(under(event))}
+          onClick={(event) => look(under(event)) && open()}
           onKeyDown={(event) => {
             const next = nextSpot(figure, spot(), event.key);
             if (!next && event.key !== "Enter") return;

@@ -3,6 +3,7 @@
 import { nextRound } from "studio/state/ranges.js";
 import type { Model, TrackInfo, TrackWeights } from "studio/types.js";
 import { rgb } from "studio/ui/scales.js";
+import type { Box } from "studio/ui/stage.js";
 
 export interface Matrix {
   parameter: string; // "weight_ih_l0"
@@ -15,12 +16,8 @@ export interface Matrix {
 }
 
 /** a matrix in its place, in pixels */
-export interface Placed {
+export interface Placed extends Box {
   matrix: Matrix;
-  x: number;
-  y: number;
-  width: number;
-  height: number;
   cellWidth: number; // of one weight; less than a pixel if several share one
   cellHeight: number;
 }
@@ -38,6 +35,10 @@ export function stackedMatrices(track: TrackInfo, weights: TrackWeights): Matrix
   const { units, inputSize, outputs, layer, reverse } = track,
     suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
   const bands = weights.weight_ih.length / (units * inputSize);
+  const matrix = (name: string, short: string, values: Float32Array, bands: number, rows: number, columns: number) => {
+    const vector = name.startsWith("bias");
+    return { parameter: name + suffix, short, values, rows: bands * rows, columns, bands, vector };
+  };
   const made = [
     matrix("weight_ih", "W_i", weights.weight_ih, bands, units, inputSize),
     matrix("weight_hh", "W_h", weights.weight_hh, bands, units, outputs),
@@ -45,18 +46,7 @@ export function stackedMatrices(track: TrackInfo, weights: TrackWeights): Matrix
     weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, bands, units, 1),
     weights.weight_hr && matrix("weight_hr", "W_hr", weights.weight_hr, 1, outputs, units),
   ];
-  return made.filter((one) => one !== null).map((one) => ({ ...one, parameter: one.parameter + suffix }));
-}
-
-function matrix(
-  parameter: string,
-  short: string,
-  values: Float32Array,
-  bands: number,
-  units: number,
-  columns: number,
-): Matrix {
-  return { parameter, short, values, rows: bands * units, columns, bands, vector: parameter.startsWith("bias") };
+  return made.filter((one) => one !== null);
 }
 
 export interface Figure {
@@ -77,25 +67,13 @@ export function placeMatrices(matrices: readonly Matrix[], width: number): Figur
   let x = 0;
   const placed = matrices.map((matrix) => {
     const cellWidth = matrix.vector ? Math.max(VECTOR, pixel) : pixel;
-    const one = {
-      matrix,
-      x: x + NAMES,
-      y: TITLE,
-      width: matrix.columns * cellWidth,
-      height: matrix.rows * pixel,
-      cellWidth,
-      cellHeight: pixel,
-    };
+    const [width, height] = [matrix.columns * cellWidth, matrix.rows * pixel];
+    const one = { matrix, x: x + NAMES, y: TITLE, width, height, cellWidth, cellHeight: pixel };
     x += Math.max(NAMES + one.width + BETWEEN, matrix.vector ? 0 : matrix.parameter.length * LETTER + APART);
     return one;
   });
-  return {
-    placed,
-    width: Math.max(x, 200),
-    height: TITLE + rows * pixel + 26,
-    pixel,
-    block: Math.round(Math.max(1, 1 / pixel)),
-  };
+  const block = Math.round(Math.max(1, 1 / pixel));
+  return { placed, width: Math.max(x, 200), height: TITLE + rows * pixel + 26, pixel, block };
 }
 
 export interface Weights {
@@ -124,18 +102,13 @@ export function weightAt(
   gates: readonly string[],
   row: number,
   column: number,
-): { name: string; parameter: string; gate: string | null; unit: number; value: number } {
+) {
   const H = rows / bands,
     gate = short === "W_hr" ? null : gates[Math.floor(row / H)],
     unit = row % H;
   const second = vector ? "" : `, ${column}`;
-  return {
-    name: `${short}${gate ?? ""}[${unit}${second}]`,
-    parameter: `${parameter}[${row}${second}]`,
-    gate,
-    unit,
-    value: values[row * columns + column],
-  };
+  const name = `${short}${gate ?? ""}[${unit}${second}]`;
+  return { name, parameter: `${parameter}[${row}${second}]`, gate, unit, value: values[row * columns + column] };
 }
 
 /** The meaning of a matrix's columns. */

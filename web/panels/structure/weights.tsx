@@ -12,7 +12,7 @@ import {
   weightRgb,
 } from "studio/panels/structure/layout.js";
 import { MatrixFrame, pointImage } from "studio/panels/structure/matrix.js";
-import { RowTable, weightRows } from "studio/panels/structure/table.js";
+import { RowTable, weightRows } from "studio/panels/structure/results.js";
 import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";
 import { ScaleBar } from "studio/ui/legend.js";

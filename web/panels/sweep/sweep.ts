@@ -88,25 +88,23 @@ export function cellSentence({ pair, places, effects }: Sweep, n: number): strin
   const { subject, name } = pair.explained;
   const { track, quantity, t } = places[n];
   const gap = pair.patched - pair.whole;
-  const way =
-    Math.abs(effects[n]) < 2 * Math.abs(gap)
-      ? `, ${Math.round((100 * effects[n]) / gap)} % of the way to the other text`
-      : "";
+  const share = `, ${Math.round((100 * effects[n]) / gap)} % of the way to the other text`;
+  const way = Math.abs(effects[n]) < 2 * Math.abs(gap) ? share : "";
   const moves = `moves the ${name} by ${exactly(effects[n])} to ${exactly(pair.whole + effects[n])}${way}.`;
-  const where = `${quantity} of ${subject.tracks[track].info.name} at \u201c${shortToken(subject.tokens[t], 24)}\u201d`;
-  return `${where}, patched in from the other text, ${moves} ${opensWhere(sweepStep(pair, t), subject.tracks[track].info)}`;
+  const { name: trackName, units } = subject.tracks[track].info;
+  const press =
+    units > MOST_ITEMS
+      ? "It has too many units to be opened as edits."
+      : "Press it to open the Read page with this edit.";
+  const opens =
+    sweepStep(pair, t) < 0 ? "It is before the text's first step, where the Read page has no edits." : press;
+  const where = `${quantity} of ${trackName} at \u201c${shortToken(subject.tokens[t], 24)}\u201d`;
+  return `${where}, patched in from the other text, ${moves} ${opens}`;
 }
 
 /** @returns the step of the run on the other pages; negative before its first */
 function sweepStep({ explained }: Pair, t: number): number {
   return t - explained.subject.lead;
-}
-
-function opensWhere(step: number, { units }: { units: number }) {
-  if (step < 0) return "It is before the text's first step, where the Read page has no edits.";
-  return units > MOST_ITEMS
-    ? "It has too many units to be opened as edits."
-    : "Press it to open the Read page with this edit.";
 }
 
 /** A patch as edits: each unit is set to its value in the other text; empty if it can't be opened. */

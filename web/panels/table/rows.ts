@@ -39,12 +39,8 @@ function predictions(run: Run, view: View): Column[] {
   const head = findHead(run, view.head);
   const { surprise } = run;
   return [
-    ...(head
-      ? [
-          column("prediction", "text", (t) => predictionAt(head, t).label),
-          column("probability", "number", (t) => predictionAt(head, t).probability),
-        ]
-      : []),
+    ...(head ? [column("prediction", "text", (t) => predictionAt(head, t).label)] : []),
+    ...(head ? [column("probability", "number", (t) => predictionAt(head, t).probability)] : []),
     ...(surprise ? [column("surprise", "number", (t) => surprise[t])] : []),
   ];
 }
@@ -71,20 +67,16 @@ export function filterExample(columns: Column[], { run }: Session, view: View): 
 
 export function sortedRows(columns: Column[], { run }: Session, { rows: sort, filter }: View): Row[] {
   const fits = fitting(columns, filter);
-  const all = Array.from({ length: run?.steps ?? 0 }, (_, t) => ({
-    step: t,
-    values: columns.map(({ value }) => value(t)),
-  }));
-  const kept = all.filter(fits);
+  const steps = Array.from({ length: run?.steps ?? 0 }, (_, step) => step);
+  const kept = steps.map((step) => ({ step, values: columns.map(({ value }) => value(step)) })).filter(fits);
   const down = sort.startsWith("-");
   const at = columns.findIndex(({ key }) => key === sort.replace("-", ""));
   if (at < 0) return kept;
+  const compared = (a: string | number, b: string | number) => {
+    if (typeof a === "number" && typeof b === "number") return (Number.isNaN(a) ? -1 : a - b) || 0;
+    return String(a).localeCompare(String(b));
+  };
   return kept.sort((a, b) => (down ? -1 : 1) * compared(a.values[at], b.values[at]) || a.step - b.step);
-}
-
-function compared(a: string | number, b: string | number) {
-  if (typeof a === "number" && typeof b === "number") return (Number.isNaN(a) ? -1 : a - b) || 0;
-  return String(a).localeCompare(String(b));
 }
 
 /** @param filter words, and comparisons such as "probability<0.6" */

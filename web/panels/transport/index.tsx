@@ -115,7 +115,8 @@ function tellStep(run: Run, { step, track: name }: Pick<View, "step" | "track">)
   if (step >= run.steps) return "";
   const word = wordAt(run, step, LONGEST);
   const reads = `${track.info.name} reads ${word === "" ? `step ${step}` : `\u201c${word}\u201d`}`;
-  const does = gatesSay(track, step, isAtRest(track, step, run.steps));
+  const isFirst = neighbours(track, step, run.steps).before === null;
+  const does = gatesSay(track, step, isFirst && track.initial[memoryState(track)].every((value) => value === 0));
   return does === "" ? `${reads}.` : `${reads}: ${does}.`;
 }
 
@@ -132,11 +133,6 @@ function gatesSay({ values, info }: Track, t: number, empty: boolean): string {
   const keeps = empty ? nothing : `the forget gate keeps ${percent(f)} of the memory`;
   const others = `the input gate lets in ${percent(i)} of the candidate, the output gate outputs ${percent(o)}`;
   return `${keeps}; ${others} ${means}`;
-}
-
-/** Whether the memory before a step is zero because the run starts there. */
-function isAtRest(track: Track, t: number, steps: number) {
-  return neighbours(track, t, steps).before === null && track.initial[memoryState(track)].every((value) => value === 0);
 }
 
 function mean(values: Float32Array | undefined, t: number, units: number) {

@@ -36,6 +36,7 @@ export function UnitsPanel() {
     const keys = UNIT_COLUMNS.map(({ key }) => key).filter((key) => key !== "shape");
     return [keys, ...order.value.map((k) => keys.map((key) => String(table.columns[key][k] ?? "")))];
   };
+  const [some, all] = [order.value, table?.columns.unit ?? []].map(({ length }) => length.toLocaleString("en"));
   const remembers = table?.columns.time_constant.some((value, k) => value !== null || table.columns.never_forgets[k]);
   return (
     <>
@@ -46,17 +47,12 @@ export function UnitsPanel() {
           corpus.reason === "" && (
             <>
               <input
-                {...{
-                  type: "search",
-                  class: "filter units-filter",
-                  placeholder: "Filter: l1.h NOUN",
-                  value: view.unitFilter,
-                }}
-                aria-label="Filter units"
+                {...{ type: "search", class: "filter units-filter", placeholder: "Filter: l1.h NOUN" }}
+                {...{ value: view.unitFilter, "aria-label": "Filter units" }}
                 onInput={({ currentTarget }) => store.set({ unitFilter: currentTarget.value })}
               />
               <span class="soft" role="status">
-                {table && countText(order.value.length, table.columns.unit.length)}
+                {table && (some === all ? `${all} units` : `${some} of ${all} units`)}
               </span>
             </>
           )
@@ -75,11 +71,6 @@ export function UnitsPanel() {
       </Panel>
     </>
   );
-}
-
-function countText(shown: number, all: number) {
-  const [some, total] = [shown, all].map((count) => count.toLocaleString("en"));
-  return shown === all ? `${total} units` : `${some} of ${total} units`;
 }
 
 function Gallery({ table: { columns }, order }: { table: UnitTable; order: number[] }) {
@@ -153,44 +144,30 @@ const two = (value: number) => tick(value >= 0 ? `+${value.toFixed(2)}` : value.
 const UNIT_COLUMNS: UnitColumn[] = [
   { key: "unit", title: "Unit", about: "by layer and number", write: String },
   {
-    key: "label",
-    title: "Label",
+    ...{ key: "label", title: "Label", write: String },
     about: "the label it correlates with most, chosen on one half of the sequences",
-    write: String,
   },
   {
-    key: "held_out",
-    title: "r",
+    ...{ key: "held_out", title: "r", write: (value) => (value === null ? "\u2013" : two(value)) },
     about: "its correlation with the label on the other half, the largest first",
-    write: (value) => (value === null ? "\u2013" : two(value)),
   },
   { key: "shape", title: "Distribution", about: "from its lowest possible value to its highest", write: () => "" },
   { key: "mean", title: "Mean", about: "over the corpus", write: two },
   { key: "deviation", title: "Spread", about: "the standard deviation", write: (value) => value.toFixed(2) },
   {
-    key: "low",
-    title: "Low",
+    ...{ key: "low", title: "Low", write: percent },
     about: `the fraction of steps below ${SHUT} for a gate, below ${tick(-OPEN)} otherwise`,
-    write: percent,
   },
   { key: "high", title: "High", about: `the fraction of steps above ${OPEN}`, write: percent },
   {
-    key: "time_constant",
-    title: "Memory",
-    about: "the time constant in steps, if the forget gate was indexed",
+    ...{ key: "time_constant", title: "Memory", about: "the time constant in steps, if the forget gate was indexed" },
     write: (value, neverForgets) => (neverForgets ? "\u221e" : value === null ? "\u2013" : value.toFixed(1)),
   },
 ];
 
 const SIGNED = new Set(["held_out", "chosen"]); // sorted by absolute value, because a strong negative correlation matters as well
 
-/**
- * The units that match a filter, in order.
- *
- * @param by a column's name, with "-" in front for descending order
- * @param filter words that a unit's address or label contains
- * @returns entries of the columns
- */
+/** The entries of units whose address or label has the words of a filter, by a column, or with "-" descending. */
 function arranged(columns: UnitColumns, by: string, filter: string): number[] {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
   const texts = columns.unit.map((unit, k) => `${unit} ${columns.label[k]}`.toLowerCase());
@@ -200,7 +177,7 @@ function arranged(columns: UnitColumns, by: string, filter: string): number[] {
   const values = columns[known ? (key as keyof UnitColumns) : "held_out"] as (string | number | null)[];
   const worth = (k: number) => {
     const value = key === "time_constant" && columns.never_forgets[k] ? Infinity : values[k];
-    if (key === "unit") return addressKey(columns.unit[k]);
+    if (key === "unit") return columns.unit[k].replace(/\d+/g, (digits) => digits.padStart(7, "0"));
     if (typeof value === "number") return SIGNED.has(key) ? Math.abs(value) : value;
     return value ?? -Infinity;
   };
@@ -210,9 +187,4 @@ function arranged(columns: UnitColumns, by: string, filter: string): number[] {
     const [x, y] = [worths.get(a) ?? 0, worths.get(b) ?? 0];
     return x < y ? -sign : x > y ? sign : a - b;
   });
-}
-
-/** The sort key of an address: by place, then by number. */
-function addressKey(address: string) {
-  return address.replace(/\d+/g, (digits) => digits.padStart(7, "0"));
 }

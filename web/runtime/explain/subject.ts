@@ -1,7 +1,7 @@
 // Subjects of an explanation: a model's run, with baselines and with readers, which are linear layers followed by a
 // softmax.
 
-import { refuse } from "studio/runtime/common.js";
+import { refuse } from "studio/runtime/errors.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Lstm } from "studio/runtime/lstm.js";
 import { logSumExp } from "studio/runtime/softmax.js";

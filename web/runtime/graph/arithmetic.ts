@@ -1,9 +1,9 @@
 // Computes the operations of graphs on arrays, whose numbers are float32 (or integers), and sums float64.
 
+import { refuse } from "studio/runtime/errors.js";
 import { type GraphNode, labelOf } from "studio/runtime/graph/graph.js";
 import { type Settings, sizeOf } from "studio/runtime/graph/rules.js";
 import { affine } from "studio/runtime/linear.js";
-import { refuse } from "studio/runtime/common.js";
 import { erf } from "studio/runtime/network.js";
 import { softmax } from "studio/runtime/softmax.js";
 

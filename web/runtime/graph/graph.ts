@@ -47,10 +47,8 @@ export function parseGraph(text: string, tensors: Map<string, number[]>): Graph 
     need(typeof text === "string", "there is none");
     const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, "");
     const brackets = bare.split(/[[{]/).length - 1;
-    need(
-      text.length <= GRAPH.text && brackets <= 64 + text.length / 8,
-      `it has ${text.length} characters and ${brackets} brackets, more than graphs need`,
-    );
+    const isLong = text.length > GRAPH.text || brackets > 64 + text.length / 8;
+    need(!isLong, `it has ${text.length} characters and ${brackets} brackets, more than graphs need`);
     const data = JSON.parse(text);
     need(keysOf(data) === bare.split(":").length - 1, "a description repeats a name");
     need([data.inputs, data.nodes].every(Array.isArray), "its inputs or nodes are no list");
@@ -81,11 +79,9 @@ function inputOf(input: any): GraphInput {
 }
 
 function nodeOf({ op, name, inputs, tensors = [], ...settings }: any): GraphNode {
-  const isNamed = [op, name].every((text) => typeof text === "string") && isInts(inputs) && Array.isArray(tensors);
-  need(
-    isNamed && tensors.every((tensor: unknown) => typeof tensor === "string"),
-    "a node is not described as nodes are",
-  );
+  const isNamed = isInts(inputs) && Array.isArray(tensors);
+  const areTexts = isNamed && [op, name, ...tensors].every((text) => typeof text === "string");
+  need(areTexts, "a node is not described as nodes are");
   return { op, name, inputs, tensors, settings };
 }
 
@@ -105,18 +101,14 @@ function checked(inputs: GraphInput[], nodes: GraphNode[], outputs: number[], te
       shapes.push(...results.map(checkedShape));
       ints.push(...results.map(() => areInts));
       work += 4 * results.reduce((sum, shape) => sum + sizeOf(shape), scratchOf(node, shapes));
-      need(
-        work <= limit,
-        `up to here a row and step take ${work} bytes of working memory, at most ${limit} are allowed`,
-      );
+      const takes = `up to here a row and step take ${work} bytes of working memory`;
+      need(work <= limit, `${takes}, at most ${limit} are allowed`);
     } catch (error) {
       throw new Error(`node ${place}, ${labelOf(node)}: ${(error as Error).message}`);
     }
   });
-  need(
-    outputs.every((value) => value >= 0 && value < shapes.length),
-    `its outputs are not among its ${shapes.length} values`,
-  );
+  const isValue = (value: number) => value >= 0 && value < shapes.length;
+  need(outputs.every(isValue), `its outputs are not among its ${shapes.length} values`);
   const last = new Map<number, number>();
   nodes.forEach((node, place) => node.inputs.forEach((value) => last.set(value, place)));
   const ends: number[][] = nodes.map(() => []);
@@ -137,25 +129,18 @@ function inferred(
   const { counts, settings = {}, shapes: rule } = RULES[node.op];
   const [fewest, most, fewestTensors, mostTensors] = counts;
   const isCount = (list: unknown[], from: number, to: number) => list.length >= from && list.length <= to;
-  need(
-    isCount(node.inputs, fewest, most) && isCount(node.tensors, fewestTensors, mostTensors),
-    "its inputs or tensors",
-  );
+  const fits = isCount(node.inputs, fewest, most) && isCount(node.tensors, fewestTensors, mostTensors);
+  need(fits, "its inputs or tensors");
   const names = [Object.keys(node.settings).sort().join(), Object.keys(settings).sort().join()];
   need(names[0] === names[1], `its settings are ${names[0].slice(0, 200)}, expected ${names[1]}`);
   for (const [name, isSetting] of Object.entries(settings)) {
     need(isSetting(node.settings[name]), `its ${name} is ${JSON.stringify(node.settings[name]).slice(0, 40)}`);
   }
   const isEarlier = node.inputs.every((value) => value >= 0 && value < shapes.length);
-  need(
-    isEarlier,
-    `it reads values ${node.inputs.slice(0, 8)}, but there are ${shapes.length} before it: is it cyclic?`,
-  );
-  const readsInts = node.inputs.some((value) => ints[value]);
-  need(
-    node.inputs.every((value) => ints[value] === readsInts),
-    "it reads both integers and numbers",
-  );
+  const read = `it reads values ${node.inputs.slice(0, 8)}`;
+  need(isEarlier, `${read}, but there are ${shapes.length} before it: is it cyclic?`);
+  const [readsInts, readsNumbers] = [true, false].map((kind) => node.inputs.some((value) => ints[value] === kind));
+  need(!readsInts || !readsNumbers, "it reads both integers and numbers");
   need(!readsInts || FOR_INTEGERS.includes(node.op), "it reads integers, which only an embedding turns into numbers");
   need(readsInts || node.op !== "embedding", "an embedding reads integers");
   const stored = node.tensors.map((name) => {
@@ -163,24 +148,17 @@ function inferred(
     need(shape !== undefined, `there is no tensor ${name}`);
     return shape;
   });
-  const results = rule(
-    node.settings,
-    node.inputs.map((value) => shapes[value]),
-    stored,
-  );
-  return [results, readsInts && node.op !== "embedding"];
+  const inputs = node.inputs.map((value) => shapes[value]);
+  return [rule(node.settings, inputs, stored), readsInts && node.op !== "embedding"];
 }
 
 function checkedShape(shape: Shape): Shape {
   const letters = shape.filter((size) => typeof size === "string").join("");
   const isOnce = letters.split("T").length <= 2 && letters.split("N").length <= 2;
   need(shape.length <= 8 && isOnce, `its shape is [${shape}]: more than 8 axes, or two axes of time or of rows`);
-  const isSize = (size: unknown) =>
-    typeof size === "string" ? SYMBOLS.includes(size) : Number.isInteger(size) && (size as number) >= 1;
-  need(
-    shape.every((size) => isSize(size) && !((size as number) >= GRAPH.size)),
-    `its shape is [${shape}]`,
-  );
+  const isSize = (size: number | string) =>
+    typeof size === "string" ? SYMBOLS.includes(size) : Number.isInteger(size) && size >= 1 && size < GRAPH.size;
+  need(shape.every(isSize), `its shape is [${shape}]`);
   return shape;
 }
 

@@ -1,7 +1,7 @@
 // A whole model as a graph of operations, over whole sequences or one time step at a time.
 
+import { refuse } from "studio/runtime/errors.js";
 import { GRAPH } from "studio/facts.js";
-import { refuse } from "studio/runtime/common.js";
 import { type NumberArray, put, taken } from "studio/runtime/graph/arithmetic.js";
 import { statesOf, whyNoStream } from "studio/runtime/graph/graph.js";
 import { type Carried, type GraphArgument, GraphProgram } from "studio/runtime/graph/program.js";

@@ -1,7 +1,6 @@
 // A graph with its weights, which runs over whole sequences, or over a chunk after another.
 
-import { refuse } from "studio/runtime/common.js";
-import { damaged } from "studio/runtime/errors.js";
+import { damaged, refuse } from "studio/runtime/errors.js";
 import { COMPUTE, type NumberArray, causal, taken, zeros } from "studio/runtime/graph/arithmetic.js";
 import { fingerprint } from "studio/runtime/graph/fingerprint.js";
 import {

@@ -37,20 +37,16 @@ const sizes: IsSetting = (value) =>
 const cell: IsSetting = (value) => text(value) && Object.hasOwn(CELLS, value);
 
 const isSame = (a: Shape, b: Shape) => a.length === b.length && a.every((size, k) => size === b[k]);
-const withAxis = (shape: Shape, axis: number, ...sizes: Shape) => [
-  ...shape.slice(0, axis),
-  ...sizes,
-  ...shape.slice(axis + 1),
-];
+function withAxis(shape: Shape, axis: number, ...sizes: Shape): Shape {
+  return [...shape.slice(0, axis), ...sizes, ...shape.slice(axis + 1)];
+}
 
 /** The size of an axis of a fixed size, or of one of the allowed symbols. */
 function axisOf(shape: Shape, axis: number, allowed: string = ""): number {
   need(axis >= 0 && axis < shape.length, `it names axis ${axis} of a value of shape [${shape}]`);
   const size = shape[axis];
-  need(
-    typeof size === "number" || size === allowed,
-    `axis ${axis} of [${shape}] is ${size}, which would mix rows or steps`,
-  );
+  const isFixed = typeof size === "number" || size === allowed;
+  need(isFixed, `axis ${axis} of [${shape}] is ${size}, which would mix rows or steps`);
   return size as number;
 }
 
@@ -92,14 +88,10 @@ function convolved({ stride, dilation, groups, padding }: Settings, [x]: Shape[]
 
 function layered(settings: Settings, [x, ...states]: Shape[]): Shape[] {
   const { hidden_size: H, proj_size: P, num_layers: L, bidirectional, batch_first: batchFirst } = settings;
-  need(
-    L >= 1 && P >= 0 && P < H && (P === 0 || settings.cell === "LSTM"),
-    `its sizes are hidden ${H}, projection ${P} and ${L} layers`,
-  );
-  need(
-    x.length === 3 && x[2] === settings.input_size,
-    `x has shape [${x}], expected three axes and ${settings.input_size}`,
-  );
+  const { cell, input_size: C } = settings;
+  const fits = L >= 1 && P >= 0 && P < H && (P === 0 || cell === "LSTM");
+  need(fits, `its sizes are hidden ${H}, projection ${P} and ${L} layers`);
+  need(x.length === 3 && x[2] === C, `x has shape [${x}], expected three axes and ${C}`);
   const [T, N] = batchFirst ? [x[1], x[0]] : x;
   need(T === "T" ? N === "N" || N === 1 : typeof T === "number", `x has shape [${x}], expected T (or a number), and N`);
   const directions = 1 + Number(bidirectional);
@@ -125,13 +117,13 @@ function checkStates(states: Shape[], allowed: Shape[][]) {
 const same = (_: Settings, [x]: Shape[]) => [x];
 const SIZES = { prefix: text, cell, input_size: isInt, hidden_size: isInt, bias: flag };
 const LAYER = { ...SIZES, num_layers: isInt, proj_size: isInt, bidirectional: flag, batch_first: flag };
-const unary = (settings: Record<string, IsSetting> = {}): Rule => ({ counts: [1, 1, 0, 0], settings, shapes: same });
 const binary: Rule = { counts: [2, 2, 0, 0], shapes: broadcast };
-const shaped = (settings: Record<string, IsSetting>, shapes: Rule["shapes"]): Rule => ({
+const shaped = (settings: Rule["settings"], shapes: Rule["shapes"]): Rule => ({
   counts: [1, 1, 0, 0],
   settings,
   shapes,
 });
+const unary = (settings: Rule["settings"] = {}): Rule => shaped(settings, same);
 
 const reduced = shaped({ axes: list, keep: flag }, ({ axes, keep }, [x]) => {
   need(new Set(axes).size === axes.length && axes.length > 0, `its axes are [${axes}]`);
@@ -164,10 +156,8 @@ export const RULES: Record<string, Rule> = {
   },
   pad: shaped({ axis: isInt, amount: list, mode: text, value: number }, ({ axis, amount, mode }, [x]) => {
     const size = axisOf(x, axis);
-    need(
-      amount.length === 2 && Math.min(...amount) >= 0 && ["constant", "reflect"].includes(mode),
-      "its amount or mode",
-    );
+    const fits = amount.length === 2 && Math.min(...amount) >= 0 && ["constant", "reflect"].includes(mode);
+    need(fits, "its amount or mode");
     need(mode === "constant" || Math.max(...amount) < size, "it reflects more values than there are");
     return [withAxis(x, axis, size + amount[0] + amount[1])];
   }),
@@ -177,10 +167,8 @@ export const RULES: Record<string, Rule> = {
     shapes: ({ count }, [x], stored) => {
       need(count >= 1 && count <= x.length, `it normalises ${count} axes of [${x}]`);
       for (let axis = x.length - count; axis < x.length; axis++) axisOf(x, axis);
-      need(
-        stored.every((weight) => isSame(weight, x.slice(-count))),
-        `its weights do not fit [${x}]`,
-      );
+      const fits = stored.every((weight) => isSame(weight, x.slice(-count)));
+      need(fits, `its weights do not fit [${x}]`);
       return [x];
     },
   },
@@ -194,10 +182,8 @@ export const RULES: Record<string, Rule> = {
     settings: { axis: isInt },
     shapes: ({ axis }, parts) => {
       const size = parts.reduce((sum, part) => sum + axisOf(part, axis), 0);
-      need(
-        parts.every((part) => isSame(withAxis(part, axis), withAxis(parts[0], axis))),
-        "its parts do not fit each other",
-      );
+      const fits = parts.every((part) => isSame(withAxis(part, axis), withAxis(parts[0], axis)));
+      need(fits, "its parts do not fit each other");
       return [withAxis(parts[0], axis, size)];
     },
   },
