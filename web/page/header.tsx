@@ -9,8 +9,7 @@ const PAGES: { value: View["page"]; text: string; title: string }[] = [
   { value: "read", text: "Read", title: "Watch the model read" },
   { value: "compare", text: "Compare", title: "Two sentences or two models side by side" },
   {
-    value: "explain",
-    text: "Explain",
+    ...{ value: "explain", text: "Explain" },
     title: "Which steps wrote a memory, which words decided the result, and what-if patches",
   },
   { value: "units", text: "Units", title: "What every unit does over the indexed corpus" },
@@ -30,9 +29,7 @@ export function Header() {
       <nav class="top-pages" aria-label="Pages">
         <Segments {...{ label: "Page", options, value: view.page }} choose={(page) => store.set({ page })} />
         <Button
-          text="Start the tour"
-          kind="tour-button"
-          title="A guided tour in ten steps"
+          {...{ text: "Start the tour", kind: "tour-button", title: "A guided tour in ten steps" }}
           press={() => store.set({ tour: 0, page: "read" })}
         />
       </nav>

@@ -40,7 +40,8 @@ export function readMoment(model: Model, run: Run, trackName: string, unit: numb
   const track = trackOf(run, trackName);
   const { before, after } = neighbours(track, t, run.steps);
   const shown = projected(track) ? "m" : "h";
-  const sums = gateSums(model, run, trackName, unit, t);
+  const gates = model.hasWeights ? model.gates : [];
+  const sums = Object.fromEntries(gates.map((gate) => [gate, model.dotProduct(run, trackName, gate, unit, t)]));
   const values = VALUES[cell.label](model, track, unit, t, sums);
   const moment = { cell, track, unit, t, before, after, shown, values, sums, computed: {} };
   return { ...moment, computed: replaced(moment) };
@@ -48,39 +49,27 @@ export function readMoment(model: Model, run: Run, trackName: string, unit: numb
 
 type Values = (model: Model, track: Track, unit: number, t: number, sums: Moment["sums"]) => Record<string, number>;
 
-function lstmValues(_model: Model, track: Track, unit: number, t: number): Record<string, number> {
+const lstmValues: Values = (_model, track, unit, t) => {
   const at = t * track.info.units + unit;
   const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((quantity) => track.values[quantity][at]);
   const cPrev = stateBefore(track, "c", t)[unit];
   const [shown, out] = projected(track) ? ["m", o * Math.tanh(c)] : ["h", track.values.h[at]];
   return { i, f, g, o, c_prev: cPrev, kept: f * cPrev, wrote: i * g, c, tanh: Math.tanh(c), [shown]: out };
-}
+};
 
-function gruValues(
-  _model: Model,
-  track: Track,
-  unit: number,
-  t: number,
-  sums: Record<string, DotProduct>,
-): Record<string, number> {
+const gruValues: Values = (_model, track, unit, t, sums) => {
   const [r, z, n, h] = ["r", "z", "n", "h"].map((quantity) => track.values[quantity][t * track.info.units + unit]);
   const hPrev = stateBefore(track, "h", t)[unit];
   const hidden = sums.n?.fromHidden ?? NaN;
   const between = { kept: z * hPrev, write: 1 - z, wrote: (1 - z) * n };
   return { r, z, n, h_prev: hPrev, n_h: hidden, n_rh: r * hidden, ...between, h };
-}
+};
 
-function rnnValues(
-  { cell }: Model,
-  track: Track,
-  unit: number,
-  t: number,
-  sums: Record<string, DotProduct>,
-): Record<string, number> {
+const rnnValues: Values = ({ cell }, track, unit, t, sums) => {
   const h = track.values.h[t * track.info.units + unit];
   const { fromInput, fromHidden, sum } = sums.h ?? { fromInput: NaN, fromHidden: NaN, sum: unsquash(cell, "h", h) };
   return { h_prev: stateBefore(track, "h", t)[unit], from_x: fromInput, from_h: fromHidden, sum, h };
-}
+};
 
 const VALUES: Record<string, Values> = { LSTM: lstmValues, GRU: gruValues, RNN: rnnValues };
 
@@ -113,11 +102,6 @@ export function mostReach(track: Track): number {
 /** Returns whether h is a projection, in which case its units are not the units of the gates. */
 export function projected(track: Track): boolean {
   return track.info.outputs !== track.info.units;
-}
-
-function gateSums(model: Model, run: Run, track: string, unit: number, t: number): Record<string, DotProduct> {
-  if (!model.hasWeights) return {};
-  return Object.fromEntries(model.gates.map((gate) => [gate, model.dotProduct(run, track, gate, unit, t)]));
 }
 
 /** Returns what the equations give for each value that an edit replaced. */

@@ -9,18 +9,15 @@ export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
 /** Plays the steps of a run once, to the end. Components follow whether it is playing. */
 export class Player {
-  store: Store;
-  session: Session;
-  isCalm: () => boolean;
   playing!: boolean;
   pace: number = PACES.steady; // milliseconds per step
   timer: ReturnType<typeof setTimeout> | undefined;
 
-  /** @param isCalm whether the user prefers reduced motion */
-  constructor(store: Store, session: Session, isCalm: () => boolean) {
-    this.store = store;
-    this.session = session;
-    this.isCalm = isCalm;
+  constructor(
+    private store: Store,
+    private session: Session,
+    private isCalm: () => boolean, // whether the user prefers reduced motion
+  ) {
     reactive<Player, "playing">(this, { playing: false });
     session.on("model", () => this.pause());
   }
@@ -38,8 +35,7 @@ export class Player {
   }
 
   toggle() {
-    if (this.playing) this.pause();
-    else this.play();
+    return this.playing ? this.pause() : this.play();
   }
 
   /** @param by steps, from where the cursor is */
@@ -62,7 +58,6 @@ export class Player {
     const step = this.store.get().step + 1;
     if (step > this.last) return this.pause();
     this.store.set({ step });
-    if (step === this.last) return this.pause();
-    return this.#wait();
+    return step === this.last ? this.pause() : this.#wait();
   }
 }

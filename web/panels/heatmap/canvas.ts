@@ -4,8 +4,8 @@
 import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { shortToken } from "studio/state/tokens.js";
 import { quantityWidth } from "studio/state/units.js";
-import type { Track } from "studio/types.js";
 import { pixelMap } from "studio/ui/draw.js";
+import type { Ends } from "studio/ui/line.js";
 import { colours, level } from "studio/ui/scales.js";
 import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
@@ -14,42 +14,20 @@ const SIZE = "11px";
 const MOST_MEASURED = 200; // the dates of a longer series are alike
 
 /** @param ends of the scale */
-export function drawHeat(
-  context: CanvasRenderingContext2D,
-  { layout, track, quantity }: Scene,
-  ends: readonly [number, number],
-) {
+export function drawHeat(context: CanvasRenderingContext2D, scene: Scene, ends: Ends) {
+  const { layout } = scene;
+  const { left, pitch, steps, pinned, order } = layout;
   context.clearRect(0, 0, layout.width, layout.height);
-  context.imageSmoothingEnabled = layout.pitch < 1;
-  const wide = layout.pitch * layout.steps;
-  const { pinned, order } = layout;
-  if (pinned.length > 0) {
-    context.drawImage(
-      image(track, quantity, ends, pinned, layout.steps),
-      layout.left,
-      layout.top,
-      wide,
-      pinned.length * layout.pinHeight,
-    );
-  }
-  context.drawImage(
-    image(track, quantity, ends, order, layout.steps),
-    layout.left,
-    layout.mapTop,
-    wide,
-    order.length * layout.rowHeight,
-  );
+  context.imageSmoothingEnabled = pitch < 1;
+  const draw = (units: number[], top: number, high: number) =>
+    context.drawImage(image(scene, units, ends), left, top, pitch * steps, units.length * high);
+  if (pinned.length > 0) draw(pinned, layout.top, layout.pinHeight);
+  draw(order, layout.mapTop, layout.rowHeight);
   drawUnits(context, layout);
 }
 
 /** One pixel for each value. */
-function image(
-  track: Track,
-  quantity: string,
-  ends: readonly [number, number],
-  units: readonly number[],
-  T: number,
-): HTMLCanvasElement {
+function image({ track, quantity, layout: { steps: T } }: Scene, units: readonly number[], ends: Ends) {
   const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
   const table = colours(quantity);
   return pixelMap(T, units.length, (data) => {

@@ -34,7 +34,7 @@ export function HeatmapPanel() {
     const { run } = session;
     if (run === null || box.value.width === 0) return null;
     const track = trackOf(run, view.track);
-    const { order, about } = ordered(run, track, view.quantity, view.sort, view.head);
+    const { order, about } = ordered(run, track, view);
     const { steps, tokens } = run;
     const layout = heatLayout({ ...box.value, steps, pinned: view.pinned, order, longest: longestToken(tokens) });
     return { run, track, quantity: view.quantity, layout, about };
@@ -174,12 +174,8 @@ function Pin() {
   const isPinned = view.pinned.includes(view.unit);
   return (
     <IconButton
-      {...{
-        icon: "pin",
-        label: `Pin unit ${view.unit} (P)`,
-        title: `${isPinned ? "Unpin" : "Pin"} unit ${view.unit} (P)`,
-      }}
-      aria-pressed={isPinned}
+      {...{ icon: "pin", label: `Pin unit ${view.unit} (P)`, "aria-pressed": isPinned }}
+      title={`${isPinned ? "Unpin" : "Pin"} unit ${view.unit} (P)`}
       onClick={() => togglePin(store, store.get().unit)}
     />
   );
@@ -203,14 +199,15 @@ function summary(run: Run, name: string, quantity: string): string {
   const values = track.values[quantity];
   const width = quantityWidth(track.info, quantity);
   const [low, high] = [extreme(values, -1), extreme(values, 1)];
-  const restless = largest(meanChanges(track, quantity), 3);
+  const moved = meanChanges(track, quantity);
+  const restless = Array.from(moved.keys()).sort((a, b) => moved[b] - moved[a]);
   const at = (k: number) => {
     const t = Math.floor(k / width);
     return `${values[k].toFixed(2)} (unit ${k % width}, ${stepName(run, t)})`;
   };
   return (
     `${quantity} of ${name}: ${width} units by ${run.steps} steps. Lowest ${at(low)}, highest ${at(high)}. ` +
-    `The units that change most: ${restless.join(", ")}.`
+    `The units that change most: ${restless.slice(0, 3).join(", ")}.`
   );
 }
 
@@ -218,10 +215,4 @@ function extreme(values: Float32Array, sign: 1 | -1) {
   let best = 0;
   for (let k = 1; k < values.length; k += 1) if (sign * values[k] > sign * values[best]) best = k;
   return best;
-}
-
-function largest(values: Float64Array, most: number) {
-  return Array.from(values.keys())
-    .sort((a, b) => values[b] - values[a])
-    .slice(0, most);
 }

@@ -60,20 +60,11 @@ export function heatLayout({ width, height, steps, pinned, order, longest }: Hea
   const top = slanted ? Math.round(longest * 0.85) + 12 : 22;
   const kept = pinned.filter((unit) => unit < order.length);
   const mapTop = top + kept.length * PIN_ROW + (kept.length > 0 ? PIN_GAP : 0);
-  const rowHeight = clamp((height - mapTop - BOTTOM) / Math.max(1, order.length), 1, 34);
+  const rowHeight = Math.min(34, Math.max(1, (height - mapTop - BOTTOM) / Math.max(1, order.length)));
   return {
     width: Math.max(width, LEFT + pitch * steps + overhang + RIGHT),
     height: mapTop + rowHeight * order.length + BOTTOM,
-    left: LEFT,
-    top,
-    pitch,
-    pinHeight: PIN_ROW,
-    pinned: kept,
-    mapTop,
-    rowHeight,
-    order,
-    steps,
-    slanted,
+    ...{ left: LEFT, top, pitch, pinHeight: PIN_ROW, pinned: kept, mapTop, rowHeight, order, steps, slanted },
     every: slanted && pitch >= CLOSE ? 1 : Math.max(1, Math.ceil((slanted ? LOOSE : longest + APART) / pitch)),
   };
 }
@@ -96,8 +87,4 @@ export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
 /** The position of a unit's row in the map of all units; returns its top. */
 export function rowTop(layout: HeatLayout, unit: number): number {
   return layout.mapTop + Math.max(0, layout.order.indexOf(unit)) * layout.rowHeight;
-}
-
-function clamp(value: number, low: number, high: number) {
-  return Math.min(Math.max(value, low), high);
 }

@@ -2,33 +2,22 @@
 
 import { findHead } from "studio/state/predictions.js";
 import { meanChanges, quantityWidth } from "studio/state/units.js";
-import type { Run, Track } from "studio/types.js";
+import type { Run, Track, View } from "studio/types.js";
 
 const TURNS = 60; // steps of the power iteration; more would not visibly change the order
 
-/** Units from top to bottom, and what explains a unit's rank; `sort`: "index", "change", "cluster", "tag:NOUN". */
-export function ordered(
-  run: Run,
-  track: Track,
-  quantity: string,
-  sort: string,
-  head: string,
-): { order: number[]; about: (unit: number) => string } {
+/** Units from top to bottom, and what explains a unit's rank. */
+export function ordered(run: Run, track: Track, view: View) {
+  const { quantity, sort } = view;
   const units = Array.from({ length: quantityWidth(track.info, quantity) }, (_, unit) => unit);
   if (sort === "cluster") return { order: byLikeness(unitSeries(track, quantity, run.steps)), about: () => "" };
-  const score = scores(run, track, quantity, sort, head);
+  const score = scores(run, track, view);
   if (score === null) return { order: units, about: () => "" };
   const about = (unit: number) => `${score.name} ${score.values[unit].toFixed(2)}`;
   return { order: units.sort((a, b) => score.values[b] - score.values[a] || a - b), about };
 }
 
-function scores(
-  run: Run,
-  track: Track,
-  quantity: string,
-  sort: string,
-  headName: string,
-): { name: string; values: Float64Array } | null {
+function scores(run: Run, track: Track, { quantity, sort, head: headName }: View) {
   if (sort === "change") return { name: "mean change", values: meanChanges(track, quantity) };
   const head = findHead(run, headName);
   const label = sort.startsWith("tag:") ? sort.slice(4) : "";
@@ -74,7 +63,8 @@ export function byLikeness(rows: Float64Array[]): number[] {
 function principal(rows: Float64Array[], besides: Float64Array | null): Float64Array {
   let now = Float64Array.from({ length: rows[0].length }, (_, t) => Math.sin(1 + t * (besides ? 2.3 : 1.7)));
   for (let turn = 0; turn < TURNS; turn += 1) {
-    if (besides) remove(now, besides);
+    const along = besides ? dot(now, besides) : 0;
+    if (besides) now = now.map((value, t) => value - along * besides[t]);
     const next = new Float64Array(now.length);
     for (const row of rows) {
       const part = dot(row, now);
@@ -83,12 +73,6 @@ function principal(rows: Float64Array[], besides: Float64Array | null): Float64A
     now = scaled(next);
   }
   return now;
-}
-
-/** @param direction of length 1 */
-function remove(from: Float64Array, direction: Float64Array) {
-  const part = dot(from, direction);
-  for (let t = 0; t < from.length; t += 1) from[t] -= part * direction[t];
 }
 
 /** Scales a row to mean 0 and length 1; returns zeros if it is constant or not finite. */

@@ -8,6 +8,7 @@ import { trackOf, trackTitle, valueAt, quantityWidth } from "studio/state/units.
 import type { Model, Run, View } from "studio/types.js";
 import { Legend } from "studio/ui/legend.js";
 import { colours, level } from "studio/ui/scales.js";
+import { Text } from "studio/ui/stage.js";
 
 const HEAD = 26;
 const FOOT = 34;
@@ -25,29 +26,19 @@ export function HeatPicture({ model, ...scene }: Scene & { model: Model }) {
         <Cells scene={scene} units={layout.pinned} top={layout.top} high={layout.pinHeight} />
         <Cells scene={scene} units={layout.order} top={layout.mapTop} high={layout.rowHeight} />
         {layout.pinned.map((unit, k) => (
-          <text
-            {...{ x: layout.left - 8, y: layout.top + k * layout.pinHeight + 11.5 }}
-            class="picture-label"
-            text-anchor="end"
-          >
-            {unit}
-          </text>
+          <Text
+            {...{ x: layout.left - 8, y: layout.top + k * layout.pinHeight + 11.5, text: unit }}
+            {...{ kind: "picture-label", anchor: "end" }}
+          />
         ))}
         {run.tokens.map((token, t) => {
           const [x, y] = [layout.left + (t + 0.5) * layout.pitch, layout.top - 6];
           return (
             t % layout.every === 0 && (
-              <text
-                {...{
-                  x,
-                  y,
-                  class: "picture-label",
-                  transform: layout.slanted ? `rotate(${SLANT} ${x} ${y})` : undefined,
-                }}
-                text-anchor={layout.slanted ? "start" : "middle"}
-              >
-                {shortToken(token, LONGEST_TOKEN)}
-              </text>
+              <Text
+                {...{ x, y, kind: "picture-label", text: shortToken(token, LONGEST_TOKEN) }}
+                {...(layout.slanted ? { transform: `rotate(${SLANT} ${x} ${y})` } : { anchor: "middle" as const })}
+              />
             )
           );
         })}
@@ -60,19 +51,12 @@ export function HeatPicture({ model, ...scene }: Scene & { model: Model }) {
 }
 
 /** One path for each colour, with all cells of that colour. */
-function Cells({
-  scene: { track, quantity, layout },
-  units,
-  top,
-  high,
-}: {
-  scene: Scene;
-  units: readonly number[];
-  top: number;
-  high: number;
-}) {
+function Cells(props: { scene: Scene; units: readonly number[]; top: number; high: number }) {
+  const { scene, units, top, high } = props;
+  const { track, quantity, layout } = scene;
   const ends = range(quantity);
   const paths: Map<number, string> = new Map();
+  const short = (value: number) => Number(value.toFixed(2));
   const [wide, tall] = [short(layout.pitch), short(high)];
   units.forEach((unit, row) => {
     for (let t = 0; t < layout.steps; t += 1) {
@@ -89,10 +73,6 @@ function Cells({
       ))}
     </>
   );
-}
-
-function short(value: number) {
-  return Number(value.toFixed(2));
 }
 
 /** A table with a row for each unit and a column for each step. */

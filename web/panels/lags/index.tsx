@@ -6,7 +6,7 @@ import type { Explained } from "studio/state/explained.js";
 import { seriesNumber, withUnit } from "studio/state/series.js";
 import type { SeriesColumn, Subject } from "studio/types.js";
 import { useApp, useJob } from "studio/ui/app.js";
-import { CellMap, SUM, strongest } from "studio/ui/cell-map.js";
+import { CellMap, type CellMapProps, SUM, strongest } from "studio/ui/cell-map.js";
 import { tick } from "studio/ui/draw.js";
 import { Progress } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -77,12 +77,7 @@ function lagWork({ subject, target, name, label, model }: Explained) {
 const [LEFT, NARROWEST, WIDEST] = [110, 5.45, 40]; // the narrowest: 30 steps with three dates, on a phone
 const ALL = "all features";
 
-interface PictureProps {
-  lags: Lags;
-  width: number;
-  press?: (n: number) => void;
-  point?: (n: number | null) => void;
-}
+type PictureProps = { lags: Lags } & Pick<CellMapProps, "width" | "press" | "point">;
 
 /** Features down, and below them all features of a step; steps along, and beside them all steps of a feature. */
 export function LagPicture({ lags, width, ...rest }: PictureProps) {
@@ -132,9 +127,6 @@ function lagRows({ subject, features, last, map }: Lags): string[][] {
     return [subject.tokens[t], String(last + byStep.length - 1 - t), ...own, String(all)];
   });
   const names = features.map(({ name }) => name);
-  return [
-    ["date", "lag", ...names, "all features"],
-    ...rows,
-    ["all steps", "", ...Array.from(map.byFeature, String), ""],
-  ];
+  const sums = ["all steps", "", ...Array.from(map.byFeature, String), ""];
+  return [["date", "lag", ...names, "all features"], ...rows, sums];
 }

@@ -9,6 +9,7 @@ import { useDerived } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
 import { linePath } from "studio/ui/line.js";
 import { quantityColour } from "studio/ui/scales.js";
+import { Text } from "studio/ui/stage.js";
 
 export interface ChartProps {
   model: Model;
@@ -88,9 +89,7 @@ function Level({ value, y, width }: { value: number; y: number; width: number })
   return (
     <>
       <line x1={LEFT} x2={width - RIGHT} y1={y} y2={y} class={value === 0 ? "axis" : "axis faint"} />
-      <text x={LEFT - 6} y={y + 3.5} class="tick" text-anchor="end">
-        {tick(value)}
-      </text>
+      <Text x={LEFT - 6} y={y + 3.5} kind="tick" anchor="end" text={tick(value)} />
     </>
   );
 }
@@ -114,9 +113,7 @@ function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Ba
         const y = top + height / 2 + (k - (names.length - 1) / 2) * ROW + 4;
         return (
           <>
-            <text x={width - RIGHT + 14} y={y} class="lines-letter" style={{ fill: quantityColour(name) }}>
-              {name}
-            </text>
+            <Text x={width - RIGHT + 14} y={y} kind="lines-letter" style={{ fill: quantityColour(name) }} text={name} />
             <text x={width - 2} y={y} class="lines-number" text-anchor="end">
               {Number.isFinite(value) ? value.toFixed(4) : "\u2013"}
             </text>
@@ -128,13 +125,8 @@ function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Ba
 }
 
 function line({ run: { steps }, track, unit, width }: ChartProps, band: Band, name: string) {
-  const at = (t: number) => valueAt(track, name, unit, t);
-  return linePath(
-    at,
-    steps,
-    (t) => stepX(t, width, steps),
-    (value) => valueY(value, band),
-  );
+  const [at, x] = [(t: number) => valueAt(track, name, unit, t), (t: number) => stepX(t, width, steps)];
+  return linePath(at, steps, x, (value) => valueY(value, band));
 }
 
 function spoken(model: Model, run: Run, track: Track, unit: number, step: number) {

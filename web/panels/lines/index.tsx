@@ -68,13 +68,10 @@ function lineRows({ run, model }: App["session"], view: View): string[][] {
   if (run === null || model === null) return [];
   const track = trackOf(run, view.track);
   const rows = shownUnits(view).flatMap((unit) =>
-    run.tokens.map((token, t) => [
-      view.track,
-      String(unit),
-      String(t),
-      token,
-      ...model.quantities.map((name) => String(valueAt(track, name, unit, t))),
-    ]),
+    run.tokens.map((token, t) => {
+      const values = model.quantities.map((name) => valueAt(track, name, unit, t));
+      return [view.track, unit, t, token, ...values].map(String);
+    }),
   );
   return [["track", "unit", "step", "token", ...model.quantities], ...rows];
 }

@@ -203,14 +203,12 @@ function ownRows(text: string, model: Model): string {
   const span = model.series && spanOf(model.series, text);
   const given = span ? model.series!.runSpan(span.from, span.to) : model.given;
   const rows = span || text.trim() === "" ? givenRows(given) : null;
-  if (!given || !rows)
-    return inputRows(model, text.trim() === "" ? `noise ${FIRST} 0` : text)
-      .map(asText)
-      .join("\n");
+  const asked = text.trim() === "" ? `noise ${FIRST} 0` : text;
+  if (!given || !rows) return inputRows(model, asked).map(asText).join("\n");
   const named = hasWords(given);
   let lines = "";
   for (const [t, row] of rows.entries()) {
-    const line = (named ? `${oneLine(given.tokens[t])}${NAME_END} ` : "") + asText(row);
+    const line = (named ? `${given.tokens[t].replace(/\s+/g, " ")}${NAME_END} ` : "") + asText(row);
     if (t > 0 && lines.length + 1 + line.length > MOST_CHARACTERS) break;
     lines += t > 0 ? `\n${line}` : line;
   }
@@ -223,10 +221,6 @@ function shortage(text: string, model: Model) {
   if (!isGiven(model) || text !== ownRows("", model)) return "";
   const count = text.split("\n").length;
   return count < steps ? `The first ${count} of ${steps} rows; the page's address can't hold more.` : "";
-}
-
-function oneLine(name: string) {
-  return name.replace(/\s+/g, " ");
 }
 
 function asText(row: Float32Array): string {

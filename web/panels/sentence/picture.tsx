@@ -6,6 +6,7 @@ import { findHead, predictionAt } from "studio/state/predictions.js";
 import { readsNumbers, seriesLines } from "studio/state/series.js";
 import { shownToken } from "studio/state/tokens.js";
 import type { Model, Run, View } from "studio/types.js";
+import { Text } from "studio/ui/stage.js";
 import { fontFamily, measure } from "studio/ui/theme.js";
 
 const WIDTH = 960;
@@ -15,17 +16,8 @@ const MOST_LABELS = 200; // maximum number of labels that get their own column i
 type Column = { name: string; value: (t: number) => string | number | boolean };
 
 /** Words above their tags and probability bars, broken into lines as on a page. */
-export function SentencePicture({
-  model,
-  run,
-  plain,
-  view,
-}: {
-  model: Model;
-  run: Run;
-  plain: Run | null;
-  view: View;
-}) {
+export function SentencePicture(props: { model: Model; run: Run; plain: Run | null; view: View }) {
+  const { model, run, plain, view } = props;
   if (readsNumbers(run)) return <SeriesPicture {...{ model, run, width: WIDTH, bands: bandsOf(model, run, plain) }} />;
   const places = layOut(run);
   const width = Math.max(...places.map((place) => place.x + place.width), LINE) + 2;
@@ -40,14 +32,10 @@ export function SentencePicture({
         const share = run.surprise ? Math.min(1, run.surprise[t] / MOST_NATS) : (prediction?.probability ?? 0);
         return (
           <>
-            <text x={middle} y={y + 20} class="picture-token" text-anchor="middle">
-              {shownToken(run.tokens[t])}
-            </text>
+            <Text x={middle} y={y + 20} kind="picture-token" anchor="middle" text={shownToken(run.tokens[t])} />
             {below !== undefined && (
               <>
-                <text x={middle} y={y + 34} class="picture-tag" text-anchor="middle">
-                  {below}
-                </text>
+                <Text x={middle} y={y + 34} kind="picture-tag" anchor="middle" text={below} />
                 <rect
                   {...{ x, y: y + 38, width: (room - 6) * (Number.isFinite(share) ? share : 0), height: 3 }}
                   class="picture-bar"

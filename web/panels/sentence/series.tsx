@@ -77,10 +77,8 @@ export function bandsOf(model: Model, run: Run, plain: Run | null): Band[] {
   const all = seriesLines(model, run, plain).slice(0, run.series ? undefined : MOST_LINES);
   return all.map((lines) => {
     const height = lines[0].kind === "feature" ? Math.max(FEATURE, Math.min(TARGET, ROOM / all.length)) : TARGET;
-    const ends = extent(
-      lines.map(({ at }) => at),
-      T,
-    );
+    const every = lines.map(({ at }) => at);
+    const ends = extent(every, T);
     const band = { lines, top, height, ends, y: scaleY(ends, top + PAD, height - 2 * PAD) };
     top += height;
     return band;
@@ -121,9 +119,7 @@ export function SeriesPicture({ model, run, width, bands }: Plot) {
           {lines.map(({ kind, at }) => (
             <path class={`series-line ${kind}`} d={linePath(at, T, x, y)} />
           ))}
-          <text x={LEFT + 4} y={top + 12} class="series-name">
-            {withUnit(lines[0])}
-          </text>
+          <Text x={LEFT + 4} y={top + 12} kind="series-name" text={withUnit(lines[0])} />
         </>
       ))}
       <text x={width} y={bottom + 13} class="signal-note" text-anchor="end">
@@ -133,11 +129,7 @@ export function SeriesPicture({ model, run, width, bands }: Plot) {
         run.tokens.map(
           (token, t) =>
             t % every === 0 &&
-            x(t) + LABEL / 2 < width && (
-              <text x={x(t)} y={bottom + 13} class="tick" text-anchor="start">
-                {token}
-              </text>
-            ),
+            x(t) + LABEL / 2 < width && <Text x={x(t)} y={bottom + 13} kind="tick" anchor="start" text={token} />,
         )}
     </svg>
   );
@@ -153,9 +145,8 @@ function AtCursor({ model, run, width, bands, step }: Plot & { step: ReadonlySig
     <svg class="series-marks" width={width} height={height} aria-hidden="true">
       <line class="cursor" x1={x(t)} x2={x(t)} y1={0} y2={height} />
       {bands.map(({ lines, top, y }) => {
-        const made = forecasts.filter(
-          ({ name, value }) => lines[0].kind !== "feature" && name === lines[0].name && Number.isFinite(value),
-        );
+        const [{ kind, name }] = lines;
+        const made = forecasts.filter((one) => kind !== "feature" && one.name === name && Number.isFinite(one.value));
         return (
           <>
             {made.map(({ ahead, value }) => (
