@@ -49,7 +49,6 @@ function WithoutIndex() {
   );
 }
 
-/** The pages, and the tour on top. */
 export function Pages() {
   const { view } = useApp();
   const opened = useRef(new Set<View["page"]>());

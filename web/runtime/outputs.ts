@@ -48,11 +48,14 @@ export function adaptiveOutput(
   const scores: Output["scores"] = (features, T) => {
     const out = new Float32Array(T * V);
     const heads = logSoftmax(dense(features, T, headWeight, headBias, headRows), headRows);
-    put(heads, T, headRows, first, out, V, 0, () => 0);
+    for (let t = 0; t < T; t++) out.set(heads.subarray(t * headRows, t * headRows + first), t * V);
     tails.forEach(({ start, count, width, narrow, rows }, k) => {
       const less = Float32Array.from(dense(features, T, narrow, null, width));
       const inside = logSoftmax(dense(less, T, rows, null, count), count);
-      put(inside, T, count, count, out, V, start, (t) => heads[t * headRows + first + k]);
+      for (let t = 0; t < T; t++) {
+        const more = heads[t * headRows + first + k];
+        for (let n = 0; n < count; n++) out[t * V + start + n] = inside[t * count + n] + more;
+      }
     });
     return out;
   };
@@ -108,23 +111,6 @@ function logSoftmax(scores: Float64Array, K: number): Float64Array {
     for (let k = at; k < at + K; k++) scores[k] -= total;
   }
   return scores;
-}
-
-/** Copies the first `count` of every K columns into rows of V columns, and adds one number per row. */
-function put(
-  values: Float64Array,
-  T: number,
-  K: number,
-  count: number,
-  out: Float32Array,
-  V: number,
-  start: number,
-  added: (t: number) => number,
-) {
-  for (let t = 0; t < T; t++) {
-    const more = added(t);
-    for (let k = 0; k < count; k++) out[t * V + start + k] = values[t * K + k] + more;
-  }
 }
 
 /** `weight`: [R, F]; `row`: [R]; returns [F] */

@@ -20,7 +20,6 @@ export interface Moment {
   computed: Record<string, number>; // what the equation gives, for each value that an edit replaced
 }
 
-/** The symbol of a gate's activation function. */
 export const squashName = ({ activations }: CellKind, gate: string) =>
   activations[gate] === "sigmoid" ? "σ" : activations[gate];
 
@@ -34,7 +33,6 @@ export function neighbours(track: Track, t: number, steps: number): { before: nu
   return { before: inside(t - way), after: inside(t + way) };
 }
 
-/** Returns all values of one unit at one step. */
 export function readMoment(model: Model, run: Run, trackName: string, unit: number, t: number): Moment {
   const { cell } = model;
   const track = trackOf(run, trackName);

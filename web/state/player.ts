@@ -4,7 +4,6 @@ import { reactive } from "studio/state/reactive.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
 
-/** Milliseconds per step. */
 export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
 
 /** Plays the steps of a run once, to the end. Components follow whether it is playing. */
@@ -45,7 +44,6 @@ export class Player {
     this.store.set({ step });
   }
 
-  /** The last step. */
   get last() {
     return (this.session.run?.steps ?? 0) - 1;
   }

@@ -2,7 +2,6 @@
 
 import type { Model, Run, Series } from "studio/types.js";
 
-/** Steps from .. to-1. */
 export type Span = { from: number; to: number };
 
 /** The part of its series that a text ("120+365": from a step on so many) asks a model to read; null: other numbers. */
@@ -56,7 +55,6 @@ export function seriesLines({ series }: Model, run: Run, plain: Run | null): Ser
   return [...ofTargets, ...ofFeatures];
 }
 
-/** The numbers that a layer reads. */
 function inputLines({ tracks: [{ input, info }] }: Run): SeriesLine[][] {
   const C = info.inputSize;
   return Array.from({ length: input ? C : 0 }, (_, c) => [

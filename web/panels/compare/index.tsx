@@ -2,10 +2,9 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { HowControls, WhatControls } from "studio/panels/compare/controls.js";
+import { HowControls, openOnTwo, WhatControls } from "studio/panels/compare/controls.js";
 import { Figure, FigurePicture } from "studio/panels/compare/figure.js";
 import { type Layout, figureLayout } from "studio/panels/compare/layout.js";
-import { openOnTwo } from "studio/panels/compare/presets.js";
 import { whyBlank, whyEmpty, type Scene, createScene } from "studio/panels/compare/scene.js";
 import { columnReadout, comparisonRows, comparisonVerdict } from "studio/panels/compare/words.js";
 import { useApp } from "studio/ui/app.js";

@@ -51,12 +51,8 @@ export function columnReadout(scene: Scene, k: number, unit: number): string {
   return sides + size;
 }
 
-function sideAt(
-  { pair, columns, quantity: first, other, head, a, b }: Scene,
-  side: "a" | "b",
-  k: number,
-  unit: number,
-): string {
+function sideAt(scene: Scene, side: "a" | "b", k: number, unit: number): string {
+  const { pair, columns, quantity: first, other, head, a, b } = scene;
   const t = columns[k][side];
   const { name, run } = pair[side];
   if (t < 0) return `${name}: no step here`;
@@ -77,13 +73,8 @@ function sideAt(
 
 export function comparisonRows(scene: Scene): string[][] {
   const { pair, columns, strips, head, state } = scene;
-  const names = ["", " of B"];
-  const top = names.flatMap((of) => [
-    `step${of || " of A"}`,
-    `token${of || " of A"}`,
-    `prediction${of || " of A"}`,
-    `probability${of || " of A"}`,
-  ]);
+  const names = [" of A", " of B"];
+  const top = names.flatMap((of) => ["step", "token", "prediction", "probability"].map((what) => what + of));
   const lines = columns.map((column, k) => [
     ...cells(pair.a, head, column.a),
     ...cells(pair.b, head, column.b),

@@ -3,16 +3,18 @@
 import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preact/signals";
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Spot, editSpot, SCOPES, sliderRange, valueInRun, placeBeside } from "studio/panels/edits/draft.js";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
 import type { Difference } from "studio/state/difference.js";
 import { placeParts } from "studio/state/edits.js";
+import { isSequential } from "studio/state/ranges.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName } from "studio/state/tokens.js";
-import type { Choice as Prediction, Edit } from "studio/types.js";
+import { valueAt } from "studio/state/units.js";
+import type { Choice as Prediction, Edit, Run } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Button, Choice } from "studio/ui/form.js";
+import { windowSize } from "studio/ui/visibility.js";
 
 /** The edit in progress: its index in the list (the list's length for a new one), and the original list. */
 export interface Work {
@@ -185,4 +187,66 @@ function outcomeText({ run, plain }: Session, difference: Difference | null, { s
   const silent = plain.heads.length ? "no prediction changes" : "the output changes as shown in the Edits panel";
   const effect = listed.length ? listed.join(", ") + rest : silent;
   return `${quantity} is ${format(value)} here. ${others ? "With the other edits: " : ""}${effect}.`;
+}
+
+export interface Spot {
+  place: string;
+  unit: number;
+  t: number;
+  value: number;
+}
+
+type Range = { low: number; high: number; begin: number };
+
+/** The slider's range for a kind of edit of a quantity; `value`: the current value. */
+function sliderRange(place: string, kind: Edit["kind"], value: number): Range {
+  const { quantity } = placeParts(place);
+  if (kind === "scale") return { low: -2, high: 3, begin: 0 };
+  const bound = quantity === "c" ? 2 : 1;
+  const high = quantity.endsWith("_pre") ? 10 : Math.max(bound, Math.ceil(Math.abs(value) || 0));
+  const isGate = isSequential(quantity) && kind === "set";
+  return { low: isGate ? 0 : -high, high, begin: isGate && value < 0.5 ? 1 : 0 }; // the most useful edit opens, closes or zeroes
+}
+
+export function draftAt(spot: Spot): Edit {
+  const value = sliderRange(spot.place, "set", spot.value).begin;
+  return { place: spot.place, kind: "set", value, unit: [spot.unit], t: [spot.t], scope: "write" };
+}
+
+/** The spot of an existing edit: its first unit and step. */
+function editSpot(edit: Edit, run: Run): Spot {
+  const { track, quantity } = placeParts(edit.place);
+  const [unit, t] = [edit.unit?.[0] ?? 0, edit.t?.[0] ?? 0];
+  return { place: edit.place, unit, t, value: valueInRun(run, track, quantity, unit, t) };
+}
+
+/** A run's value at a place; NaN if it has none. */
+function valueInRun(run: Run, name: string, quantity: string, unit: number, t: number): number {
+  const track = run.tracks.find(({ info }) => info.name === name);
+  return track ? valueAt(track, quantity, unit, t) : NaN;
+}
+
+const SCOPES = {
+  write: "The changed value is carried on to later steps.",
+  readout: "Only this step's output uses the changed value; the state carried to the next step does not.",
+};
+
+const GAP = 10;
+
+/** Puts a box beside a rectangle; in a narrow window, the style sheet makes it a sheet at the bottom instead. */
+function placeBeside(box: HTMLElement, at: DOMRect) {
+  const { offsetWidth: width, offsetHeight: height } = box;
+  const [roomX, roomY] = windowSize();
+  const right = at.right + GAP + width <= roomX - GAP;
+  const left = at.left - GAP - width >= GAP;
+  const x = right ? at.right + GAP : left ? at.left - GAP - width : inside(at.left, width, roomX);
+  const beside = right || left;
+  const below = at.bottom + GAP + height <= roomY;
+  const y = beside ? at.top - height / 3 : below ? at.bottom + GAP : at.top - GAP - height;
+  box.style.left = `${inside(x, width, roomX)}px`;
+  box.style.top = `${inside(y, height, roomY)}px`;
+}
+
+function inside(start: number, size: number, room: number): number {
+  return Math.round(Math.max(GAP, Math.min(start, room - size - GAP)));
 }

@@ -2,8 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { type Spot, draftAt } from "studio/panels/edits/draft.js";
-import { type Work, Editor, useEditor } from "studio/panels/edits/editor.js";
+import { type Spot, type Work, draftAt, Editor, useEditor } from "studio/panels/edits/editor.js";
 import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
 import { EditList, PythonLines, DifferencePicture } from "studio/panels/edits/list.js";
 import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
@@ -26,13 +25,10 @@ export function EditsPanel() {
   const { store, session, view } = useApp();
   const work = useSignal<Work | null>(null);
   const editor = useEditor(work);
-  useEffect(
-    () =>
-      listenForClicks((spot, at) => {
-        if (session.model?.hasWeights) editor.open({ spot, draft: draftAt(spot), index: store.get().edits.length }, at);
-      }),
-    [],
-  );
+  const edit = (spot: Spot, at: DOMRect) => {
+    if (session.model?.hasWeights) editor.open({ spot, draft: draftAt(spot), index: store.get().edits.length }, at);
+  };
+  useEffect(() => listenForClicks(edit), []);
   const { model, run } = session;
   const { edits } = view;
   const difference = useComputed(() => {

@@ -25,11 +25,8 @@ const LONGEST = 24;
 export function ExplainPanel() {
   const { session, view, question } = useApp();
   const { explained, reason } = question.value;
-  const typing = useTyping(
-    view.text,
-    (text) => session.text(text),
-    () => Math.max(REST, 1.5 * session.took),
-  );
+  const rest = () => Math.max(REST, 1.5 * session.took);
+  const typing = useTyping(view.text, (text) => session.text(text), rest);
   const isNumbers = session.model !== null && isNumeric(session.model);
   return (
     <Panel id="explain" title="What to explain" help={HELP} body="explain-body">

@@ -26,7 +26,6 @@ export function drawHeat(context: CanvasRenderingContext2D, scene: Scene, ends: 
   drawUnits(context, layout);
 }
 
-/** One pixel for each value. */
 function image({ track, quantity, layout: { steps: T } }: Scene, units: readonly number[], ends: Ends) {
   const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
   const table = colours(quantity);

@@ -12,7 +12,6 @@ import { Button } from "studio/ui/form.js";
 const LEAST = 3; // minimum height of a marked row in pixels
 const CLEAR = 60; // pixels between a cursor and the edge of the visible part
 
-/** What the parts of the heat map share. */
 export interface HeatParts {
   place: { current: HTMLDivElement | null }; // which scrolls
   map: { current: HTMLDivElement | null };

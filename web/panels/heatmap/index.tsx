@@ -66,7 +66,6 @@ export function HeatmapPanel() {
   );
 }
 
-/** The map itself, on two canvases, and the markers over it. */
 function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
   const { store, player } = useApp();
   const shown = scene.value;

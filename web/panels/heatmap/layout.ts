@@ -4,7 +4,6 @@ import type { Run, Track } from "studio/types.js";
 
 export type Cell = { unit: number; step: number };
 
-/** What the panel shows. */
 export interface Scene {
   run: Run;
   track: Track;
@@ -74,7 +73,6 @@ export function headHeight({ top }: HeatLayout) {
   return top - 2;
 }
 
-/** The unit and step at a point; null outside the cells. */
 export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
   const step = Math.floor((x - layout.left) / layout.pitch);
   if (step < 0 || step >= layout.steps) return null;

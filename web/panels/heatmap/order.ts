@@ -27,7 +27,6 @@ function scores(run: Run, track: Track, { quantity, sort, head: headName }: View
   return { name: `r with ${label}`, values: correlations(unitSeries(track, quantity, run.steps), wanted) };
 }
 
-/** The values of each unit over time, one unit after another. */
 function unitSeries(track: Track, quantity: string, T: number): Float64Array[] {
   const values = track.values[quantity];
   const width = quantityWidth(track.info, quantity);

@@ -75,7 +75,6 @@ function Cells(props: { scene: Scene; units: readonly number[]; top: number; hig
   );
 }
 
-/** A table with a row for each unit and a column for each step. */
 export function heatRows(run: Run, { track: name, quantity }: View): string[][] {
   const track = trackOf(run, name);
   const heading = [`${name}.${quantity} unit`, ...run.tokens.map((token, t) => `${t} ${token}`)];

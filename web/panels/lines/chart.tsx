@@ -153,7 +153,6 @@ export function chartReach(run: Run, track: Track, units: readonly number[]): nu
   return nextRound(values.reduce((most, value) => Math.max(most, value), 1));
 }
 
-/** The gates, if there are any, above the candidate and the states. */
 function bands({ quantities }: Model, reach: number): Band[] {
   const gates = quantities.filter(isSequential);
   const memory = quantities.filter((name) => !gates.includes(name));

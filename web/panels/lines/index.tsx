@@ -47,7 +47,6 @@ export function LinesPanel() {
   );
 }
 
-/** All charts in one picture. */
 function LinesPicture({ charts }: { charts: ChartProps[] }) {
   let height = 0;
   const placed = charts.map((props) => {
@@ -63,7 +62,6 @@ function LinesPicture({ charts }: { charts: ChartProps[] }) {
   );
 }
 
-/** A table with a row for each unit and step. */
 function lineRows({ run, model }: App["session"], view: View): string[][] {
   if (run === null || model === null) return [];
   const track = trackOf(run, view.track);

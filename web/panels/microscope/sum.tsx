@@ -178,8 +178,12 @@ export function gateTerms(
   dot: DotProduct,
   shown: number = Infinity,
 ): Term[] {
-  const { gate, scale } = dot;
-  const r = resetSymbol(model, gate);
+  const { gate, scale, biasInput, biasHidden } = dot;
+  const r = model.cell.parts.n_rh === gate ? "r·" : ""; // the reset gate of a GRU, which multiplies the recurrent terms
+  const bias = (name: string, value: number): Term => {
+    return { kind: "bias", name: `${name}${gate}[${unit}]`, index: -1, weight: null, factor: null, value };
+  };
+  const hasBiases = model.weights(track.name).bias_ih !== null;
   const inputName = (k: number) => {
     const below = featureSource(model.tracks, track, k);
     return `W_i${gate}[${unit}, ${k}]·${below ? `${below.track}.h[${below.unit}]` : `x[${k}]`}`;
@@ -188,25 +192,6 @@ export function gateTerms(
   return [
     ...side(dot.inputWeights, dot.input, "input", inputName, shown),
     ...side(dot.hiddenWeights, dot.hidden, "hidden", hiddenName, shown, scale),
-    ...biases(model, track, unit, dot),
+    ...(hasBiases ? [bias("b_i", biasInput), bias(`${r}b_h`, scale * biasHidden)] : []),
   ];
-}
-
-function biases(
-  model: Model,
-  track: TrackInfo,
-  unit: number,
-  { gate, biasInput, biasHidden, scale }: DotProduct,
-): Term[] {
-  if (model.weights(track.name).bias_ih === null) return [];
-  const bias = (side: string, value: number): Term => {
-    const name = `${side === "h" ? resetSymbol(model, gate) : ""}b_${side}${gate}[${unit}]`;
-    return { kind: "bias", name, index: -1, weight: null, factor: null, value };
-  };
-  return [bias("i", biasInput), bias("h", scale * biasHidden)];
-}
-
-/** The symbol of the reset gate, before the terms that it multiplies: the recurrent ones of a GRU's candidate. */
-function resetSymbol({ cell }: Model, gate: string) {
-  return cell.parts.n_rh === gate ? "r·" : "";
 }

@@ -3,7 +3,6 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import { Brush } from "studio/panels/search/brush.js";
-import { foundSentence, GRAMMAR, SEARCH_HELP, liftText } from "studio/panels/search/text.js";
 import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
@@ -12,13 +11,27 @@ import { Panel } from "studio/ui/panel.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
 
+const HELP =
+  "Finds the longest spans of the corpus over which all conditions hold, each within one sequence. The search is " +
+  "exact. If the bits of a threshold are not stored, the corpus is run once more to compute them. Lift is how much more often " +
+  "a part holds when the parts before it hold.";
+
+/** each form of a query, and its meaning */
+const GRAMMAR: [string, string][] = [
+  ["l1.c[125] > .5", "unit 125 of l1.c is above 0.5; also >= < <="],
+  ["l1.c[125] > .5 for 3..", "in spans of at least 3 steps; for 3: exactly 3; for 2..5"],
+  ["l1.c[125] > .5, l0.h[7] < .1", "both at the same steps"],
+  ["l1.c[125] > .5, l0.h[7] < .1 before", "the second at the step right before the span"],
+  ["l0.h[3] > 0, label = VERB after 1..5", "a label at some step, 1 to 5 after the span"],
+  ['not (token = "the" or token = "a")', "tokens and labels; and, or, not, brackets"],
+];
 const ROW = 32;
 
 export function SearchPanel() {
   const { corpus } = useApp();
   if (corpus.reason === "") return <Search />;
   return (
-    <Panel id="search" title="Search the corpus" help={SEARCH_HELP}>
+    <Panel id="search" title="Search the corpus" help={HELP}>
       <p class="soft" role="status">
         {corpus.reason}
       </p>
@@ -69,7 +82,7 @@ function Search() {
   };
   return (
     <>
-      <Panel id="search" title="Search the corpus" help={SEARCH_HELP}>
+      <Panel id="search" title="Search the corpus" help={HELP}>
         <form
           class="search-form"
           role="search"
@@ -180,4 +193,17 @@ function Rates({ of: { clauses, labels, steps, count } }: { of: Found }) {
       )}
     </>
   );
+}
+
+/** @param step the kind of step: "word" */
+function foundSentence({ count, matched_steps: matched, steps, spans, reason, cost }: Found, step: string): string {
+  if (count === 0) return reason;
+  const [many, all] = [count.toLocaleString("en"), steps.toLocaleString("en")];
+  const first = spans.length < count ? `; the first ${spans.length.toLocaleString("en")} are listed` : "";
+  const again = cost > 0 ? ` ${cost.toLocaleString("en")} ${step}s were run again, and the bits are kept.` : "";
+  return `${many} ${count === 1 ? "span" : "spans"}, the longest first${first}: ${matched.toLocaleString("en")} of ${all} ${step}s (${percent(matched / Math.max(steps, 1))}).${again}`;
+}
+
+function liftText(value: number | null): string {
+  return value === null ? "" : `\u00d7 ${value.toFixed(2)}`;
 }

@@ -106,11 +106,8 @@ export const EXAMPLES: Record<string, string[]> = {
 
 function TextInput({ model }: { model: Model }) {
   const { store, session, view } = useApp();
-  const typing = useTyping(
-    view.text,
-    (text) => store.set({ text }),
-    () => Math.max(SHORTEST_REST, 1.5 * session.took),
-  );
+  const rest = () => Math.max(SHORTEST_REST, 1.5 * session.took);
+  const typing = useTyping(view.text, (text) => store.set({ text }), rest);
   const box = {
     ...{ id: "text", spellcheck: false, autocomplete: "off", placeholder: "Type a sentence.", ...typing },
     "aria-label": `Text to read, ${model.unit} by ${model.unit}`,

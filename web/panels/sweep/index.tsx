@@ -42,11 +42,8 @@ export function SweepPanel() {
     const sweep = job.result?.value;
     return sweep && cellSentence(sweep, pointed.value?.sweep === sweep ? pointed.value.n : strongest(sweep.effects));
   });
-  const other = useTyping(
-    view.otherText || view.text,
-    (otherText) => store.set({ otherText }),
-    () => Math.max(REST, 1.5 * session.took),
-  );
+  const rest = () => Math.max(REST, 1.5 * session.took);
+  const other = useTyping(view.otherText || view.text, (otherText) => store.set({ otherText }), rest);
   const { explained } = question.value;
   const { pair, reason } = pairing.value;
   const sweep = job.result?.value ?? null;

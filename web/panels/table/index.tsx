@@ -19,11 +19,8 @@ export function TablePanel() {
   const { store, session, view } = useApp();
   const columns = useComputed(() => tableColumns(session, view));
   const rows = useComputed(() => sortedRows(columns.value, session, view));
-  const filter = useTyping(
-    view.filter,
-    (text) => store.set({ filter: text }),
-    () => REST,
-  );
+  const take = (filter: string) => store.set({ filter });
+  const filter = useTyping(view.filter, take, () => REST);
 
   const texts = (write: (value: number) => string): string[][] => {
     if (columns.value.length === 0) return [];

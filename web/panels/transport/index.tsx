@@ -37,21 +37,15 @@ function Buttons() {
   const { player, session } = useApp();
   const name = player.playing ? "Pause" : "Play";
   const why = nothingToPlay(session); // "" if playing is possible
-  const about = (label: string, title: string) => ({ label, title: why || title, disabled: why !== "" });
+  const about = (label: string, key: string) => ({ label, title: why || `${label} (${key})`, disabled: why !== "" });
   return (
     <div class="transport-buttons">
+      <IconButton icon="previous" {...about("One step back", "\u2190")} onClick={() => player.move(-1)} />
       <IconButton
-        {...{ icon: "previous", ...about("One step back", "One step back (\u2190)") }}
-        onClick={() => player.move(-1)}
-      />
-      <IconButton
-        {...{ icon: player.playing ? "pause" : "play", kind: "play", ...about(name, `${name} (space)`) }}
+        {...{ icon: player.playing ? "pause" : "play", kind: "play", ...about(name, "space") }}
         onClick={() => player.toggle()}
       />
-      <IconButton
-        {...{ icon: "next", ...about("One step forward", "One step forward (\u2192)") }}
-        onClick={() => player.move(1)}
-      />
+      <IconButton icon="next" {...about("One step forward", "\u2192")} onClick={() => player.move(1)} />
     </div>
   );
 }

@@ -111,14 +111,11 @@ function numbersText({ mean, deviation, low, high, time_constant: time, never_fo
 
 function Tested({ card: { label, is_confirmed: isConfirmed, is_used: isUsed, held_out: r, p } }: { card: UnitCard }) {
   const verdict = !isConfirmed ? "not confirmed" : isUsed ? "used for it" : "correlated, but not shown to be used";
-  const numbers = [
-    ...(r === null ? [] : [`r = ${exactly(r)} on held-out sequences`]),
-    ...(p === null ? [] : [`p = ${p.toFixed(4)}`]),
-  ];
+  const numbers = [r !== null && `r = ${exactly(r)} on held-out sequences`, p !== null && `p = ${p.toFixed(4)}`];
   return (
     <p class="unit-tested">
       <span class={`unit-tag ${isConfirmed && isUsed ? "yes" : "no"}`}>{`${label}: ${verdict}`}</span>{" "}
-      {numbers.join(", ")}
+      {numbers.filter(Boolean).join(", ")}
     </p>
   );
 }
