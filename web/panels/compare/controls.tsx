@@ -120,12 +120,8 @@ function SideText({ name }: { name: "A" | "B" }) {
   // A textarea, because newlines matter to models of characters and of numbers.
   return (
     <textarea
-      {...{
-        rows: 1,
-        spellcheck: false,
-        autocomplete: "off",
-        "aria-label": `${isNumbers ? "Input" : "Sentence"} ${name}`,
-      }}
+      {...{ rows: 1, spellcheck: false, autocomplete: "off" }}
+      aria-label={`${isNumbers ? "Input" : "Sentence"} ${name}`}
       placeholder={isNumbers ? numbers : ""}
       {...typing}
     />

@@ -120,16 +120,10 @@ export function barBound(tracks: Distance[]): number {
 
 export function differenceRows({ words, tracks }: Difference): string[][] {
   const head = ["step", "token", "before", "probability before", "after", "probability after", "moved"];
-  const lines = words.map(({ t, token, before, after, moved }) => [
-    String(t),
-    token,
-    before?.label ?? "",
-    before ? String(before.probability) : "",
-    after?.label ?? "",
-    after ? String(after.probability) : "",
-    String(moved),
-    ...tracks.map(({ size }) => String(size[t])),
-  ]);
+  const lines = words.map(({ t, token, before, after, moved }) => {
+    const choices = [before, after].flatMap((choice) => [choice?.label ?? "", choice?.probability ?? ""]);
+    return [t, token, ...choices, moved, ...tracks.map(({ size }) => size[t])].map(String);
+  });
   return [[...head, ...tracks.map(({ info }) => `max |Δh| ${info.name}`)], ...lines];
 }
 
@@ -140,8 +134,7 @@ export function differenceVerdict({ words, tracks, first, changed }: Difference)
   if (!parted.length) return "These edits change nothing here: every value stays the same.";
   const inside = parted.map((track) => `${track.info.name} at ${at(track.first)}`).join(", ");
   const count = `${changed} of ${words.length} predictions ${changed === 1 ? "changes" : "change"}`;
-  const outside = words[0].before
-    ? `${count}${first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`}. `
-    : "";
+  const differs = first < 0 ? "" : `; the first to differ at all is that at ${at(first)}`;
+  const outside = words[0].before ? `${count}${differs}. ` : "";
   return `${outside}First difference in each layer, in reading order: ${inside}.`;
 }

@@ -32,13 +32,8 @@ export function sceneFor(explained: Explained, view: View): Scene {
   const { info } = subject.tracks[telling.k];
   const ledger = memoryLedger(subject, telling.k, telling.unit, target.t, readout);
   return {
-    ...{
-      explained,
-      track: info.name,
-      unit: telling.unit,
-      place: `${info.name}.${subject.cell.memory}[${telling.unit}]`,
-      ledger,
-    },
+    ...{ explained, track: info.name, unit: telling.unit, ledger },
+    place: `${info.name}.${subject.cell.memory}[${telling.unit}]`,
     own: chosen === null,
     whole: readout && targetLedger(subject, target.t, readout),
     ...followed(explained, ledger, view.writer),
@@ -64,10 +59,8 @@ function chosenMemory({ subject }: Explained, memory: string): { k: number; unit
 }
 
 function viewed({ subject }: Explained, { track, unit }: View) {
-  const k = Math.max(
-    0,
-    subject.tracks.findIndex(({ info }) => info.name === track),
-  );
+  const found = subject.tracks.findIndex(({ info }) => info.name === track);
+  const k = Math.max(0, found);
   return { k, unit: Math.max(0, Math.min(unit, subject.tracks[k].info.units - 1)) };
 }
 

@@ -101,10 +101,8 @@ export function WeightsPanel() {
 function captionText({ pixel, block }: Figure, { limit, beyond, count }: Scale): string {
   const size = pixel > 1 ? `A weight is ${pixel} × ${pixel} pixels.` : "A weight is one pixel.";
   const point = block > 1 ? `Each pixel covers ${block} × ${block} weights and shows the one farthest from 0.` : size;
-  const left = beyond
-    ? ` Colours reach ±${limit}; ${beyond.toLocaleString("en")} of ${count.toLocaleString("en")} weights are outside that range.`
-    : "";
-  return point + left;
+  const [many, all] = [beyond, count].map((number) => number.toLocaleString("en"));
+  return beyond ? `${point} Colours reach ±${limit}; ${many} of ${all} weights are outside that range.` : point;
 }
 
 const HEAD = 30;
