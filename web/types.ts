@@ -3,7 +3,6 @@
 // T time steps, H hidden units, C input features, L layers. Arrays are Float32Array in row-major order.
 
 import type { BeginMessage, Edit, StepMessage, View, ViewMessage } from "studio/facts.js";
-import type { Cell } from "studio/runtime/cell.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 
 export type { BeginMessage, Edit, View };
@@ -149,10 +148,18 @@ export interface Reader {
   logProbability: ((out: Float32Array, label: number) => number) | null;
 }
 
+/** One layer and direction, which computes steps of R rows from their input parts xg [R, G*H] and the states before. */
+interface Cell {
+  info: TrackInfo;
+  weights: TrackWeights;
+  kind: CellKind;
+  stepRows: (xg: Float64Array, before: Record<Quantity, Float32Array>, R: number) => Record<Quantity, Float32Array>;
+}
+
 /** An LSTM, its input, and the readers of its outputs, to be explained; like hiddenstate.explain.Subject. */
 export interface Subject {
   cell: CellKind;
-  cells: Cell[]; // empty without weights
+  cells: Cell[]; // of each track; empty without weights
   tracks: Track[]; // the run itself, without edits
   steps: number; // T
   lead: number; // how many of the steps come before the run's first: 1 in a language model, which reads a newline
