@@ -356,6 +356,15 @@ def test_panels_follow_the_model(chromium: Browser) -> None:
         expect(said).to_contain_text(f"W_if[0, 0] = {second.weight('l0.W_if')[0, 0]:.4f}")
 
 
+def test_a_plain_rnn_has_no_second_gate(chromium: Browser) -> None:
+    """The weight that is shown first is that of the second gate, or else of the only one."""
+    rnn = hs.RNN(4, 3)
+    with shown(chromium, hs.studio(rnn, x=torch.randn(5, 4))) as page:
+        look(page)
+        first = rnn.weight("l0.W_ih")[0, 0]
+        expect(page.panel("weights").locator(".st-said")).to_contain_text(f"W_ih[0, 0] = {first:.4f}")
+
+
 def test_phone(studio: Shown) -> None:
     studio.page.set_viewport_size(PHONE)
     look(studio, track="l1")

@@ -23,7 +23,8 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
   const { store } = useApp();
   const { model, track, figure, scale, matrices } = weights;
   const pointed = useSignal<{ figure: Figure; spot: Spot } | null>(null);
-  const first = useMemo(() => ({ placed: figure.placed[0], row: track.units, column: 0 }), [figure, track]);
+  const [placed] = figure.placed;
+  const first = useMemo(() => ({ placed, row: track.units % placed.matrix.rows, column: 0 }), [figure, track]);
   const spot = () => (pointed.value?.figure === figure ? pointed.value.spot : first);
   const look = (at: Spot | null) => at && (pointed.value = { figure, spot: at });
   const open = () => {
