@@ -57,7 +57,14 @@ export function CellMap(props: CellMapProps) {
         ))}
       </Grid>
       {sums?.map((sum, r) => (
-        <Text x={right + SUM - 4} y={WORDS + r * ROW + ROW / 2 + 4} kind="row-name" anchor="end" room={SUM - 6} text={sum} />
+        <Text
+          x={right + SUM - 4}
+          y={WORDS + r * ROW + ROW / 2 + 4}
+          kind="row-name"
+          anchor="end"
+          room={SUM - 6}
+          text={sum}
+        />
       ))}
       <g class="stays">
         <rect x={0} y={WORDS} width={left} height={rows.length * ROW} class="names-back" />
