@@ -156,6 +156,15 @@ def test_baselines_of_several_rows_are_those_of_each_and_read_once(monkeypatch: 
         read.clear()
 
 
+def test_a_frame_is_a_baseline() -> None:
+    model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow")
+    frame = series_of(3)
+    part = frame.iloc[400:406]
+    options: Any = {"of": "flow", "method": "gradient", "baseline": frame.iloc[:6].set_axis(part.index)}
+    result = hs.explain.importance(model, part, **options)
+    assert torch.allclose(result.size, hs.explain.attribute(model, part, **options).table.abs(), rtol=1e-12)
+
+
 def test_batches_of_a_loader() -> None:
     module, x = forecaster(), rows(20)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, torch.zeros(20)), batch_size=7)

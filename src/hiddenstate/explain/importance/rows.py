@@ -17,11 +17,7 @@ from hiddenstate.explain.subject.subject import Subject, check_bytes
 from hiddenstate.explain.subject.target import BatchRunner
 from hiddenstate.models.series.frames import SeriesInput
 
-BATCHED = (
-    "integrated_gradients",
-    "gradient",
-    "occlusion",
-)  # the methods that need nothing but runs and gradients of the target
+BATCHED = ("integrated_gradients", "gradient", "occlusion")  # these need only runs and gradients of the target
 Reader = Callable[[Any], ExplainedSeries]
 
 
@@ -39,11 +35,12 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
     """Return the rows of batches or frames, or their windows of one length, and the baseline of each."""
     parts: list[ExplainedSeries] = []
     bases, name, overlapping = [], "", 1
-    whole = [*map(read, _batches(data))]
-    steps = SeriesValues(torch.cat([part.x.flatten(0, 1) for part in whole])[:, None]) if len(whole) > 1 else None
-    for part in whole:
+    batches = [*map(read, _batches(data))]
+    is_mean = baseline is None or (isinstance(baseline, str) and baseline == "mean")
+    mean = SeriesValues(_mean(batches)) if is_mean and history is None and len(batches) > 1 else None
+    for part in batches:
         _check_starts(part)
-        past = part.read_more(history) if history is not None else steps if baseline in (None, "mean") else None
+        past = mean if history is None else part.read_more(history)
         count = part.x.shape[1]
         by_name = series_baselines(part, range(count), baseline, past)
         if len(by_name) > 1:
@@ -61,6 +58,12 @@ def data_rows(read: Reader, data: Any, history: Any, baseline: Any, *, length: i
     if not parts:
         raise ArgumentError("there are no rows: the data are empty")
     return DataRows(_together(parts), torch.cat(bases, dim=1), name, overlapping)
+
+
+def _mean(batches: Sequence[ExplainedSeries]) -> Tensor:
+    """Return the mean ``[1, 1, C]`` of the columns over all batches, in float64."""
+    steps = torch.cat([batch.x.flatten(0, 1) for batch in batches])
+    return steps.double().mean(0).view(1, 1, -1)
 
 
 def _check_starts(series: ExplainedSeries) -> None:
