@@ -93,7 +93,10 @@ def test_a_file_that_comes_with_the_package(tmp_path: Path, monkeypatch: pytest.
         ("day,flow\n2012-01-01,1\n,2\n", {"dates": "day"}, "lack one in line 3"),
         ("day,flow\n2012-01-01,1\n2012-02-30,2\n", {"dates": "day"}, "hold '2012-02-30' in line 3"),
         ("day,flow\nMonday,1\n", {"dates": "day"}, "hold 'Monday' in line 2"),
-        ('day,flow\n2012-01-01,"3,2"\n', {}, "no column of numbers, with a point before decimals"),
+        ("day,note\n2012-01-01,dry\n", {}, "no column of numbers, with a point before decimals"),
+        ('day,flow\n2012-01-01,"3,2"\n', {}, "numbers with a comma, in 'flow': write a point"),
+        ("day;a;b;c\n2012-01-01;3;-0,5;1.234,5\n2012-01-02;4;2;\n", {}, "in 'b', 'c': write a point"),
+        ("day\ta\tb\n2012-01-01\t3\t1,234,567\n", {}, "a comma, in 'b'"),
         ("", {}, "No columns"),
         ("day,flow\n2012-01-01,1,2,3\n2012-01-02\n", {}, "Length of header"),
     ],
@@ -105,6 +108,14 @@ def test_files_that_fail(tmp_path: Path, text: str, options: dict[str, object], 
         read_table(path, **options)  # type: ignore[arg-type]
     assert message in str(raised.value)
     assert str(path) in str(raised.value)
+
+
+def test_columns_with_commas_are_left_out_on_demand(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("day;flow;level;note\n31.12.2012;3;1,5;wet, cold\n30.12.2012;4;2,5;dry, 12\n")
+    assert read_table(path, ["flow"])[2] == ("flow",)
+    path.write_text(path.read_text().replace("1,5", "1.5").replace("2,5", "2.5"))
+    assert read_table(path)[1:] == ("day", ("flow", "level"))
 
 
 def test_missing_damaged_and_too_large_files_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

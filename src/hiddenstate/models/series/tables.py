@@ -45,6 +45,7 @@ def read_table(
         source.open("rb").close()  # raises what the system says
     with reading(name), warnings.catch_warnings():
         warnings.simplefilter("error", pandas.errors.ParserWarning)  # lines that are longer than the header
+        warnings.filterwarnings("ignore", "Parsing dates in")  # both orders of day and month are tried
         table = _Parquet(source) if name.endswith((".parquet", ".pq")) else _Csv(source)
         sample = table.sample()
         there = [str(column) for column in sample.columns]
@@ -52,6 +53,12 @@ def read_table(
             if column not in there:
                 raise NameUnknownError(f"there is no column {column!r}: the columns are {shorten(there)}")
         if not features:
+            commas = [column for column in there if column not in (dates, rows) and _has_commas(sample[column])]
+            if commas:
+                raise FileFormatError(
+                    f"there are numbers with a comma, in {', '.join(map(repr, commas[:8]))}: write a point before "
+                    "decimals and nothing between thousands, or name the features to read"
+                )
             features = [column for column in there if column not in (dates, rows) and _holds_numbers(sample[column])]
             if not features:
                 raise FileFormatError(
@@ -124,6 +131,15 @@ class _Parquet:
 def _holds_numbers(column: Any) -> bool:
     """Whether most values are numbers: a column with a few texts is not left out, but refused by `_as_numbers`."""
     return bool(column.dtype.kind in "fiub" or (column.dtype.kind == "O" and _numbers_in(column).notna().mean() > 0.5))
+
+
+def _has_commas(column: Any) -> bool:
+    """Whether most values are numbers, some of which have a comma: they would be left out without a word."""
+    if column.dtype.kind != "O":
+        return False
+    texts = column.dropna().astype(str).str.strip()
+    commas = texts.str.fullmatch(r"[-+]?[\d.]*(,\d+)+")
+    return bool(commas.any() and (commas | _numbers_in(texts).notna()).mean() > 0.5)
 
 
 def _numbers_in(column: Any) -> Any:
