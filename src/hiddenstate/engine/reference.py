@@ -39,7 +39,11 @@ def scan(
     reset_to: tuple[Tensor, ...] | None = None,
     observer: Observer | None = None,
 ) -> tuple[Tensor, ...]:
-    """Run one layer in one direction over ``x [T, N, C]``; return its output ``[T, N, P]`` and final states."""
+    """Run one layer in one direction over ``x [T, N, C]``; return its output ``[T, N, P]`` and final states.
+
+    ``live [T, N]`` is False where a row has ended, and ``reset [T, N]`` True where a sequence begins, in the state
+    ``reset_to``: of each row ``[N, ...]``, of each step and row ``[T*N, ...]``, or zero.
+    """
     if live is not None:  # values past a row's end must have no effect, not even through the gradient of a NaN
         x = torch.where(live[..., None], x, 0)
         reset = None if reset is None else reset & live

@@ -230,7 +230,10 @@ def spans_of(holds: Mask, first: Mask, query: Query) -> Ints:
 
 
 def holds_around(counts: Ints, begins: Ints, ends: Ints, first: Ints, last: Ints, around: Around) -> Mask:
-    """Return whether a condition holds at a step before or after each span, in the same sequence."""
+    """Return whether a condition holds at a step before or after each span, in the same sequence.
+
+    ``counts [M + 1]`` has the number of earlier steps at which it holds; ``ends`` and ``last`` are exclusive.
+    """
     if around.where == "before":
         low, high = np.maximum(begins - around.far, first), np.maximum(begins - around.near + 1, 0)
     else:

@@ -51,7 +51,11 @@ def run(
     client: Any = None,
     progress: Progress | bool | None = None,
 ) -> int:
-    """Write the missing results of shards to a folder, in processes or on a Dask cluster; return their number."""
+    """Write the missing results of shards to a folder, in processes or on a Dask cluster; return their number.
+
+    ``described`` is everything else that the results depend on, ready for JSON. The cluster's workers see the files and
+    the folder under the same paths, and should have one thread each.
+    """
     workers = check_workers(workers, client)
     with claimed(folder, shards, described):
         return map_shards(task, shards, folder, workers=workers, client=client, progress=progress)

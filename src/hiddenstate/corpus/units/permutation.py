@@ -66,7 +66,10 @@ def shift_p(values: Floats, labels: Mask, least: int = LEAST) -> tuple[float, fl
 
 
 def flip_p(values: Floats, labels: Mask, groups: Ints, flips: int = FLIPS) -> float:
-    """Return the chance of so large a correlation with a random sign for each group; it may be that of labels."""
+    """Return the chance of so large a correlation if each group's contribution has a random sign.
+
+    This is also valid for labels that whole groups share: a shift mixes two groups, which makes correlations smaller.
+    """
     parts = np.bincount(groups, (values - values.mean()) * (labels - labels.mean()))
     generator, least, count = np.random.default_rng(0), abs(parts.sum()) - 1e-12, 0
     for start in range(0, flips, FLIPS_TOGETHER):
@@ -76,7 +79,10 @@ def flip_p(values: Floats, labels: Mask, groups: Ints, flips: int = FLIPS) -> fl
 
 
 def inner_shift_p(values: Floats, labels: Mask, lengths: Sequence[int], draws: int = FLIPS) -> tuple[float, float]:
-    """Return the least p, and that of mirrored label shifts inside sequences, of more than 32 steps each."""
+    """Return the least possible p, and the share of random label shifts inside sequences that reach the correlation.
+
+    Labels shifted beyond the end come back mirrored, because a jump there would break up slow labels.
+    """
     a, b = values - values.mean(), labels - labels.mean()
     generator, sums, choices = np.random.default_rng(0), np.zeros(draws), 1.0
     for stop, T in zip(np.cumsum(lengths).tolist(), lengths, strict=True):

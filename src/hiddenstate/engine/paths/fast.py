@@ -46,7 +46,11 @@ def run(
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
-    """Run a call that needs no gradient; ``out`` is time first. None if the general path is needed."""
+    """Run a call that needs no gradient, of x, hx and lengths; None if the general path is needed.
+
+    Returns ``out``, time first, and ``(h_n, c_n)``; with ``record`` also the gates and cell states of each layer and
+    direction, and the outputs of each layer but the last, in which unbatched runs have N = 1.
+    """
     if interception() is not None:
         return None
     return _run(arguments, parameters, names, sizes, options, packed, record)

@@ -235,7 +235,8 @@ class Graph(Explanation):
 
         ``print`` and the rows then also include what the target really loses.
         """
-        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if (edge.target != TARGET or edge.kind == "read")}
+        # Those that an edit can remove.
+        shown = {edge for edge, _ in self._branches(TARGET, 0, "") if edge.target != TARGET or edge.kind == "read"}
         whole_value = self._value()
         real = {edge: whole_value - self._value(self.edit(edge)) for edge in shown}
         return replace(self, real=real, cost=self.cost + (1 + len(shown)) * self.work.subject.T)

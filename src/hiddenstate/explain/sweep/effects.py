@@ -70,7 +70,7 @@ class Patcher:
     def _batches(self, patches: Sequence[Patch]) -> Iterator[list[int]]:
         """Yield indices of patches to run together: as many as memory allows, all at one step if rows start there."""
         sizes, x = self.work.subject.sizes, self.work.subject.x
-        width = sizes.input_size + 2 * sizes.directions * sizes.output_size
+        width = sizes.input_size + 2 * sizes.directions * sizes.output_size  # a run holds two layers' outputs
         most = max(1, BYTES_AT_ONCE // (width * x.element_size()))
         order = sorted(range(len(patches)), key=lambda k: (patches[k].t, patches[k].place))
         groups: list[tuple[int, list[int]]] = [(0, order)]
