@@ -130,6 +130,17 @@ def test_distribution(page: Page, tagger: Tagger) -> None:
     assert heights.index(max(heights)) == int(reading.probabilities[2].argmax())
 
 
+def test_panels_off_the_screen_are_printed(studio: Shown) -> None:
+    studio.look(anew=True, text=SENTENCE, step=2, unit=5)
+    table = studio.page.locator("#table tbody tr")
+    expect(table).to_have_count(0)
+    studio.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(table).to_have_count(8)
+    expect(studio.page.locator("#table tr[aria-current]")).to_have_count(1)
+    studio.page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(studio.page.locator("#table tr[aria-current]")).to_have_count(0)  # it is not drawn again
+
+
 def test_scrubbing_moves_the_cursor_and_rebuilds_nothing(page: Page) -> None:
     page.locator("#lines").scroll_into_view_if_needed()
     page.locator("#table").scroll_into_view_if_needed()

@@ -62,9 +62,10 @@ function WhenSeen({ root, draw }: { root: { current: HTMLElement | null }; draw:
   const last = useRef<ComponentChildren>(null);
   const { model, error } = useApp().session;
   const isFull = model !== null || error !== null; // before that, the panels above are low, so that all are on the screen
-  useLayoutEffect(() => {
-    if (isFull) watchVisibility(root.current as HTMLElement, (now) => (seen.value = now));
-  }, [isFull]);
+  useLayoutEffect(
+    () => (isFull ? watchVisibility(root.current as HTMLElement, (now) => (seen.value = now)) : undefined),
+    [isFull],
+  );
   if (seen.value) last.current = draw(seen);
   return <>{last.current}</>;
 }

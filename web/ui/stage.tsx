@@ -132,8 +132,8 @@ export function Text({
 }: TextProps & JSX.IntrinsicElements["text"]) {
   const root = useRef<SVGTextElement>(null);
   useLayoutEffect(() => {
-    const made = root.current as SVGTextElement;
-    if (room < Infinity && made.isConnected) set(made, "textLength", widthOf(made) > room && room); // not in a file
+    const line = root.current as SVGTextElement;
+    if (room < Infinity && line.isConnected) set(line, "textLength", widthOf(line) > room && room); // not in a file
   });
   return (
     <text {...{ ref: root, class: kind, "text-anchor": anchor, lengthAdjust: "spacingAndGlyphs", ...rest }}>

@@ -1,10 +1,22 @@
 // What of the page is on the screen: panels in view, parts to scroll to, and the sizes of elements and of the window.
 
-/** Calls `fn` when an element comes onto the screen or close to it, and when it leaves. */
-export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void) {
-  new IntersectionObserver((entries) => fn(entries.at(-1)?.isIntersecting ?? false), { rootMargin: "200px" }).observe(
-    root,
-  );
+/** Calls `fn` when an element comes onto the screen or close to it, or is printed, and when it leaves, until the result is called. */
+export function watchVisibility(root: HTMLElement, fn: (seen: boolean) => void): () => void {
+  const observer = new IntersectionObserver((entries) => fn(entries[entries.length - 1].isIntersecting), {
+    rootMargin: "200px",
+  });
+  const ended = new AbortController();
+  const watch = () => {
+    observer.disconnect();
+    observer.observe(root);
+  };
+  watch();
+  addEventListener("beforeprint", () => fn(true), ended);
+  addEventListener("afterprint", watch, ended);
+  return () => {
+    observer.disconnect();
+    ended.abort();
+  };
 }
 
 /** Scrolls a stage sideways until an element in it is visible. */

@@ -59,8 +59,8 @@ function chosenMemory({ subject }: Explained, memory: string): { k: number; unit
 }
 
 function viewed({ subject }: Explained, { track, unit }: View) {
-  const found = subject.tracks.findIndex(({ info }) => info.name === track);
-  const k = Math.max(0, found);
+  const number = subject.tracks.findIndex(({ info }) => info.name === track);
+  const k = Math.max(0, number);
   return { k, unit: Math.max(0, Math.min(unit, subject.tracks[k].info.units - 1)) };
 }
 
