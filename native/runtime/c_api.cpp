@@ -195,12 +195,12 @@ hs_status advance(hs_graph_stream* stream, std::int64_t steps, const std::int64_
     });
 }
 
-// A stream whose states are zeros, and which took a step of all rows, so that its workspace has what any step needs.
+// A stream whose workspace has what any step needs, because it took one of all rows; its states are still to be set.
 std::unique_ptr<hs_graph_stream> stream_of(const std::shared_ptr<const runtime::Graph>& graph, std::int64_t rows) {
-    auto made = std::make_unique<hs_graph_stream>();
-    made->graph = graph;
-    made->states.resize(static_cast<std::size_t>(rows * graph->state_size()));
-    made->taken.resize(static_cast<std::size_t>(rows));
+    auto stream = std::make_unique<hs_graph_stream>();
+    stream->graph = graph;
+    stream->states.resize(static_cast<std::size_t>(rows * graph->state_size()));
+    stream->taken.resize(static_cast<std::size_t>(rows));
     std::vector<std::vector<std::int64_t>> inputs;  // zeros of the wider type
     std::vector<std::vector<float>> outputs;
     std::vector<const void*> from;
@@ -213,9 +213,9 @@ std::unique_ptr<hs_graph_stream> stream_of(const std::shared_ptr<const runtime::
         outputs.emplace_back(static_cast<std::size_t>(runtime::Graph::size_of(shape, 1, rows))), to.push_back(outputs.back().data());
     }
     hs_error error = {""};
-    if (advance(made.get(), 1, nullptr, rows, from.data(), to.data(), &error) == HS_MEMORY) throw std::bad_alloc();
-    made->workspace.arena.grow();
-    return made;
+    if (advance(stream.get(), 1, nullptr, rows, from.data(), to.data(), &error) == HS_MEMORY) throw std::bad_alloc();
+    stream->workspace.arena.grow();
+    return stream;
 }
 
 }  // namespace

@@ -123,7 +123,7 @@ private:
     double work_ = 0;  // bytes of all values of one row and step
 };
 
-// By which a state knows its model: the first 16 bytes of the BLAKE2b hash of the model's file, in hexadecimal.
+// By which a state knows its model: the BLAKE2b hash, of 16 bytes, of the model's file, in hexadecimal.
 std::string fingerprint_of(const unsigned char* bytes, std::size_t size);
 
 }  // namespace hiddenstate::runtime

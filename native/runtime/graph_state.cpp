@@ -136,7 +136,7 @@ void Graph::save_states(const float* states, Index N, const std::string& path) c
     const auto write = [file](const void* bytes, std::size_t size) { return std::fwrite(bytes, 1, size, file) == size; };
     bool is_written = file && write(length.data(), 8) && write(header.data(), header.size()) && write(numbers.data(), 4 * numbers.size());
     if (file) is_written = std::fclose(file) == 0 && is_written;
-    std::error_code error(is_written ? 0 : errno, std::generic_category());
+    std::error_code error(is_written ? 0 : errno ? errno : EIO, std::generic_category());
     if (is_written) std::filesystem::rename(beside, path, error);
     if (!error) return;
     if (file) std::remove(beside.c_str());
