@@ -166,8 +166,7 @@ HS_API void hs_graph_stream_free(hs_graph_stream *stream);
 /* Creates a second stream that goes on from the same states. */
 HS_API hs_status hs_graph_stream_fork(const hs_graph_stream *stream, hs_graph_stream **other, hs_error *error);
 /* Runs one step of `count` distinct rows, or of all rows if rows is NULL. If it fails, no state changes.
- * It allocates nothing, with the exceptions of hs_stream_step (layers with a projection, and a thread's first steps of int8 layers) and of
- * bidirectional layers, which run over other axes than time. */
+ * It allocates nothing, with the exceptions of hs_stream_step and that of bidirectional layers, which run over other axes than time. */
 HS_API hs_status hs_graph_stream_step(hs_graph_stream *stream, const int64_t *rows, int64_t count, const void *const *inputs,
                                       float *const *outputs, hs_error *error);
 /* Runs several steps of all rows, with the results of single ones. If it fails, no state changes. */

@@ -1,4 +1,4 @@
-"""Checks that tensors still have their memory, without which torch crashes, and a base class of modules that do."""
+"""Checks of tensors whose memory ``untyped_storage().resize_(0)`` may have freed, which crashes torch when it reads."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -183,7 +183,7 @@ def builds_graphs() -> bool:
 
 
 def through_layers(call: Call, run: Callable[[int, Tensor], R]) -> tuple[Tensor, list[R]]:
-    """Run all layers and directions, index and input each; return the last output, and what each gave."""
+    """Run all layers and directions by ``run(index, input)``; return the last output, and what each run returned."""
     results: list[R] = []
     x = call.x
     D = call.sizes.directions

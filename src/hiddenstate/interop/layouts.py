@@ -262,7 +262,7 @@ def _summed_hidden_bias(b_hh: Tensor, layout: WeightLayout) -> Tensor:
 def _reset_after(
     hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: WeightLayout
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Return biases for a GRU that resets first and has a diagonal matrix: ``R·(r∘h) = r∘(R·h)``."""
+    """Return biases with which our GRU equals one that resets first, if R is diagonal: ``R·(r∘h) = r∘(R·h)``."""
     H = hh.shape[1]
     rows = layout.kind.rows("n", H)
     matrix = hh[rows]
