@@ -105,7 +105,7 @@ export class Cell {
   }
 
   /**
-   * Computes one step of R rows, for which each weight is read once for four of them.
+   * Computes one step of R rows; each recurrent weight is read once for four of them.
    *
    * @param xg [R, G*H]
    * @returns the states after it

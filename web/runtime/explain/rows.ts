@@ -1,5 +1,5 @@
-// Computes many rows of one layer at once, one step at a time. Long computations are generators, so that the caller can
-// pause or stop.
+// The inputs and states of many rows of one layer, whose steps `Cell.stepRows` computes at once. Long computations are
+// generators, so that the caller can pause or stop.
 
 import { concatenated } from "studio/runtime/arrays.js";
 import { affine } from "studio/runtime/linear.js";
@@ -16,14 +16,6 @@ export function inputPart({ info, weights, kind }: Cell, x: Float32Array, R: num
   const out = new Float64Array(R * kind.gates.length * info.units);
   affine(x, R, weights.weight_ih, weights.bias_ih, out);
   return out;
-}
-
-/** Computes the hidden states from o·tanh(c), applying the projection if there is one; `m`: [R, H]; returns [R, P]. */
-export function outputRows({ info, weights }: Cell, m: Float64Array, R: number): Float32Array {
-  if (weights.weight_hr === null) return Float32Array.from(m);
-  const h = new Float64Array(R * info.outputs);
-  affine(m, R, weights.weight_hr, null, h);
-  return Float32Array.from(h);
 }
 
 /** One row, repeated R times. */

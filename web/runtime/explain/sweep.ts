@@ -1,8 +1,9 @@
 // Computes the target if one state of a layer and direction, at one step, comes from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
-import { type Rows, type Steps, inputPart, outputRows } from "studio/runtime/explain/rows.js";
+import { type Rows, type Steps, inputPart } from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
+import { affine } from "studio/runtime/linear.js";
 import { statesBefore } from "studio/runtime/states.js";
 import type { Subject } from "studio/types.js";
 
@@ -77,7 +78,10 @@ function patchedState(subject: Subject, k: number, quantity: string, t: number, 
   const states = { ...Object.fromEntries(carried), [quantity]: put };
   if (quantity === "h") return states;
   const m = Float64Array.from(put, (value, u) => track.values.o[t * cell.info.units + u] * Math.tanh(value));
-  return { ...states, h: outputRows(cell, m, 1) };
+  const { weight_hr: weight } = cell.weights;
+  const projected = new Float64Array(cell.info.outputs);
+  if (weight !== null) affine(m, 1, weight, null, projected);
+  return { ...states, h: Float32Array.from(weight === null ? m : projected) };
 }
 
 /** Recomputes a track above the patched one, whose input has changed; `input`: [T, C]; `range`: the changed steps. */
