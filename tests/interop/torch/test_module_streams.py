@@ -803,3 +803,17 @@ def test_other_arguments_with_rows_or_steps_are_refused() -> None:
         hs.stream(Speaker().eval(), x, torch.ones(3, 20, 1))
     alike = hs.stream(Speaker().eval(), x, torch.tensor([5, 5, 5]))
     assert (alike.layout, alike.batch) == ("NTC", 3)
+
+
+class Silent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.LSTM(4, 3)
+
+    def forward(self, x: Tensor) -> None:
+        self.rnn(x)
+
+
+def test_a_result_without_tensors_is_refused_by_its_type() -> None:
+    with pytest.raises(ArgumentTypeError, match="the module returned NoneType, in which there is no tensor"):
+        hs.stream(Silent().eval(), torch.randn(9, 2, 4))

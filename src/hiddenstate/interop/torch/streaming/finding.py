@@ -346,7 +346,8 @@ def find_form(model: nn.Module, example: StreamedArguments, layout: str | None) 
         _output_axes(model, [leaf, *(other[k] for other, _ in others)], sizes, axes) for k, leaf in enumerate(leaves)
     ]
     if not any(outputs):
-        raise ArgumentTypeError(f"the module returned {readable_name(type(calls))}, in which there is no tensor")
+        kind = readable_name(type(pytree.tree_unflatten(leaves, spec)))
+        raise ArgumentTypeError(f"the module returned {kind}, in which there is no tensor")
     templates = []
     for leaf, of in zip(leaves, outputs, strict=True):
         for axis in of or ():
