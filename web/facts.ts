@@ -63,7 +63,7 @@ export interface StepMessage {
   c?: Float32Array;
 }
 
-/** The view has changed, in the page or in Python. */
+/** The changed parts of the view's state, in JSON types or NumPy's numbers, from the page or Python. */
 export interface ViewMessage {
   type: "view";
   view: Partial<View>;

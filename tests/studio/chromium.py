@@ -74,6 +74,7 @@ class _Shared:
         self.stack = ExitStack()
         self.browser: Browser | None = None
         self.blank: dict[Browser, list[Page]] = {}  # the pages that nobody uses
+        self.used: list[Page] = []  # the last in front: others draw about a frame a second
 
     def enter(self) -> Browser:
         if self.browser is None:
@@ -86,10 +87,22 @@ class _Shared:
     def leave(self) -> None:
         self.users -= 1
 
+    @contextmanager
+    def in_front(self, page: Page) -> Iterator[None]:
+        self.used.append(page)
+        page.bring_to_front()
+        try:
+            yield
+        finally:
+            self.used.remove(page)
+            if self.used:
+                self.used[-1].bring_to_front()
+
     def close_if_idle(self) -> None:
         if self.users == 0:
             self.browser = None
             self.blank.clear()
+            self.used.clear()
             self.stack.close()
 
 
@@ -130,7 +143,7 @@ def blank(opened: Browser) -> Iterator[Page]:
     """Open a blank page; all share a context, where each server, at its own port, is an origin of its own."""
     kept = _SHARED.blank.setdefault(opened, [])
     page = kept.pop() if kept else (opened.contexts or [opened.new_context()])[0].new_page()
-    with ExitStack() as failed:
+    with _SHARED.in_front(page), ExitStack() as failed:
         failed.callback(page.close)
         yield page
         page.unroute_all()

@@ -298,9 +298,12 @@ def test_a_picture_for_a_file_follows_nothing_afterwards(page: Modules) -> None:
 
 def test_orders(page: Modules) -> None:
     body = """
-        const { byLikeness, changes, correlations } = await import("studio/panels/heatmap/order.js");
+        const { byLikeness, correlations } = await import("studio/panels/heatmap/order.js");
+        const { meanChanges } = await import("studio/state/units.js");
         const rows = given.map((row) => Float64Array.from(row));
-        return [byLikeness(rows), [...changes(rows)], [...correlations(rows, Float64Array.from([0, 1, 0, 1]))]];
+        const h = Float64Array.from(given[0].flatMap((_, t) => given.map((row) => row[t])));
+        const changes = meanChanges({ info: { outputs: rows.length }, values: { h } }, "h");
+        return [byLikeness(rows), [...changes], [...correlations(rows, Float64Array.from([0, 1, 0, 1]))]];
     """
     rows = [[0, 1, 0, 1], [0, 0, 1, 1], [1, 0, 1, 0], [0, 2, 0, 2], [0.1, 0, 0.9, 1], [5, 5, 5, 5]]
     likeness, changes, correlations = run(page, body, rows)

@@ -132,8 +132,7 @@ export function Text({
 }: TextProps & JSX.IntrinsicElements["text"]) {
   const root = useRef<SVGTextElement>(null);
   useLayoutEffect(() => {
-    const line = root.current as SVGTextElement;
-    if (room < Infinity && line.isConnected) set(line, "textLength", widthOf(line) > room && room); // not in a file
+    if (room < Infinity) fitSoon(root.current as SVGTextElement, room);
   });
   return (
     <text {...{ ref: root, class: kind, "text-anchor": anchor, lengthAdjust: "spacingAndGlyphs", ...rest }}>
@@ -218,3 +217,18 @@ function neighbour(k: number, key: string, columns: number, count: number): numb
 }
 
 export type Box = { x: number; y: number; width: number; height: number };
+
+const rooms: Map<SVGTextElement, number> = new Map(); // of the lines that were drawn since the last fit
+
+function fitSoon(line: SVGTextElement, room: number) {
+  if (rooms.size === 0) queueMicrotask(fit);
+  rooms.set(line, room);
+}
+
+/** Narrows lines that are too wide. All are measured before any is changed, so that styles are computed once. */
+function fit() {
+  const lines = [...rooms].filter(([line]) => line.isConnected); // the others are in a file
+  const widths = lines.map(([line]) => widthOf(line));
+  lines.forEach(([line, room], k) => set(line, "textLength", widths[k] > room && room));
+  rooms.clear();
+}
