@@ -84,7 +84,9 @@ GROUPS = {
     ),
     "the studio's runtime": ("tests/studio/runtime/",),
     "the course's pages": ("tests/course/test_site.py", "tests/course/test_folds.py"),
-    "the C library": tuple(f"tests/runtime/test_{name}.py" for name in ("c", "c_graph", "hostile_models", "linking")),
+    "the C library": tuple(
+        f"tests/runtime/test_{name}.py" for name in ("c", "c_graph", "graph_states", "hostile_models", "linking")
+    ),
     "ONNX": ("tests/interop/onnx/", "tests/interop/test_kinds.py"),
     "Keras and JAX": (
         "tests/interop/keras/",
