@@ -175,8 +175,10 @@ def test_two_models(chromium: Browser, tagger: Tagger, other: Tagger) -> None:
         compare = studio.panel("compare")
         compare.get_by_label("Two models").check()
         expect(compare.locator(".compare-note")).to_contain_text("Choose a different one for B")
+        alike = compare.locator(".verdict").inner_text()
         compare.get_by_label("Model B").select_option(label="two")
         expect(compare.locator(".compare-note")).to_be_empty()
+        expect(compare.locator(".verdict")).not_to_have_text(alike)  # the second model has been read
         words = A.split()
         check_rows(studio.saved("compare"), "h", tagger.read(words), other.read(words), [(t, t) for t in range(5)])
 
