@@ -397,7 +397,7 @@ Array Graph::compute(std::size_t place, const List<const Array*>& inputs, Index 
         case Op::transpose: return transposed(*x, node.list("order"));
         case Op::mean:
             return reduced(*x, node.list("axes"), node.integer("keep") != 0,
-                            [](const float* row, Index n) { return sum_of(row, n) / static_cast<float>(n); });
+                           [](const float* row, Index n) { return sum_of(row, n) / static_cast<float>(n); });
         case Op::maximum: return reduced(*x, node.list("axes"), node.integer("keep") != 0, highest);
         case Op::constant: return tensors.empty() ? Array{{}, {number("value")}, {}, false} : *tensors[0];
     }

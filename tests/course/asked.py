@@ -374,7 +374,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         (("10", "Put it beside x at every step, {claim}`static-beside-x` or compute the first state from it"),),
     ),
     Asked(
-        "three steps, so three units?",  # python-pypi.developreference.com/article/18792441
+        "three steps, so three units?",  # stackoverflow.com/questions/37901047
         ("yes",),
         (("01", "Three units read 1, 7 or 5,000 steps"),),
     ),

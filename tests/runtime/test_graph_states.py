@@ -53,11 +53,15 @@ def in_python(model: Path, steps: int, to: Path, files: list[Path]) -> list[str]
 
 
 @pytest.fixture(scope="module")
-def streams(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stream]:
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return program(tmp_path_factory.mktemp("program"), HERE / "graph_state.c", CHECKS)
+
+
+@pytest.fixture(scope="module")
+def streams(binary: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stream]:
     folder = tmp_path_factory.mktemp("states")
     shutil.copytree(javascript_package(), folder / "package")
     script = shutil.copy(HERE / "graph_state.mjs", folder)
-    binary = program(folder, HERE / "graph_state.c", CHECKS)
 
     def by(*command: Any) -> Stream:
         return lambda model, steps, to, files: run(*command, model, ROWS, steps, to, *files).decode().splitlines()
@@ -139,7 +143,9 @@ def test_other_states_are_refused_and_change_nothing(streams: dict[str, Stream],
         (tmp_path / "after").unlink()
 
 
-def test_c_says_why_a_state_is_refused_or_cannot_be_written(streams: dict[str, Stream], tmp_path: Path) -> None:
+def test_c_says_why_a_state_is_refused_or_cannot_be_written(
+    streams: dict[str, Stream], binary: Path, tmp_path: Path
+) -> None:
     model = tmp_path / "model.safetensors"
     hs.save(nn.GRU(2, 3), model, args=(torch.zeros(4, 2, 2),))
     save_file({}, tmp_path / "none", {"format": "x"})
@@ -148,7 +154,6 @@ def test_c_says_why_a_state_is_refused_or_cannot_be_written(streams: dict[str, S
         f"cannot load {tmp_path / 'none'}: it is no state of a stream of this model file",
         f"cannot read {tmp_path / 'nowhere'}: No such file or directory",
     ]
-    binary = program(tmp_path, HERE / "graph_state.c", CHECKS)
     (tmp_path / "folder").mkdir()
     for to, reason in ((tmp_path / "nowhere" / "state", "No such file"), (tmp_path / "folder", "directory")):
         done = subprocess.run([binary, model, "2", "0", to], capture_output=True, text=True, check=False)

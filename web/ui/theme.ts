@@ -44,21 +44,22 @@ export function fontFamily(variable: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 }
 
+const RULER = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
+
 /** The width of texts in a font, in pixels; `font`: as a canvas takes it: "16px serif". */
 export function measure(font: string): (text: string) => number {
-  const context = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
-  context.font = font;
-  return (text) => context.measureText(text).width;
+  return (text) => {
+    RULER.font = font;
+    return RULER.measureText(text).width;
+  };
 }
-
-const CANVAS = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
 
 /** The width of a text on the page, for which the page need not be laid out. */
 export function widthOf(text: Element): number {
   const { fontStyle, fontWeight, fontSize, fontFamily: family, letterSpacing } = getComputedStyle(text);
-  CANVAS.font = `${fontStyle} ${fontWeight} ${fontSize} ${family}`;
   const { textContent: content } = text;
-  return CANVAS.measureText(content).width + content.length * (parseFloat(letterSpacing) || 0); // or "normal"
+  const width = measure(`${fontStyle} ${fontWeight} ${fontSize} ${family}`)(content);
+  return width + content.length * (parseFloat(letterSpacing) || 0); // or "normal"
 }
 
 function tell() {

@@ -34,7 +34,7 @@ _blocks: "list[InForce[None]]" = []
 
 
 def as_written() -> Block:
-    """Return a block in which nothing runs compiled, so that even ``fullgraph=True`` can be recorded."""
+    """Return a block that runs compiled code as it is written, so that even ``fullgraph=True`` can be recorded."""
     # If torch's compiler is not loaded, nothing is compiled, and loading it would take seconds.
     compiler = sys.modules.get("torch._dynamo.eval_frame")
     if compiler is None:

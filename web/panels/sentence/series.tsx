@@ -146,10 +146,12 @@ function AtCursor({ model, run, width, bands, step }: Plot & { step: ReadonlySig
       <line class="cursor" x1={x(t)} x2={x(t)} y1={0} y2={height} />
       {bands.map(({ lines, top, y }) => {
         const [{ kind, name }] = lines;
-        const made = forecasts.filter((one) => kind !== "feature" && one.name === name && Number.isFinite(one.value));
+        const points = forecasts.filter(
+          (point) => kind !== "feature" && point.name === name && Number.isFinite(point.value),
+        );
         return (
           <>
-            {made.map(({ ahead, value }) => (
+            {points.map(({ ahead, value }) => (
               <circle class="series-made" cx={x(t + ahead)} cy={y(value)} r={2.6} />
             ))}
             {lines.map(({ kind, at }, k) => (

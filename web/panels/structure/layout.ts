@@ -68,9 +68,9 @@ export function placeMatrices(matrices: readonly Matrix[], width: number): Figur
   const placed = matrices.map((matrix) => {
     const cellWidth = matrix.vector ? Math.max(VECTOR, pixel) : pixel;
     const [width, height] = [matrix.columns * cellWidth, matrix.rows * pixel];
-    const one = { matrix, x: x + NAMES, y: TITLE, width, height, cellWidth, cellHeight: pixel };
-    x += Math.max(NAMES + one.width + BETWEEN, matrix.vector ? 0 : matrix.parameter.length * LETTER + APART);
-    return one;
+    const place = { matrix, x: x + NAMES, y: TITLE, width, height, cellWidth, cellHeight: pixel };
+    x += Math.max(NAMES + place.width + BETWEEN, matrix.vector ? 0 : matrix.parameter.length * LETTER + APART);
+    return place;
   });
   const block = Math.round(Math.max(1, 1 / pixel));
   return { placed, width: Math.max(x, 200), height: TITLE + rows * pixel + 26, pixel, block };

@@ -130,13 +130,13 @@ export function mostTelling(subject: Subject, t: number, readout: Readout): { k:
 
 /** @param memory the part of each unit's memory to rank by */
 function largest(subject: Subject, t: number, readout: Readout, memory: (track: Track) => ArrayLike<number>) {
-  let found = null as { k: number; unit: number; size: number } | null;
+  let most = null as { k: number; unit: number; size: number } | null;
   subject.tracks.forEach((track, k) => {
     const counted = memory(track);
     memoryEffects(subject, k, t, readout).forEach((effect, unit) => {
       const size = Math.abs(effect * counted[unit]);
-      if (size > (found?.size ?? -1)) found = { k, unit, size };
+      if (size > (most?.size ?? -1)) most = { k, unit, size };
     });
   });
-  return found;
+  return most;
 }

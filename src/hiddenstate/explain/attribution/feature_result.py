@@ -11,6 +11,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.explain.attribution.result import (
     PlayerParts,
     columns_beside,
+    describe_disagreement,
     describe_method,
     describe_pairs,
     describe_sums,
@@ -161,10 +162,7 @@ class FeatureAttribution(PlayerParts):
             players = [f"{feature} {window.name}".strip() for window, feature in self._players()]
             lines += describe_pairs(self.interaction[0], players, zeros=False)
         if self.disagreements:
-            where = f"{len(self.disagreements)} of {len(self.scores)} inputs"
-            lines.append(
-                sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there.")
-            )
+            lines.append(describe_disagreement(f"{len(self.disagreements)} of {len(self.scores)} inputs"))
         return "\n".join(lines)
 
     def _figure(self) -> Any:

@@ -190,10 +190,7 @@ class Attribution(PlayerParts):
             lines += describe_pairs(self.interaction[0], [player.name for player in self.players])
         lines += _leaders(self)
         if self.disagreements:
-            names = ", ".join(_named(self.players[p]) for p in self.disagreements)
-            lines.append(
-                sentence(f"≠ Part and occlusion disagree at {names}. At least one of them is misleading there.")
-            )
+            lines.append(describe_disagreement(", ".join(_named(self.players[p]) for p in self.disagreements)))
         return "\n".join(lines)
 
     def _figure(self) -> Any:
@@ -275,6 +272,11 @@ def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = N
         replaced = " | ".join(names.get(name, name) for name in result.baselines)
         lines.append(sentence(f"a replaced {noun} is read as {replaced}"))
     return lines
+
+
+def describe_disagreement(where: str) -> str:
+    """Say that parts and occlusion disagree at some players."""
+    return sentence(f"≠ Part and occlusion disagree at {where}. At least one of them is misleading there.")
 
 
 def columns_beside(result: PlayerParts) -> dict[str, Tensor]:

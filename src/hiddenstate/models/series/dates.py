@@ -180,7 +180,7 @@ class Dates:
         """Whether a date is the next one, of the wall clock or of UTC, up to a share of the step between them."""
         last = self.values[-1]
         due = [self._after(1, *clock)[0] for clock in self._clocks]
-        return not due or any(abs(one - date) <= (one - last) * allowed for one in due)
+        return not due or any(abs(time - date) <= (time - last) * allowed for time in due)
 
     def filled(self) -> "Dates":
         """Return the dates with the missing ones inserted, at multiples of the usual step."""
