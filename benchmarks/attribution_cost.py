@@ -12,6 +12,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,19 +21,29 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 
-STEPS, FEATURES, UNITS = 28, 3, 32
-PLAYERS = {"12 windows of 2 steps": (1, 2), "3 features × 4 windows": (3, 7), "2 groups × 5 windows": (2, 5)}
-LIMITS = (0.1, 0.03, 0.01, 0.001)
+FEATURES, UNITS = 3, 32
+SCALES = (1, 3)  # of the initial weights; larger weights remember for longer
+# Groups of features, windows, and steps of a window.
+PLAYERS = {
+    "12 windows of 2 steps": (1, 12, 2),
+    "3 features × 4 windows of 7 steps": (3, 4, 7),
+    "12 windows of 30 steps": (1, 12, 30),
+    "3 features × 4 windows of 91 steps": (3, 4, 91),
+}
+LIMITS = (0.1, 0.01, 1e-3, 1e-5)
 Values = np.ndarray[Any, Any]
 
 
 class Forecaster(nn.Module):
     """An LSTM and a linear layer, which count the row-steps that they read."""
 
-    def __init__(self) -> None:
+    def __init__(self, scale: float) -> None:
         super().__init__()
         self.lstm, self.linear = nn.LSTM(FEATURES, UNITS, batch_first=True), nn.Linear(UNITS, 1)
         self.row_steps = 0
+        with torch.no_grad():
+            for weight in self.parameters():
+                weight.mul_(scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``[N, 1]``."""
@@ -41,11 +52,9 @@ class Forecaster(nn.Module):
         return out
 
 
-def players_of(groups: int, span: int) -> tuple[Tensor, dict[str, list[int]], int]:
+def players_of(groups: int, windows: int, span: int) -> tuple[Tensor, dict[str, list[int]], int]:
     """Return the player ``[T, C]`` of each number, the groups of features, and the number of steps."""
-    columns = {1: [[0, 1, 2]], 2: [[0], [1, 2]], 3: [[0], [1], [2]]}[groups]
-    windows = {1: 12, 2: 5, 3: 4}[groups]
-    T = windows * span
+    columns, T = {1: [[0, 1, 2]], 3: [[0], [1], [2]]}[groups], windows * span
     owner = torch.empty(T, FEATURES, dtype=torch.long)
     for g, members in enumerate(columns):
         owner[:, members] = (torch.arange(T) // span * groups + g)[:, None]
@@ -72,7 +81,7 @@ def exact_values(model: Forecaster, x: Tensor, owner: Tensor, count: int) -> Val
     return values
 
 
-def ours(model: Forecaster, x: Tensor, owner: Tensor, count: int, groups: dict[str, list[int]], span: int) -> Any:
+def ours(model: Forecaster, x: Tensor, groups: dict[str, list[int]], span: int) -> tuple[Values, int]:
     """Return our values and the row-steps that they took."""
     options: Any = {"of": 0, "features": groups, "spans": span, "baseline": "zero", "occlusion": False}
     result = hs.explain.attribute(model, x, method="shapley", **options)
@@ -128,31 +137,29 @@ def row_steps_by_limit(
 
 
 def main(inputs: int) -> None:
-    """Print a table for each kind of players."""
-    torch.manual_seed(0)
-    model = Forecaster().eval()
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.mul_(3)
-    for name, (groups, span) in PLAYERS.items():
-        owner, by_name, T = players_of(groups, span)
+    """Print a table for each kind of players, and each scale of the weights."""
+    for (name, shape), scale in product(PLAYERS.items(), SCALES):
+        torch.manual_seed(0)
+        model = Forecaster(scale).eval()
+        owner, by_name, T = players_of(*shape)
         count = int(owner.max()) + 1
         xs = [torch.randn(T, FEATURES, generator=torch.Generator().manual_seed(seed)) for seed in range(inputs)]
         cases = [(x, exact_values(model, x, owner, count)) for x in xs]
-        runs = [ours(model, x[None], owner, count, by_name, span) for x in xs]
+        runs = [ours(model, x[None], by_name, shape[-1]) for x in xs]
         error = max(
             np.linalg.norm(got - want) / np.linalg.norm(want) for (got, _), (_, want) in zip(runs, cases, strict=True)
         )
-        print(f"{name}: {count} players, {T} steps, LSTM of {UNITS} units; medians of {inputs} inputs")
-        print(f"  ours, exact: {runs[0][1]:,} row-steps, error {error:.0e}; enumeration: {2**count * T:,} row-steps")
+        cost = int(np.median([cost for _, cost in runs]))
+        print(f"{name}, weights × {scale}: {count} players, LSTM of {UNITS} units; medians of {inputs} inputs")
+        print(f"  ours, exact: {cost:,} row-steps, error {error:.0e}; enumeration: {2**count * T:,} row-steps")
         needed = {
             title: row_steps_by_limit(method, model, cases, owner, count)
             for title, method in {"shap, KernelExplainer": kernel, "captum, ShapleyValueSampling": sampling}.items()
         }
-        print(f"  {'relative error at most':30}", *(f"{limit:>19.1%}" for limit in LIMITS))
+        print(f"  {'relative error at most':30}", *(f"{limit:>23.3%}" for limit in LIMITS))
         for title, by_limit in needed.items():
-            cells = [f"{'> ' * (k < 0)}{abs(k):,} ({abs(k) / runs[0][1]:.1f}×)" for k in by_limit.values()]
-            print(f"  {title:30}", *(f"{cell:>19}" for cell in cells))
+            cells = [f"{'> ' * (k < 0)}{abs(k):,} ({abs(k) / cost:.1f}×)" for k in by_limit.values()]
+            print(f"  {title:30}", *(f"{cell:>23}" for cell in cells))
         sys.stdout.flush()
 
 

@@ -39,14 +39,14 @@ def random_lstm(kind: str, dtype: torch.dtype = torch.float64, seed: int = 0, sc
     return lstm
 
 
-def head_of(lstm: hs.LSTM, labels: int = 4) -> nn.Linear:
-    return nn.Linear(lstm.sizes.directions * lstm.sizes.output_size, labels, dtype=lstm.weight("l0.W_ii").dtype)
+def head_of(lstm: Any, labels: int = 4) -> nn.Linear:
+    return nn.Linear(lstm.sizes.directions * lstm.sizes.output_size, labels, dtype=next(lstm.parameters()).dtype)
 
 
-def subject_of(lstm: hs.LSTM, T: int = 7, *, state: bool = True, reset: bool = False, seed: int = 1) -> Subject:
+def subject_of(lstm: Any, T: int = 7, *, state: bool = True, reset: bool = False, seed: int = 1) -> Subject:
     """Random input, with a softmax over four labels; and optionally with a random initial state and resets."""
     torch.manual_seed(seed)
-    x = torch.randn(T, lstm.input_size, dtype=lstm.weight("l0.W_ii").dtype)
+    x = torch.randn(T, lstm.input_size, dtype=next(lstm.parameters()).dtype)
     borders: Tensor | None = None
     if reset:
         borders = torch.zeros(T, dtype=torch.bool)

@@ -130,7 +130,7 @@ def test_the_tree_gives_what_masks_one_by_one_give(kind: str, reset: bool, state
     subject = subject_of(random_lstm(kind), T=6, reset=reset)
     options: dict[str, Any] = {"of": hs.explain.log_probability("2", word=4), "state": state, "spans": [(0, 1), (2, 4)]}
     tree = hs.explain.attribute(subject, **options)
-    monkeypatch.setattr("hiddenstate.explain.attribution.shapley.BYTES", 1)  # two rows at a time
+    monkeypatch.setattr("hiddenstate.explain.attribution.prefix_tree.BYTES", 1)  # two rows at a time
     blocks = hs.explain.attribute(subject, **options)
     monkeypatch.setattr("hiddenstate.explain.attribution.shapley._serves_tree", lambda work: False)
     brute = hs.explain.attribute(subject, **options)
@@ -180,6 +180,7 @@ def test_samples_come_near_the_exact_values(monkeypatch: Any) -> None:
     exact = hs.explain.attribute(subject, of=of)
     for name in ("EXACT_STEPS", "EXACT_BRUTE"):
         monkeypatch.setattr(f"hiddenstate.explain.attribution.shapley.{name}", 1)
+    monkeypatch.setattr("hiddenstate.explain.attribution.shapley._serves_tree", lambda work: False)
     found = hs.explain.attribute(subject, of=of, samples=2000)
     assert found.error is not None
     assert not found.exact

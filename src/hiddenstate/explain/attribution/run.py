@@ -74,7 +74,8 @@ def attribute(
 
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
-      target is not a function and no edits are in force, otherwise up to 12; sampled beyond that.
+      target is not a function and no edits are in force, otherwise up to 12. More are exact in the first case if the
+      LSTM forgets so soon that this runs fewer rows than samples would; otherwise they are sampled.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
@@ -118,7 +119,8 @@ def attribute(
       ``"previous"``, the value one step before; ``"climatology"``, the mean of the same day and time of other years;
       or, for a `SeriesModel`, a frame.
     - Shapley values are exact up to 16 players if one linear layer reads the target from a unidirectional layer that
-      reads the input itself, otherwise up to 12. ``frozen`` and ``cd`` need such a layer; others take any module.
+      reads the input itself, and for more if that forgets soon; otherwise up to 12. ``frozen`` and ``cd`` need such a
+      layer; others take any module.
 
     Returns:
         The `Attribution`; with ``features=``, a `FeatureAttribution`.

@@ -294,6 +294,10 @@ class BatchRunner:
         check_row_steps(row_steps, cure)
         self.total = max(self.total, self.cost + row_steps)
 
+    def spare(self, row_steps: int) -> None:
+        """Announce that some of the row-steps that were expected need not be run."""
+        self.total -= row_steps
+
     def count(self, row_steps: int) -> None:
         """Count row-steps that were run, and report progress."""
         self.cost += row_steps
