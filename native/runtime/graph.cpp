@@ -170,7 +170,7 @@ Shape with_axis(Shape shape, std::int64_t axis, std::int64_t size) {
 }
 
 Shape without_axis(Shape shape, std::int64_t axis) {
-    shape.erase(shape.begin() + axis);
+    shape.erase(shape.begin() + static_cast<std::ptrdiff_t>(axis));
     return shape;
 }
 
@@ -288,7 +288,7 @@ Shapes inferred(const Node& node, const Shapes& inputs, const Shapes& stored) {
             const std::int64_t count = node.integer("count");
             need(count >= 1 && count <= rank, "it normalises " + std::to_string(count) + " axes of " + text_of(x));
             for (std::int64_t k = rank - count; k < rank; ++k) axis_of(x, k);
-            for (const Shape& weight : stored) need(weight == Shape(x.end() - count, x.end()), "its weights do not fit " + text_of(x));
+            for (const Shape& weight : stored) need(weight == Shape(x.data() + rank - count, x.data() + rank), "its weights do not fit " + text_of(x));
             return {x};
         }
         case Op::add:

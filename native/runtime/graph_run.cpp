@@ -16,14 +16,15 @@ using Index = std::int64_t;
 
 std::size_t at(Index k) { return static_cast<std::size_t>(k); }
 
-Index product(Shape::const_iterator first, Shape::const_iterator last) {
+// The product of the sizes from an axis to before another, or to the last.
+Index product(const Shape& shape, Index first = 0, Index end = std::numeric_limits<Index>::max()) {
     Index result = 1;
-    for (; first != last; ++first) result *= *first;
+    for (Index k = first; k < std::min(end, static_cast<Index>(shape.size())); ++k) result *= shape[at(k)];
     return result;
 }
 
 Array zeros(Shape shape) {
-    const Index size = product(shape.begin(), shape.end());
+    const Index size = product(shape);
     return {std::move(shape), List<float>(at(size)), {}, false};
 }
 
@@ -38,7 +39,7 @@ template <class Each>
 void walk(const Shape& shape, const Shape& strides, Index start, const Each& each) {
     Shape index(shape.size());
     Index place = start;
-    for (Index left = product(shape.begin(), shape.end()); left > 0; --left) {
+    for (Index left = product(shape); left > 0; --left) {
         each(place);
         for (std::size_t axis = shape.size(); axis-- > 0;) {
             place += strides[axis];
@@ -53,7 +54,7 @@ Array gathered(const Array& x, Shape shape, const Shape& strides, Index start = 
     Array y;
     y.is_ints = x.is_ints;
     const auto copy = [&](const auto& from, auto& to) {
-        to.reserve(at(product(shape.begin(), shape.end())));
+        to.reserve(at(product(shape)));
         walk(shape, strides, start, [&](Index place) { to.push_back(from[at(place)]); });
     };
     x.is_ints ? copy(x.ints, y.ints) : copy(x.floats, y.floats);
@@ -77,7 +78,7 @@ Array sliced(const Array& x, Index axis, Index start, Index count, Index step) {
 
 Array padded(const Array& x, Index axis, const Shape& amount, bool reflects, float value) {
     const Index size = x.shape[at(axis)], width = size + amount[0] + amount[1];
-    const Index outer = product(x.shape.begin(), x.shape.begin() + axis), inner = product(x.shape.begin() + axis + 1, x.shape.end());
+    const Index outer = product(x.shape, 0, axis), inner = product(x.shape, axis + 1);
     Array y;
     y.shape = x.shape, y.is_ints = x.is_ints, y.shape[at(axis)] = width;
     const auto copy = [&](const auto& from, auto& to) {
@@ -87,7 +88,7 @@ Array padded(const Array& x, Index axis, const Shape& amount, bool reflects, flo
             Index source = k % width - amount[0];
             if (reflects) source = source < 0 ? -source : source < size ? source : 2 * (size - 1) - source;
             if (source < 0 || source >= size) continue;
-            std::copy_n(from.begin() + (k / width * size + source) * inner, inner, to.begin() + k * inner);
+            std::copy_n(from.data() + (k / width * size + source) * inner, inner, to.data() + k * inner);
         }
     };
     x.is_ints ? copy(x.ints, y.ints) : copy(x.floats, y.floats);
@@ -98,12 +99,12 @@ Array concatenated(const List<const Array*>& parts, Index axis) {
     Array y;
     y.shape = parts[0]->shape, y.is_ints = parts[0]->is_ints, y.shape[at(axis)] = 0;
     for (const Array* part : parts) y.shape[at(axis)] += part->shape[at(axis)];
-    const Index outer = product(y.shape.begin(), y.shape.begin() + axis);
+    const Index outer = product(y.shape, 0, axis);
     const auto copy = [&](auto member) {
         for (Index k = 0; k < outer; ++k) {
             for (const Array* part : parts) {
-                const Index width = product(part->shape.begin() + axis, part->shape.end());
-                const auto from = (part->*member).begin() + k * width;
+                const Index width = product(part->shape, axis);
+                const auto* const from = (part->*member).data() + k * width;
                 (y.*member).insert((y.*member).end(), from, from + width);
             }
         }
@@ -189,7 +190,7 @@ Array softmax(const Array& x, Index axis) {
 
 Array normalised(const Array& x, Index count, float eps, const List<const Array*>& stored) {
     Array y = x;
-    const Index width = product(x.shape.end() - count, x.shape.end());
+    const Index width = product(x.shape, static_cast<Index>(x.shape.size()) - count);
     for (float* row = y.floats.data(); row != y.floats.data() + y.floats.size(); row += width) {
         double mean = 0, variance = 0;
         for (Index k = 0; k < width; ++k) mean += row[k];
@@ -228,7 +229,7 @@ Array embedded(const Array& ids, const Array& weight, const Node& node) {
     for (Index k = 0; k < ids.size(); ++k) {
         const Index id = ids.ints[at(k)];
         if (id < 0 || id >= rows) throw std::out_of_range(node.label() + " has " + std::to_string(rows) + " rows, but is asked for " + std::to_string(id));
-        std::copy_n(weight.floats.begin() + id * width, width, y.floats.begin() + k * width);
+        std::copy_n(weight.floats.data() + id * width, width, y.floats.data() + k * width);
     }
     return y;
 }
@@ -385,7 +386,7 @@ Array Graph::compute(std::size_t place, const List<const Array*>& inputs, Index 
         }
         case Op::last: {
             Array y = sliced(*x, axis(), x->shape[at(axis())] - 1, 1, 1);
-            y.shape.erase(y.shape.begin() + axis());
+            y.shape.erase(y.shape.begin() + static_cast<std::ptrdiff_t>(axis()));
             return y;
         }
         case Op::reshape: {
@@ -410,7 +411,7 @@ List<Array> Graph::run(List<Array> arguments, Index T, Index N, float* carried, 
     for (std::size_t place = 0; place < nodes_.size(); ++place) {
         List<const Array*> inputs;
         for (const Index value : nodes_[place].inputs) inputs.push_back(&values[at(value)]);
-        const auto first = values.begin() + firsts_[place];
+        Array* const first = values.data() + firsts_[place];
         if (nodes_[place].op->kind == Op::layer || nodes_[place].op->kind == Op::cell) {
             List<Array> results = recurrent(place, inputs, carried, workspace);
             std::move(results.begin(), results.end(), first);

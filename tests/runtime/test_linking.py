@@ -11,7 +11,7 @@ import torch
 
 import hiddenstate as hs
 from runtime.built import ROOT
-from runtime.c_programs import ENGINE, EXAMPLES, library, needs_c, run
+from runtime.c_programs import COMPILER, ENGINE, EXAMPLES, LIBRARY, NATIVE, library, needs_c, run
 
 PAGE = (ROOT / "docs" / "howto" / "without_torch.md").read_text().splitlines()
 
@@ -65,3 +65,16 @@ def test_compiling_for_aarch64(tmp_path: Path) -> None:
     (command,) = commands("gcc program.c", gcc="aarch64-linux-gnu-gcc", build__c=f"{tmp_path}/installed")
     subprocess.run(command, cwd=tmp_path, check=True)
     check(["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu", str(tmp_path / "program")], tmp_path, 1e-6)
+
+
+@pytest.mark.slow
+@needs_c
+def test_the_library_has_no_warning_on_32_bits() -> None:
+    def compiles(source: str | Path, *options: str) -> bool:
+        command = [str(COMPILER), "-m32", "-std=c++17", "-fsyntax-only", *options, "-x", "c++", source]
+        return subprocess.run(command, input="#include <map>\n", text=True, check=False).returncode == 0
+
+    if not compiles("-"):
+        pytest.skip("the compiler has no headers of 32-bit programs, as with Debian's g++-multilib")
+    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", f"-I{NATIVE}")
+    assert [source.name for source in LIBRARY if not compiles(source, *warnings)] == []
