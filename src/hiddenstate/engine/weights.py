@@ -139,10 +139,17 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
     """Return why layers of these sizes do not use int8 on this machine, or None."""
     if dtype is not torch.float32:
         return f"the scales are {dtype}, not float32"
-    if sizes.cell not in ("LSTM", "GRU"):
-        return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
+    if (against := why_not_int8(sizes)) is not None:
+        return against
     if kernels.int8(sizes.cell) is None:
         return "this processor has no int8 instructions, or they are slower than those for float32"
+    return None
+
+
+def why_not_int8(sizes: Sizes) -> str | None:
+    """Return why layers of these sizes multiply floats by int8 weights on every machine, or None."""
+    if sizes.cell not in ("LSTM", "GRU"):
+        return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
     if sizes.proj_size:
         return "there is a projection"
     if max(sizes.input_size, sizes.directions * sizes.hidden_size) > MOST_COLUMNS:

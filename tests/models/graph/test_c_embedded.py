@@ -68,6 +68,7 @@ def on_the_device(source: Path, *options: str) -> str:
 MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "denoiser": (Denoiser, (1, 5, 42), "out[0]"),
     "silero": (lambda: nn.LSTM(128, 128), (5, 1, 128), "out[0], out[1], out[2]"),
+    "silero_int8": (lambda: hs.LSTM(128, 128).quantize(), (5, 1, 128), "out[0], out[1], out[2]"),
 }
 
 

@@ -9,13 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
+from hiddenstate.engine import kernels
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.graph.c_file import _identifier
+from hiddenstate.models.graph.file import graph_of, run_graph, run_torch
 from models.graph.random_modules import Random
 from models.graph.test_capture import Loop, Silero
 
@@ -200,6 +203,24 @@ def test_a_files_test_allows_the_modules_own_rounding_and_no_more(tmp_path: Path
     assert 1e-5 < bound < 3e-5
     path.write_text(re.sub(r"(_y1_0\[3\] = \{\s*)(-?[\d.]+)", lambda m: f"{m[1]}{float(m[2]) + 2 * bound}", text))
     assert subprocess.run([compiled(path)], check=False).returncode == 1
+
+
+@needs_gcc
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_int8_layers_round_as_converted_ones_do(kind: type[nn.LSTM | nn.GRU], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    # 33 units: numbers of gates and inputs that no four divide.
+    model, x, path = hs.convert(kind(7, 33, 2).eval(), weights="int8"), torch.randn(4, 1, 7), tmp_path / "m.c"
+    hs.export_c(model, path, args=(x,))
+    text, bounds = path.read_text(), re.compile(r"(compare\(\w+, \w+, \d+, )([\d.e-]+)f")
+    assert max(float(bound) for _, bound in bounds.findall(text)) > 1e-4  # how far off float products would be
+    path.write_text(bounds.sub(r"\g<1>0.0f", text))
+    passes(path, *SANITIZED)
+    if kernels.int8() is not None:
+        graph, tensors, _ = graph_of(model, (x,))
+        results, _ = run_graph(graph, [x.numpy()], tensors, rounds=True)
+        for got, want in zip(results, run_torch(model, (x,)), strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
 
 
 def test_what_a_step_cannot_compute_fails(tmp_path: Path) -> None:

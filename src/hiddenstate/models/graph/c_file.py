@@ -20,8 +20,8 @@ from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.c_parts import PARTS
 from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, least_size, rounding, run_graph
 from hiddenstate.models.graph.graph import GATES, STATES, Graph, Node, label
+from hiddenstate.models.graph.int8 import SCALE, is_rounded
 
-SCALE = "_scale"
 TESTED_STEPS = 4
 UNARY = {
     "relu": "{x} < 0.0f ? 0.0f : {x}",
@@ -57,13 +57,13 @@ class CFile:
 def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ...]) -> CFile:
     """Export a module as one C99 file, which computes one time step of one row.
 
-    The file allocates nothing, has no variables outside of functions, and needs only ``sqrtf`` and ``erff`` of the
-    standard library. Its functions are named after the file: ``vad.c`` has ``vad_init(vad_state *)`` and
+    The file allocates nothing, has no variables outside of functions, and needs only ``sqrtf``, ``erff`` and ``fmaf``
+    of the standard library. Its functions are named after the file: ``vad.c`` has ``vad_init(vad_state *)`` and
     ``vad_step(vad_state *, arguments, results)``. Compiled with ``-DVAD_SELFTEST`` it is a program that compares steps
     with the module's numbers and returns 0 if they agree; with ``VAD_DECLARATIONS`` defined it is its own header.
 
     Args:
-        model: a module of the operations that files have, as for `hiddenstate.save`; int8 layers stay int8.
+        model: a module of the operations that files have, as for `hiddenstate.save`; int8 layers multiply int8.
         path: the file to write; its name gives the functions' names.
         args: the positional arguments of an example call: tensors (or tuples of them).
 
@@ -88,8 +88,14 @@ def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ..
         raise ArgumentError(f"this model can't run step by step: {reason}")
     name = re.sub(r"\W", "_", Path(path).stem, flags=re.ASCII)
     source = _Source(graph, tensors, name if not name[:1].isdigit() else f"_{name}")
-    vectors = _vectors(graph, tensors, example)
-    text, described = source.text(os.fspath(path), vectors, rounding(model, example))
+    vectors = [*_vectors(graph, tensors, example)]
+    rounded = rounding(model, example)
+    if any(is_rounded(node, tensors) for node in graph.nodes):
+        # A last digit that differs from torch's may decide to which integer a state is rounded.
+        exact = _vectors(graph, _floats(tensors), example)
+        pairs = [zip(one, two, strict=True) for (_, one), (_, two) in zip(vectors, exact, strict=True)]
+        rounded = [max(float(np.abs(a - b).max()) for a, b in steps) for steps in zip(*pairs, strict=True)]
+    text, described = source.text(os.fspath(path), vectors, rounded)
     with written_beside(Path(path)) as beside:
         beside.write_text(text, encoding="ascii")
     return described
@@ -114,10 +120,10 @@ def _vectors(graph: Graph, tensors: Mapping[str, Tensor], example: Any) -> Itera
     ]
     times = [declared.shape.index("T") if "T" in declared.shape else None for declared in graph.inputs]
     length = max([1, *(first.shape[axis] for first, axis in zip(firsts, times, strict=True) if axis is not None)])
-    carried, floats = None, _floats(tensors)
+    carried = None
     for t in range(min(length, TESTED_STEPS) if graph.has_steps else 1):
         step = [first if axis is None else first.take([t], axis) for first, axis in zip(firsts, times, strict=True)]
-        results, carried = run_graph(graph, step, floats, carried)
+        results, carried = run_graph(graph, step, tensors, carried, rounds=True)
         yield step, results
 
 
@@ -319,16 +325,18 @@ class _Source:
     def _tensor(self, name: str) -> str:
         return self._keep(self.tensors[name].numpy(), name)
 
-    def _matrix(self, x: str, name: str, bias: str | None, y: str) -> str:
-        """Return the call of a product with a stored matrix [out, in], which is kept by columns."""
+    def _matrix(self, x: str, name: str, bias: str | None, y: str, rounded: str = "") -> str:
+        """Return the call of a product with a stored matrix [out, in]; ``rounded``: memory for x as int8, or none."""
         weight = self.tensors[name]
         out, width = weight.shape
         self.products += out * width
-        table = self._keep(np.ascontiguousarray(weight.numpy().T), f"{name} by columns")
         vector = self._tensor(bias) if bias else "0"
-        if weight.dtype is torch.int8:
+        if rounded:
             scale = self._tensor(name + SCALE)
-            return f"matrix_int8({x}, {width}, {table}, {scale}, {vector}, {out}, {y});"
+            return f"matrix_int8({x}, {width}, {self._tensor(name)}, {scale}, {vector}, {out}, {rounded}, {y});"
+        table = self._keep(np.ascontiguousarray(weight.numpy().T), f"{name} by columns")
+        if weight.dtype is torch.int8:
+            return f"matrix_of_int8({x}, {width}, {table}, {self._tensor(name + SCALE)}, {vector}, {out}, {y});"
         return f"matrix({x}, {width}, {table}, {vector}, {out}, {y});"
 
     def _loop(
@@ -526,21 +534,25 @@ class _Source:
         rows_of = GATES[node.cell] * H
         a, b = self.memory.take("a", rows_of), self.memory.take("b", rows_of)
         full = self.memory.take("full", H) if P != H else ""
-        body = self._steps(node, L, P, f"({self.places[node.inputs[0]]} + t * {node.input_size})", states, (a, b, full))
+        rounded = ""
+        if is_rounded(node, self.tensors):
+            rounded = f"(int8_t *){self.memory.take('rounded', (max(node.input_size, H) + 3) // 4)}"
+        x_of_step = f"({self.places[node.inputs[0]]} + t * {node.input_size})"
+        body = self._steps(node, L, P, x_of_step, states, (a, b, full, rounded))
         self.products += (fixed - 1) * self._last_products
         if fixed > 1:
             body.append(f"memcpy({out} + t * {P}, {last}, {P} * sizeof(float));")
         self.code.append(f"    for (int32_t t = 0; t < {fixed}; ++t) {{")
         self.code += [f"        {line}" for line in body]
         self.code.append("    }")
-        for key in ("a", "b", "full"):
+        for key in ("a", "b", "full", "rounded"):
             self.memory.free(key)
 
     def _steps(
-        self, node: Node, L: int, P: int, x: str, states: Sequence[str], work: tuple[str, str, str]
+        self, node: Node, L: int, P: int, x: str, states: Sequence[str], work: tuple[str, str, str, str]
     ) -> list[str]:
         """Return the lines of one step of all layers."""
-        (a, b, full), H, before = work, node.hidden_size, self.products
+        (a, b, full, rounded), H, before = work, node.hidden_size, self.products
         lines = []
         for layer in range(L):
             stem = {name: f"{node.prefix}{name}_l{layer}" for name in ("weight_ih", "weight_hh", "weight_hr")}
@@ -548,8 +560,8 @@ class _Source:
             h = f"({states[0]} + {layer * P})"
             c = f", ({states[1]} + {layer * H})" if len(states) > 1 else ""
             lines += [
-                self._matrix(x, stem["weight_ih"], biases[0], a),
-                self._matrix(h, stem["weight_hh"], biases[1], b),
+                self._matrix(x, stem["weight_ih"], biases[0], a, rounded),
+                self._matrix(h, stem["weight_hh"], biases[1], b, rounded),
             ]
             lines.append(f"{node.cell.lower()}({H}, {a}, {b}, {full or h}{c});")
             if full:
@@ -566,11 +578,11 @@ _TAKEN = frozenset(
         """
         NULL alignas alignof and_eq auto bitand bitor bool case catch char char16_t char32_t char8_t co_await co_return
         co_yield compl concept const const_cast consteval constexpr constinit decltype default delete do double
-        dynamic_cast enum erff explicit export extern false float friend goto inline int int32_t int8_t linux long main
-        memcpy memset mutable namespace new noexcept not_eq nullptr operator or_eq private protected public r register
-        reinterpret_cast requires restrict s short signed sizeof sqrtf static static_assert static_cast struct switch t
-        template this thread_local throw true typedef typeid typename union unix unsigned using virtual void volatile
-        wchar_t xor xor_eq
+        dynamic_cast enum erff explicit export extern false float fmaf friend goto inline int int32_t int8_t linux long
+        main memcpy memset mutable namespace new noexcept not_eq nullptr operator or_eq private protected public r
+        register reinterpret_cast requires restrict s short signed sizeof sqrtf static static_assert static_cast struct
+        switch t template this thread_local throw true typedef typeid typename union unix unsigned using virtual void
+        volatile wchar_t xor xor_eq
         """,
     )
 )

@@ -47,10 +47,10 @@ static void matrix(const float *restrict x, int32_t in, const float *restrict w,
     }
 }
 """,
-    "matrix_int8": """
-/* y = b + scale (W x), with W [in][out] as integers. */
-static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restrict w, const float *restrict scale,
-                        const float *restrict b, int32_t out, float *restrict y)
+    "matrix_of_int8": """
+/* y = b + scale (W x), with W [in][out] as integers, and x as it is. */
+static void matrix_of_int8(const float *restrict x, int32_t in, const int8_t *restrict w, const float *restrict scale,
+                           const float *restrict b, int32_t out, float *restrict y)
 {
     int32_t k = 0;
     for (int32_t j = 0; j < out; ++j) y[j] = 0.0f;
@@ -65,6 +65,37 @@ static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restr
         for (int32_t j = 0; j < out; ++j) y[j] += x[k] * (float)w[j];
     }
     for (int32_t j = 0; j < out; ++j) y[j] = y[j] * scale[j] + (b ? b[j] : 0.0f);
+}
+""",
+    "matrix_int8": """
+/* y = b + scale s (W q), with W [out][in] and q, x rounded to 127 steps of s, as integers; out is 4 or more. */
+static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restrict w, const float *restrict scale,
+                        const float *restrict b, int32_t out, int8_t *restrict q, float *restrict y)
+{
+    float most = 0.0f;
+    for (int32_t k = 0; k < in; ++k) {
+        const float size = x[k] < 0.0f ? -x[k] : x[k];
+        most = size > most || size != size ? size : most; /* a NaN stays */
+    }
+    const float s = most - most == 0.0f ? most / 127.0f : most - most, per_step = most > 0.0f ? 127.0f / most : 0.0f;
+    for (int32_t k = 0; k < in; ++k) {
+        const float shifted = fmaf(x[k], per_step, 12582912.0f); /* the integer, ties to even, is in its lowest bits */
+        uint32_t bits;
+        memcpy(&bits, &shifted, sizeof bits);
+        q[k] = (int8_t)(bits & 255u);
+    }
+    for (int32_t j = 0; j < out; j += 4) {
+        const int32_t first = j + 4 <= out ? j : out - 4; /* the last four overlap those before */
+        const int8_t *w0 = w + first * in, *w1 = w0 + in, *w2 = w1 + in, *w3 = w2 + in;
+        int32_t sums[4] = {0, 0, 0, 0};
+        for (int32_t k = 0; k < in; ++k) {
+            sums[0] += q[k] * w0[k];
+            sums[1] += q[k] * w1[k];
+            sums[2] += q[k] * w2[k];
+            sums[3] += q[k] * w3[k];
+        }
+        for (int32_t k = first; k < first + 4; ++k) y[k] = (float)sums[k - first] * (scale[k] * s) + (b ? b[k] : 0.0f);
+    }
 }
 """,
     "lstm": """

@@ -19,9 +19,9 @@ from hiddenstate.models.graph import arithmetic
 from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.capture import capture, check_conditions
 from hiddenstate.models.graph.graph import Graph, Node, parse
+from hiddenstate.models.graph.int8 import is_rounded, run_rounded, sizes_of
 from hiddenstate.models.graph.translation import Translator
 from hiddenstate.nn.rnn import new_layer
-from hiddenstate.structure.sizes import Sizes
 
 KIND = "graph"
 TOLERANCE = 1e-5  # relative to the largest value, or to `least_size`
@@ -109,21 +109,31 @@ def run_torch(model: nn.Module, arguments: tuple[Any, ...]) -> list[Array]:
 
 
 def run_graph(
-    graph: Graph, arguments: Sequence[Array], tensors: Mapping[str, Tensor], carried: Any = None
+    graph: Graph,
+    arguments: Sequence[Array],
+    tensors: Mapping[str, Tensor],
+    carried: Any = None,
+    *,
+    rounds: bool = False,
 ) -> tuple[list[Array], Any]:
-    """Run a graph as the runtime does, with recurrent layers made of the file's tensors."""
+    """Run a graph as the runtime does; ``rounds``: int8 layers round also if this machine has no kernel for them."""
     arrays, sizes = arithmetic.read_arguments(graph, arguments)
-    layers = {node.prefix: _layer(node, tensors) for node in graph.nodes if "prefix" in node.settings}
+    layers: dict[str, Callable[..., list[Array]]] = {
+        node.prefix: partial(run_rounded, node, tensors)
+        if rounds and is_rounded(node, tensors)
+        else _layer(node, tensors)
+        for node in graph.nodes
+        if "prefix" in node.settings
+    }
     floats = {name: tensors[name].numpy() for node in graph.nodes for name in node.tensors}
     return arithmetic.run(graph, arrays, sizes, floats, layers, carried)
 
 
 def _layer(node: Node, tensors: Mapping[str, Tensor]) -> Callable[..., list[Array]]:
-    options = {name: value for name, value in node.settings.items() if name not in ("prefix", "batch_first")}
     parts = (f"{node.prefix}weight_", f"{node.prefix}bias_")
     own = {name.removeprefix(node.prefix): value for name, value in tensors.items() if name.startswith(parts)}
     weights = "int8" if any(value.dtype is torch.int8 for value in own.values()) else "float"
-    layer = new_layer(Sizes(**options), dtype=torch.float32, device="meta", weights=weights)
+    layer = new_layer(sizes_of(node), dtype=torch.float32, device="meta", weights=weights)
     layer.load_state_dict(own, assign=True)
     return partial(_run_layer, layer.eval())
 
