@@ -160,3 +160,21 @@ def test_the_tables_of_the_grid_are_those_of_its_rows() -> None:
     table = json.loads(grid.TABLE.read_text(encoding="utf-8"))
     assert all(one["rows"] for one in table)
     assert f"{grid.BEGIN}\n{grid.tables(table)}\n{grid.END}" in SPEED
+
+
+def test_the_table_of_a_corpus_follows_from_what_was_measured() -> None:
+    page = (DOCS / "howto" / "corpora.md").read_text(encoding="utf-8")
+    rates = [
+        re.search(rf"^\| {row}.* ([\d,]+) \|$", page, re.MULTILINE)
+        for row in ("words or", "bytes read", "bytes written")
+    ]
+    words, read, written = (number(found[1]) for found in rates if found)  # of an index, the last column
+    table = re.findall(r"^\| (\d+) \| ([\d.]+) million \| ([\d,]+), ([\d,]+) \|", page, re.MULTILINE)
+    assert len(table) == 3
+    for machines, *row in table:
+        each = 8 * words * int(machines) / 1e6
+        assert [number(cell) for cell in row] == [
+            pytest.approx(each, abs=0.01),
+            round(each * read),
+            round(each * written),
+        ]

@@ -178,6 +178,8 @@ def test_what_too_few_sequences_cannot_show_is_unknown() -> None:
         assert r is not None
         assert r > 0.9
         assert (p is None) is (count < 8)
+    few_of_many = np.repeat(np.arange(40) < 5, 100)  # a label that covers fewer than eight sequences
+    assert chance(few_of_many + generator.normal(size=4000), few_of_many, [100] * 40).p is not None
     values, labels = generator.normal(size=100), np.arange(100) % 3 > 0
     for a, b in ((values[:60], labels[:60]), (values, labels | True), (np.ones(100), labels)):
         assert chance(a, b, [len(a)]) == (None, None)

@@ -87,5 +87,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", "score(out)[7], score(out[7])", "score(out)[7], score(out[6])"),
     ("10", "x @ W[:, :4].T + h @ W[:, 4:].T", "x @ W[:, 3:].T + h @ W[:, :3].T"),
     ("10", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 6)", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 3)"),
+    ("10", "1 - keep, True", "once, True"),
+    ("10", "scores.weight = table.weight", "pass"),
     ("10", "torch.cat([few, station.expand(20, 8, 2)], dim=-1)", "few"),
 )

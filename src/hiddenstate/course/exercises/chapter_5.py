@@ -213,11 +213,11 @@ _PROCEDURES = (
         "M35",
     ),
     Typical(
-        "It treats a weight as use. The gate behind it may be closed, so that nothing reaches the output.",
+        "It mistakes a weight for an effect. The gate behind it may be closed, so that nothing reaches the output.",
         lambda lstm, x, unit: _read_by(lstm, unit, ("weight_ih_l1", "weight_hh_l0")),
     ),
     Typical(
-        "It treats a weight of layer 1 as use. The gate behind it may be closed, and layer 0 reads its own h too.",
+        "It mistakes a weight of layer 1 for an effect. The gate behind it may be closed; layer 0 reads its own h too.",
         lambda lstm, x, unit: _read_by(lstm, unit, ("weight_ih_l1",)),
     ),
     Typical(

@@ -76,7 +76,7 @@ def interval(answer: object) -> str:
         raise _other_middle(middle, mean, base, own)
     exact = next((sentence for width, sentence in widths if math.isclose(half, width, rel_tol=1e-3)), None)
     if exact is None and not right / 1.15 <= half <= 1.15 * right:
-        exact = "It should be two standard errors of the means of 20 blocks (15 % more or less are allowed)."
+        exact = "It should be two standard errors of the means of 20 blocks (give or take 15 %)."
         by_step = float(2 * gain.std() / len(gain) ** 0.5)
         if math.isclose(half, by_step, rel_tol=0.05):
             exact = f"Single steps give {by_step:.4f}, but neighbours are not independent: use the means of 20 blocks."
@@ -220,7 +220,10 @@ def model(answer: object) -> str:
     score, test = cast("Score", function), whole[:MOST_STEPS]
     losses = losses_of(score, test)
     if not losses.isfinite().all():
-        raise wrong("Some losses are infinite: training has diverged. Lower the learning rate, and clip.")
+        raise wrong(
+            "Some losses are infinite: a probability came out as 0 (use log_softmax), or training has diverged "
+            "(lower the learning rate, and clip)."
+        )
     few = test[:FEW_STEPS]
     if not torch.allclose(losses_of(score, few), losses_of(score, few), atol=CLOSE_LOSS):
         raise wrong("Two calls give different losses: is dropout still active (call eval()), or a state kept?")
