@@ -648,8 +648,14 @@ def test_a_history_and_a_baseline_are_those_of_the_row_of_the_same_name() -> Non
         )
     with pytest.raises(ArgumentError, match="history= has the rows A, B, C, and none is '0'"):
         hs.explain.attribute(station_model(), last["B"], baseline="climatology", history=frames, **options)
-    with pytest.raises(ShapeError, match="windows of 5 steps, so give the last 5"):
-        hs.explain.attribute(station_model(), frames["A"][-9:], **options)
+    longer = hs.explain.attribute(station_model(), frames["A"], baseline="climatology", **options)
+    window = hs.explain.attribute(
+        station_model(), frames["A"][-5:], baseline="climatology", history=frames["A"], **options
+    )
+    assert torch.equal(longer.table, window.table)
+    assert longer.target == window.target
+    with pytest.raises(ArgumentError, match="of= is missing, and the model has the targets x, y: choose one"):
+        hs.explain.attribute(station_model(), last["A"], **{**options, "of": None})
     with pytest.raises(NameUnknownError, match="no target 'a': the targets are x, y"):
         hs.explain.attribute(station_model(), last["A"], **{**options, "of": "a"})
     with pytest.raises(ArgumentTypeError, match="no option 'every' here: a model of series takes dates, rows, gaps"):

@@ -126,6 +126,19 @@ def test_a_series_moves_in_its_units(tmp_path: Path) -> None:
     assert "m³/s" in str(bounds)
 
 
+def test_a_longer_series_gives_the_range_and_its_last_window_moves() -> None:
+    module = Forecaster()
+    module.head = nn.Linear(5, 1)
+    model = hs.series_model(module, ["a", "b", "c"], ["y"], window=6)
+    series = torch.randn(20, 3, dtype=torch.float64).numpy()
+    whole = hs.explain.response(model, series, feature="b", progress=False)  # the only output
+    values = [float(value) for value in whole.values]
+    last = hs.explain.response(model, series[-6:], of="y", feature="b", values=values, progress=False)
+    assert (values[0], values[-1]) == pytest.approx((series[:, 1].min(), series[:, 1].max()))
+    assert torch.equal(whole.curves, last.curves)
+    assert hs.explain.limits(model, series).target == last.target
+
+
 def test_without_gates() -> None:
     x = numbers(4, 3)
     assert hs.explain.response(forecaster(), x, of=0, feature=0, gates=False).held == {}

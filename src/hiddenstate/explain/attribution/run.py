@@ -19,12 +19,12 @@ from hiddenstate.models.series.series_model import SeriesModel
 
 
 @overload
-def attribute(model: SeriesModel, x: Any = None, *, of: SeriesTarget, **options: Any) -> FeatureAttribution: ...
+def attribute(model: SeriesModel, x: Any = None, *, of: SeriesTarget = None, **options: Any) -> FeatureAttribution: ...
 
 
 @overload
 def attribute(
-    model: Any, x: Any = None, *, of: SeriesTarget, features: Features, **options: Any
+    model: Any, x: Any = None, *, of: SeriesTarget = None, features: Features, **options: Any
 ) -> FeatureAttribution: ...
 
 
@@ -53,7 +53,7 @@ def attribute(
     model: Any,
     x: Any = None,
     *,
-    of: Any,
+    of: Any = None,
     method: Method = "shapley",
     baseline: Any = None,
     spans: Any = None,
@@ -113,7 +113,10 @@ def attribute(
     With ``features=``, the input that is explained is that of the model, before any projection, convolution or scaler,
     and x may have any number of rows. There:
 
-    - ``of`` may also be the number or name of an output, `output`, or a function of what the module returns.
+    - Of a series that is longer than the windows of a `SeriesModel`, the last window is explained, and all of it is the
+      default of ``history``.
+    - ``of`` may also be the number or name of an output, `output`, or a function of what the module returns; it may be
+      left out if there is only one output.
     - ``spans`` may also be a number of steps, or pairs of dates, both included.
     - ``baseline`` is ``"mean"`` by default: each column's mean in the series, or in ``history``. It may also be
       ``"previous"``, the value one step before; ``"climatology"``, the mean of the same day and time of other years;

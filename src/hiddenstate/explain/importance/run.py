@@ -109,7 +109,7 @@ def importance(
     model: Any,
     data: Any,
     *,
-    of: SeriesTarget,
+    of: SeriesTarget = None,
     method: Method = "integrated_gradients",
     baseline: Any = None,
     features: Features | None = None,
@@ -185,7 +185,7 @@ def importance(
     length = model.window if window is None and isinstance(model, SeriesModel) else window
 
     def read(values: Any) -> ExplainedSeries:
-        return explained_series(model, values, **options)
+        return explained_series(model, values, all_steps=True, **options)
 
     rows = data_rows(read, data, history, baseline, length=length, stride=stride)
     job = ImportanceJob(rows, of, SeriesRequest(method, chosen, features, spans))

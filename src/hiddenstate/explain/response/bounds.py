@@ -89,7 +89,7 @@ class Limits(Explanation):
         return figure
 
 
-def limits(model: Any, x: Any, *, of: SeriesTarget, **options: Any) -> Limits:
+def limits(model: Any, x: Any, *, of: SeriesTarget = None, **options: Any) -> Limits:
     """Compute the bounds of a target over all inputs of any size.
 
     They follow from the bounds of the states that a linear layer reads: an LSTM's h is an output gate below 1 times

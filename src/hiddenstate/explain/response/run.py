@@ -137,7 +137,7 @@ def response(
     model: Any,
     x: Any,
     *,
-    of: SeriesTarget,
+    of: SeriesTarget = None,
     feature: int | str,
     lag: int | None = None,
     values: Sequence[float] | Tensor | None = None,
@@ -179,7 +179,7 @@ def response(
     t = _step(case, T, lag)
     ((column,),) = groups_of(series, [feature]).values()
     offset, factor = (0.0, 1.0) if series.input_scale is None else (float(part[column]) for part in series.input_scale)
-    moved = _values(series, column, values)
+    moved = _values(series, column, values, offset, factor)
     check_row_steps(T * N * (1 + len(moved)), f"give fewer than {N:,} rows or {len(moved):,} values")
     mover = _Mover(case, t, column, ((moved - offset) / factor).to(series.x))
     with reporting(progress, unit="runs") as report:
@@ -220,9 +220,9 @@ def _step(case: SeriesCase, T: int, lag: int | None) -> int:
     return t
 
 
-def _values(series: ExplainedSeries, column: int, values: Any) -> Tensor:
+def _values(series: ExplainedSeries, column: int, values: Any, offset: float, factor: float) -> Tensor:
     if values is None:
-        known = series.values[..., column].double().cpu()
+        known = (series.x if series.past is None else series.past.x)[..., column].double().cpu() * factor + offset
         return torch.linspace(float(known.min()), float(known.max()), DEFAULT_VALUES, dtype=torch.float64)
     if isinstance(values, Tensor):
         check_plain_tensor(values, "values")

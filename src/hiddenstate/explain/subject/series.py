@@ -47,7 +47,8 @@ def output(target: int | str = 0, *, at: int | str = -1) -> Output:
     return Output(target, at)
 
 
-SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[Any], Tensor]
+# None: the only output
+SeriesTarget = int | str | Output | Logit | LogProbability | Target | Callable[[Any], Tensor] | None
 
 
 class SeriesValues(NamedTuple):
@@ -94,6 +95,7 @@ class ExplainedSeries:
     # those of the columns, ``[C]``, from x to the units of the data, or None
     input_scale: tuple[Tensor, Tensor] | None = None
     per_step: bool | None = None  # whether the module gives one output a step; None if that follows only from its shape
+    past: SeriesValues | None = None  # all steps, if only the last window of a longer series is explained
 
     @cached_property
     def layer(self) -> Subject | str:
@@ -200,7 +202,12 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(map(shortened, names[:MOST_NAMED])) + (", ..." if len(names) > MOST_NAMED else "")
 
 
-def _output(of: object) -> Output:
+def _output(of: object, K: int, targets: Sequence[str] = ()) -> Output:
+    if of is None and K == 1:
+        return Output()
+    if of is None:
+        several = f"targets {_some(targets)}" if targets else f"{K} outputs"
+        raise ArgumentError(f"of= is missing, and the model has the {several}: choose one, such as of={K - 1}")
     if isinstance(of, int) and not isinstance(of, bool):
         return Output(of)
     if isinstance(of, Output):
@@ -213,8 +220,9 @@ def _output(of: object) -> Output:
 
 def _of_layer(series: ExplainedSeries, row: int, of: object) -> SeriesCase:
     """Return the case of one unit of a layer's output."""
-    layer, chosen = _needed_layer(series, of).only(row), _output(of)
+    layer = _needed_layer(series, of).only(row)
     width = layer.sizes.directions * layer.sizes.output_size
+    chosen = _output(of, width)
     k, t = resolve_one(chosen.target, width, "output"), layer.step_of(chosen.at)
     vector = torch.zeros(width, dtype=torch.float64)
     vector[k] = 1
@@ -223,8 +231,8 @@ def _of_layer(series: ExplainedSeries, row: int, of: object) -> SeriesCase:
 
 
 def _of_output(series: ExplainedSeries, row: int, single: WholeModule, of: object, *, inside: bool) -> SeriesCase:
-    chosen = _output(of)
     S, K = series.output_shape
+    chosen = _output(of, K, series.targets)
     k = _target_number(series, chosen.target, K)
     s = _output_step(series, chosen.at, S)
     per_step = series.T == S if series.per_step is None else series.per_step

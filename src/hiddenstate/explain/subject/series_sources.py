@@ -27,11 +27,14 @@ FRAME_OPTIONS = ("dates", "rows", "gaps", "missing")  # of SeriesModel.prepare
 
 
 def explained_series(
-    model: Any, x: Any, *, hx: Any = None, time_first: bool | None = None, **options: Any
+    model: Any, x: Any, *, hx: Any = None, time_first: bool | None = None, all_steps: bool = False, **options: Any
 ) -> ExplainedSeries:
-    """Return the series that a model reads; the options are those of `SeriesModel.prepare`, or of `subject`."""
+    """Return the series that a model reads; the options are those of `SeriesModel.prepare`, or of `subject`.
+
+    Of a series longer than a model's windows, that is the last window, unless ``all_steps``.
+    """
     if isinstance(model, SeriesModel):
-        return _of_series_model(model, x, hx, options)
+        return _of_series_model(model, x, hx, options, all_steps=all_steps)
     if isinstance(model, Tagger | LanguageModel) or (isinstance(model, Subject) and model.tokens is not None):
         raise ArgumentError("features= is for models that read numbers, and this one reads text: drop it")
     if isinstance(model, Subject) or (isinstance(model, nn.Module) and isinstance(find_recordable(model), Recurrent)):
@@ -66,13 +69,18 @@ def _more_numbers(x: Tensor, rows_axis: int, values: Any) -> SeriesValues:
     return SeriesValues((values[:, None] if values.dim() == 2 else values.movedim(rows_axis, 1)).detach().to(x))
 
 
-def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any]) -> ExplainedSeries:
+def _of_series_model(
+    model: SeriesModel, frame: Any, hx: Any, options: dict[str, Any], *, all_steps: bool
+) -> ExplainedSeries:
     unknown = [name for name in options if name not in FRAME_OPTIONS]
     if unknown:
         raise ArgumentTypeError(
             f"there is no option {unknown[0]!r} here: a model of series takes {', '.join(FRAME_OPTIONS)}"
         )
-    prepared = _prepared(model, frame, options)
+    prepared, past = _prepared(model, frame, options), None
+    if model.window is not None and len(prepared.x) > model.window and not all_steps:
+        past = SeriesValues(prepared.x.detach(), prepared.timeline, prepared.rows)
+        prepared = prepared.part(len(prepared.x) - model.window, len(prepared.x))
     x = prepared.x.detach()
     hidden = sum(int(part.hidden_size) for part in recurrent_parts(model.module).values())
     check_bytes(x.shape[0] * x.shape[1] * (x.shape[2] + hidden) * x.element_size(), "a run", *x.shape[:2])
@@ -100,6 +108,7 @@ def _of_series_model(model: SeriesModel, frame: Any, hx: Any, options: dict[str,
         target_scale=model.target_scale,
         input_scale=model.scale,
         per_step=model.gives == "step",
+        past=past,
     )
 
 
