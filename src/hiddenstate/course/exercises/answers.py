@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeGuard, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +36,7 @@ _MEANINGS = {
     "hx and cx should also be 2-D": "An input with two axes is one sequence without a batch. Give it three: steps, "
     "sequences, features.",
     "Expected target size": "cross_entropy wants the classes on axis 1: `scores.flatten(0, 1)` and `y.flatten()`, say.",
+    "not enough values to unpack (expected 4": "The four parts are stacked along one axis: cut along that one.",
     "'ellipsis'": "Replace the three dots.",
 }
 
@@ -147,7 +149,7 @@ def number(answer: object) -> float:
 
 def verdict(result: object) -> bool:
     """Return an answer as a bool; raise AnswerError unless it is True or False, or a tensor with one of them."""
-    if isinstance(result, Tensor) and result.numel() == 1:
+    if isinstance(result, np.bool_) or (isinstance(result, Tensor) and result.numel() == 1):
         result = result.item()
     if not isinstance(result, int) or result not in (0, 1):
         raise wrong(f"The answer should be True or False, but its type is {type(result).__name__}.")

@@ -95,6 +95,11 @@ def _typical_cells(z: Gates, read: tuple[Tensor, ...], weights: list[nn.Paramete
         ("x", "x is not read: W_ih @ x, the part from the input, is missing.", ""),
     ):
         yield Typical(sentence, _step(_activated(_z(read, weights, **{term: 0})), c_prev), about)
+    by_unit = torch.cat(list(z.values()), dim=1).unflatten(1, (-1, len(TORCH))).unbind(2)
+    yield Typical(
+        "The four sums of a unit are read side by side; torch stacks all of i, then all of f, g, o: chunk(4, dim=1).",
+        _step(_activated(dict(zip(TORCH, by_unit, strict=True))), c_prev),
+    )
     yield Typical("Both biases are missing.", _step(_activated(_z(read, weights, b_ih=0, b_hh=0)), c_prev))
 
 

@@ -42,11 +42,24 @@ def cell(answer: object) -> str:
             raise wrong("The values are right, but no gradient reaches the weights: something is detached.")
         if not all(map(near, _gradients(result, weights), _gradients(right, weights))):
             raise wrong("The values are right, but the gradients are not: part of the computation is detached.")
+        _refuse_in_place(answer, x, (h, c), weights)
     return "Values and gradients match nn.LSTMCell at three sizes."
 
 
 def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(states[0].sum() + states[1].sum(), weights, materialize_grads=True, allow_unused=True)
+
+
+def _refuse_in_place(answer: object, x: Tensor, states: State, weights: list[nn.Parameter]) -> None:
+    """Reject a cell that changes the h or c that it is given."""
+    given = [state.clone().requires_grad_() + 0 for state in states]  # such tensors are passed as they are
+    called(answer, x, *given, *weights)
+    for name, before, after in zip("hc", states, given, strict=True):
+        if not torch.equal(before, after):
+            raise wrong(
+                f"The results are right, but the {name} that it was given has changed, which others may still need, "
+                "as the network below does for its gradient. Make a new tensor: c = f * c + i * g."
+            )
 
 
 def _states(result: object, rows: int, units: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import numbers
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,13 +22,21 @@ from hiddenstate.course.exercises.answers import (
     seeded,
     wrong,
 )
-from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Reader, Strides, greedy, other_texts
+from hiddenstate.course.exercises.language_models import (
+    CHANCE,
+    DRAWS,
+    SCORES,
+    Coin,
+    Reader,
+    Strides,
+    greedy,
+    other_texts,
+)
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.structure.names import GATES
 
 HOLD, FLAG = 50, 3
-CHANCE = 5 * (0.25 / DRAWS) ** 0.5  # by how much shares may differ from probabilities
 PROMPTS = (([3, 1, 4], 12), ([0], 7), ([5, 2, 0, 1, 1], 9))  # ids, and the number of characters to write
 
 
@@ -98,6 +106,12 @@ def _typical_slopes(w: float, h0: float, x1: float, x2: float, y: float) -> Iter
             "w·(1 - h1²) is missing: h0 reaches h2 through w and through tanh at the first step.",
         ),
         (error * (1 - h2) * (h1 + w * (1 - h1) * h0), "tanh's slope is 1 - h², with the square: not 1 - h."),
+        (error * (1 - h2) ** 2 * (h1 + w * (1 - h1) ** 2 * h0), "tanh's slope is 1 - h²: not (1 - h)²."),
+        (
+            error * h2 * (1 - h2) * (h1 + w * h1 * (1 - h1) * h0),
+            "h·(1 - h) is the slope of a sigmoid. tanh's is 1 - h².",
+        ),
+        (error * late * (h1 + w * early * x1), "x1 is in the place of h0: at the first step w multiplies h0."),
         (right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the 2 is missing."),
         (-right, "The sign is reversed: the derivative of (h2 - y)² is 2·(h2 - y)."),
         (-right / 2, "The derivative of (h2 - y)² is 2·(h2 - y): the sign is reversed, and the 2 is missing."),
@@ -282,6 +296,15 @@ def _other_bias(sums: list[Tensor], late: list[int], after: Mapping[str, Tensor]
 def latch(answer: object) -> str:
     """Check exercise 2.5: eight numbers for a unit that keeps the sign of a value that is marked by a flag."""
     numbers_of = _eight(answer)
+    h, lost = _latched(numbers_of)
+    if lost:
+        turned = {gate: (bias, weight) for gate, (weight, bias) in numbers_of.items()}
+        raise (lost if _latched(turned)[1] else wrong("The numbers of each pair are exchanged: it is (weight, bias)."))
+    return f"Fifty steps after each flag h has the sign, at |h| = {h:.2f}."
+
+
+def _latched(numbers_of: Mapping[str, tuple[float, float]]) -> tuple[float, AnswerError | None]:
+    """Return |h| fifty steps after the second flag, and why a value was lost, if one was."""
     with seeded(25), torch.no_grad():
         values = torch.where(torch.rand(2 * (HOLD + FLAG), 8) > 0.5, 1.0, -1.0)
         flagged = (FLAG - 1, HOLD + 2 * FLAG - 1)
@@ -292,13 +315,13 @@ def latch(answer: object) -> str:
         trace = _latch(numbers_of).trace(torch.stack([values, flags], dim=-1))
     parts = {name: trace[f"l0.{name}"][:, :, 0] for name in "figohc"}
     if not all(part.isfinite().all() for part in parts.values()):
-        raise wrong("Some states are infinite or nan. Choose eight finite numbers.")
+        return 0.0, wrong("Some states are infinite or nan. Choose eight finite numbers.")
     for k, step in enumerate(flagged):
         kept = {name: part[step + 1 : step + 1 + HOLD] for name, part in parts.items()}
         if not bool((kept["h"] * values[step]).min() > 0.5):
             at_flag = {name: float(part[step].abs().max()) for name, part in parts.items()}
-            raise _lost(kept, at_flag, values[step], again=k == 1)
-    return f"Fifty steps after each flag h has the sign, at |h| = {float(kept['h'][-1].abs().min()):.2f}."
+            return 0.0, _lost(kept, at_flag, values[step], again=k == 1)
+    return float(kept["h"][-1].abs().min()), None
 
 
 def _eight(answer: object) -> dict[str, tuple[float, float]]:
@@ -312,13 +335,12 @@ def _eight(answer: object) -> dict[str, tuple[float, float]]:
         raise wrong(f"The answer should be a dict with (weight, bias) for each of i, f, g, o, but it {kind}.")
     pairs = {}
     for gate, pair in answer.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise wrong(f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
-        if any(part is ... for part in pair):
+        parts = tuple(pair) if isinstance(pair, Iterable) else ()
+        if any(part is ... for part in parts):
             raise wrong("Some of the eight numbers are still missing.")
-        if not all(isinstance(part, numbers.Real | Tensor) for part in pair):
+        if len(parts) != 2 or not all(isinstance(part, numbers.Real | Tensor) for part in parts):
             raise wrong(f"{gate} should have two numbers, (weight, bias), but it is {pair!r}.")
-        pairs[str(gate)] = (float(pair[0]), float(pair[1]))
+        pairs[str(gate)] = (float(parts[0]), float(parts[1]))
     return pairs
 
 

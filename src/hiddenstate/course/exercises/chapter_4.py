@@ -13,13 +13,14 @@ from hiddenstate.course.exercises.answers import (
     called,
     case,
     explained,
+    inputs_read,
     is_sequence_of,
     near,
     number,
     seeded,
     wrong,
 )
-from hiddenstate.course.exercises.language_models import DRAWS, SCORES, Coin, Strides
+from hiddenstate.course.exercises.language_models import CHANCE, DRAWS, SCORES, Coin, Strides
 from hiddenstate.errors import AnswerError
 from hiddenstate.nn.lstm import LSTM
 
@@ -227,7 +228,7 @@ def own_bits(answer: object) -> str:
             again = {round(number(called(answer, Coin(SCORES), torch.tensor([3]), 20)), 4) for _ in range(12)}
             if len(again) > 1 and again <= {round(float(cost), 4) for cost in -p.log2()}:
                 raise wrong("That is the cost of a single character. Return the mean over all that the model writes.")
-            raise _other_coin(result, right, cold, read)
+            raise _other_coin(result, right, cold, read, _first_share(answer))
         certain = number(called(answer, Strides(), torch.tensor([2, 4]), 60))
         if abs(certain) > 0.01:
             raise _other_certain(certain, answer)
@@ -273,27 +274,37 @@ def _typical_bits(result: float) -> Iterator[Typical]:
     yield Typical(f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result)
 
 
-def _other_coin(result: float, right: float, cold: float, read: float) -> AnswerError:
+def _first_share(answer: object) -> float:
+    """Return how often character 0 was drawn, of characters 0 and 1."""
+    read = inputs_read(answer, Coin(SCORES), torch.tensor([3]), DRAWS)
+    drawn = torch.cat([torch.empty(0), *(ids.flatten() for ids in read)])
+    return float((drawn == 0).sum() / (drawn < 2).sum())
+
+
+def _other_coin(result: float, right: float, cold: float, read: float, share: float) -> AnswerError:
+    """Explain a cost by a typical error; the share of character 0 tells at which temperature the text was drawn."""
     p = SCORES.softmax(-1)
     known = [
         (cold, 0.01, "is what the most probable character costs. Draw at temperature 1, and score that text."),
+        (-float(p.log2().mean()), 0.15, "is what characters drawn with equal chances cost. Draw from the scores."),
+    ]
+    if 0.55 < share < 1 and abs(share - 1 / (1 + math.exp(-1))) > CHANCE / 2:
+        temperature = 1 / math.log(share / (1 - share))
+        cost = -float(((SCORES / temperature).softmax(-1) * p.log2()).sum())
+        which = "lower" if temperature < 1 else "higher"
+        known.append((cost, 0.15, f"is what a text drawn at a {which} temperature costs. Draw at 1."))
+    known += [
         (-float(p.square().sum().log2()), 0.05, "is minus log2 of the mean probability. Take the mean of -log2 p."),
         (right / DRAWS, 0.25 / DRAWS, f"comes from a division by the prompt's length, {DRAWS}, as well."),
         ((read + right) / 2, 0.1, "counts the prompt as well, which the model did not write."),
         (read, 0.01, "is what the prompt costs. Score the characters that the model writes."),
-        (-float(p.log2().mean()), 0.15, "is what characters drawn with equal chances cost. Draw from the scores."),
         (
             -float((p * p.softmax(-1).log2()).sum()),
             0.1,
             "is what softmax, taken twice, gives: cross_entropy takes the scores.",
         ),
+        (math.log2(len(SCORES)), 0.01, "is the log2 of the number of choices. Take the model's probabilities."),
     ]
-    for temperature in (0.5, 2.0):
-        cost = -float(((SCORES / temperature).softmax(-1) * p.log2()).sum())
-        known.append((cost, 0.1, f"is what a text drawn at temperature {temperature} costs. Draw at 1."))
-    known.append(
-        (math.log2(len(SCORES)), 0.01, "is the log2 of the number of choices. Take the model's probabilities.")
-    )
     for bits, tolerance, sentence in known:
         if abs(result - bits) < tolerance:
             return wrong(f"{result:.{2 if bits > 0.1 else 4}f} bits {sentence}")

@@ -190,8 +190,8 @@ def resets(answer: object) -> str:
         right = torch.zeros_like(marks)
         right[1:] = marks[:-1]
         other: dict[tuple[int, ...], str] = {
-            (steps - 1, rows): "Step 0 is missing.",
-            (steps + 1, rows): "That is one step too many: the last.",
+            (steps - 1, rows): "One step is missing: each has a mark, step 0 too.",
+            (steps + 1, rows): "That is one step too many.",
         }
         with case(f"With done of shape {[steps, rows]}"):
             result = tensor(called(answer, marks), steps, rows, other=other)

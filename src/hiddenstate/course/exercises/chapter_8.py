@@ -272,7 +272,7 @@ def ablation(answer: object) -> str:
         turns = torch.randint(1, len(label), (SHIFTS,)).tolist()
     moved = torch.tensor([_gap(cost, label.roll(turn)) for turn in turns])
     beaten = int((moved >= gap).sum())
-    if gap <= 0 or at < 2 * elsewhere:
+    if gap <= 0 or at < 2 * abs(elsewhere):
         raise _other_label(cost, label, moved)
     if beaten > 0.05 * SHIFTS:
         raise wrong(f"Of {SHIFTS} shifted copies of the label, {beaten} do as well: that may be chance.", "M35")
@@ -289,6 +289,11 @@ def _other_label(cost: Tensor, label: Tensor, moved: Tensor) -> AnswerError:
             return wrong(f"{text}. Shifted by one, the label fits: it is one step {which} than its cost, of x[1:].")
     if at < 0 and -at > 2 * abs(elsewhere):
         return wrong(f"{text}: negative. The cost is the loss with the edit minus the loss without it.")
+    if at > 0 > elsewhere:
+        return wrong(
+            f"{text}: elsewhere the edit lowers the loss. Is the sign reversed? The cost is the loss with the edit "
+            "minus the loss without it. If it is not, choose a unit that matters little elsewhere."
+        )
     other_at, other_elsewhere = _at(cost, ~label)
     if other_at > 2 * max(other_elsewhere, 0):
         return wrong(f"{text}: is the label inverted? It should hold where you expect the cost.")

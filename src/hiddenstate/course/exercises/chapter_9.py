@@ -51,10 +51,13 @@ def windows(answer: object) -> str:
 def _window_shapes(steps: int, T: int, columns: int) -> dict[tuple[int, ...], str]:
     N = steps - T
     return {
-        (steps // T, T, columns): "Those windows follow each other; wanted is one for every beginning.",
+        **dict.fromkeys(
+            ((steps // T, T, columns), (-(-N // T), T, columns)),
+            "Those windows follow each other; wanted is one for every beginning.",
+        ),
         (T, N, columns): "Windows come first, [N, T, C].",
         (N, columns, T): "Steps come before columns, [N, T, C]: exchange the last two axes with transpose.",
-        (N - 1, T, columns): "The last window is missing: its target is the last step.",
+        (N - 1, T, columns): f"One window is missing: they begin at steps 0 to {N - 1}.",
         (N + 1, T, columns): "The last window has no next step, so it has no target.",
         (N, T): "Those are of one column: a window has all of them, [N, T, C].",
         (N, T * columns): "The numbers of a window are in one row: keep its steps and columns apart, [N, T, C].",
@@ -67,7 +70,7 @@ def _target_shapes(N: int, columns: int) -> dict[tuple[int, ...], str]:
         (N, columns): "Only column 0 is forecast.",
         (N, 1): "One number a window: use [:, 0], or squeeze the last axis.",
         (columns,): "That is one step with all its columns; wanted is column 0 of every step from T on.",
-        (N - 1,): "The last target is missing: the last step of x.",
+        (N - 1,): "One target is missing: they are column 0 of all steps from T to the last.",
         (N + 1,): "That is one target too many: the first one belongs to step T.",
     }
 

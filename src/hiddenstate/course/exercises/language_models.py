@@ -11,6 +11,7 @@ from hiddenstate.nn.lstm import LSTM
 
 State = tuple[Tensor, ...] | None
 DRAWS = 600
+CHANCE = 5 * (0.25 / DRAWS) ** 0.5  # by how much shares may differ from probabilities
 SCORES = torch.tensor([2.0, 1.0, 0.0, -1.0])  # of a coin's four characters
 
 

@@ -150,6 +150,8 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
             "The scores have the right gradients: see the order of the calls, the optimizer, and what the loss adds.",
         )
         raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop], reason)
+    if modes and in_training[0] and not all(in_training):
+        raise wrong("Later batches were read in eval mode, in which dropout drops nothing: call eval() after the loop.")
     if modes and not all(in_training):
         raise wrong("The model was trained in eval mode, in which dropout drops nothing: call model.train() first.")
     if modes and trained.training:
