@@ -18,7 +18,7 @@ def table() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%Y-%m-%d %H:%M"])
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%Y%m%d", "%Y-%m-%d %H:%M"])
 def test_csv_with_any_separator_and_form_of_dates(tmp_path: Path, separator: str, form: str) -> None:
     path = tmp_path / "data.csv"
     table().to_csv(path, sep=separator, date_format=form, index=False)
@@ -143,3 +143,15 @@ def test_a_column_of_labels_is_no_column_of_dates(tmp_path: Path) -> None:
     with pytest.raises(NameUnknownError):
         read_table(path, ["rain"])
     assert read_table(path)[1] is None
+
+
+def test_integers_are_dates_only_if_all_are(tmp_path: Path) -> None:
+    path, days = tmp_path / "data.csv", pd.Series(DAYS).dt.strftime("%Y%m%d").astype(int)
+    whole = table().assign(day=days, station=20120101, day_and_some=days + 70)
+    whole.to_csv(path, index=False)
+    assert read_table(path)[1:] == ("day", ("rain", "flow", "station", "day_and_some"))
+    assert read_table(path, ["day", "flow"])[1:] == (None, ("day", "flow"))  # named as a feature
+    whole.loc[len(whole)] = [20129999, 1, 1, "", 1, 1]
+    pd.concat([whole[:-1]] * 600 + [whole[-1:]]).to_csv(path, index=False)  # after the lines that are looked at first
+    with pytest.raises(ArgumentError, match="20129999"):
+        read_table(path)

@@ -52,6 +52,7 @@ def read_table(
         for column in [part for part in (dates, rows) if part is not None]:
             if column not in there:
                 raise NameUnknownError(f"there is no column {column!r}: the columns are {shorten(there)}")
+        digits = _digits_as_dates(sample, [column for column in there if column not in (rows, *features, *others)])
         if not features:
             commas = [column for column in there if column not in (dates, rows) and _has_commas(sample[column])]
             if commas:
@@ -71,6 +72,8 @@ def read_table(
         for column in named:
             frame[column] = _as_numbers(frame[column])
         if dates_column is not None:
+            if dates_column in digits:
+                frame[dates_column] = frame[dates_column].astype(str)
             frame[dates_column] = _as_dates(frame[dates_column])
     return frame, dates_column, tuple(features)
 
@@ -174,6 +177,19 @@ def _holds_dates(column: Any) -> bool:
     if column.dtype.kind in "fiubmM" or not len(texts):
         return False
     return any(_in_format(texts, format_, utc=True).notna().mean() > 0.5 for format_ in _formats(str(texts.iloc[0])))
+
+
+def _digits_as_dates(sample: "pandas.DataFrame", columns: Sequence[str]) -> list[str]:
+    """Turn columns of integers such as 20121231, not one and the same, into dates in place; return their names."""
+    digits = []
+    for name in columns:
+        column = sample[name]
+        if column.dtype.kind in "iu" and column.between(1800_01_01, 2199_12_31).all() and column.nunique() > 1:
+            dates = _in_format(column.astype(str), "%Y%m%d")
+            if dates.notna().all():
+                sample[name] = dates
+                digits.append(name)
+    return digits
 
 
 def _formats(text: str) -> list[str]:
