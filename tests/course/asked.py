@@ -378,6 +378,86 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         ("yes",),
         (("01", "Three units read 1, 7 or 5,000 steps"),),
     ),
+    Asked(
+        "a GRU that seems not to return its reverse state",  # github.com/pytorch/pytorch/issues/147539
+        ("no",),
+        (("10", "A GRU returns `out, h_n`: its state is one tensor"), ("10", "The reverse direction's final h")),
+    ),
+    Asked(
+        "packing changes forward outputs of a second layer as well",  # github.com/pytorch/pytorch/issues/3662
+        ("yes",),
+        (
+            ("03", "both directions of layer 1 read both halves of layer 0's output"),
+            ("03", "their reverse outputs change, because the reverse direction reads the padding first"),
+        ),
+    ),
+    Asked(
+        "a forecast two hours ahead from steps five minutes apart",  # stackoverflow.com/questions/18670558
+        ("no",),
+        (("10", "An LSTM sees the order of the steps, not their times"),),
+    ),
+    Asked(
+        "one-hot vectors or numbers, and is softmax needed",  # datascience.stackexchange.com/questions/45803
+        ("partly",),
+        (
+            ("01", "Ids have an order and distances that mean nothing"),
+            ("10", "a 1 at the word's id, times a table is a row of the table"),
+            ("10", "a forecast of numbers needs no softmax"),
+        ),
+    ),
+    Asked(
+        "a validation loss that rises from the tenth epoch on",  # datascience.stackexchange.com/questions/43191
+        ("partly",),
+        (
+            ("10", "if it is high only on held-out text, take fewer"),
+            ("10", "Keep the weights with which the held-out loss was lowest"),
+        ),
+    ),
+    Asked(
+        "how the forget gate keeps gradients from vanishing",  # faqs.tips
+        ("yes",),
+        (
+            ("02", "each step multiplies it by a factor: f on the way through c"),
+            ("02", "The fraction left is f to the power of the number of steps"),
+            ("02", "So an LSTM only *lets* the gradient's factor be near 1"),
+        ),
+    ),
+    Asked(
+        "the cell state after every step",  # github.com/keras-team/keras/issues/9351
+        ("yes",),
+        (("01", "A **trace** records every gate and state at every step"),),
+    ),
+    Asked(
+        "why training windows of no more than 100 steps",  # github.com/keras-team/keras/issues/98
+        ("yes",),
+        (
+            ("04", "they make 15.6 times as many updates, and the carried state still brings older information"),
+            ("04", "no gradient crosses a short window's border to teach earlier steps what to keep"),
+        ),
+    ),
+    Asked(
+        "generated text that repeats over and over",  # github.com/AlexGascon/playing-with-keras
+        ("yes",),
+        (("04", "more certain it is; with greedy decoding it repeats itself"),),
+    ),
+    Asked(
+        "is a bidirectional LSTM cheating if it predicts the next value?",  # discuss.pytorch.org/t/162957
+        ("yes",),
+        (("04", "The bidirectional model has read the answer; a forward model has not."),),
+    ),
+    Asked(
+        "is the state saved with the model?",  # github.com/keras-team/keras/issues/4379
+        ("partly",),
+        (
+            ("01", "A state holds no weights: a run leaves all 108 parameters unchanged"),
+            ("10", "`state_dict` has the weights and biases only"),
+        ),
+    ),
+    Asked(
+        "nearly all labels are of one class",  # datascience.stackexchange.com/questions/32797
+        ("no",),
+        (("10", "With `weight=`, `cross_entropy` lets rare tags count more"),),
+    ),
 )
 
 
