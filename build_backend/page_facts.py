@@ -17,6 +17,7 @@ from hiddenstate.cells.cell import TINY, Cell
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.corpus.answers import MOST_PASSAGE_STEPS, MOST_PASSAGES
 from hiddenstate.edits.edit import Kind, Scope
+from hiddenstate.engine.weights import FEWEST_UNITS, MOST, MOST_COLUMNS
 from hiddenstate.explain.attribution.result import LARGE, NOTHING, OPPOSED
 from hiddenstate.explain.dynamics.gate_statistics import OPEN, SHUT
 from hiddenstate.explain.ledger.cell import HELD
@@ -71,6 +72,10 @@ CONSTANTS: dict[str, tuple[object, str]] = {
             "state": graph.STATE_FORMAT,
         },
         "what a graph may have, and the format of a stream's saved state, as in models/graph/graph.py",
+    ),
+    "INT8": (
+        {"most": MOST, "columns": MOST_COLUMNS, "units": FEWEST_UNITS},
+        "the largest, and the most columns and fewest units of layers that round what they multiply",
     ),
     "BUNDLE": ({"format": bundle.FORMAT, "version": bundle.VERSION}, "the data of a model on the page"),
     "TINY": (TINY, "for smaller c, tanh(c)/c is 1 to the last digit"),

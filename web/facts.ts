@@ -163,6 +163,7 @@ export const GRAPH = {
   work_per_byte: 16,
   state: "hiddenstate.graph-stream/1",
 };
+export const INT8 = { most: 127, columns: 133144, units: 32 }; // the largest, and the most columns and fewest units of layers that round what they multiply
 export const BUNDLE = { format: "hiddenstate-studio", version: 1 }; // the data of a model on the page
 export const TINY = 1e-8; // for smaller c, tanh(c)/c is 1 to the last digit
 export const MOST_LAYERS = 4096; // of a recurrent layer

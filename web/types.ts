@@ -74,6 +74,7 @@ export interface TrackWeights {
   bias_ih: Float32Array | null; // [G*H]
   bias_hh: Float32Array | null; // [G*H]
   weight_hr: Float32Array | null; // [P, H] only with a projection
+  rounds?: boolean; // whether products are of integers: those of int8 weights with x and h, rounded
 }
 
 /** A model of any kind, in the browser. */
@@ -153,6 +154,7 @@ interface Cell {
   info: TrackInfo;
   weights: TrackWeights;
   kind: CellKind;
+  multiplied: (x: Float32Array, R: number) => Float32Array | Float64Array;
   stepRows: (xg: Float64Array, before: Record<Quantity, Float32Array>, R: number) => Record<Quantity, Float32Array>;
 }
 

@@ -21,6 +21,8 @@
 
 #if defined(__aarch64__)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 namespace hiddenstate {
@@ -51,6 +53,10 @@ inline vi add_quads(vi sum, vi a, vi w) {
     return sum + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 #elif defined(__ARM_FEATURE_DOTPROD)
     return (vi)vdotq_s32((int32x4_t)sum, (int8x16_t)a, (int8x16_t)w);
+#elif defined(__wasm_simd128__)
+    const auto low = (vi)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_low_i8x16((v128_t)a), wasm_i16x8_extend_low_i8x16((v128_t)w));
+    const auto high = (vi)wasm_i32x4_dot_i16x8(wasm_i16x8_extend_high_i8x16((v128_t)a), wasm_i16x8_extend_high_i8x16((v128_t)w));
+    return sum + __builtin_shufflevector(low, high, 0, 2, 4, 6) + __builtin_shufflevector(low, high, 1, 3, 5, 7);
 #else
 #error "int8 weights need an instruction that adds up their products"
 #endif

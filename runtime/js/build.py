@@ -25,8 +25,8 @@ OPTIONS = (
     *("--target=wasm32-wasi", "-std=c++17", "-O3", "-msimd128", "-fno-exceptions", "-ffp-contract=fast"),
     *(f"-I{NATIVE / 'runtime/wasm'}", f"-I{NATIVE}"),
 )
-CELLS = ("lstm", "gru", "rnn")
-SCAN = tuple(f"-DHIDDENSTATE_{name}" for name in ("INFERENCE", "PRECISION=F32", "ISA=generic", "BYTES=16"))
+SCANS = (*(("scan", cell) for cell in ("lstm", "gru", "rnn")), ("scan_int8", "lstm"), ("scan_int8", "gru"))
+DEFINED = ("INFERENCE", "ISA=generic", "BYTES=16")
 LINKING = ("-mexec-model=reactor", "-Wl,--gc-sections", "-Wl,-s", "-Wl,-z,stack-size=1048576")
 _MODULE = re.compile(r'"studio/([^"]+)"')
 
@@ -76,20 +76,11 @@ def _what_lacks(compiler: str) -> str | None:
 def _compile_with(compiler: str, target: Path) -> None:
     run = partial(subprocess.run, check=True)
     with tempfile.TemporaryDirectory() as folder:
-        scans = [str(Path(folder) / f"{cell}.o") for cell in CELLS]
-        for cell, scan in zip(CELLS, scans, strict=True):
-            run(
-                [
-                    compiler,
-                    *OPTIONS,
-                    *SCAN,
-                    f"-DHIDDENSTATE_CELL={cell}",
-                    "-c",
-                    str(NATIVE / "kernel/scan.cpp"),
-                    "-o",
-                    scan,
-                ]
-            )
+        scans = [str(Path(folder) / f"{source}_{cell}.o") for source, cell in SCANS]
+        for (source, cell), scan in zip(SCANS, scans, strict=True):
+            precision = ["PRECISION=F32"] if source == "scan" else []
+            defined = [f"-DHIDDENSTATE_{name}" for name in (*DEFINED, *precision, f"CELL={cell}")]
+            run([compiler, *OPTIONS, *defined, "-c", str(NATIVE / f"kernel/{source}.cpp"), "-o", scan])
         sources = [str(NATIVE / name) for name in ("runtime/wasm/layer.cpp", "platform/caches.cpp")]
         run([compiler, *OPTIONS, *sources, *scans, *LINKING, "-o", str(target)])
 

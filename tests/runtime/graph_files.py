@@ -69,19 +69,18 @@ class Rest(nn.Module):
 
 @dataclass(frozen=True)
 class Case:
-    """A file, arguments, and what a reader must give, and how nearly; ``rounded``: if it has int8 products."""
+    """A file, arguments, and what a reader must give, and how nearly."""
 
     path: Path
     graph: Graph
     arguments: list[Array]
     wanted: list[Array]
     allowed: list[float]
-    rounded: list[float]
 
-    def check(self, got: Sequence[Array], what: object = "", *, int8: bool = False) -> None:
-        """Compare the results of a reader, which has int8 products or computes in floats."""
+    def check(self, got: Sequence[Array], what: object = "") -> None:
+        """Compare the results of a reader."""
         assert len(got) == len(self.wanted)
-        for a, b, bound in zip(got, self.wanted, self.rounded if int8 else self.allowed, strict=True):
+        for a, b, bound in zip(got, self.wanted, self.allowed, strict=True):
             assert a.shape == b.shape, what
             assert float(np.abs(a - b).max(initial=0)) <= bound, (self.path.name, what)
 
@@ -96,18 +95,16 @@ class Case:
 
 @torch.no_grad()
 def case(model: Any, example: tuple[Tensor, ...], larger: tuple[Tensor, ...], path: Path) -> Case:
-    """Write a model's file. Int8 layers are computed in floats; int8 products may differ from that twice as ours do."""
+    """Write a model's file. Int8 layers may differ from its numbers as these do from products of floats."""
     graph, tensors, _ = graph_of(model, example)
     write_tensors(path, FORMAT, tensors, {"kind": "graph", "graph": graph.to_json()})
     arguments = [value.numpy() for value in larger]
-    is_int8 = any(value.dtype is torch.int8 for value in tensors.values())
-    own = run_torch(model, larger)
-    wanted = run_graph(graph, arguments, _floats(tensors))[0] if is_int8 else own
-    bounds = [0.0] * len(wanted) if is_int8 else rounding(model, larger)
+    wanted, bounds = run_torch(model, larger), rounding(model, larger)
+    if any(value.dtype is torch.int8 for value in tensors.values()):
+        wanted, floats = (run_graph(graph, arguments, of, rounds=True)[0] for of in (tensors, _floats(tensors)))
+        bounds = [float(np.abs(a - b).max()) for a, b in zip(wanted, floats, strict=True)]
     sizes = [1e-5 * max(1, float(np.abs(value).max(initial=0))) for value in wanted]
-    allowed = [*map(max, bounds, sizes)]
-    rounded = [2 * float(np.abs(a - b).max()) + bound for a, b, bound in zip(own, wanted, allowed, strict=True)]
-    return Case(path, graph, arguments, wanted, allowed, rounded)
+    return Case(path, graph, arguments, wanted, [*map(max, bounds, sizes)])
 
 
 def cases(seeds: Sequence[int], folder: Path) -> Iterator[Case]:

@@ -55,14 +55,14 @@ def compare(folder: Path, one: Case) -> None:
         return results_of(one, run(folder / "run_graph", one.path, T, N, *chunks, data=data), parts)
 
     (whole,) = outcome([], [(T, N)])
-    one.check(whole, "whole", int8=True)
+    one.check(whole, "whole")
     if one.graph.why_no_stream() is None:
-        one.check(one.joined(outcome([1, 7, 1], [(size, N) for size in (1, 7, 1)])), "chunks", int8=True)
+        one.check(one.joined(outcome([1, 7, 1], [(size, N) for size in (1, 7, 1)])), "chunks")
         single = outcome([0] * T, [(1, 1)] * (T * N))
         steps = [
             [np.concatenate(value) for value in zip(*single[t : t + N][::-1], strict=True)] for t in range(0, T * N, N)
         ]
-        one.check(one.joined(steps), "rows", int8=True)
+        one.check(one.joined(steps), "rows")
 
 
 def test_models_give_torchs_numbers(folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from hiddenstate.engine import kernels
 from hiddenstate.models.model_folder import load_tagger
 from runtime.built import NODE, ROOT, javascript_package, needs_node
 from studio.runtime.test_series import MODULES, frame_of, model_of
@@ -20,8 +21,8 @@ from support import diagonal
 pytestmark = needs_node
 
 
-# As the page on running without torch says.
-PRECISION = {"float32": 1e-6, "bfloat16": 8e-3, "int8": 1e-2}
+# As the page on running without torch says; int8 differs more where the engine has no kernel for it.
+PRECISION = {"float32": 1e-6, "bfloat16": 8e-3, "int8": 1e-2 if kernels.int8() is None else 1e-6}
 BUILD = runpy.run_path(str(ROOT / "runtime" / "js" / "build.py"))
 
 
@@ -54,21 +55,22 @@ LAYERS: list[tuple[Any, dict[str, Any]]] = [
 @torch.no_grad()
 def test_gates_and_states(kind: str, layer: int, program: Path, tmp_path: Path) -> None:
     cell, options = LAYERS[layer]
-    lstm, x = cell(3, 17, **options), torch.randn(6, 3)
+    lstm, x = cell(3, 33, **options), torch.randn(6, 3)
     lstm = lstm.quantize() if kind == "int8" else lstm.to(getattr(torch, kind))
     hs.save(lstm, tmp_path / "m.safetensors")
     found = run(program, tmp_path / "m.safetensors", x.tolist())
-    # JavaScript computes in floats with the stored weights, like the float32 layer with these weights.
-    wanted = cell(3, 17, **options)
-    wanted.load_state_dict(lstm.state_dict())
-    trace = wanted.trace(x)
+    wanted = lstm
+    if kind == "bfloat16":  # JavaScript computes in floats with the stored weights
+        wanted = cell(3, 33, **options)
+        wanted.load_state_dict(lstm.state_dict())
+    trace, atol = wanted.trace(x), max(1e-5, PRECISION["int8"]) if kind == "int8" else 1e-5
     for track, values in [*found["values"], *found.get("streamed", [])]:
         for name, got in values:
-            assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=1e-5), (track, name)
+            assert np.allclose(got, trace[f"{track}.{name}"].numpy(), atol=atol), (track, name)
     if not lstm.bidirectional:
         assert found["outputs"] == dict(found["streamed"][-1][1])["h"]
         assert found["kept"] == [None, 1, 2, 6]
-        # It rounds neither inputs nor states, as the layer itself does in bfloat16 and int8.
+        # It rounds neither inputs nor states, as the layer itself does in bfloat16.
         itself = lstm(x.to(torch.bfloat16 if kind == "bfloat16" else torch.float32))[0].float().numpy()
         assert np.allclose(found["outputs"], itself, rtol=0, atol=PRECISION[kind])
 

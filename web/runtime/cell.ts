@@ -2,7 +2,7 @@
 
 import { type BoundEdit, apply } from "studio/runtime/edits.js";
 import type { CellKind } from "studio/runtime/kinds.js";
-import { affine, product } from "studio/runtime/linear.js";
+import { affine, product, rounded } from "studio/runtime/linear.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
 /** by quantity */
@@ -54,7 +54,7 @@ export class Cell {
     const values = this.room(T);
     const carried = mine.some((edit) => edit.readout) ? this.room(T) : null;
     const xg = new Float64Array(T * this.hidden.length);
-    affine(x, T, this.weights.weight_ih, this.weights.bias_ih, xg);
+    affine(this.multiplied(x, T), T, this.weights.weight_ih, this.weights.bias_ih, xg);
     let before = state;
     for (let k = 0; k < T; k++) {
       const t = info.reverse ? T - 1 - k : k;
@@ -63,6 +63,11 @@ export class Cell {
     }
     const handedOn = carried && this.states(carried);
     return { track: { info, values, input: x, initial: state, carried: handedOn }, state: before };
+  }
+
+  /** What the weights multiply of x [T, C] or h: with int8 weights, rounded. */
+  multiplied(x: Float32Array, T: number): Float32Array | Float64Array {
+    return this.weights.rounds ? rounded(x, T) : x;
   }
 
   room(T: number): Values {
@@ -113,7 +118,7 @@ export class Cell {
   stepRows(xg: Float64Array, before: Values, R: number): Values {
     const { hidden, weights, kind } = this;
     const [sums, values] = [new Float64Array(xg.length), this.room(R)];
-    affine(before.h, R, weights.weight_hh, weights.bias_hh, sums);
+    affine(this.multiplied(before.h, R), R, weights.weight_hh, weights.bias_hh, sums);
     for (let r = 0; r < R; r++) {
       const [from, to] = [r * hidden.length, (r + 1) * hidden.length];
       hidden.set(sums.subarray(from, to));
@@ -135,7 +140,7 @@ export class Cell {
   /** The equations of one time step; `xg`: the input's part of the pre-activations; `now`: written. */
   equations(xg: Float64Array, t: number, before: Values, now: Values, see: See) {
     const { hidden, weights, kind } = this;
-    product(weights.weight_hh, Float64Array.from(before.h), hidden);
+    product(weights.weight_hh, Float64Array.from(this.multiplied(before.h, 1)), hidden);
     if (weights.bias_hh !== null) add(hidden, weights.bias_hh);
     STEPS[kind.name](this, xg.subarray(t * hidden.length, (t + 1) * hidden.length), before, now, see);
   }

@@ -1,6 +1,25 @@
 // Products of matrices and vectors in float64, so that results stored as float32 are rounded only once.
 // Several sums are computed at a time, since each addition waits for the previous one in its sum.
 
+import { INT8 } from "studio/facts.js";
+
+const NEAREST = 1.5 * 2 ** 52; // what is added to it is rounded to the nearest integer, ties to even
+
+/** The rows of x [T, C] rounded to integers times a scale for each, as the engine multiplies them by int8 weights. */
+export function rounded(x: Float32Array, T: number): Float64Array {
+  const C = x.length / T;
+  const out = new Float64Array(x.length);
+  for (let t = 0; t < T; t++) {
+    const row = x.subarray(t * C, (t + 1) * C);
+    const greatest = row.reduce((most, value) => Math.max(most, Math.abs(value)), 0); // a NaN stays
+    const scale = Math.fround(greatest / INT8.most);
+    const perStep = Math.fround(INT8.most / greatest);
+    const factor = perStep < Infinity ? perStep : 0;
+    for (let k = 0; k < C; k++) out[t * C + k] = (row[k] * factor + NEAREST - NEAREST) * scale;
+  }
+  return out;
+}
+
 /** out [T, R] = W·x + b for several x [T, C] at once, with each weight read once for four of them. */
 export function affine(
   x: Float32Array | Float64Array,

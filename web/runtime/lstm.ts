@@ -1,6 +1,6 @@
 // An LSTM, a GRU or a plain RNN: its stacked layers and directions.
 
-import { MOST_LAYERS } from "studio/facts.js";
+import { INT8, MOST_LAYERS } from "studio/facts.js";
 import { sideBySide } from "studio/runtime/arrays.js";
 import { Cell } from "studio/runtime/cell.js";
 import { type BoundEdit, bound } from "studio/runtime/edits.js";
@@ -98,9 +98,12 @@ export function tracksOf(sizes: Sizes): TrackInfo[] {
 
 function trackWeights(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: string, kind: CellKind): TrackWeights {
   const rows = kind.gates.length * info.units;
-  const take = (stem: string, shape: number[]) =>
-    weights.take(`${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`, shape);
+  const named = (stem: string) => `${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`;
+  const take = (stem: string, shape: number[]) => weights.take(named(stem), shape);
+  const columns = Math.max(sizes.inputSize, (sizes.bidirectional ? 2 : 1) * info.units);
+  const canRound = info.units >= INT8.units && columns <= INT8.columns && !sizes.projSize;
   return {
+    rounds: canRound && weights.isInt8(named("weight_ih")) && ["LSTM", "GRU"].includes(kind.name),
     weight_ih: take("weight_ih", [rows, info.inputSize]),
     weight_hh: take("weight_hh", [rows, info.outputs]),
     bias_ih: sizes.bias ? take("bias_ih", [rows]) : null,

@@ -59,7 +59,8 @@ class NativeLayer {
       new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
       return at;
     });
-    this.layer = native.make(NUMBERED.indexOf(kind.name), info.inputSize, info.units, ih, hh, bIh, bHh);
+    const number = NUMBERED.indexOf(kind.name) + (weights.rounds ? NUMBERED.length : 0);
+    this.layer = native.make(number, info.inputSize, info.units, ih, hh, bIh, bHh);
     [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
     released.register(this, { native, layer: this.layer });
   }

@@ -10,6 +10,7 @@ import { readHalves } from "studio/runtime/half.js";
 export interface Tensor {
   shape: number[];
   data: Float32Array; // row after row
+  isInt8?: boolean; // of a layer that was quantised, which also rounds what it multiplies
 }
 
 const TYPES: Record<string, { bytes: number; read: (view: DataView, data: Float32Array) => void }> = {
@@ -66,7 +67,8 @@ function checkPlaces(places: Place[], start: number, end: number) {
 
 /** Multiplies an int8 matrix by the scales of its rows, and removes the scales. */
 function scale(name: string, places: Map<string, Place>, tensors: Map<string, Tensor>) {
-  const { shape, data } = tensors.get(name) as Tensor;
+  const tensor = tensors.get(name) as Tensor;
+  const { shape, data } = tensor;
   if (shape.length < 2) throw damaged(`tensor ${name} of shape [${shape}] holds numbers of type I8`, "a matrix");
   const quantised = tensors.has(`${name}_scale`);
   const beside = quantised ? `${name}_scale` : `${name}.scale`;
@@ -83,6 +85,7 @@ function scale(name: string, places: Map<string, Place>, tensors: Map<string, Te
   }
   const row = data.length / shape[0];
   for (let k = 0; k < data.length; k++) data[k] *= scales.data[Math.floor(k / row)];
+  tensor.isInt8 = quantised && dtype === "F32";
   tensors.delete(beside);
 }
 

@@ -32,6 +32,10 @@ export class Weights {
     return this.tensors.has(name);
   }
 
+  isInt8(name: string): boolean {
+    return this.tensors.get(name)?.isInt8 ?? false;
+  }
+
   /** Rejects weights that were not used. */
   finish() {
     for (const name of this.tensors.keys()) {

@@ -11,6 +11,7 @@
 namespace hiddenstate {
 
 extern const Scan<F32> scan_lstm_generic_F32, scan_gru_generic_F32, scan_rnn_tanh_generic_F32, scan_rnn_relu_generic_F32;
+extern const Scan<F32> scan_lstm_generic_int8, scan_gru_generic_int8;
 
 // WebAssembly has no other threads, and the JavaScript engine decides the page size.
 bool run_on_threads(int threads, bool together, void (*body)(const void* context, int k), const void* context) {
@@ -31,8 +32,9 @@ void expect_writes(void*, std::size_t) {}
 
 namespace {
 
-// In the same order as KINDS in runtime/native.js.
-const Scan<F32>* const kScans[] = {&scan_lstm_generic_F32, &scan_gru_generic_F32, &scan_rnn_tanh_generic_F32, &scan_rnn_relu_generic_F32};
+// In the same order as NUMBERED in runtime/native.js; then those that multiply int8.
+const Scan<F32>* const kScans[] = {&scan_lstm_generic_F32,     &scan_gru_generic_F32,   &scan_rnn_tanh_generic_F32,
+                                   &scan_rnn_relu_generic_F32, &scan_lstm_generic_int8, &scan_gru_generic_int8};
 
 struct Layer {
     const Scan<F32>* scan;
@@ -50,6 +52,8 @@ float* floats(std::int64_t count) { return static_cast<float*>(take_large(static
 // Replaces the C++ library's error messages, which would need a system to print them.
 [[noreturn]] void std::__libcpp_verbose_abort(const char*, ...) { __builtin_trap(); }
 extern "C" [[noreturn]] void abort_message(const char*, ...) { __builtin_trap(); }
+// The only thread never ends, so nothing of it is destroyed.
+extern "C" int __cxa_thread_atexit(void (*)(void*), void*, void*) { return 0; }
 
 #define EXPORTED(name) extern "C" __attribute__((export_name(#name)))
 

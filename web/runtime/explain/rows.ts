@@ -12,9 +12,10 @@ export type Rows = Record<string, Float32Array>;
 export type Steps<T> = Generator<number, T, void>;
 
 /** The inputs' part of the pre-activations, with its biases; `x`: [R, C]; returns [R, G*H]. */
-export function inputPart({ info, weights, kind }: Cell, x: Float32Array, R: number): Float64Array {
+export function inputPart(cell: Cell, x: Float32Array, R: number): Float64Array {
+  const { info, weights, kind } = cell;
   const out = new Float64Array(R * kind.gates.length * info.units);
-  affine(x, R, weights.weight_ih, weights.bias_ih, out);
+  affine(cell.multiplied(x, R), R, weights.weight_ih, weights.bias_ih, out);
   return out;
 }
 

@@ -49,6 +49,7 @@ def _sums(x: Tensor, node: Node, part: str, layer: int, tensors: Mapping[str, Te
     """Return a matrix times x ``[N, C]``, both as integers with scales, and the bias."""
     name = f"{node.prefix}weight_{part}_l{layer}"
     greatest = x.abs().amax(dim=1, keepdim=True)
-    steps = torch.where(greatest > 0, x.double() * (MOST / greatest), 0).round()  # exact, since a product fits a double
+    per_step = (MOST / greatest).nan_to_num(0, 0)  # of zeros or subnormal numbers there is none
+    steps = (x.double() * per_step).round()  # exact, since a product fits a double
     sums = (steps @ tensors[name].double().T).float() * (greatest / MOST * tensors[name + SCALE])
     return sums + tensors[f"{node.prefix}bias_{part}_l{layer}"] if node.bias else sums
