@@ -21,17 +21,20 @@ const TYPES: Record<string, { bytes: number; read: (view: DataView, data: Float3
   I8: { bytes: 1, read: readWholes },
 };
 
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1; // as files are
 const MOST_PARTS = 2 ** 20; // of a header: 65,536 tensors have fewer
 
 /** of a tensor in the file */
 type Place = { dtype: string; shape: number[]; count: number; from: number; to: number };
 
-export function read(bytes: ArrayBuffer): Map<string, Tensor> {
+/** The tensors of a file; with `shares`, those in float32 are parts of the bytes, which nothing may change. */
+export function read(bytes: ArrayBuffer, shares: boolean = false): Map<string, Tensor> {
   const { places } = describe(bytes);
   const tensors = new Map();
   for (const [name, { dtype, shape, count, from, to }] of places) {
-    const data = new Float32Array(count);
-    TYPES[dtype].read(new DataView(bytes, from, to - from), data);
+    const isPart = shares && dtype === "F32" && from % 4 === 0 && IS_LITTLE_ENDIAN;
+    const data = isPart ? new Float32Array(bytes, from, count) : new Float32Array(count);
+    if (!isPart) TYPES[dtype].read(new DataView(bytes, from, to - from), data);
     tensors.set(name, { shape, data });
   }
   for (const [name, { dtype }] of places) if (dtype === "I8") scale(name, places, tensors);

@@ -27,19 +27,19 @@ export class GraphProgram {
   outputs: readonly Shape[]; // N stands for rows, T for time steps
   #tensors: Map<string, NumberArray> = new Map();
   #layers: Map<string, Lstm>;
-  #file: Uint8Array; // a copy, since the caller may write into its own
+  #file: ArrayBuffer; // a copy, since the caller may write into its own
   #fingerprint: string = "";
 
   /** @param bytes of a file of kind "graph" */
   constructor(bytes: ArrayBuffer) {
     const { metadata, places } = describe(bytes);
-    this.#file = new Uint8Array(bytes.slice(0));
+    this.#file = bytes.slice(0);
     const other = [...places].find(([, { dtype }]) => !["F32", "F16", "BF16", "I8"].includes(dtype));
     if (other) throw damaged(`tensor ${other[0]} of type ${other[1].dtype}`, "F32, F16, BF16 or I8");
     this.graph = parseGraph(metadata.graph, new Map([...places].map(([name, { shape }]) => [name, shape])));
     this.inputs = this.graph.inputs;
     this.outputs = this.graph.outputs.map((value) => this.graph.shapes[value]);
-    const weights = new Weights(read(bytes));
+    const weights = new Weights(read(this.#file, true));
     for (const { tensors } of this.graph.nodes) {
       for (const name of tensors) {
         const { shape } = places.get(name) as { shape: number[] };
@@ -52,7 +52,7 @@ export class GraphProgram {
 
   /** The fingerprint of the file. It takes tens of milliseconds for each megabyte, so it is computed if it is needed. */
   get fingerprint(): string {
-    return (this.#fingerprint ||= fingerprint(this.#file));
+    return (this.#fingerprint ||= fingerprint(new Uint8Array(this.#file)));
   }
 
   get takesRows(): boolean {
