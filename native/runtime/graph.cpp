@@ -492,6 +492,14 @@ void Graph::load(const ModelFile& file) {
             throw Misfit(node.label() + ": " + error.what());
         }
     }
+    const auto reads = [this](const std::string& name) {
+        return std::any_of(nodes_.begin(), nodes_.end(), [&name](const Node& node) {
+            return node.op->kind != Op::linear && std::count(node.tensors.begin(), node.tensors.end(), name) > 0;
+        });
+    };
+    for (const auto& [name, columns] : columns_) {
+        if (!reads(name)) List<float>().swap(tensors_[name].floats);  // its numbers are in the columns
+    }
 }
 
 std::shared_ptr<const Graph> Graph::read(const ModelFile& file) {

@@ -25,7 +25,6 @@ public:
     void add(const unsigned char* bytes, std::size_t size, std::uint64_t count, bool is_last) {
         static constexpr char kOrders[10][17] = {"0123456789abcdef", "ea489fd61c02b753", "b8c052fdae367194", "7931dcbe265a40f8", "905724afe1bc683d",
                                                  "2c6a0b834d75fe19", "c51fed4a0763928b", "db7ec13950f4862a", "6fe9b308c2d714a5", "a2847615fb9e3cd0"};
-        static constexpr int kMixed[8][4] = {{0, 4, 8, 12}, {1, 5, 9, 13}, {2, 6, 10, 14}, {3, 7, 11, 15}, {0, 5, 10, 15}, {1, 6, 11, 12}, {2, 7, 8, 13}, {3, 4, 9, 14}};
         std::uint64_t m[16] = {}, v[16];
         if (size > 0) std::memcpy(m, bytes, size);
         std::copy_n(hash_, 8, v), std::copy_n(kBegin, 8, v + 8);
@@ -34,11 +33,12 @@ public:
         for (int round = 0; round < 12; ++round) {
             const char* const order = kOrders[round % 10];
             const auto word = [&](int k) { return m[order[k] <= '9' ? order[k] - '0' : order[k] - 'a' + 10]; };
-            for (int k = 0; k < 8; ++k) {
-                std::uint64_t &a = v[kMixed[k][0]], &b = v[kMixed[k][1]], &c = v[kMixed[k][2]], &d = v[kMixed[k][3]];
-                a += b + word(2 * k), d = turned(d ^ a, 32), c += d, b = turned(b ^ c, 24);
-                a += b + word(2 * k + 1), d = turned(d ^ a, 16), c += d, b = turned(b ^ c, 63);
-            }
+            const auto mix = [&](int k, std::uint64_t& a, std::uint64_t& b, std::uint64_t& c, std::uint64_t& d) {
+                a += b + word(k), d = turned(d ^ a, 32), c += d, b = turned(b ^ c, 24);
+                a += b + word(k + 1), d = turned(d ^ a, 16), c += d, b = turned(b ^ c, 63);
+            };
+            mix(0, v[0], v[4], v[8], v[12]), mix(2, v[1], v[5], v[9], v[13]), mix(4, v[2], v[6], v[10], v[14]), mix(6, v[3], v[7], v[11], v[15]);
+            mix(8, v[0], v[5], v[10], v[15]), mix(10, v[1], v[6], v[11], v[12]), mix(12, v[2], v[7], v[8], v[13]), mix(14, v[3], v[4], v[9], v[14]);
         }
         for (int k = 0; k < 8; ++k) hash_[k] ^= v[k] ^ v[k + 8];
     }

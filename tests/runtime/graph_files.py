@@ -30,6 +30,17 @@ class Words(nn.Module):
         return self.layer(self.words(ids))[0]
 
 
+class Tied(Words):
+    """Scores words with the embedding's weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.GRU(3, 3, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Any:
+        return functional.linear(super().forward(ids), self.words.weight)
+
+
 class First(nn.Module):
     """The output of a layer, without its states."""
 

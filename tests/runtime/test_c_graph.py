@@ -15,7 +15,7 @@ from hiddenstate.base.files import write_tensors
 from hiddenstate.models.model_file import FORMAT
 from models.graph.test_graph import BAD, TENSORS
 from runtime.c_programs import CHECKS, HERE, needs_c, program, run
-from runtime.graph_files import Case, First, Words, cases, rest
+from runtime.graph_files import Case, First, Tied, Words, case, cases, rest
 
 pytestmark = needs_c
 
@@ -66,7 +66,9 @@ def compare(folder: Path, one: Case) -> None:
 
 
 def test_models_give_torchs_numbers(folder: Path, tmp_path: Path) -> None:
-    for one in (*cases((12, 50, 55), tmp_path), rest(tmp_path)):
+    few, many = (torch.arange(n * t).reshape(n, t) % 4 for n, t in ((2, 4), (N, 9)))
+    tied = case(Tied().eval(), (few,), (many,), tmp_path / "tied.safetensors")
+    for one in (*cases((12, 50, 55), tmp_path), rest(tmp_path), tied):
         compare(folder, one)
 
 
