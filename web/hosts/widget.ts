@@ -53,8 +53,7 @@ function notebookTheme(el: HTMLElement): "light" | "dark" {
 }
 
 /** @returns a copy with exactly these bytes */
-function copiedBytes(view: DataView): ArrayBuffer {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice().buffer;
-}
+const copiedBytes = (view: DataView): ArrayBuffer =>
+  new Uint8Array(view.buffer, view.byteOffset, view.byteLength).slice().buffer;
 
 export default { render };

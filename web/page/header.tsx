@@ -100,15 +100,13 @@ function Theme() {
 }
 
 /** One-time notices, the last one first, each of which can be closed. */
-export function Notices({ texts }: { texts: Signal<string[]> }) {
-  return (
-    <>
-      {texts.value.map((text, k) => (
-        <div class="notice" role="status">
-          <span>{text}</span>
-          <Button text="Close" kind="quiet" press={() => (texts.value = texts.value.filter((_, n) => n !== k))} />
-        </div>
-      ))}
-    </>
-  );
-}
+export const Notices = ({ texts }: { texts: Signal<string[]> }) => (
+  <>
+    {texts.value.map((text, k) => (
+      <div class="notice" role="status">
+        <span>{text}</span>
+        <Button text="Close" kind="quiet" press={() => (texts.value = texts.value.filter((_, n) => n !== k))} />
+      </div>
+    ))}
+  </>
+);

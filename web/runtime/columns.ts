@@ -13,8 +13,8 @@ export interface Column {
   chain: Chain | null;
 }
 
-export function tagColumns(config: any, vocabulary: any, weights: Weights): Column[] {
-  return strings(config?.columns, "columns").map((name) => {
+export const tagColumns = (config: any, vocabulary: any, weights: Weights): Column[] =>
+  strings(config?.columns, "columns").map((name) => {
     const tags = strings(vocabulary.tags?.[name], `tags of ${name}`);
     const temperature = vocabulary.temperatures?.[name];
     if (!(temperature > 0 && temperature < Infinity)) {
@@ -23,7 +23,6 @@ export function tagColumns(config: any, vocabulary: any, weights: Weights): Colu
     const chain = flag(config, "crf") ? new Chain(tags.length, weights, `chains.${name}.`) : null;
     return { name, tags, temperature, chain };
   });
-}
 
 /** @param logits [T, K] */
 export function found(

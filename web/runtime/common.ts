@@ -33,8 +33,7 @@ export function named({ name, meanings }: BundleHead, cell: CellKind) {
 }
 
 /** The parts of a recurrent layer, one for each layer and direction; `before`: a word before the cell's name. */
-export function layerParts(tracks: readonly TrackInfo[], { label, gates }: CellKind, before: string = "") {
-  return tracks.map(({ name, units, inputSize }) => {
+export const layerParts = (tracks: readonly TrackInfo[], { label, gates }: CellKind, before: string = "") =>
+  tracks.map(({ name, units, inputSize }) => {
     return { label: `${before}${label} ${name}`, shape: [gates.length * units, inputSize] };
   });
-}

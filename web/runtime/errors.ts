@@ -20,6 +20,5 @@ export function refuse(got: string, expected: string, advice: string): never {
 const AGAIN = "Write it again from the model, or download it again.";
 
 /** The error for a missing or invalid part of a bundle. */
-export function damaged(got: string, expected: string, advice: string = AGAIN): ModelError {
-  return new ModelError(got, expected, advice);
-}
+export const damaged = (got: string, expected: string, advice: string = AGAIN): ModelError =>
+  new ModelError(got, expected, advice);

@@ -46,9 +46,7 @@ export function kindNamed(name: unknown, letters: Letters): CellKind {
 }
 
 /** The gates that are not states as well, as that of a plain RNN is. */
-export function gatesApart({ gates, states }: CellKind): string[] {
-  return gates.filter((gate) => !states.includes(gate));
-}
+export const gatesApart = ({ gates, states }: CellKind): string[] => gates.filter((gate) => !states.includes(gate));
 
 /** The name of the cell in a model's config; LSTM by default. */
 export function cellIn(config: any): string {
@@ -58,9 +56,7 @@ export function cellIn(config: any): string {
   throw damaged(`the model's config has cell = ${JSON.stringify(setting)}`, `one of ${known}`);
 }
 
-export function configKind(config: any, letters: Letters): CellKind {
-  return kindNamed(cellIn(config), letters);
-}
+export const configKind = (config: any, letters: Letters): CellKind => kindNamed(cellIn(config), letters);
 
 /** Checks that the bundle lists exactly the letters of the equations, in any order. */
 function sameLetters(letters: unknown, expected: readonly string[], what: string) {
@@ -75,6 +71,5 @@ const FUNCTIONS: Record<string, (pre: number) => number> = {
   relu: (pre) => Math.max(0, pre),
 };
 
-export function activated({ activations }: CellKind, gate: string, pre: number): number {
-  return FUNCTIONS[activations[gate]](pre);
-}
+export const activated = ({ activations }: CellKind, gate: string, pre: number): number =>
+  FUNCTIONS[activations[gate]](pre);

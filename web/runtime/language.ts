@@ -101,6 +101,5 @@ function tokensOf(core: LanguageCore, head: BundleHead): (text: string) => strin
 }
 
 /** A token's surprise, in nats; `at`: where the V scores begin. */
-function nats(scores: Float32Array, at: number, V: number, id: number): number {
-  return logSumExp(scores, at, V) - scores[at + id];
-}
+const nats = (scores: Float32Array, at: number, V: number, id: number): number =>
+  logSumExp(scores, at, V) - scores[at + id];

@@ -111,6 +111,4 @@ function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { tra
 }
 
 /** The number of values per unit and step in a record; a GRU's record also has n_h. */
-function recordSize({ name, gates }: CellKind) {
-  return name === "GRU" ? 4 : gates.length;
-}
+const recordSize = ({ name, gates }: CellKind) => (name === "GRU" ? 4 : gates.length);

@@ -118,9 +118,8 @@ function dense(config: any, name: string, weights: Weights): Dense[] {
   });
 }
 
-function mapped(values: Float32Array, name: string): Float32Array {
-  return name === "" ? values : values.map(ACTIVATIONS[name]);
-}
+const mapped = (values: Float32Array, name: string): Float32Array =>
+  name === "" ? values : values.map(ACTIVATIONS[name]);
 
 function through(layers: Dense[], x: Float32Array, T: number): Float32Array {
   let values = x;

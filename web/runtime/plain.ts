@@ -46,16 +46,14 @@ export function plain(head: BundleHead, weights: Weights): Model {
 }
 
 /** @param leastInput 0 if the input size may be unknown */
-export function configSizes(config: any, leastInput: number = 1): Sizes {
-  return {
-    inputSize: count(config, "input_size", leastInput),
-    hiddenSize: count(config, "hidden_size"),
-    numLayers: count(config, "num_layers"),
-    bidirectional: flag(config, "bidirectional"),
-    bias: flag(config, "bias"),
-    projSize: count(config, "proj_size", 0),
-  };
-}
+export const configSizes = (config: any, leastInput: number = 1): Sizes => ({
+  inputSize: count(config, "input_size", leastInput),
+  hiddenSize: count(config, "hidden_size"),
+  numLayers: count(config, "num_layers"),
+  bidirectional: flag(config, "bidirectional"),
+  bias: flag(config, "bias"),
+  projSize: count(config, "proj_size", 0),
+});
 
 /** @returns the words given with the numbers, or the step numbers */
 export function tokensOf(head: BundleHead, T: number): string[] {

@@ -151,9 +151,8 @@ function placeOf(name: string, entry: any, bytes: ArrayBuffer, start: number): P
   return { dtype, shape, count, from: start + from, to: start + to };
 }
 
-function isCounts(value: any): value is number[] {
-  return Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
-}
+const isCounts = (value: any): value is number[] =>
+  Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 
 function readFloats(view: DataView, data: Float32Array) {
   for (let k = 0; k < data.length; k++) data[k] = view.getFloat32(4 * k, true);

@@ -15,9 +15,8 @@ export function stateBefore(track: Track, quantity: string, t: number): Float32A
 }
 
 /** The states before a step. */
-export function statesBefore(track: Track, t: number): Record<string, Float32Array> {
-  return Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)]));
-}
+export const statesBefore = (track: Track, t: number): Record<string, Float32Array> =>
+  Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)]));
 
 /** The terms of the sum behind one unit's gate (before its activation) at one step. */
 export function dotProduct(

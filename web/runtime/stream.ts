@@ -61,9 +61,7 @@ export function createStream(source: Source, edits: readonly Edit[] = []): Strea
 }
 
 /** @returns the last layer's hidden state, from which the next token is predicted */
-function lastOutput(state: State): Float32Array {
-  return state[state.length - 1].h;
-}
+const lastOutput = (state: State): Float32Array => state[state.length - 1].h;
 
 /** @param given each state of all layers, in order */
 function givenState(lstm: Lstm, given: Record<string, Float32Array | number>): State {

@@ -71,9 +71,7 @@ function made(pattern: Pattern): Tokeniser {
   };
 }
 
-function joined(alternatives: Record<string, string>): string {
-  return Object.values(alternatives).join("|");
-}
+const joined = (alternatives: Record<string, string>): string => Object.values(alternatives).join("|");
 
 /** Fills in the names in a pattern, and lets letters of either case match where the pattern allows it. */
 function expanded(source: string, names: Record<string, string>): string {
@@ -85,8 +83,7 @@ function expanded(source: string, names: Record<string, string>): string {
 }
 
 /** @param body letters, marks, groups, and classes (which are left unchanged) */
-function eitherCase(body: string): string {
-  return body.replace(/\[[^\]]*\]|[a-z]/gi, (part) =>
+const eitherCase = (body: string): string =>
+  body.replace(/\[[^\]]*\]|[a-z]/gi, (part) =>
     part.length > 1 ? part : `[${part.toUpperCase()}${part.toLowerCase()}]`,
   );
-}

@@ -26,9 +26,7 @@ export class Vocabulary {
   }
 }
 
-export function codePoints(text: string): string[] {
-  return Array.from(text);
-}
+export const codePoints = (text: string): string[] => Array.from(text);
 
 /** The rows of an embedding, in the order of the ids; `weight`: [V, E]; `size`: E; returns [T, E]. */
 export function embedded(weight: Float32Array, size: number, ids: readonly number[]): Float32Array {

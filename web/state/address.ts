@@ -7,8 +7,27 @@ import type { Edit, View } from "studio/types.js";
 /** Writes and reads one key of the view. `read` returns undefined for invalid text. */
 type Codec<T> = { name: string; write: (value: T) => string; read: (text: string) => T | undefined };
 
-const PLACE = /^l(0|[1-9]\d{0,2})r?\.[a-z](_pre)?$/;
+/** A key whose text is in the address as it is. */
+const plain = <T extends string>(name: string, fits: (given: string) => boolean): Codec<T> => ({
+  ...{ name, write: (value) => value, read: (given) => (fits(given) ? (given as T) : undefined) },
+});
+const oneOf = <T extends string>(name: string, allowed: readonly T[]) =>
+  plain<T>(name, (given) => allowed.some((value) => value === given));
+const text = (name: string, most: number) => plain(name, ({ length }) => length <= most);
+const pattern = (name: string, form: RegExp) => plain(name, (given) => form.test(given));
+
+const COUNT = /^\d{1,7}$/;
+/** A key for numbers, of which the address has no negative ones; `least`: the least of them. */
+const count = (name: string, least: number = 0): Codec<number> => ({
+  ...{ name, write: (value) => String(value - least) },
+  read: (given) => (COUNT.test(given) ? Number(given) + least : undefined),
+});
 const SORT = /^(index|change|cluster|tag:.{1,40})$/;
+const NUMBERS = "\\d{1,7}(?:,\\d{1,7})*";
+const PINNED = new RegExp(`^(${NUMBERS})?$`);
+const EDIT = new RegExp(
+  `^(l(?:0|[1-9]\\d{0,2})r?\\.[a-z](?:_pre)?):(${EDIT_KINDS.join("|")}):([^:]+)(?::u(${NUMBERS}))?(?::t(${NUMBERS}))?(:readout)?$`,
+);
 
 const CODECS: { [K in keyof View]: Codec<View[K]> } = {
   page: oneOf("page", CHOICES.page),
@@ -22,19 +41,19 @@ const CODECS: { [K in keyof View]: Codec<View[K]> } = {
   track: pattern("track", /^l(0|[1-9]\d{0,2})r?$/),
   quantity: pattern("show", /^[a-z]$/),
   unit: count("unit"),
-  pinned: { name: "pin", write: (units) => units.join(","), read: counts },
+  pinned: { name: "pin", write: String, read: (given) => (PINNED.test(given) ? numbers(given) : undefined) },
   sort: pattern("sort", SORT),
   head: text("head", 40),
   zoom: oneOf("zoom", CHOICES.zoom),
   gate: pattern("gate", /^[a-z]$/),
   edits: { name: "edit", write: (edits) => edits.map(writeEdit).join(";"), read: readEdits },
-  tour: { name: "tour", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  tour: count("tour", -1),
   rows: pattern("rows", /^-?[a-z]{1,20}\d{0,6}$/),
   filter: text("filter", 200),
   label: text("label", 200),
   measure: oneOf("of", CHOICES.measure),
   memory: pattern("memory", /^(l(0|[1-9]\d{0,2})r?\.[ch]\[\d{1,6}\])?$/),
-  writer: { name: "word", write: (at) => String(at + 1), read: (given) => lessOne(counted(given)) },
+  writer: count("word", -1),
   method: oneOf("method", CHOICES.method),
   players: oneOf("replace", CHOICES.players),
   sandbox: pattern("lstm", /^(\d{1,6}(,\d{1,6}){8})?$/),
@@ -46,11 +65,10 @@ const CODECS: { [K in keyof View]: Codec<View[K]> } = {
 const KEYS = Object.keys(CODECS) as (keyof View)[];
 
 /** Leaves out values that equal those in all possible first views: "text=She+said&step=4", without "#". */
-export function toHash(view: View, firsts: View[]): string {
-  return KEYS.map((key) => pair(key, view, firsts))
+export const toHash = (view: View, firsts: View[]): string =>
+  KEYS.map((key) => pair(key, view, firsts))
     .filter((written) => written !== "")
     .join("&");
-}
 
 function pair<K extends keyof View>(key: K, view: View, firsts: View[]) {
   const { name, write } = CODECS[key];
@@ -77,35 +95,7 @@ export function fromHash(hash: string): { view: Partial<View>; broken: string[] 
   return { view, broken };
 }
 
-function oneOf<T extends string>(name: string, allowed: readonly T[]): Codec<T> {
-  return { name, write: (value) => value, read: (given) => allowed.find((value) => value === given) };
-}
-
-function text(name: string, most: number): Codec<string> {
-  return { name, write: (value) => value, read: (given) => (given.length <= most ? given : undefined) };
-}
-
-function pattern(name: string, form: RegExp): Codec<string> {
-  return { name, write: (value) => value, read: (given) => (form.test(given) ? given : undefined) };
-}
-
-function count(name: string): Codec<number> {
-  return { name, write: String, read: counted };
-}
-
-function counted(given: string) {
-  return /^\d{1,7}$/.test(given) ? Number(given) : undefined;
-}
-
-function lessOne(value: number | undefined) {
-  return value === undefined ? undefined : value - 1;
-}
-
-function counts(given: string) {
-  if (given === "") return [];
-  const read = given.split(",").map(counted);
-  return read.includes(undefined) ? undefined : [...new Set(read as number[])];
-}
+const numbers = (given: string) => [...new Set(given === "" ? [] : given.split(",").map(Number))];
 
 /** "l1.f:set:0:u203:t4", with more units and steps after commas, and ":readout" if that is its scope. */
 function writeEdit({ place, kind, value, unit, t, scope }: Edit) {
@@ -123,20 +113,9 @@ function readEdits(given: string) {
 }
 
 function readEdit(given: string): Edit | undefined {
-  const [place, kind, value, ...rest] = given.split(":");
-  const known = EDIT_KINDS.includes(kind) && PLACE.test(place) && value !== "" && Number.isFinite(Number(value));
-  const units = listed(rest, "u");
-  const steps = listed(rest, "t");
-  const readout = rest[0] === "readout" && rest.shift() !== undefined;
-  if (!known || units === undefined || steps === undefined || rest.length > 0) return undefined;
+  const [, place, kind, value, unit, t, readout] = EDIT.exec(given) ?? [];
+  if (!Number.isFinite(Number(value))) return undefined;
+  const [units, steps] = [unit, t].map((listed) => (listed ? numbers(listed) : null));
   const scope = readout ? "readout" : "write";
   return { place, kind: kind as Edit["kind"], value: Number(value), unit: units, t: steps, scope };
-}
-
-/** Removes "u3,4" from the front of the parts, if present. */
-function listed(parts: string[], letter: string): number[] | null | undefined {
-  if (!parts[0]?.startsWith(letter) || parts[0] === "readout") return null;
-  const read = counts(parts[0].slice(1));
-  parts.shift();
-  return read?.length ? read : undefined;
 }

@@ -84,9 +84,8 @@ const MOST_CARDS = 200;
 const ADDRESS = /\bl\d+r?\.[a-z]+\[\d+\]/;
 
 /** The selected unit's address, as Python writes it; returns "l1.c[125]"; "" while nothing is selected. */
-export function unitAddress({ track, quantity, unit }: View): string {
-  return track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
-}
+export const unitAddress = ({ track, quantity, unit }: View): string =>
+  track === "" || unit < 0 ? "" : `${track}.${quantity}[${unit}]`;
 
 export function parseAddress(address: string): { track: string; quantity: string; unit: number } {
   const [, track, quantity, unit] = address.match(/^(\w+)\.(\w+)\[(\d+)\]$/) as RegExpMatchArray;
@@ -94,14 +93,11 @@ export function parseAddress(address: string): { track: string; quantity: string
 }
 
 /** The thresholds of a unit whose bits are stored, from low to high. */
-export function storedThresholds({ thresholds }: UnitTable, address: string): number[] {
-  return thresholds[address.replace(/\[.*/, "")] ?? [];
-}
+export const storedThresholds = ({ thresholds }: UnitTable, address: string): number[] =>
+  thresholds[address.replace(/\[.*/, "")] ?? [];
 
 /** The first unit of a query; returns its address; "" if there is none. */
-export function firstUnit(query: string): string {
-  return query.match(ADDRESS)?.[0] ?? "";
-}
+export const firstUnit = (query: string): string => query.match(ADDRESS)?.[0] ?? "";
 
 /** The index of the page. Answers are cached. Components follow `table`, `problem` and the passages. */
 export class Corpus {

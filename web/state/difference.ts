@@ -56,13 +56,12 @@ export function firstDifferent(size: ArrayLike<number>, reverse: boolean): numbe
   return steps.find((t) => size[t] > SAME) ?? -1;
 }
 
-function comparedWords(tokens: string[], was: Head | null, is: Head | null): Word[] {
-  return tokens.map((token, t) => {
+const comparedWords = (tokens: string[], was: Head | null, is: Head | null): Word[] =>
+  tokens.map((token, t) => {
     if (!was || !is) return { t, token, before: null, after: null, moved: 0, changed: false };
     const pair = { before: predictionAt(was, t), after: predictionAt(is, t), moved: movedShare(was, t, is, t) };
     return { t, token, ...pair, changed: was.chosen[t] !== is.chosen[t] };
   });
-}
 
 /** Returns the largest difference in the last layer at each step, over both directions. */
 function outputSizes(tracks: Distance[], steps: number): number[] {

@@ -11,9 +11,8 @@ export function placeParts(place: string): { track: string; quantity: string } {
 }
 
 /** Returns the first chosen index that does not exist; negative ones count from the end. */
-function missing(chosen: readonly number[] | null, size: number): number | undefined {
-  return chosen?.find((k) => k >= size || k < -size);
-}
+const missing = (chosen: readonly number[] | null, size: number): number | undefined =>
+  chosen?.find((k) => k >= size || k < -size);
 
 /** Why an edit can't apply to a run with this many steps, called `unit`s; "" if it can. */
 export function restingReason(edit: Edit, model: Model, steps: number, unit: string = model.unit): string {
@@ -30,6 +29,5 @@ export function restingReason(edit: Edit, model: Model, steps: number, unit: str
   return "";
 }
 
-export function inForce(edits: readonly Edit[], model: Model, steps: number): Edit[] {
-  return edits.filter((edit) => restingReason(edit, model, steps) === "");
-}
+export const inForce = (edits: readonly Edit[], model: Model, steps: number): Edit[] =>
+  edits.filter((edit) => restingReason(edit, model, steps) === "");

@@ -70,9 +70,7 @@ function explain(session: Session, view: View): Question {
 const MOST_LAGS = 100; // steps of a series
 
 /** Whether only the last steps of a run before the cursor are explained: those of a series are many. */
-function isPart({ series, tracks }: Model) {
-  return series !== undefined && tracks.every(({ reverse }) => !reverse);
-}
+const isPart = ({ series, tracks }: Model) => series !== undefined && tracks.every(({ reverse }) => !reverse);
 
 function aimed(model: Model, run: Run, subject: Subject, view: View): Explained {
   const step = Math.min(view.step, run.steps - 1);
@@ -102,9 +100,8 @@ function aimed(model: Model, run: Run, subject: Subject, view: View): Explained 
 }
 
 /** @returns the one with that name, else the first */
-export function findReader({ readers }: Subject, head: string): Reader | null {
-  return readers.find(({ name }) => name === head) ?? readers[0] ?? null;
-}
+export const findReader = ({ readers }: Subject, head: string): Reader | null =>
+  readers.find(({ name }) => name === head) ?? readers[0] ?? null;
 
 /** The target for a layer without a head: a unit of the last layer's hidden state. */
 function stateAimed(run: Run, subject: Subject, view: View, t: number) {

@@ -6,9 +6,7 @@ import type { Boot, BundleHead, LiveMessage, View } from "studio/types.js";
 
 const AGAIN = "Reload the page; if the studio was stopped, start it again.";
 
-export function boot(): Boot {
-  return JSON.parse(elementText("boot"));
-}
+export const boot = (): Boot => JSON.parse(elementText("boot"));
 
 /** @param id of a model that boot() names */
 export async function bundle(id: string): Promise<{ head: BundleHead; weights: ArrayBuffer }> {

@@ -30,13 +30,9 @@ function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
   return model.runNumbers(rows ?? inputRows(model, text.trim() === "" ? "noise" : text), edits, rowNames(text));
 }
 
-export function isNumeric({ kind }: Model): boolean {
-  return kind === "layer" || kind === "series-model";
-}
+export const isNumeric = ({ kind }: Model): boolean => kind === "layer" || kind === "series-model";
 
-export function inputWidth({ series, tracks }: Model): number {
-  return series?.features.length ?? tracks[0].inputSize;
-}
+export const inputWidth = ({ series, tracks }: Model): number => series?.features.length ?? tracks[0].inputSize;
 
 /** The rows of a text, in the units of the data; a signal has about the sizes that the model was trained on. */
 export function inputRows(model: Model, text: string): Float32Array[] {
@@ -85,9 +81,7 @@ function rowNames(text: string): string[] | null {
   return textLines(text).map((line, k) => line.slice(0, Math.max(0, line.lastIndexOf(NAME_END))).trim() || String(k));
 }
 
-function textLines(text: string) {
-  return text.trim().split(/\r?\n/);
-}
+const textLines = (text: string) => text.trim().split(/\r?\n/);
 
 function counted(text: string | undefined, otherwise: number) {
   const value = Number(text);
@@ -95,9 +89,7 @@ function counted(text: string | undefined, otherwise: number) {
 }
 
 /** How many numbers a row has, in words. */
-export function numberCount(columns: number) {
-  return `${columns} ${columns === 1 ? "number" : "numbers"}`;
-}
+export const numberCount = (columns: number) => `${columns} ${columns === 1 ? "number" : "numbers"}`;
 
 function numbers(line: string, k: number, columns: number): Float32Array {
   const values = line

@@ -98,9 +98,7 @@ export function mostReach(track: Track): number {
 }
 
 /** Returns whether h is a projection, in which case its units are not the units of the gates. */
-export function projected(track: Track): boolean {
-  return track.info.outputs !== track.info.units;
-}
+export const projected = (track: Track): boolean => track.info.outputs !== track.info.units;
 
 /** Returns what the equations give for each value that an edit replaced. */
 function replaced({ cell, track, values, sums, shown }: Moment): Record<string, number> {

@@ -4,9 +4,8 @@ import { shownToken } from "studio/state/tokens.js";
 import type { Choice, Head, Run } from "studio/types.js";
 
 /** The head with that name, else the first; null if the model predicts nothing. */
-export function findHead(run: Run, name: string): Head | null {
-  return run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
-}
+export const findHead = (run: Run, name: string): Head | null =>
+  run.heads.find((head) => head.name === name) ?? run.heads[0] ?? null;
 
 /** @returns the chosen label */
 export function predictionAt(head: Head, t: number): Choice {
@@ -14,9 +13,7 @@ export function predictionAt(head: Head, t: number): Choice {
   return { label: head.labels[k], probability: head.probabilities[t * head.labels.length + k] };
 }
 
-export function choiceText({ label, probability }: Choice) {
-  return `${shownToken(label)} ${probability.toFixed(2)}`;
-}
+export const choiceText = ({ label, probability }: Choice) => `${shownToken(label)} ${probability.toFixed(2)}`;
 
 /** The likeliest labels at a step, best first. */
 export function likeliest(head: Head, t: number, most: number): Choice[] {

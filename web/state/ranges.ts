@@ -15,9 +15,7 @@ const stateRanges: Record<string, number> = {};
 reactive(stateRanges, { c: 1, h: 1 });
 
 /** Whether the values of a quantity range over 0..1. */
-export function isSequential(quantity: string): boolean {
-  return SEQUENTIAL_QUANTITIES.has(quantity);
-}
+export const isSequential = (quantity: string): boolean => SEQUENTIAL_QUANTITIES.has(quantity);
 
 /** Sets the scales of the states to the largest |c| and |h| of these runs, rounded up to 1, 1.5, 2, 3, ... */
 export function fitStates(runs: readonly (Run | null)[]) {

@@ -93,9 +93,8 @@ export function seriesNumber(value: number): string {
     : value.toFixed(Math.max(0, 4 - Math.floor(Math.log10(Math.max(1, size)))));
 }
 
-export function withUnit({ name, unit }: { name: string; unit: string }): string {
-  return unit === "" ? name : `${name} [${unit}]`;
-}
+export const withUnit = ({ name, unit }: { name: string; unit: string }): string =>
+  unit === "" ? name : `${name} [${unit}]`;
 
 /** The nearest forecast after a step, of the first target; "" if there is none. */
 export function forecastText(model: Model, run: Run, t: number): string {

@@ -116,21 +116,14 @@ export class Store {
 }
 
 /** @param save keeps the view, in the address */
-export function createStore(initial: View, save: (view: View) => void = () => {}): Store {
-  return new Store(initial, save);
-}
+export const createStore = (initial: View, save: (view: View) => void = () => {}): Store => new Store(initial, save);
 
-function same(view: View, patch: Partial<View>) {
-  return viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
-}
+const same = (view: View, patch: Partial<View>) => viewKeys(patch).every((key) => Object.is(view[key], patch[key]));
 
-function picked(view: View, patch: Partial<View>): Partial<View> {
-  return Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
-}
+const picked = (view: View, patch: Partial<View>): Partial<View> =>
+  Object.fromEntries(viewKeys(patch).map((key) => [key, view[key]]));
 
-function viewKeys(patch: Partial<View>): (keyof View)[] {
-  return Object.keys(patch) as (keyof View)[];
-}
+const viewKeys = (patch: Partial<View>): (keyof View)[] => Object.keys(patch) as (keyof View)[];
 
 /** Calls `fn` soon, but no more often than browsers allow an address to change; some allow 100 changes in 30 s. */
 function seldom(fn: () => void) {

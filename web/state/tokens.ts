@@ -9,9 +9,7 @@ const SIGNS = new Map([
 // White space, control characters, and invisible characters such as joiners, variation selectors and direction marks.
 const FORMLESS = /^[\p{White_Space}\p{Cc}\p{Default_Ignorable_Code_Point}\u2800]+$/u;
 
-export function isFormless(token: string) {
-  return FORMLESS.test(token);
-}
+export const isFormless = (token: string) => FORMLESS.test(token);
 
 /** @returns with symbols or code points, "U+FE0F", in place of invisible characters */
 export function shownToken(token: string): string {
@@ -20,9 +18,8 @@ export function shownToken(token: string): string {
   return Array.from(token, (character) => SIGNS.get(character) ?? codePoint(character)).join("");
 }
 
-function codePoint(character: string) {
-  return `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
-}
+const codePoint = (character: string) =>
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}`;
 
 export function shortToken(token: string, most: number): string {
   const shown = [...shownToken(token)];
@@ -30,18 +27,13 @@ export function shortToken(token: string, most: number): string {
 }
 
 /** Whether the steps have words, which they lack if the model reads numbers. */
-export function hasWords({ tokens }: { tokens: string[] }) {
-  return !tokens.every(isNumber);
-}
+export const hasWords = ({ tokens }: { tokens: string[] }) => !tokens.every(isNumber);
 
-function isNumber(token: string, t: number) {
-  return token === String(t);
-}
+const isNumber = (token: string, t: number) => token === String(t);
 
 /** The word of a step; "" if the run reads numbers; `most`: characters. */
-export function wordAt({ tokens }: { tokens: string[] }, t: number, most: number): string {
-  return isNumber(tokens[t], t) ? "" : shortToken(tokens[t] ?? "", most);
-}
+export const wordAt = ({ tokens }: { tokens: string[] }, t: number, most: number): string =>
+  isNumber(tokens[t], t) ? "" : shortToken(tokens[t] ?? "", most);
 
 /** A step's number, and its word if it has one; returns "step 3 \u201cfield\u201d". */
 export function stepName(run: { tokens: string[] }, t: number): string {

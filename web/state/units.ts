@@ -4,19 +4,14 @@ import type { Run, Track, TrackInfo, View } from "studio/types.js";
 import type { Store } from "studio/state/store.js";
 
 /** @returns the first if none has that name */
-export function trackOf(run: Run, name: string): Track {
-  return run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
-}
+export const trackOf = (run: Run, name: string): Track =>
+  run.tracks.find(({ info }) => info.name === name) ?? run.tracks[0];
 
 /** The state that carries information from step to step: c for an LSTM, otherwise h. */
-export function memoryState({ values }: Track): string {
-  return "c" in values ? "c" : "h";
-}
+export const memoryState = ({ values }: Track): string => ("c" in values ? "c" : "h");
 
 /** The units to show in detail: the pinned ones, or the selected one if none are pinned. */
-export function shownUnits({ pinned, unit }: View): readonly number[] {
-  return pinned.length > 0 ? pinned : [unit];
-}
+export const shownUnits = ({ pinned, unit }: View): readonly number[] => (pinned.length > 0 ? pinned : [unit]);
 
 /** @param unit -1 means none, while nothing has been read */
 export function togglePin(store: Store, unit: number) {
@@ -39,9 +34,8 @@ export function valueAt(track: Track, quantity: string, unit: number, t: number)
 }
 
 /** Returns how many values a quantity has at each step: H, or P for the hidden state of an LSTM with a projection. */
-export function quantityWidth(info: TrackInfo, quantity: string): number {
-  return quantity === "h" ? info.outputs : info.units;
-}
+export const quantityWidth = (info: TrackInfo, quantity: string): number =>
+  quantity === "h" ? info.outputs : info.units;
 
 /** The average change of each unit from one step to the next. */
 export function meanChanges({ info, values }: Track, quantity: string): Float64Array {

@@ -4,9 +4,7 @@ import { FIRST_VIEW } from "studio/facts.js";
 import { meanChanges, memoryState, trackOf } from "studio/state/units.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
-export function plainView({ models }: Boot): View {
-  return { ...FIRST_VIEW, model: models[0]?.id ?? "" };
-}
+export const plainView = ({ models }: Boot): View => ({ ...FIRST_VIEW, model: models[0]?.id ?? "" });
 
 /** The initial view, from Python or from what the address says, which then sets everything except the input. */
 export function firstView(boot: Boot, said: Partial<View>): View {
@@ -16,9 +14,7 @@ export function firstView(boot: Boot, said: Partial<View>): View {
 }
 
 /** The views that need no address: the default one, with and without the given input. */
-export function unsaid(boot: Boot): View[] {
-  return [plainView(boot), { ...plainView(boot), ...givenInput(boot) }];
-}
+export const unsaid = (boot: Boot): View[] => [plainView(boot), { ...plainView(boot), ...givenInput(boot) }];
 
 function givenInput({ view: { text, model } }: Boot) {
   return { ...(text === undefined ? {} : { text }), ...(model === undefined ? {} : { model }) };

@@ -22,14 +22,13 @@ export function useNouns(): (text: string) => string {
   return model?.series ? inSteps : (text) => text;
 }
 
-function inSteps(text: string): string {
-  return text
+const inSteps = (text: string): string =>
+  text
     .replace(/\b(word|text|sentence)(?=s?\b)/gi, (noun) => {
       const named = noun.toLowerCase() === "word" ? "step" : "series";
       return noun[0] === noun[0].toUpperCase() ? named[0].toUpperCase() + named.slice(1) : named;
     })
     .replaceAll("seriess", "series");
-}
 
 /** The element that a component draws, by itself: for files, and for code without components. */
 export function still<E extends Element>(drawn: ComponentChild): E {

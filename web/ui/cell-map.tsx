@@ -82,6 +82,5 @@ export function CellMap(props: CellMapProps) {
 }
 
 /** The place of the value furthest from zero. */
-export function strongest(values: Float64Array): number {
-  return values.reduce((best, value, n) => (Math.abs(value) > Math.abs(values[best]) ? n : best), 0);
-}
+export const strongest = (values: Float64Array): number =>
+  values.reduce((best, value, n) => (Math.abs(value) > Math.abs(values[best]) ? n : best), 0);

@@ -35,14 +35,10 @@ export function pixelMap(
 }
 
 /** Formats a number with four digits, as in Python's tables. */
-export function format(number: number): string {
-  return number.toFixed(4);
-}
+export const format = (number: number): string => number.toFixed(4);
 
 /** Formats a number on a scale, with a minus sign as wide as a plus sign. */
-export function tick(value: number | string): string {
-  return String(value).replace("-", "\u2212");
-}
+export const tick = (value: number | string): string => String(value).replace("-", "\u2212");
 
 /** Formats a signed number with three decimals; very small numbers keep significant digits. */
 export function exactly(value: number): string {

@@ -38,12 +38,10 @@ export function csv(rows: string[][]): string {
 }
 
 /** A picture as a self-contained file: its CSS styles are written into it; `picture`: on the page or not. */
-export function svgText(picture: SVGSVGElement): string {
-  return new XMLSerializer().serializeToString(standalone(picture));
-}
+export const svgText = (picture: SVGSVGElement): string => new XMLSerializer().serializeToString(standalone(picture));
 
-function standalone(picture: SVGSVGElement): SVGSVGElement {
-  return onPage(picture, () => {
+const standalone = (picture: SVGSVGElement): SVGSVGElement =>
+  onPage(picture, () => {
     const copy = picture.cloneNode(true) as SVGSVGElement;
     const { width, height } = pictureSize(picture);
     resolveStyles(picture, copy);
@@ -57,7 +55,6 @@ function standalone(picture: SVGSVGElement): SVGSVGElement {
     copy.prepend(ground);
     return copy;
   });
-}
 
 /** Runs `fn` while a picture is in the document, since only there are its styles computed. */
 function onPage<R>(picture: SVGSVGElement, fn: () => R): R {

@@ -102,38 +102,31 @@ export function TrackChoice(props: {
 type Pressed = (event: TargetedMouseEvent<HTMLButtonElement>) => void;
 type ButtonProps = JSX.IntrinsicElements["button"] & { text: ComponentChild; press?: Pressed; kind?: string };
 
-export function Button({ text, press, kind, ...rest }: ButtonProps) {
-  return (
-    <button type="button" class={kind} onClick={press} {...rest}>
-      {text}
-    </button>
-  );
-}
+export const Button = ({ text, press, kind, ...rest }: ButtonProps) => (
+  <button type="button" class={kind} onClick={press} {...rest}>
+    {text}
+  </button>
+);
 
 type IconButtonProps = JSX.IntrinsicElements["button"] & { icon: Icon; label: string; kind?: string };
 
 /** A button with an icon, whose label is also its title unless it has one. */
-export function IconButton({ icon, label, kind = "quiet", ...rest }: IconButtonProps) {
-  return (
-    <button type="button" class={`icon-button ${kind}`} aria-label={label} title={label} {...rest}>
-      <svg class="icon" width={16} height={16} viewBox="0 0 16 16" aria-hidden="true">
-        <path d={ICONS[icon]} fill="currentColor" />
-      </svg>
-    </button>
-  );
-}
+export const IconButton = ({ icon, label, kind = "quiet", ...rest }: IconButtonProps) => (
+  <button type="button" class={`icon-button ${kind}`} aria-label={label} title={label} {...rest}>
+    <svg class="icon" width={16} height={16} viewBox="0 0 16 16" aria-hidden="true">
+      <path d={ICONS[icon]} fill="currentColor" />
+    </svg>
+  </button>
+);
 
 /** How far a job is, with a button that stops it, while it runs. */
-export function Progress({ of: job, label }: { of: { share: number; stop: () => void }; label: string }) {
-  return (
-    job.share < 1 && (
-      <>
-        <progress max={1} value={job.share} aria-label={label} />
-        <Button text="Stop" press={() => job.stop()} />
-      </>
-    )
+export const Progress = ({ of: job, label }: { of: { share: number; stop: () => void }; label: string }) =>
+  job.share < 1 && (
+    <>
+      <progress max={1} value={job.share} aria-label={label} />
+      <Button text="Stop" press={() => job.stop()} />
+    </>
   );
-}
 
 interface TableProps {
   class: string;
@@ -144,29 +137,27 @@ interface TableProps {
   rowKind?: (row: number) => string;
 }
 
-export function Table({ class: name, caption, rows: [head, ...rows], isNamed, kind, rowKind }: TableProps) {
-  return (
-    <table class={name}>
-      {caption && <caption>{caption}</caption>}
-      <thead>
-        <tr>
-          {head.map((title, k) => (
-            <th {...{ scope: "col", class: kind?.(k, true) }}>{title}</th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row, r) => (
-          <tr class={rowKind?.(r)}>
-            {row.map((cell, k) =>
-              isNamed && k === 0 ? <th scope="row">{cell}</th> : <td class={kind?.(k, false)}>{cell}</td>,
-            )}
-          </tr>
+export const Table = ({ class: name, caption, rows: [head, ...rows], isNamed, kind, rowKind }: TableProps) => (
+  <table class={name}>
+    {caption && <caption>{caption}</caption>}
+    <thead>
+      <tr>
+        {head.map((title, k) => (
+          <th {...{ scope: "col", class: kind?.(k, true) }}>{title}</th>
         ))}
-      </tbody>
-    </table>
-  );
-}
+      </tr>
+    </thead>
+    <tbody>
+      {rows.map((row, r) => (
+        <tr class={rowKind?.(r)}>
+          {row.map((cell, k) =>
+            isNamed && k === 0 ? <th scope="row">{cell}</th> : <td class={kind?.(k, false)}>{cell}</td>,
+          )}
+        </tr>
+      ))}
+    </tbody>
+  </table>
+);
 
 /** Rows below a picture, which are made when they are opened; `kind`: the panel's class. */
 export function AsTable({ kind, rows }: { kind: string; rows: () => string[][] }) {

@@ -9,14 +9,10 @@ import { format, percent } from "studio/ui/draw.js";
 const LONGEST = 9; // maximum number of characters of a token shown in a box
 
 /** Returns a size as text, or "?" if a recorded run does not contain it. */
-export function sizeText(size: number): string {
-  return size === 0 ? "?" : String(size);
-}
+export const sizeText = (size: number): string => (size === 0 ? "?" : String(size));
 
 /** Returns a number as a factor, in brackets if it is negative. */
-export function factor(value: number): string {
-  return value < 0 ? `(${format(value)})` : format(value);
-}
+export const factor = (value: number): string => (value < 0 ? `(${format(value)})` : format(value));
 
 export function gateEffect(gate: string, value: number): string {
   if (!Number.isFinite(value)) return "no number";
@@ -44,9 +40,7 @@ export interface Line {
 }
 
 /** Returns the equations of the states, with the kept and the written part on separate lines. */
-export function equationLines(moment: Moment): Line[] {
-  return LINES[moment.cell.label](moment);
-}
+export const equationLines = (moment: Moment): Line[] => LINES[moment.cell.label](moment);
 
 function lstmLines(moment: Moment): Line[] {
   const { i, f, g, o, c_prev, kept, wrote, c } = moment.values;
@@ -97,9 +91,8 @@ function result({ values, computed }: Moment, name: string): Line {
 const sumText: (a: number, b: number) => string = (a, b) => `${format(a)} ${b < 0 ? "-" : "+"} ${format(Math.abs(b))}`;
 
 /** Where the previous states come from: "from step 1, “in”", or `beginning` if no step of the run produced them. */
-export function source(run: Run, before: number | null, beginning: string): string {
-  return before === null ? beginning : `from ${stepText(run, before)}`;
-}
+export const source = (run: Run, before: number | null, beginning: string): string =>
+  before === null ? beginning : `from ${stepText(run, before)}`;
 
 /** The initial state of a run, for a box and as a part of a sentence; `live`: whether it is a stream in Python. */
 export function initialState({ kind }: Model, track: Track, live: boolean): { label: string; phrase: string } {
@@ -112,9 +105,8 @@ export function initialState({ kind }: Model, track: Track, live: boolean): { la
     : { label: "initial state", phrase: "the given initial state" };
 }
 
-export function destination(run: Run, after: number | null): string {
-  return after === null ? "final state" : `to ${stepText(run, after)}`;
-}
+export const destination = (run: Run, after: number | null): string =>
+  after === null ? "final state" : `to ${stepText(run, after)}`;
 
 function stepText(run: Run, t: number) {
   const word = wordAt(run, t, LONGEST);

@@ -11,9 +11,7 @@ PROBE.hidden = true;
 const dark = signal(darkNow());
 
 /** Whether the theme is dark now. A component that reads it, or a colour below, is drawn again in another theme. */
-export function isDark(): boolean {
-  return dark.value;
-}
+export const isDark = (): boolean => dark.value;
 
 function darkNow() {
   const chosen = document.documentElement.dataset.theme;
@@ -21,9 +19,7 @@ function darkNow() {
 }
 
 /** @returns whether the user prefers reduced motion */
-export function isCalm(): boolean {
-  return window.matchMedia("(prefers-reduced-motion: reduce)").matches;
-}
+export const isCalm = (): boolean => window.matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 export function applyTheme(theme: View["theme"]) {
   if (document.documentElement.dataset.theme === theme) return;
@@ -40,9 +36,8 @@ export function resolved(variable: string): string {
 }
 
 /** A font family of the page's style, such as "--sans", for use on a canvas. */
-export function fontFamily(variable: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
-}
+export const fontFamily = (variable: string): string =>
+  getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
 const RULER = document.createElement("canvas").getContext("2d") as CanvasRenderingContext2D;
 

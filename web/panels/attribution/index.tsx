@@ -143,9 +143,8 @@ function meaningSentences({ explained, shapley, few, all, players }: Attribution
 }
 
 /** A player's Shapley value: 0 after the target, which it can't affect; undefined if it was not computed. */
-function shapleyValue({ shapley, few, all }: Attribution, player: NamedPlayer): number | undefined {
-  return shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
-}
+const shapleyValue = ({ shapley, few, all }: Attribution, player: NamedPlayer): number | undefined =>
+  shapley?.parts[few.indexOf(player)] ?? (shapley !== null && all ? 0 : undefined);
 
 function disagreementSentence(attribution: Attribution): string {
   const names = disagreements(attribution).map((p) => `\u201c${shortToken(attribution.few[p].name, 24)}\u201d`);

@@ -129,20 +129,18 @@ function AtCursor({ layout, at }: { layout: Layout; at: ReadonlySignal<number> }
   );
 }
 
-function UnitMarks({ layout, unit }: { layout: Layout; unit: number }) {
-  return (
-    <>
-      {layout.maps.map(({ track, top, height }) => {
-        const units = track?.info.units ?? 0;
-        if (unit >= units) return null;
-        const row = height / Math.max(1, units);
-        const thick = Math.max(2, row);
-        const y = top + (unit + 0.5) * row - thick / 2;
-        return <rect class="unit" x={layout.left} y={y} width={layout.total - layout.left} height={thick} />;
-      })}
-    </>
-  );
-}
+const UnitMarks = ({ layout, unit }: { layout: Layout; unit: number }) => (
+  <>
+    {layout.maps.map(({ track, top, height }) => {
+      const units = track?.info.units ?? 0;
+      if (unit >= units) return null;
+      const row = height / Math.max(1, units);
+      const thick = Math.max(2, row);
+      const y = top + (unit + 0.5) * row - thick / 2;
+      return <rect class="unit" x={layout.left} y={y} width={layout.total - layout.left} height={thick} />;
+    })}
+  </>
+);
 
 /** The content of a map: a value for each unit and column; NaN if there is none. */
 interface ValueMap {
@@ -166,8 +164,8 @@ function valueMap(track: Track, quantity: string, columns: Column[], side: "a" |
 }
 
 /** A picture with one pixel for each value, transparent if there is none. */
-function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElement {
-  return pixelMap(columns, units, (data) => {
+const pixels = ({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElement =>
+  pixelMap(columns, units, (data) => {
     for (let unit = 0; unit < units; unit++) {
       for (let k = 0; k < columns; k++) {
         const value = at(unit, k);
@@ -178,7 +176,6 @@ function pixels({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElemen
       }
     }
   });
-}
 
 function paint(
   context: CanvasRenderingContext2D,

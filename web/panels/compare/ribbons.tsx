@@ -8,22 +8,18 @@ import { Text } from "studio/ui/stage.js";
 
 const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible
 
-export function RowLabel({ words, y, kind = "" }: { words: string; y: number; kind?: string }) {
-  return (
-    <text class={`row-label ${kind}`} x={GUTTER - 10} y={y} text-anchor="end">
-      {words.length > 8 ? `${words.slice(0, 7)}…` : words}
-      <title>{words}</title>
-    </text>
-  );
-}
+export const RowLabel = ({ words, y, kind = "" }: { words: string; y: number; kind?: string }) => (
+  <text class={`row-label ${kind}`} x={GUTTER - 10} y={y} text-anchor="end">
+    {words.length > 8 ? `${words.slice(0, 7)}…` : words}
+    <title>{words}</title>
+  </text>
+);
 
-export function RibbonTitle({ scene: { strips, state }, layout }: { scene: Scene; layout: Layout }) {
-  return (
-    <Text x={layout.left} y={layout.ribbons + 13} kind="ribbon-title" room={layout.total - layout.left}>
-      {`distance in ${state}, ‖Δ${state}‖: a gap of full height is ${fullGap(strips)}`}
-    </Text>
-  );
-}
+export const RibbonTitle = ({ scene: { strips, state }, layout }: { scene: Scene; layout: Layout }) => (
+  <Text x={layout.left} y={layout.ribbons + 13} kind="ribbon-title" room={layout.total - layout.left}>
+    {`distance in ${state}, ‖Δ${state}‖: a gap of full height is ${fullGap(strips)}`}
+  </Text>
+);
 
 export function Ribbons({ scene: { strips, a }, layout }: { scene: Scene; layout: Layout }) {
   const scale = (RIBBON - 10) / fullGap(strips); // pixels for a distance of 1

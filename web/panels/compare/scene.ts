@@ -120,9 +120,8 @@ export type Column = { a: number; b: number };
 type Way = "position" | "words";
 
 /** Pairs steps by position; `a`: steps of the first run; `b`: steps of the second run. */
-function byPosition(a: number, b: number): Column[] {
-  return Array.from({ length: Math.max(a, b) }, (_, t) => ({ a: t < a ? t : -1, b: t < b ? t : -1 }));
-}
+const byPosition = (a: number, b: number): Column[] =>
+  Array.from({ length: Math.max(a, b) }, (_, t) => ({ a: t < a ? t : -1, b: t < b ? t : -1 }));
 
 /** The lengths of the longest common subsequences of all pairs of suffixes. */
 function commonLengths(a: string[], b: string[]): Uint32Array[] {
@@ -164,9 +163,8 @@ function byWords(a: string[], b: string[]): Column[] {
   });
 }
 
-export function align(way: Way, a: string[], b: string[]): Column[] {
-  return way === "words" ? byWords(a, b) : byPosition(a.length, b.length);
-}
+export const align = (way: Way, a: string[], b: string[]): Column[] =>
+  way === "words" ? byWords(a, b) : byPosition(a.length, b.length);
 
 // Two runs have converged again once their distance stays below this share of its maximum.
 export const MET = 0.1;
@@ -191,9 +189,8 @@ function distances(a: Track, b: Track, quantity: string, columns: Column[]): Flo
   });
 }
 
-function comparable(a: Track | undefined, b: Track | undefined): boolean {
-  return a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
-}
+const comparable = (a: Track | undefined, b: Track | undefined): boolean =>
+  a !== undefined && b !== undefined && a.info.units === b.info.units && a.info.outputs === b.info.outputs;
 
 /** Finds where two runs diverge and whether they converge again; `distance`: by column. */
 export function parting(distance: ArrayLike<number>, reverse: boolean): Parting {

@@ -169,9 +169,7 @@ function Value(props: { low: number; high: number; value: number; change: (value
   );
 }
 
-function editsWith({ base, draft, index }: Work): Edit[] {
-  return [...base.slice(0, index), draft, ...base.slice(index + 1)];
-}
+const editsWith = ({ base, draft, index }: Work): Edit[] => [...base.slice(0, index), draft, ...base.slice(index + 1)];
 
 function outcomeText({ run, plain }: Session, difference: Difference | null, { spot, base, index }: Work): string {
   if (!run || !plain || !difference || run.steps !== plain.steps) return "";
@@ -247,6 +245,5 @@ function placeBeside(box: HTMLElement, at: DOMRect) {
   box.style.top = `${inside(y, height, roomY)}px`;
 }
 
-function inside(start: number, size: number, room: number): number {
-  return Math.round(Math.max(GAP, Math.min(start, room - size - GAP)));
-}
+const inside = (start: number, size: number, room: number): number =>
+  Math.round(Math.max(GAP, Math.min(start, room - size - GAP)));

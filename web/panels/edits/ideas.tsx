@@ -215,11 +215,10 @@ const GRU: readonly Preset[] = [
 const PRESETS: Record<string, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
 
 /** The edits of a preset, in all units at all steps of one layer and direction. */
-function presetEdits(preset: Preset, track: string): Edit[] {
-  return preset.sets.map(([quantity, value]) => {
+const presetEdits = (preset: Preset, track: string): Edit[] =>
+  preset.sets.map(([quantity, value]) => {
     return { place: `${track}.${quantity}`, kind: "set", value, unit: null, t: null, scope: "write" };
   });
-}
 
 /** English sentences whose tags depend on context, each with an experiment to try. */
 const IDEAS: readonly { text: string; preset: string; track: string; asks: string }[] = [

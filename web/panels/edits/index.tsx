@@ -68,22 +68,20 @@ export function EditsPanel() {
 
 const MOST_COLUMNS = 2000;
 
-function Effect({ difference }: { difference: Difference }) {
-  return (
-    <>
-      <p class="verdict" aria-live="polite">
-        {differenceVerdict(difference)}
-      </p>
-      {difference.words.length > MOST_COLUMNS ? (
-        <p class="soft">The steps are too many for a table: read a part of at most {MOST_COLUMNS}.</p>
-      ) : (
-        <div class="scroll" tabindex={0} role="group" aria-label="Before and after, step by step">
-          <DifferenceTable difference={difference} />
-        </div>
-      )}
-    </>
-  );
-}
+const Effect = ({ difference }: { difference: Difference }) => (
+  <>
+    <p class="verdict" aria-live="polite">
+      {differenceVerdict(difference)}
+    </p>
+    {difference.words.length > MOST_COLUMNS ? (
+      <p class="soft">The steps are too many for a table: read a part of at most {MOST_COLUMNS}.</p>
+    ) : (
+      <div class="scroll" tabindex={0} role="group" aria-label="Before and after, step by step">
+        <DifferenceTable difference={difference} />
+      </div>
+    )}
+  </>
+);
 
 function History() {
   const { store, view } = useApp();

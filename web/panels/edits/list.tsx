@@ -19,34 +19,32 @@ interface Edits {
   run: Run;
 }
 
-export function EditList({ edits, model, run, change }: Edits & { change: (index: number, at: DOMRect) => void }) {
-  return (
-    <ol class="edit-list" aria-label="Edits in force">
-      {bundles(edits).map(({ from, count }) => {
-        const [edit, rests] = [edits[from], restingReason(edits[from], model, run.steps)];
-        if (count > 1) {
-          const where = extentText({ ...edit, unit: null }, run.tokens).replace(/^all units, /, "");
-          const action = `${count} units, each set to its own value`;
-          const name = `${count} units of ${edit.place}, each set to its own value (${where})`;
-          return <Line {...{ edits, from, count, action, where, rests, name }} />;
-        }
-        const name = editSentence(edit, model, run.tokens);
-        const where = `${extentText(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`;
-        return (
-          <Line {...{ edits, from, count, action: actionText(edit), where, rests, name }}>
-            <Button
-              text="Change"
-              {...{ "aria-label": `Change: ${name}`, disabled: rests !== "" }}
-              press={({ currentTarget }) =>
-                change(from, (currentTarget.closest("li") as HTMLElement).getBoundingClientRect())
-              }
-            />
-          </Line>
-        );
-      })}
-    </ol>
-  );
-}
+export const EditList = ({ edits, model, run, change }: Edits & { change: (index: number, at: DOMRect) => void }) => (
+  <ol class="edit-list" aria-label="Edits in force">
+    {bundles(edits).map(({ from, count }) => {
+      const [edit, rests] = [edits[from], restingReason(edits[from], model, run.steps)];
+      if (count > 1) {
+        const where = extentText({ ...edit, unit: null }, run.tokens).replace(/^all units, /, "");
+        const action = `${count} units, each set to its own value`;
+        const name = `${count} units of ${edit.place}, each set to its own value (${where})`;
+        return <Line {...{ edits, from, count, action, where, rests, name }} />;
+      }
+      const name = editSentence(edit, model, run.tokens);
+      const where = `${extentText(edit, run.tokens)}${edit.scope === "readout" ? ", readout" : ""}`;
+      return (
+        <Line {...{ edits, from, count, action: actionText(edit), where, rests, name }}>
+          <Button
+            text="Change"
+            {...{ "aria-label": `Change: ${name}`, disabled: rests !== "" }}
+            press={({ currentTarget }) =>
+              change(from, (currentTarget.closest("li") as HTMLElement).getBoundingClientRect())
+            }
+          />
+        </Line>
+      );
+    })}
+  </ol>
+);
 
 /** @param props.rests why it is not in force; "" if it is */
 function Line(props: {

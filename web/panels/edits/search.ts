@@ -17,15 +17,14 @@ function zeroed(place: string, unit: number | null, t: number | null): Edit {
 }
 
 /** Zeroes the memory or the output of one unit at one step, the largest values first. */
-function moments(track: Track, steps: number, { states }: CellKind): Candidate[] {
-  return states.flatMap((quantity) => {
+const moments = (track: Track, steps: number, { states }: CellKind): Candidate[] =>
+  states.flatMap((quantity) => {
     const width = quantityWidth(track.info, quantity);
     return Array.from({ length: steps * width }, (_, k) => ({
       edit: zeroed(`${track.info.name}.${quantity}`, k % width, Math.floor(k / width)),
       weight: Math.abs(track.values[quantity][k]),
     }));
   });
-}
 
 /** Zeroes one unit's output at every step, the most active units first. */
 function units(track: Track, steps: number): Candidate[] {
@@ -38,22 +37,19 @@ function units(track: Track, steps: number): Candidate[] {
 }
 
 /** Zeroes an open gate or a state in all units at one step. */
-function wholeSteps(track: Track, steps: number, cell: CellKind): Candidate[] {
-  return [...openGates(cell), ...cell.states].flatMap((quantity) =>
+const wholeSteps = (track: Track, steps: number, cell: CellKind): Candidate[] =>
+  [...openGates(cell), ...cell.states].flatMap((quantity) =>
     Array.from({ length: steps }, (_, t) => ({ edit: zeroed(`${track.info.name}.${quantity}`, null, t), weight: 0 })),
   );
-}
 
 /** Closes or fully opens whole gates. */
-function gates(track: Track, _steps: number, cell: CellKind): Candidate[] {
-  return openGates(cell).flatMap((gate) =>
+const gates = (track: Track, _steps: number, cell: CellKind): Candidate[] =>
+  openGates(cell).flatMap((gate) =>
     [0, 1].map((value) => ({ edit: { ...zeroed(`${track.info.name}.${gate}`, null, null), value }, weight: 0 })),
   );
-}
 
-function openGates({ gates: all, activations }: CellKind): string[] {
-  return all.filter((gate) => activations[gate] === "sigmoid");
-}
+const openGates = ({ gates: all, activations }: CellKind): string[] =>
+  all.filter((gate) => activations[gate] === "sigmoid");
 
 /** All candidates, alternating between small and sweeping edits, each with the index of its kind. */
 function candidates(run: Run, cell: CellKind): { edit: Edit; kind: number }[] {
@@ -67,9 +63,7 @@ function candidates(run: Run, cell: CellKind): { edit: Edit; kind: number }[] {
 }
 
 /** How sweeping an edit is: the number of values that it affects; "all" counts as very many. */
-export function editSize(edit: Edit): number {
-  return (edit.unit?.length ?? 1e4) * (edit.t?.length ?? 1e3);
-}
+export const editSize = (edit: Edit): number => (edit.unit?.length ?? 1e4) * (edit.t?.length ?? 1e3);
 
 /** What a search is about: it looks for edits that change the label at step t. */
 interface Question {

@@ -77,40 +77,34 @@ export function DifferenceTable({ difference }: { difference: Difference }) {
   );
 }
 
-function Row(props: { name: string; title: string; kind?: string; children: ComponentChildren }) {
-  return (
-    <tr class={props.kind ?? ""}>
-      <th scope="row" title={props.title}>
-        {props.name}
-      </th>
-      {props.children}
-    </tr>
-  );
-}
+const Row = (props: { name: string; title: string; kind?: string; children: ComponentChildren }) => (
+  <tr class={props.kind ?? ""}>
+    <th scope="row" title={props.title}>
+      {props.name}
+    </th>
+    {props.children}
+  </tr>
+);
 
-function Predicted({ choice, kind = "" }: { choice: Choice | null; kind?: string }) {
-  return (
-    <td class={kind}>
-      {choice && (
-        <>
-          <span class="label">{shownToken(choice.label)}</span>
-          <span class="share">{choice.probability.toFixed(2)}</span>
-        </>
-      )}
-    </td>
-  );
-}
+const Predicted = ({ choice, kind = "" }: { choice: Choice | null; kind?: string }) => (
+  <td class={kind}>
+    {choice && (
+      <>
+        <span class="label">{shownToken(choice.label)}</span>
+        <span class="share">{choice.probability.toFixed(2)}</span>
+      </>
+    )}
+  </td>
+);
 
 /** A number with a bar, its share of the row's scale; `mark`: "", or the label of a first step. */
-function Sized({ size, scale, mark }: { size: number; scale: number; mark: string }) {
-  return (
-    <td class={mark ? "size first" : "size"}>
-      <span class="bar" style={{ "--share": Math.min(1, size / scale) }} />
-      <span class="share">{size === 0 ? "0" : size < 0.01 ? "<.01" : size.toFixed(2)}</span>
-      {mark && <span class="mark">{mark}</span>}
-    </td>
-  );
-}
+const Sized = ({ size, scale, mark }: { size: number; scale: number; mark: string }) => (
+  <td class={mark ? "size first" : "size"}>
+    <span class="bar" style={{ "--share": Math.min(1, size / scale) }} />
+    <span class="share">{size === 0 ? "0" : size < 0.01 ? "<.01" : size.toFixed(2)}</span>
+    {mark && <span class="mark">{mark}</span>}
+  </td>
+);
 
 /** The scale of the bars of h: values between -1 and 1 differ by at most 2. */
 export function barBound(tracks: Distance[]): number {

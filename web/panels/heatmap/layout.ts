@@ -69,9 +69,7 @@ export function heatLayout({ width, height, steps, pinned, order, longest }: Hea
 }
 
 /** The height of the tokens above the first row; the marker of that row extends a little above it. */
-export function headHeight({ top }: HeatLayout) {
-  return top - 2;
-}
+export const headHeight = ({ top }: HeatLayout) => top - 2;
 
 export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
   const step = Math.floor((x - layout.left) / layout.pitch);
@@ -83,6 +81,5 @@ export function cellAt(layout: HeatLayout, x: number, y: number): Cell | null {
 }
 
 /** The position of a unit's row in the map of all units; returns its top. */
-export function rowTop(layout: HeatLayout, unit: number): number {
-  return layout.mapTop + Math.max(0, layout.order.indexOf(unit)) * layout.rowHeight;
-}
+export const rowTop = (layout: HeatLayout, unit: number): number =>
+  layout.mapTop + Math.max(0, layout.order.indexOf(unit)) * layout.rowHeight;

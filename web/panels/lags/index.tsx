@@ -104,9 +104,7 @@ function values({ C, parts, byStep }: LagMap): Float64Array {
   });
 }
 
-function signed(value: number): string {
-  return tick(`${value > 0 ? "+" : ""}${seriesNumber(value)}`);
-}
+const signed = (value: number): string => tick(`${value > 0 ? "+" : ""}${seriesNumber(value)}`);
 
 function cellSentence({ subject, name, features, last, map }: Lags, n: number): string {
   const T = map.byStep.length;

@@ -146,9 +146,8 @@ function MemoryControls({ scene }: { scene: Scene }) {
 
 const MOST_SHARES = 3; // number of later words whose shares are listed
 
-function quoted({ explained }: Scene, t: number): string {
-  return `\u201c${shortToken(explained.subject.tokens[t], 24)}\u201d`;
-}
+const quoted = ({ explained }: Scene, t: number): string =>
+  `\u201c${shortToken(explained.subject.tokens[t], 24)}\u201d`;
 
 /** Describes what the followed word wrote, how much remains, what was erased and when, and what it adds. */
 function writerSentence(scene: Scene): string {

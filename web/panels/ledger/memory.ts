@@ -73,6 +73,4 @@ function writer({ steps, parts }: Ledger, asked: number): number {
 }
 
 /** Whether the trace recorded everything that the ledger needs. */
-export function isRecorded({ ledger }: Scene) {
-  return ledger.parts.every((part) => !Number.isNaN(part));
-}
+export const isRecorded = ({ ledger }: Scene) => ledger.parts.every((part) => !Number.isNaN(part));

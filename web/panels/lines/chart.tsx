@@ -25,9 +25,8 @@ export interface ChartProps {
 
 const ROW = 17; // height of a line of the numbers on the right
 
-export function chartHeight(model: Model, tokens: boolean): number {
-  return bottom(bands(model, 1)) + (tokens ? TOKENS_HEIGHT : 10);
-}
+export const chartHeight = (model: Model, tokens: boolean): number =>
+  bottom(bands(model, 1)) + (tokens ? TOKENS_HEIGHT : 10);
 
 function bottom(all: Band[]) {
   const { top, height } = all[all.length - 1];
@@ -85,14 +84,12 @@ export function LiveChart(props: ChartProps) {
   );
 }
 
-function Level({ value, y, width }: { value: number; y: number; width: number }) {
-  return (
-    <>
-      <line x1={LEFT} x2={width - RIGHT} y1={y} y2={y} class={value === 0 ? "axis" : "axis faint"} />
-      <Text x={LEFT - 6} y={y + 3.5} kind="tick" anchor="end" text={tick(value)} />
-    </>
-  );
-}
+const Level = ({ value, y, width }: { value: number; y: number; width: number }) => (
+  <>
+    <line x1={LEFT} x2={width - RIGHT} y1={y} y2={y} class={value === 0 ? "axis" : "axis faint"} />
+    <Text x={LEFT - 6} y={y + 3.5} kind="tick" anchor="end" text={tick(value)} />
+  </>
+);
 
 /** A vertical line, with the values there as dots and as numbers on the right. */
 function AtCursor({ run, track, unit, width, step, all }: ChartProps & { all: Band[] }) {
@@ -162,9 +159,8 @@ function bands({ quantities }: Model, reach: number): Band[] {
   return gates.length > 0 ? [open, signed] : [signed];
 }
 
-function stepX(t: number, width: number, steps: number) {
-  return LEFT + ((t + 0.5) * (width - LEFT - RIGHT)) / Math.max(1, steps);
-}
+const stepX = (t: number, width: number, steps: number) =>
+  LEFT + ((t + 0.5) * (width - LEFT - RIGHT)) / Math.max(1, steps);
 
 /** `width`: of the chart; returns the step at x */
 export function stepAt(x: number, width: number, steps: number): number | null {

@@ -128,9 +128,8 @@ const NARROW_ROW = 40;
 const ROOM = 345; // minimum width for a narrow panel to show the formula
 const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for its value after it
 
-function barsHeight(moment: Moment, width: number): number {
-  return equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
-}
+const barsHeight = (moment: Moment, width: number): number =>
+  equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
 
 function Bars(props: {
   moment: Moment;

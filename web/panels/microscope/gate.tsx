@@ -20,9 +20,8 @@ const WHY =
   "This is a recorded run: it has the value of each gate, but not the weights. So the sum behind a gate " +
   "can't be broken down here. Open the model itself in the studio to see every product.";
 
-export function GateLevel({ scene }: { scene: Scene }) {
-  return scene.model.hasWeights ? <Summed scene={scene} /> : <Traced scene={scene} />;
-}
+export const GateLevel = ({ scene }: { scene: Scene }) =>
+  scene.model.hasWeights ? <Summed scene={scene} /> : <Traced scene={scene} />;
 
 function Summed({ scene }: { scene: Scene }) {
   const { view } = useApp();
@@ -71,9 +70,8 @@ function Summed({ scene }: { scene: Scene }) {
   );
 }
 
-function gateValue({ track, info }: Scene, gate: string, unit: number, step: number): number {
-  return track.values[gate][step * info.units + unit];
-}
+const gateValue = ({ track, info }: Scene, gate: string, unit: number, step: number): number =>
+  track.values[gate][step * info.units + unit];
 
 /** Shows only the curve with the gate's point, because a trace has no weights. */
 function Traced({ scene }: { scene: Scene }) {

@@ -80,12 +80,10 @@ export function MicroscopePanel() {
 }
 
 /** Changes the view, and leaves the focus in the microscope. */
-function goer(store: Store, stage: { current: HTMLElement | null }) {
-  return (patch: Partial<View>) => {
-    store.set(patch);
-    stage.current?.focus({ preventScroll: true });
-  };
-}
+const goer = (store: Store, stage: { current: HTMLElement | null }) => (patch: Partial<View>) => {
+  store.set(patch);
+  stage.current?.focus({ preventScroll: true });
+};
 
 // Not in the component: a scene with functions made there would keep the component's last scene, and so all before it.
 function createScene({ model, run }: Session, view: View, width: number, go: Scene["go"]): Scene | null {

@@ -53,9 +53,8 @@ function mirrored(layout: Layout, width: number): Layout {
   };
 }
 
-function mapped<T, U>(record: Record<string, T>, change: (value: T) => U): Record<string, U> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
-}
+const mapped = <T, U>(record: Record<string, T>, change: (value: T) => U): Record<string, U> =>
+  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
 const GATE = 84; // height
 const PART = { width: 168, height: 60 }; // a part of a gate's sum
@@ -68,13 +67,11 @@ type Size = { width: number; height: number };
 const around = (x: number, y: number, size: Size): Box => ({ x: x - size.width / 2, y: y - size.height / 2, ...size });
 
 /** The boxes of the states at both ends of the line, and where the line leaves and enters them. */
-function statesAcross(width: number, past: string, memory: string): Pick<Places, "boxes" | "out" | "into"> {
-  return {
-    boxes: { [past]: around(STATE.width / 2, LINE, STATE), [memory]: around(width - STATE.width / 2, LINE, STATE) },
-    out: { [past]: [STATE.width, LINE] },
-    into: { [memory]: [width - STATE.width, LINE] },
-  };
-}
+const statesAcross = (width: number, past: string, memory: string): Pick<Places, "boxes" | "out" | "into"> => ({
+  boxes: { [past]: around(STATE.width / 2, LINE, STATE), [memory]: around(width - STATE.width / 2, LINE, STATE) },
+  out: { [past]: [STATE.width, LINE] },
+  into: { [memory]: [width - STATE.width, LINE] },
+});
 
 /** Four boxes in a row, with their middles and half their width. */
 function gatesAcross(width: number, names: string[]) {

@@ -178,9 +178,8 @@ function grouped(inputs: { label: string; shape: number[] }[]): Part[][] {
   });
 }
 
-function columnHeight(column: Part[]) {
-  return column.reduce((sum, { kind }) => sum + HEIGHT[kind], 0) + 6 * (column.length - 1);
-}
+const columnHeight = (column: Part[]) =>
+  column.reduce((sum, { kind }) => sum + HEIGHT[kind], 0) + 6 * (column.length - 1);
 
 function placedIn(row: Part[][], top: number, height: number, width: number): Stacked[][] {
   const one = (width - BESIDE * (row.length - 1) - 4) / row.length;

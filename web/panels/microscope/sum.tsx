@@ -18,13 +18,9 @@ const [FACTORS, VALUE] = [104, 62]; // room for numbers, which are right-aligned
 /** x of each column in pixels */
 type Columns = { factors: number | null; value: number; from: number; to: number };
 
-function nameRoom({ factors, value }: Columns): number {
-  return (factors ? factors - FACTORS : value - VALUE) - 4;
-}
+const nameRoom = ({ factors, value }: Columns): number => (factors ? factors - FACTORS : value - VALUE) - 4;
 
-export function sumHeight(terms: readonly Term[]): number {
-  return TOP + (terms.length + 1) * ROW;
-}
+export const sumHeight = (terms: readonly Term[]): number => TOP + (terms.length + 1) * ROW;
 
 /** The partial sums before and after each term, and their range; returns at0 at1 ... low high. */
 export function runningSums(terms: readonly Term[]): Numbers {
@@ -104,9 +100,8 @@ function Row(props: {
 }
 
 /** The x of a value between the least and the largest partial sum. */
-function scaled({ from, to }: Columns, { low, high }: Numbers, value: number): number {
-  return from + ((to - from) * (value - low)) / (high - low || 1);
-}
+const scaled = ({ from, to }: Columns, { low, high }: Numbers, value: number): number =>
+  from + ((to - from) * (value - low)) / (high - low || 1);
 
 function Bar({ k, columns, numbers: { value: now }, ends }: Parameters<typeof Row>[0]) {
   const y = k * ROW;

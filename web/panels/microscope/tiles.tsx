@@ -105,9 +105,7 @@ function mixed(from: Units, to: Units, part: number): Units {
   return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), memory: mix("memory"), h: to.h };
 }
 
-function isNamed({ width, height }: Tiling) {
-  return width >= NAMED && height >= 30;
-}
+const isNamed = ({ width, height }: Tiling) => width >= NAMED && height >= 30;
 
 /** The zero line of a tile's bars, and their maximum length. */
 function barRange(tiling: Tiling) {
@@ -124,13 +122,9 @@ function tilingFor(units: number, width: number): Tiling {
   return { columns, width: Math.min(MOST.width, width / columns), height };
 }
 
-function left(unit: number, { columns, width }: Tiling) {
-  return (unit % columns) * width;
-}
+const left = (unit: number, { columns, width }: Tiling) => (unit % columns) * width;
 
-function top(unit: number, { columns, height }: Tiling) {
-  return Math.floor(unit / columns) * height;
-}
+const top = (unit: number, { columns, height }: Tiling) => Math.floor(unit / columns) * height;
 
 function frames(units: number, tiling: Tiling): string {
   const { width, height } = tiling,
@@ -163,11 +157,8 @@ function fillPaths({ before, kept, wrote, memory }: Units, tiling: Tiling, large
   return parts;
 }
 
-function round(value: number) {
-  return Math.round(value * 10) / 10;
-}
+const round = (value: number) => Math.round(value * 10) / 10;
 
 /** A rectangle between two heights, measured from the zero line. */
-function block(x: number, zero: number, from: number, to: number, width: number): string {
-  return `M${round(x)} ${round(zero - from)}h${round(width)}V${round(zero - to)}h${round(-width)}z`;
-}
+const block = (x: number, zero: number, from: number, to: number, width: number): string =>
+  `M${round(x)} ${round(zero - from)}h${round(width)}V${round(zero - to)}h${round(-width)}z`;

@@ -49,9 +49,7 @@ export function animate(milliseconds: number, draw: (part: number) => void): () 
   return () => cancelAnimationFrame(frame);
 }
 
-export function eased(part: number): number {
-  return part * part * (3 - 2 * part);
-}
+export const eased = (part: number): number => part * part * (3 - 2 * part);
 
 /** Interpolates numbers; new ones and NaN take their values at once. */
 function between(from: Numbers, to: Numbers, part: number): Numbers {

@@ -204,6 +204,4 @@ function foundSentence({ count, matched_steps: matched, steps, spans, reason, co
   return `${many} ${count === 1 ? "span" : "spans"}, the longest first${first}: ${matched.toLocaleString("en")} of ${all} ${step}s (${percent(matched / Math.max(steps, 1))}).${again}`;
 }
 
-function liftText(value: number | null): string {
-  return value === null ? "" : `\u00d7 ${value.toFixed(2)}`;
-}
+const liftText = (value: number | null): string => (value === null ? "" : `\u00d7 ${value.toFixed(2)}`);

@@ -52,9 +52,8 @@ function Sentence({ run, head, step }: { run: Run; head: Head; step: number }) {
   );
 }
 
-function labelBars({ labels, probabilities }: Head, step: number): Bar[] {
-  return labels.map((label, k) => ({ label, value: probabilities[step * labels.length + k] }));
-}
+const labelBars = ({ labels, probabilities }: Head, step: number): Bar[] =>
+  labels.map((label, k) => ({ label, value: probabilities[step * labels.length + k] }));
 
 function likeliestBars(head: Head, step: number): Bar[] {
   const K = head.labels.length;

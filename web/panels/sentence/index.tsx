@@ -181,13 +181,9 @@ function NumbersInput({ model }: { model: Model }) {
   );
 }
 
-function isGiven({ given, series }: Model): boolean {
-  return given !== null || (series?.steps ?? 0) > 0;
-}
+const isGiven = ({ given, series }: Model): boolean => given !== null || (series?.steps ?? 0) > 0;
 
-function isCount(text: string | undefined): text is string {
-  return text !== undefined && /^\d+$/.test(text);
-}
+const isCount = (text: string | undefined): text is string => text !== undefined && /^\d+$/.test(text);
 
 function inputKind(text: string, model: Model): string {
   if (text.trim() === "") return isGiven(model) ? "given" : "noise";
@@ -220,6 +216,4 @@ function shortage(text: string, model: Model) {
   return count < steps ? `The first ${count} of ${steps} rows; the page's address can't hold more.` : "";
 }
 
-function asText(row: Float32Array): string {
-  return Array.from(row, shortest).join(", ");
-}
+const asText = (row: Float32Array): string => Array.from(row, shortest).join(", ");

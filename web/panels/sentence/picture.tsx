@@ -74,14 +74,12 @@ function columnsOf(model: Model, run: Run, head: string): Column[] {
   );
 }
 
-function tokenColumns({ tokens, known, surprise }: Run): Column[] {
-  return [
-    { name: "step", value: (t) => t },
-    { name: "token", value: (t) => tokens[t] },
-    { name: "known", value: (t) => known[t] ?? true },
-    ...(surprise ? [{ name: "surprise", value: (t: number) => surprise[t] }] : []),
-  ];
-}
+const tokenColumns = ({ tokens, known, surprise }: Run): Column[] => [
+  { name: "step", value: (t) => t },
+  { name: "token", value: (t) => tokens[t] },
+  { name: "known", value: (t) => known[t] ?? true },
+  ...(surprise ? [{ name: "surprise", value: (t: number) => surprise[t] }] : []),
+];
 
 function headColumns(run: Run, name: string): Column[] {
   const head = findHead(run, name);

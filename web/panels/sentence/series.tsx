@@ -65,9 +65,8 @@ export function SeriesPlot({ model, run }: { model: Model; run: Run }) {
 }
 
 /** How many steps are shown: those of the run, and those after it that it forecasts. */
-function shownSteps({ series }: Model, run: Run): number {
-  return run.steps + Math.min(run.steps, Math.max(0, ...(series?.ahead ?? [])));
-}
+const shownSteps = ({ series }: Model, run: Run): number =>
+  run.steps + Math.min(run.steps, Math.max(0, ...(series?.ahead ?? [])));
 
 type Band = { lines: SeriesLine[]; top: number; height: number; ends: Ends; y: (value: number) => number };
 

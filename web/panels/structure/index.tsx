@@ -12,15 +12,13 @@ import type { Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 
-export function StructurePanel() {
-  return (
-    <div class="structure" id="structure">
-      <UnrolledPanel />
-      <WeightsPanel />
-      <SandboxPanel />
-    </div>
-  );
-}
+export const StructurePanel = () => (
+  <div class="structure" id="structure">
+    <UnrolledPanel />
+    <WeightsPanel />
+    <SandboxPanel />
+  </div>
+);
 
 const MOST = 48; // steps drawn at a time: a sentence is drawn whole, a long text in parts
 

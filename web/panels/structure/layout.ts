@@ -137,9 +137,7 @@ export function weightScale(parts: readonly Float32Array[]): Scale {
   return { limit, beyond: sizes.length - inside, count: sizes.length };
 }
 
-export function weightRgb(value: number, limit: number) {
-  return rgb("g", value, [-limit, limit]);
-}
+export const weightRgb = (value: number, limit: number) => rgb("g", value, [-limit, limit]);
 
 export function inkOver(value: number, limit: number) {
   const [red, green, blue] = weightRgb(value, limit);

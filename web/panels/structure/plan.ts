@@ -73,6 +73,5 @@ export function outputText(sizes: Sizes): string {
 }
 
 /** "LSTM 4 → 6". */
-export function planTitle(sizes: Sizes): string {
-  return `${sizes.cell.label} ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;
-}
+export const planTitle = (sizes: Sizes): string =>
+  `${sizes.cell.label} ${sizeText(sizes.inputSize)} → ${directions(sizes) * outputSize(sizes)}`;

@@ -27,14 +27,12 @@ export function codeLines(setup: Setup): string {
   return `${name} = ${pythonCall(setup, setup.batchFirst)}\nout, ${state} = ${name}(torch.randn(${input.shape.join(", ")}))`;
 }
 
-export function shapeRows(setup: Setup): string[][] {
-  return [
-    ["tensor", "axes", "shape", "meaning"],
-    ...flows(setup, setup).map(({ name, letters, shape, meaning }) => {
-      return [name, letters.join(", "), `(${shape.join(", ")})`, meaning];
-    }),
-  ];
-}
+export const shapeRows = (setup: Setup): string[][] => [
+  ["tensor", "axes", "shape", "meaning"],
+  ...flows(setup, setup).map(({ name, letters, shape, meaning }) => {
+    return [name, letters.join(", "), `(${shape.join(", ")})`, meaning];
+  }),
+];
 
 export function parameterRows(setup: Setup): string[][] {
   const rows = tracksOf(setup).flatMap((track) =>
@@ -43,57 +41,51 @@ export function parameterRows(setup: Setup): string[][] {
   return [["parameter", "shape", "count"], ...rows, ["in all", "", parameterCount(setup).toLocaleString("en")]];
 }
 
-export function Results({ setup, gates }: { setup: Setup; gates: readonly string[] }) {
-  return (
-    <>
-      <Part title="Shapes">
-        <RowTable rows={shapeRows(setup)} />
-      </Part>
-      <Part title="One step, with all shapes">
-        <div class="st-equations">
-          {equations(setup, gates, 0).map((pieces) => (
-            <p class="st-line-of">
-              {pieces.map(({ text, shape }) => (
-                <span class={shape ? "st-piece" : "st-sign"}>
-                  <b>{text}</b>
-                  <small>{shape || "\u00a0"}</small>
-                </span>
-              ))}
-            </p>
-          ))}
-        </div>
-        {setup.numLayers > 1 && <p class="soft">{aboveText(setup, gates)}</p>}
-      </Part>
-      <Part title={`${parameterCount(setup).toLocaleString("en")} parameters`} kind="st-parameters">
-        <RowTable rows={parameterRows(setup)} />
-      </Part>
-    </>
-  );
-}
-
-export function Claims({ setup }: { setup: Setup }) {
-  return (
-    <Part title="How out and h_n are related">
-      <ul class="st-facts">
-        {facts(setup, setup).map(({ holds, why }) => (
-          <li>
-            {holds && <code>{holds}</code>}
-            <span>{why}</span>
-          </li>
-        ))}
-      </ul>
+export const Results = ({ setup, gates }: { setup: Setup; gates: readonly string[] }) => (
+  <>
+    <Part title="Shapes">
+      <RowTable rows={shapeRows(setup)} />
     </Part>
-  );
-}
+    <Part title="One step, with all shapes">
+      <div class="st-equations">
+        {equations(setup, gates, 0).map((pieces) => (
+          <p class="st-line-of">
+            {pieces.map(({ text, shape }) => (
+              <span class={shape ? "st-piece" : "st-sign"}>
+                <b>{text}</b>
+                <small>{shape || "\u00a0"}</small>
+              </span>
+            ))}
+          </p>
+        ))}
+      </div>
+      {setup.numLayers > 1 && <p class="soft">{aboveText(setup, gates)}</p>}
+    </Part>
+    <Part title={`${parameterCount(setup).toLocaleString("en")} parameters`} kind="st-parameters">
+      <RowTable rows={parameterRows(setup)} />
+    </Part>
+  </>
+);
 
-function Part({ title, kind = "", children }: { title: string; kind?: string; children: ComponentChildren }) {
-  return (
-    <section class={`st-part ${kind}`}>
-      <h3>{title}</h3>
-      {children}
-    </section>
-  );
-}
+export const Claims = ({ setup }: { setup: Setup }) => (
+  <Part title="How out and h_n are related">
+    <ul class="st-facts">
+      {facts(setup, setup).map(({ holds, why }) => (
+        <li>
+          {holds && <code>{holds}</code>}
+          <span>{why}</span>
+        </li>
+      ))}
+    </ul>
+  </Part>
+);
+
+const Part = ({ title, kind = "", children }: { title: string; kind?: string; children: ComponentChildren }) => (
+  <section class={`st-part ${kind}`}>
+    <h3>{title}</h3>
+    {children}
+  </section>
+);
 
 function aboveText(setup: Setup, gates: readonly string[]): string {
   const [first] = equations(setup, gates, 1),
@@ -221,10 +213,8 @@ function cells({ name, shape, count, parameter, rows }: Weight) {
 }
 
 /** A table whose first row is its head; numbers are right-aligned. */
-export function RowTable({ rows }: { rows: string[][] }) {
-  return (
-    <div class="st-scroll">
-      <Table class="st-rows" rows={rows} kind={(column) => KINDS[rows[0][column]]} />
-    </div>
-  );
-}
+export const RowTable = ({ rows }: { rows: string[][] }) => (
+  <div class="st-scroll">
+    <Table class="st-rows" rows={rows} kind={(column) => KINDS[rows[0][column]]} />
+  </div>
+);

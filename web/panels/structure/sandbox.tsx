@@ -119,38 +119,36 @@ const NUMBERS: NumberField[] = [
 ];
 const TICKS = { bidirectional: "both directions", bias: "bias", batchFirst: "batch_first" };
 
-function SizeFields({ setup, change }: { setup: Setup; change: (patch: Partial<Setup>) => void }) {
-  return (
-    <div class="st-fields">
-      {NUMBERS.map(({ key, label, letter, low, slider, high }) => (
-        <div class="st-field">
-          <label for={`st-${key}`}>
-            <i>{letter}</i> {label}
-          </label>
-          <input
-            {...{ type: "range", min: low, max: slider, step: 1, "aria-label": `${label}, slider`, value: setup[key] }}
-            onInput={({ currentTarget }) => change({ [key]: currentTarget.valueAsNumber })}
-          />
-          <input
-            {...{ type: "number", id: `st-${key}`, min: low, max: high, step: 1, class: "number", name: key }}
-            value={setup[key]}
-            onInput={({ currentTarget: { validity, value } }) => {
-              if (validity.valid && value !== "") change({ [key]: Number(value) });
-            }}
-          />
-        </div>
-      ))}
-      <div class="st-ticks">
-        {(Object.keys(TICKS) as (keyof typeof TICKS)[]).map((key) => (
-          <label class="st-tick">
-            <input
-              {...{ type: "checkbox", checked: setup[key] }}
-              onChange={({ currentTarget }) => change({ [key]: currentTarget.checked })}
-            />{" "}
-            {TICKS[key]}
-          </label>
-        ))}
+const SizeFields = ({ setup, change }: { setup: Setup; change: (patch: Partial<Setup>) => void }) => (
+  <div class="st-fields">
+    {NUMBERS.map(({ key, label, letter, low, slider, high }) => (
+      <div class="st-field">
+        <label for={`st-${key}`}>
+          <i>{letter}</i> {label}
+        </label>
+        <input
+          {...{ type: "range", min: low, max: slider, step: 1, "aria-label": `${label}, slider`, value: setup[key] }}
+          onInput={({ currentTarget }) => change({ [key]: currentTarget.valueAsNumber })}
+        />
+        <input
+          {...{ type: "number", id: `st-${key}`, min: low, max: high, step: 1, class: "number", name: key }}
+          value={setup[key]}
+          onInput={({ currentTarget: { validity, value } }) => {
+            if (validity.valid && value !== "") change({ [key]: Number(value) });
+          }}
+        />
       </div>
+    ))}
+    <div class="st-ticks">
+      {(Object.keys(TICKS) as (keyof typeof TICKS)[]).map((key) => (
+        <label class="st-tick">
+          <input
+            {...{ type: "checkbox", checked: setup[key] }}
+            onChange={({ currentTarget }) => change({ [key]: currentTarget.checked })}
+          />{" "}
+          {TICKS[key]}
+        </label>
+      ))}
     </div>
-  );
-}
+  </div>
+);

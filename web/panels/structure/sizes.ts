@@ -63,8 +63,8 @@ export function parameterCount(sizes: Sizes): number {
 const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
 
 /** The weights by gate: W_ii, W_if, ... and, with a projection, W_hr; `gates`: in stacking order. */
-export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] {
-  return parameters(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
+export const gateWeights = (sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] =>
+  parameters(sizes, track).flatMap(({ name: parameter, shape: [rows, ...columns] }) => {
     const short = SHORT[parameter.slice(0, parameter.indexOf("_l"))];
     const weight = (name: string, gate: string | null, first: number, count: number): Weight => ({
       ...{ address: `${track.name}.${name}`, name, gate, parameter, rows: [first, first + count] },
@@ -74,7 +74,6 @@ export function gateWeights(sizes: Sizes, track: TrackInfo, gates: readonly stri
     const H = rows / gates.length;
     return gates.map((gate, k) => weight(short + gate, gate, k * H, H));
   });
-}
 
 type Flow = { name: string; letters: string[]; shape: number[]; meaning: string };
 
@@ -145,6 +144,4 @@ export function readSetup(text: string): Numbers {
   return Object.fromEntries(settings) as Numbers;
 }
 
-export function writeSetup(setup: Numbers): string {
-  return KEYS.map((key) => Number(setup[key])).join();
-}
+export const writeSetup = (setup: Numbers): string => KEYS.map((key) => Number(setup[key])).join();

@@ -133,11 +133,9 @@ function WeightsPicture(weights: Weights) {
   );
 }
 
-function ColourBar({ limit }: { limit: number }) {
-  return (
-    <ScaleBar
-      {...{ width: 150, margin: 2, ends: [-limit, limit], label: "Colours" }}
-      fill={(share) => `rgb(${weightRgb(limit * (2 * share - 1), limit).join(", ")})`}
-    />
-  );
-}
+const ColourBar = ({ limit }: { limit: number }) => (
+  <ScaleBar
+    {...{ width: 150, margin: 2, ends: [-limit, limit], label: "Colours" }}
+    fill={(share) => `rgb(${weightRgb(limit * (2 * share - 1), limit).join(", ")})`}
+  />
+);

@@ -72,12 +72,9 @@ export function sweepWork(pair: Pair): Work<Sweep> {
   }
 }
 
-export function pairSentence({ explained, whole, patched }: Pair): string {
-  return (
-    `The ${explained.name} is ${exactly(whole)} here. In the other text, at the same step, it is ${exactly(patched)}: ` +
-    `a difference of ${exactly(patched - whole)}.`
-  );
-}
+export const pairSentence = ({ explained, whole, patched }: Pair): string =>
+  `The ${explained.name} is ${exactly(whole)} here. In the other text, at the same step, it is ${exactly(patched)}: ` +
+  `a difference of ${exactly(patched - whole)}.`;
 
 export const MEANING =
   "Each cell patches one state of the other text (all units of c or h of that layer and direction, at that step) into the run " +
@@ -103,9 +100,7 @@ export function cellSentence({ pair, places, effects }: Sweep, n: number): strin
 }
 
 /** @returns the step of the run on the other pages; negative before its first */
-function sweepStep({ explained }: Pair, t: number): number {
-  return t - explained.subject.lead;
-}
+const sweepStep = ({ explained }: Pair, t: number): number => t - explained.subject.lead;
 
 /** A patch as edits: each unit is set to its value in the other text; empty if it can't be opened. */
 export function patchEdits({ pair, places }: Sweep, n: number): Edit[] {

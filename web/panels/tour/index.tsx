@@ -113,11 +113,9 @@ function Pip({ guide, name, k, index }: { guide: Guide; name: string; k: number;
   );
 }
 
-function Tick({ done }: { done: boolean }) {
-  return (
-    <svg class="tick" viewBox="0 0 20 20" width={20} height={20} aria-hidden="true">
-      <circle cx={10} cy={10} r={8.5} />
-      {done && <path d="M6 10.5l2.8 2.8L14.2 7.5" />}
-    </svg>
-  );
-}
+const Tick = ({ done }: { done: boolean }) => (
+  <svg class="tick" viewBox="0 0 20 20" width={20} height={20} aria-hidden="true">
+    <circle cx={10} cy={10} r={8.5} />
+    {done && <path d="M6 10.5l2.8 2.8L14.2 7.5" />}
+  </svg>
+);

@@ -40,8 +40,8 @@ function rounded({ left, top, right, bottom }: Box) {
 }
 
 /** The visible parts of the panels, with a little margin. */
-export function litBoxes(panels: HTMLElement[], free: Free): Box[] {
-  return panels
+export const litBoxes = (panels: HTMLElement[], free: Free): Box[] =>
+  panels
     .map((panel) => panel.getBoundingClientRect())
     .map((box) => ({
       left: Math.max(2, box.left - MARGIN),
@@ -50,7 +50,6 @@ export function litBoxes(panels: HTMLElement[], free: Free): Box[] {
       bottom: Math.min(free.bottom - 2, box.bottom + MARGIN),
     }))
     .filter((box) => box.bottom > box.top && box.right > box.left);
-}
 
 /**
  * Puts the card beside the panels if there is room. Otherwise it becomes a sheet at the bottom of the window, and the
@@ -101,9 +100,7 @@ export function bringIntoView(panels: HTMLElement[], { bottom: floor }: Free) {
   window.scrollBy({ top: top - aim, behavior: isCalm() ? "auto" : "smooth" });
 }
 
-function sticks(part: HTMLElement) {
-  return getComputedStyle(part).position === "sticky";
-}
+const sticks = (part: HTMLElement) => getComputedStyle(part).position === "sticky";
 
 /** The bottom edge of the page header, which stays at the top of the window when the page scrolls. */
 function ceilingHeight() {

@@ -18,9 +18,8 @@ function projected(now: Now) {
   return P !== H;
 }
 
-function asked({ run, memory }: Now) {
-  return momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
-}
+const asked = ({ run, memory }: Now) =>
+  momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
 
 /** Describes where the previous cell state comes from, if not from a step of this run. */
 function begun(now: Now): string {

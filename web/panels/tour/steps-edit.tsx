@@ -83,12 +83,10 @@ export function lastWords(model: Model | null): ComponentChild[] {
   ];
 }
 
-export function Ends({ open }: { open: (page: View["page"]) => void }) {
-  return (
-    <div class="tour-ends">
-      <Button text="Keep exploring" kind="primary" press={() => open("read")} />
-      <Button text="Compare two runs" press={() => open("compare")} />
-      <Button text="Look at the weights" press={() => open("structure")} />
-    </div>
-  );
-}
+export const Ends = ({ open }: { open: (page: View["page"]) => void }) => (
+  <div class="tour-ends">
+    <Button text="Keep exploring" kind="primary" press={() => open("read")} />
+    <Button text="Compare two runs" press={() => open("compare")} />
+    <Button text="Look at the weights" press={() => open("structure")} />
+  </div>
+);

@@ -157,18 +157,14 @@ function best(track: Track, steps: number, score: (moment: Moment) => number): M
 }
 
 /** A moment where both keeping and writing matter. */
-export function mixed(track: Track, steps: number): Moment {
-  return best(track, steps, ({ f, before, i, g }) => Math.min(Math.abs(f * before), Math.abs(i * g)));
-}
+export const mixed = (track: Track, steps: number): Moment =>
+  best(track, steps, ({ f, before, i, g }) => Math.min(Math.abs(f * before), Math.abs(i * g)));
 
 /** A moment with a large cell state and a small output. */
-export function silent(track: Track, steps: number): Moment {
-  return best(track, steps, ({ c, o }) => Math.min(Math.abs(c), 1) * (1 - o));
-}
+export const silent = (track: Track, steps: number): Moment =>
+  best(track, steps, ({ c, o }) => Math.min(Math.abs(c), 1) * (1 - o));
 
-export function isSilent({ c, o }: Moment, bounds: Bounds): boolean {
-  return Math.abs(c) >= bounds.c && o <= bounds.o;
-}
+export const isSilent = ({ c, o }: Moment, bounds: Bounds): boolean => Math.abs(c) >= bounds.c && o <= bounds.o;
 
 /** Bounds for a "secret" that this run can satisfy. */
 export function silentBounds(track: Track, steps: number): Bounds {

@@ -4,8 +4,8 @@ import { useSignal } from "@preact/signals";
 import type { VNode } from "preact";
 import { useRef } from "preact/hooks";
 
-export function rich(text: string): (VNode | string)[] {
-  return text
+export const rich = (text: string): (VNode | string)[] =>
+  text
     .split(/(`[^`]+`|\*[^*\s][^*]*\*)/)
     .filter(Boolean)
     .map((part) => {
@@ -13,16 +13,13 @@ export function rich(text: string): (VNode | string)[] {
       if (part.length > 2 && part.startsWith("*") && part.endsWith("*")) return <em>{part.slice(1, -1)}</em>;
       return part;
     });
-}
 
 /** The response to what the user did last, which is read aloud. */
-export function Response({ text }: { text: string }) {
-  return (
-    <p class="tour-said" aria-live="polite">
-      {rich(text)}
-    </p>
-  );
-}
+export const Response = ({ text }: { text: string }) => (
+  <p class="tour-said" aria-live="polite">
+    {rich(text)}
+  </p>
+);
 
 /** @param props.respond returns the response to an answer */
 export function Question({ label, respond }: { label: string; respond: (answer: number) => string }) {

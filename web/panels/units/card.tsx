@@ -100,14 +100,13 @@ function highQuery({ unit, quantiles }: UnitCard, table: UnitTable): string {
   return `${unit} > ${stored.at(-1) ?? Number(high.toFixed(2))}`;
 }
 
-function numbersText({ mean, deviation, low, high, time_constant: time, never_forgets: neverForgets }: UnitCard) {
-  return [
+const numbersText = ({ mean, deviation, low, high, time_constant: time, never_forgets: neverForgets }: UnitCard) =>
+  [
     `mean ${exactly(mean)}`,
     `standard deviation ${deviation.toFixed(3)}`,
     `low ${percent(low)}, high ${percent(high)}`,
     ...(neverForgets ? ["never forgets"] : time === null ? [] : [`remembers for ${time.toFixed(1)} steps`]),
   ].join(", ");
-}
 
 function Tested({ card: { label, is_confirmed: isConfirmed, is_used: isUsed, held_out: r, p } }: { card: UnitCard }) {
   const verdict = !isConfirmed ? "not confirmed" : isUsed ? "used for it" : "correlated, but not shown to be used";
@@ -120,21 +119,19 @@ function Tested({ card: { label, is_confirmed: isConfirmed, is_used: isUsed, hel
   );
 }
 
-function Pairs({ title, pairs }: { title: string; pairs: [string, number][] }) {
-  return (
-    <section class="unit-part" hidden={pairs.length === 0}>
-      <h4>{title}</h4>
-      <ul class="unit-pairs">
-        {pairs.map(([name, value]) => (
-          <li>
-            <b>{shownToken(name)}</b>
-            <span class="number">{exactly(value)}</span>
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
+const Pairs = ({ title, pairs }: { title: string; pairs: [string, number][] }) => (
+  <section class="unit-part" hidden={pairs.length === 0}>
+    <h4>{title}</h4>
+    <ul class="unit-pairs">
+      {pairs.map(([name, value]) => (
+        <li>
+          <b>{shownToken(name)}</b>
+          <span class="number">{exactly(value)}</span>
+        </li>
+      ))}
+    </ul>
+  </section>
+);
 
 /** Lines of coloured words: where the unit is highest, where it is lowest, and random ones. */
 function Contexts({ card }: { card: UnitCard }) {
@@ -206,9 +203,7 @@ function Histogram({ card: { unit, histogram, edges, quantiles, mean } }: { card
 }
 
 /** @param value null: no bound */
-function edge(value: number | null) {
-  return value === null ? "no bound" : tick(Number(value.toPrecision(3)));
-}
+const edge = (value: number | null) => (value === null ? "no bound" : tick(Number(value.toPrecision(3))));
 
 /** The cost of zeroing the unit compared with units of the same size, two bars each. */
 function Effects({ card: { effect, held, matched, label, cost_name: cost } }: { card: UnitCard }) {

@@ -48,9 +48,8 @@ export function* lagMap(subject: Subject, { t: last, of }: Target): Steps<LagMap
   };
 }
 
-export function lagMapCost({ source }: Subject, { t }: Target): number {
-  return (t + 1) * ((source?.base.length ?? 0) + 1) * (t / 2 + 2);
-}
+export const lagMapCost = ({ source }: Subject, { t }: Target): number =>
+  (t + 1) * ((source?.base.length ?? 0) + 1) * (t / 2 + 2);
 
 /** A step [C] as it is, with each feature replaced, and with all replaced; returns [C + 2, C]. */
 function variants(step: Float32Array, base: Float32Array): Float32Array {

@@ -31,9 +31,7 @@ export function occlusionCost({ subject, every }: Players, target: Target): numb
 }
 
 /** Whether a player is present. Row 0 has all players, row 1 has none, and row p + 2 has all except p. */
-function isThere(row: number, player: number) {
-  return row === 0 || (row > 1 && row - 2 !== player);
-}
+const isThere = (row: number, player: number) => row === 0 || (row > 1 && row - 2 !== player);
 
 /** Each row starts where it diverges; until then it equals row 0. */
 function* oneWay(players: Players, target: Target): Steps<Float64Array> {

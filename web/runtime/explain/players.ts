@@ -42,9 +42,7 @@ function rowInputs({ owner, real, base }: Players, k: number, t: number, R: numb
 }
 
 /** Whether the LSTM only reads forward, so that rows with a common prefix can share steps. */
-export function readsOneWay({ cells }: Subject) {
-  return cells.every(({ info }) => !info.reverse);
-}
+export const readsOneWay = ({ cells }: Subject) => cells.every(({ info }) => !info.reverse);
 
 /** Computes the target of rows in which some players are replaced, step by step; yields the row-steps done. */
 function* wholeRows(players: Players, target: Target, R: number, present: Present): Steps<Float64Array> {

@@ -20,20 +20,16 @@ export function inputPart(cell: Cell, x: Float32Array, R: number): Float64Array 
 }
 
 /** One row, repeated R times. */
-export function repeated(row: Rows, R: number): Rows {
-  return mapped(row, (values) => concatenated(new Array(R).fill(values)));
-}
+export const repeated = (row: Rows, R: number): Rows =>
+  mapped(row, (values) => concatenated(new Array(R).fill(values)));
 
 /** Those of R rows from one (inclusive) to another. */
-export function someRows(rows: Rows, R: number, from: number, to: number): Rows {
-  return mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
-}
+export const someRows = (rows: Rows, R: number, from: number, to: number): Rows =>
+  mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
 
 /** The rows of all parts, in order. */
-export function joinedRows(parts: readonly Rows[]): Rows {
-  return mapped(parts[0], (_, name) => concatenated(parts.map((part) => part[name])));
-}
+export const joinedRows = (parts: readonly Rows[]): Rows =>
+  mapped(parts[0], (_, name) => concatenated(parts.map((part) => part[name])));
 
-function mapped(rows: Rows, change: (values: Float32Array, name: string) => Float32Array): Rows {
-  return Object.fromEntries(Object.entries(rows).map(([name, values]) => [name, change(values, name)]));
-}
+const mapped = (rows: Rows, change: (values: Float32Array, name: string) => Float32Array): Rows =>
+  Object.fromEntries(Object.entries(rows).map(([name, values]) => [name, change(values, name)]));

@@ -18,20 +18,18 @@ interface Around {
 }
 
 /** `run`: without edits; `tracks`: its values */
-export function createSubject(
+export const createSubject = (
   run: Run,
   lstm: Lstm,
   tracks: Subject["tracks"],
   { lead = 0, before = [], readers, baseline, baselineName }: Around,
-): Subject {
-  return {
-    ...{ cell: lstm.kind, cells: lstm.cells, tracks, lead, readers, baselineName },
-    steps: run.steps + lead,
-    tokens: [...before, ...run.tokens],
-    initial: tracks.map(({ initial }) => initial),
-    baseline: once(baseline),
-  };
-}
+): Subject => ({
+  ...{ cell: lstm.kind, cells: lstm.cells, tracks, lead, readers, baselineName },
+  steps: run.steps + lead,
+  tokens: [...before, ...run.tokens],
+  initial: tracks.map(({ initial }) => initial),
+  baseline: once(baseline),
+});
 
 /** The subject of a recorded run, without weights. */
 export function recordedSubject(run: Run, cell: CellKind): Subject {

@@ -27,11 +27,10 @@ export function* sweep(
 }
 
 /** All places, track by track; for an LSTM, c comes before h. */
-export function allPlaces({ tracks, steps, cell }: Subject): Place[] {
-  return tracks.flatMap((_, track) =>
+export const allPlaces = ({ tracks, steps, cell }: Subject): Place[] =>
+  tracks.flatMap((_, track) =>
     cell.states.flatMap((quantity) => Array.from({ length: steps }, (__, t) => ({ track, quantity, t }))),
   );
-}
 
 /** `end`: the step whose outputs are needed; returns [D*P] */
 function* patchedOutput(subject: Subject, other: Subject, place: Place, end: number): Steps<Float32Array> {

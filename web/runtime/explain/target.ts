@@ -16,9 +16,8 @@ export function logitTarget(reader: Reader, label: number, t: number): Target | 
 }
 
 /** The logarithm of a label's probability; returns null if it does not depend on a single step. */
-export function probabilityTarget({ logProbability }: Reader, label: number, t: number): Target | null {
-  return logProbability === null ? null : { t, readout: null, of: (out) => logProbability(out, label) };
-}
+export const probabilityTarget = ({ logProbability }: Reader, label: number, t: number): Target | null =>
+  logProbability === null ? null : { t, readout: null, of: (out) => logProbability(out, label) };
 
 /** A unit of the outputs: the hidden states of the last layer, with both directions concatenated. */
 export function stateTarget(subject: Subject, unit: number, t: number): Target {
@@ -45,6 +44,5 @@ export function topTracks(tracks: Subject["tracks"]): Subject["tracks"] {
 }
 
 /** The steps that a direction reads up to step t, in reading order. */
-export function readingOrder(reverse: boolean, T: number, t: number): number[] {
-  return reverse ? Array.from({ length: T - t }, (_, k) => T - 1 - k) : Array.from({ length: t + 1 }, (_, k) => k);
-}
+export const readingOrder = (reverse: boolean, T: number, t: number): number[] =>
+  reverse ? Array.from({ length: T - t }, (_, k) => T - 1 - k) : Array.from({ length: t + 1 }, (_, k) => k);

@@ -56,12 +56,11 @@ function cut(x: NumberArray, axis: number, start: number, count: number, step: n
 }
 
 /** The parts of an axis with these numbers. */
-export function taken(x: NumberArray, axis: number, numbers: readonly number[]): NumberArray {
-  return joined(
+export const taken = (x: NumberArray, axis: number, numbers: readonly number[]): NumberArray =>
+  joined(
     numbers.map((number) => cut(x, axis, number, 1, 1)),
     axis,
   );
-}
 
 export function joined(parts: readonly NumberArray[], axis: number): NumberArray {
   const shape = parts[0].shape.map((size, k) =>
