@@ -53,8 +53,7 @@ export class Cell {
     if (native !== null) return native;
     const values = this.room(T);
     const carried = mine.some((edit) => edit.readout) ? this.room(T) : null;
-    const xg = new Float64Array(T * this.hidden.length);
-    affine(this.multiplied(x, T), T, this.weights.weight_ih, this.weights.bias_ih, xg);
+    const xg = affine(this.multiplied(x, T), T, this.weights.weight_ih, this.weights.bias_ih);
     let before = state;
     for (let k = 0; k < T; k++) {
       const t = info.reverse ? T - 1 - k : k;
@@ -117,8 +116,7 @@ export class Cell {
    */
   stepRows(xg: Float64Array, before: Values, R: number): Values {
     const { hidden, weights, kind } = this;
-    const [sums, values] = [new Float64Array(xg.length), this.room(R)];
-    affine(this.multiplied(before.h, R), R, weights.weight_hh, weights.bias_hh, sums);
+    const [sums, values] = [affine(this.multiplied(before.h, R), R, weights.weight_hh, weights.bias_hh), this.room(R)];
     for (let r = 0; r < R; r++) {
       const [from, to] = [r * hidden.length, (r + 1) * hidden.length];
       hidden.set(sums.subarray(from, to));

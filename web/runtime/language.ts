@@ -2,91 +2,71 @@
 
 import { common, layerParts } from "studio/runtime/common.js";
 import { refuse } from "studio/runtime/errors.js";
-import { LanguageCore, LINE_ENDS } from "studio/runtime/language-core.js";
+import { type LanguageCore, languageCore, LINE_ENDS } from "studio/runtime/language-core.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
-import type { State } from "studio/runtime/lstm.js";
 import { highestScores, logSumExp, softmax } from "studio/runtime/softmax.js";
 import { createStream } from "studio/runtime/stream.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
 import { codePoints } from "studio/runtime/vocabulary.js";
 import type { Weights } from "studio/runtime/weights.js";
-import type { BundleHead, Edit, Model, Run, Subject, Track } from "studio/types.js";
+import type { BundleHead, Model, Run, Subject, Track } from "studio/types.js";
 
 const MOST = 2 ** 25; // maximum number of values that one run may predict
-
-/** A language model that reads each text after a newline. */
-class Reader {
-  state: State;
-
-  constructor(private core: LanguageCore) {
-    this.state = core.lstm.run(core.embed([core.start]), 1).state;
-  }
-
-  /** @param tokens in reading order */
-  run(tokens: string[], edits: readonly Edit[] = []): Run {
-    const { core } = this;
-    const [T, V] = [tokens.length, core.tokens.length];
-    if (T === 0) refuse("no text", `at least one ${core.level === "char" ? "character" : "word"}`, "Type some.");
-    if (T * V > MOST) refuse(`a text of ${T} steps`, `at most ${Math.floor(MOST / V)}`, "Shorten it.");
-    const bound = core.lstm.bind(edits, T);
-    const ids = tokens.map((token) => core.id(token));
-    const { tracks, out } = core.lstm.run(core.embed(ids), T, bound, this.state);
-    return Object.freeze({ ...this.finish(tokens, tracks, out, this.state[this.state.length - 1].h), edits });
-  }
-
-  /** @param before the output from which the first token was predicted */
-  finish(tokens: string[], tracks: Track[], out: Float32Array, before: Float32Array): Omit<Run, "edits"> {
-    const { core } = this;
-    const [T, V] = [tokens.length, core.tokens.length];
-    const logits = core.scores(out, T);
-    const ids = tokens.map((token) => core.id(token));
-    const surprise = Float32Array.from(ids, (id, t) =>
-      t === 0 ? nats(core.scores(before, 1), 0, V, id) : nats(logits, (t - 1) * V, V, id),
-    );
-    const head = { name: "next", labels: core.tokens, logits, chosen: highestScores(logits, V) };
-    const heads = [{ ...head, probabilities: softmax(logits, V) }];
-    return { tokens, known: ids.map((id) => id > 0), steps: T, tracks, heads, surprise };
-  }
-}
 
 /** The newline read before the text is a step of the explained run, as in Python. */
 function explained(core: LanguageCore, run: Run): Subject {
   if (core.backward) {
     refuse("a model that reads from the end of a text", "one that reads forward", "Open another model.");
   }
-  const ids = [core.start, ...run.tokens.map((token) => core.id(token))];
+  const ids = [core.start, ...run.tokens.map(core.id)];
   const { tracks } = core.lstm.run(core.embed(ids), ids.length, core.lstm.bind([], ids.length));
   const logProbability: Subject["readers"][number]["logProbability"] = (out, label) => {
     const scores = core.scores(out, 1);
     return scores[label] - logSumExp(scores, 0, scores.length);
   };
-  const reader = { name: "next", labels: core.tokens, logit: core.logit.bind(core), logProbability };
+  const reader = { name: "next", labels: core.tokens, logit: core.logit, logProbability };
   return createSubject(run, core.lstm, tracks, {
     ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
-    ...{ baseline: () => core.meanToken(), baselineName: "the mean training input" },
+    ...{ baseline: core.meanToken, baselineName: "the mean training input" },
   });
 }
 
 export function language(head: BundleHead, weights: Weights): Model {
-  const core = new LanguageCore(head.config, head.vocabulary, weights, "", head.cells);
-  const reader = new Reader(core);
-  const source = {
-    lstm: core.lstm,
-    begin: () => reader.state,
-    embed: (token: string) => core.embed([core.id(token)]),
-    check: () => {},
-    finish: reader.finish.bind(reader),
+  const core = languageCore(head.config, head.vocabulary, weights, "", head.cells);
+  const { lstm, level, tokens: labels } = core;
+  const V = labels.length;
+  const { state } = lstm.run(core.embed([core.start]), 1); // each text is read after a newline
+
+  /** @param before the output from which the first token was predicted */
+  const finish = (tokens: string[], tracks: Track[], out: Float32Array, before: Float32Array): Omit<Run, "edits"> => {
+    const T = tokens.length;
+    const logits = core.scores(out, T);
+    const ids = tokens.map(core.id);
+    const surprise = Float32Array.from(ids, (id, t) =>
+      t === 0 ? nats(core.scores(before, 1), 0, V, id) : nats(logits, (t - 1) * V, V, id),
+    );
+    const head = { name: "next", labels, logits, chosen: highestScores(logits, V), probabilities: softmax(logits, V) };
+    return { tokens, known: ids.map((id) => id > 0), steps: T, tracks, heads: [head], surprise };
   };
+
+  /** @param tokens in reading order */
+  const run: Model["run"] = (tokens, edits = []) => {
+    const T = tokens.length;
+    if (T === 0) refuse("no text", `at least one ${level === "char" ? "character" : "word"}`, "Type some.");
+    if (T * V > MOST) refuse(`a text of ${T} steps`, `at most ${Math.floor(MOST / V)}`, "Shorten it.");
+    const { tracks, out } = lstm.run(core.embed(tokens.map(core.id)), T, lstm.bind(edits, T), state);
+    return Object.freeze({ ...finish(tokens, tracks, out, state[state.length - 1].h), edits });
+  };
+  const embed = (token: string) => core.embed([core.id(token)]);
+  const source = { lstm, begin: () => state, embed, check: () => {}, finish };
   return {
-    ...common(head, core.lstm),
-    ...{ kind: "language-model", unit: core.level === "char" ? "character" : "word" },
-    tokenise: tokensOf(core, head),
-    run: (tokens, edits) => reader.run(tokens, edits),
-    subject: (run) => explained(core, run),
+    ...common(head, lstm),
+    ...{ kind: "language-model", unit: level === "char" ? "character" : "word", tokenise: tokensOf(core, head), run },
+    subject: (given) => explained(core, given),
     stream: (edits) => createStream(source, edits),
     parts: [
       { label: "embedding", shape: core.embeddingShape },
-      ...layerParts(core.lstm.tracks, core.lstm.kind),
+      ...layerParts(lstm.tracks, lstm.kind),
       { label: "next scores", shape: core.output.shape },
     ],
   };

@@ -3,6 +3,8 @@
 
 import { INT8 } from "studio/facts.js";
 
+type Numbers = Float32Array | Float64Array;
+
 const NEAREST = 1.5 * 2 ** 52; // what is added to it is rounded to the nearest integer, ties to even
 
 /** The rows of x [T, C] rounded to integers times a scale for each, as the engine multiplies them by int8 weights. */
@@ -20,23 +22,18 @@ export function rounded(x: Float32Array, T: number): Float64Array {
   return out;
 }
 
-/** out [T, R] = W·x + b for several x [T, C] at once, with each weight read once for four of them. */
-export function affine(
-  x: Float32Array | Float64Array,
-  T: number,
-  weight: Float32Array,
-  bias: Float32Array | null,
-  out: Float64Array,
-) {
-  const R = T > 0 ? out.length / T : 0;
-  const C = T > 0 ? x.length / T : 0;
-  const columns = Float64Array.from(x);
+/** W·x + b for several x [T, C] at once, with each weight read once for four of them; `weight`: [R, C]; returns [T, R]. */
+export function affine(x: Numbers, T: number, weight: Float32Array, bias: Float32Array | null) {
+  const C = T > 0 ? x.length / T : weight.length;
+  const R = weight.length / C;
+  const [columns, out] = [Float64Array.from(x), new Float64Array(T * R)];
   let t = 0;
   for (; t + 4 <= T; t += 4) four(columns, t, C, weight, out, R);
   for (; t < T; t++) product(weight, columns.subarray(t * C, (t + 1) * C), out.subarray(t * R, (t + 1) * R));
   if (bias !== null) {
     for (let k = 0, r = 0; k < out.length; k++, r = r + 1 < R ? r + 1 : 0) out[k] += bias[r];
   }
+  return out;
 }
 
 /** Computes four steps, two rows at a time; `x`: [T, C]; `weight`: [R, C]; `out`: [T, R]. */

@@ -21,6 +21,15 @@ export interface Sizes {
 /** of every layer and direction, by name */
 export type State = Record<string, Float32Array>[];
 
+/** States with what `given` has for all layers, in order, in place of zeros; `shape`: of all layers. */
+export function withStates(zeros: State, given: (name: string, shape: number[]) => Float32Array | null): State {
+  for (const [name, { length }] of Object.entries(zeros[0])) {
+    const all = given(name, [zeros.length, length]);
+    if (all) zeros.forEach((state, k) => state[name].set(all.subarray(k * length, (k + 1) * length)));
+  }
+  return zeros;
+}
+
 const MOST = 2 ** 25; // maximum number of values that one run may record
 
 export class Lstm {

@@ -1,13 +1,13 @@
 // Builds a model that runs in the browser from a bundle.
 
 import { BUNDLE } from "studio/facts.js";
-import { layerParts, named } from "studio/runtime/common.js";
+import { layerParts, named, unlabelled } from "studio/runtime/common.js";
 import { damaged, ModelError, refuse } from "studio/runtime/errors.js";
 import { recordedSubject } from "studio/runtime/explain/subject.js";
-import { kindNamed, type CellKind } from "studio/runtime/kinds.js";
+import { kindNamed } from "studio/runtime/kinds.js";
 import { language } from "studio/runtime/language.js";
 import { tracksOf } from "studio/runtime/lstm.js";
-import { plain, configSizes, tokensOf } from "studio/runtime/plain.js";
+import { plain, configSizes, givenStates, tokensOf } from "studio/runtime/plain.js";
 import { read } from "studio/runtime/safetensors.js";
 import { seriesModel } from "studio/runtime/series.js";
 import { tagger } from "studio/runtime/tagger.js";
@@ -57,9 +57,27 @@ function trace(head: BundleHead, weights: Weights): Model {
   const T = count(head.given, "steps");
   const kind = kindNamed(head.cell, head.cells);
   const infos = tracksOf(configSizes(head.config, 0));
-  const tracks = infos.map((info, k) => trackOf(kind, weights, info, k, infos.length, T));
-  const tokens = tokensOf(head, T);
-  const run = { tokens, known: tokens.map(() => true), steps: T, tracks, heads: [], surprise: null, edits: [] };
+  const width = ({ units, outputs }: TrackInfo, quantity: string) => (quantity === "h" ? outputs : units);
+  const zeros = (info: TrackInfo) => kind.carried.map((state) => [state, new Float32Array(width(info, state))]);
+  const states = infos.map((info): Record<string, Float32Array> => Object.fromEntries(zeros(info)));
+  const initial = givenStates(states, weights, "values");
+  const tracks = infos.map((info, k): Track => {
+    const values = Object.fromEntries(
+      [...kind.gates, ...kind.states].map((quantity) => {
+        const [place, shape] = [`given.${info.name}.${quantity}`, [T, width(info, quantity)]];
+        const none = () => new Float32Array(shape[0] * shape[1]).fill(NaN);
+        return [quantity, weights.has(place) ? weights.values(place, shape) : none()];
+      }),
+    );
+    const reads = info.layer === 0 && info.inputSize > 0 && weights.has("given.input");
+    const carried = `given.carried.${info.name}`;
+    return {
+      ...{ info, values, initial: initial[k] },
+      input: reads ? weights.values("given.input", [T, info.inputSize]) : null,
+      carried: weights.has(carried) ? { ...values, [kind.memory]: weights.values(carried, [T, info.units]) } : null,
+    };
+  });
+  const run = { ...unlabelled(tokensOf(head, T), tracks), edits: [] };
   const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the LSTM itself.");
   return {
     ...named(head, kind),
@@ -67,29 +85,5 @@ function trace(head: BundleHead, weights: Weights): Model {
     parts: layerParts(infos, kind),
     subject: (given) => recordedSubject(given, kind),
     ...{ tokenise: no, run: no, runNumbers: no, dotProduct: no, weights: no, stream: no },
-  };
-}
-
-/** @param k its place among them */
-function trackOf(kind: CellKind, weights: Weights, info: TrackInfo, k: number, count: number, T: number): Track {
-  const { name, units, outputs, inputSize } = info;
-  const size = (quantity: string) => (quantity === "h" ? outputs : units);
-  const recorded = (quantity: string) => {
-    const place = `given.${name}.${quantity}`;
-    const shape = [T, size(quantity)];
-    return weights.has(place) ? weights.values(place, shape) : new Float32Array(shape[0] * shape[1]).fill(NaN);
-  };
-  const initial = (quantity: string) => {
-    const H = size(quantity);
-    const place = `given.${quantity}0`;
-    return weights.has(place) ? weights.values(place, [count, H]).subarray(k * H, (k + 1) * H) : new Float32Array(H);
-  };
-  const values = Object.fromEntries([...kind.gates, ...kind.states].map((quantity) => [quantity, recorded(quantity)]));
-  const reads = info.layer === 0 && inputSize > 0 && weights.has("given.input");
-  const carried = `given.carried.${name}`;
-  return {
-    ...{ info, values, initial: Object.fromEntries(kind.carried.map((state) => [state, initial(state)])) },
-    input: reads ? weights.values("given.input", [T, inputSize]) : null,
-    carried: weights.has(carried) ? { ...values, [kind.memory]: weights.values(carried, [T, units]) } : null,
   };
 }

@@ -38,54 +38,37 @@ const ROUNDING = 1e-7; // of float32
 /** A linear layer, [rows, C], and the activation after it. */
 export type Dense = { C: number; rows: number; weight: Float32Array; bias: Float32Array | null; then: string };
 
-export class Network {
-  columns: { features: SeriesColumn[]; targets: SeriesColumn[] };
-  before: Dense[];
-  lstm: Lstm;
-  then: string;
-  last: boolean; // whether only the last step of a run gives a forecast
-  after: Dense[];
-  ahead: number[]; // how many steps after the last one that was read each forecast is
-  window: number | null;
-  F: number; // forecasts after a step: those of all targets, for each step ahead
+export type Network = ReturnType<typeof readNetwork>;
 
-  constructor({ config, vocabulary, cell, cells }: BundleHead, weights: Weights) {
-    const { units } = vocabulary ?? {};
-    const named = (names: string, scale: string) =>
-      strings(vocabulary?.[names], names).map((name, k) => column(name, units?.[name], config?.[scale]?.[k]));
-    this.columns = { features: named("features", "scale"), targets: named("targets", "target_scale") };
-    this.before = dense(config, "before", weights);
-    this.lstm = new Lstm(configSizes(config?.rnn), weights, "rnn.", kindNamed(cell, cells));
-    this.then = activation(config.then);
-    this.last = flag(config, "last");
-    this.after = dense(config, "after", weights);
-    this.window = config.window === null ? null : count(config, "window");
-    const [steps, horizon] = [count(config, "steps", 0), count(config, "horizon", 0)];
-    this.ahead = steps ? Array.from({ length: steps }, (_, k) => k + 1) : [horizon];
-    this.F = this.ahead.length * this.columns.targets.length;
-    const { sizes, outputSize } = this.lstm;
-    const reads = [...this.before.map(({ C }) => C), sizes.inputSize, ...this.after.map(({ C }) => C)];
-    const gives = [...this.before.map(({ rows }) => rows), outputSize, ...this.after.map(({ rows }) => rows)];
-    if ([this.columns.features.length, ...gives].join() !== [...reads, this.F].join()) {
-      throw damaged("layers whose sizes do not fit each other, or the columns", "those of the model");
-    }
+export function readNetwork({ config, vocabulary, cell, cells }: BundleHead, weights: Weights) {
+  const { units } = vocabulary ?? {};
+  const named = (names: string, scale: string) =>
+    strings(vocabulary?.[names], names).map((name, k) => column(name, units?.[name], config?.[scale]?.[k]));
+  const columns = { features: named("features", "scale"), targets: named("targets", "target_scale") };
+  const before = dense(config, "before", weights);
+  const lstm = new Lstm(configSizes(config?.rnn), weights, "rnn.", kindNamed(cell, cells));
+  const then = activation(config.then);
+  const last = flag(config, "last"); // whether only the last step of a run gives a forecast
+  const after = dense(config, "after", weights);
+  const window = config.window === null ? null : count(config, "window");
+  const [steps, horizon] = [count(config, "steps", 0), count(config, "horizon", 0)];
+  const ahead = steps ? Array.from({ length: steps }, (_, k) => k + 1) : [horizon]; // steps after the last one read
+  const K = columns.targets.length;
+  const F = ahead.length * K; // forecasts after a step
+  const reads = [...before.map(({ C }) => C), lstm.sizes.inputSize, ...after.map(({ C }) => C)];
+  const gives = [...before.map(({ rows }) => rows), lstm.outputSize, ...after.map(({ rows }) => rows)];
+  if ([columns.features.length, ...gives].join() !== [...reads, F].join()) {
+    throw damaged("layers whose sizes do not fit each other, or the columns", "those of the model");
   }
-
-  /** `x`: [T, C] scaled; returns what the recurrent stack reads */
-  input(x: Float32Array, T: number): Float32Array {
-    return through(this.before, x, T);
-  }
-
-  /** `out`: [T, D*P] of the recurrent stack; returns [T, F], scaled */
-  output(out: Float32Array, T: number): Float32Array {
-    return through(this.after, mapped(out, this.then), T);
-  }
-
-  /** @returns [T, F] in the units of the data */
-  inUnits(scaled: Float32Array): Float64Array {
-    const { targets } = this.columns;
-    return Float64Array.from(scaled, (value, k) => inUnits(value, targets[k % targets.length]));
-  }
+  return {
+    ...{ columns, before, lstm, then, last, after, ahead, window, F },
+    /** `x`: [T, C] scaled; returns what the recurrent stack reads */
+    input: (x: Float32Array, T: number) => through(before, x, T),
+    /** `out`: [T, D*P] of the recurrent stack; returns [T, F], scaled */
+    output: (out: Float32Array, T: number) => through(after, mapped(out, then), T),
+    /** `scaled`: [T, F]; returns it in the units of the data */
+    inUnits: (scaled: Float32Array) => Float64Array.from(scaled, (value, k) => inUnits(value, columns.targets[k % K])),
+  };
 }
 
 function column(name: string, unit: unknown, pair: unknown): SeriesColumn {
@@ -123,10 +106,7 @@ const mapped = (values: Float32Array, name: string): Float32Array =>
 
 function through(layers: Dense[], x: Float32Array, T: number): Float32Array {
   let values = x;
-  for (const { rows, weight, bias, then } of layers) {
-    const out = new Float64Array(T * rows);
-    affine(values, T, weight, bias, out);
-    values = mapped(Float32Array.from(out), then);
-  }
+  for (const { weight, bias, then } of layers)
+    values = mapped(Float32Array.from(affine(values, T, weight, bias)), then);
   return values;
 }

@@ -18,7 +18,7 @@ export function plainOutput(F: number, V: number, weights: Weights, prefix: stri
   const weight = weights.take(`${prefix}weight`, [V, F]);
   const bias = weights.take(`${prefix}bias`, [V]);
   return {
-    scores: (features, T) => Float32Array.from(dense(features, T, weight, bias, V)),
+    scores: (features, T) => Float32Array.from(affine(features, T, weight, bias)),
     row: (id) => ({ weight: weight.subarray(id * F, (id + 1) * F), bias: bias[id] }),
     embed: (ids) => embedded(weight, F, ids),
     shape: [V, F],
@@ -26,13 +26,8 @@ export function plainOutput(F: number, V: number, weights: Weights, prefix: stri
 }
 
 /** An adaptive softmax, with smaller clusters of rarer tokens. Its scores are log-probabilities. */
-export function adaptiveOutput(
-  F: number,
-  V: number,
-  { cutoffs, factor }: { cutoffs: number[]; factor: number },
-  weights: Weights,
-  prefix: string,
-): Output {
+export function adaptiveOutput(F: number, V: number, weights: Weights, prefix: string, clusters: Clusters): Output {
+  const { cutoffs, factor } = clusters;
   const [first, ends] = [cutoffs[0], [...cutoffs.slice(1), V]];
   const headRows = first + cutoffs.length;
   const headWeight = weights.take(`${prefix}head.weight`, [headRows, F]);
@@ -47,11 +42,10 @@ export function adaptiveOutput(
 
   const scores: Output["scores"] = (features, T) => {
     const out = new Float32Array(T * V);
-    const heads = logSoftmax(dense(features, T, headWeight, headBias, headRows), headRows);
+    const heads = logSoftmax(affine(features, T, headWeight, headBias), headRows);
     for (let t = 0; t < T; t++) out.set(heads.subarray(t * headRows, t * headRows + first), t * V);
-    tails.forEach(({ start, count, width, narrow, rows }, k) => {
-      const less = Float32Array.from(dense(features, T, narrow, null, width));
-      const inside = logSoftmax(dense(less, T, rows, null, count), count);
+    tails.forEach(({ start, count, narrow, rows }, k) => {
+      const inside = logSoftmax(affine(Float32Array.from(affine(features, T, narrow, null)), T, rows, null), count);
       for (let t = 0; t < T; t++) {
         const more = heads[t * headRows + first + k];
         for (let n = 0; n < count; n++) out[t * V + start + n] = inside[t * count + n] + more;
@@ -60,8 +54,9 @@ export function adaptiveOutput(
     return out;
   };
 
-  const vector: (id: number) => Float32Array = (id) => {
-    if (id < first) return headWeight.subarray(id * F, (id + 1) * F);
+  const own = (id: number) => headWeight.subarray(id * F, (id + 1) * F);
+  const vector = (id: number) => {
+    if (id < first) return own(id);
     const tail = tails[tails.findLastIndex(({ start }) => id >= start)];
     const row = tail.rows.subarray((id - tail.start) * tail.width, (id - tail.start + 1) * tail.width);
     return transposedProduct(tail.narrow, row, F);
@@ -69,7 +64,7 @@ export function adaptiveOutput(
 
   return {
     scores,
-    row: (id) => (id < first ? { weight: headWeight.subarray(id * F, (id + 1) * F), bias: headBias[id] } : null),
+    row: (id) => (id < first ? { weight: own(id), bias: headBias[id] } : null),
     embed: (ids) => {
       const out = new Float32Array(ids.length * F);
       ids.forEach((id, t) => out.set(vector(id), t * F));
@@ -79,7 +74,9 @@ export function adaptiveOutput(
   };
 }
 
-export function readClusters(config: any, V: number): { cutoffs: number[]; factor: number } {
+type Clusters = { cutoffs: number[]; factor: number };
+
+export function readClusters(config: any, V: number): Clusters {
   const { cutoffs = [], cutoff_factor: factor } = config ?? {};
   const fits = (each: any, k: number) => Number.isInteger(each) && each > (cutoffs[k - 1] ?? 0) && each < V;
   if (!Array.isArray(cutoffs) || !cutoffs.every(fits)) {
@@ -89,19 +86,6 @@ export function readClusters(config: any, V: number): { cutoffs: number[]; facto
     throw damaged(`the model's config has cutoff_factor = ${JSON.stringify(factor)}`, "a number of at least 1");
   }
   return { cutoffs, factor };
-}
-
-/** `x`: [T, F]; `weight`: [R, F]; returns [T, R] */
-export function dense(
-  x: Float32Array,
-  T: number,
-  weight: Float32Array,
-  bias: Float32Array | null,
-  R: number,
-): Float64Array {
-  const out = new Float64Array(T * R);
-  affine(x, T, weight, bias, out);
-  return out;
 }
 
 /** `scores`: [T, K], changed; returns logarithms of probabilities */

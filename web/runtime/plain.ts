@@ -1,18 +1,18 @@
 // A layer without a vocabulary: it reads numbers.
 
-import { common, layerParts } from "studio/runtime/common.js";
+import { common, layerParts, noText, unlabelled } from "studio/runtime/common.js";
 import { refuse } from "studio/runtime/errors.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed } from "studio/runtime/kinds.js";
-import { type Sizes, type State, Lstm } from "studio/runtime/lstm.js";
+import { type Sizes, type State, Lstm, withStates } from "studio/runtime/lstm.js";
 import { createStream } from "studio/runtime/stream.js";
 import { type Weights, allFinite, count, flag } from "studio/runtime/weights.js";
-import type { BundleHead, Model, Run, Track } from "studio/types.js";
+import type { BundleHead, Model } from "studio/types.js";
 
 export function plain(head: BundleHead, weights: Weights): Model {
   const lstm = new Lstm(configSizes(head.config), weights, "", kindNamed(head.cell, head.cells));
-  const { state, rows } = readGiven(head, lstm, weights);
   const { inputSize } = lstm.sizes;
+  const state = givenStates(lstm.begin(), weights);
 
   const runNumbers: Model["runNumbers"] = (numbers, edits = [], names = null) => {
     if (numbers.length === 0) refuse("no step", "at least one", "Give it some numbers.");
@@ -22,26 +22,31 @@ export function plain(head: BundleHead, weights: Weights): Model {
     const x = new Float32Array(T * inputSize);
     numbers.forEach((row, t) => x.set(row, t * inputSize));
     const { tracks } = lstm.run(x, T, bound, state);
-    return Object.freeze({ ...finished(names ?? tokensOf(head, T), tracks), edits });
+    return Object.freeze({ ...unlabelled(names ?? tokensOf(head, T), tracks), edits });
+  };
+
+  const givenRows = () => {
+    const T = count(head.given, "steps");
+    const x = weights.take("given.input", [T, inputSize]);
+    return Array.from({ length: T }, (_, t) => x.subarray(t * inputSize, (t + 1) * inputSize));
   };
 
   const source = {
     ...{ lstm, check: (x: Float32Array) => check(x, inputSize) },
     begin: () => state,
     embed: () => refuse("a word", "numbers", "It has no vocabulary: pass a row of numbers."),
-    finish: finished,
+    finish: unlabelled,
   };
   return {
     ...common(head, lstm),
     ...{ kind: "layer", unit: "step", runNumbers, parts: layerParts(lstm.tracks, lstm.kind) },
-    tokenise: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
-    run: () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers."),
+    ...{ tokenise: noText, run: noText },
     stream: (edits) => createStream(source, edits),
     subject: (run) => {
       const baseline = () => new Float32Array(inputSize);
       return createSubject(run, lstm, run.tracks, { readers: [], baseline, baselineName: "zeros" });
     },
-    given: rows === null ? null : runNumbers(rows),
+    given: weights.has("given.input") ? runNumbers(givenRows()) : null,
   };
 }
 
@@ -61,31 +66,9 @@ export function tokensOf(head: BundleHead, T: number): string[] {
   return tokens && tokens.length === T ? tokens : Array.from({ length: T }, (_, t) => String(t));
 }
 
-/** The initial state of runs, and the numbers that were given with the LSTM. */
-function readGiven(head: BundleHead, lstm: Lstm, weights: Weights): { state: State; rows: Float32Array[] | null } {
-  const state = initialState(lstm, weights);
-  if (!weights.has("given.input")) return { state, rows: null };
-  const { inputSize } = lstm.sizes;
-  const T = count(head.given, "steps");
-  const x = weights.take("given.input", [T, inputSize]);
-  return { state, rows: Array.from({ length: T }, (_, t) => x.subarray(t * inputSize, (t + 1) * inputSize)) };
-}
-
-/** @returns zeros, unless a state was given */
-function initialState(lstm: Pick<Lstm, "tracks" | "begin">, weights: Weights): State {
-  const state = lstm.begin();
-  for (const name of Object.keys(state[0])) {
-    if (!weights.has(`given.${name}0`)) continue;
-    const units = state[0][name].length;
-    const all = weights.take(`given.${name}0`, [state.length, units]);
-    state.forEach((each, k) => each[name].set(all.subarray(k * units, (k + 1) * units)));
-  }
-  return state;
-}
-
-function finished(tokens: string[], tracks: Track[]): Omit<Run, "edits"> {
-  return { tokens, known: tokens.map(() => true), steps: tokens.length, tracks, heads: [], surprise: null };
-}
+/** The initial states that came with a layer or trace, for others zeros; `how`: those of a trace may be any numbers. */
+export const givenStates = (zeros: State, weights: Weights, how: "take" | "values" = "take"): State =>
+  withStates(zeros, (name, shape) => (weights.has(`given.${name}0`) ? weights[how](`given.${name}0`, shape) : null));
 
 function check(row: Float32Array, size: number) {
   if (row.length !== size) refuse(`a step of ${row.length} numbers`, `${size}`, "Give as many as it reads.");

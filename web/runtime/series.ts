@@ -1,14 +1,14 @@
 // A model of series. Its runs are parts of the series that came with it, or rows of numbers.
 
-import { common, layerParts } from "studio/runtime/common.js";
+import { common, layerParts, noText, unlabelled } from "studio/runtime/common.js";
 import { refuse } from "studio/runtime/errors.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
 import type { State } from "studio/runtime/lstm.js";
-import { type Dense, Network, inUnits, scaledBy } from "studio/runtime/network.js";
+import { type Dense, type Network, readNetwork, inUnits, scaledBy } from "studio/runtime/network.js";
 import { tokensOf } from "studio/runtime/plain.js";
 import { statesBefore } from "studio/runtime/states.js";
 import { allFinite, type Weights, count } from "studio/runtime/weights.js";
-import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject, Track } from "studio/types.js";
+import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject } from "studio/types.js";
 
 /** The series that came with a model: what it reads [T, C] and the truth [T, K], both scaled, and the steps' names. */
 type Given = { tokens: string[]; x: Float32Array; truth: Float32Array | null; forecast: Float32Array | null };
@@ -25,33 +25,21 @@ function readGiven(head: BundleHead, { columns, F }: Network, weights: Weights):
   };
 }
 
-/** Steps from .. to-1 of a layer's tracks, which begin in the states before them. */
-function trackPart(track: Track, from: number, to: number): Track {
-  const cut = (values: Record<string, Float32Array>) =>
-    Object.fromEntries(
-      Object.entries(values).map(([name, all]) => {
-        const width = name === "h" ? track.info.outputs : track.info.units;
-        return [name, all.subarray(from * width, to * width)];
-      }),
-    );
-  const { info, values, carried, input } = track;
-  const first = info.reverse ? to - 1 : from;
-  return {
-    ...{ info, values: cut(values), carried: carried && cut(carried) },
-    initial: statesBefore(track, first),
-    input: input && input.subarray(from * info.inputSize, to * info.inputSize),
-  };
-}
-
-/** Steps from .. to-1 of a run of series. */
+/** Steps from .. to-1 of a run of series, whose tracks begin in the states before them. */
 export function runPart(run: Run, from: number, to: number): Run {
   const { series, steps } = run;
   const cut = <A extends Float64Array | Float32Array>(all: A) =>
     all.subarray((from * all.length) / steps, (to * all.length) / steps) as A;
+  const cutAll = (values: Record<string, Float32Array>) =>
+    Object.fromEntries(Object.entries(values).map(([name, all]) => [name, cut(all)]));
+  const tracks = run.tracks.map((track) => ({
+    ...{ info: track.info, values: cutAll(track.values), carried: track.carried && cutAll(track.carried) },
+    initial: statesBefore(track, track.info.reverse ? to - 1 : from),
+    input: track.input && cut(track.input),
+  }));
   return {
     ...run,
-    ...{ steps: to - from, tokens: run.tokens.slice(from, to), known: run.known.slice(from, to) },
-    tracks: run.tracks.map((track) => trackPart(track, from, to)),
+    ...{ steps: to - from, tokens: run.tokens.slice(from, to), known: run.known.slice(from, to), tracks },
     series: series && {
       ...{ from: series.from === null ? null : series.from + from, x: cut(series.x) },
       ...{ forecast: cut(series.forecast), values: cut(series.values) },
@@ -60,7 +48,7 @@ export function runPart(run: Run, from: number, to: number): Run {
 }
 
 export function seriesModel(head: BundleHead, weights: Weights): Model {
-  const network = new Network(head, weights);
+  const network = readNetwork(head, weights);
   const given = readGiven(head, network, weights);
   const { lstm, window, F } = network;
   const { features } = network.columns;
@@ -75,8 +63,7 @@ export function seriesModel(head: BundleHead, weights: Weights): Model {
     if (network.last && (window || !isOneWay)) scaled.fill(NaN, 0, (T - 1) * F); // it never forecasts from there
     const values = Float64Array.from(x, (value, k) => inUnits(value, features[k % C]));
     const series = { from, x, values, forecast: network.inUnits(scaled) };
-    const known = tokens.map(() => true);
-    return Object.freeze({ tokens, known, steps: T, tracks, heads: [], surprise: null, edits, series });
+    return Object.freeze({ ...unlabelled(tokens, tracks), edits, series });
   }
 
   let all: Run | null = null;
@@ -105,10 +92,9 @@ export function seriesModel(head: BundleHead, weights: Weights): Model {
     return read(x, names ?? range(0, T).map(String), null, edits);
   };
 
-  const no = () => refuse("a text", "numbers", "It has no vocabulary: give it rows of numbers.");
   return {
     ...common(head, lstm),
-    ...{ kind: "series-model", unit: "step", runNumbers, tokenise: no, run: no, stream: no },
+    ...{ kind: "series-model", unit: "step", runNumbers, tokenise: noText, run: noText, stream: noText },
     subject: (run) => explained(network, run, given?.x ?? (run.series as SeriesPart).x),
     parts: [...network.before.map(linearPart), ...layerParts(lstm.tracks, lstm.kind), ...network.after.map(linearPart)],
     series: {

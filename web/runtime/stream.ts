@@ -2,7 +2,7 @@
 
 import { refuse } from "studio/runtime/errors.js";
 import { concatenated } from "studio/runtime/arrays.js";
-import type { Lstm, State } from "studio/runtime/lstm.js";
+import { type Lstm, type State, withStates } from "studio/runtime/lstm.js";
 import type { Edit, Run, Stream, Track } from "studio/types.js";
 
 type Step = { token: string; tracks: Track[]; out: Float32Array; before: Float32Array };
@@ -64,19 +64,13 @@ export function createStream(source: Source, edits: readonly Edit[] = []): Strea
 const lastOutput = (state: State): Float32Array => state[state.length - 1].h;
 
 /** @param given each state of all layers, in order */
-function givenState(lstm: Lstm, given: Record<string, Float32Array | number>): State {
-  const zeros = lstm.begin();
-  for (const [name, one] of Object.entries(zeros[0])) {
+const givenState = (lstm: Lstm, given: Record<string, Float32Array | number>): State =>
+  withStates(lstm.begin(), (name, [layers, size]) => {
     const all = given[name];
-    const expected = zeros.length * one.length;
-    if (!(all instanceof Float32Array) || all.length !== expected) {
-      const got = all instanceof Float32Array ? `${all.length} numbers` : "none";
-      refuse(`a state ${name} of ${got}`, `${expected}`, "Begin with a state of this layer.");
-    }
-    zeros.forEach((state, k) => state[name].set(all.subarray(k * one.length, (k + 1) * one.length)));
-  }
-  return zeros;
-}
+    if (all instanceof Float32Array && all.length === layers * size) return all;
+    const got = all instanceof Float32Array ? `${all.length} numbers` : "none";
+    return refuse(`a state ${name} of ${got}`, `${layers * size}`, "Begin with a state of this layer.");
+  });
 
 /** @param pieces of one layer, in order */
 function joined(pieces: Track[]): Track {

@@ -7,23 +7,11 @@ export const UNKNOWN = 1;
 const SPECIAL = 2;
 
 /** The words or characters in a tagger's vocabulary. */
-export class Vocabulary {
-  size: number;
-  numbers: Map<string, number>;
-
-  constructor(data: any, what: string) {
-    const tokens = strings(data?.tokens, what);
-    this.size = tokens.length + SPECIAL;
-    this.numbers = new Map(tokens.map((token, k) => [token, k + SPECIAL]));
-  }
-
-  id(token: string): number {
-    return this.numbers.get(token) ?? UNKNOWN;
-  }
-
-  has(token: string): boolean {
-    return this.numbers.has(token);
-  }
+export function readVocabulary(data: any, what: string) {
+  const tokens = strings(data?.tokens, what);
+  const numbers = new Map(tokens.map((token, k) => [token, k + SPECIAL]));
+  const id = (token: string) => numbers.get(token) ?? UNKNOWN;
+  return { size: tokens.length + SPECIAL, id, has: (token: string) => numbers.has(token) };
 }
 
 export const codePoints = (text: string): string[] => Array.from(text);

@@ -1,6 +1,14 @@
 // Players: the steps or spans of steps that can be replaced. Computes the target for rows in which some are replaced.
 
-import { type Rows, type Steps, inputPart, repeated } from "studio/runtime/explain/rows.js";
+import {
+  type Rows,
+  type Steps,
+  inputPart,
+  joinedRows,
+  pickedRows,
+  repeated,
+  someRows,
+} from "studio/runtime/explain/rows.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 
@@ -42,7 +50,7 @@ function rowInputs({ owner, real, base }: Players, k: number, t: number, R: numb
 }
 
 /** Whether the LSTM only reads forward, so that rows with a common prefix can share steps. */
-export const readsOneWay = ({ cells }: Subject) => cells.every(({ info }) => !info.reverse);
+const readsOneWay = ({ cells }: Subject) => cells.every(({ info }) => !info.reverse);
 
 /** Computes the target of rows in which some players are replaced, step by step; yields the row-steps done. */
 function* wholeRows(players: Players, target: Target, R: number, present: Present): Steps<Float64Array> {
@@ -71,16 +79,62 @@ function* wholeRows(players: Players, target: Target, R: number, present: Presen
   return targetValues(target, below[target.t], R);
 }
 
-export const AT_ONCE = 16; // rows
+const AT_ONCE = 16; // rows
 
-/** The target of so many rows, several at once. */
-export function* rowsInBlocks(players: Players, target: Target, count: number, present: Present): Steps<Float64Array> {
-  const all = new Float64Array(count);
-  for (let from = 0; from < count; from += AT_ONCE) {
-    const R = Math.min(AT_ONCE, count - from);
-    all.set(yield* wholeRows(players, target, R, (r, player) => present(from + r, player)), from);
+/** A step of the rows that differ up to it: the row before from which each goes on (null: its own), and one like it. */
+type Stage = { from: number[] | null; heads: number[] };
+
+/** Rows that replace the same up to a step share it: the stages up to the target, and the last row of each of `count`. */
+function shared({ owner, every }: Players, target: Target, count: number, present: Present) {
+  let [rows, heads] = [new Array<number>(count).fill(0), [0]];
+  const stages = Array.from({ length: target.t + 1 }, (_, t): Stage => {
+    const player = owner[t];
+    if (every[player]?.start !== t) return { from: null, heads };
+    const keys = rows.map((row, r) => 2 * row + Number(present(r, player)));
+    const firsts = new Map<number, number>(); // of the rows with each key
+    keys.forEach((key, r) => firsts.has(key) || firsts.set(key, r));
+    const places = new Map([...firsts.keys()].map((key, n) => [key, n]));
+    rows = keys.map((key) => places.get(key) as number);
+    heads = [...firsts.values()];
+    return { from: [...firsts.keys()].map((key) => key >> 1), heads };
+  });
+  return { stages, rows };
+}
+
+/** How many row-steps `rowTargets` takes. */
+export function rowsCost(players: Players, target: Target, count: number, present: Present): number {
+  if (!readsOneWay(players.subject)) return count * players.subject.steps;
+  return shared(players, target, count, present).stages.reduce((sum, { heads }) => sum + heads.length, 0);
+}
+
+/** The target of so many rows in which some players are replaced; yields the row-steps done. */
+export function* rowTargets(players: Players, target: Target, count: number, present: Present): Steps<Float64Array> {
+  if (!readsOneWay(players.subject)) {
+    const all = new Float64Array(count);
+    for (let from = 0; from < count; from += AT_ONCE) {
+      const R = Math.min(AT_ONCE, count - from);
+      all.set(yield* wholeRows(players, target, R, (r, player) => present(from + r, player)), from);
+    }
+    return all;
   }
-  return all;
+  const { stages, rows } = shared(players, target, count, present);
+  let states: Rows[] = players.subject.initial;
+  let before = 1; // rows
+  for (const [t, { from, heads }] of stages.entries()) {
+    const R = heads.length;
+    const begun = from ? states.map((all) => pickedRows(all, before, from)) : states;
+    const blocks: Rows[][] = [];
+    for (let first = 0; first < R; first += AT_ONCE) {
+      const last = Math.min(R, first + AT_ONCE);
+      const some = begun.map((all) => someRows(all, R, first, last));
+      blocks.push(stepAll(players, some, t, last - first, (r, player) => present(heads[first + r], player)));
+      yield last - first;
+    }
+    states = states.map((_, k) => joinedRows(blocks.map((block) => block[k])));
+    before = R;
+  }
+  const values = targetValues(target, states[states.length - 1].h, stages[target.t].heads.length);
+  return Float64Array.from(rows, (row) => values[row]);
 }
 
 /** `outputs`: [R, D*P] of the target's step; returns [R] */
@@ -90,7 +144,7 @@ export function targetValues(target: Target, outputs: Float32Array, R: number): 
 }
 
 /** Runs one step of all layers of an LSTM that only reads forward; `states`: of each layer; returns those after it. */
-export function stepAll(players: Players, states: Rows[], t: number, R: number, present: Present): Rows[] {
+function stepAll(players: Players, states: Rows[], t: number, R: number, present: Present): Rows[] {
   const after: Rows[] = [];
   players.subject.cells.forEach((cell, k) => {
     const xg = k === 0 ? rowInputs(players, 0, t, R, present) : inputPart(cell, after[k - 1].h, R);

@@ -12,12 +12,8 @@ export type Rows = Record<string, Float32Array>;
 export type Steps<T> = Generator<number, T, void>;
 
 /** The inputs' part of the pre-activations, with its biases; `x`: [R, C]; returns [R, G*H]. */
-export function inputPart(cell: Cell, x: Float32Array, R: number): Float64Array {
-  const { info, weights, kind } = cell;
-  const out = new Float64Array(R * kind.gates.length * info.units);
-  affine(cell.multiplied(x, R), R, weights.weight_ih, weights.bias_ih, out);
-  return out;
-}
+export const inputPart = (cell: Cell, x: Float32Array, R: number) =>
+  affine(cell.multiplied(x, R), R, cell.weights.weight_ih, cell.weights.bias_ih);
 
 /** One row, repeated R times. */
 export const repeated = (row: Rows, R: number): Rows =>
@@ -26,6 +22,12 @@ export const repeated = (row: Rows, R: number): Rows =>
 /** Those of R rows from one (inclusive) to another. */
 export const someRows = (rows: Rows, R: number, from: number, to: number): Rows =>
   mapped(rows, (all) => all.subarray((from * all.length) / R, (to * all.length) / R));
+
+/** Those of R rows with these numbers. */
+export const pickedRows = (rows: Rows, R: number, numbers: readonly number[]): Rows =>
+  mapped(rows, (all) =>
+    concatenated(numbers.map((r) => all.subarray((r * all.length) / R, ((r + 1) * all.length) / R))),
+  );
 
 /** The rows of all parts, in order. */
 export const joinedRows = (parts: readonly Rows[]): Rows =>

@@ -34,17 +34,19 @@ export const allPlaces = ({ tracks, steps, cell }: Subject): Place[] =>
 
 /** `end`: the step whose outputs are needed; returns [D*P] */
 function* patchedOutput(subject: Subject, other: Subject, place: Place, end: number): Steps<Float32Array> {
-  const { cells, steps: T } = subject;
+  const { cells, steps: T, tracks } = subject;
   const { layer: begin, reverse } = cells[place.track].info;
   const last = cells[cells.length - 1].info.layer;
   const changed: Changed = cells.map(() => null);
-  let range = reverse ? { low: 0, high: place.t } : { low: place.t, high: T - 1 }; // range of the steps that differ
-  changed[place.track] = yield* patchedTrack(subject, other, place, begin === last ? end : null);
+  let range = reverse ? { low: 0, high: place.t } : { low: place.t, high: T - 1 }; // of the steps that differ
+  const needed = (layer: number) => (layer === last ? end : null);
+  const input = tracks[place.track].input as Float32Array;
+  const patch = patchedState(subject, other, place);
+  changed[place.track] = yield* scanned(subject, place.track, input, range, needed(begin), patch);
   for (let layer = begin + 1; layer <= last; layer++) {
-    const input = inputOf(subject, changed, layer);
-    for (const [k, cell] of cells.entries()) {
-      if (cell.info.layer === layer)
-        changed[k] = yield* rescanned(subject, k, input, range, layer === last ? end : null);
+    const below = inputOf(subject, changed, layer);
+    for (const [k, { info }] of cells.entries()) {
+      if (info.layer === layer) changed[k] = yield* scanned(subject, k, below, range, needed(layer), null);
     }
     const ways = cells.filter(({ info }) => info.layer === layer).map(({ info }) => info.reverse);
     range = { low: ways.includes(true) ? 0 : range.low, high: ways.includes(false) ? T - 1 : range.high };
@@ -53,72 +55,46 @@ function* patchedOutput(subject: Subject, other: Subject, place: Place, end: num
   return outputs.subarray((end * outputs.length) / T, ((end + 1) * outputs.length) / T);
 }
 
-/** Computes the patched track, from the patched step on, in reading order; `end`: the last step needed; null: all. */
-function* patchedTrack(
-  subject: Subject,
-  other: Subject,
-  { track: k, quantity, t }: Place,
-  end: number | null,
-): Steps<Float32Array> {
-  const [track, cell] = [subject.tracks[k], subject.cells[k]];
-  const { outputs: P, reverse } = cell.info;
-  const h = track.values.h.slice();
-  const state = patchedState(subject, k, quantity, t, stateAt(other, k, quantity, t));
-  h.set(state.h, t * P);
-  const input = track.input as Float32Array;
-  const after = stepsFrom(reverse, subject.steps, t, end).slice(1);
-  return yield* scanOn(cell, input, state, after, h);
-}
-
 /** The states after a step in which one state was replaced. In an LSTM, h follows from the cell state. */
-function patchedState(subject: Subject, k: number, quantity: string, t: number, put: Float32Array): Rows {
+function patchedState(subject: Subject, other: Subject, { track: k, quantity, t }: Place): Rows {
   const [track, cell] = [subject.tracks[k], subject.cells[k]];
+  const put = stateAt(other, k, quantity, t);
   const carried = subject.cell.carried.map((name) => [name, stateAt(subject, k, name, t)]);
   const states = { ...Object.fromEntries(carried), [quantity]: put };
   if (quantity === "h") return states;
   const m = Float64Array.from(put, (value, u) => track.values.o[t * cell.info.units + u] * Math.tanh(value));
   const { weight_hr: weight } = cell.weights;
-  const projected = new Float64Array(cell.info.outputs);
-  if (weight !== null) affine(m, 1, weight, null, projected);
-  return { ...states, h: Float32Array.from(weight === null ? m : projected) };
+  return { ...states, h: Float32Array.from(weight === null ? m : affine(m, 1, weight, null)) };
 }
 
-/** Recomputes a track above the patched one, whose input has changed; `input`: [T, C]; `range`: the changed steps. */
-function* rescanned(
-  subject: Subject,
+/**
+ * The hidden states [T, P] of a track from the first step that differs.
+ *
+ * @param input [T, C]
+ * @param end the last step needed; null: all
+ * @param patch the states after that first step; null: those computed from the input
+ */
+function* scanned(
+  { tracks, cells, steps: T }: Subject,
   k: number,
   input: Float32Array,
   { low, high }: { low: number; high: number },
   end: number | null,
+  patch: Rows | null,
 ): Steps<Float32Array> {
-  const [track, cell] = [subject.tracks[k], subject.cells[k]];
-  const first = cell.info.reverse ? high : low;
-  const steps = stepsFrom(cell.info.reverse, subject.steps, first, end);
-  return yield* scanOn(cell, input, statesBefore(track, first), steps, track.values.h.slice());
-}
-
-/** `input`: [T, C]; `steps`: in reading order; `h`: [T, P] output, at these steps; returns h */
-function* scanOn(
-  cell: Subject["cells"][number],
-  input: Float32Array,
-  before: Rows,
-  steps: number[],
-  h: Float32Array,
-): Steps<Float32Array> {
-  const { inputSize: C, outputs: P } = cell.info;
-  let state = before;
-  for (const t of steps) {
-    state = cell.stepRows(inputPart(cell, input.subarray(t * C, (t + 1) * C), 1), state, 1);
+  const [track, cell] = [tracks[k], cells[k]];
+  const { inputSize: C, outputs: P, reverse } = cell.info;
+  const first = reverse ? high : low;
+  const h = track.values.h.slice();
+  let state = statesBefore(track, first);
+  for (const t of readingOrder(reverse, T, end ?? (reverse ? 0 : T - 1))) {
+    if (reverse ? t > first : t < first) continue;
+    const x = inputPart(cell, input.subarray(t * C, (t + 1) * C), 1);
+    state = patch && t === first ? patch : cell.stepRows(x, state, 1);
     h.set(state.h, t * P);
     yield 0;
   }
   return h;
-}
-
-/** The steps from `first` on, in reading order, to the end or to a given step. */
-function stepsFrom(reverse: boolean, T: number, first: number, end: number | null): number[] {
-  const until = end ?? (reverse ? 0 : T - 1);
-  return readingOrder(reverse, T, until).filter((t) => (reverse ? t <= first : t >= first));
 }
 
 export function stateAt({ tracks }: Subject, k: number, quantity: string, t: number): Float32Array {

@@ -15,14 +15,16 @@ export interface NumberArray {
   data: Numbers;
 }
 
+/** An array of so many numbers of the same type. */
+const made = (like: Numbers, length: number) => new (like.constructor as Float64ArrayConstructor)(length);
 const floats = (shape: number[], data: Float32Array) => ({ shape, data });
 export const zeros = (shape: number[]) => ({ shape, data: new Float32Array(sizeOf(shape)) });
 const product = (sizes: readonly number[]) => sizes.reduce((all, size) => all * size, 1);
 const stridesOf = (shape: readonly number[]) => shape.map((_, axis) => product(shape.slice(axis + 1)));
 
 /** Where the values of an array of this shape are, if its axes have these strides. */
-function placesOf(shape: readonly number[], strides: readonly number[], start: number = 0): Float64Array {
-  let places = Float64Array.of(start);
+function placesOf(shape: readonly number[], strides: readonly number[]): Float64Array {
+  let places = Float64Array.of(0);
   shape.forEach((size, axis) => {
     const wider = new Float64Array(places.length * size);
     for (let k = 0; k < wider.length; k++) wider[k] = places[Math.floor(k / size)] + (k % size) * strides[axis];
@@ -31,42 +33,38 @@ function placesOf(shape: readonly number[], strides: readonly number[], start: n
   return places;
 }
 
-/** An array of values of another. */
-function gathered({ data }: NumberArray, shape: number[], strides: readonly number[], start: number = 0): NumberArray {
-  const places = placesOf(shape, strides, start);
-  const out = new (data.constructor as Float64ArrayConstructor)(places.length);
+/** The array with its axes in another order. */
+export function transposed({ shape, data }: NumberArray, order: readonly number[]): NumberArray {
+  const strides = stridesOf(shape);
+  const [sizes, ordered] = [shape, strides].map((all) => order.map((axis) => all[axis]));
+  const places = placesOf(sizes, ordered);
+  const out = made(data, places.length);
   for (let k = 0; k < out.length; k++) out[k] = data[places[k]];
-  return { shape, data: out };
+  return { shape: sizes, data: out };
 }
 
-export function transposed(x: NumberArray, order: readonly number[]): NumberArray {
-  const strides = stridesOf(x.shape);
-  return gathered(
-    x,
-    order.map((axis) => x.shape[axis]),
-    order.map((axis) => strides[axis]),
-  );
+/** The parts of an axis with these numbers, in order; `value` in place of negative ones. */
+export function taken({ shape, data }: NumberArray, axis: number, numbers: readonly number[], value: number = 0) {
+  const [inner, width] = [product(shape.slice(axis + 1)), shape[axis]];
+  const sizes = shape.map((size, k) => (k === axis ? numbers.length : size));
+  const out = made(data, product(sizes)).fill(value);
+  for (let to = 0, part = 0; to < out.length; to += inner, part++) {
+    const number = numbers[part % numbers.length];
+    const from = (Math.floor(part / numbers.length) * width + number) * inner;
+    for (let k = 0; number >= 0 && k < inner; k++) out[to + k] = data[from + k];
+  }
+  return { shape: sizes, data: out };
 }
 
-/** `step` apart, `count` of an axis. */
-function cut(x: NumberArray, axis: number, start: number, count: number, step: number): NumberArray {
-  const strides = stridesOf(x.shape);
-  const of = (numbers: number[], value: number) => numbers.map((number, k) => (k === axis ? value : number));
-  return gathered(x, of(x.shape, count), of(strides, step * strides[axis]), start * strides[axis]);
-}
-
-/** The parts of an axis with these numbers. */
-export const taken = (x: NumberArray, axis: number, numbers: readonly number[]): NumberArray =>
-  joined(
-    numbers.map((number) => cut(x, axis, number, 1, 1)),
-    axis,
-  );
+/** `count` numbers from one on, `step` apart. */
+const range = (start: number, count: number, step: number = 1) =>
+  Array.from({ length: count }, (_, k) => start + k * step);
 
 export function joined(parts: readonly NumberArray[], axis: number): NumberArray {
   const shape = parts[0].shape.map((size, k) =>
     k === axis ? parts.reduce((sum, part) => sum + part.shape[k], 0) : size,
   );
-  const data = new (parts[0].data.constructor as Float64ArrayConstructor)(product(shape));
+  const data = made(parts[0].data, product(shape));
   const row = product(shape.slice(axis));
   let begin = 0;
   for (const part of parts) {
@@ -89,20 +87,12 @@ export function put({ shape, data }: NumberArray, axis: number, numbers: readonl
   }
 }
 
+/** Pads an axis by a value or, if that is null, by reflection. */
 function padded(x: NumberArray, axis: number, [left, right]: number[], value: number | null): NumberArray {
   const size = x.shape[axis];
-  const inner = product(x.shape.slice(axis + 1));
-  const width = size + left + right;
-  const shape = x.shape.map((n, k) => (k === axis ? width : n));
-  const data = new (x.data.constructor as Float64ArrayConstructor)(product(shape)).fill(value ?? 0);
-  for (let k = 0; k * inner < data.length; k++) {
-    let at = (k % width) - left;
-    if (value === null) at = at < 0 ? -at : at < size ? at : 2 * (size - 1) - at;
-    if (at < 0 || at >= size) continue;
-    const from = (Math.floor(k / width) * size + at) * inner;
-    data.set(x.data.subarray(from, from + inner), k * inner);
-  }
-  return { shape, data };
+  const reflected = (at: number) => (at < 0 ? -at : at < size ? at : 2 * (size - 1) - at);
+  const filled = (at: number) => (at < size ? at : -1);
+  return taken(x, axis, range(-left, left + size + right).map(value === null ? reflected : filled), value ?? 0);
 }
 
 /** `x`: [N, groups * each, length], padded. */
@@ -134,15 +124,14 @@ export function convolved(
 export function causal(node: GraphNode, x: NumberArray, stored: NumberArray[], before?: NumberArray): NumberArray[] {
   const reach = (stored[0].shape[2] - 1) * node.settings.dilation;
   const wide = before && reach ? joined([before, x], 2) : padded(x, 2, [reach, 0], 0);
-  const context = reach ? cut(wide, 2, wide.shape[2] - reach, reach, 1) : zeros([...x.shape.slice(0, 2), 0]);
+  const context = taken(wide, 2, range(wide.shape[2] - reach, reach));
   return [convolved(wide, node.settings, stored), context];
 }
 
 function linear(x: NumberArray, [weight, bias]: NumberArray[]): NumberArray {
   const [rows, C] = weight.shape;
-  const out = new Float64Array((x.data.length / C) * rows);
-  affine(x.data, x.data.length / C, weight.data as Float32Array, (bias?.data ?? null) as Float32Array | null, out);
-  return floats([...x.shape.slice(0, -1), rows], Float32Array.from(out));
+  const [W, b] = [weight.data as Float32Array, (bias?.data ?? null) as Float32Array | null];
+  return floats([...x.shape.slice(0, -1), rows], Float32Array.from(affine(x.data, x.data.length / C, W, b)));
 }
 
 function embedded(node: GraphNode, ids: NumberArray, weight: NumberArray): NumberArray {
@@ -257,9 +246,9 @@ export const COMPUTE: Record<string, Compute> = {
   divide: binary((a, b) => a / b),
   concatenate: ({ settings }, inputs) => joined(inputs, settings.axis),
   slice: ({ settings: { axis, start, stop, step } }, [x]) =>
-    cut(x, axis, start, Math.ceil((stop - start) / step), step),
+    taken(x, axis, range(start, Math.ceil((stop - start) / step), step)),
   last: ({ settings: { axis } }, [x]) => {
-    const { shape, data } = cut(x, axis, x.shape[axis] - 1, 1, 1);
+    const { shape, data } = taken(x, axis, [x.shape[axis] - 1]);
     return { shape: shape.filter((_, k) => k !== axis), data };
   },
   transpose: ({ settings }, [x]) => transposed(x, settings.order),
