@@ -248,7 +248,7 @@ def test_scale_of_the_cell_is_that_of_the_run(page: Modules) -> None:
     ],
 )
 def test_tokens_are_seen(page: Modules, token: str, shown: str) -> None:
-    body = "return (await import('studio/state/tokens.js')).shownToken(given)"
+    body = "return (await import('studio/state/run.js')).shownToken(given)"
     assert page.run(f"async (given) => {{ {body} }}", token) == shown
 
 
@@ -299,7 +299,7 @@ def test_a_picture_for_a_file_follows_nothing_afterwards(page: Modules) -> None:
 def test_orders(page: Modules) -> None:
     body = """
         const { byLikeness, correlations } = await import("studio/panels/heatmap/order.js");
-        const { meanChanges } = await import("studio/state/units.js");
+        const { meanChanges } = await import("studio/state/run.js");
         const rows = given.map((row) => Float64Array.from(row));
         const h = Float64Array.from(given[0].flatMap((_, t) => given.map((row) => row[t])));
         const changes = meanChanges({ info: { outputs: rows.length }, values: { h } }, "h");

@@ -1,20 +1,15 @@
-// Starts the page: unpacks its code. This file is not a module.
+// Starts the page: unpacks its code. The built file is not a module.
+
+import { inflated } from "studio/state/host.js";
 
 (async () => {
   const nonce = document.currentScript?.nonce ?? "";
-
-  const unpacked = async (id: string) => {
-    const signs = atob(document.getElementById(id)?.textContent ?? "");
-    const bytes = new Uint8Array(signs.length);
-    for (let k = 0; k < signs.length; k++) bytes[k] = signs.charCodeAt(k); // Uint8Array.from takes 20 times as long
-    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate-raw"))).json();
-  };
 
   const add = (kind: string, properties: Record<string, string>) =>
     document.head.append(Object.assign(document.createElement(kind), { nonce }, properties));
 
   try {
-    const { script, styles } = await unpacked("code");
+    const { script, styles } = await inflated(document.getElementById("code")?.textContent ?? "").json();
     add("style", { textContent: styles });
     add("script", { type: "module", textContent: `${script}\n//# sourceURL=studio.js` }); // the module's name in errors and debuggers
   } catch (error) {

@@ -1,6 +1,6 @@
 // Computes the effect of edits: compares the same sentence before and after, word by word and step by step.
 
-import { findHead, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt } from "studio/state/run.js";
 import type { Choice, Head, Run, TrackInfo } from "studio/types.js";
 
 // Smaller differences count as rounding errors, for float32 numbers near 1.

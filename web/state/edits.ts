@@ -1,7 +1,7 @@
 // Determines which edits apply to a run. An edit is inactive while the step, unit or layer that it names does not
 // exist.
 
-import { quantityWidth } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/run.js";
 import type { Edit, Model } from "studio/types.js";
 
 /** Splits a place, "l1r.f_pre", into its track and its quantity. */

@@ -3,10 +3,9 @@
 import { type ReadonlySignal, computed } from "@preact/signals";
 import { type Target, logitTarget, probabilityTarget, stateTarget, topTracks } from "studio/runtime/explain/target.js";
 import { runPart } from "studio/runtime/series.js";
-import { predictionAt } from "studio/state/predictions.js";
+import { predictionAt, shownToken, wordAt } from "studio/state/run.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
-import { shownToken, wordAt } from "studio/state/tokens.js";
 import type { Model, Reader, Run, Subject, View } from "studio/types.js";
 
 export interface Explained {

@@ -3,7 +3,7 @@
 import { type CellKind, activated } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import { nextRound } from "studio/state/ranges.js";
-import { memoryState, trackOf } from "studio/state/units.js";
+import { memoryState, trackOf } from "studio/state/run.js";
 import type { DotProduct, Model, Run, Track } from "studio/types.js";
 
 export interface Moment {
@@ -47,12 +47,18 @@ export function readMoment(model: Model, run: Run, trackName: string, unit: numb
 
 type Values = (model: Model, track: Track, unit: number, t: number, sums: Moment["sums"]) => Record<string, number>;
 
-const lstmValues: Values = (_model, track, unit, t) => {
+/** The numbers of a unit of an LSTM at one step. */
+export function lstmValues(track: Track, unit: number, t: number) {
   const at = t * track.info.units + unit;
   const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((quantity) => track.values[quantity][at]);
   const cPrev = stateBefore(track, "c", t)[unit];
-  const [shown, out] = projected(track) ? ["m", o * Math.tanh(c)] : ["h", track.values.h[at]];
-  return { i, f, g, o, c_prev: cPrev, kept: f * cPrev, wrote: i * g, c, tanh: Math.tanh(c), [shown]: out };
+  return { i, f, g, o, c_prev: cPrev, kept: f * cPrev, wrote: i * g, c, tanh: Math.tanh(c) };
+}
+
+const lstmShown: Values = (_model, track, unit, t) => {
+  const values = lstmValues(track, unit, t);
+  if (projected(track)) return { ...values, m: values.o * values.tanh };
+  return { ...values, h: track.values.h[t * track.info.units + unit] };
 };
 
 const gruValues: Values = (_model, track, unit, t, sums) => {
@@ -69,7 +75,7 @@ const rnnValues: Values = ({ cell }, track, unit, t, sums) => {
   return { h_prev: stateBefore(track, "h", t)[unit], from_x: fromInput, from_h: fromHidden, sum, h };
 };
 
-const VALUES: Record<string, Values> = { LSTM: lstmValues, GRU: gruValues, RNN: rnnValues };
+const VALUES: Record<string, Values> = { LSTM: lstmShown, GRU: gruValues, RNN: rnnValues };
 
 /** The pre-activation that gives a gate this value; NaN if there are several. */
 export function unsquash({ activations }: CellKind, gate: string, value: number): number {

@@ -1,7 +1,7 @@
 // Creates the initial view of the page, and fits views to a model and a run.
 
 import { FIRST_VIEW } from "studio/facts.js";
-import { meanChanges, memoryState, trackOf } from "studio/state/units.js";
+import { meanChanges, memoryState, trackOf } from "studio/state/run.js";
 import type { Boot, Model, Run, Track, View } from "studio/types.js";
 
 export const plainView = ({ models }: Boot): View => ({ ...FIRST_VIEW, model: models[0]?.id ?? "" });

@@ -5,7 +5,7 @@ import { type ComponentChild, createContext, render } from "preact";
 import { useContext, useMemo, useRef } from "preact/hooks";
 import { Job, type Work } from "studio/state/job.js";
 import type { App } from "studio/state/types.js";
-import { valueAt } from "studio/state/units.js";
+import { valueAt } from "studio/state/run.js";
 import type { Track, View } from "studio/types.js";
 
 export const AppContext = createContext<App | null>(null);

@@ -20,20 +20,6 @@ export function resize(made: HTMLCanvasElement, width: number, height: number): 
   return context;
 }
 
-/** A canvas with one pixel for each value, whose colours `paint` writes: red, green, blue and how opaque. */
-export function pixelMap(
-  columns: number,
-  rows: number,
-  paint: (colours: Uint8ClampedArray) => void,
-): HTMLCanvasElement {
-  const canvas = document.createElement("canvas");
-  [canvas.width, canvas.height] = [Math.max(1, columns), Math.max(1, rows)];
-  const image = new ImageData(canvas.width, canvas.height);
-  paint(image.data);
-  canvas.getContext("2d")?.putImageData(image, 0, 0);
-  return canvas;
-}
-
 /** Formats a number with four digits, as in Python's tables. */
 export const format = (number: number): string => number.toFixed(4);
 

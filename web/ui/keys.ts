@@ -1,7 +1,7 @@
 // Keyboard shortcuts that work everywhere except in text fields.
 
 import type { App } from "studio/state/types.js";
-import { togglePin } from "studio/state/units.js";
+import { togglePin } from "studio/state/run.js";
 
 export function listenForKeys(target: EventTarget, app: App) {
   target.addEventListener("keydown", (event) => {

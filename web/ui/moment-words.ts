@@ -2,7 +2,7 @@
 
 import { type CellKind, gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
-import { stepName, wordAt } from "studio/state/tokens.js";
+import { stepName, wordAt } from "studio/state/run.js";
 import type { Model, Run, Track } from "studio/types.js";
 import { format, percent } from "studio/ui/draw.js";
 

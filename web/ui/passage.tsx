@@ -1,7 +1,7 @@
 // A passage of a corpus in one line, centred on its middle, each token in the colour of a unit's value there.
 
 import { parseAddress, type Span } from "studio/state/corpus.js";
-import { shownToken } from "studio/state/tokens.js";
+import { shownToken } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly } from "studio/ui/draw.js";
 import { colour, rgb } from "studio/ui/scales.js";

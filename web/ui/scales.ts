@@ -28,6 +28,29 @@ export function colour(...value: Parameters<typeof rgb>): string {
   return `rgb(${rgb(...value).join(", ")})`;
 }
 
+/** A canvas with a pixel for each value in its colour, row after row; NaN is transparent. */
+export function valueImage(
+  columns: number,
+  rows: number,
+  at: (k: number) => number,
+  quantity: string,
+  ends: readonly [number, number] = range(quantity),
+): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [Math.max(1, columns), Math.max(1, rows)];
+  const image = new ImageData(canvas.width, canvas.height);
+  const table = colours(quantity);
+  for (let k = 0; k < columns * rows; k++) {
+    const value = at(k);
+    if (Number.isNaN(value)) continue;
+    const from = level(value, ends) * 3;
+    for (let part = 0; part < 3; part++) image.data[4 * k + part] = table[from + part];
+    image.data[4 * k + 3] = 255;
+  }
+  canvas.getContext("2d")?.putImageData(image, 0, 0);
+  return canvas;
+}
+
 /** The line colour of a gate or a state; each has its own hue; returns a CSS variable. */
 export function quantityColour(quantity: string): string {
   return `var(--q-${quantity})`;

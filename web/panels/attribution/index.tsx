@@ -7,7 +7,7 @@ import { createPlayers } from "studio/runtime/explain/players.js";
 import { MOST_PLAYERS, type Shapley, shapley, shapleyCost } from "studio/runtime/explain/shapley.js";
 import { type NamedPlayer, type Explained, nearest, playersIn } from "studio/state/explained.js";
 import type { Job, Work } from "studio/state/job.js";
-import { shortToken } from "studio/state/tokens.js";
+import { shortToken } from "studio/state/run.js";
 import type { View } from "studio/types.js";
 import { useApp, useJob, useNouns } from "studio/ui/app.js";
 import { exactly, tick } from "studio/ui/draw.js";

@@ -3,7 +3,7 @@
 
 import { inputWidth, isNumeric, numberCount } from "studio/state/input.js";
 import type { App } from "studio/state/types.js";
-import { trackTitle } from "studio/state/units.js";
+import { trackTitle } from "studio/state/run.js";
 import type { View } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { Choice, Select } from "studio/ui/form.js";

@@ -3,16 +3,14 @@
 import type { ReadonlySignal } from "@preact/signals";
 import { type Layout, figureLayout } from "studio/panels/compare/layout.js";
 import { RibbonTitle, Ribbons, RowLabel } from "studio/panels/compare/ribbons.js";
-import type { Column, Scene } from "studio/panels/compare/scene.js";
-import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
+import type { Scene } from "studio/panels/compare/scene.js";
+import { choiceText, findHead, predictionAt, quantityWidth, shownToken } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
 import { forecastText } from "studio/state/series.js";
-import { shownToken } from "studio/state/tokens.js";
-import { quantityWidth } from "studio/state/units.js";
 import type { Track } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { pixelMap, resize } from "studio/ui/draw.js";
-import { colours, level } from "studio/ui/scales.js";
+import { resize } from "studio/ui/draw.js";
+import { valueImage } from "studio/ui/scales.js";
 import { Canvas, Text } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";
 
@@ -51,36 +49,47 @@ export function FigurePicture({ scene, width, unit }: { scene: Scene; width: num
   );
 }
 
-function paintMaps(
-  context: CanvasRenderingContext2D,
-  { a, b, comparable, quantity, other, columns }: Scene,
-  layout: Layout,
-) {
+/** Draws the values of A and of B, and their difference; columns without a value are hatched. */
+function paintMaps(context: CanvasRenderingContext2D, { a, b, quantity, other, columns }: Scene, layout: Layout) {
   context.clearRect(0, 0, layout.total, layout.height);
-  const box = { x: layout.left, width: layout.total - layout.left };
-  const [one, two] = [a && valueMap(a, quantity, columns, "a"), b && other && valueMap(b, other, columns, "b")];
-  if (one) paint(context, one, { ...box, y: layout.mapA, height: layout.mapHeightA });
-  if (two) paint(context, two, { ...box, y: layout.mapB, height: layout.mapHeightB });
-  if (!one || !two || !comparable) return;
-  const bound = Math.max(...one.ends.map(Math.abs));
-  const difference = (unit: number, k: number) => two.at(unit, k) - one.at(unit, k);
-  const map: ValueMap = { ...one, ends: [-bound, bound], table: colours("h"), at: difference };
-  paint(context, map, { ...box, y: layout.difference, height: layout.mapHeightA });
+  const valuesOf = (side: "a" | "b", track: Track | undefined, name: string | null) => (unit: number, k: number) => {
+    const [t, values] = [columns[k][side], track && name && track.values[name]];
+    return track && name && values && t >= 0 ? values[t * quantityWidth(track.info, name) + unit] : NaN;
+  };
+  const [one, two] = [valuesOf("a", a, quantity), valuesOf("b", b, other)];
+  const bound = Math.max(...range(quantity).map(Math.abs));
+  const maps: [(unit: number, k: number) => number, string, ReturnType<typeof range>][] = [
+    [one, quantity, range(quantity)],
+    [two, other ?? "", range(other ?? "")],
+    [(unit, k) => two(unit, k) - one(unit, k), "h", [-bound, bound]],
+  ];
+  layout.maps.forEach(({ track, top, height }, n) => {
+    const [at, name, ends] = maps[n];
+    if (!track || name === "") return;
+    const units = quantityWidth(track.info, n === 1 ? name : quantity);
+    columns.forEach((_, k) => {
+      if (Number.isNaN(at(0, k))) hatch(context, layout.left + k * layout.column, top, layout.column, height);
+    });
+    const K = columns.length;
+    context.imageSmoothingEnabled = units > height * (window.devicePixelRatio || 1);
+    const image = valueImage(K, units, (k) => at(Math.floor(k / K), k % K), name, ends);
+    context.drawImage(image, layout.left, top, layout.total - layout.left, height);
+  });
 }
 
 function Drawing({ scene, layout }: Drawn) {
   const { pair, strips, comparable, quantity, other } = scene;
-  const [mapA, mapB, difference] =
+  const names =
     pair.a.name === "before"
       ? ["before", "after", "change"]
       : [`${quantity} of A`, other === null ? `no ${quantity} in B` : `${other} of B`, "B − A"];
   return (
     <>
       <RowLabel words={pair.a.name} y={layout.wordsA + 15} kind="side a" />
-      <RowLabel words={mapA} y={layout.mapA + 11} />
       <RowLabel words={pair.b.name} y={layout.wordsB + 15} kind="side b" />
-      <RowLabel words={mapB} y={layout.mapB + 11} />
-      {comparable && <RowLabel words={difference} y={layout.difference + 11} />}
+      {names.slice(0, comparable ? 3 : 2).map((words, k) => (
+        <RowLabel words={words} y={layout.maps[k].top + 11} />
+      ))}
       <WordRow {...{ scene, layout, side: "a", top: layout.wordsA }} />
       <WordRow {...{ scene, layout, side: "b", top: layout.wordsB }} />
       {strips.length > 0 && <Ribbons {...{ scene, layout }} />}
@@ -141,55 +150,6 @@ const UnitMarks = ({ layout, unit }: { layout: Layout; unit: number }) => (
     })}
   </>
 );
-
-/** The content of a map: a value for each unit and column; NaN if there is none. */
-interface ValueMap {
-  units: number;
-  columns: number;
-  ends: [number, number]; // of the scale
-  table: Uint8Array; // of its colours
-  at: (unit: number, column: number) => number;
-}
-
-function valueMap(track: Track, quantity: string, columns: Column[], side: "a" | "b"): ValueMap {
-  const units = quantityWidth(track.info, quantity);
-  const values = track.values[quantity];
-  return {
-    units,
-    columns: columns.length,
-    ends: range(quantity),
-    table: colours(quantity),
-    at: (unit, k) => (columns[k][side] < 0 ? NaN : values[columns[k][side] * units + unit]),
-  };
-}
-
-/** A picture with one pixel for each value, transparent if there is none. */
-const pixels = ({ units, columns, ends, table, at }: ValueMap): HTMLCanvasElement =>
-  pixelMap(columns, units, (data) => {
-    for (let unit = 0; unit < units; unit++) {
-      for (let k = 0; k < columns; k++) {
-        const value = at(unit, k);
-        if (Number.isNaN(value)) continue;
-        const [from, to] = [level(value, ends) * 3, (unit * columns + k) * 4];
-        data.set(table.subarray(from, from + 3), to);
-        data[to + 3] = 255;
-      }
-    }
-  });
-
-function paint(
-  context: CanvasRenderingContext2D,
-  picture: ValueMap,
-  box: { x: number; y: number; width: number; height: number },
-) {
-  context.imageSmoothingEnabled = picture.units > box.height * (window.devicePixelRatio || 1);
-  context.fillStyle = resolved("--line");
-  const column = box.width / picture.columns;
-  for (let k = 0; k < picture.columns; k++) {
-    if (Number.isNaN(picture.at(0, k))) hatch(context, box.x + k * column, box.y, column, box.height);
-  }
-  context.drawImage(pixels(picture), box.x, box.y, box.width, box.height);
-}
 
 function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number) {
   context.save();

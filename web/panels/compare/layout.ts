@@ -1,9 +1,7 @@
 // The layout of the compare page's figure.
 
 import type { Scene } from "studio/panels/compare/scene.js";
-import { choiceText, findHead, predictionAt } from "studio/state/predictions.js";
-import { shownToken } from "studio/state/tokens.js";
-import type { Track } from "studio/types.js";
+import { choiceText, findHead, predictionAt, shownToken } from "studio/state/run.js";
 import { fontFamily, measure } from "studio/ui/theme.js";
 
 export const GUTTER = 64;
@@ -19,7 +17,10 @@ export const RIBBON_HEAD = 22;
 export type Layout = ReturnType<typeof figureLayout>;
 
 export function figureLayout({ pair, columns, a, b, comparable, strips, head }: Scene, width: number) {
-  const widths = fonts();
+  const widths = {
+    word: measure(`600 14px ${fontFamily("--font")}`),
+    tag: measure(`600 11px ${fontFamily("--sans")}`),
+  }; // compare.css
   const needed = [pair.a, pair.b].flatMap(({ run }) => {
     const shown = findHead(run, head);
     return run.tokens.map((token, t) => {
@@ -29,29 +30,19 @@ export function figureLayout({ pair, columns, a, b, comparable, strips, head }: 
   });
   const least = Math.max(NARROWEST, Math.ceil(Math.max(...needed)) + AIR);
   const column = Math.max(least, Math.min(240, Math.floor((width - GUTTER) / columns.length)));
-  const map = (track: Track | undefined) => (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
   const [wordsA, wordsB, ribbons] = [0, WORDS, 2 * WORDS];
-  const mapA = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0) + GAP;
-  const mapB = mapA + map(a) + GAP;
-  const difference = mapB + map(b) + GAP;
-  const height = difference + (comparable ? map(a) : 0);
+  let height = ribbons + (strips.length ? RIBBON_HEAD + strips.length * RIBBON : 0);
+  const maps = [a, b, comparable ? a : undefined].map((track) => {
+    const top = height + GAP;
+    height = top + (track ? Math.max(72, Math.min(144, track.info.units)) : 0);
+    return { track, top, height: height - top };
+  }); // of A, of B, and the difference
   return {
-    ...{ column, wordsA, mapA, wordsB, mapB, difference, ribbons, height, left: GUTTER },
-    ...{ mapHeightA: map(a), mapHeightB: map(b) },
-    maps: [
-      { track: a, top: mapA, height: map(a) },
-      { track: b, top: mapB, height: map(b) },
-      { track: comparable ? a : undefined, top: difference, height: map(a) },
-    ],
+    ...{ column, wordsA, wordsB, ribbons, height, maps, left: GUTTER },
     total: GUTTER + column * columns.length,
     centre: (k: number) => GUTTER + (k + 0.5) * column,
     fitted: (text: string, kind: "word" | "tag") => fitted(text, column - AIR, widths[kind]),
   };
-}
-
-/** The widths of texts in the fonts of `compare.css`, in pixels. */
-function fonts() {
-  return { word: measure(`600 14px ${fontFamily("--font")}`), tag: measure(`600 11px ${fontFamily("--sans")}`) };
 }
 
 function fitted(text: string, room: number, width: (text: string) => number) {

@@ -4,7 +4,7 @@ import type { CellKind } from "studio/runtime/kinds.js";
 import { SAME } from "studio/state/difference.js";
 import { isNumeric } from "studio/state/input.js";
 import type { Session } from "studio/state/session.js";
-import { quantityWidth } from "studio/state/units.js";
+import { quantityWidth } from "studio/state/run.js";
 import type { Track, View, Model, Run } from "studio/types.js";
 
 /** How far two runs are apart in one track. */

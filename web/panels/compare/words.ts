@@ -1,9 +1,8 @@
 // A comparison in words and numbers: where two runs diverge, the column under the cursor, and a table.
 
 import { MET, type Side, type Scene, type Strip } from "studio/panels/compare/scene.js";
-import { findHead, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt, shownToken, wordAt } from "studio/state/run.js";
 import { forecastText } from "studio/state/series.js";
-import { shownToken, wordAt } from "studio/state/tokens.js";
 
 /** The words of a column: “to” | “the”, or just “to” if they are the same. */
 function wordsAt({ pair, columns }: Scene, k: number): string {

@@ -6,7 +6,7 @@ import { barBound } from "studio/panels/edits/table.js";
 import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
 import type { Difference } from "studio/state/difference.js";
 import { inForce, restingReason } from "studio/state/edits.js";
-import { shownToken } from "studio/state/tokens.js";
+import { shownToken } from "studio/state/run.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";

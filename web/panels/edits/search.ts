@@ -2,8 +2,7 @@
 
 import type { CellKind } from "studio/runtime/kinds.js";
 import type { Work } from "studio/state/job.js";
-import { findHead, predictionAt } from "studio/state/predictions.js";
-import { quantityWidth } from "studio/state/units.js";
+import { findHead, predictionAt, quantityWidth } from "studio/state/run.js";
 import type { Choice, Edit, Model, Run, Track } from "studio/types.js";
 
 const OF_A_KIND = 4; // maximum number of finds per kind, so that edits of large groups leave room for small ones

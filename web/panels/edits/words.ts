@@ -1,7 +1,7 @@
 // Edits in words: a readable sentence, and the equivalent lines of Python.
 
 import { placeParts } from "studio/state/edits.js";
-import { wordAt } from "studio/state/tokens.js";
+import { wordAt } from "studio/state/run.js";
 import type { Edit, Model, Run } from "studio/types.js";
 
 const VERBS = { set: "set to", scale: "multiplied by", add: "raised by" };

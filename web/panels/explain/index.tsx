@@ -3,8 +3,7 @@
 import { outputAt } from "studio/runtime/explain/target.js";
 import { type Explained, ownLabel, findReader } from "studio/state/explained.js";
 import { isNumeric } from "studio/state/input.js";
-import { findHead, predictionAt, likeliest } from "studio/state/predictions.js";
-import { shortToken, shownToken, stepName } from "studio/state/tokens.js";
+import { findHead, likeliest, predictionAt, shortToken, shownToken, stepName } from "studio/state/run.js";
 import type { Run, View } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";

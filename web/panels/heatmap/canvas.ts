@@ -2,11 +2,9 @@
 // tokens have their own canvas, so that they stay visible when the units are scrolled.
 
 import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
-import { shortToken } from "studio/state/tokens.js";
-import { quantityWidth } from "studio/state/units.js";
-import { pixelMap } from "studio/ui/draw.js";
+import { quantityWidth, shortToken } from "studio/state/run.js";
 import type { Ends } from "studio/ui/line.js";
-import { colours, level } from "studio/ui/scales.js";
+import { valueImage } from "studio/ui/scales.js";
 import { fontFamily, measure, resolved } from "studio/ui/theme.js";
 
 export const LONGEST_TOKEN = 12;
@@ -26,20 +24,11 @@ export function drawHeat(context: CanvasRenderingContext2D, scene: Scene, ends: 
   drawUnits(context, layout);
 }
 
+/** Values that a trace did not record have the colour of the low end. */
 function image({ track, quantity, layout: { steps: T } }: Scene, units: readonly number[], ends: Ends) {
   const [values, width] = [track.values[quantity], quantityWidth(track.info, quantity)];
-  const table = colours(quantity);
-  return pixelMap(T, units.length, (data) => {
-    units.forEach((unit, row) => {
-      for (let t = 0; t < T; t += 1) {
-        const [from, to] = [level(values[t * width + unit], ends) * 3, (row * T + t) * 4];
-        data[to] = table[from];
-        data[to + 1] = table[from + 1];
-        data[to + 2] = table[from + 2];
-        data[to + 3] = 255;
-      }
-    });
-  });
+  const at = (k: number) => values[(k % T) * width + units[Math.floor(k / T)]];
+  return valueImage(T, units.length, (k) => (Number.isNaN(at(k)) ? ends[0] : at(k)), quantity, ends);
 }
 
 export function drawTokens(context: CanvasRenderingContext2D, layout: HeatLayout, tokens: readonly string[]) {

@@ -3,8 +3,7 @@
 import type { Signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Cell, type HeatLayout, type Scene, rowTop } from "studio/panels/heatmap/layout.js";
-import { wordAt } from "studio/state/tokens.js";
-import { valueAt } from "studio/state/units.js";
+import { valueAt, wordAt } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Button } from "studio/ui/form.js";

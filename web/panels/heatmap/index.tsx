@@ -7,10 +7,8 @@ import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
 import { ordered } from "studio/panels/heatmap/order.js";
 import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
-import { findHead } from "studio/state/predictions.js";
+import { findHead, meanChanges, quantityWidth, stepName, togglePin, trackOf } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
-import { stepName } from "studio/state/tokens.js";
-import { meanChanges, togglePin, trackOf, quantityWidth } from "studio/state/units.js";
 import type { Run, View } from "studio/types.js";
 import { openEditor, useApp } from "studio/ui/app.js";
 import { IconButton, type Option, Segments, Select } from "studio/ui/form.js";

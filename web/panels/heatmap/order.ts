@@ -1,7 +1,6 @@
 // The order of the heat map's units.
 
-import { findHead } from "studio/state/predictions.js";
-import { meanChanges, quantityWidth } from "studio/state/units.js";
+import { findHead, meanChanges, quantityWidth } from "studio/state/run.js";
 import type { Run, Track, View } from "studio/types.js";
 
 const TURNS = 60; // steps of the power iteration; more would not visibly change the order

@@ -3,8 +3,7 @@
 import { LONGEST_TOKEN } from "studio/panels/heatmap/canvas.js";
 import { type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";
-import { shortToken } from "studio/state/tokens.js";
-import { trackOf, trackTitle, valueAt, quantityWidth } from "studio/state/units.js";
+import { quantityWidth, shortToken, trackOf, trackTitle, valueAt } from "studio/state/run.js";
 import type { Model, Run, View } from "studio/types.js";
 import { Legend } from "studio/ui/legend.js";
 import { colours, level } from "studio/ui/scales.js";

@@ -2,8 +2,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { isSequential, nextRound } from "studio/state/ranges.js";
-import { stepName, shortToken } from "studio/state/tokens.js";
-import { valueAt, quantityWidth, memoryState } from "studio/state/units.js";
+import { memoryState, quantityWidth, shortToken, stepName, valueAt } from "studio/state/run.js";
 import type { Model, Run, Track } from "studio/types.js";
 import { useDerived } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";

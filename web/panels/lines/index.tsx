@@ -2,7 +2,7 @@
 
 import { chartHeight, type ChartProps, LiveChart, UnitChart, chartReach, stepAt } from "studio/panels/lines/chart.js";
 import type { App } from "studio/state/types.js";
-import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
+import { shownUnits, trackOf, valueAt } from "studio/state/run.js";
 import type { View } from "studio/types.js";
 import { useApp, useStep } from "studio/ui/app.js";
 import { Panel, Unread } from "studio/ui/panel.js";

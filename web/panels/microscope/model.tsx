@@ -1,9 +1,7 @@
 // The whole model at one step, from its input at the bottom to its prediction at the top. Each layer can be opened.
 
 import type { Scene } from "studio/panels/microscope/types.js";
-import { findHead, likeliest } from "studio/state/predictions.js";
-import { shortToken, stepName } from "studio/state/tokens.js";
-import { trackOf } from "studio/state/units.js";
+import { findHead, likeliest, shortToken, stepName, trackOf } from "studio/state/run.js";
 import type { Head, TrackInfo, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";

@@ -3,8 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { storedThresholds, unitAddress } from "studio/state/corpus.js";
-import { shownToken } from "studio/state/tokens.js";
-import { trackOf, valueAt } from "studio/state/units.js";
+import { shownToken, trackOf, valueAt } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly } from "studio/ui/draw.js";
 import { Legend } from "studio/ui/legend.js";

@@ -2,9 +2,7 @@
 // eye; if there are many, the likeliest are listed. For a model without predictions, the strongest units of the hidden
 // state are listed.
 
-import { findHead, likeliest, predictionAt } from "studio/state/predictions.js";
-import { shortToken, shownToken } from "studio/state/tokens.js";
-import { trackOf, quantityWidth } from "studio/state/units.js";
+import { findHead, likeliest, predictionAt, quantityWidth, shortToken, shownToken, trackOf } from "studio/state/run.js";
 import type { Head, Run, Track } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { colour } from "studio/ui/scales.js";

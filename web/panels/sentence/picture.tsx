@@ -2,9 +2,8 @@
 
 import { bandsOf, SeriesPicture } from "studio/panels/sentence/series.js";
 import { MOST_NATS } from "studio/panels/sentence/words.js";
-import { findHead, predictionAt } from "studio/state/predictions.js";
+import { findHead, predictionAt, shownToken } from "studio/state/run.js";
 import { readsNumbers, seriesLines } from "studio/state/series.js";
-import { shownToken } from "studio/state/tokens.js";
 import type { Model, Run, View } from "studio/types.js";
 import { Text } from "studio/ui/stage.js";
 import { fontFamily, measure } from "studio/ui/theme.js";

@@ -10,7 +10,7 @@ import {
   spanText,
   withUnit,
 } from "studio/state/series.js";
-import { hasWords, stepName } from "studio/state/tokens.js";
+import { hasWords, stepName } from "studio/state/run.js";
 import type { Model, Run, Series } from "studio/types.js";
 import { useApp, useStep } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";

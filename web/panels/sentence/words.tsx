@@ -2,8 +2,7 @@
 
 import { useSignalEffect } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { findHead, predictionAt } from "studio/state/predictions.js";
-import { isFormless, shortToken, shownToken } from "studio/state/tokens.js";
+import { findHead, isFormless, predictionAt, shortToken, shownToken } from "studio/state/run.js";
 import type { Head, Run } from "studio/types.js";
 import { useApp, useDerived } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";

@@ -7,7 +7,7 @@ import { outputText, type Plan, planTitle, unroll } from "studio/panels/structur
 import { SandboxPanel } from "studio/panels/structure/sandbox.js";
 import { flows, modelSizes } from "studio/panels/structure/sizes.js";
 import { WeightsPanel } from "studio/panels/structure/weights.js";
-import { shortToken } from "studio/state/tokens.js";
+import { shortToken } from "studio/state/run.js";
 import type { Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Panel, Unread } from "studio/ui/panel.js";

@@ -1,5 +1,6 @@
 // The matrices of one layer and direction: side by side, at the same scale, with gates aligned, and their colours.
 
+import { modelSizes, parameters, SHORT } from "studio/panels/structure/sizes.js";
 import { nextRound } from "studio/state/ranges.js";
 import type { Model, TrackInfo, TrackWeights } from "studio/types.js";
 import { rgb } from "studio/ui/scales.js";
@@ -31,23 +32,21 @@ const VECTOR = 10; // minimum width of a bias in pixels
 const LETTER = 6.7; // width of a letter in a title, in pixels
 const APART = 40; // space to the right of a matrix, which the title of a narrow bias may use
 
-export function stackedMatrices(track: TrackInfo, weights: TrackWeights): Matrix[] {
-  const { units, inputSize, outputs, layer, reverse } = track,
-    suffix = `_l${layer}${reverse ? "_reverse" : ""}`;
-  const bands = weights.weight_ih.length / (units * inputSize);
-  const matrix = (name: string, short: string, values: Float32Array, bands: number, rows: number, columns: number) => {
-    const vector = name.startsWith("bias");
-    return { parameter: name + suffix, short, values, rows: bands * rows, columns, bands, vector };
-  };
-  const made = [
-    matrix("weight_ih", "W_i", weights.weight_ih, bands, units, inputSize),
-    matrix("weight_hh", "W_h", weights.weight_hh, bands, units, outputs),
-    weights.bias_ih && matrix("bias_ih", "b_i", weights.bias_ih, bands, units, 1),
-    weights.bias_hh && matrix("bias_hh", "b_h", weights.bias_hh, bands, units, 1),
-    weights.weight_hr && matrix("weight_hr", "W_hr", weights.weight_hr, 1, outputs, units),
-  ];
-  return made.filter((one) => one !== null);
-}
+export const stackedMatrices = (model: Model, track: TrackInfo): Matrix[] =>
+  parameters(modelSizes(model), track).map(({ name, shape: [rows, columns = 1] }): Matrix => {
+    const stem = name.slice(0, name.indexOf("_l")) as keyof TrackWeights;
+    const bands = stem === "weight_hr" ? 1 : rows / track.units;
+    const values = model.weights(track.name)[stem] as Float32Array;
+    return {
+      parameter: name,
+      short: SHORT[stem] ?? "W_hr",
+      values,
+      rows,
+      columns,
+      bands,
+      vector: stem.startsWith("bias"),
+    };
+  });
 
 export interface Figure {
   placed: Placed[];

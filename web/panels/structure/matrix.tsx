@@ -7,9 +7,8 @@ import {
   type Placed,
   type Weights,
   inkOver,
-  weightRgb,
 } from "studio/panels/structure/layout.js";
-import { pixelMap } from "studio/ui/draw.js";
+import { valueImage } from "studio/ui/scales.js";
 import { Text } from "studio/ui/stage.js";
 import { resolved } from "studio/ui/theme.js";
 
@@ -28,9 +27,7 @@ export function drawPoints(context: CanvasRenderingContext2D, { placed, block, w
 /** A pixel for each weight or block of weights. */
 export function pointImage(matrix: Matrix, block: number, limit: number): HTMLCanvasElement {
   const points = farthest(matrix, block, matrix.vector ? 1 : block);
-  return pixelMap(points.columns, points.rows, (data) =>
-    points.values.forEach((value, k) => data.set([...weightRgb(value, limit), 255], 4 * k)),
-  );
+  return valueImage(points.columns, points.rows, (k) => points.values[k], "g", [-limit, limit]);
 }
 
 /** The weight farthest from 0 in each block. Blocks never cross a gate boundary. */

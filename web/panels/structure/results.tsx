@@ -97,50 +97,27 @@ function aboveText(setup: Setup, gates: readonly string[]): string {
 /** a part of an equation, and its shape; "" for operators */
 type Piece = { text: string; shape: string };
 
-const sign = (text: string) => ({ text, shape: "" });
-
 /** @returns one for each equation */
 export function equations(sizes: Sizes, gates: readonly string[], layer: number): Piece[][] {
-  const H = String(sizes.hiddenSize),
-    P = String(outputSize(sizes));
-  const C = String(layer === 0 ? sizes.inputSize : directions(sizes) * outputSize(sizes));
-  const vector = (text: string, shape: string) => ({ text, shape });
-  const { cell } = sizes;
-  const isReset = (letter: string) => cell.parts.n_rh === letter;
-  const gate = (letter: string) => [
-    vector(letter, H),
-    sign(`= ${squashName(cell, letter)}(`),
-    vector(`W_i${letter}`, `${H}×${C}`),
-    sign("·"),
-    vector("x", C),
-    ...(sizes.bias ? [sign("+"), vector(`b_i${letter}`, H)] : []),
-    ...(isReset(letter) ? [sign("+"), vector("r", H), sign("∘ (")] : [sign("+")]),
-    vector(`W_h${letter}`, `${H}×${P}`),
-    sign("·"),
-    vector("h_prev", P),
-    ...(sizes.bias ? [sign("+"), vector(`b_h${letter}`, H)] : []),
-    sign(isReset(letter) ? "))" : ")"),
-  ];
-  return [...gates.map(gate), ...stateEquations(sizes)];
-}
-
-/** The equations of the states; none if the only gate is the state itself. */
-function stateEquations(sizes: Sizes): Piece[][] {
-  const H = String(sizes.hiddenSize),
-    P = String(outputSize(sizes));
-  const vector = (text: string, shape: string) => ({ text, shape });
-  if (!sizes.cell.isAdditive) return [];
-  if (sizes.cell.memory === "h") {
-    const [h, z, past, n] = ["h", "z", "h_prev", "n"].map((name) => vector(name, H));
-    return [[h, sign("="), z, sign("∘"), past, sign("+ (1 -"), z, sign(") ∘"), n]];
-  }
-  const signs = ["=", "∘", "+"];
-  const memory = "c = f ∘ c_prev + i ∘ g"
-    .split(" ")
-    .map((text) => (signs.includes(text) ? sign(text) : vector(text, H)));
-  const shown = [vector("o", H), sign("∘ tanh("), vector("c", H), sign(")")];
-  const hidden = sizes.projSize ? [vector("W_hr", `${P}×${H}`), sign("·("), ...shown, sign(")")] : shown;
-  return [memory, [vector("h", P), sign("="), ...hidden]];
+  const { cell, hiddenSize: H, bias } = sizes;
+  const P = outputSize(sizes);
+  const shapes: Record<string, string | number> = {
+    ...{ x: layer === 0 ? sizes.inputSize : directions(sizes) * P, h: P, h_prev: P, W_hr: `${P}×${H}` },
+  };
+  const shapeOf = (text: string) => {
+    if (text.startsWith("W_i")) return `${H}×${shapes.x}`;
+    return String(shapes[text] ?? (text.startsWith("W_h") ? `${H}×${P}` : /^[a-z](_\w+)?$/.test(text) ? H : ""));
+  };
+  const gate = (letter: string) => {
+    const [reset, end] = cell.parts.n_rh === letter ? ["r|∘ (|", "))"] : ["", ")"];
+    const [input, hidden] = bias ? [`+|b_i${letter}|`, `+|b_h${letter}|`] : ["", ""];
+    return `${letter}|= ${squashName(cell, letter)}(|W_i${letter}|·|x|${input}+|${reset}W_h${letter}|·|h_prev|${hidden}${end}`;
+  };
+  const output = sizes.projSize ? "h|=|W_hr|·(|o|∘ tanh(|c|)|)" : "h|=|o|∘ tanh(|c|)";
+  const lstm = ["c|=|f|∘|c_prev|+|i|∘|g", output];
+  const states = cell.memory === "h" ? ["h|=|z|∘|h_prev|+ (1 -|z|) ∘|n"] : lstm;
+  const all = [...gates.map(gate), ...(cell.isAdditive ? states : [])]; // the only gate of a plain RNN is its state
+  return all.map((line) => line.split("|").map((text) => ({ text, shape: shapeOf(text) })));
 }
 
 /** `holds` is Python; "" if there is only an explanation */

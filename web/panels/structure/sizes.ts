@@ -41,11 +41,9 @@ export const directions = ({ bidirectional }: Sizes) => (bidirectional ? 2 : 1);
 /** The suffix of torch's names: "_l1_reverse". */
 const suffix = ({ layer, reverse }: TrackInfo) => `_l${layer}${reverse ? "_reverse" : ""}`;
 
-const gateCount = ({ activations }: CellKind) => Object.keys(activations).length;
-
 /** torch's parameters of one layer and direction, in torch's order. */
 export function parameters(sizes: Sizes, track: TrackInfo): Parameter[] {
-  const rows = gateCount(sizes.cell) * track.units;
+  const rows = Object.keys(sizes.cell.activations).length * track.units;
   const shapes: [string, number[]][] = [
     ["weight_ih", [rows, track.inputSize]],
     ["weight_hh", [rows, track.outputs]],
@@ -60,7 +58,8 @@ export function parameterCount(sizes: Sizes): number {
   return all.reduce((sum, { count }) => sum + count, 0);
 }
 
-const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
+/** The names of stacked weights, completed by a gate's letter. */
+export const SHORT: Record<string, string> = { weight_ih: "W_i", weight_hh: "W_h", bias_ih: "b_i", bias_hh: "b_h" };
 
 /** The weights by gate: W_ii, W_if, ... and, with a projection, W_hr; `gates`: in stacking order. */
 export const gateWeights = (sizes: Sizes, track: TrackInfo, gates: readonly string[]): Weight[] =>

@@ -33,7 +33,7 @@ export function WeightsPanel() {
   });
   const matrices = useComputed(() => {
     const { model } = session;
-    return model?.hasWeights && chosen.value ? stackedMatrices(chosen.value, model.weights(chosen.value.name)) : null;
+    return model?.hasWeights && chosen.value ? stackedMatrices(model, chosen.value) : null;
   });
   const scale = useComputed(() => matrices.value && weightScale(matrices.value.map(({ values }) => values))).value;
   const { model } = session;

@@ -13,7 +13,7 @@ import {
   sweepRows,
   sweepWork,
 } from "studio/panels/sweep/sweep.js";
-import { shortToken } from "studio/state/tokens.js";
+import { shortToken } from "studio/state/run.js";
 import type { Subject } from "studio/types.js";
 import { useApp, useJob, useNouns, useTyping } from "studio/ui/app.js";
 import { CellMap, type CellMapProps, strongest } from "studio/ui/cell-map.js";

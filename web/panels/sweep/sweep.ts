@@ -6,8 +6,7 @@ import { outputAt } from "studio/runtime/explain/target.js";
 import { type Explained, subjectAt } from "studio/state/explained.js";
 import { readInput } from "studio/state/input.js";
 import type { Work } from "studio/state/job.js";
-import { shortToken } from "studio/state/tokens.js";
-import { shortest } from "studio/state/units.js";
+import { shortest, shortToken } from "studio/state/run.js";
 import type { Subject, Edit } from "studio/types.js";
 import { exactly } from "studio/ui/draw.js";
 

@@ -2,7 +2,7 @@
 
 import { type ReadonlySignal, useComputed } from "@preact/signals";
 import { type Column, type Row, filterExample, sortedRows, tableColumns } from "studio/panels/table/rows.js";
-import { shownToken } from "studio/state/tokens.js";
+import { shownToken } from "studio/state/run.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Button } from "studio/ui/form.js";

@@ -1,10 +1,8 @@
 // The content of the state table, sorted and filtered, independent of the page's elements.
 
-import { findHead, predictionAt } from "studio/state/predictions.js";
+import { findHead, hasWords, predictionAt, shownUnits, trackOf, valueAt } from "studio/state/run.js";
 import type { Session } from "studio/state/session.js";
 import { seriesLines } from "studio/state/series.js";
-import { hasWords } from "studio/state/tokens.js";
-import { shownUnits, trackOf, valueAt } from "studio/state/units.js";
 import type { Run, View } from "studio/types.js";
 
 export type Row = { step: number; values: (string | number)[] };

@@ -1,12 +1,11 @@
 // Steps 4 to 6: computing the cell's two equations by hand, and finding the rows of the gates' weights.
 
 import { useSignal } from "@preact/signals";
-import { here, isSilent, mixed, momentAt, silent, silentBounds, sizeLetters } from "studio/panels/tour/steps-gates.js";
+import { here, isSilent, mixed, silent, silentBounds, sizeLetters } from "studio/panels/tour/steps-gates.js";
 import { Question, Response } from "studio/panels/tour/text.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { neighbours } from "studio/state/moment.js";
-import { stepName } from "studio/state/tokens.js";
-import { trackOf } from "studio/state/units.js";
+import { stepName, trackOf } from "studio/state/run.js";
 import { format } from "studio/ui/draw.js";
 import { Button } from "studio/ui/form.js";
 import { factor, initialState } from "studio/ui/moment-words.js";
@@ -18,28 +17,27 @@ function projected(now: Now) {
   return P !== H;
 }
 
-const asked = ({ run, memory }: Now) =>
-  momentAt(trackOf(run, memory.track), run.steps, memory.unit, Math.min(memory.t, run.steps - 1));
+const asked = (now: Now) => here(now, now.memory as { track: string; unit: number; step: number });
 
 /** Describes where the previous cell state comes from, if not from a step of this run. */
 function begun(now: Now): string {
   const { run, model, app, memory } = now;
   const track = trackOf(run, memory.track);
-  const { before } = neighbours(track, Math.min(memory.t, run.steps - 1), run.steps);
+  const { before } = neighbours(track, Math.min(memory.step, run.steps - 1), run.steps);
   return before === null ? ` (${initialState(model, track, app.session.live).phrase})` : "";
 }
 
 function checked(now: Now, answer: number): string {
-  const { f, before, i, g, c } = asked(now);
-  const sum = f * before + i * g; // in a bfloat16 or float16 run, the result was rounded
+  const { f, c_prev: before, i, g, c, kept: left, wrote } = asked(now);
+  const sum = left + wrote; // in a bfloat16 or float16 run, the result was rounded
   if (Math.abs(answer - c) <= NEAR || Math.abs(answer - sum) <= NEAR) {
     now.memory.right = true;
     return `Right: c = ${format(c)}.`;
   }
   now.memory.tries = (now.memory.tries ?? 0) + 1;
-  const kept = `What is kept is \`f·c_prev = ${format(f)}·${factor(before)} = ${format(f * before)}\``;
+  const kept = `What is kept is \`f·c_prev = ${format(f)}·${factor(before)} = ${format(left)}\``;
   if (now.memory.tries === 1) return `Not quite. ${kept}. Now add what is written.`;
-  return `${kept}, what is written is \`i·g = ${format(i)}·${factor(g)} = ${format(i * g)}\`. Add the two.`;
+  return `${kept}, what is written is \`i·g = ${format(i)}·${factor(g)} = ${format(wrote)}\`. Add the two.`;
 }
 
 const BY_HAND: Step = {
@@ -47,16 +45,17 @@ const BY_HAND: Step = {
   panels: ({ memory }) => (memory.right ? ["microscope"] : []),
   sets: ({ run, view, memory }) => {
     const track = trackOf(run, view.track);
-    const { unit, t } = mixed(track, run.steps);
-    Object.assign(memory, { track: track.info.name, unit, t });
-    return { page: "read", unit, step: t, track: track.info.name };
+    const { unit, t: step } = mixed(track, run.steps);
+    Object.assign(memory, { track: track.info.name, unit, step });
+    return { page: "read", unit, step, track: track.info.name };
   },
   says: (now) => {
-    const { unit, t, f, before, i, g } = asked(now);
+    const { f, c_prev: before, i, g } = asked(now);
+    const { track, unit, step } = now.memory;
     return [
       "One line is the heart of an LSTM. The new cell state is the old one, scaled by f, plus the " +
         "candidate, scaled by i: `c = f·c_prev + i·g`.",
-      `Here is unit ${unit} of ${now.memory.track} at ${stepName(now.run, t)}. Its cell state was ` +
+      `Here is unit ${unit} of ${track} at ${stepName(now.run, Math.min(step, now.run.steps - 1))}. Its cell state was ` +
         `\`${format(before)}\`${begun(now)}. Now \`f = ${format(f)}\`, \`i = ${format(i)}\` and \`g = ${format(g)}\`.`,
     ];
   },
@@ -107,9 +106,9 @@ const READ_OUT: Step = {
   watch: (now) => {
     const { view, memory } = now;
     memory.moved ||= memory.began !== `${view.track} ${view.unit} ${view.step}`;
-    memory.found ||= memory.moved && isSilent(here(now), memory.bounds);
+    memory.found ||= memory.moved && isSilent(here(now, now.view), memory.bounds);
   },
-  status: (now) => `here c is ${format(here(now).c)} and o is ${format(here(now).o)}`,
+  status: (now) => `here c is ${format(here(now, now.view).c)} and o is ${format(here(now, now.view).o)}`,
   done: ({ memory }) => Boolean(memory.found),
   learnt: () =>
     "The cell state is the long-term memory, and the hidden state is the part of it that is output: the short-term memory and, in " +

@@ -1,8 +1,9 @@
 // Steps 1 to 3: what goes in and out, what the hidden state is, and what the gates do.
 
 import type { Now, Step } from "studio/panels/tour/types.js";
-import { trackOf } from "studio/state/units.js";
-import type { Track } from "studio/types.js";
+import { trackOf } from "studio/state/run.js";
+import { lstmValues } from "studio/state/moment.js";
+import type { Track, View } from "studio/types.js";
 import { format } from "studio/ui/draw.js";
 
 /** The sizes of the LSTM, with the letters that torch's documentation uses. */
@@ -87,13 +88,11 @@ const HIDDEN: Step = {
     "which the heat map can also show, and one new input. Whatever was read earlier comes only through those two states.",
 };
 
-export const here = ({ run, view }: Now) =>
-  momentAt(
-    trackOf(run, view.track),
-    run.steps,
-    Math.min(view.unit, trackOf(run, view.track).info.units - 1),
-    Math.min(view.step, run.steps - 1),
-  );
+/** The numbers of the unit and step of the view, or of a task. */
+export function here({ run }: Now, { track: name, unit, step }: Pick<View, "track" | "unit" | "step">) {
+  const track = trackOf(run, name);
+  return lstmValues(track, Math.min(unit, track.info.units - 1), Math.min(step, run.steps - 1));
+}
 
 const GATES_DO: Step = {
   title: "Write, keep, read: what i, f, g and o do",
@@ -120,11 +119,11 @@ const GATES_DO: Step = {
     memory.began ??= place;
     if (memory.began === place) return;
     const { high, low } = forgetBounds(trackOf(run, view.track));
-    memory.kept ||= here(now).f >= high;
-    memory.forgot ||= here(now).f <= low;
+    memory.kept ||= here(now, now.view).f >= high;
+    memory.forgot ||= here(now, now.view).f <= low;
   },
   status: (now) =>
-    `f is ${format(here(now).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ` +
+    `f is ${format(here(now, now.view).f)} here · keeps: ${now.memory.kept ? "found" : "not yet"} · forgets: ` +
     `${now.memory.forgot ? "found" : "not yet"}`,
   done: ({ memory }) => Boolean(memory.kept && memory.forgot),
   learnt: () =>
@@ -133,50 +132,43 @@ const GATES_DO: Step = {
 
 export const GATES: readonly Step[] = [SHAPES, HIDDEN, GATES_DO];
 
-/** One unit at one step, with its previous cell state. */
-type Moment = { unit: number; t: number; i: number; f: number; g: number; o: number; c: number; before: number };
+/** One unit at one step. */
+type Moment = ReturnType<typeof lstmValues>;
 
 /** |c| at least, o at most */
 type Bounds = { c: number; o: number };
 
-export function momentAt({ info, values, initial }: Track, steps: number, unit: number, t: number): Moment {
-  const H = info.units;
-  const read = info.reverse ? t + 1 : t - 1;
-  const before = read < 0 || read >= steps ? initial.c[unit] : values.c[read * H + unit];
-  const [i, f, g, o, c] = ["i", "f", "g", "o", "c"].map((name) => values[name][t * H + unit]);
-  return { unit, t, i, f, g, o, c, before };
-}
+const OFFERS: Bounds[] = [
+  { c: 0.5, o: 0.1 },
+  { c: 0.5, o: 0.25 },
+  { c: 0.2, o: 0.4 },
+];
 
-function best(track: Track, steps: number, score: (moment: Moment) => number): Moment {
-  let found = momentAt(track, steps, 0, 0);
+function best(track: Track, steps: number, score: (moment: Moment) => number) {
+  let [unit, t, most] = [0, 0, -Infinity];
   for (let k = 0; k < steps * track.info.units; k++) {
-    const moment = momentAt(track, steps, k % track.info.units, Math.floor(k / track.info.units));
-    if (score(moment) > score(found)) found = moment;
+    const [u, at] = [k % track.info.units, Math.floor(k / track.info.units)];
+    const value = score(lstmValues(track, u, at));
+    if (value > most) [unit, t, most] = [u, at, value];
   }
-  return found;
+  return { unit, t, ...lstmValues(track, unit, t) };
 }
 
 /** A moment where both keeping and writing matter. */
-export const mixed = (track: Track, steps: number): Moment =>
-  best(track, steps, ({ f, before, i, g }) => Math.min(Math.abs(f * before), Math.abs(i * g)));
+export const mixed = (track: Track, steps: number) =>
+  best(track, steps, ({ kept, wrote }) => Math.min(Math.abs(kept), Math.abs(wrote)));
 
 /** A moment with a large cell state and a small output. */
-export const silent = (track: Track, steps: number): Moment =>
+export const silent = (track: Track, steps: number) =>
   best(track, steps, ({ c, o }) => Math.min(Math.abs(c), 1) * (1 - o));
 
-export const isSilent = ({ c, o }: Moment, bounds: Bounds): boolean => Math.abs(c) >= bounds.c && o <= bounds.o;
+export const isSilent = ({ c, o }: Bounds, bounds: Bounds): boolean => Math.abs(c) >= bounds.c && o <= bounds.o;
 
 /** Bounds for a "secret" that this run can satisfy. */
 export function silentBounds(track: Track, steps: number): Bounds {
   const found = silent(track, steps);
-  const offers = [
-    { c: 0.5, o: 0.1 },
-    { c: 0.5, o: 0.25 },
-    { c: 0.2, o: 0.4 },
-  ];
-  return (
-    offers.find((bounds) => isSilent(found, bounds)) ?? { c: Math.abs(found.c) * 0.9, o: Math.min(1, found.o * 1.1) }
-  );
+  const least = { c: Math.abs(found.c) * 0.9, o: Math.min(1, found.o * 1.1) };
+  return [...OFFERS, least].find((bounds) => isSilent(found, bounds)) ?? least;
 }
 
 /** Thresholds for nearly open and nearly closed forget gates in a run. */

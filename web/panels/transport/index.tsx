@@ -4,9 +4,8 @@
 import { useSignal } from "@preact/signals";
 import { neighbours } from "studio/state/moment.js";
 import { PACES } from "studio/state/player.js";
-import { wordAt } from "studio/state/tokens.js";
+import { memoryState, trackOf, trackTitle, wordAt } from "studio/state/run.js";
 import type { App } from "studio/state/types.js";
-import { trackTitle, memoryState, trackOf } from "studio/state/units.js";
 import type { Run, Track, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";

@@ -10,7 +10,7 @@ import {
   widened,
   parseAddress,
 } from "studio/state/corpus.js";
-import { shownToken } from "studio/state/tokens.js";
+import { shownToken } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
 import { Button, Segments } from "studio/ui/form.js";
