@@ -405,7 +405,7 @@ def test_titles_of_weights_keep_apart(page: Modules) -> None:
         {"parameter": name, "rows": 512, "columns": columns, "vector": name.startswith("bias")}
         for name, columns in zip(names, [1, 128, 1, 1], strict=True)
     ]
-    figure = run(page, "structure/layout", "m.placeMatrices(given, 600)", matrices)
+    figure = run(page, "structure/matrix", "m.placeMatrices(given, 600)", matrices)
     assert figure["pixel"] == 1
     starts = [one["x"] for one in figure["placed"]]
     assert starts[1] - starts[0] > 7 * len(names[0])  # a letter of 11 px is 6.6 wide

@@ -368,7 +368,7 @@ def test_tour_of_nothing_fails(chromium: Browser) -> None:
 
 
 TEXTS = """async () => {
-  const { rich } = await import("studio/panels/tour/text.js");
+  const { rich } = await import("studio/panels/tour/exercises.js");
   const { still } = await import("studio/ui/app.js");
   return rich("a `c = f·c` *is* 2 * 3 * 4 <b>").map((part) => typeof part === "string" ? part : still(part).outerHTML);
 }"""

@@ -53,7 +53,7 @@ def ends(
 
 
 def test_what_the_quiz_takes_for_right_is_right(page: Modules) -> None:
-    statements = page.run('async () => (await import("studio/panels/tour/quiz.js")).STATEMENTS')
+    statements = page.run('async () => (await import("studio/panels/tour/exercises.js")).STATEMENTS')
     assert {one["says"]: one["holds"] for one in statements} == {says: holds() for says, holds in QUIZ.items()}
     told = [one[part] for one in statements for part in ("because", "mistake")]
     assert len(set(told)) == 2 * len(QUIZ)
@@ -94,7 +94,7 @@ def test_a_wrong_number_is_told_what_it_counts(chromium: Browser) -> None:
 
 
 ANOTHER_CELL = """async () => {
-  const { INPUTS, START, step } = await import("studio/panels/tour/loop.js");
+  const { INPUTS, START, step } = await import("studio/panels/tour/exercises.js");
   const other = { h: START.h, c: START.c.map((value) => -value) };
   return [START, other].map((state) => step(INPUTS[0], state).h);
 }"""

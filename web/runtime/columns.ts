@@ -2,7 +2,7 @@
 
 import { damaged } from "studio/runtime/errors.js";
 import { highestScores, softmax, logSumExp } from "studio/runtime/softmax.js";
-import { type Weights, flag, strings } from "studio/runtime/weights.js";
+import { flag, strings, type Weights } from "studio/runtime/weights.js";
 
 const SMALLEST = 2 ** -126; // the smallest float32 at full precision, as in Python
 

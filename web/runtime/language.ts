@@ -7,8 +7,7 @@ import { createSubject } from "studio/runtime/explain/subject.js";
 import { highestScores, logSumExp, softmax } from "studio/runtime/softmax.js";
 import { createStream } from "studio/runtime/stream.js";
 import { tokeniser } from "studio/runtime/tokenise.js";
-import { codePoints } from "studio/runtime/vocabulary.js";
-import type { Weights } from "studio/runtime/weights.js";
+import { codePoints, type Weights } from "studio/runtime/weights.js";
 import type { BundleHead, Model, Run, Subject, Track } from "studio/types.js";
 
 const MOST = 2 ** 25; // maximum number of values that one run may predict

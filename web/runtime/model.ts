@@ -11,7 +11,7 @@ import { plain, configSizes, givenStates, tokensOf } from "studio/runtime/plain.
 import { read } from "studio/runtime/safetensors.js";
 import { seriesModel } from "studio/runtime/series.js";
 import { tagger } from "studio/runtime/tagger.js";
-import { Weights, count } from "studio/runtime/weights.js";
+import { count, Weights } from "studio/runtime/weights.js";
 import type { BundleHead, Model, Track, TrackInfo } from "studio/types.js";
 
 const { format: FORMAT, version: VERSION } = BUNDLE;

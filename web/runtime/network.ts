@@ -6,7 +6,7 @@ import { kindNamed } from "studio/runtime/kinds.js";
 import { affine } from "studio/runtime/linear.js";
 import { Lstm } from "studio/runtime/lstm.js";
 import { configSizes } from "studio/runtime/plain.js";
-import { type Weights, count, flag, strings } from "studio/runtime/weights.js";
+import { count, flag, strings, type Weights } from "studio/runtime/weights.js";
 import type { BundleHead, SeriesColumn } from "studio/types.js";
 
 /** @returns the error function, to 1e-9 */

@@ -6,7 +6,7 @@ import { createSubject } from "studio/runtime/explain/subject.js";
 import { kindNamed } from "studio/runtime/kinds.js";
 import { type Sizes, type State, Lstm, withStates } from "studio/runtime/lstm.js";
 import { createStream } from "studio/runtime/stream.js";
-import { type Weights, allFinite, count, flag } from "studio/runtime/weights.js";
+import { allFinite, count, flag, type Weights } from "studio/runtime/weights.js";
 import type { BundleHead, Model } from "studio/types.js";
 
 export function plain(head: BundleHead, weights: Weights): Model {

@@ -7,7 +7,7 @@ import type { State } from "studio/runtime/lstm.js";
 import { type Dense, type Network, readNetwork, inUnits, scaledBy } from "studio/runtime/network.js";
 import { tokensOf } from "studio/runtime/plain.js";
 import { statesBefore } from "studio/runtime/states.js";
-import { allFinite, type Weights, count } from "studio/runtime/weights.js";
+import { allFinite, count, type Weights } from "studio/runtime/weights.js";
 import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject } from "studio/types.js";
 
 /** The series that came with a model: what it reads [T, C] and the truth [T, K], both scaled, and the steps' names. */

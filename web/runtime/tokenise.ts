@@ -1,4 +1,4 @@
-// Splits text into words and sentences, as Python's hiddenstate.text.tokenise does, with the same patterns.
+// Splits text into words, as Python's hiddenstate.text.tokenise does, with the same patterns.
 
 import { damaged } from "studio/runtime/errors.js";
 
@@ -8,15 +8,10 @@ interface Pattern {
   lists: Record<string, string>;
   piece: Record<string, string>;
   two_words: Record<string, string>;
-  sentence_end: string;
-  abbreviated: string;
-  longest_abbreviation: number;
-  line_end: string;
 }
 
 interface Tokeniser {
   tokenise: (text: string) => string[]; // words in order; only white space is dropped
-  sentences: (text: string) => string[]; // one per line, or a single line split after its sentence marks
   split: (text: string) => string[]; // words between white space
 }
 
@@ -33,12 +28,7 @@ function made(pattern: Pattern): Tokeniser {
   const compiled = (source: string, flags: string) => new RegExp(expanded(source, names), flags);
   const piece = compiled(joined(pattern.piece), "gu");
   const twoWords = compiled(`^(?:${joined(pattern.two_words)})$`, "u");
-  const sentenceEnd = compiled(pattern.sentence_end, "gu");
-  const abbreviated = compiled(pattern.abbreviated, "gu");
   const blank = compiled("[{space}]+", "gu");
-  const edges = compiled("^[{space}]+|[{space}]+$", "gu");
-  const lineEnd = compiled(pattern.line_end, "gu");
-  const longest = 2 * pattern.longest_abbreviation; // a character has at most two UTF-16 units
 
   const words: (word: string) => string[] = (word) => {
     const match = twoWords.exec(word);
@@ -47,26 +37,8 @@ function made(pattern: Pattern): Tokeniser {
     return [...words(first), second];
   };
 
-  const endsSentence: (line: string, end: number) => boolean = (line, end) => {
-    abbreviated.lastIndex = Math.max(0, end - longest);
-    return abbreviated.exec(line.slice(0, end)) === null;
-  };
-
-  const splitLine: (line: string) => string[] = (line) => {
-    const ends = Array.from(line.matchAll(sentenceEnd), (match) => match.index + match[0].length);
-    const starts = [0, ...ends.filter((end) => endsSentence(line, end))];
-    return starts.map((start, k) => line.slice(start, starts[k + 1]).replace(edges, ""));
-  };
-
   return {
     tokenise: (text) => (text.match(piece) ?? []).flatMap(words),
-    sentences: (text) => {
-      const lines = text
-        .split(lineEnd)
-        .map((line) => line.replace(edges, ""))
-        .filter((line) => line !== "");
-      return lines.length > 1 ? lines : lines.flatMap(splitLine);
-    },
     split: (text) => text.split(blank).filter((word) => word !== ""),
   };
 }

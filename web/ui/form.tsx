@@ -119,6 +119,15 @@ export const IconButton = ({ icon, label, kind = "quiet", ...rest }: IconButtonP
   </button>
 );
 
+type SaysProps = { kind: string; text: ComponentChild; how?: "status" | "alert" | "polite"; hidden?: boolean };
+
+/** A line that is read aloud when it changes; "polite" has no role. */
+export const Says = ({ kind, text, how = "status", hidden }: SaysProps) => (
+  <p class={kind} hidden={hidden} {...(how === "polite" ? { "aria-live": how } : { role: how })}>
+    {text}
+  </p>
+);
+
 /** How far a job is, with a button that stops it, while it runs. */
 export const Progress = ({ of: job, label }: { of: { share: number; stop: () => void }; label: string }) =>
   job.share < 1 && (

@@ -4,6 +4,7 @@ import { scaleLimit, range } from "studio/state/ranges.js";
 import type { Run } from "studio/types.js";
 import { tick } from "studio/ui/draw.js";
 import { colour } from "studio/ui/scales.js";
+import { Text, ANCHORS } from "studio/ui/stage.js";
 
 const BAR = 8; // height
 const STEPS = 64;
@@ -43,9 +44,7 @@ export function ScaleBar({ class: name, width, margin, ends: [low, high], label,
         />
       ))}
       {[low, (low + high) / 2, high].map((value, k) => (
-        <text x={(k * width) / 2} y={21} text-anchor={(["start", "middle", "end"] as const)[k]} class="legend-tick">
-          {tick(value)}
-        </text>
+        <Text x={(k * width) / 2} y={21} anchor={ANCHORS[k]} kind="legend-tick" text={tick(value)} />
       ))}
     </svg>
   );

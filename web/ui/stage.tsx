@@ -119,7 +119,10 @@ export function Press(props: {
   );
 }
 
-type TextProps = { kind: string; anchor?: "start" | "middle" | "end"; room?: number; text?: ComponentChildren };
+/** Of the texts at the ends and in the middle of a scale. */
+export const ANCHORS = ["start", "middle", "end"] as const;
+
+type TextProps = { kind: string; anchor?: (typeof ANCHORS)[number]; room?: number; text?: ComponentChildren };
 
 /** A line of text in a picture, narrowed if it is wider than its room (fonts differ). */
 export function Text({

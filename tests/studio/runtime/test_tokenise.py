@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hiddenstate.text.conllu import read_conllu
-from hiddenstate.text.tokenise import PATTERN, sentences, tokenise
+from hiddenstate.text.tokenise import PATTERN, tokenise
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime
 from studio.runtime.test_tagger import make
@@ -40,10 +40,9 @@ def asked(runtime: Runtime, name: str, texts: list[str]) -> list[Any]:
     return json.loads(runtime.page.run(script, [PATTERN, name, json.dumps(texts)]))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("name", ["tokenise", "sentences"])
-def test_vectors(runtime: Runtime, name: str) -> None:
-    texts, wanted = zip(*VECTORS[name], strict=True)
-    assert asked(runtime, name, list(texts)) == list(wanted)
+def test_vectors(runtime: Runtime) -> None:
+    texts, wanted = zip(*VECTORS["tokenise"], strict=True)
+    assert asked(runtime, "tokenise", list(texts)) == list(wanted)
 
 
 def test_same_words_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
@@ -51,8 +50,6 @@ def test_same_words_on_the_corpus(runtime: Runtime, corpora: Path) -> None:
     texts = [line[9:] for line in lines if line.startswith("# text = ")]
     assert len(texts) > 1000
     assert asked(runtime, "tokenise", texts) == [tokenise(text) for text in texts]
-    whole = [" ".join(texts[k : k + 5]) for k in range(0, len(texts), 5)]
-    assert asked(runtime, "sentences", whole) == [sentences(text) for text in whole]
 
 
 def drawn(seed: int, count: int, *alphabets: list[str]) -> list[str]:
@@ -63,7 +60,7 @@ def drawn(seed: int, count: int, *alphabets: list[str]) -> list[str]:
 LETTERS = list("abcdnotsAIDNTS0123 ")
 
 
-@pytest.mark.parametrize("name", ["tokenise", "sentences", "split"])
+@pytest.mark.parametrize("name", ["tokenise", "split"])
 @pytest.mark.parametrize(
     "alphabets",
     [
@@ -76,7 +73,7 @@ LETTERS = list("abcdnotsAIDNTS0123 ")
 )
 def test_same_on_random_texts(runtime: Runtime, name: str, alphabets: Callable[[], tuple[list[str], ...]]) -> None:
     texts = drawn(6, 4000, *alphabets())
-    python: dict[str, Callable[[str], list[str]]] = {"tokenise": tokenise, "sentences": sentences, "split": str.split}
+    python: dict[str, Callable[[str], list[str]]] = {"tokenise": tokenise, "split": str.split}
     assert asked(runtime, name, texts) == [python[name](text) for text in texts]
 
 
@@ -100,11 +97,10 @@ def test_long_texts_take_linear_time(runtime: Runtime) -> None:
     pieces = ["a-", "a.", "1-123-", ".", "a+", ":)", "x' ", "It is so. ", "^_", "!a", "w/", "@a"]
     texts = [piece * 20_000 for piece in pieces]
     assert asked(runtime, "tokenise", texts) == [tokenise(text) for text in texts]
-    assert asked(runtime, "sentences", texts) == [sentences(text) for text in texts]
 
 
 def test_a_damaged_pattern_fails(runtime: Runtime) -> None:
     bundle = bundle_of(make())
-    for damage in (None, {}, {**PATTERN, "piece": {"word": "{nothing}"}}, {**PATTERN, "sentence_end": "("}):
+    for damage in (None, {}, {**PATTERN, "piece": {"word": "{nothing}"}}, {**PATTERN, "two_words": {"word": "("}}):
         with runtime.refuses("the tokeniser's pattern can't be used"):
             runtime.load_raw(json.dumps({**bundle.head, "tokeniser": damage}).encode(), bundle.weights)

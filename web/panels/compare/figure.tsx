@@ -1,9 +1,8 @@
 // The figure of the compare page: words, heat maps, their difference and the ribbons, all over the same columns.
 
 import type { ReadonlySignal } from "@preact/signals";
-import { type Layout, figureLayout } from "studio/panels/compare/layout.js";
+import { figureLayout, type Layout, type Scene } from "studio/panels/compare/scene.js";
 import { RibbonTitle, Ribbons, RowLabel } from "studio/panels/compare/ribbons.js";
-import type { Scene } from "studio/panels/compare/scene.js";
 import { choiceText, findHead, predictionAt, quantityWidth, shownToken } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
 import { forecastText } from "studio/state/series.js";

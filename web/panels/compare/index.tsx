@@ -4,11 +4,10 @@ import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { HowControls, openOnTwo, WhatControls } from "studio/panels/compare/controls.js";
 import { Figure, FigurePicture } from "studio/panels/compare/figure.js";
-import { type Layout, figureLayout } from "studio/panels/compare/layout.js";
-import { whyBlank, whyEmpty, type Scene, createScene } from "studio/panels/compare/scene.js";
+import { createScene, figureLayout, type Layout, type Scene, whyBlank, whyEmpty } from "studio/panels/compare/scene.js";
 import { columnReadout, comparisonRows, comparisonVerdict } from "studio/panels/compare/words.js";
 import { useApp } from "studio/ui/app.js";
-import { AsTable } from "studio/ui/form.js";
+import { AsTable, Says } from "studio/ui/form.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
@@ -65,12 +64,8 @@ export function ComparePanel() {
         <HowControls />
         <div class="compare-legend">{shown && <Legend quantity={shown.quantity} />}</div>
       </div>
-      <p class="compare-note" role="status">
-        {shown ? whyEmpty(session, view, shown.pair) : whyBlank(session, view)}
-      </p>
-      <p class="verdict" aria-live="polite">
-        {verdict}
-      </p>
+      <Says kind="compare-note" text={shown ? whyEmpty(session, view, shown.pair) : whyBlank(session, view)} />
+      <Says kind="verdict" how="polite" text={verdict} />
       <p class="compare-readout">{readout}</p>
       <Stage
         {...{ class: "compare-stage scroll", tabindex: 0, role: "img" }}

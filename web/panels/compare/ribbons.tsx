@@ -1,8 +1,7 @@
 // The divergence ribbons of all layers and directions, stacked: two strands, one for each run, as far apart as their
 // states are.
 
-import { type Layout, GUTTER, RIBBON, RIBBON_HEAD } from "studio/panels/compare/layout.js";
-import type { Scene, Strip } from "studio/panels/compare/scene.js";
+import { GUTTER, type Layout, RIBBON, RIBBON_HEAD, type Scene, type Strip } from "studio/panels/compare/scene.js";
 import { nextRound } from "studio/state/ranges.js";
 import { Text } from "studio/ui/stage.js";
 

@@ -1,6 +1,6 @@
 // A comparison in words and numbers: where two runs diverge, the column under the cursor, and a table.
 
-import { MET, type Side, type Scene, type Strip } from "studio/panels/compare/scene.js";
+import { MET, type Scene, type Side, type Strip } from "studio/panels/compare/scene.js";
 import { findHead, predictionAt, shownToken, wordAt } from "studio/state/run.js";
 import { forecastText } from "studio/state/series.js";
 

@@ -4,15 +4,14 @@ import { batch, type ReadonlySignal, type Signal, useSignalEffect } from "@preac
 import { createPortal } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { editSentence, placeText } from "studio/panels/edits/words.js";
-import type { Difference } from "studio/state/difference.js";
-import { placeParts } from "studio/state/edits.js";
+import { type Difference, placeParts } from "studio/state/edits.js";
 import { isSequential } from "studio/state/ranges.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName, valueAt } from "studio/state/run.js";
 import type { Choice as Prediction, Edit, Run } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
-import { Button, Choice } from "studio/ui/form.js";
+import { Button, Choice, Says } from "studio/ui/form.js";
 import { windowSize } from "studio/ui/visibility.js";
 
 /** The edit in progress: its index in the list (the list's length for a new one), and the original list. */
@@ -141,9 +140,7 @@ export function Editor({ work, editor, difference }: EditorProps & { editor: Ret
         />
         <p class="edit-scope">{SCOPES[draft.scope]}</p>
       </div>
-      <p class="edit-outcome" aria-live="polite">
-        {outcomeText(session, difference.value, now)}
-      </p>
+      <Says kind="edit-outcome" how="polite" text={outcomeText(session, difference.value, now)} />
       <div class="edit-actions">
         <Button text="Apply" kind="primary" press={editor.apply} />
         <Button text="Cancel" press={editor.cancel} />

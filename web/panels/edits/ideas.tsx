@@ -8,7 +8,7 @@ import { Job } from "studio/state/job.js";
 import { choiceText, findHead, shownToken } from "studio/state/run.js";
 import type { Model, Run, Edit } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Says } from "studio/ui/form.js";
 
 export function Presets({ model }: { model: Model }) {
   const { store, view } = useApp();
@@ -106,9 +106,7 @@ export function EditSearch() {
         </select>
         <Button text={isRunning ? "Stop" : "Search"} press={isRunning ? () => job.stop() : begin} />
       </div>
-      <p class="edit-progress" role="status">
-        {tried.value && (isDone ? `Done: ${so}.` : `Searching: ${so}…`)}
-      </p>
+      <Says kind="edit-progress" text={tried.value && (isDone ? `Done: ${so}.` : `Searching: ${so}…`)} />
       <ol class="edit-finds">
         {finds.value.map((find) => (
           <FindLine {...{ find, model, run }} />

@@ -6,9 +6,9 @@ import { type Spot, type Work, draftAt, Editor, useEditor } from "studio/panels/
 import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
 import { EditList, PythonLines, DifferencePicture } from "studio/panels/edits/list.js";
 import { DifferenceTable, differenceRows, differenceVerdict } from "studio/panels/edits/table.js";
-import { type Difference, compareRuns } from "studio/state/difference.js";
+import { compareRuns, type Difference } from "studio/state/edits.js";
 import { useApp } from "studio/ui/app.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Says } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -70,9 +70,7 @@ const MOST_COLUMNS = 2000;
 
 const Effect = ({ difference }: { difference: Difference }) => (
   <>
-    <p class="verdict" aria-live="polite">
-      {differenceVerdict(difference)}
-    </p>
+    <Says kind="verdict" how="polite" text={differenceVerdict(difference)} />
     {difference.words.length > MOST_COLUMNS ? (
       <p class="soft">The steps are too many for a table: read a part of at most {MOST_COLUMNS}.</p>
     ) : (

@@ -4,12 +4,12 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren, ComponentChild } from "preact";
 import { barBound } from "studio/panels/edits/table.js";
 import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
-import type { Difference } from "studio/state/difference.js";
-import { inForce, restingReason } from "studio/state/edits.js";
+import { type Difference, inForce, restingReason } from "studio/state/edits.js";
 import { shownToken } from "studio/state/run.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";
+import { Text } from "studio/ui/stage.js";
 
 const MOST_LINES = 8; // at least this many edits of one place are grouped
 
@@ -124,9 +124,7 @@ export function DifferencePicture({ difference: { words, tracks } }: { differenc
   const [width, height] = [LEFT + words.length * COLUMN + 8, top + 24 + tracks.length * BAND];
   const centre = (t: number) => LEFT + (t + 0.5) * COLUMN;
   const text = (x: number, y: number, words: ComponentChild, kind: string = "") => (
-    <text class={`difference-text ${kind}`} x={x} y={y}>
-      {words}
-    </text>
+    <Text kind={`difference-text ${kind}`} x={x} y={y} text={words} />
   );
   return (
     <svg class="difference-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>

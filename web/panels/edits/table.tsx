@@ -4,7 +4,7 @@
 import { useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Difference, type Distance, firstDifferent } from "studio/state/difference.js";
+import { type Difference, type Distance, firstDifferent } from "studio/state/edits.js";
 import { shownToken, stepName } from "studio/state/run.js";
 import type { Choice } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";

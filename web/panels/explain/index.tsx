@@ -7,7 +7,7 @@ import { findHead, likeliest, predictionAt, shortToken, shownToken, stepName } f
 import type { Run, View } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
-import { Segments, Select } from "studio/ui/form.js";
+import { Says, Segments, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Grid } from "studio/ui/stage.js";
 
@@ -50,9 +50,7 @@ export function ExplainPanel() {
           </>
         )}
       </p>
-      <p class="explain-note" role="status">
-        {reason || (view.edits.length > 0 && EDITED)}
-      </p>
+      <Says kind="explain-note" text={reason || (view.edits.length > 0 && EDITED)} />
     </Panel>
   );
 }

@@ -6,7 +6,7 @@ import { type Cell, type HeatLayout, type Scene, rowTop } from "studio/panels/he
 import { valueAt, wordAt } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Says } from "studio/ui/form.js";
 
 const LEAST = 3; // minimum height of a marked row in pixels
 const CLEAR = 60; // pixels between a cursor and the edge of the visible part
@@ -84,9 +84,7 @@ export function Readout({ map, scene, pointed, edit }: HeatParts) {
         )}
         <span class="soft">{shown.about(unit)}</span>
       </p>
-      <p class="unseen" role="status">
-        {heard.current}
-      </p>
+      <Says kind="unseen" text={heard.current} />
     </>
   );
 }

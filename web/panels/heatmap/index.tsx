@@ -2,11 +2,10 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { drawHeat, drawTokens, longestToken } from "studio/panels/heatmap/canvas.js";
+import { drawHeat, drawTokens, HeatPicture, heatRows, longestToken } from "studio/panels/heatmap/picture.js";
 import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
 import { ordered } from "studio/panels/heatmap/order.js";
-import { HeatPicture, heatRows } from "studio/panels/heatmap/picture.js";
 import { findHead, meanChanges, quantityWidth, stepName, togglePin, trackOf } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
 import type { Run, View } from "studio/types.js";

@@ -1,17 +1,25 @@
-// The ledger: shows which steps wrote a memory, how much of it remains at each later word, and what it adds to the
-// target.
+// The ledger: which steps wrote a memory, how much of it remains at each later word, and what it adds to the target.
 
 import { useComputed, useSignal } from "@preact/signals";
 import { HELD } from "studio/facts.js";
-import { type Scene, following, isRecorded, sceneFor } from "studio/panels/ledger/memory.js";
-import { keptAfter, erasedMostAt } from "studio/runtime/explain/ledger.js";
+import {
+  erasedMostAt,
+  keptAfter,
+  type Ledger,
+  memoryLedger,
+  mostTelling,
+  type TargetLedger,
+  targetLedger,
+} from "studio/runtime/explain/ledger.js";
+import type { Explained } from "studio/state/explained.js";
 import { shortToken, shownToken, trackTitle } from "studio/state/run.js";
+import type { View } from "studio/types.js";
 import { useApp, useDraft } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
 import { AsTable, Button, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { Stage } from "studio/ui/stage.js";
-import { type ChartProps, type ChartRow, WordChart, signed } from "studio/ui/word-chart.js";
+import { type ChartProps, type ChartRow, signed, WordChart } from "studio/ui/word-chart.js";
 
 const HELP =
   "A memory is a sum over steps: what each one wrote (input gate times candidate; in a GRU 1-z times candidate), times all forget gates (z of a GRU) since. This is " +
@@ -32,7 +40,7 @@ export function LedgerPanel() {
     return now?.subject.cell.isAdditive ? sceneFor(now, view) : null;
   }).value;
   const scene = ledger && following(ledger, pointed.value ?? view.writer);
-  const recorded = scene && isRecorded(scene) ? scene : null;
+  const recorded = scene?.ledger.parts.every((part) => !Number.isNaN(part)) ? scene : null; // not in all traces
   return (
     <Panel
       {...{ id: "ledger", title: "Ledger: what wrote this memory", help: HELP, hidden: explained === null }}
@@ -184,11 +192,11 @@ function erased(scene: Scene, s: number) {
   return ` ${quoted(scene, ledger.steps[at])} erased most of it: ${percent(lost)} of what was written.`;
 }
 
-function sumSentences({ ledger, place, whole, explained }: Scene): string[] {
+function sumSentences(scene: Scene): string[] {
+  const { ledger, place, whole, explained } = scene;
   const sum = (values: Float64Array) => exactly(values.reduce((total, one) => total + one, 0));
-  const word = `\u201c${shortToken(explained.subject.tokens[ledger.t], 24)}\u201d`;
   const memory =
-    `${place} at ${word}: the remaining parts ${sum(ledger.parts)} and the initial state ${exactly(ledger.initial)} add up to ` +
+    `${place} at ${quoted(scene, ledger.t)}: the remaining parts ${sum(ledger.parts)} and the initial state ${exactly(ledger.initial)} add up to ` +
     `${explained.subject.cell.memory} = ${exactly(ledger.value)}; rounding leaves ${tick(ledger.residual.toExponential(0))}.`;
   if (whole === null) return [memory];
   const target =
@@ -225,4 +233,58 @@ function unrecordedSentence({ explained }: Scene): string {
   const needed = [...new Set([...cell.gates.filter((gate) => !"or".includes(gate)), cell.memory])];
   const named = `${needed.slice(0, -1).join(", ")} and ${needed.at(-1)}`;
   return `The ledger needs ${named} of that layer, and this trace does not have them all.`;
+}
+
+interface Memory {
+  explained: Explained;
+  track: string;
+  unit: number;
+  place: string; // "l1.c[125]"
+  own: boolean; // whether it is the most telling memory
+  ledger: Ledger;
+  whole: TargetLedger | null; // null if the target is not a sum of memories
+}
+
+/** `writer`: the step to follow; `unread`: the chosen one if this direction reads it later; -1: none */
+type Scene = Memory & { writer: number; unread: number };
+
+const PLACE = /^(l\d+r?)\.([ch])\[(\d+)\]$/;
+
+function sceneFor(explained: Explained, view: View): Memory {
+  const { subject, target, linear } = explained;
+  const readout = linear?.readout ?? null;
+  const chosen = chosenMemory(explained, view.memory);
+  const telling = chosen ?? (readout && mostTelling(subject, target.t, readout)) ?? viewed(explained, view);
+  const { info } = subject.tracks[telling.k];
+  const ledger = memoryLedger(subject, telling.k, telling.unit, target.t, readout);
+  return {
+    ...{ explained, track: info.name, unit: telling.unit, ledger },
+    place: `${info.name}.${subject.cell.memory}[${telling.unit}]`,
+    own: chosen === null,
+    whole: readout && targetLedger(subject, target.t, readout),
+  };
+}
+
+/** The step to follow: that which the user asks for if it was read, or else the earlier step of which most remains. */
+function following(scene: Memory, asked: number): Scene {
+  const { ledger, explained } = scene;
+  const { steps, parts } = ledger;
+  if (steps.includes(asked)) return { ...scene, writer: asked, unread: -1 };
+  let best = 0;
+  for (let s = 1; s < parts.length - 1; s++) if (Math.abs(parts[s]) > Math.abs(parts[best])) best = s;
+  return { ...scene, writer: steps[best], unread: asked < explained.subject.steps ? asked : -1 };
+}
+
+function chosenMemory({ subject }: Explained, memory: string): { k: number; unit: number } | null {
+  const [, name, state, unit] = PLACE.exec(memory) ?? [];
+  const k = subject.tracks.findIndex(({ info }) => info.name === name);
+  return state === subject.cell.memory && k >= 0 && Number(unit) < subject.tracks[k].info.units
+    ? { k, unit: Number(unit) }
+    : null;
+}
+
+function viewed({ subject }: Explained, { track, unit }: View) {
+  const number = subject.tracks.findIndex(({ info }) => info.name === track);
+  const k = Math.max(0, number);
+  return { k, unit: Math.max(0, Math.min(unit, subject.tracks[k].info.units - 1)) };
 }

@@ -43,9 +43,7 @@ export function UnitChart(props: ChartProps) {
       {...{ y, width, height, viewBox: `0 0 ${width} ${height}`, role: "img" }}
       aria-label={label}
     >
-      <text x={0} y={TOP + 11} class="lines-unit">
-        unit {unit}
-      </text>
+      <Text x={0} y={TOP + 11} kind="lines-unit" text={`unit ${unit}`} />
       {all.map((band) => (
         <>
           {(band.low === 0 ? [0, 1] : [band.low, 0, band.high]).map((value) => (

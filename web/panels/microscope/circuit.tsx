@@ -14,7 +14,7 @@ import type { View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { format, tick } from "studio/ui/draw.js";
 import { destination, initialState, sizeText, source, spokenMoment, equationLines } from "studio/ui/moment-words.js";
-import { Text } from "studio/ui/stage.js";
+import { ANCHORS, Text } from "studio/ui/stage.js";
 
 export function UnitLevel({ scene }: { scene: Scene }) {
   const { view } = useApp();
@@ -178,7 +178,7 @@ function Drawn({ moment, width, numbers, spans }: Parameters<typeof Bars>[0]) {
       {[-largest, 0, largest].map((value, k) => (
         <>
           <line x1={x(value)} x2={x(value)} y1={0} y2={bottom} class="hs-axis" />
-          <text x={x(value)} y={bottom + 13} class="hs-tick" text-anchor={(["start", "middle", "end"] as const)[k]}>
+          <text x={x(value)} y={bottom + 13} class="hs-tick" text-anchor={ANCHORS[k]}>
             {value === 0 ? "0" : tick(Number(value.toPrecision(2)))}
           </text>
         </>

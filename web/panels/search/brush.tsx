@@ -6,6 +6,7 @@ import { storedThresholds, unitAddress } from "studio/state/corpus.js";
 import { shownToken, trackOf, valueAt } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly } from "studio/ui/draw.js";
+import { Says } from "studio/ui/form.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel } from "studio/ui/panel.js";
 import { tokenColours } from "studio/ui/passage.js";
@@ -106,9 +107,7 @@ export function Brush({ search }: { search: (query: string) => void }) {
         ))}
       </div>
       <div class="brush-made">
-        <p class="soft" role="status">
-          {reason || `Coloured by ${address}, the unit selected on the other pages.`}
-        </p>
+        <Says kind="soft" text={reason || `Coloured by ${address}, the unit selected on the other pages.`} />
         {made !== "" && (
           <button type="button" class="brush-go" onClick={() => search(made)}>
             Search: {made}

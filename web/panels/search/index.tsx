@@ -6,7 +6,7 @@ import { Brush } from "studio/panels/search/brush.js";
 import { type Found, firstUnit, unitAddress, widened } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
-import { Button, Table } from "studio/ui/form.js";
+import { Button, Says, Table } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -32,9 +32,7 @@ export function SearchPanel() {
   if (corpus.reason === "") return <Search />;
   return (
     <Panel id="search" title="Search the corpus" help={HELP}>
-      <p class="soft" role="status">
-        {corpus.reason}
-      </p>
+      <Says kind="soft" text={corpus.reason} />
     </Panel>
   );
 }
@@ -117,9 +115,7 @@ function Search() {
             </tbody>
           </table>
         </details>
-        <p class="search-says" role="status">
-          {message.value}
-        </p>
+        <Says kind="search-says" text={message.value} />
         <div class="search-rates">{matches.value && <Rates of={matches.value} />}</div>
         {matches.value && matches.value.spans.length > 0 && (
           <Spans of={matches.value} fail={(problem) => (message.value = problem)} />

@@ -3,16 +3,15 @@
 
 import { useRef } from "preact/hooks";
 import { MOST_CHARACTERS } from "studio/facts.js";
-import { Distribution } from "studio/panels/sentence/distribution.js";
+import { Distribution, Words } from "studio/panels/sentence/words.js";
 import { SentencePicture, sentenceRows } from "studio/panels/sentence/picture.js";
 import { Forecasts, SeriesPlot } from "studio/panels/sentence/series.js";
-import { Words } from "studio/panels/sentence/words.js";
 import { givenRows, inputRows, inputWidth, isNumeric, NAME_END, signalNamed, SIGNALS } from "studio/state/input.js";
 import { readsNumbers, spanOf } from "studio/state/series.js";
 import { hasWords, shortest } from "studio/state/run.js";
 import type { Model } from "studio/types.js";
 import { useApp, useTyping } from "studio/ui/app.js";
-import { Select, Segments } from "studio/ui/form.js";
+import { Says, Segments, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const WORDING: Record<Model["kind"], { title: string; help: string }> = {
@@ -71,9 +70,7 @@ export function SentencePanel() {
       }
     >
       <div class="sentence-read">
-        <p class="problem" role="alert" hidden={error === null}>
-          {error?.message}
-        </p>
+        <Says kind="problem" how="alert" hidden={error === null} text={error?.message} />
         {run && model && readsNumbers(run) ? <SeriesPlot {...{ model, run }} /> : <Words />}
       </div>
       {run && model?.series ? <Forecasts {...{ model, run }} /> : <Distribution />}
@@ -173,9 +170,7 @@ function NumbersInput({ model }: { model: Model }) {
         aria-label={`Rows of ${columns} numbers, one row per step`}
         placeholder={`one row per step, ${columns} numbers in each, separated by commas`}
       />
-      <p class="soft" role="status">
-        {kind === "rows" && shortage(view.text, model)}
-      </p>
+      <Says kind="soft" text={kind === "rows" && shortage(view.text, model)} />
     </div>
   );
 }

@@ -4,15 +4,17 @@
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import {
+  drawPoints,
   type Figure,
+  inkOver,
+  MatrixFrame,
+  READABLE,
   type Spot,
-  type Weights,
   spotAt,
   weightAt,
-  inkOver,
   weightRgb,
-} from "studio/panels/structure/layout.js";
-import { drawPoints, MatrixFrame, READABLE } from "studio/panels/structure/matrix.js";
+  type Weights,
+} from "studio/panels/structure/matrix.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Canvas, Text } from "studio/ui/stage.js";

@@ -2,8 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { UnrolledPicture } from "studio/panels/structure/picture.js";
-import { outputText, type Plan, planTitle, unroll } from "studio/panels/structure/plan.js";
+import { outputText, type Plan, planTitle, unroll, UnrolledPicture } from "studio/panels/structure/picture.js";
 import { SandboxPanel } from "studio/panels/structure/sandbox.js";
 import { flows, modelSizes } from "studio/panels/structure/sizes.js";
 import { WeightsPanel } from "studio/panels/structure/weights.js";

@@ -2,13 +2,12 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { UnrolledPicture } from "studio/panels/structure/picture.js";
-import { unroll } from "studio/panels/structure/plan.js";
+import { unroll, UnrolledPicture } from "studio/panels/structure/picture.js";
 import { Claims, codeLines, parameterRows, Results, shapeRows } from "studio/panels/structure/results.js";
 import { type Setup, LESSON, modelSizes, readSetup, refusal, writeSetup } from "studio/panels/structure/sizes.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import { useApp } from "studio/ui/app.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Says } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -40,9 +39,7 @@ export function SandboxPanel() {
             <Button text="the sizes of this model" press={() => session.model && change(modelSizes(session.model))} />
           </div>
           <SizeFields {...{ setup, change }} />
-          <p class="st-refused" role="alert">
-            {why}
-          </p>
+          <Says kind="st-refused" how="alert" text={why} />
           <Code text={codeLines(shown)} />
           <div class="st-claims">
             <Claims setup={shown} />

@@ -4,14 +4,15 @@ import { useComputed } from "@preact/signals";
 import { WeightsFigure } from "studio/panels/structure/figure.js";
 import {
   type Figure,
-  type Weights,
+  MatrixFrame,
   placeMatrices,
-  stackedMatrices,
+  pointImage,
   type Scale,
-  weightScale,
+  stackedMatrices,
   weightRgb,
-} from "studio/panels/structure/layout.js";
-import { MatrixFrame, pointImage } from "studio/panels/structure/matrix.js";
+  type Weights,
+  weightScale,
+} from "studio/panels/structure/matrix.js";
 import { RowTable, weightRows } from "studio/panels/structure/results.js";
 import { useApp } from "studio/ui/app.js";
 import { TrackChoice } from "studio/ui/form.js";

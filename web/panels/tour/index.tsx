@@ -3,7 +3,7 @@
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { Guide, STEPS } from "studio/panels/tour/guide.js";
 import { Spotlight } from "studio/panels/tour/spotlight.js";
-import { rich } from "studio/panels/tour/text.js";
+import { rich } from "studio/panels/tour/exercises.js";
 import type { Scene } from "studio/panels/tour/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";

@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import { here, isSilent, mixed, silent, silentBounds, sizeLetters } from "studio/panels/tour/steps-gates.js";
-import { Question, Response } from "studio/panels/tour/text.js";
+import { Question, Response } from "studio/panels/tour/exercises.js";
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { neighbours } from "studio/state/moment.js";
 import { stepName, trackOf } from "studio/state/run.js";

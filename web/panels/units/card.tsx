@@ -13,9 +13,10 @@ import {
 import { shownToken } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
-import { Button, Segments } from "studio/ui/form.js";
+import { Button, Says, Segments } from "studio/ui/form.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { quantityColour } from "studio/ui/scales.js";
+import { ANCHORS } from "studio/ui/stage.js";
 
 const REST = 200; // milliseconds to wait before requesting a card, in case the user is moving through the gallery
 
@@ -57,9 +58,7 @@ export function Card({ table }: { table: UnitTable }) {
   const card = shown.value;
   return (
     <div class="unit-card-place">
-      <p class="soft unit-says" role="status">
-        {message}
-      </p>
+      <Says kind="soft unit-says" text={message} />
       <div class="unit-card">
         {card && (
           <>
@@ -191,10 +190,7 @@ function Histogram({ card: { unit, histogram, edges, quantiles, mean } }: { card
       </g>
       <line x1={0} x2={width} y1={height - foot} y2={height - foot} class="axis" />
       {[0, histogram.length / 2, histogram.length].map((at, k) => (
-        <text
-          {...{ x: (k * width) / 2, y: height - 3, class: "legend-tick" }}
-          text-anchor={(["start", "middle", "end"] as const)[k]}
-        >
+        <text {...{ x: (k * width) / 2, y: height - 3, class: "legend-tick" }} text-anchor={ANCHORS[k]}>
           {edge(edges[at])}
         </text>
       ))}

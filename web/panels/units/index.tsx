@@ -7,7 +7,7 @@ import { Card } from "studio/panels/units/card.js";
 import { parseAddress, type UnitTable, unitAddress, type UnitColumns } from "studio/state/corpus.js";
 import { useApp } from "studio/ui/app.js";
 import { percent, tick } from "studio/ui/draw.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Says } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 import { quantityColour } from "studio/ui/scales.js";
 import { VirtualList } from "studio/ui/virtual-list.js";
@@ -61,9 +61,7 @@ export function UnitsPanel() {
         {table ? (
           <Gallery table={table} order={order.value} />
         ) : (
-          <p class="soft" role="status">
-            {corpus.reason || corpus.problem || "Reading the index\u2026"}
-          </p>
+          <Says kind="soft" text={corpus.reason || corpus.problem || "Reading the index\u2026"} />
         )}
       </Panel>
       <Panel id="unit-card" title="One unit" help={CARD_HELP} hidden={table === null}>

@@ -1,7 +1,6 @@
 // Occlusion: how much the target loses when one player is replaced, as in hiddenstate.explain.
 
-import { type Players, rowsCost, rowTargets } from "studio/runtime/explain/players.js";
-import type { Steps } from "studio/runtime/explain/rows.js";
+import { type Players, rowsCost, rowTargets, type Steps } from "studio/runtime/explain/players.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
 export interface Occlusion {

@@ -1,7 +1,6 @@
 // Exact Shapley values: a player's mean contribution over all orders in which players can be added.
 
-import { type Players, rowsCost, rowTargets } from "studio/runtime/explain/players.js";
-import type { Steps } from "studio/runtime/explain/rows.js";
+import { type Players, rowsCost, rowTargets, type Steps } from "studio/runtime/explain/players.js";
 import type { Target } from "studio/runtime/explain/target.js";
 
 export interface Shapley {

@@ -1,7 +1,7 @@
 // Computes the target if one state of a layer and direction, at one step, comes from another run.
 
 import { sideBySide } from "studio/runtime/arrays.js";
-import { type Rows, type Steps, inputPart } from "studio/runtime/explain/rows.js";
+import { inputPart, type Rows, type Steps } from "studio/runtime/explain/players.js";
 import { type Target, readingOrder } from "studio/runtime/explain/target.js";
 import { affine } from "studio/runtime/linear.js";
 import { statesBefore } from "studio/runtime/states.js";
