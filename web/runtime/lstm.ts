@@ -105,18 +105,26 @@ export function tracksOf(sizes: Sizes): TrackInfo[] {
   ).flat();
 }
 
+/** The stems of torch's parameters of a layer and direction, in torch's order, and their shapes; `rows`: of all gates. */
+export function parameterShapes({ bias, projSize }: Sizes, { units, inputSize, outputs }: TrackInfo, rows: number) {
+  const shapes: [Exclude<keyof TrackWeights, "rounds">, number[]][] = [
+    ["weight_ih", [rows, inputSize]],
+    ["weight_hh", [rows, outputs]],
+  ];
+  if (bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
+  if (projSize) shapes.push(["weight_hr", [outputs, units]]);
+  return shapes;
+}
+
+/** The suffix of torch's names: "_l1_reverse". */
+export const suffixOf = ({ layer, reverse }: TrackInfo) => `_l${layer}${reverse ? "_reverse" : ""}`;
+
 function trackWeights(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: string, kind: CellKind): TrackWeights {
-  const rows = kind.gates.length * info.units;
-  const named = (stem: string) => `${prefix}${stem}_l${info.layer}${info.reverse ? "_reverse" : ""}`;
-  const take = (stem: string, shape: number[]) => weights.take(named(stem), shape);
+  const named = (stem: string) => prefix + stem + suffixOf(info);
+  const shapes = parameterShapes(sizes, info, kind.gates.length * info.units);
+  const taken = shapes.map(([stem, shape]) => [stem, weights.take(named(stem), shape)]);
   const columns = Math.max(sizes.inputSize, (sizes.bidirectional ? 2 : 1) * info.units);
   const canRound = info.units >= INT8.units && columns <= INT8.columns && !sizes.projSize;
-  return {
-    rounds: canRound && weights.isInt8(named("weight_ih")) && ["LSTM", "GRU"].includes(kind.name),
-    weight_ih: take("weight_ih", [rows, info.inputSize]),
-    weight_hh: take("weight_hh", [rows, info.outputs]),
-    bias_ih: sizes.bias ? take("bias_ih", [rows]) : null,
-    bias_hh: sizes.bias ? take("bias_hh", [rows]) : null,
-    weight_hr: sizes.projSize ? take("weight_hr", [info.outputs, info.units]) : null,
-  };
+  const rounds = canRound && weights.isInt8(named("weight_ih")) && ["LSTM", "GRU"].includes(kind.name);
+  return { rounds, bias_ih: null, bias_hh: null, weight_hr: null, ...Object.fromEntries(taken) };
 }

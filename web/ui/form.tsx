@@ -108,6 +108,20 @@ export const Button = ({ text, press, kind, ...rest }: ButtonProps) => (
   </button>
 );
 
+/** Copies a text, or selects it where it is shown if the page has no clipboard, as opened from a file or in a notebook. */
+export function Copy({ text, shown }: { text: string; shown: { current: HTMLElement | null } }) {
+  const done = useSignal({ text: "", outcome: "" });
+  const copy = () =>
+    navigator.clipboard.writeText(text).then(
+      () => (done.value = { text, outcome: "Copied" }),
+      () => {
+        getSelection()?.selectAllChildren(shown.current as HTMLElement);
+        done.value = { text, outcome: "Selected: copy it with Ctrl+C" };
+      },
+    );
+  return <Button text={done.value.text === text ? done.value.outcome : "Copy"} press={() => void copy()} />;
+}
+
 type IconButtonProps = JSX.IntrinsicElements["button"] & { icon: Icon; label: string; kind?: string };
 
 /** A button with an icon, whose label is also its title unless it has one. */

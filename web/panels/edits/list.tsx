@@ -1,14 +1,14 @@
 // The edits in force, one per line, and the equivalent Python.
 
-import { useSignal } from "@preact/signals";
 import type { ComponentChildren, ComponentChild } from "preact";
+import { useRef } from "preact/hooks";
 import { barBound } from "studio/panels/edits/table.js";
 import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
 import { type Difference, inForce, restingReason } from "studio/state/edits.js";
 import { shownToken } from "studio/state/run.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Copy } from "studio/ui/form.js";
 import { Text } from "studio/ui/stage.js";
 
 const MOST_LINES = 8; // at least this many edits of one place are grouped
@@ -94,20 +94,14 @@ export function bundles(edits: readonly Edit[]): { from: number; count: number }
 
 export function PythonLines({ edits, model, run }: Edits) {
   const text = pythonBlock(inForce(edits, model, run.steps), model, run);
-  const copied = useSignal({ text: "", outcome: "" });
-  const copy = () =>
-    navigator.clipboard.writeText(text).then(
-      () => (copied.value = { text, outcome: "Copied" }),
-      // Pages opened from files or in notebooks may have no access to the clipboard.
-      () => (copied.value = { text, outcome: "Select it and copy" }),
-    );
+  const code = useRef<HTMLPreElement>(null);
   return (
     <figure class="edit-python">
       <figcaption>
         The same in Python
-        <Button text={copied.value.text === text ? copied.value.outcome : "Copy"} press={() => void copy()} />
+        <Copy {...{ text, shown: code }} />
       </figcaption>
-      <pre tabindex={0}>
+      <pre ref={code} tabindex={0}>
         <code>{text}</code>
       </pre>
     </figure>

@@ -1,7 +1,7 @@
 // The boxes of the circuit: gates, and the incoming and outgoing states.
 
 import type { ReadonlySignal } from "@preact/signals";
-import type { Numbers, Scene } from "studio/panels/microscope/types.js";
+import type { Numbers, Scene } from "studio/panels/microscope/tween.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { format } from "studio/ui/draw.js";
 import { changeText, gateEffect } from "studio/ui/moment-words.js";
@@ -22,6 +22,7 @@ export function GateBox(props: {
   const { x, y, width } = box;
   const room = width - 20;
   const isEdited = gate in computed;
+  const said = isEdited ? "edited" : gateEffect(gate, values[gate]);
   const meter = { x: x + 10, y: y + 32, width: width - 20, height: 6 };
   return (
     <g class={`hs-gate hs-gate-${gate}`}>
@@ -30,9 +31,7 @@ export function GateBox(props: {
         <Text x={x + 10} y={y + 22} kind="hs-letter" text={gate} />
         <Text x={x + 10} y={y + 52} kind="hs-meaning" room={room} text={meanings[gate]} />
         <Meter {...{ gate, numbers, box: meter, isSigned: cell.activations[gate] !== "sigmoid" }} />
-        <Text x={x + 10} y={y + 65} kind="hs-soft" room={room}>
-          {isEdited ? "edited" : gateEffect(gate, values[gate])}
-        </Text>
+        <Text x={x + 10} y={y + 65} kind="hs-soft" room={room} text={said} />
         <Text x={x + 10} y={y + 78} kind="hs-soft hs-mono" room={room}>
           {sums[gate] && `${squashName(cell, gate)}(${format(sums[gate].sum)})`}
         </Text>
@@ -75,16 +74,17 @@ function Value(props: {
   edit: Scene["edit"];
 }) {
   const { box, anchor, label, isEdited, edit, quantity } = props;
-  const inset = 6;
-  const x = anchor === "end" ? box.x + box.width - inset : box.x + box.width / 2;
+  const x = anchor === "end" ? box.x + box.width - 6 : box.x + box.width / 2;
   const kind = isEdited ? "hs-value is-edited" : "hs-value";
   const parts = (
     <>
       <rect {...box} rx={5} class="hs-value-back" />
       <rect x={box.x} y={box.y} width={4} height={box.height} rx={2} class="hs-value-mark" />
-      <Text {...{ x, y: box.y + box.height / 2 + 5, kind: "hs-number", anchor, room: box.width - 2 * inset }}>
-        {format(props.value)}
-      </Text>
+      <Text
+        {...{ x, y: box.y + box.height / 2 + 5, anchor, room: box.width - 12 }}
+        kind="hs-number"
+        text={format(props.value)}
+      />
     </>
   );
   if (edit === null) return <g class={kind}>{parts}</g>;
@@ -115,6 +115,7 @@ export function StateBox(props: {
   const half = (width - 20) / 2; // beside the name; states that show a change have short names
   const by = values[key] - values[memoryBefore(cell)];
   const number = format(values[key]);
+  const said = key in computed ? "edited" : words;
   return (
     <g class={`hs-state hs-state-${name}`}>
       <rect {...box} rx={8} class="hs-state-back" stroke={`var(--q-${name[0]})`} />
@@ -127,9 +128,7 @@ export function StateBox(props: {
         box={{ x: x + 3, y: y + 18, width: width - 6, height: 21 }}
         label={`${key} ${number}${isChange ? `, ${changeText(moment)}` : ""}`}
       />
-      <Text x={x + width / 2} y={y + 50} kind="hs-soft" anchor="middle" room={width - 6}>
-        {key in computed ? "edited" : words}
-      </Text>
+      <Text x={x + width / 2} y={y + 50} kind="hs-soft" anchor="middle" room={width - 6} text={said} />
     </g>
   );
 }

@@ -1,7 +1,7 @@
 // The circuit of each kind of cell: its boxes, its operations, and the numbers between them.
 
 import { type Places, GRU_PLACES, LSTM_PLACES, RNN_PLACES } from "studio/panels/microscope/layouts.js";
-import type { Numbers, Operation } from "studio/panels/microscope/types.js";
+import type { Numbers, Operation } from "studio/panels/microscope/tween.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 
 /** a bar, from and to */

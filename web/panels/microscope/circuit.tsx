@@ -6,8 +6,14 @@ import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
 import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
 import { layoutOf } from "studio/panels/microscope/layouts.js";
 import { PIPE, Pipes, Tokens, flowColour } from "studio/panels/microscope/pipes.js";
-import { usePaced, useTween } from "studio/panels/microscope/tween.js";
-import type { Layout, Numbers, Point, Scene } from "studio/panels/microscope/types.js";
+import {
+  type Layout,
+  type Numbers,
+  type Point,
+  type Scene,
+  usePaced,
+  useTween,
+} from "studio/panels/microscope/tween.js";
 import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";

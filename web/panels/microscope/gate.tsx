@@ -2,8 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { runningSums, SumRows, sumHeight, type Term, featureSource, gateTerms } from "studio/panels/microscope/sum.js";
-import { usePaced, useTween } from "studio/panels/microscope/tween.js";
-import type { Scene } from "studio/panels/microscope/types.js";
+import { type Scene, usePaced, useTween } from "studio/panels/microscope/tween.js";
 import { activated, type CellKind } from "studio/runtime/kinds.js";
 import { neighbours, unsquash, squashName } from "studio/state/moment.js";
 import type { View } from "studio/types.js";

@@ -7,7 +7,7 @@ import { UnitLevel, unitRows } from "studio/panels/microscope/circuit.js";
 import { GateLevel, gateRows } from "studio/panels/microscope/gate.js";
 import { LayerLevel, layerRows } from "studio/panels/microscope/layer.js";
 import { ModelLevel, modelRows } from "studio/panels/microscope/model.js";
-import type { Scene } from "studio/panels/microscope/types.js";
+import type { Scene } from "studio/panels/microscope/tween.js";
 import { neighbours } from "studio/state/moment.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";

@@ -3,8 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
 import { Tiles, type Units } from "studio/panels/microscope/tiles.js";
-import { usePaced } from "studio/panels/microscope/tween.js";
-import type { Scene } from "studio/panels/microscope/types.js";
+import { type Scene, usePaced } from "studio/panels/microscope/tween.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import { memoryBefore, mostReach, projected } from "studio/state/moment.js";

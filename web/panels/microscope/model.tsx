@@ -1,6 +1,6 @@
 // The whole model at one step, from its input at the bottom to its prediction at the top. Each layer can be opened.
 
-import type { Scene } from "studio/panels/microscope/types.js";
+import type { Scene } from "studio/panels/microscope/tween.js";
 import { findHead, likeliest, shortToken, stepName, trackOf } from "studio/state/run.js";
 import type { Head, TrackInfo, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
@@ -114,27 +114,35 @@ export function modelRows({ model }: Scene): string[][] {
 }
 
 interface Stacked extends Box {
-  kind: "token" | "part" | "track" | "head";
+  kind: keyof typeof HEIGHT;
   label: string;
   shape: string;
-  track: TrackInfo | null;
+  track?: TrackInfo;
 }
 
 type Link = { path: string; label: string; x: number; y: number };
-type Part = Pick<Stacked, "kind" | "label" | "shape" | "track">;
+type Part = Omit<Stacked, keyof Box>;
 
 const HEIGHT = { token: 24, part: 40, track: 62, head: 86 };
 const GAP = 26; // between rows
-const BESIDE = 10;
+const [BESIDE, ABOVE] = [10, 6]; // between columns, and the parts of one
 
 function stackedBoxes(model: Model, run: Run, width: number): { boxes: Stacked[]; links: Link[]; height: number } {
+  const tall = (column: Part[]) => column.reduce((sum, { kind }) => sum + HEIGHT[kind] + ABOVE, -ABOVE);
   const rows = stackRows(model, run);
-  const heights = rows.map((row) => Math.max(...row.map(columnHeight)));
-  const height = heights.reduce((sum, one) => sum + one, 0) + GAP * (rows.length - 1) + 4;
+  const heights = rows.map((row) => Math.max(...row.map(tall)));
+  const height = heights.reduce((sum, one) => sum + one + GAP, 4 - GAP);
   let bottom = height - 2;
-  const placed = rows.map((row, k) => {
-    const columns = placedIn(row, bottom - heights[k], heights[k], width);
-    bottom -= heights[k] + GAP;
+  const placed = rows.map((row, r) => {
+    const one = (width - BESIDE * (row.length - 1) - 4) / row.length;
+    const columns = row.map((column, k) => {
+      let y = bottom - (heights[r] - tall(column)) / 2 + ABOVE;
+      return column.map((part): Stacked => {
+        y -= HEIGHT[part.kind] + ABOVE;
+        return { ...part, x: 2 + k * (one + BESIDE), y, width: one, height: HEIGHT[part.kind] };
+      });
+    });
+    bottom -= heights[r] + GAP;
     return columns;
   });
   const links = placed.slice(1).map((upper, k) => comb(placed[k], upper, sizeBelow(model, upper[0][0])));
@@ -142,54 +150,27 @@ function stackedBoxes(model: Model, run: Run, width: number): { boxes: Stacked[]
 }
 
 /** The rows from the bottom up: lists of columns, which are lists of parts from the bottom up. */
-function stackRows(model: Model, run: Run): Part[][][] {
-  const first = model.parts.findIndex(({ label }) => isTrack(model, label));
-  const inputs = first < 0 ? [] : model.parts.slice(0, first);
-  const layers = [...new Set(model.tracks.map(({ layer }) => layer))];
-  const outputs = model.parts.slice(first < 0 ? 0 : first).filter(({ label }) => !isTrack(model, label));
+function stackRows({ parts, tracks, cell }: Model, run: Run): Part[][][] {
+  const isTrack = ({ label }: Model["parts"][number]) => tracks.some(({ name }) => label === `${cell.label} ${name}`);
+  const first = Math.max(0, parts.findIndex(isTrack));
+  const inputs = parts
+    .slice(0, first)
+    .map(({ label, shape }): Part => ({ kind: "part", label, shape: shape.join("×") }));
+  const words = [...new Set(inputs.map(({ label }) => label.split(" ")[0]))]; // parts with one, as of characters, are a column
+  const layers = [...new Set(tracks.map(({ layer }) => layer))];
+  const output = parts.slice(first).find((part) => !isTrack(part));
+  const trackPart = (track: TrackInfo): Part => ({
+    ...{ kind: "track", track, label: `${track.name} ${track.reverse ? "←" : "→"}` },
+    shape: `${sizeText(track.inputSize)} → ${track.outputs}`,
+  });
   return [
-    [[part("token", "", "")]],
-    ...(inputs.length ? [grouped(inputs)] : []),
-    ...layers.map((layer) => model.tracks.filter((track) => track.layer === layer).map((track) => [trackPart(track)])),
-    ...(run.heads.length ? [[[part("head", outputs[0]?.label ?? "", outputs[0]?.shape.join("×") ?? "")]]] : []),
+    [[{ kind: "token", label: "", shape: "" }]],
+    ...(inputs.length ? [words.map((word) => inputs.filter(({ label }) => label.split(" ")[0] === word))] : []),
+    ...layers.map((layer) => tracks.filter((track) => track.layer === layer).map((track) => [trackPart(track)])),
+    ...(run.heads.length
+      ? [[[{ kind: "head" as const, label: output?.label ?? "", shape: output?.shape.join("×") ?? "" }]]]
+      : []),
   ];
-}
-
-const isTrack = (model: Model, label: string) =>
-  model.tracks.some(({ name }) => label === `${model.cell.label} ${name}`);
-
-function part(kind: Part["kind"], label: string, shape: string, track: TrackInfo | null = null): Part {
-  return { kind, label, shape, track };
-}
-
-function trackPart(track: TrackInfo) {
-  const label = `${track.name} ${track.reverse ? "←" : "→"}`;
-  return part("track", label, `${sizeText(track.inputSize)} → ${track.outputs}`, track);
-}
-
-/** Puts parts whose names begin with the same word in one column, as those of characters. */
-function grouped(inputs: { label: string; shape: number[] }[]): Part[][] {
-  const words = [...new Set(inputs.map(({ label }) => label.split(" ")[0]))];
-  return words.map((word) => {
-    const together = inputs.filter(({ label }) => label.split(" ")[0] === word);
-    return together.map(({ label, shape }) => part("part", label, shape.join("×")));
-  });
-}
-
-const columnHeight = (column: Part[]) =>
-  column.reduce((sum, { kind }) => sum + HEIGHT[kind], 0) + 6 * (column.length - 1);
-
-function placedIn(row: Part[][], top: number, height: number, width: number): Stacked[][] {
-  const one = (width - BESIDE * (row.length - 1) - 4) / row.length;
-  return row.map((column, k) => {
-    let y = top + (height + columnHeight(column)) / 2;
-    return column.map((each) => {
-      y -= HEIGHT[each.kind];
-      const box = { ...each, x: 2 + k * (one + BESIDE), y, width: one, height: HEIGHT[each.kind] };
-      y -= 6;
-      return box;
-    });
-  });
 }
 
 /** Lines from all columns of a row to a bar, and from there to all columns of the row above. */

@@ -3,11 +3,9 @@
 
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
-import { animate } from "studio/panels/microscope/tween.js";
-import type { Layout, Numbers, Point } from "studio/panels/microscope/types.js";
+import { animate, type Layout, type Numbers, type Point } from "studio/panels/microscope/tween.js";
 import { isSequential } from "studio/state/ranges.js";
 import { useApp } from "studio/ui/app.js";
-import { isCalm } from "studio/ui/theme.js";
 
 export const PIPE = 14;
 const THINNEST = 0.8; // minimum width of a nonzero flow, so that it is visible
@@ -71,10 +69,8 @@ export function Tokens({ layout, times, values, isPlaying }: TokensProps) {
   const { player } = useApp();
   const part = useSignal(1); // of the journey
   useLayoutEffect(() => {
-    part.value = 1;
-    if (!isPlaying || isCalm()) return undefined;
     const time = player.playing ? player.pace : Infinity;
-    return animate(Math.min(JOURNEY, 0.9 * time), (now) => (part.value = now));
+    return animate(isPlaying ? Math.min(JOURNEY, 0.9 * time) : 0, (now) => (part.value = now));
   }, [values]);
   return (
     <g class="hs-tokens" aria-hidden="true">

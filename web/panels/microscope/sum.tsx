@@ -3,7 +3,7 @@
 
 import type { ReadonlySignal } from "@preact/signals";
 import { flowColour } from "studio/panels/microscope/pipes.js";
-import type { Numbers } from "studio/panels/microscope/types.js";
+import type { Numbers } from "studio/panels/microscope/tween.js";
 import type { DotProduct, Model, TrackInfo } from "studio/types.js";
 import { format } from "studio/ui/draw.js";
 import { factor } from "studio/ui/moment-words.js";

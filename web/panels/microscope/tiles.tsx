@@ -4,9 +4,7 @@
 
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect } from "preact/hooks";
-import { animate, eased, SWIFT } from "studio/panels/microscope/tween.js";
-import type { Pace } from "studio/panels/microscope/types.js";
-import { isCalm } from "studio/ui/theme.js";
+import { animate, eased, type Pace, SWIFT } from "studio/panels/microscope/tween.js";
 
 /** each [H], at one step */
 export interface Units {
@@ -86,10 +84,7 @@ export function Tiles(props: {
 /** The parts of all tiles that change with the step. */
 function Fills({ change: { from, to }, pace, largest, tiling }: Parameters<typeof Tiles>[0] & { tiling: Tiling }) {
   const part = useSignal(1);
-  useLayoutEffect(() => {
-    part.value = 1;
-    return from === null || pace === "jump" || isCalm() ? undefined : animate(SWIFT, (now) => (part.value = now));
-  }, [to]);
+  useLayoutEffect(() => animate(from === null || pace === "jump" ? 0 : SWIFT, (now) => (part.value = now)), [to]);
   const paths = fillPaths(from === null || part.value === 1 ? to : mixed(from, to, eased(part.value)), tiling, largest);
   return (
     <>

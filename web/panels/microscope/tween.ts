@@ -1,10 +1,40 @@
-// Moves numbers smoothly to their next values, so that the eye can follow; with reduced motion, they change at once.
+// What the levels of the microscope share: types, and numbers that move smoothly to their next values, so that the eye can follow; with reduced motion, they change at once.
 
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import type { Numbers, Pace } from "studio/panels/microscope/types.js";
+import type { Model, Run, Track, TrackInfo, View } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
+import type { Box } from "studio/ui/stage.js";
 import { isCalm } from "studio/ui/theme.js";
+
+export type Point = [x: number, y: number];
+export type Label = [x: number, y: number, anchor: "start" | "middle" | "end"];
+/** the values that an operation reads, and the one that it gives */
+export type Operation = { symbol: string; reads: string[]; gives: string };
+export type Numbers = Record<string, number>;
+
+export interface Layout {
+  height: number;
+  boxes: Record<string, Box>; // gates by letter, states and parts of sums by name, and "x", where the vectors come in
+  nodes: Record<string, Point>; // the cell's operations: keep write add tanh show
+  wires: { name: string; points: Point[] }[]; // that carry a number of this unit
+  buses: Point[][]; // that carry whole vectors, x and h_prev
+  labels: Record<string, Label>; // of the numbers between the operations
+}
+
+/** at once, swiftly, or with numbers that travel along the wires */
+export type Pace = "jump" | "move" | "play";
+
+/** What a zoom level shows. */
+export interface Scene {
+  model: Model;
+  run: Run;
+  track: Track;
+  info: TrackInfo;
+  width: number;
+  go: (patch: Partial<View>) => void;
+  edit: ((quantity: string, from: Element) => void) | null; // opens the editor; null if nothing can be edited
+}
 
 export const SWIFT = 240; // milliseconds
 const SINGLE_STEP = 280; // milliseconds since the last step; after a longer pause, the user is watching, not scrubbing
@@ -28,24 +58,21 @@ export function useTween(target: Numbers, pace: Pace): ReadonlySignal<Numbers> {
   const numbers = useSignal(target);
   useLayoutEffect(() => {
     const from = numbers.peek();
-    if (pace === "jump" || isCalm()) {
-      numbers.value = target;
-      return undefined;
-    }
-    return animate(SWIFT, (part) => (numbers.value = between(from, target, part)));
+    return animate(pace === "jump" ? 0 : SWIFT, (part) => (numbers.value = between(from, target, part)));
   }, [target]);
   return numbers;
 }
 
-/** Calls `draw` at each frame with the part of the time that has passed, 0..1; returns what stops it. */
+/** Calls `draw` now and at each frame with the part of the time that has passed, 0..1; returns what stops it. */
 export function animate(milliseconds: number, draw: (part: number) => void): () => void {
+  let frame = 0;
   const start = performance.now();
   const tick = (now: number) => {
-    const part = Math.min(1, Math.max(0, (now - start) / milliseconds));
+    const part = milliseconds > 0 && !isCalm() ? Math.min(1, Math.max(0, (now - start) / milliseconds)) : 1;
     draw(part);
     if (part < 1) frame = requestAnimationFrame(tick);
   };
-  let frame = requestAnimationFrame(tick);
+  tick(start);
   return () => cancelAnimationFrame(frame);
 }
 

@@ -1,13 +1,13 @@
 // The sandbox: the user changes the sizes of a layer, and all shapes follow.
 
-import { useComputed, useSignal } from "@preact/signals";
+import { useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { unroll, UnrolledPicture } from "studio/panels/structure/picture.js";
 import { Claims, codeLines, parameterRows, Results, shapeRows } from "studio/panels/structure/results.js";
 import { type Setup, LESSON, modelSizes, readSetup, refusal, writeSetup } from "studio/panels/structure/sizes.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import { useApp } from "studio/ui/app.js";
-import { Button, Says } from "studio/ui/form.js";
+import { Button, Copy, Says } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -59,25 +59,11 @@ export function SandboxPanel() {
 
 function Code({ text }: { text: string }) {
   const code = useRef<HTMLPreElement>(null);
-  const outcome = useSignal("");
-  const copy = () =>
-    navigator.clipboard.writeText(text).then(
-      () => (outcome.value = "copied"),
-      () => {
-        if (code.current) getSelection()?.selectAllChildren(code.current);
-        outcome.value = "selected: copy it with Ctrl+C";
-      },
-    );
   return (
     <div class="st-copied">
-      <pre ref={code} class="st-code number">
-        {text}
-      </pre>
+      <pre {...{ ref: code, class: "st-code number" }}>{text}</pre>
       <div>
-        <Button text="Copy" press={() => void copy()} />
-        <span class="soft" role="status">
-          {outcome}
-        </span>
+        <Copy {...{ text, shown: code }} />
       </div>
     </div>
   );

@@ -1,7 +1,7 @@
 // The sizes of a layer, which determine every name, shape and count, as hs.structure_of does in Python.
 
 import type { CellKind } from "studio/runtime/kinds.js";
-import { tracksOf } from "studio/runtime/lstm.js";
+import { parameterShapes, suffixOf, tracksOf } from "studio/runtime/lstm.js";
 import type { Model, TrackInfo } from "studio/types.js";
 
 export type Sizes = import("studio/runtime/lstm.js").Sizes & { cell: CellKind };
@@ -38,19 +38,10 @@ export const outputSize = ({ projSize, hiddenSize }: Sizes) => projSize || hidde
 /** D: 2 if there is a reverse direction, otherwise 1. */
 export const directions = ({ bidirectional }: Sizes) => (bidirectional ? 2 : 1);
 
-/** The suffix of torch's names: "_l1_reverse". */
-const suffix = ({ layer, reverse }: TrackInfo) => `_l${layer}${reverse ? "_reverse" : ""}`;
-
 /** torch's parameters of one layer and direction, in torch's order. */
 export function parameters(sizes: Sizes, track: TrackInfo): Parameter[] {
-  const rows = Object.keys(sizes.cell.activations).length * track.units;
-  const shapes: [string, number[]][] = [
-    ["weight_ih", [rows, track.inputSize]],
-    ["weight_hh", [rows, track.outputs]],
-  ];
-  if (sizes.bias) shapes.push(["bias_ih", [rows]], ["bias_hh", [rows]]);
-  if (sizes.projSize) shapes.push(["weight_hr", [track.outputs, track.units]]);
-  return shapes.map(([stem, shape]) => ({ name: stem + suffix(track), shape, count: times(shape) }));
+  const shapes = parameterShapes(sizes, track, Object.keys(sizes.cell.activations).length * track.units);
+  return shapes.map(([stem, shape]) => ({ name: stem + suffixOf(track), shape, count: times(shape) }));
 }
 
 export function parameterCount(sizes: Sizes): number {
