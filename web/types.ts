@@ -150,7 +150,7 @@ export interface Reader {
 }
 
 /** One layer and direction, which computes steps of R rows from their input parts xg [R, G*H] and the states before. */
-interface Cell {
+export interface Cell {
   info: TrackInfo;
   weights: TrackWeights;
   kind: CellKind;

@@ -325,7 +325,7 @@ def test_orders_fail(page: Modules) -> None:
 
 
 TABLE = """
-    const { filterExample, sortedRows, tableColumns } = await import("studio/panels/table/rows.js");
+    const { filterExample, sortedRows, tableColumns } = await import("studio/panels/table/index.js");
     const numbers = (k) => Float32Array.from([0, 1, 2, 3, 4, 5].map((value) => value / 8 + k));
     const values = Object.fromEntries([..."ifgoch"].map((name, k) => [name, numbers(k)]));
     const track = { info: { name: "l0", units: 2, outputs: 2 }, values };
@@ -423,7 +423,7 @@ def test_tokens_of_the_heat_map_keep_apart(page: Modules, steps: int, longest: i
 
 def test_tokens_of_the_lines_keep_apart(page: Modules) -> None:
     body = """
-        const { tokenTicks } = await import("studio/panels/lines/chart.js");
+        const { tokenTicks } = await import("studio/panels/lines/index.js");
         const shown = (token, steps) => {
           const made = tokenTicks({ tokens: Array(steps).fill(token), steps }, 600);
           return [made.length, made[0].isSlanted ? "end" : "middle"];

@@ -21,6 +21,7 @@ TYPE_IMPORT = re.compile(r'\bimport\("studio/([^"]+)"\)')
 COMMENT = re.compile(r"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
 EXPORT = re.compile(r"^export\s+(?:async\s+)?(?:function\*?|class|const|let)\s+(\w+)", re.MULTILINE)
 FUNCTION = re.compile(r"^(?:export\s+)?(?:async\s+)?function\*?\s+\w+(\(.*?^\})", re.DOTALL | re.MULTILINE)
+ARROW = re.compile(r"^(?:export\s+)?const\s+\w+ = (\([^\n]*=>.*?;)$(?=\n(?:\n|\w)|\s*\Z)", re.DOTALL | re.MULTILINE)
 
 Sources = Mapping[str, str]
 
@@ -44,7 +45,7 @@ def homes(modules: Sources) -> list[str]:
         code = COMMENT.sub("", source)
         for name in EXPORT.findall(code):
             found[name].append(module)
-        for body in {" ".join(body.split()) for body in FUNCTION.findall(code)}:
+        for body in {" ".join(body.split()) for form in (FUNCTION, ARROW) for body in form.findall(code)}:
             found[body].append(module)
     return [f"{name}: {', '.join(where)}" for name, where in found.items() if len(where) > 1]
 
@@ -121,6 +122,7 @@ def using(*names: str) -> str:
 BROKEN: list[tuple[Check, dict[str, str]]] = [
     (homes, {"state/a.js": "// A.\nexport const a = 1;", "ui/a.js": "export function a() {\n}"}),
     (homes, {"state/a.js": "function a(x) {\n  return x;\n}", "ui/b.js": "export function b(x) {\n  return x;\n}"}),
+    (homes, {"state/a.js": "const a = (x) => x + 1;\n", "ui/b.js": "export const b = (x) => x + 1;\n"}),
     (upward, {"state/a.js": using("ui/a.js")}),
     (upward, {"ui/a.js": 'import type { A } from "studio/panels/lines/index.js";\n'}),
     (upward, {"page/a.js": using("main.js")}),

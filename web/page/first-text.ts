@@ -1,9 +1,8 @@
 // The model's first input, before the user types.
 
 import { EXAMPLES } from "studio/panels/sentence/index.js";
+import { readsText } from "studio/state/input.js";
 import type { App } from "studio/state/types.js";
-
-const READS_TEXT = new Set(["tagger", "language-model"]);
 
 /**
  * Gives a model an example if the user has typed nothing. Models of numbers can't read text and models of text can't
@@ -17,7 +16,7 @@ export function suitText({ store, session }: App) {
     const { model } = session;
     if (!model || model.kind === "trace") return;
     const was = asText;
-    asText = READS_TEXT.has(model.kind);
+    asText = readsText(model);
     const { text } = store.get();
     const stale = was !== null && was !== asText && text === last.get(was);
     const example = asText ? (EXAMPLES[model.unit] ?? EXAMPLES.word)[0] : "";

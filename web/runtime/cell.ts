@@ -9,7 +9,9 @@ import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 export type Values = Record<string, Float32Array>;
 type See = ((quantity: string, values: Float32Array | Float64Array) => void) | null;
 
-type Scan = (cell: Cell, x: Float32Array, T: number, state: Values) => { track: Track; state: Values } | null;
+/** a layer's values at each step, and the state after the last one */
+export type Scanned = { track: Track; state: Values };
+type Scan = (cell: Cell, x: Float32Array, T: number, state: Values) => Scanned | null;
 
 let nativeScan: Scan = () => null;
 
@@ -40,13 +42,7 @@ export class Cell {
    * @param state before the first step read
    * @param start the index of the first of these steps in the whole input
    */
-  scan(
-    x: Float32Array,
-    T: number,
-    state: Values,
-    edits: readonly BoundEdit[],
-    start: number,
-  ): { track: Track; state: Values } {
+  scan(x: Float32Array, T: number, state: Values, edits: readonly BoundEdit[], start: number): Scanned {
     const { info } = this;
     const mine = edits.filter((edit) => edit.track === info.name);
     const native = mine.length === 0 ? nativeScan(this, x, T, state) : null;

@@ -25,10 +25,7 @@ export const tagColumns = (config: any, vocabulary: any, weights: Weights): Colu
   });
 
 /** @param logits [T, K] */
-export function found(
-  { tags, temperature, chain }: Column,
-  logits: Float32Array,
-): { probabilities: Float32Array; chosen: Int32Array } {
+export function found({ tags, temperature, chain }: Column, logits: Float32Array) {
   const K = tags.length;
   if (chain === null) return { probabilities: softmax(logits, K, temperature), chosen: highestScores(logits, K) };
   const logarithms = chain.marginals(logits).map((share) => Math.log(Math.max(share, SMALLEST)));

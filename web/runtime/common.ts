@@ -22,7 +22,7 @@ export function common(head: BundleHead, lstm: Lstm): Common {
     runNumbers: () => refuse("numbers", "text", "Type a sentence."),
     weights: (track) => lstm.cells[number(track)].weights,
     dotProduct: (run, track, gate, unit, t) =>
-      dotProduct(run.tracks[number(track)], lstm.cells[number(track)].weights, lstm.kind, gate, unit, t),
+      dotProduct(run.tracks[number(track)], lstm.cells[number(track)], gate, unit, t),
     given: null,
   };
 }

@@ -65,11 +65,29 @@ function sameLetters(letters: unknown, expected: readonly string[], what: string
   }
 }
 
-const FUNCTIONS: Record<string, (pre: number) => number> = {
-  sigmoid: (pre) => 1 / (1 + Math.exp(-pre)),
+/** @returns the error function, to 1e-9 */
+function erf(x: number): number {
+  if (Math.abs(x) > 4) return Math.sign(x);
+  let [term, sum] = [x, x];
+  for (let n = 1; n < 64; n++) {
+    term *= (-x * x) / n;
+    sum += term / (2 * n + 1);
+  }
+  return (2 / Math.sqrt(Math.PI)) * sum;
+}
+
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
+export const ACTIVATIONS: Record<string, (x: number) => number> = {
+  "": (x) => x,
+  relu: (x) => Math.max(0, x),
   tanh: Math.tanh,
-  relu: (pre) => Math.max(0, pre),
+  sigmoid,
+  leaky_relu: (x) => (x < 0 ? 0.01 * x : x),
+  elu: (x) => (x < 0 ? Math.expm1(x) : x),
+  silu: (x) => x * sigmoid(x),
+  gelu: (x) => (x * (1 + erf(x / Math.SQRT2))) / 2,
+  softplus: (x) => (x > 20 ? x : Math.log1p(Math.exp(x))),
 };
 
 export const activated = ({ activations }: CellKind, gate: string, pre: number): number =>
-  FUNCTIONS[activations[gate]](pre);
+  ACTIVATIONS[activations[gate]](pre);

@@ -25,7 +25,7 @@ function explained(core: LanguageCore, run: Run): Subject {
   };
   const reader = { name: "next", labels: core.tokens, logit: core.logit, logProbability };
   return createSubject(run, core.lstm, tracks, {
-    ...{ lead: 1, before: [LINE_ENDS[core.level]], readers: [reader] },
+    ...{ before: [LINE_ENDS[core.level]], readers: [reader] },
     ...{ baseline: core.meanToken, baselineName: "the mean training input" },
   });
 }

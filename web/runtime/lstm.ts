@@ -60,13 +60,7 @@ export class Lstm {
   }
 
   /** `x`: [T, C]; `start`: the index of the first of these steps in the whole input; `out` is [T, D*P] */
-  run(
-    x: Float32Array,
-    T: number,
-    edits: readonly BoundEdit[] = [],
-    state: State = this.begin(),
-    start: number = 0,
-  ): { tracks: Track[]; out: Float32Array; state: State } {
+  run(x: Float32Array, T: number, edits: readonly BoundEdit[] = [], state = this.begin(), start: number = 0) {
     const directions = this.sizes.bidirectional ? 2 : 1;
     const tracks: Track[] = [];
     const ends: State = [];

@@ -1,8 +1,8 @@
 // The native engine in WebAssembly, which computes a layer without edits if it has been loaded.
 
-import { type Cell, type Values, useNativeScan } from "studio/runtime/cell.js";
+import { type Cell, type Scanned, type Values, useNativeScan } from "studio/runtime/cell.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
-import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
+import type { TrackInfo, TrackWeights } from "studio/types.js";
 
 /** The functions of native/runtime/wasm/layer.cpp. Addresses are numbers, and 0 is null. */
 interface Engine {
@@ -97,7 +97,7 @@ class NativeLayer {
 const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 
 /** Runs a layer without edits on x [T, C]; null if there is no engine, or it can't compute such a run. */
-function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): { track: Track; state: Values } | null {
+function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): Scanned | null {
   const { info, weights, kind } = cell;
   const inOrder = kind.gates.join() === KINDS[kind.name].gates.join();
   if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder) return null;

@@ -16,9 +16,9 @@ export interface Tensor {
 const TYPES: Record<string, { bytes: number; read: (view: DataView, data: Float32Array) => void }> = {
   F16: { bytes: 2, read: readHalves },
   BF16: { bytes: 2, read: readBrainFloats },
-  F32: each(4, (view, at) => view.getFloat32(at, true)),
-  F64: each(8, (view, at) => view.getFloat64(at, true)),
-  I8: each(1, (view, at) => view.getInt8(at)),
+  F32: { bytes: 4, read: readFloats },
+  F64: { bytes: 8, read: readDoubles },
+  I8: { bytes: 1, read: readWholes },
 };
 
 const IS_LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1; // as files are
@@ -154,12 +154,16 @@ function placeOf(name: string, entry: any, bytes: ArrayBuffer, start: number): P
 const isCounts = (value: any): value is number[] =>
   Array.isArray(value) && value.every((size) => Number.isSafeInteger(size) && size >= 0);
 
-/** Numbers of so many bytes that are read one by one. */
-function each(bytes: number, of: (view: DataView, at: number) => number) {
-  const read = (view: DataView, data: Float32Array) => {
-    for (let k = 0; k < data.length; k++) data[k] = of(view, bytes * k);
-  };
-  return { bytes, read };
+function readFloats(view: DataView, data: Float32Array) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getFloat32(4 * k, true);
+}
+
+function readDoubles(view: DataView, data: Float32Array) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getFloat64(8 * k, true);
+}
+
+function readWholes(view: DataView, data: Float32Array) {
+  for (let k = 0; k < data.length; k++) data[k] = view.getInt8(k);
 }
 
 /** A bfloat16 is the upper half of a float32. */

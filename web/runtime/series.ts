@@ -1,14 +1,94 @@
-// A model of series. Its runs are parts of the series that came with it, or rows of numbers.
+// A model of series: its network, with the names, units and scales of its columns, and its runs, which read parts of the
+// series that came with it, or rows of numbers.
 
 import { common, layerParts, noText, unlabelled } from "studio/runtime/common.js";
-import { refuse } from "studio/runtime/errors.js";
+import { damaged, refuse } from "studio/runtime/errors.js";
 import { createSubject } from "studio/runtime/explain/subject.js";
-import type { State } from "studio/runtime/lstm.js";
-import { type Dense, type Network, readNetwork, inUnits, scaledBy } from "studio/runtime/network.js";
-import { tokensOf } from "studio/runtime/plain.js";
+import { ACTIVATIONS, kindNamed } from "studio/runtime/kinds.js";
+import { affine } from "studio/runtime/linear.js";
+import { Lstm, type State } from "studio/runtime/lstm.js";
+import { configSizes, tokensOf } from "studio/runtime/plain.js";
 import { statesBefore } from "studio/runtime/states.js";
-import { allFinite, count, type Weights } from "studio/runtime/weights.js";
-import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesPart, Subject } from "studio/types.js";
+import { allFinite, count, flag, strings, type Weights } from "studio/runtime/weights.js";
+import type { BundleHead, Edit, Model, Reader, Run, Series, SeriesColumn, SeriesPart, Subject } from "studio/types.js";
+
+const ROUNDING = 1e-7; // of float32
+
+/** A linear layer, [rows, C], and the activation after it. */
+export type Dense = { C: number; rows: number; weight: Float32Array; bias: Float32Array | null; then: string };
+
+export type Network = ReturnType<typeof readNetwork>;
+
+export function readNetwork({ config, vocabulary, cell, cells }: BundleHead, weights: Weights) {
+  const { units } = vocabulary ?? {};
+  const named = (names: string, scale: string) =>
+    strings(vocabulary?.[names], names).map((name, k) => column(name, units?.[name], config?.[scale]?.[k]));
+  const columns = { features: named("features", "scale"), targets: named("targets", "target_scale") };
+  const before = dense(config, "before", weights);
+  const lstm = new Lstm(configSizes(config?.rnn), weights, "rnn.", kindNamed(cell, cells));
+  const then = activation(config.then);
+  const last = flag(config, "last"); // whether only the last step of a run gives a forecast
+  const after = dense(config, "after", weights);
+  const window = config.window === null ? null : count(config, "window");
+  const [steps, horizon] = [count(config, "steps", 0), count(config, "horizon", 0)];
+  const ahead = steps ? Array.from({ length: steps }, (_, k) => k + 1) : [horizon]; // steps after the last one read
+  const K = columns.targets.length;
+  const F = ahead.length * K; // forecasts after a step
+  const reads = [...before.map(({ C }) => C), lstm.sizes.inputSize, ...after.map(({ C }) => C)];
+  const gives = [...before.map(({ rows }) => rows), lstm.outputSize, ...after.map(({ rows }) => rows)];
+  if ([columns.features.length, ...gives].join() !== [...reads, F].join()) {
+    throw damaged("layers whose sizes do not fit each other, or the columns", "those of the model");
+  }
+  return {
+    ...{ columns, before, lstm, then, last, after, ahead, window, F },
+    /** `x`: [T, C] scaled; returns what the recurrent stack reads */
+    input: (x: Float32Array, T: number) => through(before, x, T),
+    /** `out`: [T, D*P] of the recurrent stack; returns [T, F], scaled */
+    output: (out: Float32Array, T: number) => through(after, mapped(out, then), T),
+    /** `scaled`: [T, F]; returns it in the units of the data */
+    inUnits: (scaled: Float32Array) => Float64Array.from(scaled, (value, k) => inUnits(value, columns.targets[k % K])),
+  };
+}
+
+function column(name: string, unit: unknown, pair: unknown): SeriesColumn {
+  if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(Number.isFinite) || pair[1] === 0) {
+    throw damaged(`a scale ${JSON.stringify(pair)} of ${name}`, "an offset and a factor");
+  }
+  return { name, unit: typeof unit === "string" ? unit : "", offset: pair[0], factor: pair[1] };
+}
+
+/** A value in the units of the data; what was zero there is zero again. */
+export function inUnits(scaled: number, { offset, factor }: SeriesColumn): number {
+  const value = offset + factor * scaled;
+  return Math.abs(value) < ROUNDING * Math.abs(offset) ? 0 : value;
+}
+
+export const scaledBy = (value: number, { offset, factor }: SeriesColumn) => (value - offset) / factor;
+
+function activation(name: unknown): string {
+  if (typeof name === "string" && Object.hasOwn(ACTIVATIONS, name)) return name;
+  throw damaged(`an activation ${JSON.stringify(name)}`, `one of ${Object.keys(ACTIVATIONS).join(" ")}`);
+}
+
+function dense(config: any, name: string, weights: Weights): Dense[] {
+  if (!Array.isArray(config?.[name])) throw damaged(`no list of layers ${name}`, "one");
+  return config[name].map((layer: any, k: number) => {
+    const [C, rows] = [count(layer, "0"), count(layer, "1")];
+    const weight = weights.take(`${name}.${k}.weight`, [rows, C]);
+    const bias = flag(layer, "2") ? weights.take(`${name}.${k}.bias`, [rows]) : null;
+    return { C, rows, weight, bias, then: activation(layer[3]) };
+  });
+}
+
+const mapped = (values: Float32Array, name: string): Float32Array =>
+  name === "" ? values : values.map(ACTIVATIONS[name]);
+
+function through(layers: Dense[], x: Float32Array, T: number): Float32Array {
+  let values = x;
+  for (const { weight, bias, then } of layers)
+    values = mapped(Float32Array.from(affine(values, T, weight, bias)), then);
+  return values;
+}
 
 /** The series that came with a model: what it reads [T, C] and the truth [T, K], both scaled, and the steps' names. */
 type Given = { tokens: string[]; x: Float32Array; truth: Float32Array | null; forecast: Float32Array | null };

@@ -1,7 +1,6 @@
 // The state that a step reads, and the terms of a gate's sum.
 
-import type { CellKind } from "studio/runtime/kinds.js";
-import type { DotProduct, Track, TrackWeights } from "studio/types.js";
+import type { Cell, DotProduct, Track } from "studio/types.js";
 
 /** The state [P] or [H] before a step: after the step read before it, or the initial one. */
 export function stateBefore(track: Track, quantity: string, t: number): Float32Array {
@@ -19,14 +18,7 @@ export const statesBefore = (track: Track, t: number): Record<string, Float32Arr
   Object.fromEntries(Object.keys(track.initial).map((name) => [name, stateBefore(track, name, t)]));
 
 /** The terms of the sum behind one unit's gate (before its activation) at one step. */
-export function dotProduct(
-  track: Track,
-  weights: TrackWeights,
-  kind: CellKind,
-  gate: string,
-  unit: number,
-  t: number,
-): DotProduct {
+export function dotProduct(track: Track, { weights, kind }: Cell, gate: string, unit: number, t: number): DotProduct {
   const { units, inputSize, outputs } = track.info;
   const row = kind.gates.indexOf(gate) * units + unit;
   const inputWeights = weights.weight_ih.subarray(row * inputSize, (row + 1) * inputSize);

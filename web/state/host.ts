@@ -125,11 +125,7 @@ export async function ask(what: string, given: Record<string, string>, signal?: 
 }
 
 /** Like `ask`, but for long work: yields progress reports and finally the result. */
-export async function* follow(
-  what: string,
-  given: Record<string, string>,
-  signal: AbortSignal,
-): AsyncGenerator<any, void, void> {
+export async function* follow(what: string, given: Record<string, string>, signal: AbortSignal) {
   const response = await requestIndex(what, given, signal);
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   const decoder = new TextDecoder();

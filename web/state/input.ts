@@ -32,6 +32,8 @@ function readNumbers(model: Model, text: string, edits: readonly Edit[]): Run {
 
 export const isNumeric = ({ kind }: Model): boolean => kind === "layer" || kind === "series-model";
 
+export const readsText = (model: Model | null): boolean => model?.kind === "tagger" || model?.kind === "language-model";
+
 export const inputWidth = ({ series, tracks }: Model): number => series?.features.length ?? tracks[0].inputSize;
 
 /** The rows of a text, in the units of the data; a signal has about the sizes that the model was trained on. */

@@ -16,6 +16,11 @@ export function useApp(): App & { view: Readonly<View> } {
   return { ...app, view: app.store.view };
 }
 
+/** The value of a field of the view and what sets it, for a control that chooses it. */
+export const choice = <K extends keyof View>(store: App["store"], key: K) => ({
+  ...{ value: store.view[key], choose: (value: View[K]) => store.set({ [key]: value } as Partial<View>) },
+});
+
 /** Says "step" and "series" in place of "word" and "sentence" where a model reads a series. */
 export function useNouns(): (text: string) => string {
   const { model } = useApp().session;

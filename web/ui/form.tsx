@@ -4,13 +4,11 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChild, JSX, TargetedMouseEvent } from "preact";
 import { useId } from "preact/hooks";
 
+type Choosing<T, Options> = { label: string; options: Options; value: T; choose: (value: T) => void };
+type Segment<T> = { value: T; text: string; title?: string };
+
 /** A choice between a few options, as a group of joined buttons. */
-export function Segments<T extends string>(props: {
-  label: string;
-  options: readonly { value: T; text: string; title?: string }[];
-  value: T;
-  choose: (value: T) => void;
-}) {
+export function Segments<T extends string>(props: Choosing<T, readonly Segment<T>[]>) {
   return (
     <div class="segments" role="group" aria-label={props.label}>
       {props.options.map(({ value, text, title }) => (
@@ -29,12 +27,7 @@ export function Segments<T extends string>(props: {
 }
 
 /** A choice between a few options, as radio buttons that look like one bar. */
-export function Choice<K extends string>(props: {
-  label: string;
-  options: Record<K, string>;
-  value: K;
-  choose: (value: K) => void;
-}) {
+export function Choice<K extends string>(props: Choosing<K, Record<K, string>>) {
   const name = useId();
   return (
     <fieldset class="choice">
@@ -54,14 +47,8 @@ export function Choice<K extends string>(props: {
 
 export type Option = { value: string; text: string; group?: string };
 
-/** A labelled drop-down list. Options of a group follow one another. */
-export function Select(props: {
-  label: string;
-  options: readonly Option[];
-  value: string;
-  choose: (value: string) => void;
-  kind?: string; // further classes
-}) {
+/** A labelled drop-down list. Options of a group follow one another; `kind`: further classes. */
+export function Select(props: Choosing<string, readonly Option[]> & { kind?: string }) {
   const groups = [...new Set(props.options.map(({ group }) => group))];
   return (
     <label class={`field ${props.kind ?? ""}`.trim()}>
@@ -88,11 +75,7 @@ export function Select(props: {
 const MOST_BUTTONS = 6;
 
 /** The choice of the layer and direction: buttons if there are few, otherwise a list. */
-export function TrackChoice(props: {
-  options: { value: string; text: string; title?: string }[];
-  value: string;
-  choose: (track: string) => void;
-}) {
+export function TrackChoice(props: Omit<Choosing<string, Segment<string>[]>, "label">) {
   const label = "Layer and direction";
   if (props.options.length <= MOST_BUTTONS) return <Segments {...props} label={label} />;
   const options = props.options.map(({ value, text, title }) => ({ value, text: title ?? text }));

@@ -3,6 +3,7 @@
 // i, f and o have sequential colours; g, h and c have diverging colours that are neutral in the middle.
 
 import { isSequential, range } from "studio/state/ranges.js";
+import type { Ends } from "studio/ui/line.js";
 import { isDark } from "studio/ui/theme.js";
 
 /** The colours of a scale from its low end to its high end: 256 triples of red, green and blue. */
@@ -29,13 +30,7 @@ export function colour(...value: Parameters<typeof rgb>): string {
 }
 
 /** A canvas with a pixel for each value in its colour, row after row; NaN is transparent. */
-export function valueImage(
-  columns: number,
-  rows: number,
-  at: (k: number) => number,
-  quantity: string,
-  ends: readonly [number, number] = range(quantity),
-): HTMLCanvasElement {
+export function valueImage(columns: number, rows: number, at: (k: number) => number, quantity: string, ends: Ends) {
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [Math.max(1, columns), Math.max(1, rows)];
   const image = new ImageData(canvas.width, canvas.height);

@@ -8,20 +8,20 @@ import { resize, set } from "studio/ui/draw.js";
 import { isDark, widthOf } from "studio/ui/theme.js";
 import { keepNames, onResize, scrollTo } from "studio/ui/visibility.js";
 
+type StageProps = { reveal?: string; when?: unknown; children: (width: number) => ComponentChildren };
+
 /**
  * A box for a picture, which is drawn again if the box, the theme or what the picture reads changes. A wider picture
  * scrolls sideways, and its parts of class "stays" don't.
  *
  * @param props.reveal a selector: the part to scroll to whenever `when` changes
  */
-export function Stage(
-  props: {
-    reveal?: string;
-    when?: unknown;
-    children: (width: number) => ComponentChildren;
-  } & Omit<JSX.IntrinsicElements["div"], "children">,
-) {
-  const { reveal, when, children, ...rest } = props;
+export function Stage({
+  reveal,
+  when,
+  children,
+  ...rest
+}: StageProps & Omit<JSX.IntrinsicElements["div"], "children">) {
   const root = useRef<HTMLDivElement>(null);
   const { value: width } = useWidth(root);
   useLayoutEffect(() => keepNames(root.current as HTMLDivElement), []);
@@ -79,30 +79,21 @@ export function useWidth(root: { current: HTMLElement | null }): ReadonlySignal<
   return useComputed(() => box.value.width);
 }
 
+type Sizes = "width" | "height";
+type CanvasProps = Record<Sizes, number> & { draw: (context: CanvasRenderingContext2D) => void };
+
 /** A canvas at screen resolution, which is drawn again with its component and in another theme. */
-export function Canvas({
-  width,
-  height,
-  draw,
-  ...rest
-}: {
-  width: number;
-  height: number;
-  draw: (context: CanvasRenderingContext2D) => void;
-} & Omit<JSX.IntrinsicElements["canvas"], "width" | "height">) {
+export function Canvas({ width, height, draw, ...rest }: CanvasProps & Omit<JSX.IntrinsicElements["canvas"], Sizes>) {
   const root = useRef<HTMLCanvasElement>(null);
   isDark();
   useLayoutEffect(() => draw(resize(root.current as HTMLCanvasElement, width, height)));
   return <canvas ref={root} aria-hidden="true" {...rest} />;
 }
 
+type PressProps = { label: string; press: (element: Element) => void; kind?: string; children: ComponentChildren };
+
 /** A part of a picture that is a button: reached by Tab, pressed by a click, Enter or Space. */
-export function Press(props: {
-  label: string;
-  press: (element: Element) => void;
-  kind?: string;
-  children: ComponentChildren;
-}) {
+export function Press(props: PressProps) {
   const press = (event: Event & { currentTarget: Element }) => {
     event.preventDefault();
     event.stopPropagation();
@@ -125,14 +116,8 @@ export const ANCHORS = ["start", "middle", "end"] as const;
 type TextProps = { kind: string; anchor?: (typeof ANCHORS)[number]; room?: number; text?: ComponentChildren };
 
 /** A line of text in a picture, narrowed if it is wider than its room (fonts differ). */
-export function Text({
-  kind,
-  anchor = "start",
-  room = Infinity,
-  text,
-  children = text,
-  ...rest
-}: TextProps & JSX.IntrinsicElements["text"]) {
+export function Text(props: TextProps & JSX.IntrinsicElements["text"]) {
+  const { kind, anchor = "start", room = Infinity, text, children = text, ...rest } = props;
   const root = useRef<SVGTextElement>(null);
   useLayoutEffect(() => {
     if (room < Infinity) fitSoon(root.current as SVGTextElement, room);

@@ -9,7 +9,7 @@ import { type NamedPlayer, type Explained, nearest, playersIn } from "studio/sta
 import type { Job, Work } from "studio/state/job.js";
 import { shortToken } from "studio/state/run.js";
 import type { View } from "studio/types.js";
-import { useApp, useJob, useNouns } from "studio/ui/app.js";
+import { choice, useApp, useJob, useNouns } from "studio/ui/app.js";
 import { exactly, tick } from "studio/ui/draw.js";
 import { Button, Progress, Segments } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -61,10 +61,7 @@ export function AttributionPanel() {
       tools={
         <div class="attribution-work">
           {explained?.model.unit === "character" && (
-            <Segments
-              {...{ label: "Replace", options: PLAYERS, value: view.players }}
-              choose={(players) => store.set({ players })}
-            />
+            <Segments {...{ label: "Replace", options: PLAYERS, ...choice(store, "players") }} />
           )}
           {!isBusy && !(wanted && attribution?.shapley) && (
             <Button

@@ -1,11 +1,11 @@
 // The controls of the comparison: its kind, texts, models and suggested pairs, and the track, quantity and alignment to
 // show.
 
-import { inputWidth, isNumeric, numberCount } from "studio/state/input.js";
+import { inputWidth, isNumeric, numberCount, readsText } from "studio/state/input.js";
 import type { App } from "studio/state/types.js";
 import { trackTitle } from "studio/state/run.js";
 import type { View } from "studio/types.js";
-import { useApp, useDraft } from "studio/ui/app.js";
+import { choice, useApp, useDraft } from "studio/ui/app.js";
 import { Choice, Select } from "studio/ui/form.js";
 
 const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
@@ -53,37 +53,28 @@ const withoutFirstWord = (text: string): string => text.replace(/^\s*\S+\s*/, ""
 const secondFor = (text: string): string => PAIRS.find((pair) => pair.text === text)?.other ?? withoutFirstWord(text);
 
 export function WhatControls() {
-  const { host, session, view } = useApp();
+  const { store, host, session, view } = useApp();
   const { models } = host.boot();
-  const readsText = session.model?.kind === "tagger" || session.model?.kind === "language-model";
+  const { models: _, ...others } = KINDS;
+  const named = session.model && isNumeric(session.model) ? { sentences: "Two inputs" } : {};
+  const options = { ...(models.length > 1 ? KINDS : others), ...named } as Record<View["comparison"], string>;
+  const choose = (comparison: View["comparison"]) => {
+    const { otherText, otherModel } = store.get();
+    const texts = { otherText: comparison === "sentences" ? otherText : "" };
+    store.set({ comparison, ...texts, otherModel: comparison === "models" ? otherModel : "" });
+  };
   return (
     <div class="compare-what">
       <div class="compare-row">
         <div class="compare-kind">
-          <KindChoice several={models.length > 1} />
+          <Choice {...{ label: "Compare", options, value: view.comparison, choose }} />
         </div>
-        {view.comparison === "sentences" && readsText && <Pairs />}
+        {view.comparison === "sentences" && readsText(session.model) && <Pairs />}
       </div>
       <Side name="A" models={models} />
       {view.comparison !== "edits" && <Side name="B" models={models} />}
     </div>
   );
-}
-
-function KindChoice({ several }: { several: boolean }) {
-  const { store, session, view } = useApp();
-  const { models, ...others } = KINDS;
-  const named = session.model && isNumeric(session.model) ? { sentences: "Two inputs" } : {};
-  const options = { ...(several ? KINDS : others), ...named } as Record<View["comparison"], string>;
-  const choose = (comparison: View["comparison"]) => {
-    const { otherText, otherModel } = store.get();
-    store.set({
-      comparison,
-      otherText: comparison === "sentences" ? otherText : "",
-      otherModel: comparison === "models" ? otherModel : "",
-    });
-  };
-  return <Choice {...{ label: "Compare", options, value: view.comparison, choose }} />;
 }
 
 /** The model, if the page has several, and the text of one side. */
@@ -160,17 +151,9 @@ export function HowControls() {
   const aligns = view.comparison !== "edits" && !isNumeric(model); // otherwise steps are matched by number
   return (
     <div class="compare-picks">
-      <Select {...{ label: "layer", options: tracks, value: view.track }} choose={(track) => store.set({ track })} />
-      <Select
-        {...{ label: "values", options: quantities, value: view.quantity }}
-        choose={(quantity) => store.set({ quantity })}
-      />
-      {aligns && (
-        <Choice
-          {...{ label: "Aligned by", options: WAYS, value: view.align }}
-          choose={(align) => store.set({ align })}
-        />
-      )}
+      <Select {...{ label: "layer", options: tracks, ...choice(store, "track") }} />
+      <Select {...{ label: "values", options: quantities, ...choice(store, "quantity") }} />
+      {aligns && <Choice {...{ label: "Aligned by", options: WAYS, ...choice(store, "align") }} />}
     </div>
   );
 }
@@ -181,8 +164,7 @@ export function openOnTwo({ store, session }: App) {
   let due = false;
   const suggest = () => {
     const { text, otherText } = store.get();
-    const readsText = session.model?.kind === "tagger" || session.model?.kind === "language-model";
-    if (!due || text === "" || !readsText) return;
+    if (!due || text === "" || !readsText(session.model)) return;
     due = false;
     if (otherText !== "" && otherText !== suggested) return;
     suggested = secondFor(text);

@@ -46,17 +46,13 @@ export const EditList = ({ edits, model, run, change }: Edits & { change: (index
   </ol>
 );
 
+type Bundle = { from: number; count: number };
+type LineProps = Record<"action" | "where" | "rests" | "name", string> &
+  Pick<Edits, "edits"> &
+  Bundle & { children?: ComponentChildren };
+
 /** @param props.rests why it is not in force; "" if it is */
-function Line(props: {
-  edits: readonly Edit[];
-  from: number;
-  count: number;
-  action: string;
-  where: string;
-  rests: string;
-  name: string;
-  children?: ComponentChildren;
-}) {
+function Line(props: LineProps) {
   const { store } = useApp();
   const { edits, from, count, rests, name } = props;
   const remaining = edits.filter((_, k) => k < from || k >= from + count);
@@ -78,11 +74,11 @@ function Line(props: {
 }
 
 /** Groups edits that set units of one place, as a patch does; those of fewer than MOST_LINES stay apart. */
-export function bundles(edits: readonly Edit[]): { from: number; count: number }[] {
+export function bundles(edits: readonly Edit[]): Bundle[] {
   const same = ({ place, kind, t, scope }: Edit) => JSON.stringify([place, kind, t, scope]);
   const isOne = ({ kind, unit }: Edit) => kind === "set" && unit?.length === 1;
   const goTogether = (a: Edit, b: Edit) => isOne(a) && isOne(b) && same(a) === same(b);
-  const all: { from: number; count: number }[] = [];
+  const all: Bundle[] = [];
   for (let from = 0; from < edits.length;) {
     let count = 1;
     while (from + count < edits.length && goTogether(edits[from], edits[from + count])) count += 1;

@@ -2,10 +2,11 @@
 
 import type { Signal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Cell, type HeatLayout, type Scene, rowTop } from "studio/panels/heatmap/layout.js";
+import { type Cell, type HeatLayout, rowTop, type Scene } from "studio/panels/heatmap/layout.js";
 import { valueAt, wordAt } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
+import { type Ends } from "studio/ui/line.js";
 import { Button, Says } from "studio/ui/form.js";
 
 const LEAST = 3; // minimum height of a marked row in pixels
@@ -53,12 +54,7 @@ function position(x: number, y: number, width: number, height: number) {
 }
 
 /** Scrolls until a cursor is clear of the edges; `cursor`: its start and size; `seen`: the visible range. */
-function scrollInto(
-  scroller: HTMLElement,
-  way: "scrollLeft" | "scrollTop",
-  [from, size]: readonly [number, number],
-  [first, last]: readonly [number, number],
-) {
+function scrollInto(scroller: HTMLElement, way: "scrollLeft" | "scrollTop", [from, size]: Ends, [first, last]: Ends) {
   const now = scroller[way];
   if (from < now + first + CLEAR) scroller[way] = from - first - CLEAR;
   else if (from + size > now + last - CLEAR) scroller[way] = from + size - last + CLEAR;

@@ -9,7 +9,7 @@ import { ordered } from "studio/panels/heatmap/order.js";
 import { findHead, meanChanges, quantityWidth, stepName, togglePin, trackOf } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
 import type { Run, View } from "studio/types.js";
-import { openEditor, useApp } from "studio/ui/app.js";
+import { choice, openEditor, useApp } from "studio/ui/app.js";
 import { IconButton, type Option, Segments, Select } from "studio/ui/form.js";
 import { Legend } from "studio/ui/legend.js";
 import { Panel, Unread } from "studio/ui/panel.js";
@@ -150,16 +150,8 @@ function HeatTools() {
   });
   return (
     <>
-      {options && (
-        <Segments
-          {...{ label: "Value to show", options, value: view.quantity }}
-          choose={(quantity) => store.set({ quantity })}
-        />
-      )}
-      <Select
-        {...{ label: "Sort by", options: sortOptions(run, view), value: view.sort }}
-        choose={(sort) => store.set({ sort })}
-      />
+      {options && <Segments {...{ label: "Value to show", options, ...choice(store, "quantity") }} />}
+      <Select {...{ label: "Sort by", options: sortOptions(run, view), ...choice(store, "sort") }} />
       <Pin />
     </>
   );

@@ -1,4 +1,5 @@
-// The heat map's layers, which are drawn when the run or the selection changes, but never while scrubbing; as a picture; as a table.
+// The heat map's layers, which are drawn when the run or the selection changes, but never while scrubbing, and the heat
+// map as a picture and as a table. The tokens have their own canvas, so that they stay visible when units are scrolled.
 
 import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";

@@ -2,15 +2,8 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { HELD } from "studio/facts.js";
-import {
-  erasedMostAt,
-  keptAfter,
-  type Ledger,
-  memoryLedger,
-  mostTelling,
-  type TargetLedger,
-  targetLedger,
-} from "studio/runtime/explain/ledger.js";
+import type { Ledger, TargetLedger } from "studio/runtime/explain/ledger.js";
+import { erasedMostAt, keptAfter, memoryLedger, mostTelling, targetLedger } from "studio/runtime/explain/ledger.js";
 import type { Explained } from "studio/state/explained.js";
 import { shortToken, shownToken, trackTitle } from "studio/state/run.js";
 import type { View } from "studio/types.js";

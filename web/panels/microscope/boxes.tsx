@@ -7,16 +7,11 @@ import { format } from "studio/ui/draw.js";
 import { changeText, gateEffect } from "studio/ui/moment-words.js";
 import { Press, Text, type Box } from "studio/ui/stage.js";
 
+type Placed = { moment: Moment; box: Box };
+type GateProps = Placed & { scene: Scene; gate: string; numbers: ReadonlySignal<Numbers>; open: () => void };
+
 /** A gate: its value, how far it is open, what that means, and its pre-activation. */
-export function GateBox(props: {
-  scene: Scene;
-  moment: Moment;
-  gate: string;
-  numbers: ReadonlySignal<Numbers>;
-  box: Box;
-  open: () => void;
-}) {
-  const { scene, moment, gate, numbers, box, open } = props;
+export function GateBox({ scene, moment, gate, numbers, box, open }: GateProps) {
   const { cell, meanings } = scene.model;
   const { values, sums, computed } = moment;
   const { x, y, width } = box;
@@ -99,16 +94,10 @@ function Value(props: {
   );
 }
 
+type StateProps = Placed & { name: string; words: string; edit: Scene["edit"]; isChange?: boolean };
+
 /** A state ("c", "c_prev", "h"): its name, its value, its source or destination, and the change of the memory. */
-export function StateBox(props: {
-  name: string;
-  moment: Moment;
-  box: Box;
-  words: string;
-  edit: Scene["edit"];
-  isChange?: boolean;
-}) {
-  const { name, moment, box, words, edit, isChange = false } = props;
+export function StateBox({ name, moment, box, words, edit, isChange = false }: StateProps) {
   const { x, y, width } = box;
   const { cell, values, computed, shown } = moment;
   const key = name === "h" ? shown : name;
@@ -133,19 +122,13 @@ export function StateBox(props: {
   );
 }
 
+type PartProps = Placed & { name: string; gate: string; about: string; open: () => void };
+
 /** A part of a gate's sum ("n_h", "from_x"): its name, its value and its equation; `open`: shows the whole sum. */
-export function PartBox(props: {
-  name: string;
-  gate: string;
-  about: string;
-  moment: Moment;
-  box: Box;
-  open: () => void;
-}) {
-  const { name, gate, about, box, open } = props;
+export function PartBox({ name, gate, about, moment, box, open }: PartProps) {
   const { x, y, width, height } = box;
   const spoken = name.replace("_", " ");
-  const value = format(props.moment.values[name]);
+  const value = format(moment.values[name]);
   return (
     <Press kind="hs-part-of-sum" label={`${spoken} ${value}: see how it is computed`} press={open}>
       <rect {...box} rx={8} class="hs-state-back" stroke={`var(--q-${gate})`} stroke-dasharray="4 3" />

@@ -6,14 +6,8 @@ import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
 import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
 import { layoutOf } from "studio/panels/microscope/layouts.js";
 import { PIPE, Pipes, Tokens, flowColour } from "studio/panels/microscope/pipes.js";
-import {
-  type Layout,
-  type Numbers,
-  type Point,
-  type Scene,
-  usePaced,
-  useTween,
-} from "studio/panels/microscope/tween.js";
+import type { Layout, Numbers, Point, Scene } from "studio/panels/microscope/tween.js";
+import { usePaced, useTween } from "studio/panels/microscope/tween.js";
 import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
@@ -137,12 +131,9 @@ const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for
 const barsHeight = (moment: Moment, width: number): number =>
   equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
 
-function Bars(props: {
-  moment: Moment;
-  width: number;
-  numbers: ReadonlySignal<Numbers>;
-  spans: (numbers: Numbers) => Spans[];
-}) {
+type BarsProps = { moment: Moment; width: number; numbers: ReadonlySignal<Numbers>; spans: (now: Numbers) => Spans[] };
+
+function Bars(props: BarsProps) {
   const { moment, width } = props;
   const isWide = width >= WIDE;
   const end = isWide ? TEXT - 16 : width;
@@ -168,7 +159,7 @@ function Bars(props: {
 }
 
 /** The bars, the line at 0 and the ends of the scale. */
-function Drawn({ moment, width, numbers, spans }: Parameters<typeof Bars>[0]) {
+function Drawn({ moment, width, numbers, spans }: BarsProps) {
   const isWide = width >= WIDE;
   const { value: now } = numbers;
   const { largest } = now;

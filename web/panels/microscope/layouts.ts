@@ -83,16 +83,10 @@ function gatesAcross(width: number, names: string[]) {
 }
 
 /** A line that carries a vector past the boxes that read it, with a branch to the middle of each. */
-function bus(
-  at: (along: number, across: number) => Point,
-  ends: Point,
-  start: number,
-  stub: number,
-  middles: number[],
-) {
+function bus(at: (along: number, across: number) => Point, ends: Point, start: number, stub: number, to: number[]) {
   const [level, box] = ends;
-  const branches = middles.map((middle) => [at(middle + stub, level), at(middle + stub, box)]);
-  return [[at(start, level), at(Math.max(...middles) + stub, level)], ...branches];
+  const branches = to.map((middle) => [at(middle + stub, level), at(middle + stub, box)]);
+  return [[at(start, level), at(Math.max(...to) + stub, level)], ...branches];
 }
 
 /** The lines of x and h_prev below the boxes. */

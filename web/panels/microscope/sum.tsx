@@ -74,14 +74,10 @@ export function SumRows(props: {
   );
 }
 
-/** @param props.ends the names of the numbers between which the bar is */
-function Row(props: {
-  term: Term;
-  k: number;
-  columns: Columns;
-  numbers: ReadonlySignal<Numbers>;
-  ends: [string, string];
-}) {
+/** `ends`: the names of the numbers between which the bar is */
+type RowProps = { term: Term; k: number; columns: Columns; numbers: ReadonlySignal<Numbers>; ends: [string, string] };
+
+function Row(props: RowProps) {
   const { term, k, columns } = props;
   const y = k * ROW;
   return (
@@ -103,7 +99,7 @@ function Row(props: {
 const scaled = ({ from, to }: Columns, { low, high }: Numbers, value: number): number =>
   from + ((to - from) * (value - low)) / (high - low || 1);
 
-function Bar({ k, columns, numbers: { value: now }, ends }: Parameters<typeof Row>[0]) {
+function Bar({ k, columns, numbers: { value: now }, ends }: RowProps) {
   const y = k * ROW;
   const [a, b] = ends.map((name) => scaled(columns, now, now[name]));
   return (
@@ -132,26 +128,17 @@ export interface Term {
 }
 
 /** The track and unit in the layer below that an input feature comes from; null in the lowest layer. */
-export function featureSource(
-  tracks: readonly TrackInfo[],
-  track: TrackInfo,
-  index: number,
-): { track: string; unit: number } | null {
+export function featureSource(tracks: readonly TrackInfo[], track: TrackInfo, index: number) {
   const below = tracks.filter((one) => one.layer === track.layer - 1);
   if (below.length === 0) return null;
   const { outputs } = below[0];
   return { track: below[Math.floor(index / outputs)].name, unit: index % outputs };
 }
 
-/** The largest terms of one side, and all others combined into one; `scale`: of every term. */
-function side(
-  weights: Float32Array,
-  factors: Float32Array,
-  kind: "input" | "hidden",
-  name: (index: number) => string,
-  shown: number,
-  scale: number = 1,
-): Term[] {
+/** The largest terms of one side, and all others combined into one. */
+function side(dot: DotProduct, kind: "input" | "hidden", name: (index: number) => string, shown: number): Term[] {
+  const [weights, factors, scale] =
+    kind === "input" ? [dot.inputWeights, dot.input, 1] : [dot.hiddenWeights, dot.hidden, dot.scale];
   const values = Float64Array.from(weights, (weight, index) => scale * weight * factors[index]);
   const order = Uint32Array.from(values.keys()).sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]));
   const count = values.length <= shown + 1 ? values.length : shown;
@@ -166,13 +153,7 @@ function side(
 }
 
 /** `shown`: terms of each side; returns terms that add up to dot.sum */
-export function gateTerms(
-  model: Model,
-  track: TrackInfo,
-  unit: number,
-  dot: DotProduct,
-  shown: number = Infinity,
-): Term[] {
+export function gateTerms(model: Model, track: TrackInfo, unit: number, dot: DotProduct, shown = Infinity): Term[] {
   const { gate, scale, biasInput, biasHidden } = dot;
   const r = model.cell.parts.n_rh === gate ? "r·" : ""; // the reset gate of a GRU, which multiplies the recurrent terms
   const bias = (name: string, value: number): Term => {
@@ -185,8 +166,8 @@ export function gateTerms(
   };
   const hiddenName = (k: number) => `${r}W_h${gate}[${unit}, ${k}]·h_prev[${k}]`;
   return [
-    ...side(dot.inputWeights, dot.input, "input", inputName, shown),
-    ...side(dot.hiddenWeights, dot.hidden, "hidden", hiddenName, shown, scale),
+    ...side(dot, "input", inputName, shown),
+    ...side(dot, "hidden", hiddenName, shown),
     ...(hasBiases ? [bias("b_i", biasInput), bias(`${r}b_h`, scale * biasHidden)] : []),
   ];
 }

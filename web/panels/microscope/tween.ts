@@ -1,4 +1,5 @@
-// What the levels of the microscope share: types, and numbers that move smoothly to their next values, so that the eye can follow; with reduced motion, they change at once.
+// What the levels of the microscope share: types, and numbers that move smoothly to their next values, so that the eye
+// can follow; with reduced motion, they change at once.
 
 import { type ReadonlySignal, useSignal } from "@preact/signals";
 import { useLayoutEffect, useMemo, useRef } from "preact/hooks";

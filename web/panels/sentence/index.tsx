@@ -10,7 +10,7 @@ import { givenRows, inputRows, inputWidth, isNumeric, NAME_END, signalNamed, SIG
 import { readsNumbers, spanOf } from "studio/state/series.js";
 import { hasWords, shortest } from "studio/state/run.js";
 import type { Model } from "studio/types.js";
-import { useApp, useTyping } from "studio/ui/app.js";
+import { choice, useApp, useTyping } from "studio/ui/app.js";
 import { Says, Segments, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
@@ -50,7 +50,7 @@ const WORDING: Record<Model["kind"], { title: string; help: string }> = {
 };
 
 export function SentencePanel() {
-  const { store, session, view } = useApp();
+  const { store, session } = useApp();
   const { run, error, model } = session;
   const heads = run?.heads.map(({ name }) => ({ value: name, text: name })) ?? [];
   return (
@@ -63,9 +63,7 @@ export function SentencePanel() {
           <div class="sentence-input">
             <Input />
           </div>
-          {heads.length > 1 && (
-            <Select label="Predicts" options={heads} value={view.head} choose={(head) => store.set({ head })} />
-          )}
+          {heads.length > 1 && <Select {...{ label: "Predicts", options: heads, ...choice(store, "head") }} />}
         </>
       }
     >

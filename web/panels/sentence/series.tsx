@@ -1,20 +1,13 @@
 // A series: its targets with forecast and truth, and its features, over the steps that are read; the whole above it.
 
 import type { ReadonlySignal } from "@preact/signals";
-import {
-  type SeriesLine,
-  forecastsAt,
-  seriesLines,
-  seriesNumber,
-  spanOf,
-  spanText,
-  withUnit,
-} from "studio/state/series.js";
+import type { SeriesLine } from "studio/state/series.js";
+import { forecastsAt, seriesLines, seriesNumber, spanOf, spanText, withUnit } from "studio/state/series.js";
 import { hasWords, stepName } from "studio/state/run.js";
 import type { Model, Run, Series } from "studio/types.js";
 import { useApp, useStep } from "studio/ui/app.js";
 import { tick } from "studio/ui/draw.js";
-import { Button } from "studio/ui/form.js";
+import { Button, Table } from "studio/ui/form.js";
 import { type Ends, extent, linePath } from "studio/ui/line.js";
 import { Stage, Text, useScrub } from "studio/ui/stage.js";
 
@@ -111,7 +104,7 @@ export function SeriesPicture({ model, run, width, bands }: Plot) {
             (value, k) =>
               Number.isFinite(value) && (
                 <Text x={LEFT - 6} y={y(value) + (k === 0 ? 1 : 7)} kind="tick" anchor="end" room={LEFT - 10}>
-                  {tick(seriesNumber(value))}
+                  {written(value)}
                 </Text>
               ),
           )}
@@ -154,9 +147,7 @@ function AtCursor({ model, run, width, bands, step }: Plot & { step: ReadonlySig
               <circle class="series-made" cx={x(t + ahead)} cy={y(value)} r={2.6} />
             ))}
             {lines.map(({ kind, at }, k) => (
-              <text x={width} y={top + 14 + 14 * k} class={`signal-number ${kind}`} text-anchor="end">
-                {tick(seriesNumber(at(t)))}
-              </text>
+              <Text x={width} y={top + 14 + 14 * k} kind={`signal-number ${kind}`} anchor="end" text={written(at(t))} />
             ))}
           </>
         );
@@ -220,6 +211,8 @@ function Strip({ series }: { series: Series }) {
   );
 }
 
+const written = (value: number) => tick(seriesNumber(value));
+
 /** The forecasts made at the cursor, with the truth. */
 export function Forecasts({ model, run }: { model: Model; run: Run }) {
   const { plain } = useApp().session;
@@ -240,25 +233,18 @@ export function Forecasts({ model, run }: { model: Model; run: Run }) {
         {isKnown ? " it forecasts" : ", but after the last step"}
       </p>
       {isKnown && (
-        <table class="series-made-table">
-          <tbody>
-            <tr>
-              {["", "forecast", ...(before.length > 0 ? ["without edits"] : []), "truth", "error"].map((title) => (
-                <th scope="col">{title}</th>
-              ))}
-            </tr>
-            {made.slice(0, 12).map(({ name, unit, ahead: steps, value, truth }, k) => (
-              <tr>
-                <th scope="row">
-                  {withUnit({ name, unit })}, {ahead(steps)}
-                </th>
-                {[value, ...before.slice(k, k + 1).map((one) => one.value), truth, value - truth].map((number) => (
-                  <td class="number">{tick(seriesNumber(number))}</td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Table
+          {...{ class: "series-made-table", isNamed: true, kind: (_, isHead) => (isHead ? undefined : "number") }}
+          rows={[
+            ["", "forecast", ...(before.length > 0 ? ["without edits"] : []), "truth", "error"],
+            ...made
+              .slice(0, 12)
+              .map(({ name, unit, ahead: steps, value, truth }, k) => [
+                `${withUnit({ name, unit })}, ${ahead(steps)}`,
+                ...[value, ...before.slice(k, k + 1).map((one) => one.value), truth, value - truth].map(written),
+              ]),
+          ]}
+        />
       )}
     </div>
   );

@@ -3,17 +3,15 @@
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
+import type { Figure, Spot, Weights } from "studio/panels/structure/matrix.js";
 import {
   drawPoints,
-  type Figure,
   inkOver,
   MatrixFrame,
   READABLE,
-  type Spot,
   spotAt,
   weightAt,
   weightRgb,
-  type Weights,
 } from "studio/panels/structure/matrix.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";

@@ -97,12 +97,8 @@ export function spotAt({ placed }: Figure, x: number, y: number): Spot | null {
 }
 
 /** A weight's name by gate, and its position in torch's parameter. */
-export function weightAt(
-  { short, parameter, values, rows, columns, bands, vector }: Matrix,
-  gates: readonly string[],
-  row: number,
-  column: number,
-) {
+export function weightAt(matrix: Matrix, gates: readonly string[], row: number, column: number) {
+  const { short, parameter, values, rows, columns, bands, vector } = matrix;
   const H = rows / bands,
     gate = short === "W_hr" ? null : gates[Math.floor(row / H)],
     unit = row % H;
@@ -163,11 +159,7 @@ export function pointImage(matrix: Matrix, block: number, limit: number): HTMLCa
 }
 
 /** The weight farthest from 0 in each block. Blocks never cross a gate boundary. */
-export function farthest(
-  { values, rows, columns, bands }: Matrix,
-  down: number,
-  across: number,
-): { values: Float32Array; rows: number; columns: number } {
+export function farthest({ values, rows, columns, bands }: Matrix, down: number, across: number) {
   if (down === 1 && across === 1) return { values, rows, columns };
   const H = rows / bands,
     tall = Math.ceil(H / down),

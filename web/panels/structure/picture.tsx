@@ -1,4 +1,5 @@
-// A network unrolled over its steps, time to the right, layers upwards: a box for each step, layer and direction, and the shapes of all flows.
+// A network unrolled over its steps, time to the right and layers upwards: a box for each step, layer and direction, and
+// the shapes of all flows.
 
 import { directions, outputSize, type Sizes } from "studio/panels/structure/sizes.js";
 import { tracksOf } from "studio/runtime/lstm.js";
@@ -12,14 +13,11 @@ type Anchor = "start" | "middle" | "end";
 
 const HEAD = 6; // size of an arrowhead
 
+type Open = (step: number, track: string) => void;
 /** `step`: at the cursor, in the track `track`; none if absent; `open`: called on a click on a box */
-export function UnrolledPicture(props: {
-  plan: Plan;
-  step?: number;
-  track?: string;
-  open?: (step: number, track: string) => void;
-}) {
-  const { plan, step = -1, track: chosen, open } = props;
+type PictureProps = { plan: Plan; step?: number; track?: string; open?: Open };
+
+export function UnrolledPicture({ plan, step = -1, track: chosen, open }: PictureProps) {
   const { width, height, words, first, tracks } = plan;
   const at = step - first;
   const column = { x: 4 - plan.column / 2, y: 4, width: plan.column - 8, height: height - 8, rx: 8 };
@@ -44,14 +42,9 @@ export function UnrolledPicture(props: {
   );
 }
 
-function Box(props: {
-  plan: Plan;
-  k: number;
-  track: TrackInfo;
-  isChosen: boolean;
-  open?: (step: number, track: string) => void;
-}) {
-  const { plan, k, track, isChosen, open } = props;
+type BoxProps = { plan: Plan; k: number; track: TrackInfo; isChosen: boolean; open?: Open };
+
+function Box({ plan, k, track, isChosen, open }: BoxProps) {
   const { x, y } = plan.box(k, track);
   const step = plan.first + k;
   const kind = isChosen ? "is-chosen" : "";
@@ -243,12 +236,10 @@ export interface Plan {
   join: (layer: number) => number; // y where a layer's hidden states join
 }
 
+type Drawn = Partial<Pick<Plan, "first" | "rows" | "steps" | "layers">>;
+
 /** `words`: one per step; `part`: the part to draw */
-export function unroll(
-  sizes: Sizes,
-  words: readonly string[],
-  part: Partial<Pick<Plan, "first" | "rows" | "steps" | "layers">>,
-): Plan {
+export function unroll(sizes: Sizes, words: readonly string[], part: Drawn): Plan {
   const { first = 0, rows = 1, steps = words.length, layers = sizes.numLayers } = part;
   const shift = sizes.bidirectional ? SHIFT : 0;
   const longest = Math.max(...words.map((word) => [...word].length)) * LETTER + 16;

@@ -1,16 +1,14 @@
 // Everything that follows from the sizes: code, shapes, parameters, equations, and how out relates to h_n.
 
 import type { ComponentChildren } from "preact";
+import type { Setup, Weight, Sizes } from "studio/panels/structure/sizes.js";
 import {
   flows,
   parameterCount,
   parameters,
   pythonCall,
-  type Setup,
-  type Weight,
   gateWeights,
   modelSizes,
-  type Sizes,
   directions,
   outputSize,
 } from "studio/panels/structure/sizes.js";

@@ -2,15 +2,13 @@
 
 import { useComputed } from "@preact/signals";
 import { WeightsFigure } from "studio/panels/structure/figure.js";
+import type { Figure, Scale, Weights } from "studio/panels/structure/matrix.js";
 import {
-  type Figure,
   MatrixFrame,
   placeMatrices,
   pointImage,
-  type Scale,
   stackedMatrices,
   weightRgb,
-  type Weights,
   weightScale,
 } from "studio/panels/structure/matrix.js";
 import { RowTable, weightRows } from "studio/panels/structure/results.js";

@@ -153,10 +153,7 @@ export interface Sweep {
 }
 
 /** @param text the other one */
-export function pairWith(
-  explained: Explained,
-  text: string,
-): { pair: Pair; reason: "" } | { pair: null; reason: string } {
+function pairWith(explained: Explained, text: string): { pair: Pair | null; reason: string } {
   const { model, subject, target } = explained;
   const no = (reason: string) => ({ pair: null, reason });
   if (subject.cells.length === 0)

@@ -2,6 +2,7 @@
 
 import type { Now, Step } from "studio/panels/tour/types.js";
 import { trackOf } from "studio/state/run.js";
+import { readsText } from "studio/state/input.js";
 import { lstmValues } from "studio/state/moment.js";
 import type { Track, View } from "studio/types.js";
 import { format } from "studio/ui/draw.js";
@@ -19,8 +20,6 @@ export function letterOf(now: Now) {
   return P === H ? "H" : "P";
 }
 
-const hasText = ({ model }: Now) => model.kind === "tagger" || model.kind === "language-model";
-
 const SHAPES: Step = {
   title: "What goes in, what comes out",
   panels: () => ["sentence"],
@@ -29,7 +28,7 @@ const SHAPES: Step = {
     const { C, P, D } = sizeLetters(now);
     const T = now.run.steps;
     const size = C ? `${C} numbers` : "C numbers"; // a trace doesn't store the number of features
-    const made = hasText(now)
+    const made = readsText(now.model)
       ? `Each ${now.model.unit} is first turned into a vector of ${size}`
       : `At each step it receives ${size}`;
     const width = D === 2 ? `two directions of ${P} numbers, side by side` : `${P} numbers`;
@@ -42,11 +41,11 @@ const SHAPES: Step = {
     ];
   },
   task: (now) =>
-    hasText(now)
+    readsText(now.model)
       ? "Make the sentence longer or shorter, and watch which of these numbers change."
       : "Go to the last step, with the right arrow key or the slider.",
   watch: (now) => (now.memory.steps ??= now.run.steps),
-  done: (now) => (hasText(now) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
+  done: (now) => (readsText(now.model) ? now.run.steps !== now.memory.steps : now.view.step === now.run.steps - 1),
   learnt: (now) => {
     const { C, P, D } = sizeLetters(now);
     return (

@@ -7,7 +7,7 @@ import { PACES } from "studio/state/player.js";
 import { memoryState, trackOf, trackTitle, wordAt } from "studio/state/run.js";
 import type { App } from "studio/state/types.js";
 import type { Run, Track, View } from "studio/types.js";
-import { useApp } from "studio/ui/app.js";
+import { choice, useApp } from "studio/ui/app.js";
 import { percent } from "studio/ui/draw.js";
 import { IconButton, Select, TrackChoice } from "studio/ui/form.js";
 
@@ -72,7 +72,7 @@ function Scrubber() {
 }
 
 function Tracks() {
-  const { store, session, view } = useApp();
+  const { store, session } = useApp();
   const { model } = session;
   if (model === null || model.tracks.length < 2) return null;
   const twoWays = model.tracks.some(({ reverse }) => reverse);
@@ -83,7 +83,7 @@ function Tracks() {
   }));
   return (
     <div class="transport-tracks">
-      <TrackChoice options={options} value={view.track} choose={(track) => store.set({ track })} />
+      <TrackChoice {...{ options, ...choice(store, "track") }} />
     </div>
   );
 }

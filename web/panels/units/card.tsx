@@ -2,14 +2,8 @@
 
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import {
-  storedThresholds,
-  type UnitCard,
-  type UnitTable,
-  unitAddress,
-  widened,
-  parseAddress,
-} from "studio/state/corpus.js";
+import type { UnitCard, UnitTable } from "studio/state/corpus.js";
+import { storedThresholds, unitAddress, widened, parseAddress } from "studio/state/corpus.js";
 import { shownToken } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";

@@ -1,15 +1,8 @@
 // Which feature, at which lag: what the target loses when one feature of one step of a series is replaced by its mean,
 // or a feature at all steps, or all features of a step. For layers that only read forward.
 
-import {
-  inputPart,
-  joinedRows,
-  repeated,
-  type Rows,
-  someRows,
-  type Steps,
-  targetValues,
-} from "studio/runtime/explain/players.js";
+import type { Rows, Steps } from "studio/runtime/explain/players.js";
+import { inputPart, joinedRows, repeated, someRows, targetValues } from "studio/runtime/explain/players.js";
 import type { Target } from "studio/runtime/explain/target.js";
 import type { Subject } from "studio/types.js";
 

@@ -73,11 +73,8 @@ function memoryEffects({ tracks, cells, cell }: Subject, k: number, t: number, r
 }
 
 /** `projection`: [P, H]; returns [H] the readout weight of each unit's o·tanh(c); null if the projection is unknown */
-function readSteps(
-  { vector }: Readout,
-  { units, outputs, reverse }: Track["info"],
-  projection: Float32Array | null,
-): Float64Array | null {
+function readSteps({ vector }: Readout, info: Track["info"], projection: Float32Array | null): Float64Array | null {
+  const { units, outputs, reverse } = info;
   const own = vector.subarray(reverse ? outputs : 0, (reverse ? outputs : 0) + outputs);
   if (projection === null) return units === outputs ? Float64Array.from(own) : null;
   return Float64Array.from({ length: units }, (_, u) =>

@@ -3,9 +3,8 @@
 import { concatenated } from "studio/runtime/arrays.js";
 import { readingOrder, type Target } from "studio/runtime/explain/target.js";
 import { affine } from "studio/runtime/linear.js";
-import type { Subject } from "studio/types.js";
+import type { Cell, Subject } from "studio/types.js";
 
-type Cell = Subject["cells"][number];
 /** states by name: h [R, P], and c [R, H] of an LSTM */
 export type Rows = Record<string, Float32Array>;
 /** a computation that yields the number of row-steps done, or of other parts */

@@ -8,37 +8,25 @@ import { logSumExp } from "studio/runtime/softmax.js";
 import { dot } from "studio/runtime/states.js";
 import type { Reader, Run, Subject } from "studio/types.js";
 
-/** the parts of the model around the LSTM */
-interface Around {
-  lead?: number;
-  before?: string[]; // the tokens of those steps
-  readers: Reader[];
-  baseline: () => Float32Array;
-  baselineName: string;
-}
+/** the parts of the model around the LSTM; `before`: the tokens of the steps before the run's first */
+type Around = Pick<Subject, "readers" | "baseline" | "baselineName"> & { before?: string[] };
+type Layers = Pick<Lstm, "kind"> & Pick<Subject, "cells">;
 
 /** `run`: without edits; `tracks`: its values */
-export const createSubject = (
-  run: Run,
-  lstm: Lstm,
-  tracks: Subject["tracks"],
-  { lead = 0, before = [], readers, baseline, baselineName }: Around,
-): Subject => ({
-  ...{ cell: lstm.kind, cells: lstm.cells, tracks, lead, readers, baselineName },
-  steps: run.steps + lead,
-  tokens: [...before, ...run.tokens],
-  initial: tracks.map(({ initial }) => initial),
-  baseline: once(baseline),
-});
+export function createSubject(run: Run, { kind, cells }: Layers, tracks: Subject["tracks"], around: Around): Subject {
+  const { before = [], baseline, ...rest } = around;
+  return {
+    ...{ cell: kind, cells, tracks, lead: before.length, tokens: [...before, ...run.tokens], ...rest },
+    steps: run.steps + before.length,
+    initial: tracks.map(({ initial }) => initial),
+    baseline: once(baseline),
+  };
+}
 
 /** The subject of a recorded run, without weights. */
-export function recordedSubject(run: Run, cell: CellKind): Subject {
-  const no = () => refuse("a trace, which has no weights", "a model that runs", "Open the model itself.");
-  return {
-    ...{ cell, cells: [], tracks: run.tracks, steps: run.steps, lead: 0, tokens: run.tokens, readers: [] },
-    initial: run.tracks.map(({ initial }) => initial),
-    ...{ baseline: no, baselineName: "" },
-  };
+export function recordedSubject(run: Run, kind: CellKind): Subject {
+  const baseline = () => refuse("a trace, which has no weights", "a model that runs", "Open the model itself.");
+  return createSubject(run, { kind, cells: [] }, run.tracks, { readers: [], baseline, baselineName: "" });
 }
 
 /** @returns computes it on first use */

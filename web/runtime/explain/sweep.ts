@@ -8,16 +8,12 @@ import { statesBefore } from "studio/runtime/states.js";
 import type { Subject } from "studio/types.js";
 
 export type Place = { track: number; quantity: string; t: number };
+type Range = { low: number; high: number };
 /** h [T, P] of each track; null if unchanged */
 type Changed = (Float32Array | null)[];
 
 /** The target with each state of `other`, of as many steps, patched in; yields the places done; returns [places]. */
-export function* sweep(
-  subject: Subject,
-  other: Subject,
-  target: Target,
-  places: readonly Place[],
-): Steps<Float64Array> {
+export function* sweep(subject: Subject, other: Subject, target: Target, places: Place[]): Steps<Float64Array> {
   const values = new Float64Array(places.length);
   for (const [n, place] of places.entries()) {
     values[n] = target.of(yield* patchedOutput(subject, other, place, target.t));
@@ -75,16 +71,17 @@ function patchedState(subject: Subject, other: Subject, { track: k, quantity, t 
  * @param patch the states after that first step; null: those computed from the input
  */
 function* scanned(
-  { tracks, cells, steps: T }: Subject,
+  subject: Subject,
   k: number,
   input: Float32Array,
-  { low, high }: { low: number; high: number },
+  range: Range,
   end: number | null,
   patch: Rows | null,
-): Steps<Float32Array> {
+) {
+  const { steps: T, tracks, cells } = subject;
   const [track, cell] = [tracks[k], cells[k]];
   const { inputSize: C, outputs: P, reverse } = cell.info;
-  const first = reverse ? high : low;
+  const first = reverse ? range.high : range.low;
   const h = track.values.h.slice();
   let state = statesBefore(track, first);
   for (const t of readingOrder(reverse, T, end ?? (reverse ? 0 : T - 1))) {

@@ -3,8 +3,8 @@
 import { refuse } from "studio/runtime/errors.js";
 import { type GraphNode, labelOf } from "studio/runtime/graph/graph.js";
 import { type Settings, sizeOf } from "studio/runtime/graph/rules.js";
+import { ACTIVATIONS } from "studio/runtime/kinds.js";
 import { affine } from "studio/runtime/linear.js";
-import { erf } from "studio/runtime/network.js";
 import { softmax } from "studio/runtime/softmax.js";
 
 type Numbers = Float32Array | Float64Array;
@@ -96,11 +96,7 @@ function padded(x: NumberArray, axis: number, [left, right]: number[], value: nu
 }
 
 /** `x`: [N, groups * each, length], padded. */
-export function convolved(
-  x: NumberArray,
-  { stride, dilation, groups }: Settings,
-  [weight, bias]: NumberArray[],
-): NumberArray {
+function convolved(x: NumberArray, { stride, dilation, groups }: Settings, [weight, bias]: NumberArray[]) {
   const [N, channels, length] = x.shape;
   const [out, each, taps] = weight.shape;
   const steps = Math.floor((length - (taps - 1) * dilation - 1) / stride) + 1;
@@ -223,7 +219,6 @@ const binary =
   (of: (a: number, b: number) => number): Compute =>
   (_, inputs) =>
     combined(inputs, of);
-const logistic = (x: number) => 1 / (1 + Math.exp(-x));
 const roughGelu = (x: number) => 0.5 * x * (1 + Math.tanh(0.7978845608028654 * (x + 0.044715 * x ** 3)));
 
 export const COMPUTE: Record<string, Compute> = {
@@ -232,13 +227,10 @@ export const COMPUTE: Record<string, Compute> = {
   conv1d: ({ settings }, [x], stored) => convolved(padded(x, 2, settings.padding, 0), settings, stored),
   pad: ({ settings: { axis, amount, mode, value } }, [x]) => padded(x, axis, amount, mode === "reflect" ? null : value),
   layer_norm: ({ settings }, [x], stored) => normalised(x, settings, stored),
-  relu: unary((x) => Math.max(0, x)),
-  silu: unary((x) => x * logistic(x)),
-  tanh: unary(Math.tanh),
-  sigmoid: unary(logistic),
+  ...Object.fromEntries(["relu", "silu", "tanh", "sigmoid"].map((op) => [op, unary(ACTIVATIONS[op])])),
   sqrt: unary(Math.sqrt),
   elu: ({ settings: { alpha } }, [x]) => mapped(x, (value) => (value > 0 ? value : alpha * Math.expm1(value))),
-  gelu: ({ settings }, [x]) => mapped(x, settings.tanh ? roughGelu : (x) => (x * (1 + erf(x / Math.SQRT2))) / 2),
+  gelu: ({ settings }, [x]) => mapped(x, settings.tanh ? roughGelu : ACTIVATIONS.gelu),
   softmax: ({ settings }, [x]) => softmaxOver(x, settings.axis),
   add: binary((a, b) => a + b),
   subtract: binary((a, b) => a - b),

@@ -41,8 +41,10 @@ export const overTime = ({ shapes }: Graph, { op, inputs, settings }: GraphNode)
 /** What messages call a node. */
 export const labelOf = ({ op, name }: GraphNode) => (name ? `\`${name}\` (${op})` : op);
 
-/** `tensors`: the shapes of those in the file. */
-export function parseGraph(text: string, tensors: Map<string, number[]>): Graph {
+/** the shapes of those in the file */
+type Tensors = Map<string, number[]>;
+
+export function parseGraph(text: string, tensors: Tensors): Graph {
   try {
     need(typeof text === "string", "there is none");
     const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, "");
@@ -85,7 +87,7 @@ function nodeOf({ op, name, inputs, tensors = [], ...settings }: any): GraphNode
   return { op, name, inputs, tensors, settings };
 }
 
-function checked(inputs: GraphInput[], nodes: GraphNode[], outputs: number[], tensors: Map<string, number[]>): Graph {
+function checked(inputs: GraphInput[], nodes: GraphNode[], outputs: number[], tensors: Tensors): Graph {
   need(Math.min(inputs.length, nodes.length, outputs.length) > 0, "it needs an input, a node and an output");
   const shapes: Shape[] = inputs.map(({ shape }) => shape);
   const ints = inputs.map((input) => input.ints);
@@ -119,12 +121,7 @@ function checked(inputs: GraphInput[], nodes: GraphNode[], outputs: number[], te
 const FOR_INTEGERS = ["embedding", "reshape", "transpose", "slice", "concatenate", "last", "pad"];
 
 /** The shapes of a node's results, and whether they are integers. */
-function inferred(
-  node: GraphNode,
-  shapes: Shape[],
-  ints: boolean[],
-  tensors: Map<string, number[]>,
-): [Shape[], boolean] {
+function inferred(node: GraphNode, shapes: Shape[], ints: boolean[], tensors: Tensors): [Shape[], boolean] {
   need(Object.hasOwn(RULES, node.op), "there is no such operation");
   const { counts, settings = {}, shapes: rule } = RULES[node.op];
   const [fewest, most, fewestTensors, mostTensors] = counts;

@@ -3,16 +3,8 @@
 import { damaged, refuse } from "studio/runtime/errors.js";
 import { causal, COMPUTE, type NumberArray, taken, transposed, zeros } from "studio/runtime/graph/arithmetic.js";
 import { fingerprint } from "studio/runtime/graph/fingerprint.js";
-import {
-  type Graph,
-  type GraphInput,
-  type GraphNode,
-  isRecurrent,
-  labelOf,
-  overTime,
-  parseGraph,
-  statesOf,
-} from "studio/runtime/graph/graph.js";
+import type { Graph, GraphInput, GraphNode } from "studio/runtime/graph/graph.js";
+import { isRecurrent, labelOf, overTime, parseGraph, statesOf } from "studio/runtime/graph/graph.js";
 import type { Shape } from "studio/runtime/graph/rules.js";
 import { KINDS } from "studio/runtime/kinds.js";
 import { Lstm } from "studio/runtime/lstm.js";
