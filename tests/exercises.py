@@ -21,7 +21,6 @@ SLOWEST = 4.0  # CPU seconds of one check; a learner's loops over a text may tak
 FEWEST_WRONG, FEWEST_RIGHT = 8, 3
 ANSWERS = Path(__file__).parent / "course" / "answers"
 CHANGE = " =>"  # an answer whose lines all have it is the exercise's solution with these passages replaced
-torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # the first one imports torch's compiler, which takes seconds
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ def run_exercise(block: Block, namespace: dict[str, Any], execute: Execute) -> N
 
 
 def _checked(made: Directive, namespace: dict[str, Any], execute: Execute) -> None:
+    torch.optim.Adam([torch.zeros(1)])  # the first one imports torch's compiler, in seconds that no check should count
     number, name = made.argument, made.options["answer"]
     answers_of = _learners_answers(number)
 

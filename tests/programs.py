@@ -6,9 +6,11 @@ import need a fresh interpreter, and `subprocess`. Elsewhere than on Linux every
 
 import atexit
 import builtins
+import contextlib
 import ctypes
 import functools
 import gc
+import importlib
 import inspect
 import io
 import json
@@ -166,6 +168,9 @@ if __name__ == "__main__":
 
     for name in hs.__all__:  # type: ignore[attr-defined]
         getattr(hs, name)  # loads what it needs, torch first
+    for name in ("torch._dynamo", "pydantic.type_adapter"):  # training loads the first; typer the second, if it has it
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()  # or each program would look through all of it when it ends, and so copy it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the tests' process and the programs

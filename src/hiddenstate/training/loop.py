@@ -152,7 +152,7 @@ class _Loop(Generic[Item]):
         start, position = time.perf_counter(), self.position
         finished = (position.epoch - 1 + position.batch / batches) / self.config.epochs
         position.rate = learning_rate(self.config, position.step, finished, position.history)
-        torch.manual_seed(_seed(self.config.seed, position.step, self.machine.rank))
+        self.machine.seed(_seed(self.config.seed, position.step, self.machine.rank))
         position.loss, count = self.learn(item)
         position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
         position.loss_sum += position.loss * count

@@ -35,6 +35,13 @@ class RunMachine:
         """Return a context manager that computes in the config's precision."""
         return torch.autocast(self.device.type, torch.bfloat16) if self._precision == "bf16" else nullcontext()
 
+    def seed(self, number: int) -> None:
+        """Seed this process; `torch.manual_seed` also writes a traceback for each kind of device that is not in use."""
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(number)
+        else:
+            torch.manual_seed(number)
+
     def sum(self, numbers: Sequence[float]) -> list[float]:
         """Add up numbers over all processes."""
         return list(numbers)
