@@ -120,7 +120,7 @@ def pair_of(kind: str, options: dict[str, Any], seed: int, suffix: str = "") -> 
     more = {"nonlinearity": nonlinearity.lower()} if nonlinearity else {}
     made: list[Any] = []
     for module in (hs, nn):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         made.append(getattr(module, label + suffix)(**options, **more))
     return made[0], made[1]
 
@@ -166,14 +166,14 @@ class Call(NamedTuple):
         return (self.H + 1) // 2 if self.projects and self.H > 1 else self.H
 
     def lstm(self, dtype: torch.dtype) -> hs.LSTM:
-        torch.manual_seed(self.seed)
+        torch.default_generator.manual_seed(self.seed)
         options: dict[str, Any] = {"bias": self.bias, "bidirectional": self.bidirectional, "dtype": torch.bfloat16}
         options["proj_size"] = self.P % self.H
         return hs.LSTM(self.C, self.H, self.L, **options).to(dtype)
 
     def inputs(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
         """``x``, ``h0`` and ``c0``."""
-        torch.manual_seed(self.seed)
+        torch.default_generator.manual_seed(self.seed)
         tracks = self.L * (2 if self.bidirectional else 1)
         shapes = (self.T, self.N, self.C), (tracks, self.N, self.P), (tracks, self.N, self.H)
         x, h0, c0 = (torch.randn(shape).bfloat16().to(dtype).requires_grad_() for shape in shapes)
@@ -181,7 +181,7 @@ class Call(NamedTuple):
 
     def given(self) -> dict[str, Any]:
         """Lengths and resets."""
-        torch.manual_seed(self.seed)
+        torch.default_generator.manual_seed(self.seed)
         given = {}
         if self.ragged:
             given["lengths"] = torch.randint(0, self.T + 1, (self.N,))
