@@ -60,7 +60,10 @@ def _explained_state(name: str, result: Tensor, right: Tensor, typical: Iterator
     error = explained(result, right, typical)
     if str(error) != difference(result, right):
         return error
-    rule = {"c": "c = f·c_prev + i·g, with σ for i and f and tanh for g", "h": "h = o·tanh(c), with the new c"}[name]
+    rule = {
+        "c": "c = f·c_prev + i·g, with σ for i and f and tanh for g, of the sums x @ W_ih.T + b_ih + h @ W_hh.T + b_hh",
+        "h": "h = o·tanh(c), with the new c",
+    }[name]
     return wrong(f"{name} is wrong{' and c is right' if name == 'h' else ''}. {error} It is {rule}.")
 
 

@@ -80,7 +80,8 @@ def _windows(result: object) -> Windows:
         if not isinstance(x, Tensor) or not isinstance(y, Tensor) or x.dim() != 2:
             raise wrong("x and y should be two tensors, [steps, rows].")
         if x.shape != y.shape:
-            short = " Take y from the text before it is cut, shifted by one." if len(y) == len(x) - 1 else ""
+            last = x is pairs[-1][0]
+            short = " Take y from the text before it is cut, shifted by one." if last and len(y) == len(x) - 1 else ""
             raise wrong(f"x and y should have the same shape, but x is {list(x.shape)} and y {list(y.shape)}.{short}")
     return pairs
 
@@ -228,7 +229,7 @@ def own_bits(answer: object) -> str:
             again = {round(number(called(answer, Coin(SCORES), torch.tensor([3]), 20)), 4) for _ in range(12)}
             if len(again) > 1 and again <= {round(float(cost), 4) for cost in -p.log2()}:
                 raise wrong("That is the cost of a single character. Return the mean over all that the model writes.")
-            raise _other_coin(result, right, cold, read, _first_share(answer))
+            raise _other_coin(result, right, cold, read, _drawn(answer))
         certain = number(called(answer, Strides(), torch.tensor([2, 4]), 60))
         if abs(certain) > 0.01:
             raise _other_certain(certain, answer)
@@ -274,24 +275,22 @@ def _typical_bits(result: float) -> Iterator[Typical]:
     yield Typical(f"Each of four equal chances costs 2 bits, but this is {shown} (allowed: 1e-04).", result)
 
 
-def _first_share(answer: object) -> float:
-    """Return how often character 0 was drawn, of characters 0 and 1."""
+def _drawn(answer: object) -> Tensor:
+    """Return what the model reads while it writes a text of its own, and while that is scored."""
     read = inputs_read(answer, Coin(SCORES), torch.tensor([3]), DRAWS)
-    drawn = torch.cat([torch.empty(0), *(ids.flatten() for ids in read)])
-    return float((drawn == 0).sum() / (drawn < 2).sum())
+    return torch.cat([torch.tensor([3]), *(ids.flatten() for ids in read)])
 
 
-def _other_coin(result: float, right: float, cold: float, read: float, share: float) -> AnswerError:
-    """Explain a cost by a typical error; the share of character 0 tells at which temperature the text was drawn."""
+def _other_coin(result: float, right: float, cold: float, read: float, drawn: Tensor) -> AnswerError:
+    """Explain a cost by a typical error; what was drawn tells whether the temperature was 1."""
     p = SCORES.softmax(-1)
+    share, cost = float((drawn == 0).float().mean()), -float(p[drawn].log2().mean())
     known = [
         (cold, 0.01, "is what the most probable character costs. Draw at temperature 1, and score that text."),
         (-float(p.log2().mean()), 0.15, "is what characters drawn with equal chances cost. Draw from the scores."),
     ]
-    if 0.55 < share < 1 and abs(share - 1 / (1 + math.exp(-1))) > CHANCE / 2:
-        temperature = 1 / math.log(share / (1 - share))
-        cost = -float(((SCORES / temperature).softmax(-1) * p.log2()).sum())
-        which = "lower" if temperature < 1 else "higher"
+    if abs(share - float(p[0])) > CHANCE / 2:
+        which = "lower" if share > p[0] else "higher"
         known.append((cost, 0.15, f"is what a text drawn at a {which} temperature costs. Draw at 1."))
     known += [
         (-float(p.square().sum().log2()), 0.05, "is minus log2 of the mean probability. Take the mean of -log2 p."),

@@ -42,8 +42,10 @@ _KINDS = {
     "both": "the bidirectional one",
     "ahead": "a model that looks one step ahead",
     "far": "a model that looks four steps ahead",
+    "first": "a model that looks ahead at step 0 only",
     "early": "a model that looks ahead at step 2 only",
     "late": "a model that looks ahead at step 5 only",
+    "last": "a model that looks ahead at the last step but one only",
 }
 
 
@@ -52,7 +54,8 @@ def can_stream(answer: object) -> str:
     with seeded(65):
         models: dict[str, nn.Module] = {"plain": LSTM(3, 4), "deep": LSTM(3, 4, num_layers=2), "apart": _Apart()}
         models |= {"both": LSTM(3, 4, bidirectional=True), "ahead": _Ahead(LSTM(3, 4), 1), "far": _Ahead(LSTM(3, 4), 4)}
-        models |= {"early": _Ahead(LSTM(3, 4), 1, at=2), "late": _Ahead(LSTM(3, 4), 1, at=5)}  # a single cut misses one
+        places = {"first": 0, "early": 2, "late": 5, "last": STEPS - 2}  # a single cut misses most of them
+        models |= {name: _Ahead(LSTM(3, 4), 1, at=place) for name, place in places.items()}
         x = torch.randn(STEPS, 2, 3)
         for model in models.values():
             model.requires_grad_(False)  # so that only an answer that asks for gradients of x has them
