@@ -31,7 +31,7 @@ class Later:
         self.name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute in ("_mock_name", "__wrapped__"):  # pytest asks every name of a module, in search of fixtures
+        if attribute.startswith("_"):  # pytest asks every name of a module for some, in search of tests and fixtures
             raise AttributeError(attribute)
         return getattr(import_module(self.name), attribute)
 
