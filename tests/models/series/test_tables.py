@@ -151,7 +151,7 @@ def test_integers_are_dates_only_if_all_are(tmp_path: Path) -> None:
     whole.to_csv(path, index=False)
     assert read_table(path)[1:] == ("day", ("rain", "flow", "station", "day_and_some"))
     assert read_table(path, ["day", "flow"])[1:] == (None, ("day", "flow"))  # named as a feature
-    whole.loc[len(whole)] = [20129999, 1, 1, "", 1, 1]
-    pd.concat([whole[:-1]] * 600 + [whole[-1:]]).to_csv(path, index=False)  # after the lines that are looked at first
+    last = whole[-1:].assign(day=20129999)
+    pd.concat([whole] * 600 + [last]).to_csv(path, index=False)  # after the lines that are looked at first
     with pytest.raises(ArgumentError, match="20129999"):
         read_table(path)
