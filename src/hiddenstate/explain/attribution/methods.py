@@ -70,7 +70,8 @@ def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -
     if not options.occlusion:
         return values
     ends = _occluded(work, players)
-    return replace(values, whole=ends.whole, none=ends.none, occlusion=ends.occlusion)
+    residual = ends.whole - ends.none - float(values.parts.sum())  # of runs by themselves, whose states are not joined
+    return replace(values, residual=residual, whole=ends.whole, none=ends.none, occlusion=ends.occlusion)
 
 
 def _integrated(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:

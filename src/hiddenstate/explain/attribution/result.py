@@ -167,13 +167,13 @@ class Attribution(PlayerParts):
 
         Raises:
             ArgumentError: interactions were not computed; they need ``spans=`` and occlusion, cd, or exact Shapley
-                values.
+                values of at most 16 players.
             IndexRangeError, ArgumentTypeError: there is no such player.
         """
         if self.interaction is None:
             raise ArgumentError(
                 "interactions were not computed: they need spans= and the method occlusion, cd, or shapley if it is "
-                "exact (the other methods are sums over steps)"
+                "exact for at most 16 spans (the other methods are sums over steps)"
             )
         p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
         return float(self.interaction[0, p, q])
