@@ -1,5 +1,6 @@
 """States that have become equal are run once, and the values are those of every set by itself."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 import hiddenstate as hs
 from hiddenstate.explain.attribution.players import Players, make_players, masked_targets
-from hiddenstate.explain.attribution.prefix_tree import PrefixTree, rows_joined
+from hiddenstate.explain.attribution.prefix_tree import Counts, PrefixTree, rows_joined
 from hiddenstate.explain.attribution.shapley import from_sums, from_values
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner, resolve_target
@@ -87,13 +88,34 @@ def test_thirty_windows_are_exact() -> None:
     """The first 22 are forgotten: the others' values are those of a game without them."""
     subject = subject_of(random_lstm("one layer", torch.float32, scale=1.0), 300)
     of, spans = hs.explain.logit("2"), [(t, t + 10) for t in range(0, 300, 10)]
-    result = hs.explain.attribute(subject, of=of, spans=spans, occlusion=False)
+    told: list[tuple[int, int]] = []
+    result = hs.explain.attribute(
+        subject, of=of, spans=spans, occlusion=False, progress=lambda done, total: told.append((done, total))
+    )
+    assert told[-1] == (result.cost, result.cost)
     last = hs.explain.attribute(subject, of=of, spans=spans[22:], occlusion=False)
     assert result.exact
     assert result.cost < 300 * (2 + 200 * 29) / 20  # 1/20 of the row-steps that samples would take
     assert result.scores[:22].abs().max() < 1e-6
     assert torch.allclose(result.scores[22:], last.scores, atol=1e-6)
     assert abs(float(result.residual)) < 1e-12
+
+
+def test_the_counts_of_earlier_windows_are_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Tensor]] = []
+    alive: list[int] = []
+    extended = Counts.extended
+
+    def noted(self: Counts, sets: Any, R: int) -> Counts:
+        made.append(weakref.ref(self.counts))
+        alive.append(sum(counts() is not None for counts in made))
+        return extended(self, sets, R)
+
+    monkeypatch.setattr(Counts, "extended", noted)
+    work, players = game(random_lstm("one layer", torch.float32, scale=1.0), 400, 10)
+    assert PrefixTree(work, players).sums(2**12) is not None
+    assert len(alive) == 40
+    assert max(alive) <= 2
 
 
 def test_a_long_memory_is_sampled_as_before() -> None:
@@ -146,6 +168,9 @@ def test_rows_are_not_joined_by_a_chain_a_large_unit_or_nan() -> None:
     beside = torch.full((60, 4), 0.5)
     beside[:, 0] = 1e6  # a counter
     beside[:, 1] += torch.arange(60) * 1e-5
+    assert len(rows_joined(states_of(beside), one_way).unique()) == 60
+    beside[:, 0] = 0.5
+    beside[0] = 1e6  # a row with large values says nothing of others
     assert len(rows_joined(states_of(beside), one_way).unique()) == 60
     small = torch.arange(60)[:, None] * 1e-12 + torch.full((60, 4), 1e-7)
     assert len(rows_joined(states_of(small), one_way).unique()) == 60

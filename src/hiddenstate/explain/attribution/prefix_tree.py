@@ -18,7 +18,7 @@ COPIES = 4  # how many copies of the states a step makes
 JOIN_EVERY = 16  # steps after which states are compared; differences take about twice as many to fade
 COUNT_BYTES = 2**25  # limit for the counts of one level
 MOST_COUNTED = 1000  # players whose sets float64 can count
-ROUNDING = 4  # difference of equal states, in units of the type's precision; 1 to 3 were met after convergence
+ROUNDING = 6  # difference of equal states, in units of the type's precision; 1 to 5 were met after convergence
 
 
 @dataclass(frozen=True)
@@ -141,18 +141,18 @@ class Runs(NamedTuple):
 def rows_joined(state: State, branch: Tensor) -> Tensor:
     """Return for each row the first ``[R]`` of its branch whose state is equal up to rounding.
 
-    The rounding of a unit is relative to its largest value in any row, or to the median of those if that is larger,
-    but then to 1 at most, the scale of a gate.
+    The rounding of a value is relative to itself, or to the median of its row if that is larger, but then to 1 at most,
+    the scale of a gate.
     """
     values = torch.cat([part.transpose(0, 1).flatten(1) for part in state], dim=1).cpu()
     precision = min(torch.finfo(values.dtype).eps, torch.finfo(torch.float32).eps)
-    largest = values.abs().amax(0)
-    allowed = ROUNDING * precision * torch.maximum(largest, largest.median().clamp(max=1))
+    size = values.abs()
+    allowed = ROUNDING * precision * torch.maximum(size, size.median(1, keepdim=True).values.clamp(max=1))
     direction = torch.rand(values.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     order = (values.double() @ direction).argsort()  # equal states have almost equal projections
     order = order[branch[order].argsort(stable=True)]
-    values, branch = values[order], branch[order]
-    is_near = ((values[1:] - values[:-1]).abs() <= allowed).all(1) & (branch[1:] == branch[:-1])
+    values, allowed, branch = values[order], allowed[order], branch[order]
+    is_near = ((values[1:] - values[:-1]).abs() <= allowed[1:]).all(1) & (branch[1:] == branch[:-1])
     place = torch.arange(len(order))
     first = torch.where(torch.cat([is_near.new_zeros(1), is_near]), 0, place).cummax(0).values
     is_near = ((values - values[first]).abs() <= allowed).all(1)  # of the first itself, not only of the one before
@@ -217,30 +217,32 @@ class PrefixTree:
 
     def _grow(self, level: int, runs: Runs, since: int) -> None:
         """Run segment ``level`` and all later ones; states were compared ``since`` steps ago."""
-        segment, players = self._segments[level], self._players
-        sets = segment.sets()
-        if len(sets) * len(runs.branch) > self._limit:
-            runs, since = runs.joined(), 0
+        players = self._players
+        for number, segment in enumerate(self._segments[level:], level):
+            sets = segment.sets()
             if len(sets) * len(runs.branch) > self._limit:
-                raise TooManyRowsError
-        R = len(runs.branch)
-        if segment.start == segment.stop:
-            states = [players.zero, runs.state]
-            inputs = players.x[:0, None].expand(-1, 2, -1)
-        else:
-            states = [runs.state] * len(sets)
-            present = torch.tensor([[player in members for player in range(len(players))] for members in sets])
-            inputs = players.inputs(present, slice(segment.start, segment.stop))
-        # With enough rows, the branches are run in turn.
-        size = len(sets) if len(sets) * R <= self._most else 1
-        for k in range(0, len(sets), size):
-            chosen = slice(k, k + size)
-            state = tuple(torch.cat(parts, dim=1) for parts in zip(*states[chosen], strict=True))
-            branch = torch.arange(size).repeat_interleave(R)
-            self._run(level, Runs(state, branch, runs.coalitions.extended(sets[chosen], R)), inputs[:, chosen], since)
+                runs, since = runs.joined(), 0
+                if len(sets) * len(runs.branch) > self._limit:
+                    raise TooManyRowsError
+            R = len(runs.branch)
+            if segment.start == segment.stop:
+                states = [players.zero, runs.state]
+                inputs = players.x[:0, None].expand(-1, 2, -1)
+            else:
+                states = [runs.state] * len(sets)
+                present = torch.tensor([[player in members for player in range(len(players))] for members in sets])
+                inputs = players.inputs(present, slice(segment.start, segment.stop))
+            if len(sets) * R > self._most:  # with enough rows, the branches are run in turn
+                for k, members in enumerate(sets):
+                    one = Runs(states[k], torch.zeros(R, dtype=torch.int64), runs.coalitions.extended([members], R))
+                    self._grow(number + 1, *self._run(number, one, inputs[:, [k]], since))
+                return
+            state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
+            branch = torch.arange(len(sets)).repeat_interleave(R)
+            runs, since = self._run(number, Runs(state, branch, runs.coalitions.extended(sets, R)), inputs, since)
 
-    def _run(self, level: int, runs: Runs, inputs: Tensor, since: int) -> None:
-        """Run a segment for rows that read ``inputs [T', B, C]``, each that of its branch; then the later segments."""
+    def _run(self, level: int, runs: Runs, inputs: Tensor, since: int) -> tuple[Runs, int]:
+        """Run a segment for rows that read ``inputs [T', B, C]``, each that of its branch; add up the last's target."""
         segment, work, done = self._segments[level], self._work, 0
         while done < len(inputs):
             steps = slice(done, min(len(inputs), done + JOIN_EVERY - since))
@@ -250,7 +252,7 @@ class PrefixTree:
             is_over = done == len(inputs)
             if is_over and level == len(self._segments) - 1:
                 runs.coalitions.add(work.target.of(outputs).double().cpu())
-                return
+                break
             runs = runs._replace(state=self._players.kind.parts_of(outputs.state))
             if is_over:  # from here on all rows read the same
                 runs = runs._replace(branch=torch.zeros_like(runs.branch))
@@ -258,4 +260,4 @@ class PrefixTree:
                 rows, runs, since = len(runs.branch), runs.joined(), 0
                 if self._limit == math.inf:
                     work.spare((rows - len(runs.branch)) * (len(inputs) - done + self.cost(level + 1)))
-        self._grow(level + 1, runs, since)
+        return runs, since

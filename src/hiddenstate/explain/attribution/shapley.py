@@ -30,6 +30,7 @@ def shapley(work: BatchRunner, players: Players, *, samples: int, seed: int, pai
     rows = 2 + 2 * -(-samples // 2) * (P - 1)
     work.expect(T * rows)
     if tree is not None and (sums := tree.sums(rows)) is not None:  # not more rows than samples would take
+        work.spare(work.total - work.cost)
         return from_sums(sums, tree.inside)
     return _sampled(work, players, samples, seed)
 

@@ -297,6 +297,7 @@ class BatchRunner:
     def spare(self, row_steps: int) -> None:
         """Announce that some of the row-steps that were expected need not be run."""
         self.total -= row_steps
+        self.count(0)
 
     def count(self, row_steps: int) -> None:
         """Count row-steps that were run, and report progress."""
