@@ -1,6 +1,7 @@
 """States that have become equal are run once, and the values are those of every set by itself."""
 
 import weakref
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hiddenstate.explain.attribution.players import Players, make_players, maske
 from hiddenstate.explain.attribution.prefix_tree import Counts, PrefixTree, rows_joined
 from hiddenstate.explain.attribution.shapley import from_sums, from_values
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.explain.subject.target import BatchRunner, resolve_target
+from hiddenstate.explain.subject.target import BatchRunner, readout_target, resolve_target
 from random_lstms import LAW, both_types, random_lstm, subject_of
 from support import random_state, seeds
 
@@ -66,6 +67,26 @@ def test_what_is_never_forgotten_is_never_joined() -> None:
     values = tree.values()
     assert work.cost == tree.cost()
     assert torch.allclose(values, every_set(work, players), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_unit_that_the_target_reads_is_not_rounding(seed: int) -> None:
+    """Beside units of ordinary size that forget, one remembers numbers near 1e-6, and its head's weight is 1e5."""
+    lstm = random_lstm("one layer", torch.float32, seed, scale=1.0)
+    with torch.no_grad():
+        for name in ("W_if", "W_hf", "b_hf", "b_ig", "b_hg"):
+            lstm.weight(f"l0.{name}")[0] = 0
+        lstm.weight("l0.b_if")[0] = 4
+        for name in ("W_ig", "W_hg"):
+            lstm.weight(f"l0.{name}")[0] *= 1e-6
+    work, players = game(lstm, 320, 40, seed=seed)
+    assert work.target.readout is not None
+    (place, vector), *_ = work.target.readout.vectors.items()
+    subject = replace(work.subject, head=None)
+    readout = replace(work.target.readout, vectors={place: vector * torch.tensor([1e5, 1, 1, 1, 1])})
+    work = BatchRunner(subject, readout_target("a logit", subject, readout))
+    values, want = PrefixTree(work, players).values(), every_set(work, players)
+    assert float((values - want).abs().max()) <= 4e-6 * float(want.abs().max())
 
 
 @pytest.mark.parametrize("state", ["baseline", "player"])

@@ -17,7 +17,7 @@ BYTES = 2**25  # limit for the states of one level: few enough to be in the cach
 COPIES = 4  # how many copies of the states a step makes
 JOIN_EVERY = 16  # steps after which states are compared; differences take about twice as many to fade
 COUNT_BYTES = 2**25  # limit for the counts of one level
-MOST_COUNTED = 1000  # players whose sets float64 can count
+MOST_COUNTED = 890  # players whose sets float64 can count
 ROUNDING = 6  # difference of equal states, in units of the type's precision; 1 to 5 were met after convergence
 
 
@@ -129,25 +129,30 @@ class Runs(NamedTuple):
     branch: Tensor  # [R], the number of the input that each row reads
     coalitions: Coalitions
 
-    def joined(self) -> "Runs":
+    def joined(self, readout: Tensor | None) -> "Runs":
         """Return the runs with one row for states that are equal up to rounding and read the same from here on."""
-        kept, new_row = rows_joined(self.state, self.branch).unique(return_inverse=True)
+        kept, new_row = rows_joined(self.state, self.branch, readout).unique(return_inverse=True)
         if len(kept) == len(new_row):
             return self
         state = tuple(part[:, kept.to(part.device)] for part in self.state)
         return Runs(state, self.branch[kept], self.coalitions.joined(new_row))
 
 
-def rows_joined(state: State, branch: Tensor) -> Tensor:
+def rows_joined(state: State, branch: Tensor, readout: Tensor | None = None) -> Tensor:
     """Return for each row the first ``[R]`` of its branch whose state is equal up to rounding.
 
     The rounding of a value is relative to itself, or to the median of its row if that is larger, but then to 1 at most,
-    the scale of a gate.
+    the scale of a gate. A linear ``readout [n]`` of all values must be equal too, relative to the norm of its parts.
     """
     values = torch.cat([part.transpose(0, 1).flatten(1) for part in state], dim=1).cpu()
     precision = min(torch.finfo(values.dtype).eps, torch.finfo(torch.float32).eps)
     size = values.abs()
-    allowed = ROUNDING * precision * torch.maximum(size, size.median(1, keepdim=True).values.clamp(max=1))
+    scale = torch.maximum(size, size.median(1, keepdim=True).values.clamp(max=1))
+    if readout is not None:
+        parts = values * readout
+        values = torch.cat([values, parts.sum(1, keepdim=True)], dim=1)
+        scale = torch.cat([scale, parts.norm(dim=1, keepdim=True)], dim=1)
+    allowed = ROUNDING * precision * scale
     direction = torch.rand(values.shape[1], generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     order = (values.double() @ direction).argsort()  # equal states have almost equal projections
     order = order[branch[order].argsort(stable=True)]
@@ -159,6 +164,17 @@ def rows_joined(state: State, branch: Tensor) -> Tensor:
     rows = torch.empty_like(order)
     rows[order] = order[torch.where(is_near, first, place)]
     return rows
+
+
+def readout_of_state(work: BatchRunner, players: Players) -> Tensor | None:
+    """Return the vector ``[n]`` with which a linear target reads the values of a state; None for other targets."""
+    if work.target.readout is None:
+        return None
+    parts = [torch.zeros_like(part[:, 0], device="cpu") for part in players.state]  # [L, units] each
+    carried = work.subject.sizes.kind.carried
+    for place, vector in work.target.readout.vectors.items():
+        parts[carried.index(place.quantity)][place.layer] += vector.to(parts[0])
+    return torch.cat([part.flatten() for part in parts])
 
 
 class TooManyRowsError(Exception):
@@ -180,6 +196,7 @@ class PrefixTree:
         row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
         self._most = max(2, BYTES // row)
         self._limit = math.inf
+        self._readout = readout_of_state(work, players)
 
     def cost(self, level: int = 0) -> int:
         """The number of row-steps from a segment on for each of its states, if none become equal."""
@@ -221,7 +238,7 @@ class PrefixTree:
         for number, segment in enumerate(self._segments[level:], level):
             sets = segment.sets()
             if len(sets) * len(runs.branch) > self._limit:
-                runs, since = runs.joined(), 0
+                runs, since = runs.joined(self._readout), 0
                 if len(sets) * len(runs.branch) > self._limit:
                     raise TooManyRowsError
             R = len(runs.branch)
@@ -234,8 +251,9 @@ class PrefixTree:
                 inputs = players.inputs(present, slice(segment.start, segment.stop))
             if len(sets) * R > self._most:  # with enough rows, the branches are run in turn
                 for k, members in enumerate(sets):
-                    one = Runs(states[k], torch.zeros(R, dtype=torch.int64), runs.coalitions.extended([members], R))
-                    self._grow(number + 1, *self._run(number, one, inputs[:, [k]], since))
+                    coalitions = runs.coalitions.extended([members], R)
+                    branch_runs = Runs(states[k], torch.zeros(R, dtype=torch.int64), coalitions)
+                    self._grow(number + 1, *self._run(number, branch_runs, inputs[:, [k]], since))
                 return
             state = tuple(torch.cat(parts, dim=1) for parts in zip(*states, strict=True))
             branch = torch.arange(len(sets)).repeat_interleave(R)
@@ -257,7 +275,7 @@ class PrefixTree:
             if is_over:  # from here on all rows read the same
                 runs = runs._replace(branch=torch.zeros_like(runs.branch))
             if since == JOIN_EVERY:
-                rows, runs, since = len(runs.branch), runs.joined(), 0
+                rows, runs, since = len(runs.branch), runs.joined(self._readout), 0
                 if self._limit == math.inf:
                     work.spare((rows - len(runs.branch)) * (len(inputs) - done + self.cost(level + 1)))
         return runs, since
