@@ -217,16 +217,16 @@ const written = (value: number) => tick(seriesNumber(value));
 export function Forecasts({ model, run }: { model: Model; run: Run }) {
   const { plain } = useApp().session;
   const step = useStep().value;
-  const made = forecastsAt(model, run, step);
+  const forecasts = forecastsAt(model, run, step);
   const before = plain && plain !== run && plain.steps === run.steps ? forecastsAt(model, plain, step) : [];
   const ahead = (steps: number) => {
     const at = run.series?.from ?? null;
     const date = at === null ? undefined : model.series?.tokens[at + step + steps];
     return date ?? `${steps} ${steps === 1 ? "step" : "steps"} later`;
   };
-  const isKnown = made.some(({ value }) => Number.isFinite(value));
+  const isKnown = forecasts.some(({ value }) => Number.isFinite(value));
   return (
-    <div class="distribution">
+    <div class="distribution forecasts">
       <p class="says" aria-live="polite">
         {isKnown ? "After " : "No forecast after "}
         <b class="says-token">{stepName(run, step)}</b>
@@ -237,7 +237,7 @@ export function Forecasts({ model, run }: { model: Model; run: Run }) {
           {...{ class: "series-made-table", isNamed: true, kind: (_, isHead) => (isHead ? undefined : "number") }}
           rows={[
             ["", "forecast", ...(before.length > 0 ? ["without edits"] : []), "truth", "error"],
-            ...made
+            ...forecasts
               .slice(0, 12)
               .map(({ name, unit, ahead: steps, value, truth }, k) => [
                 `${withUnit({ name, unit })}, ${ahead(steps)}`,
