@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import functools
 import gc
-import importlib
+import importlib.util
 import inspect
 import io
 import json
@@ -168,9 +168,10 @@ if __name__ == "__main__":
 
     for name in hs.__all__:  # type: ignore[attr-defined]
         getattr(hs, name)  # loads what it needs, torch first
-    for name in ("torch._dynamo", "pydantic.type_adapter"):  # training loads the first; typer the second, if it has it
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("pydantic.type_adapter")  # typer loads it, if it has it
+    if importlib.util.find_spec("triton") is None:  # with Triton, which it loads, programs end with messages of its own
+        importlib.import_module("torch._dynamo")  # training loads it
     gc.collect()
     gc.freeze()  # or each program would look through all of it when it ends, and so copy it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, for the tests' process and the programs
