@@ -52,9 +52,9 @@ def _gradients(states: tuple[Tensor, Tensor], weights: list[nn.Parameter]) -> tu
 
 def _refuse_in_place(answer: object, x: Tensor, states: State, weights: list[nn.Parameter]) -> None:
     """Reject a cell that changes the h or c that it is given."""
-    given = [state.clone().requires_grad_() + 0 for state in states]  # such tensors are passed as they are
-    called(answer, x, *given, *weights)
-    for name, before, after in zip("hc", states, given, strict=True):
+    passed = [state.clone().requires_grad_() + 0 for state in states]  # such tensors are passed as they are
+    called(answer, x, *passed, *weights)
+    for name, before, after in zip("hc", states, passed, strict=True):
         if not torch.equal(before, after):
             raise wrong(
                 f"The results are right, but the {name} that it was given has changed, which others may still need, "

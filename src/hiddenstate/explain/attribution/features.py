@@ -137,7 +137,7 @@ def _baseline(series: ExplainedSeries, rows: Sequence[int], baseline: Any, histo
                 f"there is no baseline {baseline!r} here; choose {' '.join(BASELINES)}, or give a tensor [C] or [T, C] "
                 "of what the model reads, or, to a model of series, a frame"
             )
-        past = history or series.past or SeriesValues(series.x, series.dates, series.rows)
+        past = history or series.known
         if baseline == "zero":
             return torch.zeros_like(x)
         if baseline == "mean":

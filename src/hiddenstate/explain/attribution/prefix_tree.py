@@ -195,7 +195,6 @@ class PrefixTree:
         sizes = work.subject.sizes
         row = len(sizes.layer_directions) * (sizes.hidden_size + sizes.output_size) * players.x.element_size() * COPIES
         self._most = max(2, BYTES // row)
-        self._limit = math.inf
         self._readout = readout_of_state(work, players)
 
     def cost(self, level: int = 0) -> int:
@@ -210,26 +209,28 @@ class PrefixTree:
         """Return the target of every mask, ``[2^P]``: bit p of the index is set if player p is present."""
         P = len(self._players)
         coalitions = Masks.of(P)
-        self._grow_all(coalitions)
+        self._grow_all(coalitions, math.inf)
         inside = sum(1 << player for player in self.inside)
         return coalitions.values[torch.arange(2**P) & inside]
 
     def sums(self, rows: int) -> Tensor | None:
         """Return the sums of `Counts`; None if more rows would run together than these, or than memory is for."""
         P = len(self._players)
-        self._limit = min(rows, self._most, COUNT_BYTES // (8 * (P + 1) ** 2))
+        limit = min(rows, self._most, COUNT_BYTES // (8 * (P + 1) ** 2))
         widest = max(len(segment.players) for segment in self._segments)
-        if P > MOST_COUNTED or 2**widest > self._limit:
+        if P > MOST_COUNTED or 2**widest > limit:
             return None
         coalitions = Counts.of(P)
         try:
-            self._grow_all(coalitions)
+            self._grow_all(coalitions, limit)
         except TooManyRowsError:
             return None
         return coalitions.sums
 
     @torch.no_grad()
-    def _grow_all(self, none: Coalitions) -> None:
+    def _grow_all(self, none: Coalitions, limit: float) -> None:
+        """Grow from the empty set; raise TooManyRowsError for more rows than the limit."""
+        self._limit = limit
         self._grow(0, Runs(self._players.state, torch.zeros(1, dtype=torch.int64), none), 0)
 
     def _grow(self, level: int, runs: Runs, since: int) -> None:
@@ -261,13 +262,13 @@ class PrefixTree:
 
     def _run(self, level: int, runs: Runs, inputs: Tensor, since: int) -> tuple[Runs, int]:
         """Run a segment for rows that read ``inputs [T', B, C]``, each that of its branch; add up the last's target."""
-        segment, work, done = self._segments[level], self._work, 0
-        while done < len(inputs):
-            steps = slice(done, min(len(inputs), done + JOIN_EVERY - since))
+        segment, work, at = self._segments[level], self._work, 0
+        while at < len(inputs):
+            steps = slice(at, min(len(inputs), at + JOIN_EVERY - since))
             state = self._players.as_given(runs.state)
-            outputs = work.run(inputs[steps, runs.branch.to(inputs.device)], state, first=segment.start + done)
-            since, done = since + steps.stop - done, steps.stop
-            is_over = done == len(inputs)
+            outputs = work.run(inputs[steps, runs.branch.to(inputs.device)], state, first=segment.start + at)
+            since, at = since + steps.stop - at, steps.stop
+            is_over = at == len(inputs)
             if is_over and level == len(self._segments) - 1:
                 runs.coalitions.add(work.target.of(outputs).double().cpu())
                 break
@@ -277,5 +278,5 @@ class PrefixTree:
             if since == JOIN_EVERY:
                 rows, runs, since = len(runs.branch), runs.joined(self._readout), 0
                 if self._limit == math.inf:
-                    work.spare((rows - len(runs.branch)) * (len(inputs) - done + self.cost(level + 1)))
+                    work.spare((rows - len(runs.branch)) * (len(inputs) - at + self.cost(level + 1)))
         return runs, since

@@ -222,7 +222,7 @@ def _step(case: SeriesCase, T: int, lag: int | None) -> int:
 
 def _values(series: ExplainedSeries, column: int, values: Any, offset: float, factor: float) -> Tensor:
     if values is None:
-        known = (series.x if series.past is None else series.past.x)[..., column].double().cpu() * factor + offset
+        known = series.known.x[..., column].double().cpu() * factor + offset
         return torch.linspace(float(known.min()), float(known.max()), DEFAULT_VALUES, dtype=torch.float64)
     if isinstance(values, Tensor):
         check_plain_tensor(values, "values")

@@ -97,6 +97,11 @@ class ExplainedSeries:
     per_step: bool | None = None  # whether the module gives one output a step; None if that follows only from its shape
     past: SeriesValues | None = None  # all steps, if only the last window of a longer series is explained
 
+    @property
+    def known(self) -> SeriesValues:
+        """All steps, of which only the last window may be explained."""
+        return self.past or SeriesValues(self.x, self.dates, self.rows)
+
     @cached_property
     def layer(self) -> Subject | str:
         """The layer with its input, all rows; or the reason why none reads this input."""

@@ -20,7 +20,8 @@ from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.c_parts import PARTS
 from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, least_size, rounding, run_graph
 from hiddenstate.models.graph.graph import GATES, STATES, Graph, Node, label
-from hiddenstate.models.graph.int8 import SCALE, is_rounded
+from hiddenstate.models.graph.int8 import is_rounded
+from hiddenstate.nn.quantised import SCALE
 
 TESTED_STEPS = 4
 UNARY = {
@@ -93,7 +94,7 @@ def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ..
     if any(is_rounded(node, tensors) for node in graph.nodes):
         # A last digit that differs from torch's may decide to which integer a state is rounded.
         exact = _vectors(graph, _floats(tensors), example)
-        pairs = [zip(one, two, strict=True) for (_, one), (_, two) in zip(vectors, exact, strict=True)]
+        pairs = [zip(results, floats, strict=True) for (_, results), (_, floats) in zip(vectors, exact, strict=True)]
         rounded = [max(float(np.abs(a - b).max()) for a, b in steps) for steps in zip(*pairs, strict=True)]
     text, described = source.text(os.fspath(path), vectors, rounded)
     with written_beside(Path(path)) as beside:

@@ -9,9 +9,8 @@ from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.engine.weights import MOST, why_not_int8
 from hiddenstate.models.graph.arithmetic import Array
 from hiddenstate.models.graph.graph import Node
+from hiddenstate.nn.quantised import SCALE
 from hiddenstate.structure.sizes import Sizes
-
-SCALE = "_scale"
 
 
 def sizes_of(node: Node) -> Sizes:
@@ -30,10 +29,10 @@ def run_rounded(node: Node, tensors: Mapping[str, Tensor], x: Array, *states: Ar
     """Run a layer of one direction over x ``[T, N, C]`` from states ``[L, N, H]``; return the output and states."""
     step, values = sizes_of(node).kind.step, torch.from_numpy(x)
     N, L, H = values.shape[1], sizes_of(node).num_layers, node.hidden_size
-    given = [torch.from_numpy(state) for state in states] or [torch.zeros(L, N, H)] * len(sizes_of(node).kind.carried)
+    starts = [torch.from_numpy(state) for state in states] or [torch.zeros(L, N, H)] * len(sizes_of(node).kind.carried)
     ends = []
     for layer in range(L):
-        before, outputs = tuple(state[layer] for state in given), []
+        before, outputs = tuple(state[layer] for state in starts), []
         for row in values:
             # The sums of h are given as a bias, besides a product with zeros.
             sums = _sums(before[0], node, "hh", layer, tensors)
