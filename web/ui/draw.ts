@@ -1,6 +1,6 @@
 // Canvases, attributes, and numbers as text.
 
-const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger canvases
+export const MOST_PIXELS = 16000; // largest canvas side; browsers draw nothing on larger canvases
 
 /** Sets an attribute; true sets it empty; null, undefined and false remove it. */
 export function set(node: Element, name: string, value: string | number | boolean | null | undefined) {

@@ -1,6 +1,7 @@
 // Exports panels as files. Exports are self-contained: styles are resolved, and nothing refers to the page.
 
 import { download } from "studio/state/host.js";
+import { MOST_PIXELS } from "studio/ui/draw.js";
 import { resolved } from "studio/ui/theme.js";
 
 // Inherited CSS properties that affect SVG elements; the rest of a computed style has no effect on them.
@@ -108,8 +109,8 @@ async function rasterised(picture: SVGSVGElement): Promise<HTMLCanvasElement> {
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText(picture))}`;
   await image.decode();
   const canvas = document.createElement("canvas");
-  canvas.width = Math.ceil(width * SHARPNESS);
-  canvas.height = Math.ceil(height * SHARPNESS);
+  const fine = Math.min(SHARPNESS, MOST_PIXELS / Math.max(width, height));
+  [canvas.width, canvas.height] = [Math.ceil(width * fine), Math.ceil(height * fine)];
   canvas.getContext("2d")?.drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas;
 }

@@ -6,6 +6,7 @@ import { Grid, Text } from "studio/ui/stage.js";
 export interface ChartRow {
   title: string;
   values: ArrayLike<number>; // one for each column; NaN draws nothing
+  texts?: string[]; // in place of the numbers beside the bars
   scale?: string; // rows with the same name share a scale; without one, a row has its own
 }
 
@@ -14,8 +15,8 @@ export interface ChartProps {
   rows: ChartRow[];
   width: number;
   label: string;
-  chosen: number; // the chosen column; -1: none
-  asked: number; // the one being explained; -1: none
+  chosen?: number; // the chosen column; -1: none
+  asked?: number; // the one being explained; -1: none
   press?: (k: number) => void;
   point?: (k: number | null) => void;
 }
@@ -28,7 +29,8 @@ const ROW = TITLE + BAR + 2 * NUMBER;
 const LARGEST = 132; // maximum width of a column
 const WIDE = 76; // enough for any word, if long ones are squeezed
 
-export function WordChart({ columns, rows, width, label, chosen, asked, press = () => {}, point }: ChartProps) {
+export function WordChart(props: ChartProps) {
+  const { columns, rows, width, label, chosen = -1, asked = -1, press = () => {}, point } = props;
   const words = columns.map(({ word }) => word);
   const column = columnWidth(words, width - 4);
   const height = WORDS + rows.length * ROW + 4;
@@ -55,8 +57,8 @@ export function WordChart({ columns, rows, width, label, chosen, asked, press = 
           {word}
         </Text>
       ))}
-      {rows.map(({ values }, r) => (
-        <Bars values={Array.from(values)} top={WORDS + r * ROW} column={column} largest={largest[r]} />
+      {rows.map(({ values, texts }, r) => (
+        <Bars {...{ values: Array.from(values), texts, top: WORDS + r * ROW, column, largest: largest[r] }} />
       ))}
       <g class="stays">
         {rows.map(({ title }, r) => (
@@ -84,7 +86,9 @@ function largestValues(rows: ChartRow[]): number[] {
   );
 }
 
-function Bars({ values, top, column, largest }: { values: number[]; top: number; column: number; largest: number }) {
+type BarsProps = { values: number[]; texts?: string[]; top: number; column: number; largest: number };
+
+function Bars({ values, texts, top, column, largest }: BarsProps) {
   const [up, down] = [values.some((value) => value > 0), values.some((value) => value < 0)];
   const room = up && down ? BAR / 2 : BAR;
   const zero = top + TITLE + NUMBER + (up || !down ? room : 0);
@@ -101,7 +105,7 @@ function Bars({ values, top, column, largest }: { values: number[]; top: number;
           {...{ x: middle, y: value < 0 ? zero + size + 10 : zero - size - 3 }}
           {...{ kind: "word-chart-number", anchor: "middle", room: column - 4 }}
         >
-          {signed(value)}
+          {texts?.[k] ?? signed(value)}
         </Text>
       </>
     );

@@ -104,7 +104,7 @@ function ShareChart({ attribution, ...rest }: { attribution: Attribution } & Pic
     ...(shapley === null ? [] : [{ title: "Shapley value", values: Float64Array.from(shares), scale: "part" }]),
   ];
   const asked = players.findIndex(({ start, stop }) => start <= t && t < stop);
-  return <WordChart {...{ columns, rows, label: "Which words decided the result", chosen: -1, asked, ...rest }} />;
+  return <WordChart {...{ columns, rows, label: "Which words decided the result", asked, ...rest }} />;
 }
 
 function sumSentence({ explained, occlusion, shapley, few, all }: Attribution): string {

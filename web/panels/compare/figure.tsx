@@ -165,6 +165,7 @@ function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: n
   context.restore();
 }
 
+const FLAT = 0.25; // the part of a column on either side of its middle in which strands are level
 const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible
 
 export const RowLabel = ({ words, y, kind = "" }: { words: string; y: number; kind?: string }) => (
@@ -201,57 +202,22 @@ export function Ribbons({ scene: { strips, a }, layout }: { scene: Scene; layout
   );
 }
 
-type Point = { x: number; gap: number };
-
+/** Two lines as far apart as the runs, over the columns that both have. */
 function Strands({ strip, layout, scale, middle }: { strip: Strip; layout: Layout; scale: number; middle: number }) {
-  const up = ({ gap }: Point) => middle - gap;
-  const down = ({ gap }: Point) => middle + gap;
-  const all = pieces(strip, layout, scale);
-  const bridges = all.slice(1).map((piece, k) => [all[k][all[k].length - 1], piece[0]]);
+  const shared = Array.from(strip.distance.keys()).filter((k) => !Number.isNaN(strip.distance[k]));
+  const [up, down] = [-1, 1].map((way) =>
+    shared.flatMap((k) => {
+      const y = middle + way * (TOGETHER + (strip.distance[k] * scale) / 2);
+      return [-FLAT, FLAT].map((part) => `${layout.centre(k) + part * layout.column} ${y}`);
+    }),
+  );
   return (
     <>
-      {all.map((piece) => (
-        <path class="between" d={`M${curve(piece, up)} L${curve([...piece].reverse(), down)} Z`} />
-      ))}
-      {bridges.map((bridge) => (
-        <path class="bridge" d={`M${curve(bridge, up)} M${curve(bridge, down)}`} />
-      ))}
-      {all.map((piece) => (
-        <path class="strand a" d={`M${curve(piece, up)}`} />
-      ))}
-      {all.map((piece) => (
-        <path class="strand b" d={`M${curve(piece, down)}`} />
-      ))}
+      <path class="between" d={`M${[...up, ...down.toReversed()].join("L")}Z`} />
+      <path class="strand a" d={`M${up.join("L")}`} />
+      <path class="strand b" d={`M${down.join("L")}`} />
     </>
   );
-}
-
-/**
- * The paths of the strands, interrupted at columns that are not in both runs. Both strands start at one edge, from the
- * same state, and end at the other edge with the state after their last step.
- */
-function pieces({ distance, reverse }: Strip, { centre, column }: Layout, scale: number): Point[][] {
-  const all: Point[][] = [[]];
-  distance.forEach((size, k) => {
-    if (Number.isNaN(size)) all.push([]);
-    else all[all.length - 1].push({ x: centre(k), gap: TOGETHER + (size * scale) / 2 });
-  });
-  const [first, last] = [all[0], all[all.length - 1]];
-  const left = { x: centre(0) - column / 2, gap: reverse ? first[0]?.gap : TOGETHER };
-  const right = { x: centre(distance.length - 1) + column / 2, gap: reverse ? TOGETHER : last[last.length - 1]?.gap };
-  if (first.length) first.unshift(left);
-  if (last.length) last.push(right);
-  return all.filter((piece) => piece.length);
-}
-
-/** A smooth line through points, horizontal at each, so that it does not overshoot. */
-function curve(points: Point[], y: (point: Point) => number): string {
-  const rest = points.slice(1).map((to, k) => {
-    const from = points[k];
-    const middle = (from.x + to.x) / 2;
-    return `C${middle} ${y(from)} ${middle} ${y(to)} ${to.x} ${y(to)}`;
-  });
-  return `${points[0].x} ${y(points[0])} ${rest.join(" ")}`;
 }
 
 /**

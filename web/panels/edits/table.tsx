@@ -9,6 +9,7 @@ import { shownToken, stepName } from "studio/state/run.js";
 import type { Choice } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";
+import { type ChartRow, WordChart } from "studio/ui/word-chart.js";
 
 export function DifferenceTable({ difference }: { difference: Difference }) {
   const { store, view } = useApp();
@@ -106,8 +107,34 @@ const Sized = ({ size, scale, mark }: { size: number; scale: number; mark: strin
   </td>
 );
 
+/** Bars over words; labels are beside bars as high as their probabilities. */
+export function DifferencePicture({ difference: { words, tracks } }: { difference: Difference }) {
+  const predictions = (title: string, choices: (Choice | null)[]): ChartRow => ({
+    ...{ title, values: choices.map((choice) => choice?.probability ?? NaN), scale: "probability" },
+    texts: choices.map((choice) => shownToken(choice?.label ?? "")),
+  });
+  const outputs = [
+    predictions(
+      "Prediction without the edits",
+      words.map(({ before }) => before),
+    ),
+    predictions(
+      "Prediction with the edits",
+      words.map(({ after }) => after),
+    ),
+    { title: "Probability that moved to other labels", values: words.map(({ moved }) => moved), scale: "probability" },
+  ];
+  const states = tracks.map(({ info, size }) => ({
+    ...{ title: `max |Δh| of ${info.name}`, values: size, scale: "h" },
+    texts: Array.from(size, (one) => one.toFixed(2)),
+  }));
+  const columns = words.map(({ token }) => ({ word: shownToken(token), label: "" }));
+  const rows = words[0]?.before ? [...outputs, ...states] : states;
+  return <WordChart {...{ columns, rows, width: 960, label: "Before and after the edits" }} />;
+}
+
 /** The scale of the bars of h: values between -1 and 1 differ by at most 2. */
-export function barBound(tracks: Distance[]): number {
+function barBound(tracks: Distance[]): number {
   const most = Math.max(0, ...tracks.map(({ size }) => Math.max(0, ...size)));
   return [0.1, 0.2, 0.5, 1].find((bound) => most <= bound) ?? 2;
 }

@@ -2,7 +2,7 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { drawHeat, drawTokens, HeatPicture, heatRows, longestToken } from "studio/panels/heatmap/picture.js";
+import { drawCells, HeatPicture, heatRows, longestToken, Tokens, UnitNames } from "studio/panels/heatmap/picture.js";
 import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
 import { ordered } from "studio/panels/heatmap/order.js";
@@ -124,15 +124,19 @@ function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
     >
       {shown && layout && ends && (
         <>
-          <Canvas
-            {...{ class: "heat-head", width: layout.width, height: headHeight(layout) }}
+          <svg
+            {...{ class: "heat-head", width: layout.width, height: headHeight(layout), "aria-hidden": true }}
             style={{ marginBottom: `-${headHeight(layout)}px` }}
-            draw={(context) => drawTokens(context, layout, shown.run.tokens)}
-          />
+          >
+            <Tokens layout={layout} tokens={shown.run.tokens} />
+          </svg>
           <Canvas
             {...{ class: "heat-canvas", width: layout.width, height: layout.height }}
-            draw={(context) => drawHeat(context, shown, ends)}
+            draw={(context) => drawCells(context, shown, ends)}
           />
+          <svg class="heat-names" width={layout.left} height={layout.height} aria-hidden="true">
+            <UnitNames layout={layout} />
+          </svg>
           <Cursors {...{ layout, pointed, place, box }} />
         </>
       )}

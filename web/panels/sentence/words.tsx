@@ -19,7 +19,7 @@ import { colour } from "studio/ui/scales.js";
 import { Text, useBox } from "studio/ui/stage.js";
 
 const LONGEST = 32; // maximum number of characters in a token
-export const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
+const MOST_NATS = 8; // surprise, in nats, from which a token has the darkest shade
 
 export function Words() {
   const { session, view } = useApp();

@@ -117,7 +117,7 @@ function WeightsPicture(weights: Weights) {
         {figure.placed.map((placed) => (
           <>
             <image
-              {...{ x: placed.x, y: placed.y, width: placed.width, height: placed.height, class: "weights-points" }}
+              {...{ x: placed.x, y: placed.y, width: placed.width, height: placed.height, class: "points" }}
               preserveAspectRatio="none"
               href={pointImage(placed.matrix, figure.block, scale.limit).toDataURL()}
             />

@@ -6,10 +6,8 @@ import { seriesLines } from "studio/state/series.js";
 import type { Session } from "studio/state/session.js";
 import type { Run, View } from "studio/types.js";
 import { useApp, useDerived, useTyping } from "studio/ui/app.js";
-import { format } from "studio/ui/draw.js";
 import { Button } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
-import { fontFamily, measure } from "studio/ui/theme.js";
 
 const HELP =
   "Everything at each step as numbers. Click a heading to sort, a row to go to its step. The filter finds text in " +
@@ -24,16 +22,12 @@ export function TablePanel() {
   const take = (filter: string) => store.set({ filter });
   const filter = useTyping(view.filter, take, () => REST);
 
-  const texts = (write: (value: number) => string): string[][] => {
+  const csv = (): string[][] => {
     if (columns.value.length === 0) return [];
     return [
-      columns.value.map(({ group, title }) => `${group}${title}`),
-      ...rows.value.map(({ values }) => values.map((value) => (typeof value === "number" ? write(value) : value))),
+      columns.value.map(({ group, title }) => group + title),
+      ...rows.value.map(({ values }) => values.map(String)),
     ];
-  };
-  const picture = () => {
-    const written = texts((value) => (Number.isInteger(value) ? String(value) : format(value)));
-    return written.length > 0 ? <TablePicture rows={written} /> : null;
   };
   const example = useComputed(() => filterExample(columns.value, session, view)).value;
   const count = useComputed(() => {
@@ -43,9 +37,7 @@ export function TablePanel() {
   });
   return (
     <Panel
-      {...{ id: "table", title: "State table", help: HELP }}
-      picture={picture}
-      exports={{ csv: () => texts(String) }}
+      {...{ id: "table", title: "State table", help: HELP, exports: { csv } }}
       tools={
         <>
           <input
@@ -120,52 +112,6 @@ function Line({ row, columns, seen }: { row: Row; columns: Column[]; seen: Reado
         return <td class="number">{Number.isFinite(value) ? Number(value).toFixed(digits) : "\u2013"}</td>;
       })}
     </tr>
-  );
-}
-
-const ROW = 20;
-const GAP = 18;
-const SIZE = 12;
-const MOST_ROWS = 500;
-
-/** @param props.rows the first is the heading; the others are cut to the number that a picture can hold */
-function TablePicture({ rows }: { rows: string[][] }) {
-  const shown = rows.slice(0, MOST_ROWS + 1);
-  const columns = pictureColumns(shown);
-  const last = columns.at(-1);
-  const [width, height] = [(last ? last.left + last.width : 0) + GAP, shown.length * ROW + 10];
-  return (
-    <svg class="table-picture" width={width} height={height} viewBox={`0 0 ${width} ${height}`}>
-      {shown.map((_, k) => {
-        const y = k * ROW + ROW + 1.5;
-        return <line x1={GAP / 2} x2={width - GAP / 2} y1={y} y2={y} class={k === 0 ? "axis" : "axis-row"} />;
-      })}
-      {shown.map((row, k) => row.map((text, c) => <Cell {...{ text, row: k, column: columns[c] }} />))}
-    </svg>
-  );
-}
-
-type TableColumn = { left: number; width: number; number: boolean };
-
-function pictureColumns(rows: string[][]): TableColumn[] {
-  const measured = measure(`600 ${SIZE}px ${fontFamily("--sans")}`);
-  let left = GAP;
-  return (rows[0] ?? []).map((_, c) => {
-    const width = Math.ceil(Math.max(...rows.map((row) => measured(row[c]))));
-    const number = rows.length > 1 && rows.slice(1).every((row) => row[c] !== "" && !Number.isNaN(Number(row[c])));
-    const column = { left, width, number };
-    left += width + GAP;
-    return column;
-  });
-}
-
-function Cell({ text, row, column }: { text: string; row: number; column: TableColumn }) {
-  const { left, width, number } = column;
-  const [x, anchor] = number ? [left + width, "end"] : [left, "start"];
-  return (
-    <text x={x} y={row * ROW + 15} class={row === 0 ? "table-head" : "table-cell"} text-anchor={anchor}>
-      {text}
-    </text>
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { h } from "preact";
-import { type Light, bringIntoView, litBoxes, placeCard } from "studio/panels/tour/spotlight.js";
+import { bringIntoView, freeBeside, type Light, litBoxes } from "studio/panels/tour/spotlight.js";
 import { CELL } from "studio/panels/tour/steps-cell.js";
 import { EDIT, Ends, lastWords, TIME } from "studio/panels/tour/steps-time.js";
 import { GATES } from "studio/panels/tour/steps-gates.js";
@@ -123,7 +123,6 @@ export class Guide {
       count: `Tour, step ${index + 1} of ${END}`,
       title: step.title,
       work: step.work?.(now, () => this.update()),
-      hasPanel: panelsOf(step, now).length > 0,
     });
     this.update();
   }
@@ -178,9 +177,9 @@ export class Guide {
       status: step.status?.(now) ?? "",
       learnt: visit.done ? step.learnt(now) : "",
     };
-    const isNew = JSON.stringify(texts) !== JSON.stringify(scene.texts);
-    if (isNew) this.scene.value = { ...scene, texts };
     const panels = panelsOf(step, now).join(" ");
+    const isNew = panels !== visit.panels || JSON.stringify(texts) !== JSON.stringify(scene.texts);
+    if (isNew) this.scene.value = { ...scene, texts, hasPanel: panels !== "" };
     if (panels !== visit.panels) this.aim(true);
     else if (isNew) this.aim(false);
     visit.panels = panels;
@@ -195,7 +194,7 @@ export class Guide {
       .filter((panel) => panel?.offsetParent != null) as HTMLElement[];
   }
 
-  /** Highlights the panels and puts the card beside them in the next frame. */
+  /** Highlights the panels in the next frame, and perhaps scrolls to them. */
   aim(scroll: boolean) {
     this.#scroll ||= scroll;
     cancelAnimationFrame(this.#frame);
@@ -203,7 +202,7 @@ export class Guide {
       const { current } = this.card;
       if (!current) return;
       const panels = this.#panels();
-      const free = placeCard(current, panels);
+      const free = freeBeside(current);
       if (this.#scroll) bringIntoView(panels, free);
       this.#scroll = false;
       this.light.value = { size: windowSize(), boxes: litBoxes(panels, free) };

@@ -51,7 +51,7 @@ function TourCard({ guide, scene }: { guide: Guide; scene: Scene }) {
     scroll.current?.scrollTo(0, 0);
   }, [entered]);
   return (
-    <aside ref={guide.card} class="tour-card" aria-labelledby="tour-title">
+    <aside ref={guide.card} class={hasPanel ? "tour-card" : "tour-card whole"} aria-labelledby="tour-title">
       <header>
         <p class="tour-count">{count}</p>
         <ol class="tour-pips">

@@ -1,14 +1,10 @@
-// The spotlight on the tour's panels: everything else is dimmed, but nothing is blocked, and the card stays beside the
-// panels.
+// The spotlight on the tour's panels: everything else is dimmed, but nothing is blocked, and the card covers no panel.
 
 import type { ReadonlySignal } from "@preact/signals";
 import { isCalm } from "studio/ui/theme.js";
 import { windowSize } from "studio/ui/visibility.js";
 
 const MARGIN = 6;
-const GAP = 14;
-const NARROW = 760; // narrower windows show the card as a sheet at the bottom
-const SHORT = 500; // in lower windows, a sheet would leave no room for the page, so the card is at the right
 
 type Box = { left: number; top: number; right: number; bottom: number };
 /** the end of the part of the window that the card leaves free */
@@ -19,23 +15,16 @@ export type Light = { size: [width: number, height: number]; boxes: Box[] };
 export function Spotlight({ light }: { light: ReadonlySignal<Light> }) {
   const { size, boxes } = light.value;
   const [width, height] = size;
+  const holes = boxes.map(({ left, top, right, bottom }) => `M${left} ${top}H${right}V${bottom}H${left}Z`);
   return (
     <div class="tour-light">
       <svg viewBox={`0 0 ${width} ${height}`} aria-hidden="true">
-        <path class="shade" fill-rule="evenodd" d={`M0 0H${width}V${height}H0Z${boxes.map(rounded).join("")}`} />
-        {boxes.map((box) => (
-          <path class="ring" d={rounded(box)} />
+        <path class="shade" fill-rule="evenodd" d={`M0 0H${width}V${height}H0Z${holes.join("")}`} />
+        {holes.map((hole) => (
+          <path class="ring" d={hole} />
         ))}
       </svg>
     </div>
-  );
-}
-
-function rounded({ left, top, right, bottom }: Box) {
-  const r = Math.max(0, Math.min(8, (right - left) / 2, (bottom - top) / 2));
-  return (
-    `M${left + r} ${top}H${right - r}a${r} ${r} 0 0 1 ${r} ${r}V${bottom - r}a${r} ${r} 0 0 1 ${-r} ${r}` +
-    `H${left + r}a${r} ${r} 0 0 1 ${-r} ${-r}V${top + r}a${r} ${r} 0 0 1 ${r} ${-r}Z`
   );
 }
 
@@ -51,40 +40,11 @@ export const litBoxes = (panels: HTMLElement[], free: Free): Box[] =>
     }))
     .filter((box) => box.bottom > box.top && box.right > box.left);
 
-/**
- * Puts the card beside the panels if there is room. Otherwise it becomes a sheet at the bottom of the window, and the
- * page can be scrolled clear of it. In a short window, the page makes room for it at the right. Without panels, the
- * card is in the middle.
- */
-export function placeCard(card: HTMLElement, panels: HTMLElement[]): Free {
-  const edges = panels.map((panel) => panel.getBoundingClientRect());
-  const [left, right] = [Math.min(...edges.map((box) => box.left)), Math.max(...edges.map((box) => box.right))];
-  card.className = "tour-card";
-  const way = panels.length === 0 ? "centre" : wayBeside(left, right, card.offsetWidth + 2 * GAP);
-  card.classList.add(way);
-  card.removeAttribute("style");
-  if (way === "right") beside(card, right + GAP, edges);
-  if (way === "left") beside(card, left - GAP - card.offsetWidth, edges);
-  const [sheet, aside] = [way === "sheet" ? card.offsetHeight : 0, way === "aside" ? card.offsetWidth : 0];
-  document.body.style.setProperty("--tour-sheet", `${sheet}px`);
-  document.body.style.setProperty("--tour-aside", `${aside}px`);
+/** The part of the window that the card, which is at its bottom or at its right, leaves free. */
+export function freeBeside(card: HTMLElement): Free {
+  const { left, top } = card.getBoundingClientRect();
   const [width, height] = windowSize();
-  return { right: width - aside, bottom: height - sheet };
-}
-
-/** `left`: of the panels; `need`: the width of the card */
-function wayBeside(left: number, right: number, need: number): "aside" | "sheet" | "right" | "left" {
-  const [width, height] = windowSize();
-  if (height < SHORT && height < width) return "aside";
-  if (width < NARROW) return "sheet";
-  return width - right >= need ? "right" : left >= need ? "left" : "sheet";
-}
-
-function beside(card: HTMLElement, x: number, edges: DOMRect[]) {
-  const top = Math.min(...edges.map((box) => box.top));
-  const y = Math.max(GAP, Math.min(top, windowSize()[1] - card.offsetHeight - GAP));
-  card.style.left = `${Math.round(x)}px`;
-  card.style.top = `${Math.round(y)}px`;
+  return left > 0 ? { right: left, bottom: height } : { right: width, bottom: top };
 }
 
 /** Scrolls the panels into the free part of the window. */
