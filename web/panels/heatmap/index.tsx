@@ -2,7 +2,14 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { drawCells, HeatPicture, heatRows, longestToken, Tokens, UnitNames } from "studio/panels/heatmap/picture.js";
+import {
+  drawCells,
+  HeatPicture,
+  heatRows,
+  longestToken,
+  TokenNames,
+  UnitNames,
+} from "studio/panels/heatmap/picture.js";
 import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
 import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
 import { ordered } from "studio/panels/heatmap/order.js";
@@ -128,7 +135,7 @@ function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
             {...{ class: "heat-head", width: layout.width, height: headHeight(layout), "aria-hidden": true }}
             style={{ marginBottom: `-${headHeight(layout)}px` }}
           >
-            <Tokens layout={layout} tokens={shown.run.tokens} />
+            <TokenNames layout={layout} tokens={shown.run.tokens} />
           </svg>
           <Canvas
             {...{ class: "heat-canvas", width: layout.width, height: layout.height }}

@@ -39,7 +39,7 @@ function image({ track, quantity, layout: { steps: T } }: Scene, units: readonly
   return valueImage(T, units.length, (k) => (Number.isNaN(at(k)) ? ends[0] : at(k)), quantity, ends);
 }
 
-export const Tokens = ({ layout, tokens }: { layout: HeatLayout; tokens: readonly string[] }) => (
+export const TokenNames = ({ layout, tokens }: { layout: HeatLayout; tokens: readonly string[] }) => (
   <>
     {tokens.map((token, t) => {
       const [x, y] = [layout.left + (t + 0.5) * layout.pitch, layout.top - (layout.slanted ? 3 : 6)];
@@ -96,7 +96,7 @@ export function HeatPicture({ model, ...scene }: Scene & { model: Model }) {
           />
         ))}
         <UnitNames layout={layout} />
-        <Tokens layout={layout} tokens={run.tokens} />
+        <TokenNames layout={layout} tokens={run.tokens} />
       </g>
       <svg x={layout.left - 8} y={layout.height + HEAD + 8}>
         <Legend quantity={quantity} run={run} />
