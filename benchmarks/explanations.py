@@ -82,18 +82,12 @@ def sweep(seconds: float) -> None:
     subject = hs.explain.subject(lstm, clean)
     target = resolve_target(of, subject)
     runs = [
-        Contestant("slopes of all values", partial(_slopes, subject, target), itself),
+        Contestant("slopes of all values", partial(slopes, subject, target), itself),
         Contestant("forward and backward", partial(_trained, lstm, clean), itself),
     ]
     times = [1000 * each for each in medians(runs, seconds, SHORT)]
     _tell("the estimate of all patches, ms", runs, times)
     print(f"  {'ratio':<28}{times[0] / times[1]:>12.2f}")
-
-
-def _slopes(subject: hs.explain.Subject, target: hs.explain.Target) -> None:
-    with torch.no_grad():
-        trace = subject.trace()
-    slopes(subject, target, trace)
 
 
 def _trained(lstm: hs.LSTM, x: Tensor) -> None:

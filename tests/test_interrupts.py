@@ -21,7 +21,6 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.base import scoped
 from hiddenstate.base.modes import evaluating
-from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.models import model_folder as folder
 from hiddenstate.nn import constant_weights
 from interrupts import interrupted_by_a_timer, interrupted_everywhere
@@ -126,11 +125,6 @@ def in_eval_mode() -> None:
         TRAINED[0](X)
 
 
-def side_by_side_work() -> None:
-    with side_by_side() as workers:
-        workers.call(int)
-
-
 WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "call": (lambda: LSTM(X), 5),
     "edit": (edited, 40),
@@ -146,7 +140,6 @@ WORK: dict[str, tuple[Callable[[], Any], int]] = {
     "eval mode": (in_eval_mode, 10),
     "GRU": (of_a_gru, 60),
     "cells": (steps_of_cells, 40),
-    "threads": (side_by_side_work, 15),
 }
 
 
@@ -240,7 +233,7 @@ def release(error: BaseException | None) -> None:
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_in_a_loop_of_blocks_leaves_nothing_in_force() -> None:
-    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated, side_by_side_work]
+    work = [edited, edited_in_a_model, on_the_reference, on_constant_weights, accelerated]
     assert interrupted_by_a_timer(work, range(SIGNALS), is_untouched) > 0.9 * SIGNALS
 
 

@@ -78,7 +78,6 @@ import torch
 import torch._dynamo.eval_frame
 import hiddenstate as hs
 from hiddenstate.base import forks
-from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.studio.messages import Audience, Subscriber
 from hiddenstate.studio.messages import ViewMessage
 from torch import nn
@@ -95,8 +94,6 @@ def everything():
     with hs.accelerate():
         hs.trace(theirs, x)
     hs.trace(lstm, x)
-    with side_by_side() as workers:
-        workers.call(int)
     lstm.stream().step(torch.zeros(4))
     with cell.edit(hs.zero("f")):
         cell(x[0])

@@ -1,4 +1,4 @@
-"""A cell's description agrees with its own step: equations, derivative, and its kept and written parts."""
+"""A cell's description agrees with its own step: equations, and its kept and written parts."""
 
 import math
 import re
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from hiddenstate.cells.cell import Cell, Gate, Weights
+from hiddenstate.cells.cell import Cell, Weights
 from hiddenstate.cells.gru import GRU
 from hiddenstate.cells.kinds import CELLS, cell_named
 from hiddenstate.cells.lstm import LSTM
@@ -98,28 +98,6 @@ def test_pre_activations_have_the_form_that_explanations_rely_on_fails() -> None
     assert [torch.allclose(*pair) for pair in pre_activations(wrong, 0)] == [True, True, False]
 
 
-@pytest.mark.parametrize("cell", [each for each in CELLS.values() if each.states[0].terms], ids=lambda cell: cell.name)
-@pytest.mark.parametrize("seed", range(3))
-def test_the_slopes_are_those_of_autograd(cell: Cell, seed: int) -> None:
-    _, leaves = one_step(cell, seed)
-    slopes = cell.slopes({name: value.detach() for name, value in leaves.items()})
-    assert tuple(slopes) == cell.state_names
-    for state, by in slopes.items():
-        grads = torch.autograd.grad(
-            evaluated(cell, state, leaves).sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
-        )
-        for name, grad in zip(leaves, grads, strict=True):
-            torch.testing.assert_close(by.get(name, torch.zeros_like(grad)), grad, rtol=1e-12, atol=1e-14)
-
-
-@pytest.mark.parametrize("gate", [gate for cell in CELLS.values() for gate in cell.gates], ids=lambda gate: gate.name)
-def test_a_gates_slope_is_that_of_its_activation(gate: Gate) -> None:
-    pre = torch.linspace(-8, 8, 34, dtype=torch.float64, requires_grad=True)
-    value = gate(pre)
-    (grad,) = torch.autograd.grad(value.sum(), pre)
-    torch.testing.assert_close(gate.slope(value.detach()), grad, rtol=1e-9, atol=1e-15)
-
-
 @of_every_cell
 @pytest.mark.parametrize("seed", range(3))
 def test_memory_is_what_was_kept_plus_what_was_written(cell: Cell, seed: int) -> None:
@@ -134,11 +112,9 @@ def test_memory_is_what_was_kept_plus_what_was_written(cell: Cell, seed: int) ->
 def test_names_rows_and_meanings() -> None:
     assert LSTM.gate_names == ("i", "f", "g", "o")
     assert [LSTM.rows(gate, 5) for gate in "ifgo"] == [slice(0, 5), slice(5, 10), slice(10, 15), slice(15, 20)]
-    assert [LSTM.state_read_by(gate) for gate in "ifgo"] == ["c", "c", "c", "h"]
     assert LSTM.meanings["f"] == "forget gate"
     assert math.isclose(LSTM.gate_by_name["g"](torch.tensor(0.5)).item(), math.tanh(0.5), rel_tol=1e-6)
     assert [GRU.rows(gate, 5) for gate in "rzn"] == [slice(0, 5), slice(5, 10), slice(10, 15)]
-    assert [GRU.state_read_by(gate) for gate in "rzn"] == ["h", "h", "h"]
     assert GRU.before("n") == ("n_pre", "n_h", "n_rh")
     assert (GRU.before("h"), RNN_TANH.before("h")) == ((), ("h_pre",))
     assert (RNN_TANH.label, RNN_TANH.quantities) == ("RNN", ("h",))

@@ -122,7 +122,7 @@ def test_slopes_are_those_of_edits(kind: str, bidirectional: bool) -> None:
     reset = torch.tensor([[False], [False], [True], [False], [False]])
     one = hs.explain.subject(layer, x, head=head, labels="ab", reset=reset)
     target = resolve_target(OF, one)
-    slopes = effects.slopes(one, target, one.trace())
+    slopes = effects.slopes(one, target)
     assert set(slopes) == {str(place) for place in one.trace()}
     eps = 1e-6
     for k, (place, slope) in enumerate(slopes.items()):

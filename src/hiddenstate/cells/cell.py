@@ -1,4 +1,4 @@
-"""`Cell`: describes a kind of recurrent cell, by data and three functions of one step."""
+"""`Cell`: describes a kind of recurrent cell, by data and two functions of one step."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,12 +50,6 @@ class Gate:
         """The range of the values; None if they have no upper bound."""
         return {"sigmoid": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": None}[self.activation]
 
-    def slope(self, value: Tensor) -> Tensor:
-        """Return the activation's derivative, given the gate's value."""
-        if self.activation == "relu":
-            return (value > 0).to(value.dtype)
-        return value * (1 - value) if self.activation == "sigmoid" else 1 - value * value
-
 
 @dataclass(frozen=True)
 class GatePart:
@@ -105,10 +99,7 @@ class Cell:
     # and the previous states to the new ones, both in the order of ``carried``. It calls ``see(name, value)`` on every
     # quantity and uses what it returns
     step: Callable[[Tensor, tuple[Tensor, ...], Weights, ValueHook], tuple[Tensor, ...]]
-    # ``slopes(values)`` returns, for each state, its partial derivative with respect to every gate and state in its
-    # equation. The values are those of a step, with the previous states as ``c_prev``
-    slopes: Callable[[Mapping[str, Tensor]], dict[str, dict[str, Tensor]]]
-    # ``split(values)`` returns what the step keeps, writes and outputs
+    # ``split(values)`` returns what the step keeps, writes and outputs, from its values
     split: Callable[[Mapping[str, Tensor]], MemorySplit]
     carried: tuple[str, ...] = ("h",)  # the states that a call takes and returns, in torch's order
     parts: tuple[GatePart, ...] = ()  # parts of pre-activations that a step computes separately
@@ -160,13 +151,6 @@ class Cell:
         if quantity not in self.gate_names:
             return ()
         return (f"{quantity}_pre", *(part.name for part in self.parts if part.gate == quantity))
-
-    def state_read_by(self, gate: str) -> str:
-        """Return the state whose equation contains a gate."""
-        return next(
-            (state.name for state in self.states if any(gate in term or f"(1-{gate})" in term for term in state.terms)),
-            self.memory,
-        )
 
     def rows(self, gate: str, hidden_size: int) -> slice:
         """Return the rows of a gate in stacked weights."""

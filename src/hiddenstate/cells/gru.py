@@ -1,4 +1,4 @@
-"""The GRU cell: the only Python code that defines its gate order, equations and derivative.
+"""The GRU cell: the only Python code that defines its gate order and equations.
 
 Cho et al. (2014), "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine Translation", in
 the form and with the names used by torch and cuDNN: the reset gate multiplies the recurrent part of the candidate after
@@ -28,10 +28,6 @@ def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> 
     return (see("h", z * h + (1 - z) * n),)
 
 
-def _slopes(v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    return {"h": {"z": v["h_prev"] - v["n"], "n": 1 - v["z"], "h_prev": v["z"]}}
-
-
 def _split(v: Mapping[str, Tensor]) -> MemorySplit:
     return MemorySplit(keep=v["z"], write=1 - v["z"], show=torch.ones_like(v["z"]))
 
@@ -47,7 +43,6 @@ GRU = Cell(
     memory="h",
     candidate="n",
     step=step,
-    slopes=_slopes,
     split=_split,
     keeper="z",
     writer="n",

@@ -1,4 +1,4 @@
-"""The LSTM cell: the only Python code that defines its gate order, equations and derivative.
+"""The LSTM cell: the only Python code that defines its gate order and equations.
 
 Hochreiter & Schmidhuber (1997), "Long Short-Term Memory", with the forget gate of Gers, Schmidhuber & Cummins (2000),
 "Learning to Forget", and optionally the projection of Sak, Senior & Beaufays (2014), in the form and with the names
@@ -35,21 +35,8 @@ def project(m: Tensor, w: Weights) -> Tensor:
     return m if w.hr is None else linear(m, w.hr)
 
 
-def _slopes(v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    tanh_c = _tanh(v["c"])
-    return {
-        "c": {"i": v["g"], "f": v["c_prev"], "g": v["i"], "c_prev": v["f"]},
-        "h": {"o": tanh_c, "c": v["o"] * (1 - tanh_c * tanh_c)},
-    }
-
-
 def _split(v: Mapping[str, Tensor]) -> MemorySplit:
     return MemorySplit(keep=v["f"], write=v["i"], show=v["o"] * secant(v["c"]))
-
-
-def _tanh(values: Tensor) -> Tensor:
-    """Compute tanh from the sigmoid, which torch does not parallelise for small tensors."""
-    return torch.sigmoid(2 * values) * 2 - 1
 
 
 LSTM = Cell(
@@ -67,7 +54,6 @@ LSTM = Cell(
     memory="c",
     candidate="g",
     step=step,
-    slopes=_slopes,
     split=_split,
     carried=("h", "c"),
     keeper="f",

@@ -15,10 +15,6 @@ def step(gate: Gate, xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: Va
     return (see("h", gate(see("h_pre", xg + linear(states[0], w.hh, w.b_hh)))),)
 
 
-def _slopes(_v: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    return {"h": {}}
-
-
 def _split(v: Mapping[str, Tensor]) -> MemorySplit:
     ones = torch.ones_like(v["h"])
     return MemorySplit(keep=0 * ones, write=ones, show=ones)
@@ -32,7 +28,6 @@ def _cell(gate: Gate, name: str) -> Cell:
         memory="h",
         candidate="h",
         step=partial(step, gate),
-        slopes=_slopes,
         split=_split,
         is_additive=False,
         hints={"h": "memory and output"},

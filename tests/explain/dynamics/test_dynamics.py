@@ -2,8 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.dynamics import fixed_points
 from hiddenstate.explain.dynamics.state_map import make_state_map
-from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from support import SIZES
 
 
@@ -228,49 +225,16 @@ def test_starts_that_threads_share_find_the_same_points(monkeypatch: pytest.Monk
     assert int(shared.found.sum()) == int(alone.found.sum())
 
 
-@pytest.fixture
-def three_threads() -> Iterator[None]:
+def test_torch_has_its_threads_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("three_threads")
-def test_parts_run_in_one_thread_each_and_torch_has_its_threads_back() -> None:
-    before = torch.get_num_threads()
-    with side_by_side() as threads:
-        assert threads.run(lambda k: (k, torch.get_num_threads()), range(7)) == [(k, 1) for k in range(7)]
-        assert threads.run(str, []) == []
-    assert torch.get_num_threads() == before
-    with pytest.raises(ZeroDivisionError), side_by_side() as threads:
-        threads.run(lambda k: 1 / k, [1, 0])
-    assert torch.get_num_threads() == before
-
-
-@pytest.mark.usefixtures("three_threads")
-def test_blocks_leave_other_threads_what_torch_gives_them() -> None:
-    """A new thread's number is global to the process, but a block's 1 is not visible outside its workers."""
-
-    def in_a_new_thread() -> int:
-        with ThreadPoolExecutor(1) as pool:
-            return pool.submit(torch.get_num_threads).result()
-
-    with side_by_side():
-        assert (in_a_new_thread(), torch.get_num_threads()) == (3, 3)
-        with ThreadPoolExecutor(1) as pool:  # a second block, in a thread that was started in the first
-            assert pool.submit(lambda: (torch.get_num_threads(), _threads_of_a_block())).result() == (3, 3)
-        with side_by_side() as inner:
-            assert inner.run(lambda _: torch.get_num_threads(), range(5)) == [1] * 5
-    assert in_a_new_thread() == 3
-
-
-def _threads_of_a_block() -> int:
-    with side_by_side() as threads:
-        return threads.threads
-
-
-@pytest.mark.parametrize("has_gradients", [True, False])
-def test_parts_compute_with_gradients_as_the_caller_does(has_gradients: bool) -> None:
-    with torch.set_grad_enabled(has_gradients), side_by_side() as threads:
-        assert threads.call(torch.is_grad_enabled) is has_gradients
+    try:
+        with fixed_points.side_by_side() as (workers, threads):
+            assert threads == 3
+            assert [*workers.map(lambda _: torch.get_num_threads(), range(7))] == [1] * 7
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError), fixed_points.side_by_side() as (workers, _):
+            list(workers.map(lambda k: 1 / k, [1, 0]))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -4,5 +4,4 @@
 - `gate_statistics.py`: how long units remember, how often gates are shut
 - `fixed_points.py`: the states that do not change under a constant input
 - `state_map.py`: one step as a map from state to state in float64, with its Jacobian
-- `thread_pool.py`: runs the parts of a long computation in several threads, on one core each
 """

@@ -1,6 +1,8 @@
 """States that a step leaves unchanged, by descent, then Newton's method; Sussillo & Barak (2013)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,9 +11,9 @@ import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import AnyState
 from hiddenstate.explain.dynamics.state_map import StateMap
-from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence
 from hiddenstate.explain.subject.progress_bar import Progress
@@ -151,12 +153,14 @@ def find_fixed_points(
     map_: StateMap, x: Tensor, starts: Tensor, descent: int, progress: Progress | None = None
 ) -> FixedPoints:
     """Search for fixed points from states ``[S, D]`` by ``descent`` steps, then Newton's method."""
-    with side_by_side() as threads:
-        shares = starts.chunk(threads.threads if map_.numbers >= LARGE else 1)
-        search = partial(_searched, map_, x, descent)
-        searched = threads.run(search, [(share, None if k else progress) for k, share in enumerate(shares)])
+    with side_by_side() as (workers, threads):
+        shares = starts.chunk(threads if map_.numbers >= LARGE else 1)
+        told = [progress, *[None] * (len(shares) - 1)]
+        searched = [*workers.map(partial(_searched, map_, x, descent), shares, told)]
         states, counts = _unique(torch.cat([points for points, _ in searched]))
-        by_point = threads.run(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
+        by_point = [
+            *workers.map(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())
+        ]
     eigenvalues = torch.cat(by_point) if by_point else states.to(torch.complex128)
     cost = sum(steps for _, steps in searched)
     speed = (map_(states, x.expand(len(states), -1)) - states).norm(dim=-1)
@@ -168,9 +172,20 @@ def find_fixed_points(
     )
 
 
-def _searched(map_: StateMap, x: Tensor, descent: int, share: tuple[Tensor, Progress | None]) -> tuple[Tensor, int]:
+@contextmanager
+def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
+    """Open a worker for each of torch's threads, in which torch has one: threads that share a product wait for another.
+
+    The number of threads that torch gives to a new thread is that of the process, which is restored at the end.
+    """
+    threads = torch.get_num_threads()
+    one_thread, before = partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)
+    with lasting(one_thread, before), ThreadPoolExecutor(threads, initializer=one_thread) as workers:
+        yield workers, threads
+
+
+def _searched(map_: StateMap, x: Tensor, descent: int, starts: Tensor, progress: Progress | None) -> tuple[Tensor, int]:
     """Search from some of the starts; return the points that each search reached, and the row-steps run."""
-    starts, progress = share
     z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
     near = _descended(map_, x, z, descent, progress)
     speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)

@@ -10,10 +10,9 @@ from torch import Tensor
 from hiddenstate.base.scalars import check_int, check_seed
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
-from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points
+from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points, side_by_side
 from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales, compute_saturation, compute_timescales
 from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map, sorted_eigenvalues
-from hiddenstate.explain.dynamics.thread_pool import side_by_side
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, shortened
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
@@ -100,11 +99,11 @@ def compute_spectrum(
     """Compute the spectrum along a run, a few steps at a time: Jacobians of a large state take a lot of memory."""
     basis, growth = torch.eye(map_.numbers, dtype=states.dtype), states.new_zeros(map_.numbers)
     measures = list[tuple[Tensor, Tensor, Tensor]]()
-    with side_by_side() as threads:
-        for before, inputs in zip(states.split(threads.threads), x.split(threads.threads), strict=True):
-            slopes = threads.call(map_.jacobian, before, inputs)
-            for slope, measured in zip(slopes, threads.run(_measured, slopes.split(1)), strict=True):
-                basis, stretched = threads.call(_one_further, slope, basis)
+    with side_by_side() as (workers, threads):
+        for before, inputs in zip(states.split(threads), x.split(threads), strict=True):
+            slopes = map_.jacobian(before, inputs)
+            for slope, measured in zip(slopes, workers.map(_measured, slopes.split(1)), strict=True):
+                basis, stretched = torch.linalg.qr(slope @ basis)  # how much each direction grew
                 growth = growth + stretched.diagonal().abs().log()
                 measures.append(measured)
                 if progress is not None:
@@ -115,12 +114,6 @@ def compute_spectrum(
     residual = float((both[0] - both[1]).abs()) if all(bool(v.isfinite()) for v in both) else float("nan")
     ordered = exponents.sort(descending=True).values
     return Spectrum(words, torch.cat(eigenvalues), torch.cat(norms), ordered, residual, len(x))
-
-
-def _one_further(slope: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Map an orthonormal basis through a step; return the new orthonormal basis and how much each direction grew."""
-    turned, stretched = torch.linalg.qr(slope @ basis)
-    return turned, stretched
 
 
 def _measured(slope: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +11,6 @@ from torch.nn.functional import linear
 
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.cells.cell import Weights, ignore
-from hiddenstate.cells.lstm import LSTM as CELL
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.recurrent import Recurrent
@@ -62,49 +60,12 @@ class StateMap:
     def jacobian(self, z: Tensor, x: Tensor) -> Tensor:
         """Return dF/dz ``[N, D, D]`` at states ``[N, D]`` and inputs ``[N, C]``."""
         size = max(1, BYTES_AT_ONCE // (self.numbers**2 * 8 * 8))
-        slopes = self._jacobian if self.sizes.kind is CELL else vmap(jacrev(self))
-        parts = [slopes(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
+        parts = [vmap(jacrev(self))(*pair) for pair in zip(z.split(size), x.split(size), strict=True)]
         return torch.cat(parts) if len(z) else z.new_zeros(0, self.numbers, self.numbers)
-
-    def _jacobian(self, z: Tensor, x: Tensor) -> Tensor:
-        """Compute the Jacobian of an LSTM, layer by layer, from the cell's derivatives."""
-        (h, c), L, P, H = self.split(z), self.sizes.num_layers, self.sizes.output_size, self.sizes.hidden_size
-        of_h, of_c = list[Tensor](), list[Tensor]()
-        for layer, w in enumerate(self.weights):
-            values = {"c_prev": c[layer]}
-            x, _ = CELL.step(linear(x, w.ih, w.b_ih), (h[layer], c[layer]), w, partial(_keep, values))
-            # The pre-activations' derivatives with respect to all states, [N, 4H, D].
-            pre = w.ih @ of_h[-1] if of_h else z.new_zeros(len(z), len(CELL.gates) * H, self.numbers)
-            pre[..., layer * P : (layer + 1) * P] += w.hh
-            own = slice(L * P + layer * H, L * P + (layer + 1) * H)
-            new_h, new_c = _push_forward(values, pre, own)
-            of_h.append(new_h if w.hr is None else w.hr @ new_h)
-            of_c.append(new_c)
-        return torch.cat([*of_h, *of_c], dim=1)
 
     def eigenvalues(self, z: Tensor, x: Tensor) -> Tensor:
         """Return the Jacobian's eigenvalues ``[N, D]``, complex, largest first."""
         return sorted_eigenvalues(self.jacobian(z, x))
-
-
-def _keep(values: dict[str, Tensor], name: str, value: Tensor) -> Tensor:
-    values[name] = value
-    return value
-
-
-def _push_forward(values: dict[str, Tensor], pre: Tensor, own: slice) -> tuple[Tensor, Tensor]:
-    """Return the derivatives of a layer's output and cell state with respect to all states, ``[N, H, D]``."""
-    parts = zip(CELL.gates, pre.chunk(len(CELL.gates), dim=1), strict=True)
-    by = {gate.name: gate.slope(values[gate.name])[..., None] * part for gate, part in parts}
-    for state, slopes in CELL.slopes(values).items():
-        total = torch.zeros_like(by[CELL.gate_names[0]])
-        for name, slope in slopes.items():
-            if name == "c_prev":
-                total[..., own].diagonal(dim1=-2, dim2=-1).add_(slope)
-            else:
-                total = total.addcmul_(slope[..., None], by[name])
-        by[state] = total
-    return by["h"], by["c"]
 
 
 def sorted_eigenvalues(matrices: Tensor) -> Tensor:

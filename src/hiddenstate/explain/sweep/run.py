@@ -229,7 +229,7 @@ def _patched(work: BatchRunner, other: Subject, plan: PatchPlan, direction: Dire
 
 def _estimate(work: BatchRunner, run: Trace, source: Mapping[str, Tensor], patches: Sequence[Patch]) -> Numbers:
     """Return slope times difference for each patch."""
-    slope = slopes(work.subject, work.target, run)
+    slope = slopes(work.subject, work.target)
     work.count(work.subject.T)
     parts = {
         name: (slope[name] * (values - run.values[name][:, 0])).detach().double().cpu().numpy()
