@@ -50,7 +50,7 @@ export interface Run {
   heads: Head[]; // empty if the model predicts nothing
   surprise: Float32Array | null; // [T] of each token, in nats; language models only
   edits: readonly Edit[]; // that were applied
-  series?: SeriesPart; // of a model of series
+  series?: SeriesPart; // of a series model
 }
 
 /** One gate of one unit at one step, before its activation: input part plus `scale` times recurrent part. */
@@ -99,13 +99,13 @@ export interface Model {
   stream: (edits?: readonly Edit[]) => Stream;
   subject: (run: Run) => Subject; // of a run without edits; throws ModelError if it can't be explained
   given: Run | null; // the run that came with it (a trace, or numbers given in Python)
-  series?: Series; // of a model of series
+  series?: Series; // of a series model
 }
 
 /** A column of a series; in the units of the data, a value is offset + factor times what the model reads or gives. */
 export type SeriesColumn = { name: string; unit: string; offset: number; factor: number };
 
-/** What a model of series reads and forecasts, and the series that came with it. C features, K targets, A ahead. */
+/** What a series model reads and forecasts, and the series that came with it. C features, K targets, A ahead. */
 export interface Series {
   features: SeriesColumn[]; // C
   targets: SeriesColumn[]; // K
@@ -178,7 +178,7 @@ export interface Subject {
  * The head of a bundle: a model's folder, or an LSTM or a trace, as hiddenstate.studio.bundles writes it.
  *
  * Its tensors: a model's weights under the names of its folder; an LSTM's under those of its state_dict
- * ("weight_ih_l0"). Data given with a model of series, as it reads and gives them: "given.input" [T, C], and perhaps
+ * ("weight_ih_l0"). Data given with a series model, as it reads and gives them: "given.input" [T, C], and perhaps
  * "given.truth" [T, K] and "given.forecast" [T, A*K]. Data given with an LSTM: "given.input" [T, C]; "given.h0" [L*D, P] and, of an LSTM, "given.c0"
  * [L*D, H], zeros if absent; and for a trace "given.l0.f" [T, H] for each recorded place, and "given.carried.l0" [T, H]
  * if recorded.

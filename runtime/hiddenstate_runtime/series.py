@@ -1,4 +1,4 @@
-"""A model of series: linear layers and activations before and after one recurrent stack, with names, units, scales."""
+"""A series model: linear layers and activations before and after one recurrent stack, with names, units, scales."""
 
 import json
 import math
@@ -175,7 +175,7 @@ class SeriesModel:
 
 
 class SeriesStream:
-    """A running model of series. Returned by `SeriesModel.stream`. Only one thread may use it at a time."""
+    """A running series model. Returned by `SeriesModel.stream`. Only one thread may use it at a time."""
 
     def __init__(self, model: SeriesModel, rows: int) -> None:
         self.model, self._stream = model, model.rnn.stream(rows)

@@ -13,7 +13,7 @@ export { GraphModel, GraphStream } from "studio/runtime/graph/model.js";
 export { useEngine as accelerate } from "studio/runtime/native.js";
 
 /**
- * Read a model file of a layer, a tagger, a language model or a model of series.
+ * Read a model file of a layer, a tagger, a language model or a series model.
  *
  * @param bytes the file
  * @param name of the model, for messages

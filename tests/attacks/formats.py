@@ -77,7 +77,7 @@ def make_stream(path: Path, cell: str = "LSTM") -> None:
 
 
 def new_series_stream(cell: str) -> Any:
-    """A new stream of a model of series, which always has the same weights."""
+    """A new stream of a series model, which always has the same weights."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return hs.series_model(new_layer(Sizes(2, 3, cell=cell)), ["rain", "flow"], ["flow", "a", "b"]).stream()

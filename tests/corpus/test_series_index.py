@@ -332,7 +332,7 @@ def test_bad_input(tmp_path: Path) -> None:
         (ArgumentTypeError, "takes no stations=", lambda: hs.index(model, data, folder, stations="x")),
         (
             ArgumentTypeError,
-            "lags= is for a model",
+            "lags= is for a series model",
             lambda: hs.index(hs.LSTM(3, 2), [torch.ones(2, 3)], folder, lags=[1]),
         ),
         (
@@ -352,7 +352,7 @@ def test_bad_input(tmp_path: Path) -> None:
         ),
         (
             ArgumentError,
-            "can't be indexed as a model of series",
+            "can't be indexed as a series model",
             lambda: hs.index(model_of(forecaster(Convolving), data), data, folder),
         ),
     ]

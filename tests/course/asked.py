@@ -50,7 +50,7 @@ ASKED = (
         (
             ("02", "i, f, g, o = z.chunk(4)  # torch's order"),
             ("02", "c = f * c + i * g  # keep some of the old, write some of the new"),
-            ("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it."),
+            ("02", "At f = 1 a unit keeps all of its c, at f = 0 none."),
         ),
     ),
     Asked(
@@ -266,7 +266,7 @@ ASKED_IN_FORUMS = (
     Asked(
         "a loss that does not fall, or the same prediction for every input: where to look",
         ("no",),
-        (("10", "Train on one small batch: a right loop brings it near 0"),),
+        (("10", "Train on one small batch: a correct loop brings the loss near 0"),),
     ),
     Asked(
         "a whole sequence to classify: the last output, the final state, or a mean over the steps",
@@ -299,12 +299,15 @@ ASKED_IN_FORUMS = (
     Asked(
         "should batches be shuffled, and when must they not be",
         ("partly",),
-        (("10", "Rows of one text whose state is carried, no"), ("06", "A state stays at its place in the batch")),
+        (
+            ("10", "No if they are rows of one text whose state is carried"),
+            ("06", "A state stays at its place in the batch"),
+        ),
     ),
     Asked(
         "is the hidden state learnt, and is it kept from training to the test",
         ("yes",),
-        (("01", "a run leaves all 108 parameters unchanged"), ("03", "Begin each sentence with a new state")),
+        (("01", "a run leaves all 108 parameters unchanged"), ("03", "Start each sentence from a fresh state")),
     ),
     Asked(
         "when an LSTM is still a better choice than a GRU or a transformer",
@@ -341,12 +344,12 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "results that differ from run to run",  # github.com/tensorflow/tensorflow/issues/18323
         ("partly",),
-        (("10", "On the same CPU `torch.manual_seed(0)` before them repeats the run"),),
+        (("10", "On the same CPU, `torch.manual_seed(0)` before them makes a run repeatable"),),
     ),
     Asked(
         "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
         ("partly",),
-        (("10", "Let the linear layer give K numbers, one for each step ahead, or feed each forecast back"),),
+        (("10", "Let the linear layer output K numbers, one for each step ahead, or feed each forecast back"),),
     ),
     Asked(
         "a decoder that starts from a bidirectional encoder's state",  # github.com/d-sbrgr/NLP_FS25
@@ -361,17 +364,17 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "an LSTM that is slower on a GPU than on a CPU",  # ai.stackexchange.com/questions/7090
         ("no",),
-        (("10", "A step needs the h of the one before, so a GPU shares out only one step's units and sequences"),),
+        (("10", "so a GPU can compute only one step's units and sequences in parallel"),),
     ),
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
         ("partly",),
-        (("10", "That is the same sum, W_ih·x + W_hh·h: from it, a gate learns what to keep"),),
+        (("10", "That is the same sum, W_ih·x + W_hh·h, from which a gate learns what to keep"),),
     ),
     Asked(
         "a feature that is no series",  # datascience.stackexchange.com/questions/17099
         ("no",),
-        (("10", "Put it beside x at every step, {claim}`static-beside-x` or compute the first state from it"),),
+        (("10", "Append it to x at every step, {claim}`static-beside-x` or compute the initial state from it"),),
     ),
     Asked(
         "three steps, so three units?",  # stackoverflow.com/questions/37901047
@@ -401,7 +404,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         ("partly",),
         (
             ("01", "Ids have an order and distances that mean nothing"),
-            ("10", "a 1 at the word's id, times a table is a row of the table"),
+            ("10", "a 1 at the word's id, times a table gives that word's row"),
             ("10", "a forecast of numbers needs no softmax"),
         ),
     ),
@@ -409,7 +412,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         "a validation loss that rises from the tenth epoch on",  # datascience.stackexchange.com/questions/43191
         ("partly",),
         (
-            ("10", "if it is high only on held-out text, take fewer"),
+            ("10", "if it is high only on held-out text, use fewer"),
             ("10", "Keep the weights with which the held-out loss was lowest"),
         ),
     ),
@@ -419,7 +422,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         (
             ("02", "each step multiplies it by a factor: f on the way through c"),
             ("02", "The fraction left is f to the power of the number of steps"),
-            ("02", "So an LSTM only *lets* the gradient's factor be near 1"),
+            ("02", "So an LSTM only *allows* a factor near 1"),
         ),
     ),
     Asked(

@@ -70,7 +70,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "with one layer, a step's output is the new h",
-        (("01", "h is also the output of the step."),),
+        (("01", "h is also the step's output."),),
     ),
     Statement(
         "with one layer and one direction the last output equals the final h",
@@ -78,7 +78,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the output has `hidden_size` values unless a linear layer changes that",
-        (("01", "A step's output has D·H numbers. For a different size, put a linear layer on it"),),
+        (("01", "A step's output has D·H numbers. For a different size, put a linear layer on top"),),
     ),
     Statement(
         "weights are four blocks, one below the other: `[4H, C]` for the input, `[4H, H]` for the old h",

@@ -18,7 +18,7 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
         ("01", "`LSTM(4, 3)` has 108 parameters for any number of steps."),
     ],
     "q3": [
-        ("01", "Without carrying, only the two outputs change: they are swapped."),
+        ("01", "Without carrying, the two outputs are just swapped."),
         ("01", "With the state carried, every output from the second on changes."),
     ],
     "q4": [
@@ -36,12 +36,12 @@ ANSWERS: dict[str, list[tuple[str, str]]] = {
             "so the forget gate is the second quarter; ONNX i, o, f, c, where it is the third.",
         ),
     ],
-    "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 none of it.")],
+    "q11": [("02", "At f = 1 a unit keeps all of its c, at f = 0 none.")],
     "q12": [("02", "filling both vectors with 1 gives 2, and f = 0.881 instead of 0.731 when x and h are 0.")],
     "q13": [("02", "with i, f, g and o at 1, c is 10 after ten steps, and h is nearly 1.")],
     "q14": [
         ("02", "2.5e-14 after 100 steps at a bias of 1, 0.51 at 5."),
-        ("02", "So an LSTM only *lets* the gradient's factor be near 1."),
+        ("02", "So an LSTM only *allows* a factor near 1."),
     ],
     "q15": [
         ("01", "a run leaves all 108 parameters unchanged."),

@@ -23,7 +23,7 @@ PARTS = [
     "Try first",
     "Predict, then look",
     "A worked example",
-    "The same, with gaps",
+    "Fill in the gaps",
     "Exercises",
     "What to remember",
     "Recall",

@@ -1,4 +1,4 @@
-"""Stored models of series without torch: the same forecasts."""
+"""Stored series models without torch: the same forecasts."""
 
 from pathlib import Path
 from typing import Any

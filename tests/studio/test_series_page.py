@@ -1,4 +1,4 @@
-"""The page with a model of series: what is drawn, said and saved, compared with Python's forecasts."""
+"""The page with a series model: what is drawn, said and saved, compared with Python's forecasts."""
 
 from collections.abc import Iterator
 from typing import Any

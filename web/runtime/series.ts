@@ -1,4 +1,4 @@
-// A model of series: its network, with the names, units and scales of its columns, and its runs, which read parts of the
+// A series model: its network, with the names, units and scales of its columns, and its runs, which read parts of the
 // series that came with it, or rows of numbers.
 
 import { common, layerParts, noText, unlabelled } from "studio/runtime/common.js";

@@ -17,7 +17,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 @dataclass(frozen=True)
 class DatedSteps:
-    """Steps named by a date, a slice of dates with its last, or several; only a model of series can resolve them."""
+    """Steps named by a date, a slice of dates with its last, or several; only a series model can resolve them."""
 
     value: Any
 
@@ -81,7 +81,7 @@ def undated(index: FrozenIndex, name: str) -> PlainIndex:
     """Return the index; raise ArgumentTypeError if it names steps by their dates."""
     if isinstance(index, DatedSteps):
         raise ArgumentTypeError(
-            f"{name}={shorten(index.value)} is a date, which only a model of series knows: give the edit to "
+            f"{name}={shorten(index.value)} is a date, which only a series model knows: give the edit to "
             "hs.what_if(model, frame, edit), or the number of the step here"
         )
     return index

@@ -4,7 +4,7 @@ A command imports torch, and whatever needs it, only when it runs, so help and c
 
 - `conventions.py`: what commands share: base classes, options, input and output; `terminal.py`: output to a terminal
 - `read.py`: shows a tagger reading; `read_words.py`: its tables, JSON and CSV
-- `series.py`: files of numbers: the options of `read` and `explain` for a model of series, and what they show
+- `series.py`: files of numbers: the options of `read` and `explain` for a series model, and what they show
 - `tag.py`: tags files, and scores a tagger; `tag_stream.py`: batches of sentences in threads or processes
 - `language.py`: generates and scores text with a language model
 - `train.py`: trains models; `run_options.py`: the options and the progress of training

@@ -93,7 +93,7 @@ def attribute(
     last: LastOption = None,
     row: RowOption = None,
 ) -> "Explanation":
-    """Show which words decided the result; of a model of series, which feature, at which lag, made a forecast.
+    """Show which words decided the result; of a series model, which feature, at which lag, made a forecast.
 
     For a tagger: why it chose this tag and not the next best. For a language model: why this token comes next. Each
     method is shown beside occlusion, the loss when one word is replaced, and disagreements are marked.

@@ -64,7 +64,7 @@ AgainstOption = Annotated[
 OfOption = Annotated[
     str | None,
     typer.Option(
-        help="State or gate to explain instead, such as l1.c[125]@7; of a model of series, the target.", metavar="PLACE"
+        help="State or gate to explain instead, such as l1.c[125]@7; of a series model, the target.", metavar="PLACE"
     ),
 ]
 
@@ -162,7 +162,7 @@ _FILE = "CSV or Parquet file; - reads standard input."
 ARGUMENTS = {
     "series": Annotated[str, typer.Argument(help=_FILE, metavar="FILE|-")],
     "both": Annotated[
-        str, typer.Argument(help=f"One sentence, or for a model of series a {_FILE}", metavar="TEXT|FILE|-")
+        str, typer.Argument(help=f"One sentence, or for a series model a {_FILE}", metavar="TEXT|FILE|-")
     ],
 }
 
@@ -196,7 +196,7 @@ def explaining(
 
     The command takes the text first, and the model and the output files last. Output files are checked before anything
     is computed. ``default_model`` returns the shipped model to use with these options if no model is named. One that
-    ``reads`` files of numbers takes a `SeriesRead` for a model of series.
+    ``reads`` files of numbers takes a `SeriesRead` for a series model.
     """
     frame = {} if reads == "text" else dict(signature(_series_options).parameters)
 
@@ -234,12 +234,12 @@ def _read(model: str, text: str, reads: Reads, options: Mapping[str, Any], own: 
     if is_series(model):
         if reads == "text":
             raise ArgumentError(
-                f"{model} is a model of series; of these, attribute, importance, response and limits are commands, and "
+                f"{model} is a series model; of these, attribute, importance, response and limits are commands, and "
                 "all tools are in Python"
             )
         return SeriesRead.of(model, text, FrameOptions(**options))
     if reads == "series":
-        raise ArgumentError(f"{model} reads text: name a model of series with --model, such as {DEFAULT}")
+        raise ArgumentError(f"{model} reads text: name a series model with --model, such as {DEFAULT}")
     refuse_series_options({**options, **{name: own.get(name) for name in SERIES_ONLY}}, text)
     return read_by(model, text)
 

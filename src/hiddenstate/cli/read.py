@@ -39,7 +39,7 @@ def read(
     text: Annotated[
         str,
         typer.Argument(
-            help="Text to read, or for a model of series a CSV or Parquet file; - reads standard input.",
+            help="Text to read, or for a series model a CSV or Parquet file; - reads standard input.",
             metavar="TEXT|FILE|-",
         ),
     ],
@@ -60,7 +60,7 @@ def read(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder or name of a tagger or a model of series; default: the shipped English tagger.",
+            help="Folder or name of a tagger or a series model; default: the shipped English tagger.",
             metavar="MODEL",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""A model of series and a file of numbers: their options, what ``read`` shows, and cases for ``explain``."""
+"""A series model and a file of numbers: their options, what ``read`` shows, and cases for ``explain``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,18 +50,18 @@ def refuse_series_options(options: Mapping[str, object], text: str) -> None:
     named = [f"--{name}" for name, value in options.items() if value is not None]
     if is_file or named:
         what = f"{text} is" if is_file else f"{named[0]} is for"
-        raise ArgumentError(f"{what} a file of numbers: name a model of series with --model, such as {DEFAULT}")
+        raise ArgumentError(f"{what} a file of numbers: name a series model with --model, such as {DEFAULT}")
 
 
 def is_series(model: str | Path | None) -> bool:
-    """Whether this is the folder, file or name of a model of series."""
+    """Whether this is the folder, file or name of a series model."""
     from hiddenstate.models.model_folder import read_kind
 
     return model is not None and read_kind(model) == "series-model"
 
 
 class SeriesRead(NamedTuple):
-    """A model of series, and what it reads of a file."""
+    """A series model, and what it reads of a file."""
 
     model: "SeriesModel"
     series: "SeriesInput"

@@ -72,7 +72,7 @@ def structure(
 
 
 def _of_model(folder: Path, sizes: list[str]) -> "Structure":
-    """Describe a layer, or that of a language model, a model of series or a tagger (the word-level one)."""
+    """Describe a layer, or that of a language model, a series model or a tagger (the word-level one)."""
     from hiddenstate.models.model_folder import load
     from hiddenstate.models.series.series_model import SeriesModel
     from hiddenstate.nn.rnn import Layer

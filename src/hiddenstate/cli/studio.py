@@ -13,7 +13,7 @@ MOST_ROWS = 32  # of a file, each of which is a model on the page
 
 
 def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any]:
-    """Return what to open: models, or with a file of series each model of series with each row of the file."""
+    """Return what to open: models, or with a file of series each series model with each row of the file."""
     data = [path for path in models if path.suffix.lower() in (".csv", ".parquet", ".pq")]
     if not data:
         if dates is not None or rows is not None:
@@ -44,7 +44,7 @@ def studio(
     models: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Folders, files or names of models; default: the shipped English tagger. For models of series also "
+            help="Folders, files or names of models; default: the shipped English tagger. For series models also "
             "their series: a file that ends in .csv or .parquet.",
             metavar="MODEL",
         ),
@@ -82,7 +82,7 @@ def page(
         Path, typer.Option("--out", "-o", help="File to write; - for standard output.", metavar="FILE")
     ] = Path("view.html"),
     data: Annotated[
-        Path | None, typer.Option(help="CSV or Parquet file of the series, for models of series.", metavar="FILE")
+        Path | None, typer.Option(help="CSV or Parquet file of the series, for series models.", metavar="FILE")
     ] = None,
     dates: DatesOption = None,
     rows: RowsOption = None,

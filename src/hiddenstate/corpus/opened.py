@@ -171,10 +171,10 @@ def index(
     if you train the original further. To resume an interrupted call, repeat it.
 
     Args:
-        model: a tagger, a language model, a model of series of the simple shape (`SeriesModel.understood`), or a
+        model: a tagger, a language model, a series model of the simple shape (`SeriesModel.understood`), or a
             `hiddenstate.LSTM`, `GRU` or `RNN`, which reads arrays.
         corpus: files (CoNLL-U, plain text, Parquet): a path, a glob, the name of a corpus, or a list of these. For a
-            model of series, a frame, as for `SeriesModel.prepare`. For a layer, a list of arrays or tensors ``[T, C]``.
+            series model, a frame, as for `SeriesModel.prepare`. For a layer, a list of arrays or tensors ``[T, C]``.
         folder: where to write the index.
         places: patterns of places, such as ``"l1.*"``, separated by commas; by default all states: h, and c of an LSTM.
         thresholds: maps patterns of places to thresholds whose crossings are stored as bits, one bit per step, unit and
@@ -193,14 +193,14 @@ def index(
         softmax: for a layer: whether the head's outputs are the scores of a softmax over its names. Cards then show
             what an edit costs the correct label, in nats; otherwise, how far it moves the outputs.
         column: the text column in Parquet files.
-        covariates: for a model of series: columns of the frame that units are compared with, beside those of the model
+        covariates: for a series model: columns of the frame that units are compared with, beside those of the model
             and the calendar; missing values are left out. `Index.follows` has the result.
-        lags: for a model of series: how many steps before a unit's step the columns are compared; by default 0 to 7,
+        lags: for a series model: how many steps before a unit's step the columns are compared; by default 0 to 7,
             and some up to 168, less than a quarter of the series. Negative ones are later steps.
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
         progress: a callback that gets the number of bytes read and their total; True for a progress bar.
-        options: for a model of series, those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
+        options: for a series model, those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit, or the folder contains

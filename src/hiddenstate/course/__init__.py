@@ -2,7 +2,7 @@
 
 - `exercises/`: the checks of each chapter's exercises
 - `checks.py`: `check`: runs a check by its number
-- `files.py`: finds the data, makes the sentences of the keys; copies notebooks and data
+- `files.py`: finds the data, makes the sentences about the keys, copies notebooks and data
 - `opening.py`: prepares the pages for a browser
 - `figures/`: the computed parts of the pages, and the models of the live figures
 - `data/`: a text written for the course: tagged sentences, stories

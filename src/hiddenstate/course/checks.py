@@ -32,7 +32,7 @@ def check(exercise: str, answer: object) -> None:
 
     Args:
         exercise: its number, such as ``"1.2"``.
-        answer: the answer; three dots or None count as none.
+        answer: the answer; ``...`` and None count as no answer.
 
     Raises:
         AnswerError: the answer is wrong. The message gives its result, the expected one, and the misconception behind

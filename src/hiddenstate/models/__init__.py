@@ -1,4 +1,4 @@
-"""The tagger, the language model, and models of series. They use the public parts: `hiddenstate.LSTM`, traces, streams.
+"""The tagger, the language model, and series models. They use the public parts: `hiddenstate.LSTM`, traces, streams.
 
 - `tagger/`, `language/`: the two models: architecture, predictions and training; `cells.py`: their kinds of cells
 - `series/`: any trained module that reads numbers, with the names, dates and units of its columns; a forecaster

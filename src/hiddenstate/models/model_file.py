@@ -10,7 +10,7 @@ for a layer  ``cell`` (``LSTM``, ``GRU``, ``RNN_TANH`` or ``RNN_RELU``), ``gates
              at most nine digits, up to 4,096 layers and 2^24 features or units; booleans are ``0`` or ``1``.
              ``batch_first`` may be absent, and concerns Python only: C takes ``[T, N, C]``, and JavaScript one
              sequence. ``dropout`` is for `read_layer` only.
-for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder (for a model of series, which C does not
+for a model  ``config`` and ``vocabulary``, as JSON: those of a model folder (for a series model, which C does not
              read, its columns); for a tagger ``tokeniser``, the patterns of ``text/tokenise.json``
 for a graph  ``graph``, as JSON: `hiddenstate.models.graph.graph`; Python alone reads it
 ===========  ==========================================================================================================

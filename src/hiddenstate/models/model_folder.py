@@ -32,7 +32,7 @@ from hiddenstate.nn.rnn import Layer
 FORMAT = "hiddenstate-model"
 # Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
 # 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs; in 5, there
-# were no models of series.
+# were no series models.
 VERSION = 6
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
@@ -93,20 +93,20 @@ def save(
     mode, and kept only if its numbers are torch's on the example and on other numbers of steps and rows.
 
     Args:
-        model: a tagger or a language model; a model of series whose module is linear layers and activations before and
+        model: a tagger or a language model; a series model whose module is linear layers and activations before and
             after one recurrent stack (`SeriesModel.understood` says whether it is); for a file, also an `LSTM`, a `GRU`
             or an `RNN`, or, with ``args``, any module whose operations files have (the guide *Run models without
             torch* lists them).
         folder: the destination: a folder, whose parents are created, or a file, if the name ends in ``.safetensors``.
-            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no model of
-            series).
+            A file is also read by `hiddenstate_runtime` and the C library, which need no torch (C reads no series
+            models).
         card: Markdown for a folder's ``MODEL_CARD.md``.
         args: for any other module, the positional arguments of an example call: tensors (or tuples of them).
 
     Raises:
         ArgumentError: a module has an operation that files do not have, keeps a state of its own, or draws random
             numbers; the message names the part and what would serve. Or something other than a model is already
-            there, a weight is too large for its precision, or the module of a model of series has another shape.
+            there, a weight is too large for its precision, or the module of a series model has another shape.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
         ExportError: ``torch.export`` can't capture the module, or the graph gives other numbers than the module.
@@ -122,7 +122,7 @@ def save(
         return
     if not isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
         raise ArgumentTypeError(
-            "save takes a model of series, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
+            "save takes a series model, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for another module give args=, an example of its arguments, which writes "
             "what it computes, or use torch.save(module.state_dict(), path)"
         )

@@ -658,7 +658,7 @@ def test_a_history_and_a_baseline_are_those_of_the_row_of_the_same_name() -> Non
         hs.explain.attribute(station_model(), last["A"], **{**options, "of": None})
     with pytest.raises(NameUnknownError, match="no target 'a': the targets are x, y"):
         hs.explain.attribute(station_model(), last["A"], **{**options, "of": "a"})
-    with pytest.raises(ArgumentTypeError, match="no option 'every' here: a model of series takes dates, rows, gaps"):
+    with pytest.raises(ArgumentTypeError, match="no option 'every' here: a series model takes dates, rows, gaps"):
         hs.explain.attribute(station_model(), last["A"], **options, every=2)
     pair = hs.explain.attribute(station_model(), last["A"], **options)
     with pytest.raises(ArgumentTypeError, match=r"pairs \(window, feature\), such as \(0, 'a'\), got 'a'"):

@@ -271,7 +271,7 @@ def test_wrong_arguments_are_refused() -> None:
         probe(model, x, y, lag=700)
     with pytest.raises(ArgumentError, match="last must be at least 2"):
         probe(model, x, y, last=1)
-    with pytest.raises(ArgumentTypeError, match="dates= is for models of series"):
+    with pytest.raises(ArgumentTypeError, match="dates= is for series models"):
         probe(model, x, y, dates="day")
     with pytest.raises(ArgumentError, match="lag= is for numbers"):
         probe(model, [x] * 4, [["a"] * T] * 4, lag=1)

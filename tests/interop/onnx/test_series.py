@@ -1,4 +1,4 @@
-"""Models of series as ONNX files, in the units of the data."""
+"""Series models as ONNX files, in the units of the data."""
 
 import json
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_forecasts(name: str, tmp_path: Path) -> None:
 
 
 def test_what_it_says_itself_is_not_given(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="args= is known for a model of series"):
+    with pytest.raises(ArgumentError, match="args= is known for a series model"):
         hs.export_onnx(model_of(LastStep(3, 2)), tmp_path / "river.onnx", (torch.ones(1, 5, 3),))
 
 

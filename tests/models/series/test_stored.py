@@ -1,4 +1,4 @@
-"""A model of series of the simple shape in a folder and in a file; any other is refused."""
+"""A series model of the simple shape in a folder and in a file; any other is refused."""
 
 import json
 from pathlib import Path

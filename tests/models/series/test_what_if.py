@@ -162,11 +162,11 @@ def test_bad_edits(frame: Any, edits: list[Any], error: type[Exception], message
 
 def test_a_date_means_nothing_to_a_layer() -> None:
     lstm, dated = hs.LSTM(2, 3), hs.zero("l0.f", t="2015-01-01")
-    with pytest.raises(ArgumentTypeError, match="only a model of series knows"):
+    with pytest.raises(ArgumentTypeError, match="only a series model knows"):
         lstm.edit(dated)
-    with pytest.raises(ArgumentTypeError, match="only a model of series knows"):
+    with pytest.raises(ArgumentTypeError, match="only a series model knows"):
         hs.edit(nn.Sequential(lstm), dated)
-    with lstm.edit(hs.zero("l0.f", t=0)), pytest.raises(ArgumentTypeError, match="only a model of series knows"):
+    with lstm.edit(hs.zero("l0.f", t=0)), pytest.raises(ArgumentTypeError, match="only a series model knows"):
         lstm.trace(torch.zeros(2, 1, 2)).pick("l0.f", t="2015-01-01")
     for name in ("unit", "row"):
         with pytest.raises(ArgumentTypeError, match=f"{name}= must be an int"):

@@ -1,4 +1,4 @@
-"""Models of series in the page, compared with Python's own forecasts, on random modules of the simple shape."""
+"""Series models in the page, compared with Python's own forecasts, on random modules of the simple shape."""
 
 import json
 from typing import Any

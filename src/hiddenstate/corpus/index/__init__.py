@@ -4,7 +4,7 @@ A reader turns a shard of the corpus into sequences and runs the model on them; 
 units do; the folder answers from what was collected, and reruns any part of the corpus.
 
 - `sequences.py`: a sequence of a corpus and its contexts, the base class of readers, random draws
-- `readers.py`: how a tagger, a language model, a layer or a model of series reads a corpus; the fingerprint of a model
+- `readers.py`: how a tagger, a language model, a layer or a series model reads a corpus; the fingerprint of a model
 - `series_reader.py`: the parts of a frame, and its columns
 - `build.py`: runs sequences, and the task that indexes one shard
 - `statistics.py`: statistics of the units of one place, which merge associatively

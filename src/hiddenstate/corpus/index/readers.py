@@ -246,7 +246,7 @@ class LayerReader(CorpusReader):
 
 @dataclass(frozen=True, eq=False)
 class SeriesReader(CorpusReader):
-    """A model of series, which reads frames; it is stored as a network of the simple shape."""
+    """A series model, which reads frames; it is stored as a network of the simple shape."""
 
     kind: ClassVar[str] = StoredSeries.kind
 
@@ -330,17 +330,17 @@ def make_reader(
     of_layers = tokens is not None or head is not None or names is not None or softmax
     if isinstance(model, SeriesModel):
         if of_layers or labels is not None:
-            raise ArgumentError("labels=, tokens=, head=, names= and softmax= are not for a model of series")
+            raise ArgumentError("labels=, tokens=, head=, names= and softmax= are not for a series model")
         stored, items, compared = read_series(model, corpus, covariates, lags, {**(options or {})})
         return SeriesReader(stored, None, items, compared)
     if covariates or lags is not None or options:
         name = next(iter(options or ()), "lags" if lags is not None else "covariates")
-        raise ArgumentTypeError(f"{name}= is for a model of series, and this is a {readable_name(type(model))}")
+        raise ArgumentTypeError(f"{name}= is for a series model, and this is a {readable_name(type(model))}")
     if isinstance(model, Recurrent):
         return _layer_reader(model, corpus, labels, tokens, head, names, softmax)
     if not isinstance(model, Tagger | LanguageModel):
         raise ArgumentTypeError(
-            "an index needs a model of series, a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
+            "an index needs a series model, a hiddenstate.LSTM, GRU or RNN, a tagger or a language model, got "
             f"{readable_name(type(model))}; "
             "hs.convert converts torch layers, and hs.tagger, hs.language_model and hs.series_model make models from "
             "your own modules"

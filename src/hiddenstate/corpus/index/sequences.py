@@ -70,7 +70,7 @@ class CorpusReader(ABC):
     # the sequences that a layer reads, or the parts of a series; empty if they come from files, or the index was
     # reopened
     arrays: tuple[CorpusItem, ...] = ()
-    # what the units of a model of series are compared with; None for others, or if the index was reopened
+    # what the units of a series model are compared with; None for others, or if the index was reopened
     covariates: Covariates | None = None
 
     kind: ClassVar[str]

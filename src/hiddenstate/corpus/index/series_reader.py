@@ -1,4 +1,4 @@
-"""How a model of series reads frames: rows in parts that are run side by side, and the covariates of their steps."""
+"""How a series model reads frames: rows in parts that are run side by side, and the covariates of their steps."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -66,7 +66,7 @@ def read_series(
     """Return a model as it is stored, the parts of a frame, and its columns; the arguments are those of `index`."""
     if model.network is None:
         raise ArgumentError(
-            f"this {type(model.module).__name__} can't be indexed as a model of series: it is {model.understood}. "
+            f"this {type(model.module).__name__} can't be indexed as a series model: it is {model.understood}. "
             "Index its recurrent layer, over arrays of what that reads"
         )
     names = [covariates] if isinstance(covariates, str) else [*covariates]
@@ -74,9 +74,7 @@ def read_series(
         raise ArgumentTypeError(f"covariates must be names of columns, got {names!r:.80}")
     unknown = {*options} - {"dates", "rows", "gaps", "missing"}
     if unknown:
-        raise ArgumentTypeError(
-            f"index takes no {sorted(unknown)[0]}=; for a model of series: dates, rows, gaps, missing"
-        )
+        raise ArgumentTypeError(f"index takes no {sorted(unknown)[0]}=; for a series model: dates, rows, gaps, missing")
     stored = model._to_stored()
     series = SeriesModel._of_stored(stored).prepare(frame, **options)
     wanted = tuple(dict.fromkeys((*model.features, *model.targets, *names)))

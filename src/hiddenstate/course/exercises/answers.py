@@ -122,7 +122,7 @@ def case(description: str) -> Iterator[None]:
 def tensor(answer: object, *shape: int, other: Mapping[tuple[int, ...], str] = _NO_SHAPES) -> Tensor:
     """Return an answer as a tensor without a gradient."""
     if not isinstance(answer, Tensor):
-        stack = " `torch.stack` makes one of several." if is_sequence_of(answer, *[Tensor] * shape[0]) else ""
+        stack = " `torch.stack` combines several into one." if is_sequence_of(answer, *[Tensor] * shape[0]) else ""
         kind = type(answer).__name__
         raise wrong(f"The answer should be a tensor of shape {list(shape)}, but its type is {kind}.{stack}")
     if answer.shape != shape:

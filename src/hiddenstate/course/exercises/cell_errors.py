@@ -148,7 +148,7 @@ def _typical_h(z: Gates, gates: Gates, c_prev: Tensor, c: Tensor) -> Iterator[Ty
     yield Typical("o is inside tanh: h is tanh(o·c) here, and should be o·tanh(c).", (o * c).tanh())
     yield Typical("c goes through σ here: h is o·σ(c), and should be o·tanh(c).", o * c.sigmoid())
     yield Typical("tanh is applied to o, not to c.", o.tanh() * c)
-    yield Typical("h is o alone. It is o·tanh(c).", o)
+    yield Typical("h is only o here. It should be o·tanh(c).", o)
     yield Typical("tanh is applied twice: h is o·tanh(tanh(c)) here.", o * c.tanh().tanh())
     yield Typical("h is o·tanh(g) here: it comes from c, not from the candidate.", o * gates["g"].tanh())
     yield Typical("h is o·g here: it comes from c, not from the candidate.", o * gates["g"])

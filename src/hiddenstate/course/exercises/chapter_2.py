@@ -147,11 +147,11 @@ def generate(answer: object) -> str:
                 with case(where):
                     raise other_texts(results, right, model, [prompt for prompt, _ in prompts])
         _refuse_other_input(_written(answer, Strides(choices=2), torch.tensor([1]), 40, 1.0))
-    return "Greedy, it writes what the model finds most probable; at a temperature, it draws as the scores say."
+    return "Greedy, it writes what the model finds most probable; at a temperature, it draws according to the scores."
 
 
 def _refuse_other_input(written: list[int]) -> None:
-    """Reject a text in which a character is none of the two that the model finds possible after the one before."""
+    """Reject a text with a character that the model finds impossible after the one before it."""
     for before, after in itertools.pairwise([1, *written]):
         if (after - before - 1) % 5 > 1:
             raise wrong(

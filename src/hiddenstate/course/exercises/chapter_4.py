@@ -128,7 +128,9 @@ def _other_rows(x: Tensor, right: Tensor) -> AnswerError:
             f"At step {step}, row {row} reads character {int(x[step, row])} instead of {int(right[step, row])}."
         )
     row = int(first[0, 0])
-    return wrong(f"Row {row} starts at character {int(x[0, row])}; it should start at {int(begins[row])} and go on.")
+    return wrong(
+        f"Row {row} starts at character {int(x[0, row])}, not at {int(begins[row])}, and should go on from there."
+    )
 
 
 def _other_targets(x: Tensor, y: Tensor, steps: list[int]) -> AnswerError:
@@ -321,7 +323,7 @@ def _other_certain(result: float, answer: object) -> AnswerError:
     by_last = Strides(stride=1)
     by_last.register_forward_pre_hook(lambda _, arguments: read.extend(arguments[0].flatten().tolist()))
     if abs(number(called(answer, by_last, torch.tensor([2, 4]), 60))) > 10:
-        return wrong(f"{begins} Hold the scores at one character against the *next* character.")
+        return wrong(f"{begins} Compare the scores at one character with the *next* character.")
     if read[0] != 2:
         return wrong(f"{begins} The model has not read the prompt from its beginning: pass all of ids to `generate`.")
     return wrong(

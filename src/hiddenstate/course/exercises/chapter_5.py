@@ -105,7 +105,7 @@ def is_used(answer: object) -> str:
         result[name] = verdict(called(answer, lstm, x, network.unit))
         if changed := differing(lstm, network.lstm):
             raise wrong(
-                f"It leaves {', '.join(changed)} changed, so that the LSTM is another one: edit it in a `with`."
+                f"It leaves {', '.join(changed)} changed, so the LSTM is no longer the same: edit it in a `with` block."
             )
     right = {name: network.used for name, network in cases.items()}
     if result != right:
@@ -186,7 +186,7 @@ _PROCEDURES = (
         lambda lstm, x, unit: _depends(lstm, x, edit.zero("l0.h", unit=unit), (..., unit)),
     ),
     Typical(
-        "It judges by how strong a unit is. A faint one may be read with a large weight, and a strong one by nothing.",
+        "It judges by how strong a unit is. A faint one may be read with a large weight, and a strong one not at all.",
         lambda lstm, x, unit: bool(lstm.trace(x)["l0.h"][..., unit].abs().max() > 0.1),
         "M35",
     ),

@@ -79,7 +79,7 @@ def _pair(result: object, right: Tensor, sizes: Sequence[int]) -> tuple[Tensor, 
 
 
 def _other_inputs(inputs: Sequence[Tensor], chunks: Sequence[Tensor]) -> str:
-    """Name the first of the LSTM's calls, one for each chunk, that reads other steps than those of its chunk."""
+    """Name the first of the LSTM's calls, one for each chunk, that reads steps outside its chunk."""
     if len(inputs) != len(chunks):
         return ""
     whole, begin = torch.cat(list(chunks)), 0
@@ -315,7 +315,7 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
         (" divides persistence's error by the forecast's. Skill is 1 minus the reverse.", _ratio(rival, error)),
         (" compares absolute errors. Square them.", float(1 - error.abs().mean() / rival.abs().mean())),
         (" compares roots of the squared errors. Compare the means themselves.", 1 - (1 - right) ** 0.5),
-        (" is the squared error alone. Compare it with that of persistence.", float(squares.mean())),
+        (" is only the squared error. Compare it with that of persistence.", float(squares.mean())),
         (
             " is a difference of errors. Divide by persistence's: 1 - error / error.",
             float(rivals.mean() - squares.mean()),

@@ -76,7 +76,7 @@ def interval(answer: object) -> str:
         raise _other_middle(middle, mean, base, own)
     exact = next((sentence for width, sentence in widths if math.isclose(half, width, rel_tol=1e-3)), None)
     if exact is None and not right / 1.15 <= half <= 1.15 * right:
-        exact = "It should be two standard errors of the means of 20 blocks (give or take 15 %)."
+        exact = "It should be two standard errors of the means of 20 blocks (15 % more or less is accepted)."
         by_step = float(2 * gain.std() / len(gain) ** 0.5)
         if math.isclose(half, by_step, rel_tol=0.05):
             exact = f"Single steps give {by_step:.4f}, but neighbours are not independent: use the means of 20 blocks."
@@ -108,7 +108,7 @@ def _half_widths(base: Tensor, own: Tensor) -> list[tuple[float, str]]:
     short = f"The blocks have {BLOCKS} steps each. There should be {BLOCKS} blocks: .view({BLOCKS}, -1).mean(1)."
     whose = "It is the spread of the {}'s losses. Take the blocks of the *differences*"
     ends = torch.tensor([0.025, 0.975], dtype=gain.dtype)
-    middle_of = "It holds 95 % of the {}, which says how far they spread. Take two standard errors of their mean."
+    middle_of = "It holds 95 % of the {}, which shows how far they spread. Take two standard errors of their mean."
     whole = [
         *((quantile * blocks / root, "") for quantile in (2, 1.96, 2.09)),
         (blocks / root, "It is one standard error, which leaves out a third of the cases. Take two."),
@@ -257,7 +257,7 @@ def ablation(answer: object) -> str:
         where = "It should hold at 1 to 50 % of them: those where you expect the cost."
         raise wrong(f"The label holds at {share:.0%} of the steps. {where}")
     if not cost.any():
-        raise wrong("The edit costs nothing at any step. Was it in force while the model read?")
+        raise wrong("The edit costs nothing at any step. Was it active while the model ran?")
     for size, name in ((cost, "cost"), (cost.abs(), "size of the cost"), (-cost, "cost, its sign reversed,")):
         if float(size[label].min()) > float(size[~label].max()):
             raise wrong(

@@ -53,10 +53,10 @@ def _window_shapes(steps: int, T: int, columns: int) -> dict[tuple[int, ...], st
     return {
         **dict.fromkeys(
             ((steps // T, T, columns), (-(-N // T), T, columns)),
-            "Those windows follow each other; wanted is one for every beginning.",
+            "Those windows don't overlap. Start one at every step.",
         ),
         (T, N, columns): "Windows come first, [N, T, C].",
-        (N, columns, T): "Steps come before columns, [N, T, C]: exchange the last two axes with transpose.",
+        (N, columns, T): "Steps come before columns, [N, T, C]: swap the last two axes with transpose.",
         (N - 1, T, columns): f"One window is missing: they begin at steps 0 to {N - 1}.",
         (N + 1, T, columns): "The last window has no next step, so it has no target.",
         (N, T): "Those are of one column: a window has all of them, [N, T, C].",
@@ -69,7 +69,7 @@ def _target_shapes(N: int, columns: int) -> dict[tuple[int, ...], str]:
     return {
         (N, columns): "Only column 0 is forecast.",
         (N, 1): "One number a window: use [:, 0], or squeeze the last axis.",
-        (columns,): "That is one step with all its columns; wanted is column 0 of every step from T on.",
+        (columns,): "That is one step with all its columns. Return column 0 of every step from T on.",
         (N - 1,): "One target is missing: they are column 0 of all steps from T to the last.",
         (N + 1,): "That is one target too many: the first one belongs to step T.",
     }
@@ -77,11 +77,11 @@ def _target_shapes(N: int, columns: int) -> dict[tuple[int, ...], str]:
 
 def _typical_windows(x: Tensor, every: Tensor) -> Iterator[Typical]:
     N, T, columns = every.shape
-    counted = "The numbers are counted off in new lengths, so steps and columns are mixed. Use transpose, not view."
+    counted = "The numbers are regrouped in memory order, so steps and columns are mixed. Use transpose, not view."
     yield Typical(counted, x.unfold(0, T, 1)[:-1].reshape(N, T, columns), "M9")
     by_step = torch.stack([x[k : k + N] for k in range(T)])
     yield Typical(
-        "The numbers are counted off in new lengths, so windows are mixed. Use transpose, not view.",
+        "The numbers are regrouped in memory order, so windows are mixed. Use transpose, not view.",
         by_step.reshape(N, T, columns),
         "M9",
     )
@@ -97,9 +97,9 @@ def _typical_windows(x: Tensor, every: Tensor) -> Iterator[Typical]:
 def _typical_targets(x: Tensor, T: int) -> Iterator[Typical]:
     N = len(x) - T
     first = x[:, 0]
-    yield Typical("They are each window's last step, which it has read. The next one is wanted.", first[T - 1 : -1])
-    yield Typical("They are each window's first step. The one after its last is wanted.", first[:N])
-    yield Typical("They are each window's second step. The one after its last is wanted.", first[1 : N + 1])
+    yield Typical("They are each window's last step, which it has read. Return the next one.", first[T - 1 : -1])
+    yield Typical("They are each window's first step. Return the one after its last.", first[:N])
+    yield Typical("They are each window's second step. Return the one after its last.", first[1 : N + 1])
     yield Typical("They are two steps after the windows, rolled around at the end.", first.roll(-1)[T:])
     yield Typical("They are of the last column. Column 0 is forecast.", x[T:, -1])
     yield Typical("They are means of the windows. The next step is forecast.", first.unfold(0, T, 1)[:-1].mean(1))
@@ -158,11 +158,12 @@ def _typical_scales(x: Tensor, cut: int) -> Iterator[Typical]:
     yield Typical("The mean is subtracted after the division. Subtract first.", x / std - mean)
     low, high = train.min(0).values, train.max(0).values
     yield Typical(
-        "It is scaled to the range from 0 to 1. Wanted are mean 0 and standard deviation 1.", _by(x, low, high - low)
+        "It is scaled to the range from 0 to 1. It should have mean 0 and standard deviation 1.",
+        _by(x, low, high - low),
     )
     early = x[: cut + 1]
     yield Typical(
-        "The step at `cut` is among the steps that are averaged, but it is held out.",
+        "The average includes the step at `cut`, which is held out.",
         _by(x, early.mean(0), early.std(0)),
     )
 
@@ -292,7 +293,7 @@ def _typical_leak_tests(x: Tensor, result: dict[str, bool], right: dict[str, boo
     missed = [name for name in right if right[name] and not result[name]]
     blamed = [name for name in right if result[name] and not right[name]]
     sentences = [f"It misses the leak of {', '.join(missed)}."] if missed else []
-    sentences += [f"It calls {', '.join(blamed)} a leak, which reads no later step."] if blamed else []
+    sentences += [f"It calls {', '.join(blamed)} a leak, though it reads no later step."] if blamed else []
     yield Typical(" ".join(sentences), result)
 
 
@@ -367,8 +368,8 @@ def _typical_maps(
     yield Typical("The differences are squared.", right**2)
     whole = model(x)
     yield Typical("That is the model's answer to each changed x. Subtract it from model(x).", whole - right)
-    yield Typical("The differences are divided by the answer. Give them as they are.", right / whole)
-    yield Typical("The differences are divided by their sum. Give them as they are.", right / right.sum())
+    yield Typical("The differences are divided by the answer. Leave them as they are.", right / whole)
+    yield Typical("The differences are divided by their sum. Leave them as they are.", right / right.sum())
     if result.is_floating_point():
         all_0 = "All parts are 0: was x itself changed, or the answer compared with itself?"
         yield Typical(all_0, torch.zeros_like(right))
@@ -406,7 +407,7 @@ def forgotten(answer: object) -> str:
             with case(f"With t = {t} of 7 steps"):
                 result = called(answer, lstm, linear, x, t)
                 if isinstance(result, Tensor) and result.numel() != 1:
-                    every = "Those are the forecasts after every step. The last is asked for."
+                    every = "Those are the forecasts after every step. Return the last."
                     tensor(result, 1, 1, other={(7, 1, 1): every})
                 value, right = number(result), float(linear(lstm(x[t + 1 :])[0][-1]))
                 if not same(value, right):
@@ -465,8 +466,8 @@ def _typical_forgetting(lstm: LSTM, linear: nn.Module, x: Tensor, t: int) -> Ite
     yield Typical("i and o are 0 at step t, but f is not: it keeps all before.", forecast(x, *zeros("i", "o")))
     _, (h, c) = lstm(x[: t + 1])
     for state, sentence in (
-        ((h, 0 * c), "c starts anew after step t, but h is still what was read: both should be 0."),
-        ((0 * h, c), "h starts anew after step t, but c is still what was read: both should be 0."),
+        ((h, 0 * c), "c is 0 after step t, but h still holds what was read: both should be 0."),
+        ((0 * h, c), "h is 0 after step t, but c still holds what was read: both should be 0."),
     ):
         yield Typical(sentence, float(linear(lstm(x[t + 1 :], state)[0][-1])))
     yield Typical(

@@ -233,7 +233,7 @@ def untrained_reason(score: Score, test: Tensor, losses: Tensor, values: Tensor)
         if guesses == [int(test[place - 1]) for place in PLACES]:
             return "It expects the character that it has just read: in training, y should be x shifted by one."
         if float(losses.std()) > 1.5:
-            return "It is sure of wrong characters. In training, do the scores of a step meet the target of that step?"
+            return "It is sure of wrong characters. In training, does each step have its own target?"
     return "Is the model that `score` uses the one that was trained, and has it seen enough batches?"
 
 

@@ -144,11 +144,11 @@ def refuse_other_loops(answer: object, batches: Sequence[Batch], modes: bool = F
         raise _unchanged(trained)
     if differing(trained, right):
         observed = (_other_order(order, len(batches)), _other_optimizer(optimizers[:1]))
-        other = "The model was called with other ids than those of the batches." if -1 in order else ""
+        other = "The model was called with ids other than those of the batches." if -1 in order else ""
         reasons = filter(None, (other, *(_other_loss(*slope) for slope in slopes)))
         reason = next(
             reasons,
-            "The scores have the right gradients: see the order of the calls, the optimizer, and what the loss adds.",
+            "The scores have the right gradients: check the order of the calls, the optimizer, and what the loss adds.",
         )
         raise _other_weights(trained, right, untrained, batches, [loop for loop in observed if loop], reason)
     if modes and in_training[0] and not all(in_training):

@@ -135,7 +135,7 @@ def _baseline(series: ExplainedSeries, rows: Sequence[int], baseline: Any, histo
         if baseline not in BASELINES:
             raise ArgumentError(
                 f"there is no baseline {baseline!r} here; choose {' '.join(BASELINES)}, or give a tensor [C] or [T, C] "
-                "of what the model reads, or, to a model of series, a frame"
+                "of what the model reads, or, to a series model, a frame"
             )
         past = history or series.known
         if baseline == "zero":

@@ -90,7 +90,7 @@ class NumberProbe(Measured):
         """Return the edit that removes the number from a run over some data, so that no linear probe can find it.
 
         The place is set to its values without the edit, from which the number is removed. Use it on a run over the same
-        data: ``layer.edit(...)``, or ``hs.what_if(model, frame, edit)`` for a model of series.
+        data: ``layer.edit(...)``, or ``hs.what_if(model, frame, edit)`` for a series model.
 
         Args:
             data: as for `probe`; for a model that reads windows, a frame of one window, whose last step is changed.
@@ -115,7 +115,7 @@ class NumberProbe(Measured):
 
         Args:
             amount: in the units of the target, such as +5.0.
-            t: the steps (for a model of series, also dates); all by default.
+            t: the steps (for a series model, also dates); all by default.
 
         Raises:
             ArgumentTypeError: the amount is no number.

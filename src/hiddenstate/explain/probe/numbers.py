@@ -1,4 +1,4 @@
-"""The numbers of a series' steps, with the states at a place and the inputs; from a layer or a model of series."""
+"""The numbers of a series' steps, with the states at a place and the inputs; from a layer or a series model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -69,7 +69,7 @@ def rows_of(model: Reader, data: Any, place: str, options: dict[str, Any]) -> tu
     if isinstance(model, SeriesModel):
         rows = model.prepare(data, **options).x.detach().unbind(1)
     elif options:
-        raise ArgumentTypeError(f"{next(iter(options))}= is for models of series, which read frames: drop it")
+        raise ArgumentTypeError(f"{next(iter(options))}= is for series models, which read frames: drop it")
     else:
         if isinstance(data, Tensor | np.ndarray):
             if data.ndim not in (2, 3) or 0 in data.shape:

@@ -75,7 +75,7 @@ def probe(
     are left out. A probe on the input itself (for tensors) and the one on the untrained model remain. Erasing is left
     out if it would remove everything.
 
-    **Numbers**, for layers and models of series. A ridge regression is trained on half of the rows and scored on the
+    **Numbers**, for layers and series models. A ridge regression is trained on half of the rows and scored on the
     others; with fewer than four rows, on the first half of each, and scored on later blocks. Its controls, on the same
     steps, are regressions on the current input, on the last inputs, and on the states of the untrained model, and a
     regression of the target shifted circularly. A control whose result is certain is left out: that on inputs, if the
@@ -83,21 +83,21 @@ def probe(
     would remove everything, or too few rows are held out to train a new probe.
 
     Args:
-        model: a tagger, a language model, a `hiddenstate.LSTM`, `GRU` or `RNN`; for numbers also a model of series,
+        model: a tagger, a language model, a `hiddenstate.LSTM`, `GRU` or `RNN`; for numbers also a series model,
             made by `hiddenstate.series_model`.
         data: sequences, at least four of them with labels: lists of words for a tagger, texts for a language model,
             tensors ``[T, C]`` for a layer. For numbers: one long series ``[T, C]``, several as the layer reads them, or
-            a list of series; a frame for a model of series.
+            a list of series; a frame for a series model.
         targets: for each sequence, a label for each step (for a text, for each character or word), or None for steps
             that do not count. A label is the name of a class: its text. Integers are names too, and their order does
             not count. Floating-point numbers are numbers: one for each step, in the order of the data's axes, NaN or
-            None for steps that do not count. For a model of series: the name of a column of the frame, which need not
+            None for steps that do not count. For a series model: the name of a column of the frame, which need not
             be a feature of the model, or numbers ``[T]`` or ``[T, N]``.
-        place: such as ``"l1.h"``; for a model of series with several layers, with the path: ``"encoder.l0.h"``.
+        place: such as ``"l1.h"``; for a series model with several layers, with the path: ``"encoder.l0.h"``.
         lag: how many steps before each step the number is; negative for later steps.
         last: the number of inputs, including the current one, that a control for numbers reads.
         seed: the seed of the split, the control task, the shifts, the untrained weights and the intervals.
-        options: for a model of series, ``dates``, ``rows``, ``gaps`` and ``missing``, as for `SeriesModel.prepare`.
+        options: for a series model, ``dates``, ``rows``, ``gaps`` and ``missing``, as for `SeriesModel.prepare`.
 
     Returns:
         A `Probe` for labels, a `NumberProbe` for numbers.

@@ -7,6 +7,6 @@
 - `target.py`: `Target`, one number of a run; `logit` and the other ways to name one; runs many rows for one target
 - `whole_module.py`: `WholeModule`: runs a module as a whole on many rows of its own input
 - `series.py`: `ExplainedSeries`: rows of numbers with names and dates, and their targets; `output`
-- `series_sources.py`: opens models of series, modules and layers as an `ExplainedSeries`
+- `series_sources.py`: opens series models, modules and layers as an `ExplainedSeries`
 - `progress_bar.py`: a bar that appears after one second
 """

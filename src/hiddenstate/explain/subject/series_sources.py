@@ -1,4 +1,4 @@
-"""`explained_series`: opens a model of series, a module or a layer with its input, as an `ExplainedSeries`."""
+"""`explained_series`: opens a series model, a module or a layer with its input, as an `ExplainedSeries`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,7 +75,7 @@ def _of_series_model(
     unknown = [name for name in options if name not in FRAME_OPTIONS]
     if unknown:
         raise ArgumentTypeError(
-            f"there is no option {unknown[0]!r} here: a model of series takes {', '.join(FRAME_OPTIONS)}"
+            f"there is no option {unknown[0]!r} here: a series model takes {', '.join(FRAME_OPTIONS)}"
         )
     prepared, past = _prepared(model, frame, options), None
     if model.window is not None and len(prepared.x) > model.window and not all_steps:

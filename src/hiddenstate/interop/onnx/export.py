@@ -33,7 +33,7 @@ MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file 
 
 @runtime_checkable
 class Exportable(Protocol):
-    """What is exported as a module of its own, such as a model of series, with all that the file says of it."""
+    """What is exported as a module of its own, such as a series model, with all that the file says of it."""
 
     def _to_exported(self) -> Any:
         """Return the module, an example, dynamic sizes, names of inputs and outputs, and texts by name."""
@@ -114,7 +114,7 @@ def export_onnx(
     ``out``, or ``out.0``, ``out.1`` and so on, or by the names of a dict. The file is run over several steps, each from
     the states that it returned, and compared with the stream.
 
-    A model of series becomes a file with the input ``series``, in the module's own order of axes, and the output
+    A series model becomes a file with the input ``series``, in the module's own order of axes, and the output
     ``forecast``, both in the units of the data; its metadata have ``features``, ``targets``, ``units``, ``gives``,
     ``ahead`` and ``window``, as JSON.
 
@@ -212,9 +212,9 @@ def export_onnx(
 
 
 def _exported(module: Exportable, for_models: Mapping[str, Any], for_lstms: Mapping[str, Any]) -> Any:
-    """Return what a model of series says itself, after rejecting options that would say it again."""
-    _refuse_options(for_models, dict.fromkeys(for_models), "known for a model of series: leave it out")
-    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a model of series")
+    """Return what a series model says itself, after rejecting options that would say it again."""
+    _refuse_options(for_models, dict.fromkeys(for_models), "known for a series model: leave it out")
+    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a series model")
     return module._to_exported()
 
 

@@ -1,4 +1,4 @@
-"""Models of series: modules that read numbers, with the names, dates and units of their columns.
+"""Series models: modules that read numbers, with the names, dates and units of their columns.
 
 - `series_model.py`: `hs.series_model`, `SeriesModel`
 - `forecasts.py`: forecasts with dates, and their skill; `what_if.py`, `edits_by_date.py`: forecasts with edits

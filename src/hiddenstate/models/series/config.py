@@ -1,4 +1,4 @@
-"""Every setting of a model of series that is trained from a file."""
+"""Every setting of a series model that is trained from a file."""
 
 from dataclasses import dataclass
 

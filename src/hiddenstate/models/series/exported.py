@@ -1,4 +1,4 @@
-"""A model of series as other runtimes get it: a module from the units of the data to the units of the data."""
+"""A series model as other runtimes get it: a module from the units of the data to the units of the data."""
 
 import json
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ class _InUnits(nn.Module):
 
 
 def exported(model: Any) -> ExportedSeries:
-    """Return a model of series as a module; a file of it has the sizes and the names of the model's columns."""
+    """Return a series model as a module; a file of it has the sizes and the names of the model's columns."""
     time, rows = (0, 1) if model.time_first else (1, 0)
     x = random_numbers(model.module, model.window or 9, 3, len(model.features)).double().cpu()
     series = model.scale.in_units(x).to(weight_of(model.module))

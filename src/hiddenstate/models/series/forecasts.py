@@ -1,4 +1,4 @@
-"""What a model of series gave for a frame: forecasts with dates, in the units of the data, and their skill."""
+"""What a series model gave for a frame: forecasts with dates, in the units of the data, and their skill."""
 
 from __future__ import annotations
 

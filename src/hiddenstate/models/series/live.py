@@ -1,4 +1,4 @@
-"""A model of series that runs live: one step at a time, with rows that join and leave by name."""
+"""A series model that runs live: one step at a time, with rows that join and leave by name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class _Row:
 
 
 class SeriesStream:
-    """Runs a model of series live. Created by `SeriesModel.stream`.
+    """Runs a series model live. Created by `SeriesModel.stream`.
 
     Each step gives what the module gives for the whole series so far (or for its last window). Rows (stations,
     machines) have names; they join with their first step, and wait if a step does not name them. A stream's state

@@ -1,4 +1,4 @@
-"""`hs.what_if`: the forecasts of a model of series without and with edits of its layers."""
+"""`hs.what_if`: the forecasts of a series model without and with edits of its layers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
     """Compare a model's forecasts for a frame without and with edits of its layers.
 
     Args:
-        model: a model of series.
+        model: a series model.
         frame: as for `SeriesModel.read`.
         edits: made by `hiddenstate.zero`, `set` and the others, with the path of the layer before the place if there
             are several. Their steps ``t`` may be dates of the series: ``"2015-01-01"``, ``"2015-01"`` for all of a
@@ -110,7 +110,7 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
     """
     if not isinstance(model, SeriesModel):
         raise ArgumentTypeError(
-            f"what_if takes a model of series, made by hs.series_model, got {type(model).__name__}: edit other models "
+            f"what_if takes a series model, made by hs.series_model, got {type(model).__name__}: edit other models "
             "with hs.edit(model, edit)"
         )
     if not edits:

@@ -1,4 +1,4 @@
-"""Bundles of models of series, with a series to read."""
+"""Bundles of series models, with a series to read."""
 
 from typing import Any
 
