@@ -2,20 +2,17 @@ import io
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text import conllu
 from hiddenstate.text.conllu import (
     Sentence,
     from_words,
     looks_like_conllu,
     parse_conllu,
     read_conllu,
-    read_table,
     to_conllu,
-    with_columns,
     with_comments,
     with_tags,
 )
@@ -219,47 +216,3 @@ def test_real_corpus(corpora: Path) -> None:
     assert (len(sentences), sum(map(len, sentences))) == (2001, 25147)
     assert to_conllu(sentences) == path.read_text(encoding="utf-8")
     assert all(isinstance(sentence, Sentence) and None not in sentence.upos for sentence in sentences)
-
-
-NEEDED = "\n\n".join(
-    [
-        f"# text = Hi\n{WORD}\n2\tyou\tyou\tPRON\tPRP\t_\t1\tx\t_\tSpaceAfter=No",
-        f"1-2\tca\u00a0n't\t_\t_\t_\t_\t_\t_\t_\t_\n{WORD}\n{WORD.replace('1', '2', 1)}\n{WORD.replace('1', '2.1', 1)}",
-        WORD,
-        "",
-    ]
-)
-
-CHANGES = ["\t", "\n", "\n\n", "#", "\n# c\n", " ", "\u00a0", "1", "2-3\t", "8.1", "", "# a\tb", "\u2028", "\u3000"]
-CHANGES += ["\t" * 9, "\n \n", "\r", "?", "水", "\ud800", "\u0661", f"\n{WORD}", f"{WORD}\n\n"]
-
-
-@settings(max_examples=300)
-@given(st.lists(st.tuples(st.integers(0, len(NEEDED)), st.integers(0, 3), st.sampled_from(CHANGES)), max_size=3))
-def test_a_table_is_what_reading_line_by_line_finds(changes: list[tuple[int, int, str]]) -> None:
-    text = NEEDED
-    for at, dropped, new in changes:
-        text = text[:at] + new + text[at + dropped :]
-    table = read_table(text)
-    if table is None:
-        assert changes
-        return
-    blocks = [block.strip("\n") for block in conllu._unified(text).split("\n\n")]
-    sentences = [conllu._checked_sentence(block.split("\n"), "", 1) for block in blocks if block]
-    assert table.sentences() == sentences
-    tags = [f"T{k}" for k in range(sum(map(len, sentences)))]
-    for columns in ([], ["upos"], ["xpos", "upos"], ["deprel", "lemma"], ["misc", "feats"]):
-        filled = {column: [f"{column}-{tag}" for tag in tags] for column in columns}
-        assert with_columns(table, filled) == with_columns(sentences, filled)
-    for parsed in (table, sentences):
-        with pytest.raises(ArgumentError, match=f"{len(tags)} words need one tag each, got {len(tags) + 1}"):
-            with_columns(parsed, {"xpos": tags, "upos": [*tags, "X"]})
-
-
-def test_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = ODD.read_text(encoding="utf-8") + "\n" + NEEDED
-    whole = parse_conllu(text)
-    monkeypatch.setattr(conllu, "PIECE", 1)
-    assert parse_conllu(text) == whole
-    with pytest.raises(FileFormatError, match=f"line {text.count(chr(10)) + 2}: expected 10 columns"):
-        parse_conllu(text + "\nwrong\n")

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from hiddenstate.cli.conventions import STANDARD, json_line, standard_input
 from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
-from hiddenstate.text.conllu import Sentence, count_words, to_conllu, with_comments, with_tags
+from hiddenstate.text.conllu import Sentence, to_conllu, with_comments, with_tags
 from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
@@ -184,16 +184,15 @@ def _result(
     passages: Sequence[Passage],
     layout: SentenceLayout,
 ) -> TaggedBatch:
-    from hiddenstate.models.tagger.tagging import tag_parsed
+    from hiddenstate.models.tagger.tagging import with_best_tags
 
+    sentences = [sentence for passage in passages for sentence in passage.sentences()]
     if only_tags is None or layout.has_probabilities:
-        sentences = [sentence for passage in passages for sentence in passage.sentences()]
         taggings = tag([sentence.forms for sentence in sentences])
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
-        return TaggedBatch(texts, sum(map(len, sentences)))
-    parsed = [passage.parsed() for passage in passages]
-    texts = [f"{text}\n\n" for group in tag_parsed(only_tags, parsed) for text in group.split("\n\n") if text]
-    return TaggedBatch(texts, sum(map(count_words, parsed)))
+    else:
+        texts = [to_conllu([sentence]) for sentence in with_best_tags(only_tags, sentences)]
+    return TaggedBatch(texts, sum(map(len, sentences)))
 
 
 class Watched:

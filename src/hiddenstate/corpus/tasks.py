@@ -14,15 +14,15 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState
-from hiddenstate.corpus.shards.contents import Piece, read_parsed, read_pieces
+from hiddenstate.corpus.shards.contents import Piece, read_pieces, read_sentences
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import list_column, read_about, write_table
 from hiddenstate.engine import kernels
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.scoring import Tally, tally
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.tagger.tagging import SENTENCES_TOGETHER, OnlyTags, WordTags, in_batches, tag_parsed
-from hiddenstate.text.conllu import count_words, forms_in
+from hiddenstate.models.tagger.tagging import SENTENCES_TOGETHER, OnlyTags, WordTags, in_batches, with_best_tags
+from hiddenstate.text.conllu import to_conllu
 from hiddenstate.text.tokens import UNKNOWN_ID
 
 ROWS_TOGETHER, STEPS_TOGETHER = 64, 64
@@ -44,15 +44,15 @@ class TagShards:
 
     def __call__(self, shard: Shard, place: Path) -> None:
         """Write a shard's sentences with their tags."""
-        batches = in_batches(read_parsed(shard), SENTENCES_TOGETHER, count_words)
+        batches = in_batches(read_sentences(shard), SENTENCES_TOGETHER, len)
         weight = self.tagger.head.weight
         tag = self._tag if weight.is_cpu and kernels.serves(weight.dtype) else self._new_tag()
         if self.is_parquet:
-            self._write_parquet(([*chain.from_iterable(map(forms_in, batch))] for batch in batches), place, tag)
+            self._write_parquet(([sentence.forms for sentence in batch] for batch in batches), place, tag)
             return
         with place.open("w", encoding="utf-8", newline="\n") as file:
             for batch in batches:
-                file.writelines(tag_parsed(tag, batch))
+                file.write(to_conllu(with_best_tags(tag, batch)))
 
     # Remembers spelled words from shard to shard: in native code, a word's vector does not depend on the words that are
     # spelled with it. In plain torch it does, so there each shard spells its own.

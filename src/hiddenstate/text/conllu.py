@@ -5,11 +5,8 @@ multiword ranges (``1-2``), empty nodes (``8.1``) and all other columns are writ
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate, islice, pairwise
-from typing import TYPE_CHECKING
 
 from conllu.exceptions import ParseException
 from conllu.parser import parse_id_value
@@ -18,18 +15,11 @@ from hiddenstate.base.reading import reading
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source, read_text
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 COLUMNS = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 # The columns that a tagger can fill, the main ones first.
 TAG_COLUMNS = ("upos", "xpos", "feats", "deprel", "lemma", "head", "deps", "misc")
 
 _WHITE_LINE = re.compile(r"\n[^\S\n]+(?=\n|\Z)")
-# By code in Latin-1, where ? stands for all other characters.
-_MAY_BE_SPACE = bytes([chr(code).isspace() or chr(code) == "?" for code in range(256)])
-PIECE = 2**16  # characters
 _TOKEN_LINE = re.compile(r"\d+([-.]\d+)?\t")
 
 
@@ -43,7 +33,7 @@ class Sentence:
 
     forms: tuple[str, ...]
     lines: tuple[str, ...]
-    places: Sequence[int]
+    places: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.forms)
@@ -98,144 +88,15 @@ def parse_conllu(text: str, name: str = "<text>", first_line: int = 1) -> list[S
     Raises:
         FileFormatError: a line is not CoNLL-U; names the source and the line.
     """
-    text, number, sentences = _unified(text), first_line, list[Sentence]()
-    for piece in _pieces(text):
-        table = read_table(piece)
-        sentences += table.sentences() if table else _by_block(piece, name, number)
-        number += piece.count("\n")
-    return sentences
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a text at sentence ends, because a table takes several times the memory of its text."""
-    start = 0
-    while start < len(text):
-        end = text.find("\n\n", start + PIECE)
-        end = len(text) if end < 0 else end + 2
-        yield text[start:end]
-        start = end
-
-
-def _by_block(text: str, name: str, number: int) -> Iterator[Sentence]:
-    """Read a text, whose first line has this number, sentence by sentence."""
+    number, sentences = first_line, list[Sentence]()
     # str.splitlines would also split at U+2028 and similar characters, which may occur inside a column.
-    for block in text.split("\n\n"):
+    for block in _unified(text).split("\n\n"):
         lines = block.strip("\n")
         if lines:
             leading = len(block) - len(block.lstrip("\n"))
-            yield _checked_sentence(lines.split("\n"), name, number + leading)
+            sentences.append(_checked_sentence(lines.split("\n"), name, number + leading))
         number += block.count("\n") + 2
-
-
-class Table:
-    """CoNLL-U whose lines have ten columns each, except for comments above sentences; fast to read and fill."""
-
-    def __init__(
-        self, text: str, bounds: "NDArray[np.intp]", counts: Iterable[int], is_word: "NDArray[np.bool_]"
-    ) -> None:
-        # `bounds` has a row for each line that is not a comment: the places of its tabs, between those of the newlines
-        # before and after it. `counts` has the number of words of each sentence.
-        self._text, self._bounds, self._is_word = text, bounds[is_word], is_word
-        forms = iter(_cells(text, self._bounds, 1))
-        self.forms: list[tuple[str, ...]] = [tuple(islice(forms, count)) for count in counts]
-
-    def text(self, columns: Mapping[str, Sequence[str]]) -> str:
-        """Return the text with a tag for each word in these columns, and with one blank line after each sentence."""
-        text = (self._filled(columns) if columns else self._text).strip("\n") + "\n\n"
-        while "\n\n\n" in text:
-            text = text.replace("\n\n\n", "\n\n")
-        return text
-
-    def _filled(self, columns: Mapping[str, Sequence[str]]) -> str:
-        text, bounds = self._text, self._bounds
-        for tags in columns.values():
-            if len(tags) != len(bounds):
-                raise ArgumentError(f"{len(bounds)} words need one tag each, got {len(tags)}")
-        new = {COLUMNS.index(column.upper()): tags for column, tags in columns.items()}
-        first, last = min(new), max(new)
-        # All cells from the first column to the last are replaced, because the columns are mostly neighbours: so the
-        # text between them is cut out once for each word.
-        cells = [new.get(k) or _cells(text, bounds, k) for k in range(first, last + 1)]
-        starts, ends = [0, *bounds[:, last + 1].tolist()], [*(bounds[:, first] + 1).tolist(), len(text)]
-        pieces = [""] * (2 * len(starts) - 1)
-        pieces[::2] = [text[start:end] for start, end in zip(starts, ends, strict=True)]
-        pieces[1::2] = map("\t".join, zip(*cells, strict=True))
-        return "".join(pieces)
-
-    def sentences(self) -> list[Sentence]:
-        """Return the sentences."""
-        sentences, at = list[Sentence](), 0
-        for forms, text in zip(self.forms, self.text({})[:-2].split("\n\n"), strict=True):
-            lines = tuple(text.split("\n"))
-            first = next(k for k, line in enumerate(lines) if line[0] != "#")
-            places: Sequence[int] = range(first, len(lines))
-            if len(places) != len(forms):
-                places = _as_range((first + self._is_word[at : at + len(places)].nonzero()[0]).tolist())
-            sentences.append(Sentence(forms, lines, places))
-            at += len(lines) - first
-        return sentences
-
-
-def read_table(text: str) -> Table | None:
-    """Read whole sentences of CoNLL-U as a table if they have that shape, as most do; otherwise return None."""
-    import numpy as np  # here, because a command that only shows its help must not load it
-
-    text = f"\n{_unified(text)}\n"
-    codes = np.frombuffer(text.encode("latin-1", "replace"), np.uint8)  # one for each character
-    bounds = _bounds(text, codes)
-    if bounds is None:
-        return None
-    ids, is_word = _numbers(codes, bounds)
-    others = _cells(text, bounds[~is_word], 0)
-    starts = np.flatnonzero(np.append(True, bounds[1:, 0] != bounds[:-1, 10]))
-    words = is_word.cumsum()
-    words_before = words[starts] - is_word[starts]
-    expected = words - words_before.repeat(np.diff(starts, append=len(bounds)))
-    if not all(map(_is_range_or_empty, others)) or (ids != expected)[is_word].any():
-        return None
-    return Table(text, bounds, np.diff(words_before, append=words[-1]).tolist(), is_word)
-
-
-def _numbers(codes: "NDArray[np.uint8]", bounds: "NDArray[np.intp]") -> "tuple[NDArray[np.intp], NDArray[np.bool_]]":
-    """Return the first cell of each line as a number, and whether it is one below 1000, without a leading zero."""
-    import numpy as np
-
-    first, last = bounds[:, 0] + 1, bounds[:, 1] - 1
-    numbers, are = np.zeros(len(bounds), np.intp), (codes[first] != ord("0")) & (last - first < 3)
-    for k in range(3):
-        digits, inside = codes[last - k].astype(np.intp) - ord("0"), last - k >= first
-        are &= ~inside | (digits >= 0) & (digits <= 9)
-        numbers += np.where(inside, digits * 10**k, 0)
-    return numbers, are
-
-
-def _bounds(text: str, codes: "NDArray[np.uint8]") -> "NDArray[np.intp] | None":
-    """Return the bounds of a table with this text; None if the text has another shape."""
-    import numpy as np
-
-    tabs, newlines = np.flatnonzero(codes == ord("\t")), np.flatnonzero(codes == ord("\n"))
-    may_be_space = np.frombuffer(_MAY_BE_SPACE, np.bool_)[codes[tabs + 1]]
-    if not len(tabs) or len(tabs) % 9 or any(text[tab + 1].isspace() for tab in tabs[may_be_space].tolist()):
-        return None
-    rows = tabs.reshape(-1, 9)
-    lines = newlines.searchsorted(rows[:, 0]) - 1
-    ends = newlines[lines + 1]
-    if (rows[:, 8] > ends).any() or not np.diff(lines).all():
-        return None  # a line has more than nine tabs, or fewer
-    # A blank line is 0, a comment 1, any other line 2. From a line to the next, this falls by one only below a comment
-    # without a sentence, or at a comment inside or below one.
-    heads = codes[newlines[:-1] + 1]
-    kinds = (heads == ord("#")).astype(np.int8)
-    kinds[lines] = 2
-    if (heads[kinds == 0] != ord("\n")).any() or (np.diff(kinds, append=0) == -1).any():
-        return None
-    return np.column_stack([newlines[lines], rows, ends])
-
-
-def _cells(text: str, bounds: "NDArray[np.intp]", column: int) -> list[str]:
-    """Return a column of a table."""
-    starts, ends = bounds[:, column : column + 2].T.tolist()
-    return [text[start + 1 : end] for start, end in zip(starts, ends, strict=True)]
+    return sentences
 
 
 def looks_like_conllu(text: str) -> bool:
@@ -265,7 +126,7 @@ def from_words(words: Sequence[str], comments: Sequence[str] = ()) -> Sentence:
         if not word.strip() or any(mark in word for mark in "\t\n\r"):
             raise ArgumentError(f"word {word!r} cannot be a CoNLL-U form: it is blank or contains a tab or line end")
     lines = [f"{k}\t{word}\t_\t_\t_\t_\t_\t_\t_\t_" for k, word in enumerate(words, 1)]
-    places = range(len(comments), len(comments) + len(words))
+    places = tuple(range(len(comments), len(comments) + len(words)))
     return Sentence(tuple(words), (*comments, *lines), places)
 
 
@@ -305,31 +166,6 @@ def with_tags(
     return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
-def with_columns(parsed: Table | list[Sentence], columns: Mapping[str, Sequence[str]]) -> str:
-    """Return sentences as CoNLL-U, with a blank line after each and tags in some of their columns."""
-    if isinstance(parsed, Table):
-        return parsed.text(columns)
-    ends = [0, *accumulate(map(len, parsed))]
-    for column, tags in columns.items():
-        if len(tags) != ends[-1]:
-            raise ArgumentError(f"{ends[-1]} words need one tag each, got {len(tags)}")
-        parsed = [
-            with_tags(sentence, tags[a:b], None, column)
-            for sentence, (a, b) in zip(parsed, pairwise(ends), strict=True)
-        ]
-    return to_conllu(parsed)
-
-
-def forms_in(parsed: Table | list[Sentence]) -> list[tuple[str, ...]]:
-    """Return the words of each sentence."""
-    return parsed.forms if isinstance(parsed, Table) else [sentence.forms for sentence in parsed]
-
-
-def count_words(parsed: Table | list[Sentence]) -> int:
-    """Return the number of words."""
-    return sum(map(len, parsed.forms if isinstance(parsed, Table) else parsed))
-
-
 def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
     """Return the sentence with more comments, each with its ``#``, below the existing ones."""
     if not comments:
@@ -363,21 +199,7 @@ def _checked_sentence(lines: list[str], name: str, first: int) -> Sentence:
                     places.append(place)
             except ParseException as error:
                 raise FileFormatError(f"{name}, line {first + place}: {error} in {line[:60]!r}") from error
-    return Sentence(tuple(forms), tuple(lines), _as_range(places))
-
-
-def _as_range(places: Sequence[int]) -> Sequence[int]:
-    """Return a range if the places are consecutive, otherwise a tuple, so that equal sentences are equal."""
-    together = range(places[0], places[0] + len(places)) if places else range(0)
-    return together if places == together or [*places] == [*together] else tuple(places)
-
-
-@lru_cache(1000)
-def _is_range_or_empty(identifier: str) -> bool:
-    try:
-        return isinstance(parse_id_value(identifier), tuple)
-    except (ParseException, ValueError):
-        return False
+    return Sentence(tuple(forms), tuple(lines), tuple(places))
 
 
 def _is_word(columns: list[str], expected: int) -> bool:

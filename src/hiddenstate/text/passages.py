@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hiddenstate.base.reading import reading
 from hiddenstate.errors import FileFormatError
-from hiddenstate.text.conllu import Sentence, Table, from_words, looks_like_conllu, parse_conllu, read_table
+from hiddenstate.text.conllu import Sentence, from_words, looks_like_conllu, parse_conllu
 from hiddenstate.text.source import Source, describe_source, read_text
 from hiddenstate.text.tokenise import sentences, tokenise
 
@@ -28,10 +28,6 @@ class Passage:
     def about_words(self) -> int:
         """The approximate number of words, without parsing."""
         return self.text.count("\n") if self.kind == "conllu" else 1 + len(self.text) // 5
-
-    def parsed(self) -> Table | list[Sentence]:
-        """Parse ordinary CoNLL-U as a table, which is fast, and anything else as sentences; errors as `sentences`."""
-        return (read_table(self.text) if self.kind == "conllu" else None) or self.sentences()
 
     def sentences(self) -> list[Sentence]:
         """Parse the sentences."""

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from hiddenstate.base.reading import reading
 from hiddenstate.corpus.shards.plan import Shard, changed, group_ranges, hash_bytes, hash_ranges, open_parquet
 from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.text.conllu import PIECE, Sentence, Table, from_words
+from hiddenstate.text.conllu import Sentence, from_words
 from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import read_chunks
 from hiddenstate.text.tokenise import sentences, tokenise
@@ -21,22 +22,16 @@ LONGEST = 2048  # maximum number of tokens in a piece
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
-    """Yield the sentences of a shard."""
-    for parsed in read_parsed(shard):
-        yield from parsed.sentences() if isinstance(parsed, Table) else parsed
-
-
-def read_parsed(shard: Shard) -> Iterator[Table | list[Sentence]]:
-    """Yield groups of a shard's sentences, ordinary CoNLL-U as tables; plain text is a line each, or split."""
+    """Yield the sentences of a shard; plain text is a line each, or split."""
     if shard.kind == "parquet":
         for cell in _cells(shard):
             words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]
-            yield from ([from_words(sentence)] for sentence in words if sentence)
+            yield from (from_words(sentence) for sentence in words if sentence)
         return
     reader = IncrementalReader(shard.kind, shard.name, has_lines=shard.is_part)
     for text in _chunks(shard):
-        yield from map(Passage.parsed, reader.feed(text))
-    yield from map(Passage.parsed, reader.end())
+        yield from chain.from_iterable(map(Passage.sentences, reader.feed(text)))
+    yield from chain.from_iterable(map(Passage.sentences, reader.end()))
 
 
 def read_texts(shard: Shard) -> Iterator[str]:
@@ -92,7 +87,7 @@ def _chunks(shard: Shard) -> Iterator[str]:
         raise changed(shard.path)
     stream = io.BytesIO(content)
     stream.name = shard.name
-    yield from read_chunks(stream, PIECE)  # tables of larger pieces do not fit in the caches
+    yield from read_chunks(stream)
 
 
 def _cells(shard: Shard) -> Iterator[Any]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import chain
+from functools import cached_property, partial
+from itertools import accumulate, pairwise
 from typing import Any, TypeVar
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.text.conllu import Sentence, Table, forms_in, with_columns
+from hiddenstate.text.conllu import Sentence, with_tags
 from hiddenstate.tracing.trace import Trace
 
 
@@ -24,7 +24,7 @@ class WordTags:
     numbers: Tensor
     probabilities: Tensor
 
-    @property
+    @cached_property
     def tags(self) -> list[str]:
         """The tag of each word."""
         return [*map(self.names.__getitem__, self.numbers.tolist())]
@@ -183,16 +183,13 @@ def in_batches(
         yield batch
 
 
-def tag_parsed(tag: OnlyTags, groups: Sequence[Table | list[Sentence]]) -> list[str]:
-    """Tag groups of sentences, and return each group as CoNLL-U with a blank line after each sentence."""
-    forms = [forms_in(group) for group in groups]
-    columns = {column: words.tags for column, words in tag([*chain.from_iterable(forms)]).items()}
-    texts, at = list[str](), 0
-    for group, sentences in zip(groups, forms, strict=True):
-        end = at + sum(map(len, sentences))
-        texts.append(with_columns(group, {column: tags[at:end] for column, tags in columns.items()}))
-        at = end
-    return texts
+def with_best_tags(tag: OnlyTags, sentences: Sequence[Sentence]) -> list[Sentence]:
+    """Tag sentences of CoNLL-U, and return them with the tags of every column."""
+    tagged, ends = [*sentences], [0, *accumulate(map(len, sentences))]
+    for column, words in tag([sentence.forms for sentence in sentences]).items():
+        rows = (words.tags[a:b] for a, b in pairwise(ends))
+        tagged = [with_tags(sentence, row, column=column) for sentence, row in zip(tagged, rows, strict=True)]
+    return tagged
 
 
 MOST_WORDS = 50_000  # 50 MB for the shipped tagger
