@@ -1,4 +1,4 @@
-"""A small task with a carried state, noise and any number of processes, to test the training loop."""
+"""A small task with a carried state and noise, to test the training loop."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.training.settings import TrainConfig
-from hiddenstate.training.task import Epoch, Loss, Score, split
+from hiddenstate.training.task import Epoch, Loss, Score
 
 UNITS = 40
 CONFIG = TrainConfig(epochs=3, learning_rate=0.05, warmup_steps=2, log_steps=4, checkpoint_minutes=0, patience=9)
@@ -32,9 +32,9 @@ class Line:
         self.scores: list[float] | None = None
         self.kept: list[int] = []
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[list[int] | None]:
+    def plan(self, epoch: int) -> list[list[int]]:
         order = torch.randperm(UNITS, generator=torch.Generator().manual_seed(self.config.seed * 1000 + epoch))
-        return split([order[k : k + self.batch].tolist() for k in range(0, UNITS, self.batch)], rank, ranks)
+        return [order[k : k + self.batch].tolist() for k in range(0, UNITS, self.batch)]
 
     def size(self, epoch: int) -> int:
         return UNITS

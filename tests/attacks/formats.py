@@ -249,12 +249,12 @@ def make_run(path: Path) -> None:
     folder.log("step", vars(last))
     folder.log("epoch", {**vars(last), "value": 0.5, "is_best": True})
     position = Position(epoch=2, step=2, history=[Epoch(last, Score(0.5, "half", {"a": 1.0}), is_best=True)])
-    folder.write(Checkpoint(position, 1, "data", {"model.weight": torch.ones(2, 2)}), finished=False)
+    folder.write(Checkpoint(position, "data", {"model.weight": torch.ones(2, 2)}), finished=False)
 
 
 def read_run(path: Path) -> None:
     folder = RunFolder(path)
-    folder.read(1, "data")
+    folder.read("data")
     folder.mend()
     plot_run(path)
 

@@ -74,7 +74,7 @@ def explanation_table(path: Path) -> None:
 
 def begin(path: Path) -> None:
     make_run(path)
-    RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
+    RunFolder(path).write(Checkpoint(Position(), "data", state_dict()), finished=True)
 
 
 def log(path: Path) -> None:
@@ -82,7 +82,7 @@ def log(path: Path) -> None:
 
 
 def checkpoint(path: Path) -> None:
-    RunFolder(path).write(Checkpoint(Position(), 1, "data", state_dict()), finished=True)
+    RunFolder(path).write(Checkpoint(Position(), "data", state_dict()), finished=True)
 
 
 def picture(path: Path) -> None:
@@ -176,7 +176,7 @@ def nothing(path: Path) -> None:
 
 
 def read_run(path: Path) -> None:
-    RunFolder(path).read(1, "data")
+    RunFolder(path).read("data")
 
 
 THINGS = {

@@ -158,7 +158,7 @@ def test_a_run_that_cannot_begin_leaves_the_finished_one(tmp_path: Path) -> None
     run = RunFolder(tmp_path / "run")
     run.begin("first")
     run.log("step", {"loss": 1.0})
-    run.write(Checkpoint(Position(), 1, "data", {"w": torch.ones(2)}), finished=True)
+    run.write(Checkpoint(Position(), "data", {"w": torch.ones(2)}), finished=True)
     before = content(tmp_path)
     with no_file_beyond(900), pytest.raises(FileWriteError, match=r"cannot write .*run\.toml"):
         run.begin("x" * 1000)

@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner, Result
 
 import programs
@@ -98,10 +97,9 @@ def test_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
 
 
-def start(*arguments: str, torchrun: int = 0) -> subprocess.Popen[str]:
-    """Start the command as a program, with one or several processes."""
-    many = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)]
-    command = [sys.executable, *(many if torchrun else []), "-m", "hiddenstate", "train", "lm", *arguments]
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start the command as a program."""
+    command = [sys.executable, "-m", "hiddenstate", "train", "lm", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return programs.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -123,27 +121,6 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     program.communicate(timeout=300)
     finished(start("--resume", "model.run"))
     assert (tmp_path / "whole" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
-
-
-@pytest.mark.slow
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    # Without noise, which each process draws for itself.
-    quiet = (
-        "--set",
-        "dropout=0",
-        "--set",
-        "input_dropout=0",
-        "--set",
-        "weights_dtype=float32",
-        "--set",
-        "optimizer=sgd",
-    )
-    finished(start(*FILES, *SMALL, *quiet, "--out", "one"))
-    out = finished(start(*FILES, *SMALL, *quiet, "--out", "two", torchrun=2))
-    assert out.count("kept epoch") == 1
-    ours, theirs = (load_language_model(tmp_path / name).state_dict() for name in ("one", "two"))
-    for name, value in ours.items():
-        torch.testing.assert_close(theirs[name], value, rtol=1e-4, atol=1e-5)
 
 
 def test_a_corpus_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

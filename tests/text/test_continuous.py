@@ -25,13 +25,6 @@ def test_each_row_goes_on_where_it_was(tokens: int, count: int, steps: int) -> N
     assert torch.equal(inputs.T.flatten(), torch.cat([torch.tensor([0]), whole[:-1]]))
 
 
-def test_some_rows_only() -> None:
-    rows = Rows(np.arange(1, 13, dtype=np.int32), 4, start=0)
-    whole, part = rows.read(spans(3, 2)[0]), rows.read(spans(3, 2)[0], slice(1, None, 2))
-    for every, some in zip(whole, part, strict=True):
-        assert torch.equal(every[:, 1::2], some)
-
-
 @given(st.integers(0, 500), st.integers(1, 70), st.integers(0, 99))
 def test_spans_of_drawn_sizes_cover_everything(length: int, steps: int, seed: int) -> None:
     found = spans(length, steps, torch.Generator().manual_seed(seed))

@@ -22,16 +22,16 @@ def run(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def checkpoint(ranks: int = 1) -> Checkpoint:
+def checkpoint() -> Checkpoint:
     tensors = {"model.a": torch.ones(2), "model.b.c": torch.zeros(()), "more": torch.ones(1)}
-    return Checkpoint(POSITION, ranks, "data", tensors)
+    return Checkpoint(POSITION, "data", tensors)
 
 
 def test_round_trip(run: RunFolder) -> None:
     assert run.check().read_text() == "x = 1\n"
-    assert run.read(1, "data") is None
+    assert run.read("data") is None
     run.write(checkpoint(), finished=False)
-    found = run.read(1, "data")
+    found = run.read("data")
     assert found is not None
     assert found.position == POSITION
     assert {name: value.tolist() for name, value in found.part("model").items()} == {"a": [1.0, 1.0], "b.c": 0.0}
@@ -78,27 +78,25 @@ def test_begin_fails(run: RunFolder, tmp_path: Path) -> None:
 def test_read_fails(run: RunFolder, tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"no run at .*none: run\.toml is missing"):
         RunFolder(tmp_path / "none").check()
-    run.write(checkpoint(ranks=2), finished=False)
-    with pytest.raises(ArgumentError, match="trained by 2 processes, but now there are 1; start as many"):
-        run.read(1, "data")
+    run.write(checkpoint(), finished=False)
     with pytest.raises(ArgumentError, match="data of the run in .* has changed"):
-        run.read(2, "other data")
+        run.read("other data")
     for state in ("{}", "nonsense", '{"position": {"wings": 2}}', '{"position": []}', '{"position": 7}'):
         write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", {"a": torch.ones(1)}, {"state": state})
         with pytest.raises(FileFormatError, match="is damaged"):
-            run.read(2, "data")
+            run.read("data")
     write_tensors(run.path / CHECKPOINT, "hiddenstate.stream/1", {"a": torch.ones(1)}, {})
     with pytest.raises(FileFormatError, match=r"expected 'hiddenstate\.checkpoint/1'"):
-        run.read(2, "data")
+        run.read("data")
 
 
 @pytest.mark.parametrize("change", [{"epoch": -1}, {"step": 1.5}, {"batch": 2**80}, {"seconds": "a"}, {"history": [3]}])
 def test_a_position_that_none_is_fails(run: RunFolder, change: dict[str, object]) -> None:
-    state = {"position": {"history": [], **change}, "ranks": 1, "fingerprint": "data"}
+    state = {"position": {"history": [], **change}, "fingerprint": "data"}
     tensors = {"a": torch.ones(1)}
     write_tensors(run.path / CHECKPOINT, "hiddenstate.checkpoint/1", tensors, {"state": json.dumps(state)})
     with pytest.raises(FileFormatError, match=CHECKPOINT):
-        run.read(1, "data")
+        run.read("data")
 
 
 @pytest.mark.parametrize("length", [-1, 10**15, "many", None])

@@ -25,7 +25,6 @@ from hiddenstate.models.tagger.training import resume_tagger, train_tagger
 from hiddenstate.training.checkpoint import SETTINGS, RunFolder
 from hiddenstate.training.lock import HOLDER, LOCK, LOCK_FILES
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.task import Epoch, Step
 from tasks import CONFIG, Line
 
@@ -119,7 +118,7 @@ def test_the_command_line_says_who_trains(
 
 def test_blocks_stand_in_each_other_and_the_last_gives_the_folder_back(tmp_path: Path) -> None:
     run, other = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "run")
-    with run.held(), run.held(RunMachine(CONFIG)):
+    with run.held(), run.held():
         run.begin("")
         found = json.loads((run.path / HOLDER).read_text())
         assert (found["pid"], found["host"]) == (os.getpid(), socket.gethostname())
@@ -139,15 +138,15 @@ def test_a_task_of_ones_own_holds_the_folder_too(tmp_path: Path) -> None:
 
     def look(progress: Step | Epoch) -> None:
         with pytest.raises(RunInUseError) as refused:
-            fit(Line(), RunFolder(run.path), tmp_path / "other", RunMachine(CONFIG), resume=True)
+            fit(Line(), RunFolder(run.path), tmp_path / "other", resume=True)
         seen.append(str(refused.value))
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(task, run, tmp_path / "model", RunMachine(CONFIG), on_progress=look)
+        fit(task, run, tmp_path / "model", on_progress=look)
     assert len(seen) == 1
     assert not (tmp_path / "other").exists()
-    assert len(fit(Line(), RunFolder(run.path), tmp_path / "model", RunMachine(CONFIG), resume=True)) == CONFIG.epochs
+    assert len(fit(Line(), RunFolder(run.path), tmp_path / "model", resume=True)) == CONFIG.epochs
 
 
 def test_another_thread_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,6 @@ from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training import loop
 from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, RunFolder
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.settings import TrainConfig
 from hiddenstate.training.task import Epoch, Loss, OnProgress, Step
 from tasks import CONFIG, UNITS, Line
@@ -25,8 +24,7 @@ def run(
 ) -> tuple[Epoch, ...]:
     place = RunFolder(folder / "run")
     place.mend() if resume else place.begin("")
-    machine = detect_machine(task.config)
-    return fit(task, place, folder / "model", machine, resume=resume, on_progress=on_progress)
+    return fit(task, place, folder / "model", resume=resume, on_progress=on_progress)
 
 
 def weights(task: Line) -> list[Tensor]:
@@ -229,6 +227,21 @@ def test_a_second_one_ends_it_at_once_but_not_its_echo(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, task)
     assert (tmp_path / "run" / CHECKPOINT).exists() is not ends
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_products_have_the_precision_and_the_model_the_device(
+    tmp_path: Path, precision: str, dtype: torch.dtype
+) -> None:
+    task, seen = Line(replace(CONFIG, epochs=1, precision=precision, device="auto")), set[tuple[torch.dtype, str]]()
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    task.x, task.y = task.x.to(device), task.y.to(device)
+    task.load_state = lambda state: setattr(task, "last", torch.zeros(1, device=device))  # type: ignore[method-assign]
+    hook = task.model[0].register_forward_hook(lambda *call: seen.add((call[-1].dtype, call[-1].device.type)))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, task, on_progress=stop_after(3))
+    hook.remove()
+    assert seen == {(dtype, device.type)}
 
 
 def test_the_gradient_is_clipped(tmp_path: Path) -> None:

@@ -213,7 +213,6 @@ def train_and_tell(
 ) -> None:
     """Train a run file, show the progress and report the result; on Ctrl-C, print how to resume."""
     from hiddenstate.training.checkpoint import SETTINGS, default_run
-    from hiddenstate.training.machine import is_leader
 
     if options.resume is not None and options.run is not None:
         raise ArgumentError("--resume already names the run's folder; drop --run")
@@ -224,16 +223,15 @@ def train_and_tell(
     try:
         with Display(wanted.settings.epochs, unit) as display:
             result = train(wanted, place, resume=options.resume is not None, on_progress=display.show)
-        if is_leader():
-            kept = f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
-            for line in (kept, *describe(result)):
-                standard_output(exact=False).write(f"{line}\n")
-            if options.plot is not None:
-                save_plot(plot_run(place, score), options.plot)
+        kept = f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
+        for line in (kept, *describe(result)):
+            standard_output(exact=False).write(f"{line}\n")
+        if options.plot is not None:
+            save_plot(plot_run(place, score), options.plot)
     except KeyboardInterrupt:
-        if is_leader() and not (place / SETTINGS).is_file():
+        if not (place / SETTINGS).is_file():
             tell("stopped before training began")
-        elif is_leader():
+        else:
             again = shlex.join(["hiddenstate", "train", wanted.kind, "--resume", quote_path(place)])
             tell(f"stopped; resume with: {again}")
         raise typer.Exit(INTERRUPTED) from None
@@ -243,8 +241,6 @@ class Display:
     """A line for each epoch and, on a terminal, a bar within it. A context manager."""
 
     def __init__(self, epochs: int, unit: str) -> None:
-        from hiddenstate.training.machine import is_leader
-
         self._epochs, self._unit = epochs, unit
         self._console = console()
         self._bar = Progress(
@@ -253,7 +249,7 @@ class Display:
             TextColumn("{task.fields[text]}"),
             console=self._console,
             transient=True,
-            disable=not (self._console.is_terminal and is_leader()),
+            disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", epoch=1, epochs=epochs, text="")
         self._score = ""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path, PurePath
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -15,7 +14,6 @@ from hiddenstate.models.model_folder import Loaded as N
 from hiddenstate.models.model_folder import check_target, load_as, save
 from hiddenstate.training.checkpoint import RunFolder, default_run
 from hiddenstate.training.loop import fit
-from hiddenstate.training.machine import detect_machine
 from hiddenstate.training.settings import RunFile, StrPath, TrainConfig, format_setting
 from hiddenstate.training.task import Epoch, OnProgress, Task, best_epoch
 
@@ -160,20 +158,15 @@ def run_task(
     out = Path(wanted.files["out"])
     run_folder = RunFolder(run or default_run(out))
     # The folder is locked before anything is repaired, and until the model is finished.
-    with detect_machine(wanted.settings) as machine, run_folder.held(machine):
-        machine.once(partial(_make_way, out))
+    with run_folder.held():
+        mend_folder(out)
+        check_folder_place(check_target(out), is_replaced=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(wanted.settings.seed)
             task = make(wanted)
-        machine.once(run_folder.mend if resume else partial(run_folder.begin, wanted.to_toml()))
-        history = fit(task, run_folder, out, machine, resume=resume, on_progress=on_progress)
-        return machine.once(lambda: task.finish(out, history))
-
-
-def _make_way(out: Path) -> None:
-    """Clean up after an earlier run at the destination; reject one that can't be written or has other files."""
-    mend_folder(out)
-    check_folder_place(check_target(out), is_replaced=True)
+        run_folder.mend() if resume else run_folder.begin(wanted.to_toml())
+        history = fit(task, run_folder, out, resume=resume, on_progress=on_progress)
+        return task.finish(out, history)
 
 
 def describe_origin(wanted: RunFile[C]) -> Origin:

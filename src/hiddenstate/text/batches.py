@@ -319,9 +319,9 @@ class Rows:
         # Views that overlap by one token: a row's last target is the next row's first input.
         self._rows = text.unfold(0, self.length + 1, self.length)[:rows].T
 
-    def read(self, span: Span, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+    def read(self, span: Span) -> tuple[Tensor, Tensor]:
         """Return inputs ``[T, N]`` and, one step later, targets ``[T, N]``, as int64."""
-        ids = self._rows[span.start : span.stop + 1, rows].long()
+        ids = self._rows[span.start : span.stop + 1].long()
         return ids[:-1].contiguous(), ids[1:].contiguous()
 
 

@@ -4,7 +4,7 @@
 - `loop.py`: the loop, with learning rates, averaged weights, and stopping on request
 - `settings.py`: settings, read from files and validated
 - `checkpoint.py`: everything that resuming needs; `lock.py`: allows one run per folder at a time
-- `machine.py`: one process or several, CPU or GPU; `plot.py`: curves of a run
+- `plot.py`: curves of a run
 """
 
 from hiddenstate.base.later import on_first_use

@@ -1,6 +1,5 @@
 from hiddenstate.training.checkpoint import RunFolder as RunFolder
 from hiddenstate.training.loop import fit as fit
-from hiddenstate.training.machine import detect_machine as detect_machine
 from hiddenstate.training.plot import plot_run as plot_run
 from hiddenstate.training.settings import RunFile as RunFile
 from hiddenstate.training.settings import TrainConfig as TrainConfig
@@ -11,4 +10,3 @@ from hiddenstate.training.task import Result as Result
 from hiddenstate.training.task import Score as Score
 from hiddenstate.training.task import Step as Step
 from hiddenstate.training.task import Task as Task
-from hiddenstate.training.task import split as split

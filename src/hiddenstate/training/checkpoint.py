@@ -9,7 +9,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -30,7 +29,6 @@ from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
-from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.settings import MAY_CHANGE
 from hiddenstate.training.task import Epoch, Score, Step
 
@@ -72,7 +70,6 @@ class Checkpoint:
     """What a run needs to resume: position, identity, tensors, and settings that must be the same (if stored)."""
 
     position: Position
-    ranks: int
     fingerprint: str
     tensors: Mapping[str, Tensor]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -89,11 +86,10 @@ class RunFolder:
         self.path = Path(path)
         self._lock = RunLock(self.path)
 
-    def held(self, machine: RunMachine | None = None) -> Block:
+    def held(self) -> Block:
         """Return a context manager that prevents anyone else from training in this folder.
 
-        With several processes, the first one holds the folder for all. Blocks may be nested. If no run has begun in the
-        folder by the end, the folder is left unchanged.
+        Blocks may be nested. If no run has begun in the folder by the end, the folder is left unchanged.
 
         Raises:
             RunInUseError: someone else is training in it.
@@ -101,22 +97,17 @@ class RunFolder:
             FileWriteError: the folder can't be created or written to, or a file in it is a link, whose target would be
                 written instead.
         """
-        if machine is not None and not machine.leads:
-            return lasting(partial(machine.once, self._refuse_links), lambda: None)
         holding = Holding(self._lock)
 
         def begin() -> None:
-            self._refuse_links()
+            for name in (CHECKPOINT, METRICS, *LOCK_FILES):
+                refuse_link(self.path / name)
             holding.acquire()
 
         def end() -> None:
             holding.release(keep=(self.path / SETTINGS).is_file())
 
-        return lasting(begin if machine is None else partial(machine.once, begin), end)
-
-    def _refuse_links(self) -> None:
-        for name in (CHECKPOINT, METRICS, *LOCK_FILES):
-            refuse_link(self.path / name)
+        return lasting(begin, end)
 
     def begin(self, settings: str) -> None:
         """Create the folder for a new run, replacing a finished one.
@@ -156,7 +147,6 @@ class RunFolder:
                 sync(metrics)  # the checkpoint records its length
         state = {
             "position": asdict(checkpoint.position),
-            "ranks": checkpoint.ranks,
             "fingerprint": checkpoint.fingerprint,
             "settings": dict(checkpoint.settings),
             "metrics_bytes": metrics.stat().st_size if metrics.exists() else 0,
@@ -164,8 +154,8 @@ class RunFolder:
         }
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
-    def read(self, ranks: int, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
-        """Return the last checkpoint, if any; refuse a damaged one, and one of other ranks, data or settings."""
+    def read(self, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
+        """Return the last checkpoint, if any; refuse a damaged one, and one of other data or settings."""
         if not (self.path / CHECKPOINT).exists():
             return None
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)
@@ -175,12 +165,7 @@ class RunFolder:
             if not isinstance(began_with, dict):
                 raise FileFormatError(f"settings must be an object, got {type(began_with).__name__}")
             position = _position(state["position"])
-            checkpoint = Checkpoint(position, state["ranks"], state["fingerprint"], tensors, began_with)
-        if checkpoint.ranks != ranks:
-            raise ArgumentError(
-                f"the run in {self.path} was trained by {checkpoint.ranks} processes, but now there are {ranks}; start "
-                "as many as before"
-            )
+            checkpoint = Checkpoint(position, state["fingerprint"], tensors, began_with)
         if checkpoint.fingerprint != fingerprint:
             raise ArgumentError(
                 f"the data of the run in {self.path} has changed since it began; restore the data, or start a new run"

@@ -21,7 +21,6 @@ from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.errors import ArgumentError
 from hiddenstate.training.checkpoint import CHECKPOINT, SETTINGS, Checkpoint, Position, RunFolder
-from hiddenstate.training.machine import RunMachine
 from hiddenstate.training.settings import TrainConfig
 from hiddenstate.training.task import Epoch, Item, OnProgress, Step, Task, best_epoch
 
@@ -32,8 +31,7 @@ _REMEMBERED: Mapping[type[Optimizer], tuple[str, ...]] = {
 }
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# Seconds after which a second Ctrl-C counts, because torchrun forwards the first one to processes that already received
-# it.
+# Seconds after which a second Ctrl-C counts, because launchers pass on the first one, which the process has, too.
 AGAIN = 1.0
 
 
@@ -73,7 +71,6 @@ def fit(
     task: Task[Item],
     run: RunFolder,
     out: Path,
-    machine: RunMachine,
     *,
     resume: bool = False,
     on_progress: OnProgress = lambda progress: None,
@@ -87,7 +84,6 @@ def fit(
         task: the model and its data.
         run: the existing folder for checkpoints.
         out: the folder for the model of the best epoch so far.
-        machine: the machine to compute on.
         resume: whether to continue from the last checkpoint, if there is one.
         on_progress: called after every batch with a `Step`, and after every epoch with an `Epoch`; a KeyboardInterrupt
             that it raises ends training like Ctrl-C.
@@ -98,14 +94,16 @@ def fit(
     Raises:
         KeyboardInterrupt: the run was stopped.
         RunInUseError: someone else is training in the folder.
-        ArgumentError: the loss became NaN or infinite, or the checkpoint is for different data, incompatible settings,
-            or a different number of processes.
+        ArgumentError: the loss became NaN or infinite, or the checkpoint is for other data or incompatible settings.
         FileFormatError: the checkpoint is damaged.
         FileWriteError: a file cannot be written.
     """
-    devices, kind = ([], "cuda") if machine.device.type == "cpu" else ([machine.device], machine.device.type)
-    with run.held(machine), torch.random.fork_rng(devices, device_type=kind), stopping() as stop:
-        loop = _Loop(task, run, out, machine, on_progress, stop)
+    device = torch.device("cpu")
+    if task.config.device == "auto":
+        device = torch.accelerator.current_accelerator(check_available=True) or device
+    devices, kind = ([], "cuda") if device.type == "cpu" else ([device], device.type)
+    with run.held(), torch.random.fork_rng(devices, device_type=kind), stopping() as stop:
+        loop = _Loop(task, run, out, device, on_progress, stop)
         if resume:
             loop.resume()
         return loop.go()
@@ -115,11 +113,11 @@ class _Loop(Generic[Item]):
     """The state of one run."""
 
     def __init__(
-        self, task: Task[Item], run: RunFolder, out: Path, machine: RunMachine, on_progress: OnProgress, stop: Stop
+        self, task: Task[Item], run: RunFolder, out: Path, device: torch.device, on_progress: OnProgress, stop: Stop
     ) -> None:
-        self.task, self.run, self.out, self.machine = task, run, out, machine
+        self.task, self.run, self.out, self.device = task, run, out, device
         self.on_progress, self.stop, self.config = on_progress, stop, task.config
-        task.model.to(machine.device)
+        task.model.to(device)
         self.optimizer = _optimizer(task.model, self.config)
         self.average = Average(task.model, self.config.average)
         self.position = Position()
@@ -137,7 +135,7 @@ class _Loop(Generic[Item]):
         return self.position.epoch > self.config.epochs or waited >= self.config.patience
 
     def epoch(self) -> None:
-        plan = self.task.plan(self.position.epoch, self.machine.rank, self.machine.ranks)
+        plan = self.task.plan(self.position.epoch)
         if self.position.batch == 0:
             self.task.load_state({})
         self.task.model.train()
@@ -147,40 +145,39 @@ class _Loop(Generic[Item]):
             self.save_or_stop()
         self.end_epoch()
 
-    def step(self, item: Item | None, batches: int) -> None:
+    def step(self, item: Item, batches: int) -> None:
         """Learn from one batch."""
         start, position = time.perf_counter(), self.position
         finished = (position.epoch - 1 + position.batch / batches) / self.config.epochs
         position.rate = learning_rate(self.config, position.step, finished, position.history)
-        self.machine.seed(_seed(self.config.seed, position.step, self.machine.rank))
+        self.draw_from(_seed(self.config.seed, position.step))
         position.loss, count = self.learn(item)
         position.batch, position.step, position.units = position.batch + 1, position.step + 1, position.units + count
         position.loss_sum += position.loss * count
         self.average.update(position.step)
         position.seconds += time.perf_counter() - start
 
-    def learn(self, item: Item | None) -> tuple[float, int]:
-        """Take one gradient step; return the mean loss before it and the number of units, over all processes."""
-        machine = self.machine
-        with machine.autocast():
-            loss = None if item is None else self.task.loss(item)
-        value = 0.0 if loss is None else (loss.mean if loss.reported is None else loss.reported).item()
-        count = 0 if loss is None else loss.count
-        total, loss_sum = machine.sum([count, value * count])
-        if not math.isfinite(loss_sum):
+    def draw_from(self, seed: int) -> None:
+        """Seed torch; `torch.manual_seed` also writes a traceback for each kind of device that is not in use."""
+        torch.default_generator.manual_seed(seed) if self.device.type == "cpu" else torch.manual_seed(seed)
+
+    def learn(self, item: Item) -> tuple[float, int]:
+        """Take one gradient step; return the mean loss before it and the number of units."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            loss = self.task.loss(item)
+        value = (loss.mean if loss.reported is None else loss.reported).item()
+        if not math.isfinite(value):
             raise ArgumentError(
-                f"training diverged: loss {loss_sum} in epoch {self.position.epoch}; lower the learning rate"
+                f"training diverged: loss {value} in epoch {self.position.epoch}; lower the learning rate"
             )
         self.optimizer.zero_grad()
-        if loss is not None:
-            torch.autograd.backward(loss.mean if machine.ranks == 1 else loss.mean * (count / total))
+        torch.autograd.backward(loss.mean)
         (group,) = self.optimizer.param_groups
-        machine.sum_gradients(group["params"])
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(group["params"], self.config.clip_norm)
         group["lr"] = self.position.rate
         self.optimizer.step()
-        return loss_sum / max(total, 1), int(total)
+        return value, loss.count
 
     @property
     def last(self) -> Step:
@@ -204,20 +201,18 @@ class _Loop(Generic[Item]):
         """Evaluate, save the model if it is the best so far, and go to the next epoch."""
         last, history = self.last, self.position.history
         with self.average.used():
-            score = self.machine.once(self.task.evaluate)
+            score = self.task.evaluate()
             best = best_epoch(history).score.value if history else math.nan
             is_better = not history or (score.value > best if self.task.higher_is_better else score.value < best)
             history.append(Epoch(last, score, is_better))
             if history[-1].is_best:
-                self.machine.once(lambda: self.task.save_model(self.out, history))
+                self.task.save_model(self.out, history)
         self.position.next_epoch()
         self.tell(history[-1])
         self.save_or_stop(due=True)
 
     def tell(self, progress: Step | Epoch) -> None:
         """Write metrics, and call the user's function."""
-        if not self.machine.leads:
-            return
         if isinstance(progress, Epoch):
             self.run.log("epoch", {**asdict(progress.last), **asdict(progress.score), "is_best": progress.is_best})
         elif progress.step % self.config.log_steps == 0:
@@ -228,42 +223,36 @@ class _Loop(Generic[Item]):
             self.stop.asked = True
 
     def save_or_stop(self, *, due: bool = False) -> None:
-        """Write a checkpoint when it is due or the run should stop, at the same step in all processes."""
-        if self.machine.leads:
-            steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
-            due = due or bool(steps and self.position.step % steps == 0)
-            due = due or bool(minutes and (time.perf_counter() - self.saved) / 60 >= minutes)
-        is_due, is_stopped = self.machine.sum([due, self.stop.asked])
-        if is_due or is_stopped:
-            carried = self.machine.gather(dict(self.task.state()))
-            self.machine.once(lambda: self.write(carried))
+        """Write a checkpoint when it is due or the run should stop."""
+        steps, minutes = self.config.checkpoint_steps, self.config.checkpoint_minutes
+        due = due or bool(steps and self.position.step % steps == 0)
+        due = due or bool(minutes and (time.perf_counter() - self.saved) / 60 >= minutes)
+        is_stopped = self.stop.asked
+        if due or is_stopped:
+            self.write()
             self.saved = time.perf_counter()
         if is_stopped:
             raise KeyboardInterrupt(f"training was stopped; its last checkpoint is in {self.run.path}")
 
-    def write(self, carried: Sequence[Mapping[str, Tensor]]) -> None:
-        """Write a checkpoint with the task state of each process."""
+    def write(self) -> None:
+        """Write a checkpoint."""
         parts: dict[str, Mapping[str, Tensor]] = {
             "model": self.task.model.state_dict(),
             "optimizer": _optimizer_tensors(self.optimizer),
             "average": self.average.mean,
-            **{f"carried{rank}": tensors for rank, tensors in enumerate(carried)},
+            "carried": self.task.state(),
         }
         tensors = {f"{part}.{name}": value for part, held in parts.items() for name, value in held.items()}
         settings = self.config.fixed()
-        checkpoint = Checkpoint(self.position, self.machine.ranks, self.task.fingerprint, tensors, settings)
+        checkpoint = Checkpoint(self.position, self.task.fingerprint, tensors, settings)
         self.run.write(checkpoint, finished=self.is_over)
 
     def resume(self) -> None:
         """Go back to the last checkpoint, if there is one."""
-        checkpoint = self.run.read(self.machine.ranks, self.task.fingerprint, self.config.fixed())
+        checkpoint = self.run.read(self.task.fingerprint, self.config.fixed())
         if checkpoint is not None:
             with reading(self.run.path / CHECKPOINT):
                 self.take(checkpoint)
-        if len(set(self.machine.gather(self.position.step))) > 1:
-            raise ArgumentError(
-                f"not all processes see the same checkpoint; put {self.run.path} on a disk that all share"
-            )
 
     def take(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint."""
@@ -276,7 +265,7 @@ class _Loop(Generic[Item]):
                 f"the checkpoint in {self.run.path} does not fit the settings; undo the changes made to {SETTINGS} "
                 "since the run began, except those of epochs and patience"
             ) from error
-        self.task.load_state(checkpoint.part(f"carried{self.machine.rank}"))
+        self.task.load_state(checkpoint.part("carried"))
         self.position = checkpoint.position
 
 
@@ -306,9 +295,9 @@ def _load_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
-def _seed(seed: int, step: int, rank: int) -> int:
-    """Mix three numbers into the seed of one batch."""
-    digest = hashlib.blake2b(f"{seed} {step} {rank}".encode(), digest_size=8).digest()
+def _seed(seed: int, step: int) -> int:
+    """Mix two numbers into the seed of one batch."""
+    digest = hashlib.blake2b(f"{seed} {step} 0".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1  # torch accepts 63 bits
 
 

@@ -195,7 +195,7 @@ class TrainConfig(Settings):
             for none.
         seed: the seed for initial weights, dropout and the order of batches.
         precision: ``fp32``, or ``bf16`` for products in bfloat16 (torch's autocast).
-        device: ``cpu``, or ``auto`` for the fastest available device; devices other than ``cpu`` need accelerate.
+        device: ``cpu``, or ``auto`` for the accelerator that torch finds, if any.
         log_steps: batches between two lines of ``metrics.jsonl``.
         checkpoint_steps: batches between two checkpoints inside an epoch; 0 for none.
         checkpoint_minutes: minutes between two checkpoints inside an epoch; 0 for none.

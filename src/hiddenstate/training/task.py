@@ -29,7 +29,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Step:
-    """The progress of an epoch after a batch, over all processes. A unit is, for example, a word.
+    """The progress of an epoch after a batch. A unit is, for example, a word.
 
     Attributes:
         epoch: the epoch, from 1.
@@ -133,15 +133,11 @@ class Task(Protocol[Item]):
     def fingerprint(self) -> str:
         """A hash of the data: a run can only be resumed with the same data."""
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> Sequence[Item | None]:
-        """Return the batches of an epoch (from 1) for this process.
-
-        The plan must depend only on seed, epoch, rank and ranks, be cheap to compute, and have the same length for
-        every rank; None is an empty batch. See `split`.
-        """
+    def plan(self, epoch: int) -> Sequence[Item]:
+        """Return the batches of an epoch (from 1), which depend only on it and the seed, and are cheap to compute."""
 
     def size(self, epoch: int) -> int:
-        """Return the number of units (such as words) in the plans of an epoch, over all processes."""
+        """Return the number of units (such as words) in the plan of an epoch."""
 
     def loss(self, item: Item) -> Loss:
         """Compute the loss of a batch, in training mode.
@@ -161,14 +157,3 @@ class Task(Protocol[Item]):
 
     def save_model(self, folder: Path, history: Sequence[Epoch]) -> None:
         """Write the model as a folder. It is the model of the last epoch in the history, which is the best so far."""
-
-
-def split(batches: Sequence[Item], rank: int, ranks: int) -> list[Item | None]:
-    """Deal batches out to processes, with None if one would have fewer than the others.
-
-    >>> split("abcde", rank=1, ranks=2)
-    ['b', 'd', None]
-    """
-    steps = -(-len(batches) // ranks)
-    dealt: list[Item | None] = list(batches[rank::ranks])
-    return dealt + [None] * (steps - len(dealt))

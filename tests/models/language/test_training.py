@@ -19,6 +19,7 @@ from hiddenstate.models.language.training import (
     train_language_model,
 )
 from hiddenstate.models.model_folder import CARD, WEIGHTS, load_language_model
+from hiddenstate.text.batches import Span
 from hiddenstate.training.settings import read_run_file
 from hiddenstate.training.task import Epoch, Step
 from language_models import TEXT
@@ -101,12 +102,12 @@ def task_of(files: dict[str, Any], **settings: Any) -> LanguageTask:
 
 def test_the_state_is_carried_from_batch_to_batch(files: dict[str, Any]) -> None:
     task = task_of(files, dropout=0.0, input_dropout=0.0)
-    plan = [batch for batch in task.plan(1, 0, 1) if batch is not None]
+    plan = task.plan(1)
     task.load_state({})
     losses = [task.loss(batch) for batch in plan]
     assert all(not value.requires_grad for value in task.state().values())
     # The same text in one piece.
-    inputs, targets = task.rows.read(type(plan[0].span)(0, task.rows.length))
+    inputs, targets = task.rows.read(Span(0, task.rows.length))
     nats, (h, c) = task.model.surprise(inputs, targets)
     whole = sum(float(loss.mean.detach()) * loss.count for loss in losses)
     assert sum(loss.count for loss in losses) == nats.numel() == task.size(1)
@@ -117,28 +118,9 @@ def test_the_state_is_carried_from_batch_to_batch(files: dict[str, Any]) -> None
     assert float(task.loss(plan[0]).mean.detach()) == pytest.approx(float(losses[0].mean.detach()))
 
 
-def test_processes_share_the_rows(files: dict[str, Any]) -> None:
-    task = task_of(files, rows=5, dropout=0.0, input_dropout=0.0)
-    whole, shares = task.plan(1, 0, 1), [task.plan(1, rank, 2) for rank in range(2)]
-    assert len(whole) == len(shares[0]) == len(shares[1])
-    for k, batch in enumerate(whole):
-        assert batch is not None
-        losses = []
-        for each in (batch, shares[0][k], shares[1][k]):
-            assert each is not None
-            task.load_state({})
-            losses.append(task.loss(each))
-        assert [loss.count for loss in losses[1:]] == [losses[0].count * n // 5 for n in (3, 2)]
-        mean = sum(float(loss.mean.detach()) * loss.count for loss in losses[1:]) / losses[0].count
-        assert mean == pytest.approx(float(losses[0].mean.detach()), rel=1e-5)
-    with pytest.raises(ArgumentError, match="6 processes can't share 5 rows"):
-        task.plan(1, 0, 6)
-
-
 def test_random_steps_differ_from_epoch_to_epoch(files: dict[str, Any]) -> None:
     task = task_of(files, random_steps=True)
-    assert task.plan(1, 0, 1) == task.plan(1, 0, 1) != task.plan(2, 0, 1)
-    assert len(task.plan(2, 0, 2)) == len(task.plan(2, 1, 2))
+    assert task.plan(1) == task.plan(1) != task.plan(2)
 
 
 class Enough(KeyboardInterrupt):

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -172,13 +171,6 @@ def _cells(config: LanguageConfig, tally: Tally) -> str:
     return f"{counts} | {tally.perplexity:.2f} | {tally.known_perplexity:.2f}"
 
 
-class RowSpan(NamedTuple):
-    """A span of time steps, and the rows."""
-
-    span: Span
-    rows: slice
-
-
 class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally, LanguageTraining]):
     """A language model with its training and dev data: a `hiddenstate.training.task.Task`."""
 
@@ -208,23 +200,19 @@ class LanguageTask(ModelTask[LanguageConfig, LanguageModel, Tally, LanguageTrain
         """Return a text in the order in which the model reads it."""
         return ids[::-1].copy() if self.config.backward else ids
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[RowSpan | None]:
-        """Cut the time steps into spans; each process has its own rows."""
-        if ranks > self.config.rows:
-            raise ArgumentError(f"{ranks} processes can't share {self.config.rows} rows; use fewer, or more rows")
+    def plan(self, epoch: int) -> list[Span]:
+        """Cut the time steps into spans."""
         generator = torch.Generator().manual_seed(self.config.seed + epoch - 1) if self.config.random_steps else None
-        return [
-            RowSpan(span, slice(rank, None, ranks)) for span in spans(self.rows.length, self.config.steps, generator)
-        ]
+        return spans(self.rows.length, self.config.steps, generator)
 
     def size(self, epoch: int) -> int:
         """Count the tokens."""
         return self.rows.length * self.config.rows
 
-    def loss(self, item: RowSpan) -> Loss:
+    def loss(self, item: Span) -> Loss:
         """Compute the surprise in nats per token, starting from the state of the previous batch."""
         device = next(self.model.parameters()).device
-        inputs, targets = (ids.to(device) for ids in self.rows.read(*item))
+        inputs, targets = (ids.to(device) for ids in self.rows.read(item))
         loss, state = self.model.loss(inputs, targets, self.hx)
         self.hx = map_state(Tensor.detach, state)
         return Loss(loss.mean, targets.numel(), loss.surprise.detach())

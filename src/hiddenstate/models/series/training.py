@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any
@@ -27,7 +27,7 @@ from hiddenstate.models.training_run import ModelTask, Origin, Outcome, page, ru
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.settings import RunFile, StrPath, read_run_file
-from hiddenstate.training.task import Loss, OnProgress, Result, Score, split
+from hiddenstate.training.task import Loss, OnProgress, Result, Score
 
 # The files and settings allowed in the run file of a forecaster.
 SERIES_RUN = RunFile(
@@ -165,11 +165,11 @@ class SeriesTask(ModelTask[SeriesConfig, StoredSeries, Skill, SeriesTraining]):
         names, part = self.series.step_names(), self.parts[name]
         return f"{names[part.start]} to {names[part.stop - 1]}" if part else "nothing"
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[Tensor | None]:
+    def plan(self, epoch: int) -> Sequence[Tensor]:
         """Shuffle the training windows into batches."""
         generator = torch.Generator().manual_seed(self.config.seed + epoch - 1)
         order = torch.randperm(len(self.windows), generator=generator)
-        return split(self.windows[order].split(self.config.batch_windows), rank, ranks)
+        return self.windows[order].split(self.config.batch_windows)
 
     def size(self, epoch: int) -> int:
         """Count the training windows."""

@@ -30,7 +30,7 @@ from hiddenstate.text.conllu import Sentence, read_conllu
 from hiddenstate.text.passages import read_untagged
 from hiddenstate.training.checkpoint import RunFolder
 from hiddenstate.training.settings import RunFile, StrPath, read_run_file
-from hiddenstate.training.task import Epoch, Loss, OnProgress, Result, Score, Step, split
+from hiddenstate.training.task import Epoch, Loss, OnProgress, Result, Score, Step
 
 __all__ = ["Epoch", "Score", "Step", "Training", "resume_tagger", "train_tagger"]
 
@@ -278,9 +278,9 @@ class TaggerTask(ModelTask[TaggerConfig, Tagger, Reports, Training]):
         others = [len(variant.words) for variant in variants]
         self.syllabus = Syllabus(self.config, lengths[:count], lengths[count:], bool(teachers), others)
 
-    def plan(self, epoch: int, rank: int, ranks: int) -> list[Lesson | None]:
+    def plan(self, epoch: int) -> list[Lesson]:
         """Group the positions of sentences of similar length into batches."""
-        return split(self.syllabus.lessons(epoch), rank, ranks)
+        return self.syllabus.lessons(epoch)
 
     def size(self, epoch: int) -> int:
         """Count the words."""
