@@ -40,6 +40,7 @@ WRITERS = {
     "corpus/shards/run.py": "index",
     "course/files.py": "course",
     "course/opening.py": "course-pages",
+    "explain/importance/run.py": "importance",
     "explain/result/explanation.py": "explanation",
     "interop/onnx/export.py": "onnx",
     "models/graph/c_file.py": "c-file",

@@ -15,8 +15,9 @@ torch.manual_seed(0)
 LSTM = hs.LSTM(4, 3, num_layers=2).eval()
 X = torch.randn(5, 2, 4)
 PLAIN = LSTM(X)[0].detach()
-# An index is not a single file but a run, which can be resumed: see corpus/test_shards.py.
-ALL = {name: thing for name, thing in {**THINGS, **MORE_THINGS}.items() if name != "index"}
+# These are not single files but runs, which can be resumed: see corpus/test_shards.py for an index.
+RUNS = "index", "importance"
+ALL = {name: thing for name, thing in {**THINGS, **MORE_THINGS}.items() if name not in RUNS}
 # Pooch writes the cache; training has its own test.
 WRITTEN = [name for name in ALL if "cache" not in name and not name.startswith("train")]
 COLLECTIONS = ("course", "corpus")
@@ -81,3 +82,23 @@ def test_an_operation_that_fails_leaves_what_was_there_or_the_new_file(name: str
 
     prepare()
     failed_everywhere(work, place, check, LEAST.get(name, 4))
+
+
+def test_importance_goes_on_in_a_folder_in_which_an_operation_failed(tmp_path: Path) -> None:
+    module, x = torch.nn.LSTM(2, 3).eval(), torch.randn(4, 5, 2)
+    place = tmp_path / "place"
+
+    def work(folder: Path | None = place / "it" / "deeper") -> hs.explain.Importance:
+        return hs.explain.importance(module, x, of=0, folder=folder, progress=False)
+
+    want = work(None)
+
+    def check(failed: str) -> None:
+        again = work()
+        assert torch.equal(again.signed, want.signed), failed
+        assert torch.equal(work().signed, want.signed), failed
+        shutil.rmtree(place)
+        place.mkdir()
+
+    place.mkdir()
+    failed_everywhere(work, place, check, 4)

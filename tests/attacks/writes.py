@@ -171,6 +171,11 @@ def index(path: Path) -> None:
     hs.index(hs.LSTM(2, 3), [torch.randn(9, 2), torch.randn(4, 2)], path / "deeper", progress=False)
 
 
+def importance(path: Path) -> None:
+    model, x = torch.nn.LSTM(2, 3).eval(), torch.ones(4, 5, 2)
+    hs.explain.importance(model, x, of=0, folder=path / "deeper", progress=False)
+
+
 def nothing(path: Path) -> None:
     """Start with nothing."""
 
@@ -202,6 +207,7 @@ MORE_THINGS = {
     "graph": Thing(graph, functools.partial(graph, number=1), lambda path: read_tensors(path, FORMAT)),
     "c-file": Thing(c_file, functools.partial(c_file, number=1), Path.read_text),
     "index": Thing(nothing, index, lambda path: None),
+    "importance": Thing(nothing, importance, lambda path: None),
     "course-pages": Thing(course_pages, course_pages, lambda path: (path / "00-before.ipynb").read_text()),
     "page": Thing(page, page, Path.read_text),
     "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),

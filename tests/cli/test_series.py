@@ -115,10 +115,13 @@ def test_attribute_says_which_feature_at_which_lag(model: SeriesModel) -> None:
     assert "2015-12-30" not in beyond
 
 
-def test_importance_response_and_limits(model: SeriesModel) -> None:
-    found = json.loads(run("explain", "importance", "seattle-weather.csv", "--stride", "300", "--json"))
+def test_importance_response_and_limits(tmp_path: Path, model: SeriesModel) -> None:
+    folder = tmp_path / "parts"
+    options = ("seattle-weather.csv", "--stride", "300", "--folder", str(folder), "--json")
+    found = json.loads(run("explain", "importance", *options))
     want = hs.explain.importance(model, weather(), of="temp_max", stride=300, progress=False)
     np.testing.assert_allclose(found["size"], want.size)
+    assert any(folder.iterdir())
     found = json.loads(run("explain", "response", "seattle-weather.csv", "--feature", "wind", "--lag", "2", "--json"))
     assert (found["feature"], found["lag"]) == ("wind", 2)
     assert found["values"][0] == pytest.approx(weather()["wind"].min())

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -376,6 +377,9 @@ def importance(
     baseline: Annotated[
         str, typer.Option(help="What replaces an input: mean, climatology, previous or zero.")
     ] = "mean",
+    folder: Annotated[
+        Path | None, typer.Option(help="Keep finished rows there, and resume there.", metavar="DIR")
+    ] = None,
 ) -> "Explanation":
     """Show how much each feature matters at each lag over a file of numbers.
 
@@ -397,6 +401,7 @@ def importance(
         window=steps,
         stride=stride,
         baseline=baseline,
+        folder=folder,
     )
 
 

@@ -1,5 +1,6 @@
 """The map feature × lag over a data set: the mean of the attributions of its rows, with intervals, and resumable."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
+from hiddenstate.explain.importance import run
 from hiddenstate.explain.importance.result import bootstrap
 from hiddenstate.explain.subject import target
 from support import diagonal
@@ -172,6 +174,70 @@ def test_batches_of_a_loader() -> None:
         assert torch.allclose(whole.size, batches.size, rtol=1e-12)
 
 
+def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, x = forecaster(), rows(200)
+    options: Any = {"of": 0, "method": "shapley", "spans": 1, "samples": 3, "occlusion": False}
+    fresh = hs.explain.importance(module, x, **options)
+    computed: list[int] = []
+    block = run.ImportanceJob.block
+
+    def killed(job: run.ImportanceJob, first: int) -> Any:
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        computed.append(first)
+        return block(job, first)
+
+    monkeypatch.setattr(run.ImportanceJob, "block", killed)
+    with pytest.raises(KeyboardInterrupt):
+        hs.explain.importance(module, x, folder=tmp_path / "parts", **options)
+    assert [path.name for path in sorted((tmp_path / "parts").iterdir())] == [
+        "rows-00000000.safetensors", "rows-00000032.safetensors"
+    ]  # fmt: skip
+    monkeypatch.undo()
+    resumed = hs.explain.importance(module, x, folder=tmp_path / "parts", **options)
+    assert json.loads(resumed.to_json()) | {"cost": 0} == json.loads(fresh.to_json()) | {"cost": 0}
+    assert 0 < resumed.cost < fresh.cost
+    again = hs.explain.importance(module, x, folder=tmp_path / "parts", **options)
+    assert again.cost == 0
+    changed = x.clone()
+    changed[3] += 1
+    other = forecaster()
+    with torch.no_grad():
+        other.head.bias.add_(1)
+    for model, data, more in ((module, changed, {}), (other, x, {}), (module, x, {"seed": 1})):
+        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+            hs.explain.importance(model, data, folder=tmp_path / "parts", **options | more)
+    assert len(list((tmp_path / "parts").iterdir())) == 7
+
+
+def test_a_folder_tells_apart_models_whose_layer_is_called_lstm(tmp_path: Path) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(3, 4, batch_first=True), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x)[0][:, -1])
+
+    module, x = Named().double(), rows(5)
+    hs.explain.importance(module, x, of=0, folder=tmp_path)
+    with torch.no_grad():
+        module.head.weight.mul_(2)
+    with pytest.raises(ArgumentError, match="another model, data set or setting"):
+        hs.explain.importance(module, x, of=0, folder=tmp_path)
+
+
+def test_a_folder_tells_apart_scales_that_are_nearly_equal(tmp_path: Path) -> None:
+    part = series_of(1).iloc[:8]
+    for k, factor in enumerate((3.1, 3.1 + 1e-6)):
+        model = hs.series_model(forecaster(), ["rain", "heat", "flow"], "flow", target_scale=(1.0, factor))
+        if k == 0:
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
+            continue
+        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+            hs.explain.importance(model, part, of="flow", folder=tmp_path)
+
+
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     draw = np.random.default_rng(0)
     noise = draw.normal(size=(4000, 1))
@@ -213,6 +279,7 @@ def test_results(tmp_path: Path) -> None:
         (rows(), {"block": 0}, ArgumentError, "block"),
         (rows(), {"method": "guess"}, ArgumentError, "unknown method"),
         (rows(), {"baseline": ["zero", "mean"]}, ArgumentError, "one baseline"),
+        (rows(), {"of": lambda y: y[:, 0], "folder": "parts"}, ArgumentTypeError, "functions"),
         (rows(), {"progress": 1}, ArgumentTypeError, "progress"),
         ([rows(2, 6), rows(2, 7)], {}, ShapeError, "one number of steps"),
         ([], {}, ArgumentError, "empty"),
@@ -227,6 +294,20 @@ def test_bad_input_fails(data: Any, options: dict[str, Any], error: type[HiddenS
         hs.explain.importance(forecaster(), data, **{"of": 0, **options})
 
 
+def test_a_folder_that_is_damaged_fails(tmp_path: Path) -> None:
+    module, x = forecaster(), rows(5)
+    hs.explain.importance(module, x, of=0, folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(HiddenStateError, match=path.name):
+        hs.explain.importance(module, x, of=0, folder=tmp_path)
+    own = nn.Sequential(hs.LSTM(3, 2))
+    edited = own[0]
+    assert isinstance(edited, hs.LSTM)
+    with edited.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
+        hs.explain.importance(own, x.float(), of=0, folder=tmp_path / "other")
+
+
 def test_only_windows_of_one_series_share_steps() -> None:
     module = forecaster()
     for data, stride, block in ((rows(8, T=6), 1, 1), (rows(8, T=7), 1, 2), (rows(2, T=30), 2, 3), ([*rows(4)], 1, 1)):
@@ -238,3 +319,22 @@ def test_only_windows_of_one_series_share_steps() -> None:
     assert bool(alone.size_interval.isnan().all())
     assert "without an interval over rows" in str(alone)
     assert "nan" not in str(alone)
+
+
+@pytest.mark.parametrize("method", ["integrated_gradients", "shapley"])
+def test_a_cluster_gives_the_same_numbers_and_resumes(tmp_path: Path, method: Any) -> None:
+    distributed = pytest.importorskip("distributed")
+    module, x = forecaster(), rows(150)
+    options: Any = {"of": 0, "spans": 3, "method": method, "baseline": "zero", "progress": False}
+    alone = hs.explain.importance(module, x, **options)
+    threads = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": "127.0.0.1:0"}
+    with distributed.LocalCluster(**threads) as cluster, distributed.Client(cluster) as client:
+        two = hs.explain.importance(module, x, client=client, folder=tmp_path / "parts", **options)
+        (tmp_path / "parts" / "rows-00000064.safetensors").unlink()
+        part = hs.explain.importance(module, x, client=client, folder=tmp_path / "parts", **options)
+    assert two.cost == alone.cost > part.cost > 0
+    for name in ("size", "signed", "size_interval", "occlusion"):
+        assert torch.equal(getattr(two, name), getattr(alone, name)), name
+        assert torch.equal(getattr(part, name), getattr(alone, name)), name
+    with pytest.raises(ArgumentTypeError, match=r"client must be a distributed.Client"):
+        hs.explain.importance(module, x, client="tcp://127.0.0.1", **options)

@@ -1,14 +1,23 @@
 """`importance`: how much each feature matters at each lag over a data set."""
 
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
 from hiddenstate.base.scalars import check_at_least
-from hiddenstate.errors import ArgumentError
+from hiddenstate.base.scoped import lasting
+from hiddenstate.base.validation import optional_package
+from hiddenstate.base.writing import writing
+from hiddenstate.edits.resolve import edits_in_force
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.features import (
     FeatureGrid,
     Features,
@@ -27,8 +36,10 @@ from hiddenstate.explain.subject.series_sources import explained_series
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner
 from hiddenstate.models.series.series_model import SeriesModel
+from hiddenstate.nn.recurrent import Recurrent
 
-ROWS_TOGETHER = 32
+FORMAT = "hiddenstate.importance/1"
+ROWS_IN_A_FILE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +63,7 @@ class ImportanceJob:
 
     def block(self, first: int) -> tuple[dict[str, Tensor], int]:
         """Return the parts ``[n, P]`` of n rows from one on, with their targets, and the row-steps that were run."""
-        last = min(first + ROWS_TOGETHER, self.rows.series.x.shape[1])
+        last = min(first + ROWS_IN_A_FILE, self.rows.series.x.shape[1])
         return self._batch(first, last) if self.request.method in BATCHED else self._row_by_row(first, last)
 
     def _batch(self, first: int, last: int) -> tuple[dict[str, Tensor], int]:
@@ -112,6 +123,8 @@ def importance(
     occlusion: bool = True,
     level: float = 0.95,
     block: int | None = None,
+    folder: str | Path | None = None,
+    client: Any = None,
     progress: Progress | bool | None = True,
     **options: Any,
 ) -> Importance:
@@ -140,6 +153,10 @@ def importance(
         level: the share of resamples between the bounds of an interval.
         block: the number of neighbouring rows that are resampled together, because they are alike; by default as many
             as share steps, or 1 if the rows are not cut from a long series.
+        folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
+            there, with the same numbers.
+        client: a `distributed.Client`, to attribute blocks of 32 rows on a Dask cluster, in one thread each. The rows
+            and the model are sent to each worker once. The numbers are those of one thread here.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
         options: of `attribute`.
 
@@ -147,7 +164,7 @@ def importance(
         The `Importance`.
 
     Raises:
-        ArgumentError: an option is out of range.
+        ArgumentError: an option is out of range, or the folder has parts of another model, data set or setting.
         ShapeError: rows have different numbers of steps.
         HiddenStateError: any error of `attribute`.
     """
@@ -157,6 +174,14 @@ def importance(
         raise ArgumentError(f"level must be between 0 and 1, such as 0.95, got {level!r}")
     if block is not None:
         check_at_least("block", block, 1)
+    if client is not None and not callable(getattr(client, "scatter", None)):
+        raise ArgumentTypeError(f"client must be a distributed.Client, got {type(client).__name__}")
+    if folder is not None:
+        check_folder_place(Path(folder), is_replaced=False)
+        if callable(of):
+            raise ArgumentTypeError(
+                "with folder=, of= must be an output or a place, because functions can't be compared"
+            )
     length = model.window if window is None and isinstance(model, SeriesModel) else window
 
     def read(values: Any) -> ExplainedSeries:
@@ -167,13 +192,53 @@ def importance(
     N = rows.series.x.shape[1]
     size = min(N, rows.overlapping if block is None else block)
     with reporting(progress, unit="rows") as report:
-        blocks = []
-        for first in range(0, N, ROWS_TOGETHER):
-            blocks.append(job.block(first))
-            if report is not None:
-                report(min(N, first + ROWS_TOGETHER), N)
-    together = {name: torch.cat([values[name] for values, _ in blocks]) for name in blocks[0][0]}
-    return _result(job, together, sum(cost for _, cost in blocks), level=level, block=size, seed=seed)
+        keeper = None if folder is None else BlockFolder(Path(folder), job, model)
+        blocks, cost = _blocks(job, keeper, client, report)
+    together = {name: torch.cat([values[name] for values in blocks]) for name in blocks[0]}
+    return _result(job, together, cost, level=level, block=size, seed=seed)
+
+
+def _blocks(
+    job: ImportanceJob, keeper: "BlockFolder | None", client: Any, report: Progress | None
+) -> tuple[list[dict[str, Tensor]], int]:
+    """Return the parts of every block, from the folder or computed, and the row-steps that were run."""
+    N, cost = job.rows.series.x.shape[1], 0
+    firsts = range(0, N, ROWS_IN_A_FILE)
+    blocks = {} if keeper is None else {first: kept for first in firsts if (kept := keeper.kept(first)) is not None}
+    missing = [first for first in firsts if first not in blocks]
+    for first, (values, row_steps) in _computed(job, missing, client):
+        if keeper is not None:
+            keeper.keep(first, values)
+        blocks[first] = values
+        cost += row_steps
+        if report is not None:
+            report(min(N, len(blocks) * ROWS_IN_A_FILE), N)
+    if report is not None and not missing:
+        report(N, N)
+    return [blocks[first] for first in firsts], cost
+
+
+def _computed(
+    job: ImportanceJob, firsts: Sequence[int], client: Any
+) -> Iterator[tuple[int, tuple[dict[str, Tensor], int]]]:
+    """Yield the first row of each block with its parts and cost, computed here or, in any order, on a cluster."""
+    if client is None:
+        yield from ((first, job.block(first)) for first in firsts)
+        return
+    distributed = optional_package("distributed", "cluster", "running on a cluster")
+    sent = client.scatter(job, broadcast=True, hash=False)
+    futures = {client.submit(_block_in_one_thread, sent, first, pure=False): first for first in firsts}
+    try:
+        for future in distributed.as_completed(list(futures)):
+            yield futures[future], future.result()
+    finally:
+        client.cancel(list(futures))
+
+
+def _block_in_one_thread(job: ImportanceJob, first: int) -> tuple[dict[str, Tensor], int]:
+    threads = torch.get_num_threads()
+    with lasting(partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)):
+        return job.block(first)
 
 
 def _result(
@@ -208,3 +273,57 @@ def _result(
         residual=float(ends[:, 2].abs().max()),
         cost=cost,
     )
+
+
+class BlockFolder:
+    """Keeps the parts of blocks of rows as files in a folder, each with what it depends on."""
+
+    def __init__(self, folder: Path, job: ImportanceJob, model: Any) -> None:
+        self._folder, self._job = folder, job
+        series = job.rows.series
+        names = [*series.features, *series.targets, str(tuple(series.x.shape))]
+        digest = hashlib.sha256(json.dumps([FORMAT, repr(job.of), repr(job.request), *names]).encode())
+        module = model.module if isinstance(model, SeriesModel) else model.lstm if isinstance(model, Subject) else model
+        for tensor in series.target_scale or ():
+            _add(digest, tensor)
+        assert isinstance(module, nn.Module)
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            _add(digest, tensor)
+        if any(isinstance(part, Recurrent) and edits_in_force(part) for part in module.modules()):
+            raise ArgumentError(
+                "edits are in force, and files of a folder don't tell them apart: exit their block first"
+            )
+        self._common = digest
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def kept(self, first: int) -> dict[str, Tensor] | None:
+        """Return the parts of rows from one on, if the folder has them; reject those of something else."""
+        path, key = self._file(first)
+        if not path.exists():
+            return None
+        tensors, metadata = read_tensors(path, FORMAT)
+        if metadata.get("key") != key:
+            raise ArgumentError(
+                f"{path} has parts of another model, data set or setting: choose another folder, or delete this one"
+            )
+        return tensors
+
+    def keep(self, first: int, tensors: dict[str, Tensor]) -> None:
+        """Write the parts of rows from one on."""
+        path, key = self._file(first)
+        write_tensors(path, FORMAT, tensors, {"key": key})
+
+    def _file(self, first: int) -> tuple[Path, str]:
+        """Return the file of rows from one on, and the hash of what their parts depend on."""
+        digest = self._common.copy()
+        for values in (self._job.rows.series.x, self._job.rows.base):
+            _add(digest, values[:, first : first + ROWS_IN_A_FILE])
+        return self._folder / f"rows-{first:08d}.safetensors", digest.hexdigest()
+
+
+def _add(digest: Any, tensor: Tensor) -> None:
+    values = tensor.detach().cpu().contiguous().reshape(-1)
+    digest.update(f"{values.dtype} {list(tensor.shape)}".encode())
+    digest.update(values.view(torch.uint8).numpy().tobytes())
