@@ -88,8 +88,19 @@ async function buildStyles(outfile) {
   await writeFile(outfile, code);
 }
 
+/** Modules that import each other and Preact; other libraries become part of the module that needs them. */
 async function buildModules(folder, entryPoints) {
-  await build({ ...common, minify: false, entryPoints, outdir: folder, outbase: HERE, format: "esm" });
+  const external = ["studio/*", ...LIBRARIES];
+  await build({
+    ...common,
+    minify: false,
+    bundle: true,
+    external,
+    entryPoints,
+    outdir: folder,
+    outbase: HERE,
+    format: "esm",
+  });
 }
 
 const BUILDS = {

@@ -48,6 +48,7 @@ def write(target: Path) -> None:
         path.write_text(_MODULE.sub(lambda match, up=up: f'"{up}{match[1]}"', path.read_text()))
     for path in (HERE / "package.json", HERE / "README.md", ROOT / "LICENSE"):
         shutil.copy(path, target)
+    shutil.copy(WEB / "node_modules/@noble/hashes/LICENSE", target / "LICENSE-noble-hashes")
 
 
 def compile_native(target: Path) -> str | None:

@@ -12,7 +12,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 import hiddenstate as hs
 from hiddenstate.models.language.scoring import score
 from language_models import make as make_language_model
-from studio.browsers import retype
 from studio.browsing import NEEDS_CHROMIUM
 from studio.runtime.test_tagger import make as make_tagger
 from studio.whole_page import Shown, shown
@@ -165,28 +164,16 @@ def test_numbers(studio: Shown) -> None:
     assert numbers(page, ".signal-number") == [1, 1, 1]
     table = studio.saved("sentence")
     assert [row["x1"] for row in table] == ["0"] * 3 + ["1"] * 9
-    page.get_by_role("button", name="noise").click()
-    expect(page.get_by_label("Seed")).to_be_visible()
+    page.get_by_label("Examples").select_option("noise 24")
+    expect(page.locator("#rows")).to_have_value("noise 24")
+    expect(page.locator("#transport output")).to_have_text("3 / 23")
     before = numbers(page, ".signal-number")
-    retype(page.get_by_label("Seed"), "7")
+    page.locator("#rows").fill("noise 24 7")
     expect(page.locator(".signal-number").first).not_to_have_text(f"{before[0]:.4f}")
-    page.get_by_role("button", name="own rows").click()
     page.locator("#rows").fill("0.5, -1, 2\n1;0;0")
     expect(page.locator(".transport-says")).to_have_text("1 / 1")
     h = output(make_lstm(), torch.tensor([[0.5, -1, 2], [1, 0, 0]]))[1]
     assert numbers(page, ".row-number")[0] == pytest.approx(float(h[h.abs().argmax()]), abs=WITHIN)
-
-
-def test_a_count_that_is_cleared_stays_empty(studio: Shown) -> None:
-    studio.look(model="numbers", text="noise 24 0")
-    steps = studio.page.get_by_label("Steps", exact=True)
-    steps.press("Control+a")
-    steps.press("Delete")
-    studio.page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)))")
-    expect(steps).to_have_value("")
-    steps.press_sequentially("12")
-    expect(steps).to_have_value("12")
-    expect(studio.page.locator("#transport output")).to_have_text("0 / 11")
 
 
 def test_numbers_fail(studio: Shown) -> None:
@@ -382,7 +369,7 @@ def test_own_rows_begin_with_all_that_were_given_and_their_names(chromium: Brows
     with shown(chromium, hs.studio(hs.LSTM(2, 3), x=x, tokens=days)) as studio:
         studio.look(show="c")
         before = studio.saved("heatmap")
-        studio.page.get_by_role("button", name="own rows").click()
+        studio.page.get_by_label("Examples").select_option("own rows")
         box = studio.page.locator("#rows")
         lines = [line.rpartition(":") for line in box.input_value().splitlines()]
         assert [name for name, _, _ in lines] == days
@@ -396,10 +383,10 @@ def test_own_rows_begin_with_all_that_were_given_and_their_names(chromium: Brows
 def test_rows_that_the_address_cannot_hold_are_counted(chromium: Browser) -> None:
     with shown(chromium, hs.studio(hs.LSTM(20, 3), x=torch.randn(400, 20))) as studio:
         studio.look()
-        studio.page.get_by_role("button", name="own rows").click()
+        studio.page.get_by_label("Examples").select_option("own rows")
         count = len(studio.page.locator("#rows").input_value().splitlines())
         assert 50 < count < 400
-        note = studio.page.locator(".numbers-in [role=status]")
+        note = studio.page.locator(".text-box [role=status]")
         expect(note).to_have_text(f"The first {count} of 400 rows; the page's address can't hold more.")
         studio.page.locator("#rows").fill(", ".join(["1"] * 20))
         expect(note).to_be_empty()

@@ -2,6 +2,7 @@
 
 import { type CellKind, activated } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
+import { placeParts } from "studio/state/edits.js";
 import { nextRound } from "studio/state/ranges.js";
 import { memoryState, trackOf } from "studio/state/run.js";
 import type { DotProduct, Model, Run, Track } from "studio/types.js";
@@ -42,7 +43,7 @@ export function readMoment(model: Model, run: Run, trackName: string, unit: numb
   const sums = Object.fromEntries(gates.map((gate) => [gate, model.dotProduct(run, trackName, gate, unit, t)]));
   const values = VALUES[cell.label](model, track, unit, t, sums);
   const moment = { cell, track, unit, t, before, after, shown, values, sums, computed: {} };
-  return { ...moment, computed: replaced(moment) };
+  return { ...moment, computed: replaced(moment, run) };
 }
 
 type Values = (model: Model, track: Track, unit: number, t: number, sums: Moment["sums"]) => Record<string, number>;
@@ -106,38 +107,22 @@ export function mostReach(track: Track): number {
 /** Returns whether h is a projection, in which case its units are not the units of the gates. */
 export const projected = (track: Track): boolean => track.info.outputs !== track.info.units;
 
-/** Returns what the equations give for each value that an edit replaced. */
-function replaced({ cell, track, values, sums, shown }: Moment): Record<string, number> {
-  const eps = 16 * trackRounding(track);
-  /** name, the equation's result, and the rounding that does not indicate an edit */
-  const equations: [string, number, number][] = [];
-  if (cell.isAdditive) {
-    const slack = eps * (Math.abs(values.kept) + Math.abs(values.wrote)) + 1e-30;
-    equations.push([cell.memory, values.kept + values.wrote, slack]);
-  }
-  if (cell.memory !== "h") equations.push([shown, values.o * values.tanh, eps]);
-  for (const [gate, { sum }] of Object.entries(sums)) {
-    const value = activated(cell, gate, sum);
-    equations.push([gate, value, 5e-5 * Math.max(1, Math.abs(value))]);
-  }
-  return Object.fromEntries(equations.filter(([name, value, slack]) => Math.abs(values[name] - value) > slack));
-}
-
-const roundings: WeakMap<Track, number> = new WeakMap();
-
-/** The relative rounding error of a track's number type, from the trailing zero bits of its numbers. */
-function trackRounding(track: Track): number {
-  const known = roundings.get(track);
-  if (known !== undefined) return known;
-  const [gate] = Object.keys(track.values);
-  const found = Math.max(roundingIn(track.values[gate]), roundingIn(track.values[memoryState(track)]));
-  roundings.set(track, found);
-  return found;
-}
-
-function roundingIn(values: Float32Array): number {
-  let used = 0;
-  for (const bits of new Uint32Array(values.slice().buffer)) used |= bits;
-  if ((used & 0xffff) === 0) return 2 ** -7; // bfloat16
-  return (used & 0x1fff) === 0 ? 2 ** -10 : 2 ** -23; // float16, float32
+/** What the equations give for each value that an edit replaced. */
+function replaced(
+  { cell, track, unit, t, values, sums, shown }: Moment,
+  { edits, steps }: Run,
+): Record<string, number> {
+  const isIn = (chosen: number[] | null, k: number, size: number) =>
+    chosen === null || chosen.includes(k) || chosen.includes(k - size);
+  const mine = edits.filter(({ place, unit: units, t: at }) => {
+    return placeParts(place).track === track.info.name && isIn(units, unit, track.info.units) && isIn(at, t, steps);
+  });
+  const quantities = mine.map(({ place }) => placeParts(place).quantity);
+  const names = quantities.map((name) => cell.parts[name] ?? name.replace(/_pre$/, ""));
+  const equations = {
+    ...Object.fromEntries(Object.entries(sums).map(([gate, { sum }]) => [gate, activated(cell, gate, sum)])),
+    ...(cell.isAdditive && { [cell.memory]: values.kept + values.wrote }),
+    ...(cell.memory !== "h" && { [shown]: values.o * values.tanh }),
+  };
+  return Object.fromEntries(Object.entries(equations).filter(([name]) => names.includes(name)));
 }

@@ -1,17 +1,16 @@
 // The input and the model's predictions: a text box, the tokens with their predictions, and the whole distribution
 // at the selected step.
 
-import { useRef } from "preact/hooks";
 import { MOST_CHARACTERS } from "studio/facts.js";
 import { Distribution, Words } from "studio/panels/sentence/words.js";
 import { SentencePicture, sentenceRows } from "studio/panels/sentence/picture.js";
 import { Forecasts, SeriesPlot } from "studio/panels/sentence/series.js";
-import { givenRows, inputRows, inputWidth, isNumeric, NAME_END, signalNamed, SIGNALS } from "studio/state/input.js";
+import { givenRows, inputRows, inputWidth, isNumeric, NAME_END, numberCount, SIGNALS } from "studio/state/input.js";
 import { readsNumbers, spanOf } from "studio/state/series.js";
 import { hasWords, shortest } from "studio/state/run.js";
 import type { Model } from "studio/types.js";
 import { choice, useApp, useTyping } from "studio/ui/app.js";
-import { Says, Segments, Select } from "studio/ui/form.js";
+import { type Option, Says, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const WORDING: Record<Model["kind"], { title: string; help: string }> = {
@@ -79,8 +78,7 @@ export function SentencePanel() {
 function Input() {
   const { model, live } = useApp().session;
   if (live) return <p class="soft">Live: the steps come from a stream in Python.</p>;
-  if (model === null || model.kind === "trace") return null;
-  return isNumeric(model) ? <NumbersInput key={model.name} model={model} /> : <TextInput model={model} />;
+  return model && model.kind !== "trace" && <TextInput key={model.name} model={model} />;
 }
 
 const SHORTEST_REST = 90;
@@ -98,90 +96,47 @@ export const EXAMPLES: Record<string, string[]> = {
   ],
 };
 
+/** A text box with examples; numbers are rows, or a signal. */
 function TextInput({ model }: { model: Model }) {
   const { store, session, view } = useApp();
   const rest = () => Math.max(SHORTEST_REST, 1.5 * session.took);
   const typing = useTyping(view.text, (text) => store.set({ text }), rest);
-  const box = {
-    ...{ id: "text", spellcheck: false, autocomplete: "off", placeholder: "Type a sentence.", ...typing },
-    "aria-label": `Text to read, ${model.unit} by ${model.unit}`,
+  const isNumbers = isNumeric(model);
+  const columns = numberCount(inputWidth(model));
+  const box = { id: isNumbers ? "rows" : "text", spellcheck: false, autocomplete: "off", ...typing };
+  const words = { "aria-label": `Text to read, ${model.unit} by ${model.unit}`, placeholder: "Type a sentence." };
+  const rows = {
+    "aria-label": `Rows of ${columns}, one row per step`,
+    placeholder: `${isGiven(model) ? "As given. " : ""}A signal, such as sine 24, or rows of ${columns}, one per line`,
   };
   const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
+  const examples = isNumbers ? numberExamples(model) : texts.map((text) => ({ value: text, text }));
   return (
     <div class="text-box">
-      {/* A textarea only for a model of characters, because newlines matter only to it. */}
-      {model.unit === "character" ? <textarea rows={2} {...box} /> : <input type="text" {...box} />}
+      {/* A textarea only where newlines matter. */}
+      {isNumbers && <textarea class="number" rows={2} {...rows} {...box} />}
+      {model.unit === "character" && <textarea rows={2} {...words} {...box} />}
+      {model.unit === "word" && <input type="text" {...words} {...box} />}
       <Select
-        {...{ kind: "nameless", label: "Examples", value: "" }}
-        options={[{ value: "", text: "Examples" }, ...texts.map((text) => ({ value: text, text }))]}
-        choose={(text) => text !== "" && store.change({ text }, "another text")}
+        {...{ kind: "nameless", label: "Examples", value: "Examples" }}
+        options={[{ value: "Examples", text: "Examples" }, ...examples]}
+        choose={(text) => store.change({ text: text === OWN ? ownRows(view.text, model) : text }, "another text")}
       />
+      {isNumbers && <Says kind="soft" text={shortage(view.text, model)} />}
     </div>
   );
 }
 
-const REST = 120; // milliseconds
+const OWN = "own rows";
 const FIRST = 8; // initial number of rows of noise
 
-function NumbersInput({ model }: { model: Model }) {
-  const { store, view } = useApp();
-  const columns = inputWidth(model);
-  const counts = useRef({ steps: "24", seed: "0" }); // of the last signal
-  const kind = inputKind(view.text, model);
-  const isSignal = kind !== "rows" && kind !== "given";
-  const [, steps, seed] = view.text.trim().split(/\s+/);
-  if (isSignal && isCount(steps)) counts.current = { ...counts.current, steps };
-  if (kind === "noise" && isCount(seed)) counts.current = { ...counts.current, seed };
-
-  const say = (text: string) => store.set({ text });
-  const choose = (to: string) => {
-    const { steps: length, seed: start } = counts.current;
-    if (to === "given") say("");
-    else if (to === "rows") say(ownRows(store.get().text, model));
-    else say(`${to} ${length}${to === "noise" ? ` ${start}` : ""}`);
-  };
-  const typing = useTyping(kind === "rows" ? view.text : "", say, () => REST);
-  const counter = (name: "steps" | "seed", label: string, min: number, max: number) => (
-    <label class="field">
-      <span>{label}</span>
-      <input
-        {...{ type: "number", min, max, step: 1, class: "counter", value: counts.current[name] }}
-        onInput={({ currentTarget }) => {
-          if (!currentTarget.checkValidity() || currentTarget.value === "") return;
-          counts.current = { ...counts.current, [name]: currentTarget.value };
-          choose(kind);
-        }}
-      />
-    </label>
-  );
-  const options = [...SIGNALS.map((name) => ({ value: name, text: name })), { value: "rows", text: "own rows" }];
-  if (isGiven(model)) options.unshift({ value: "given", text: "as given" });
-  return (
-    <div class="numbers-in">
-      <div class="numbers-choice">
-        <Segments {...{ label: "Signal", options, value: kind, choose }} />
-        {isSignal && counter("steps", "Steps", 1, 400)}
-        {kind === "noise" && counter("seed", "Seed", 0, 999999)}
-      </div>
-      <textarea
-        {...{ id: "rows", rows: 3, spellcheck: false, class: "number", hidden: kind !== "rows", ...typing }}
-        aria-label={`Rows of ${columns} numbers, one row per step`}
-        placeholder={`one row per step, ${columns} numbers in each, separated by commas`}
-      />
-      <Says kind="soft" text={kind === "rows" && shortage(view.text, model)} />
-    </div>
-  );
+function numberExamples(model: Model): Option[] {
+  const [signals, own] = [SIGNALS.map((name) => `${name} 24`), { value: OWN, text: OWN }];
+  const given = isGiven(model) ? [{ value: "", text: "as given" }] : [];
+  return [...given, ...signals.map((text) => ({ value: text, text })), own];
 }
 
 const isGiven = ({ given, series }: Model): boolean => given !== null || (series?.steps ?? 0) > 0;
-
-const isCount = (text: string | undefined): text is string => text !== undefined && /^\d+$/.test(text);
-
-function inputKind(text: string, model: Model): string {
-  if (text.trim() === "") return isGiven(model) ? "given" : "noise";
-  if (model.series && spanOf(model.series, text)) return "given";
-  return signalNamed(text) ?? "rows";
-}
 
 /** The current input as editable text: numbers with their names, as far as the page's address can hold them. */
 function ownRows(text: string, model: Model): string {
@@ -203,7 +158,7 @@ function ownRows(text: string, model: Model): string {
 /** What a text that begins with given numbers leaves out, in words. */
 function shortage(text: string, model: Model) {
   const steps = model.series?.steps ?? model.given?.steps ?? 0;
-  if (!isGiven(model) || text !== ownRows("", model)) return "";
+  if (!isGiven(model) || text.length < MOST_CHARACTERS / 2 || text !== ownRows("", model)) return "";
   const count = text.split("\n").length;
   return count < steps ? `The first ${count} of ${steps} rows; the page's address can't hold more.` : "";
 }

@@ -1,8 +1,9 @@
 // A graph with its weights, which runs over whole sequences, or over a chunk after another.
 
+import { blake2b } from "@noble/hashes/blake2b";
+import { bytesToHex } from "@noble/hashes/utils";
 import { damaged, refuse } from "studio/runtime/errors.js";
 import { causal, COMPUTE, type NumberArray, taken, transposed, zeros } from "studio/runtime/graph/arithmetic.js";
-import { fingerprint } from "studio/runtime/graph/fingerprint.js";
 import type { Graph, GraphInput, GraphNode } from "studio/runtime/graph/graph.js";
 import { isRecurrent, labelOf, overTime, parseGraph, statesOf } from "studio/runtime/graph/graph.js";
 import type { Shape } from "studio/runtime/graph/rules.js";
@@ -44,9 +45,9 @@ export class GraphProgram {
     weights.finish();
   }
 
-  /** The fingerprint of the file. It takes tens of milliseconds for each megabyte, so it is computed if it is needed. */
+  /** Of the file, by which a stream's state knows its model. It is computed if it is needed, since that takes a while. */
   get fingerprint(): string {
-    return (this.#fingerprint ||= fingerprint(new Uint8Array(this.#file)));
+    return (this.#fingerprint ||= bytesToHex(blake2b(new Uint8Array(this.#file), { dkLen: 16 })));
   }
 
   get takesRows(): boolean {
