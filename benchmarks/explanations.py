@@ -41,6 +41,7 @@ def sentence(seconds: float) -> None:
         "ledger of a logit": partial(hs.explain.ledger, tagger, words, place=verb),
         "frozen, alone": partial(attribute, method="frozen", occlusion=False),
         "frozen, occlusion beside": partial(attribute, method="frozen"),
+        "contextual decomposition": partial(attribute, method="cd", occlusion=False),
         "gradient": partial(attribute, method="gradient", occlusion=False),
         "occlusion": partial(attribute, method="occlusion"),
     }

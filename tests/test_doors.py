@@ -450,6 +450,10 @@ ABSURD_DOORS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: explain.attribute(small(), LONG, of=OF, method="occlusion", spans=[(k, k + 1) for k in range(2000)]),
         "spans=",
     ),
+    "attribute, cd": (
+        lambda: explain.attribute(small(), LONG.repeat(2, 1, 1), of=OF, method="cd", occlusion=False),
+        "T = 40,000",
+    ),
     "attribute, integrated gradients": (
         lambda: explain.attribute(small(), FIVE, of=OF, method="integrated_gradients", points=10**9),
         "points must be at most 4,096",

@@ -102,7 +102,7 @@ def test_a_language_model_says_what_made_the_next_character_likely() -> None:
     by_word = data("attribute", "To be, or not to b", "--model", "shakespeare")
     assert [player["name"] for player in by_word["players"]] == ["'\\nTo'", " be,", " or", " not", " to", " b"]
     assert data("attribute", "To b", "--by", "word", "--model", "shakespeare")["players"][1]["name"] == " b"
-    linear = data("attribute", "To b", "--method", "frozen", "--label", "e", "--model", str(shipped("shakespeare")))
+    linear = data("attribute", "To b", "--method", "cd", "--label", "e", "--model", str(shipped("shakespeare")))
     assert linear["target"] == "logit of e after b (step 4)"
     end = data("attribute", "To b", "--label", "\\n", "--model", "shakespeare")
     assert end["target"] == "log-probability of '\\n' after b (step 4)"

@@ -64,6 +64,8 @@ def test_attribution_adds_up_and_measures_what_it_says(kind: str, bidirectional:
     assert float(gradient[0]) == pytest.approx(float((slopes[1] * hx).sum()))
     frozen = hs.explain.attribute(layer, x, method="frozen", **options)
     assert abs(frozen.residual) < 1e-12
+    with pytest.raises(ArgumentError, match="method='cd' supports only LSTM, got"):
+        hs.explain.attribute(layer, x, method="cd", **options)
 
 
 @kinds

@@ -59,6 +59,9 @@ def test_parts_add_up(drawn: tuple[Subject, int, TargetLike]) -> None:
     whole = float(size) + abs(parts.bias)
     assert abs(frozen.residual) <= law * whole
     assert float(frozen.parts.sum()) + sum(frozen.rest.values()) == pytest.approx(value, abs=2 * law * whole)
+    decomposed = hs.explain.attribute(subject, of=of, method="cd", row=row)
+    largest = max(float(values.detach().abs().max()) for values in trace.values.values())
+    assert abs(decomposed.residual) <= 100 * law * (1 + largest)
     shapley = hs.explain.attribute(subject, of=of, row=row)
     assert shapley.exact
     assert float(shapley.parts.sum()) == pytest.approx(

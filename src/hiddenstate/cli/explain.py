@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SAMPLES = 200  # of `hiddenstate.explain.attribute`
 _SPAN = re.compile(r"(\d+)(?:-(\d+))?")
-Method = Literal["shapley", "integrated_gradients", "frozen", "occlusion", "gradient"]
+Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
 By = Literal["auto", "step", "word"]
 DynamicsView = Literal["timescales", "saturation", "fixed-points", "spectrum"]
 SweepDirection = Literal["noising", "denoising"]
@@ -114,7 +114,8 @@ def attribute(
     method = method or "shapley"
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of names the whole target; drop --word, --label and --against")
-    target: Any = of or read.target(word, label, against, linear=method == "frozen")
+    linear = method in ("frozen", "cd")
+    target: Any = of or read.target(word, label, against, linear=linear)
     if spans is not None:
         chosen: list[tuple[int, int]] | None = _read_spans(spans)
     else:

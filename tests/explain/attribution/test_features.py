@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 
-METHODS = ("shapley", "integrated_gradients", "frozen", "occlusion", "gradient")
+METHODS = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient")
 
 
 class Forecaster(nn.Module):
@@ -219,6 +219,8 @@ def test_integrated_gradients_are_those_of_captum(kind: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_linear_recurrence_has_a_closed_form(method: str) -> None:
     """With positive weights and inputs, a ReLU network is ``h = W·x + U·h``: every method gives ``v·U^lag·W·Δx``."""
+    if method == "cd":
+        pytest.skip("contextual decomposition is for LSTMs")
     torch.manual_seed(0)
     rnn: Any = nn.RNN(3, 4, nonlinearity="relu").double()
     head = nn.Linear(4, 1).double()
@@ -244,6 +246,20 @@ def test_a_linear_recurrence_has_a_closed_form(method: str) -> None:
     want = torch.stack(slopes) * (x if method == "frozen" else x - base)
     want = want.view(3, 3, 3).sum(1) if method == "shapley" else want
     assert float((result.table - want).abs().max()) <= 1e-10 * float(want.abs().max())
+
+
+def test_contextual_decomposition_of_features() -> None:
+    """β + γ is the target; and if a column is all that is read, β is that of the whole step."""
+    module, x = module_of("LSTM"), torch.randn(1, 6, 3).double()
+    result = hs.explain.attribute(module, x, of=1, features={"a": [0, 2], "b": 1}, method="cd")
+    assert result.gamma is not None
+    bias = result.rest["the head's bias"]
+    assert torch.allclose(result.scores + result.gamma + bias, torch.tensor(result.value).double(), atol=1e-10)
+    layer = hs.convert(module)
+    subject = hs.explain.subject(layer, x)
+    words = hs.explain.attribute(subject, of=hs.explain.logit("1"), method="cd")
+    joined = hs.explain.attribute(module, x, of=1, features={"all": [0, 1, 2]}, method="cd")
+    assert torch.allclose(joined.scores, words.scores, atol=1e-13)
 
 
 @pytest.mark.parametrize("method", METHODS)

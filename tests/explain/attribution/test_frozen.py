@@ -115,12 +115,14 @@ def test_spans_and_the_initial_state() -> None:
 
 
 @pytest.mark.parametrize("of", [hs.explain.log_probability("1"), "l0.f[1]", lambda run: run.out[-1].sum(-1)])
-def test_targets_that_are_not_linear_are_refused(of: Any) -> None:
-    with pytest.raises(ArgumentError, match="frozen needs a target that is linear in c or h"):
-        hs.explain.attribute(subject_of(random_lstm("two layers")), of=of, method="frozen")
+@pytest.mark.parametrize("method", ["frozen", "cd"])
+def test_targets_that_are_not_linear_are_refused(of: Any, method: Any) -> None:
+    with pytest.raises(ArgumentError, match=f"{method} needs a target that is linear in c or h"):
+        hs.explain.attribute(subject_of(random_lstm("two layers")), of=of, method=method)
 
 
-def test_edits_are_refused() -> None:
+@pytest.mark.parametrize("method", ["frozen", "cd"])
+def test_edits_are_refused(method: Any) -> None:
     subject = subject_of(random_lstm("two layers"))
     with subject.lstm.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="a run without edits"):
-        hs.explain.attribute(subject, of=hs.explain.logit("1"), method="frozen")
+        hs.explain.attribute(subject, of=hs.explain.logit("1"), method=method)

@@ -302,7 +302,7 @@ class Nested(nn.Module):
 def explanations(model: nn.Module, place: str, x: Tensor, other: Tensor) -> list[Tensor]:
     """The numbers of several tools for one place."""
     explain = hs.explain
-    methods: tuple[Any, ...] = ("shapley", "integrated_gradients", "frozen", "occlusion")
+    methods: tuple[Any, ...] = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion")
     with hs.edit(model, hs.scale("l0.f", by=0.5)):
         edited = explain.attribute(model, x, of=place, method="occlusion").parts
     swept = explain.sweep(model, x, other, of=place, places="encoder.rnn.*.c,*.h", units="all", mode="gradient+exact")

@@ -8,5 +8,6 @@
 - `shapley.py`: Shapley values, exact or sampled; `prefix_tree.py`: the target of every set of players, with
   shared steps, and states that have become equal, run once
 - `frozen.py`: contributions in the linear map that a run becomes if its gates are held fixed
+- `contextual_decomposition.py`: splits every state into the part due to one span of steps and the rest
 - `selfcheck.py`: `selfcheck`: scores an attribution method on planted networks
 """

@@ -62,7 +62,7 @@ class FeatureAttribution(PlayerParts):
 
     kind = "feature attribution"
     _saved = (
-        "method target value unit features windows steps columns series has_state parts residual rest alone "
+        "method target value unit features windows steps columns series has_state parts residual rest gamma alone "
         "interaction error exact points baselines references occlusion cost disagreements"
     )
 
@@ -224,6 +224,6 @@ def _largest(result: FeatureAttribution) -> str:
         part, place = float(parts[p]), [window.name, str(window.lag), shortened(feature)]
         rows.append([*place, *numbers, number(part), bar(part, largest), "≠" if p in marked else ""])
     names = [name for name, _ in columns]
-    own = "part" if len(result.baselines) == 1 else result.baselines[0]
+    own = "β" if result.method == "cd" else "part" if len(result.baselines) == 1 else result.baselines[0]
     few = f" ({len(order)} of {len(players)})" if len(order) < len(players) else ""
     return table([f"window{few}", "lag", "feature", *names, own, "", ""], rows, "lrl" + "r" * (len(names) + 1) + "l")

@@ -14,7 +14,7 @@ from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scalars import check_int
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
-from hiddenstate.explain.attribution.methods import METHODS, AttributionOptions
+from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
 from hiddenstate.explain.attribution.players import (
     Player,
     Players,
@@ -247,9 +247,9 @@ def checked_case(
 ) -> tuple[SeriesCase, FeatureGrid]:
     """Return a row with its target, which the method must suit, and its players."""
     method = request.method
-    case = series_case(series, of, row, inside=method in ("shapley", "frozen"))
-    if method == "frozen":
-        case.needed_layer(method)
+    case = series_case(series, of, row, inside=method in ("shapley", *LOOKS_INSIDE))
+    if method in LOOKS_INSIDE:
+        check_suits(method, case.target, case.needed_layer(method))
     windows = windows_of(series, request.spans, case.origin)
     return case, FeatureGrid(groups_of(series, request.features), windows, request.state)
 

@@ -12,13 +12,16 @@ from torch import Tensor
 
 from hiddenstate.base.scalars import check_at_least, check_seed
 from hiddenstate.errors import ArgumentError
+from hiddenstate.explain.attribution.contextual_decomposition import split_readout
 from hiddenstate.explain.attribution.frozen import frozen_parts
 from hiddenstate.explain.attribution.players import Players, masked_targets
 from hiddenstate.explain.attribution.result import OF_BIASES, MethodResult
 from hiddenstate.explain.attribution.shapley import shapley
-from hiddenstate.explain.subject.target import BatchRunner
+from hiddenstate.explain.subject.subject import Subject, check_cell
+from hiddenstate.explain.subject.target import BatchRunner, Target
 
-Method = Literal["shapley", "integrated_gradients", "frozen", "occlusion", "gradient"]
+Method = Literal["shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient"]
+LOOKS_INSIDE = ("frozen", "cd")  # methods that need a layer
 DEFAULT_SAMPLES = 200
 FIRST_POINTS = 16
 MOST_POINTS = 1024
@@ -51,6 +54,15 @@ def check_options(
     if points is not None and points > MOST_POINTS_GIVEN:
         raise ArgumentError(f"points must be at most {MOST_POINTS_GIVEN:,}, got {points:,}: far fewer are enough")
     return AttributionOptions(points, samples, check_seed(seed), pairs, occlusion or method == "occlusion")
+
+
+def check_suits(method: str, target: Target, subject: Subject) -> None:
+    """Raise ArgumentError if a method that looks inside a layer does not support this target or kind of cell."""
+    if method in LOOKS_INSIDE:
+        target.linear(method)
+    if method == "cd":
+        why = "contextual decomposition splits an LSTM's gates; use another method, such as frozen or shapley"
+        check_cell(subject, "method='cd'", ("LSTM",), why)
 
 
 def _shapley(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
@@ -150,12 +162,11 @@ def _occluded(work: BatchRunner, players: Players, *, pairs: bool = False) -> Me
 
 
 def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
-    readout = work.target.linear("frozen")
     ends = _ends(work, players, options)
     with torch.no_grad():
         trace = work.subject.trace()
     work.count(work.subject.T)
-    split = frozen_parts(work.subject, trace, readout)
+    split = frozen_parts(work.subject, trace, work.target.linear("frozen"))
     parts = players.sums(split.x, float(split.initial.sum()))
     rest = {f"{OF_BIASES} in {name}": float(bias.sum()) for name, bias in split.biases.items()}
     if not players.has_state:
@@ -168,10 +179,28 @@ def _frozen(work: BatchRunner, players: Players, options: AttributionOptions) ->
     return replace(ends, parts=parts, residual=residual, rest=rest)
 
 
+def _cd(work: BatchRunner, players: Players, options: AttributionOptions) -> MethodResult:
+    ends = _ends(work, players, options)
+    readout, P = work.target.linear("cd"), len(players)
+    work.expect(work.subject.T * (P + (P * (P - 1) // 2 if options.pairs else 0)))
+    pairs = list(combinations(range(P), 2)) if options.pairs else []
+    members = [{p} for p in range(P)] + [set(pair) for pair in pairs]
+    inside = torch.stack([torch.isin(players.owner, torch.tensor([*group])) for group in members], dim=-1)
+    initial = torch.tensor([any(players.every[p].is_state for p in group) for group in members])
+    beta, gamma, residual = split_readout(work, readout, inside, initial)
+    interaction = torch.zeros(P, P, dtype=torch.float64)
+    for k, (p, q) in enumerate(pairs):
+        interaction[p, q] = interaction[q, p] = beta[P + k] - beta[p] - beta[q]
+    rest = {"the head's bias": readout.bias}
+    together = interaction if options.pairs else None
+    return replace(ends, parts=beta[:P], residual=residual, rest=rest, gamma=gamma[:P], interaction=together)
+
+
 METHODS: dict[str, Callable[[BatchRunner, Players, AttributionOptions], MethodResult]] = {
     "shapley": _shapley,
     "integrated_gradients": _integrated,
     "frozen": _frozen,
+    "cd": _cd,
     "occlusion": lambda work, players, options: _occluded(work, players, pairs=options.pairs),
     "gradient": _gradient,
 }

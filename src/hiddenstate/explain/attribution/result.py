@@ -26,6 +26,7 @@ TITLES = {
     "integrated_gradients": "part: integrated gradients",
     "occlusion": f"part: {OCCLUSION} (need not add up)",
     "frozen": "part: with gates held fixed; blind to effects that only open or close a gate",
+    "cd": "β: what comes from that word alone; γ: the rest (contextual decomposition)",
     "shapley": "part: Shapley value",
 }
 NAMES = {"zero": "zeros", "mean": "the mean training input", "unk": "an unknown word"}
@@ -43,9 +44,10 @@ class Parts:
     Attributes:
         parts: ``[B, P]``.
         residual: the largest error of the method's sum rule over all baselines: for integrated gradients and Shapley
-            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``. Gradient and
-            occlusion obey no sum rule; for them it is the difference defined for Shapley.
+            values ``value - reference - parts.sum()``, for frozen ``value - parts.sum() - rest``, for cd the largest
+            ``h - β - γ``. Gradient and occlusion obey no sum rule; for them it is the difference defined for Shapley.
         rest: for ``frozen``, the other terms of the sum by name: biases, the initial state, steps outside all spans.
+        gamma: ``[P]``, for ``cd``: everything that does not come from the span.
         alone: ``[B, P]``, the target with only that player present, minus the reference; None if not computed.
         interaction: ``[B, P, P]``, the joint effect of two players beyond their separate effects; None if not computed.
         error: ``[B, P]``, standard errors of sampled Shapley values; None otherwise.
@@ -56,6 +58,7 @@ class Parts:
     parts: Tensor
     residual: float
     rest: Mapping[str, float] = field(default_factory=dict)
+    gamma: Tensor | None = None
     alone: Tensor | None = None
     interaction: Tensor | None = None
     error: Tensor | None = None
@@ -114,8 +117,13 @@ class PlayerParts(Parts, Explanation):
 
     def _numbers_of(self, b: int, p: int) -> dict[str, float]:
         """Return the numbers of one player, by name, as columns of a table."""
-        tables = {"part": self.parts, "occlusion": self.occlusion, "alone": self.alone, "error": self.error}
-        return {name: float(values[b, p]) for name, values in tables.items() if values is not None}
+        values = {"part": self.parts[b], "gamma": self.gamma}
+        values |= {
+            name: None if table is None else table[b]
+            for name, table in (("occlusion", self.occlusion), ("alone", self.alone), ("error", self.error))
+        }
+        order = ("part", "occlusion", "alone", "error", "gamma")
+        return {name: float(numbers[p]) for name in order if (numbers := values[name]) is not None}
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -132,7 +140,7 @@ class Attribution(PlayerParts):
 
     kind = "attribution"
     _saved = (
-        "method target value words parts residual rest alone interaction error exact points players baselines "
+        "method target value words parts residual rest gamma alone interaction error exact points players baselines "
         "references occlusion cost disagreements"
     )
 
@@ -214,6 +222,7 @@ def joined(
         "residual": max((result.residual for result in values), key=abs),
         "cost": cost,
         "rest": first.rest,
+        "gamma": first.gamma,
         "alone": _stacked([result.alone for result in values]),
         "interaction": _stacked([result.interaction for result in values]),
         "error": _stacked([result.error for result in values]),
@@ -259,7 +268,7 @@ def describe_method(result: PlayerParts, noun: str, names: Mapping[str, str] = N
     beside = result.occlusion is not None and result.method != "occlusion" and len(result.baselines) == 1
     if beside:
         lines.append(f"occlusion: {OCCLUSION.replace('word', noun)}")
-    if beside or result.method != "frozen":
+    if beside or result.method not in ("frozen", "cd"):
         replaced = " | ".join(names.get(name, name) for name in result.baselines)
         lines.append(sentence(f"a replaced {noun} is read as {replaced}"))
     return lines
@@ -274,7 +283,8 @@ def columns_beside(result: PlayerParts) -> dict[str, Tensor]:
     """Return the numbers ``[P]`` that are shown beside the parts for the first baseline, by their heading."""
     occlusion = None if result.method == "occlusion" else result.occlusion
     tables = {"occlusion": occlusion, "alone": result.alone, "±": result.error}
-    return {name: values[0] for name, values in tables.items() if values is not None}
+    columns = {name: values[0] for name, values in tables.items() if values is not None}
+    return columns if result.gamma is None else columns | {"γ": result.gamma}
 
 
 def _one(result: Attribution) -> str:
@@ -286,7 +296,7 @@ def _one(result: Attribution) -> str:
         part = float(parts[p])
         numbers = [*(number(float(values[p])) for values in columns.values()), number(part)]
         rows.append([_steps(player), player.name, *numbers, bar(part, largest), "≠" if p in marked else ""])
-    names = [*columns, "part"]
+    names = [*columns, "β" if result.method == "cd" else "part"]
     return table(["step", "word", *names, "", ""], rows, "rl" + "r" * len(names) + "l")
 
 
@@ -311,7 +321,8 @@ def _steps(player: tuple[str, int, int]) -> str:
 
 def describe_sums(result: PlayerParts) -> list[str]:
     """Say how the parts add up."""
-    return [_sum(result, b) for b in range(1 if result.method == "frozen" else len(result.baselines))]
+    has_baselines = result.method not in ("frozen", "cd")
+    return [_sum(result, b) for b in range(len(result.baselines) if has_baselines else 1)]
 
 
 def _sum(result: PlayerParts, b: int) -> str:
@@ -320,6 +331,12 @@ def _sum(result: PlayerParts, b: int) -> str:
         biases = sum(part for name, part in result.rest.items() if name.startswith(OF_BIASES))
         others = {name: part for name, part in result.rest.items() if not name.startswith(OF_BIASES)}
         return sum_line({"parts": total, OF_BIASES: biases, **others}, value, result.residual)
+    if result.method == "cd":
+        bias = result.rest.get("the head's bias", 0.0)
+        return sentence(
+            f"In every row, β + γ and the head's bias {number(bias)} add up to {value}; the states that are read "
+            f"differ from β + γ by at most {result.residual:.0e}. The sum of all β has no meaning."
+        )
     reference = float(result.references[b])
     name = f" ({result.baselines[b]})" if len(result.baselines) > 1 else ""
     missing = result.value - reference - total

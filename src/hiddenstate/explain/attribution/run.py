@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution
 from hiddenstate.explain.attribution.features import Features, SeriesRequest, attribute_series
-from hiddenstate.explain.attribution.methods import DEFAULT_SAMPLES, METHODS, Method, check_options
+from hiddenstate.explain.attribution.methods import DEFAULT_SAMPLES, METHODS, Method, check_options, check_suits
 from hiddenstate.explain.attribution.players import Baseline, Spans, make_players, resolve_baselines
 from hiddenstate.explain.attribution.result import Attribution, joined
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting
@@ -81,6 +81,8 @@ def attribute(
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
       biases and initial states, adds up to the target. Blind to effects that only open or close a gate. For linear
       targets.
+    - ``cd``: contextual decomposition (Murdoch, Liu & Yu 2018), β of each word; does not add up. For linear targets of
+      LSTMs.
     - ``occlusion``: what is lost when one word is replaced. An exact measurement, but the parts do not add up.
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
@@ -148,6 +150,7 @@ def attribute(
             f"give fewer than T = {row_subject.T:,} steps, or join steps with spans=",
         )
     target = resolve_target(of, row_subject)
+    check_suits(method, target, row_subject)
     bases = resolve_baselines(row_subject, baseline)
     every = [make_players(row_subject, base, spans, state) for base in bases.values()]
     with reporting(progress) as report:

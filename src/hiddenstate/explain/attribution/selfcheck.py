@@ -131,7 +131,7 @@ def selfcheck(
             each step, ``[T]``: its contribution to the target, relative to an input of zeros. Or the name of a method
             of this library, ``"ledger"`` or one of `hiddenstate.explain.attribute`: the result then also states the
             expected verdicts and the reasons.
-        plants: the plants by name; by default those of `hiddenstate.plant.garden`, for a function
+        plants: the plants by name; by default those of `hiddenstate.plant.garden`, for a function (and for ``"cd"``)
             only its LSTMs. Give ``hiddenstate.plant.garden()`` to a function that also takes a GRU.
         T: the number of time steps of each input.
         inputs: the number of inputs for each plant.
@@ -151,7 +151,7 @@ def selfcheck(
     run, expected = _named(method)
     chosen = plants
     if plants is None:
-        chosen = garden() if expected else garden("LSTM")
+        chosen = {name: plant for name, plant in garden().items() if name in expected} or garden("LSTM")
     if not isinstance(chosen, Mapping) or not all(isinstance(plant, Plant) for plant in chosen.values()):
         raise ArgumentTypeError(f"plants must be a mapping from names to plants, got {type(chosen).__name__}")
     if count < 1 or not chosen:
