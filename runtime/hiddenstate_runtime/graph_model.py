@@ -244,14 +244,14 @@ class GraphStream(RowStream):
         """Continue from a state that `save` wrote, in a stream of the same model file with as many rows.
 
         Raises:
-            FileFormatError: the file is no such state, is damaged, or is of another model or number of rows.
+            FileFormatError: the file is not such a state, is damaged, or has a different model or number of rows.
             OSError: the file can't be read.
         """
         try:
             file = _native.File(Path(path).read_bytes())
             metadata = file.metadata()
             if metadata.get("format") != STATE_FORMAT or metadata.get("model") != self.model.fingerprint:
-                raise FileFormatError("it is no state of a stream of this model file")
+                raise FileFormatError("it is not a state of a stream of this model file")
             state = {name: file.tensor(name).reshape(file.shape(name)) for name in self._names()}
             file.finish()
             self.state = state

@@ -97,7 +97,7 @@ def test_a_model_of_series_with_its_file(tmp_path: Path, monkeypatch: pytest.Mon
         boot = json.loads(Elements(Path("view.html").read_text(encoding="utf-8")).data["boot"])
         assert [model["name"] for model in boot["models"]] == names
     for arguments, words in (
-        (["--model", "tagger-en", "--data", "one.csv"], "reads no file of series"),
+        (["--model", "tagger-en", "--data", "one.csv"], "does not read a file of series"),
         (["--model", "river", "--dates", "day"], "give the file, too"),
         (["--data", "one.csv"], "with its models: got 1, and 0"),
         (["--model", "river", "--data", "one.csv", "--dates", "date"], "no column 'date'"),

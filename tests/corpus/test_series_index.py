@@ -337,7 +337,7 @@ def test_bad_input(tmp_path: Path) -> None:
         ),
         (
             ArgumentTypeError,
-            "gaps= is for a model",
+            "gaps= is for a series model",
             lambda: hs.index(hs.LSTM(3, 2), [torch.ones(2, 3)], folder, gaps="join"),
         ),
         (ArgumentError, "labels=, tokens=", lambda: hs.index(model, data, folder, labels="upos")),
@@ -370,9 +370,9 @@ def test_bad_input(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="follows"):
         index.unit("l0.h[1]")
     arrays = hs.index(hs.LSTM(3, 2), [torch.ones(2, 3)], tmp_path / "arrays")
-    with pytest.raises(ArgumentError, match="no index of a series"):
+    with pytest.raises(ArgumentError, match="not an index of a series"):
         arrays.follows()
-    with pytest.raises(NameUnknownError, match="no index of a series"):
+    with pytest.raises(NameUnknownError, match="not an index of a series"):
         arrays.search("rain > 3")
 
 

@@ -151,7 +151,7 @@ def test_c_says_why_a_state_is_refused_or_cannot_be_written(
     save_file({}, tmp_path / "none", {"format": "x"})
     messages = streams["C"](model, 0, tmp_path / "good", [tmp_path / "none", tmp_path / "nowhere"])
     assert messages == [
-        f"cannot load {tmp_path / 'none'}: it is no state of a stream of this model file",
+        f"cannot load {tmp_path / 'none'}: it is not a state of a stream of this model file",
         f"cannot read {tmp_path / 'nowhere'}: No such file or directory",
     ]
     (tmp_path / "folder").mkdir()

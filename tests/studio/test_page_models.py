@@ -182,7 +182,7 @@ def test_numbers_fail(studio: Shown) -> None:
     page.locator("#rows").fill("1, 2, 3\n4, 5")
     expect(page.locator("#sentence .problem")).to_have_text(
         'row 2 is "4, 5": expected 3 numbers. '
-        "Give one row of numbers per step, separated by commas, if you like after a name and a colon."
+        "Give one row of numbers per step, separated by commas, optionally after a name and a colon."
     )
 
 

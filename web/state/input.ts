@@ -103,7 +103,7 @@ function numbers(line: string, k: number, columns: number): Float32Array {
     throw new ModelError(
       `row ${k + 1} is "${line.slice(0, 40)}"`,
       numberCount(columns),
-      "Give one row of numbers per step, separated by commas, if you like after a name and a colon.",
+      "Give one row of numbers per step, separated by commas, optionally after a name and a colon.",
     );
   }
   return Float32Array.from(values);

@@ -74,7 +74,7 @@ def attribute(
     spans: Annotated[
         str | None,
         typer.Option(
-            help="Spans of words that are replaced together, such as 0-1,2: each span by itself, and in pairs. Of a "
+            help="Spans of words that are replaced together, such as 0-1,2: each span by itself, and in pairs. For a "
             "series, a number of steps, such as 7."
         ),
     ] = None,
@@ -94,7 +94,7 @@ def attribute(
     last: LastOption = None,
     row: RowOption = None,
 ) -> "Explanation":
-    """Show which words decided the result; of a series model, which feature, at which lag, made a forecast.
+    """Show which words decided the result or, for a series model, which feature, at which lag, made a forecast.
 
     For a tagger: why it chose this tag and not the next best. For a language model: why this token comes next. Each
     method is shown beside occlusion, the loss when one word is replaced, and disagreements are marked.

@@ -64,24 +64,24 @@ AgainstOption = Annotated[
 OfOption = Annotated[
     str | None,
     typer.Option(
-        help="State or gate to explain instead, such as l1.c[125]@7; of a series model, the target.", metavar="PLACE"
+        help="State or gate to explain instead, such as l1.c[125]@7; for a series model, the target.", metavar="PLACE"
     ),
 ]
 
 
 AtOption = Annotated[
-    str | None, typer.Option(help="Of a series: the date that is forecast; default: the last.", metavar="DATE")
+    str | None, typer.Option(help="For a series: the date that is forecast; default: the last.", metavar="DATE")
 ]
 AheadOption = Annotated[
-    int | None, typer.Option(help="Of a horizon: which step ahead that is.", show_default="1", metavar="STEPS")
+    int | None, typer.Option(help="For a horizon: how many steps ahead that is.", show_default="1", metavar="STEPS")
 ]
 LastOption = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Of a series, if the model carries a state: steps to explain.", show_default="30", metavar="STEPS"
+        min=1, help="For a series, if the model carries a state: steps to explain.", show_default="30", metavar="STEPS"
     ),
 ]
-RowOption = Annotated[str | None, typer.Option(help="Of a series: the row of --rows; default: the first.")]
+RowOption = Annotated[str | None, typer.Option(help="For a series: the row of --rows; default: the first.")]
 TargetOption = Annotated[str | None, typer.Option(help="The target to explain; default: the first.")]
 
 
@@ -234,8 +234,8 @@ def _read(model: str, text: str, reads: Reads, options: Mapping[str, Any], own: 
     if is_series(model):
         if reads == "text":
             raise ArgumentError(
-                f"{model} is a series model; of these, attribute, importance, response and limits are commands, and "
-                "all tools are in Python"
+                f"{model} is a series model: use attribute, importance, response or limits, or the other tools in "
+                "Python"
             )
         return SeriesRead.of(model, text, FrameOptions(**options))
     if reads == "series":

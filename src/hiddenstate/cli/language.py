@@ -1,4 +1,4 @@
-"""``hiddenstate generate`` and ``score``: write text with a language model, and measure how it is surprised by one."""
+"""``hiddenstate generate`` and ``score``: write text with a language model, or measure its surprise at one."""
 
 import csv
 import io

@@ -44,7 +44,7 @@ def read(
         ),
     ],
     unit: Annotated[
-        int | None, typer.Option(help="Show all values of this unit, with the equations (of a text).")
+        int | None, typer.Option(help="Show all values of this unit, with the equations (for a text).")
     ] = None,
     layer: Annotated[int | None, typer.Option(help="Layer, from 0.  [default: the last]")] = None,
     direction: Annotated[Direction, typer.Option(help="Direction in which the layer reads.")] = "forward",
@@ -64,7 +64,7 @@ def read(
             metavar="MODEL",
         ),
     ] = None,
-    first: Annotated[str | None, typer.Option("--from", help="First date to forecast, of a file of numbers.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First date to forecast, for a file of numbers.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last date to forecast.")] = None,
     row: Annotated[str | None, typer.Option(help="The row of --rows whose gates are shown and plotted.")] = None,
     dates: DatesOption = None,
@@ -88,7 +88,7 @@ def read(
     if is_series(model):
         if unit is not None or direction != "forward":
             raise ArgumentError(
-                "--unit and --direction are for texts; of a file of numbers, --plot draws the forecasts"
+                "--unit and --direction are for texts; for a file of numbers, --plot draws the forecasts"
             )
         assert model is not None
         forecasts, shown = show(series := SeriesRead.of(model, text, frame), first, last, layer, row)

@@ -21,17 +21,17 @@ _SHOWN, _CHANGED = 10, 3
 Gaps = Literal["insert", "join"]
 
 DatesOption = Annotated[
-    str | None, typer.Option(help="Of a file of numbers: the column of the dates; default: the only one.")
+    str | None, typer.Option(help="For a file of numbers: the column of the dates; default: the only one.")
 ]
 RowsOption = Annotated[
-    str | None, typer.Option(help="Of a file of numbers: the column that names the rows, such as stations.")
+    str | None, typer.Option(help="For a file of numbers: the column that names the rows, such as stations.")
 ]
 GapsOption = Annotated[
-    Gaps | None, typer.Option(help="What to do where dates are missing; default: an error.", show_default=False)
+    Gaps | None, typer.Option(help="What to do if dates are missing; default: an error.", show_default=False)
 ]
 MissingOption = Annotated[
     str | None,
-    typer.Option(help="What stands for a missing value: a number, or previous; default: an error.", metavar="VALUE"),
+    typer.Option(help="What replaces a missing value: a number, or previous; default: an error.", metavar="VALUE"),
 ]
 
 

@@ -17,7 +17,7 @@ def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any
     data = [path for path in models if path.suffix.lower() in (".csv", ".parquet", ".pq")]
     if not data:
         if dates is not None or rows is not None:
-            raise ArgumentError("--dates and --rows are columns of a file of series: give the file, too")
+            raise ArgumentError("--dates and --rows name columns of a file of series: give the file, too")
         return [*models]
     named = [path for path in models if path not in data]
     if len(data) > 1 or not named:
@@ -31,7 +31,9 @@ def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any
     for path in named:
         model = load(path)
         if not isinstance(model, SeriesModel):
-            raise ArgumentTypeError(f"{path} is a {type(model).__name__}, which reads no file of series: leave one out")
+            raise ArgumentTypeError(
+                f"{path} is a {type(model).__name__}, which does not read a file of series: leave one out"
+            )
         frame, dated, _ = read_table(data[0], model.features, model.targets, dates=dates, rows=rows)
         series = model.prepare(frame, dates=dated, rows=rows)
         for row, name in enumerate(series.rows[:MOST_ROWS]):

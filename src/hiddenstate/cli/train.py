@@ -149,8 +149,8 @@ SERIES_SETTINGS = {
     "dates": Annotated[str | None, setting("Column of the dates.", "the only one")],
     "rows": Annotated[str | None, setting("Column that names the rows, such as stations.", "none")],
     "units": Annotated[str | None, setting("Units of columns, such as flow=m3/s,rain=mm.", "none")],
-    "missing": Annotated[str | None, setting("What stands for a missing value: a number, or previous.", "an error")],
-    "gaps": Annotated[Gaps | None, setting("What to do where dates are missing.", FORECASTER.gaps)],
+    "missing": Annotated[str | None, setting("What replaces a missing value: a number, or previous.", "an error")],
+    "gaps": Annotated[Gaps | None, setting("What to do if dates are missing.", FORECASTER.gaps)],
     "window": Annotated[int | None, setting("Steps that are read for a forecast.", FORECASTER.window)],
     "horizon": Annotated[int | None, setting("Steps after them that are forecast.", FORECASTER.horizon)],
     "dev_from": Annotated[

@@ -59,8 +59,8 @@ class Index(IndexFolder):
         index is read-only. Needs lark.
 
         Args:
-            query: conditions separated by commas, all of which hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token = X``
-                and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
+            query: conditions separated by commas, all of which must hold. ``UNIT > NUMBER`` (or ``>= < <=``), ``token =
+                X`` and ``label != X``, joined with ``and``, ``or``, ``not`` and brackets, hold at every step of a span.
                 After the first condition, ``for 3``, ``for 3..``, ``for ..5`` or ``for 3..5`` sets the number of steps
                 in a span. After the others, ``before`` or ``after`` means the adjacent step on that side; ``before
                 2..4``, any of the steps 2 to 4 before it.
@@ -110,8 +110,8 @@ class Index(IndexFolder):
     def follows(self, covariate: str | None = None, *, unit: str | None = None, zeroed: int = 8) -> UnitCovariates:
         """Return which units of a series follow which covariates, at which lag, and whether the forecasts use them.
 
-        Everything but the effect of zeroing is known from the index, and takes no run. Where correlations on shifted
-        years are as large, what a unit follows is the season.
+        Everything but the effect of zeroing is known from the index, and takes no run. If correlations on shifted
+        years are as large, the unit follows the season.
 
         Args:
             covariate: a column, or ``hour``, ``weekday`` or ``day_of_year``; all if None.
@@ -264,7 +264,9 @@ def open_index(folder: str | os.PathLike[str]) -> Index:
         cure = "; index the corpus again, into a new folder" if str(about.get("kind")).startswith("index/") else ""
         raise FileFormatError(f"{target} has {about.get('kind')!r:.100}, expected {KIND!r}{cure}")
     if not (target / STATISTICS).is_file():
-        raise FileFormatError(f"the index in {target} is not complete: make it again with the same arguments to resume")
+        raise FileFormatError(
+            f"the index in {target} is not complete: repeat the call with the same arguments to resume"
+        )
     merged = read_statistics(target / STATISTICS)
     reader = load_reader(target / "model", about)
     with reading(target / MANIFEST):
@@ -310,8 +312,8 @@ def _check_labels(reader: CorpusReader, shards: Sequence[Shard], folder: Path, w
         if labels != [text.label_names[code] for code in text.label_codes]:
             raise ArgumentError(
                 f"labels= returns different labels for {shard.name} than {whose}. A function must return the same "
-                f"labels each time and in every process; for the labels of another function, choose another folder "
-                f"than {folder}, or delete it"
+                f"labels each time and in every process; for the labels of another function, choose a different "
+                f"folder, or delete {folder}"
             )
 
 

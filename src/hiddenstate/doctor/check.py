@@ -26,12 +26,12 @@ KINDS = (
     Kind(axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"),
     Kind(axes.axes_exchanged, "rows", "say the layer's layout with batch_first", "M8"),
     Kind(axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
-    Kind(axes.rows_mixed, "rows", "apply it along another axis than that of the rows"),
+    Kind(axes.rows_mixed, "rows", "apply it along an axis other than that of the rows"),
     Kind(axes.rows_out_of_order, "rows", "put the rows back in their order, or use enforce_sorted=False"),
     Kind(axes.rows_lost, "rows", "index the axis of time, not that of the rows"),
     Kind(axes.row_squeezed, "rows", "name the axis to drop, as in squeeze(-1)"),
-    Kind(axes.future_read, "steps", "read in one direction, and nothing across later steps"),
-    Kind(axes.steps_apart, "steps", "hand the state that a step returns to the next step", "M1"),
+    Kind(axes.future_read, "steps", "read in one direction, and combine no later steps"),
+    Kind(axes.steps_apart, "steps", "pass the state that a step returns to the next step", "M1"),
     Kind(axes.one_step, "steps", "give it sequences [rows, steps, features] of all steps", "M32"),
     Kind(axes.last_step_unread, "steps", "read the layer's output at the last true step of each row"),
     Kind(axes.constant_result, "steps", "connect the result with the input"),
@@ -47,7 +47,7 @@ KINDS = (
     Kind(states.layer_made_in_forward, "", "make the layer in __init__", "M11"),
     Kind(states.unregistered, "", "hold them in an nn.ModuleList, nn.ModuleDict or nn.ParameterList"),
     Kind(states.state_ignored, "recurrence", "pass the state on to the layer", "M1"),
-    Kind(states.cell_state_lost, "recurrence", "hand on both: h, c = cell(x, (h, c))", "M3"),
+    Kind(states.cell_state_lost, "recurrence", "pass on both: h, c = cell(x, (h, c))", "M3"),
     Kind(states.wrong_state, "gradients", "read h_n[-1] of one direction, or h_n[-2] and h_n[-1] of two"),
     Kind(learning.gradient_cut, "gradients", "keep tensors in the graph: no detach, .data, no_grad or numpy"),
     Kind(
@@ -107,15 +107,15 @@ def check(
 
     Args:
         model: any module.
-        args: what the model is called with: a batch, best a real one of three rows or more.
+        args: what the model is called with: a batch, preferably a real one of three or more rows.
         targets: the targets of the batch, as the loss takes them, with rows first.
         loss: the loss function, called as ``loss(model(*args), targets)``.
         layout: a letter for each axis of the first sequence, N for rows and T for time steps, such as "NTC", "TN" or
             "NCT". If None, rows first, unless the layers read it as time first and nothing contradicts.
-        lengths: the true length of each row, where rows are padded. It is also passed to the model if its ``forward``
+        lengths: the true length of each row, if rows are padded. It is also passed to the model if its ``forward``
             has an argument of that name. If None, lengths among the arguments, those of a mask, of packed sequences,
             or up to the embedding's padding index are used.
-        causal: whether results at a step may depend on that step and earlier ones only, as in a forecast, a language
+        causal: whether results at a step may depend only on that step and earlier ones, as in a forecast, a language
             model or a stream. If None, reading the future is a note; if False, it is not looked for.
         kwargs: keyword arguments of the model.
 

@@ -50,7 +50,7 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
         if stopped and len(stopped) == len(states):
             k = next((k for k in cuts if k in seen.base.ancestors(stopped)), stopped[0])
             shows = (
-                f"Its state is handed on {len(calls) - 1} times, and never with its gradient: it learns from one step"
+                f"Its state is passed on {len(calls) - 1} times, but never with its gradient: it learns from one step"
             )
             yield Sign(path, seen.operation(k), shows)
 

@@ -111,7 +111,7 @@ def _size_of_change(seen: Observations, run: Run, value: int) -> str:
 
 
 def state_kept(seen: Observations) -> Iterator[Sign]:
-    """A second call on the same input gives other results, since the model keeps something."""
+    """A second call on the same input gives different results, since the model keeps something."""
     if seen.again.error:
         yield Sign("", "a second call", f"It runs once; the second call fails: {seen.again.error}")
         return
@@ -186,11 +186,11 @@ def unregistered(seen: Observations) -> Iterator[Sign]:
 
 
 def state_ignored(seen: Observations) -> Iterator[Sign]:
-    """A state that is handed in changes nothing, or chunks that carry it differ from the whole."""
+    """A state that is passed in changes nothing, or chunks that carry it differ from the whole."""
     run = seen.restated
     if run is not None and not _changed_results(seen, run) and not run.error:
         path = next(iter(seen.by_layer), "")
-        yield Sign(path, "its initial state", "Other values of the state that is handed in change no result")
+        yield Sign(path, "its initial state", "Other values of the state that is passed in change no result")
         return
     chunked = seen.chunked
     if chunked is None or any(earlier_changed(seen, k) for k in seen.base.results):
@@ -202,12 +202,12 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
     ignored = torch.equal(chunked.chunks, chunked.fresh)
     shows = f"Two chunks that carry the state differ from the whole by up to {difference:.3g}"
     if ignored:
-        shows += f"; the second chunk is as if `{chunked.argument}` had not been handed in"
+        shows += f"; the second chunk is as if `{chunked.argument}` had not been passed in"
     yield Sign(path, f"`{chunked.argument}`", shows, is_note=None if ignored else True)
 
 
 def cell_state_lost(seen: Observations) -> Iterator[Sign]:
-    """In a loop, c is not carried, or h is handed in for c."""
+    """In a loop, c is not carried, or h is passed in for c."""
     for path, calls in seen.by_layer.items():
         pairs = [(k, calls[k - 1].final, calls[k].states) for k in range(1, len(calls)) if len(calls[k].states) == 2]
         if len(pairs) < 2 or any(len(final) != 2 for _, final, _ in pairs):

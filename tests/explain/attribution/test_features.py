@@ -688,7 +688,7 @@ class Unsteady(Forecaster):
 def test_what_has_no_parts_is_refused() -> None:
     x, h = torch.randn(2, 6, 3), torch.zeros(1, 2, 5)
     for hx in (None, (h, h)):
-        with pytest.raises(ArgumentError, match="gives other results when it is called with the same input again"):
+        with pytest.raises(ArgumentError, match="gives different results when it is called with the same input again"):
             hs.explain.attribute(Unsteady(), x, of=0, features=True, hx=hx)
     with pytest.raises(ShapeError, match="and check hx="):
         hs.explain.attribute(Forecaster(after="all steps"), x, of=0, features=True, hx=h)

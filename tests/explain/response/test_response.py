@@ -220,11 +220,11 @@ def test_limits_can_be_reached() -> None:
 
 def test_limits_that_do_not_hold_are_refused() -> None:
     x = numbers(4, 3)
-    with pytest.raises(ArgumentError, match="something else than what one linear layer"):
+    with pytest.raises(ArgumentError, match="output is not what one linear layer"):
         hs.explain.limits(forecaster(more=True), x, of=0)
     with pytest.raises(ArgumentError, match="not bounded"):
         hs.explain.limits(forecaster(kind=hs.RNN, nonlinearity="relu"), x, of=0)
-    with pytest.raises(ArgumentError, match="something else"):
+    with pytest.raises(ArgumentError, match="is not what one linear layer"):
         hs.explain.limits(forecaster(), x, of=lambda y: y[:, 0] ** 2)
     lstm = hs.LSTM(3, 4)
     assert hs.explain.limits(lstm, x.float(), of="l0.h[1]").high == pytest.approx(torch.tanh(torch.tensor(4.0)).item())

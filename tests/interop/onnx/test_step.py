@@ -95,7 +95,7 @@ def test_what_a_step_can_not_have_is_refused(tmp_path: Path) -> None:
             return self.gru(x, x.new_ones(1, len(x), 3))[0] if not self.gru.bidirectional else self.gru(x)[0]
 
     bad: Any = (
-        (Begun(), {}, "begins with a state of its own"),
+        (Begun(), {}, "starts from its own initial state"),
         (Begun(bidirectional=True), {}, "`gru` is bidirectional"),
         (Begun(), {"input_names": ["x"]}, "input_names= is not for a step"),
         (Begun(), {"lengths": True}, "lengths= is only for an LSTM"),

@@ -150,7 +150,7 @@ REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, s
     "the future": (lambda m, x: functional.pad(x, (0, 0, 0, 1))[:, 1:], None, "not in the list"),
     "attention": (None, lambda m, x: x @ x.transpose(1, 2), "constant weights"),
     "a number of steps": (None, lambda m, x: x / x.shape[1], "number of steps"),
-    "an activation": (None, lambda m, x: functional.softplus(x), "ELU would serve"),
+    "an activation": (None, lambda m, x: functional.softplus(x), "ELU would work"),
     "the greater of two": (None, lambda m, x: torch.max(x, -x), "the maximum of two tensors is not in the list: relu"),
     "the greatest of two": (None, lambda m, x: torch.maximum(x, -x), "of two tensors, relu"),
     "a division that rounds": (None, lambda m, x: torch.div(x, 2, rounding_mode="floor"), "rounding_mode='floor'"),

@@ -155,7 +155,7 @@ def test_stations_join_wait_and_leave_by_name() -> None:
     assert_close(both["C"].values[0], series.read(FRAME[:7]).values[-1, 0], slack=1e5)
     with pytest.raises(NameUnknownError, match="no row 'B'"):
         stream.leave("B")
-    with pytest.raises(ArgumentError, match="a row 'C' already"):
+    with pytest.raises(ArgumentError, match="already a row 'C'"):
         stream.join("C", like="A")
 
 
@@ -183,7 +183,7 @@ def test_ahead_with_known_features_and_a_horizon() -> None:
     series = model(modules.PerStep(3, 1))
     stream = series.stream()
     stream.feed(FRAME[:10])
-    with pytest.raises(NameUnknownError, match="'rain' is no target, so its values at the next 2 steps are needed"):
+    with pytest.raises(NameUnknownError, match="'rain' is not a target, so its values at the next 2 steps are needed"):
         stream.ahead(3)
     with pytest.raises(ArgumentError, match="future= has 1 values of 'temperature', expected 2"):
         stream.ahead(3, {"rain": [0.0, 1.0], "temperature": [1.0]})
@@ -199,7 +199,7 @@ def test_ahead_with_known_features_and_a_horizon() -> None:
         direct.ahead(4)
     late = model(modules.PerStep(3, 3), NAMES, horizon=2).stream()
     late.feed(FRAME)
-    with pytest.raises(ArgumentError, match="only a model of one step ahead"):
+    with pytest.raises(ArgumentError, match="only a model that forecasts one step ahead"):
         late.ahead(2)
 
 
@@ -240,7 +240,7 @@ def test_a_stream_of_other_weights_scales_or_columns_is_refused(tmp_path: Path) 
 def test_modules_that_can_not_be_streamed() -> None:
     for module, message in (
         (modules.ConvolutionInFront(3), "taken as it is: 'rnn' does not read"),
-        (modules.EncoderDecoder(3), "returns no state to go on from"),
+        (modules.EncoderDecoder(3), "returns no state to continue from"),
         (nn.Sequential(hs.LSTM(3, 1, bidirectional=True)), "bidirectional"),
     ):
         with pytest.raises(ArgumentError, match=message):

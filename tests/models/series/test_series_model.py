@@ -251,7 +251,7 @@ class Odd(modules.PerStep):
 
 @pytest.mark.parametrize("mistake", ["random", "kept"])
 def test_a_module_that_does_not_give_the_same_twice_is_refused(mistake: str) -> None:
-    with pytest.raises(ArgumentError, match="gives other results when it is called with the same input again"):
+    with pytest.raises(ArgumentError, match="gives different results when it is called with the same input again"):
         hs.series_model(Odd(mistake), ["a", "b"], "b")
 
 

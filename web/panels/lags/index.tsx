@@ -14,9 +14,9 @@ import { Stage } from "studio/ui/stage.js";
 
 const HELP =
   "Each cell is what the forecast loses when one feature of one step is replaced by that feature's mean over the " +
-  "series, and the model reads the rest as it was (occlusion). On the right, a feature replaced at all of these " +
-  "steps; in the last row, all features of one step. These are measured, not sums: what two parts do together is lost with " +
-  "either. Point at a cell, or reach it by the arrow keys, for its number; press it to go to its step.";
+  "series, and the rest stays as it was (occlusion). The column on the right replaces a feature at all of these " +
+  "steps, the last row all features of one step. These values are measured, not sums: what two parts do together is lost " +
+  "with either. Point at a cell, or reach it with the arrow keys, for its number; press it to go to its step.";
 const BOTH_WAYS =
   "This model reads in both directions, so what it reads before a step is not all that a forecast needs.";
 

@@ -53,8 +53,8 @@ export function parseGraph(text: string, tensors: Tensors): Graph {
     need(!isLong, `it has ${text.length} characters and ${brackets} brackets, more than graphs need`);
     const data = JSON.parse(text);
     need(keysOf(data) === bare.split(":").length - 1, "a description repeats a name");
-    need([data.inputs, data.nodes].every(Array.isArray), "its inputs or nodes are no list");
-    need(isInts(data.outputs), "its outputs are no list of integers");
+    need([data.inputs, data.nodes].every(Array.isArray), "its inputs or nodes are not a list");
+    need(isInts(data.outputs), "its outputs are not a list of integers");
     for (const name of ["inputs", "nodes", "outputs"]) {
       const { length } = data[name];
       need(length <= GRAPH.nodes, `it has ${length} ${name}, at most ${GRAPH.nodes} are allowed`);

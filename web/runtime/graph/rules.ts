@@ -78,7 +78,7 @@ function convolved({ stride, dilation, groups, padding }: Settings, [x]: Shape[]
   const reach = (taps - 1) * dilation;
   if (typeof length === "string") {
     const isCausal = length === "T" && (rows === "N" || rows === 1) && stride === 1 && isSame(padding, [reach, 0]);
-    need(isCausal, "over time only a causal convolution is in the list: stride 1, padded on the left alone");
+    need(isCausal, "over time only a causal convolution is in the list: stride 1, padded only on the left");
     return [[rows, out, length]];
   }
   const room = length + padding[0] + padding[1] - reach;
@@ -145,7 +145,7 @@ export const RULES: Record<string, Rule> = {
   embedding: {
     counts: [1, 1, 1, 1],
     shapes: (_, [x], [weight]) => {
-      need(weight.length === 2, "its weight is no matrix");
+      need(weight.length === 2, "its weight is not a matrix");
       return [[...x, weight[1]]];
     },
   },

@@ -306,7 +306,7 @@ class IndexFolder:
         """Raise NameUnknownError if there is no such column, and no such part of the calendar."""
         has_times = self.columns is not None and self.about["covariates"]["dates"]
         if name not in (*(self.columns or ()), *(TIME_PARTS if has_times else ())):
-            there = "it is no index of a series" if self.columns is None else f"it has {', '.join(self.columns)}"
+            there = "it is not an index of a series" if self.columns is None else f"it has {', '.join(self.columns)}"
             calendar = f", and of its dates {', '.join(TIME_PARTS)}" if has_times else ""
             raise NameUnknownError(f"the index in {self.folder} has no column {name!r}: {there}{calendar}")
 

@@ -375,7 +375,7 @@ def _layer_reader(
 ) -> LayerReader:
     if softmax is not False:
         if head is None:
-            raise ArgumentError("softmax= says what reads a head's outputs; give the head too, as head=linear")
+            raise ArgumentError("softmax= describes a head's outputs; give the head too, as head=linear")
         make_head(head, None, softmax=softmax)  # rejects a softmax that this head can't feed
     if head is not None:
         check_module_memory(head)

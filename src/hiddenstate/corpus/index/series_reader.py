@@ -83,7 +83,7 @@ def read_series(
     lacking = [name for name in names if name not in columns]
     if lacking:
         raise NameUnknownError(
-            f"covariates= names {lacking[0]!r}, which is no column of the frame: {', '.join(columns)}"
+            f"covariates= names {lacking[0]!r}, which is not a column of the frame: {', '.join(columns)}"
         )
     chosen = tuple(name for name in wanted if name in columns)
     timeline, T = series.timeline, len(series.x)

@@ -29,7 +29,7 @@ class SearchMatch(NamedTuple):
         tokens: its tokens.
         after: the tokens after it; none of a series.
         score: the score by which it is ranked: its number of steps, or its similarity.
-        separator: what parts tokens in a text: a space, nothing if they are characters, or ``" to "`` between dates.
+        separator: what is between tokens in a text: a space, nothing for characters, or ``" to "`` for dates.
     """
 
     context: Context

@@ -119,7 +119,7 @@ def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed:
     """Return the table of units and covariates; arguments and errors are those of `Index.follows`."""
     about, reader = index.about.get("covariates"), index.reader
     if about is None:
-        raise ArgumentError("this is no index of a series, so its units have labels: see Index.units")
+        raise ArgumentError("this is not an index of a series, so its units have labels: see Index.units")
     count = check_at_least("zeroed", zeroed, 0)
     chosen_unit = None if unit is None else index.resolve_unit(unit)
     if chosen_unit is not None:

@@ -45,7 +45,7 @@ def best_of(answer: object) -> str:
         raise wrong(f"|r| is not negative. The drawn value is {drawn:.3f}.")
     size = f"One unit's |r| is about 1 / √{TOKENS}; the largest of {UNITS} is about three times that."
     if result > 1:
-        raise wrong(f"{result:.3g} is no correlation: |r| is at most 1. {size}")
+        raise wrong(f"{result:.3g} is not a correlation: |r| is at most 1. {size}")
     than = f"{'more' if result > drawn else 'less'} than the drawn value, {drawn:.3f} (±20 % is accepted)"
     raise wrong(f"{result:.3g} is {than}. {size}")
 

@@ -118,7 +118,7 @@ class FeatureAttribution(PlayerParts):
         Raises:
             ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
                 Shapley values.
-            ArgumentTypeError: a player is no pair of a window and a feature.
+            ArgumentTypeError: a player is not a pair of a window and a feature.
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
         for player in (first, second):

@@ -75,7 +75,7 @@ def attribute(
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
       target is not a function and no edits are in force, otherwise up to 12. More are exact in the first case if the
-      LSTM forgets so soon that this runs fewer rows than samples would; otherwise they are sampled.
+      LSTM forgets so quickly that this runs fewer rows than sampling would; otherwise they are sampled.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
     - ``frozen``: parts in the linear map that the run becomes if its gates are held fixed. Together with the parts of
@@ -113,8 +113,8 @@ def attribute(
     With ``features=``, the input that is explained is that of the model, before any projection, convolution or scaler,
     and x may have any number of rows. There:
 
-    - Of a series that is longer than the windows of a `SeriesModel`, the last window is explained, and all of it is the
-      default of ``history``.
+    - If a series is longer than the windows of a `SeriesModel`, the last window is explained, and the whole series is
+      the default ``history``.
     - ``of`` may also be the number or name of an output, `output`, or a function of what the module returns; it may be
       left out if there is only one output.
     - ``spans`` may also be a number of steps, or pairs of dates, both included.

@@ -130,8 +130,8 @@ def importance(
 ) -> Importance:
     """Compute how much each feature matters at each lag over a data set, from the attributions of its rows.
 
-    Each row is attributed as `attribute` does, and the parts of all rows are averaged: their absolute values, and
-    themselves. Intervals over rows, by bootstrap, show how much they would change with other data.
+    Each row is attributed as `attribute` does, and both the parts and their absolute values are averaged over all
+    rows. Intervals over rows, by bootstrap, show how much they would change with other data.
 
     Args:
         model: a `SeriesModel`, a module with a recurrent layer, or a layer.

@@ -118,7 +118,7 @@ class NumberProbe(Measured):
             t: the steps (for a series model, also dates); all by default.
 
         Raises:
-            ArgumentTypeError: the amount is no number.
+            ArgumentTypeError: the amount is not a number.
             ArgumentError: the probe reads nothing of the number, so no direction represents it.
         """
         if isinstance(amount, bool) or not isinstance(amount, int | float | np.number):

@@ -135,7 +135,7 @@ def _linear(case: SeriesCase) -> tuple[Subject, Target]:
     if isinstance(case.explained, Subject):
         return case.explained, case.target
     single = case.explained
-    reason = "its output is something else than what one linear layer reads from the states"
+    reason = "its output is not what one linear layer reads from the states"
     for x in (single.x.flip(0), single.x):  # the linear layer must give the output for both
         layer = case.series.find_layer(x, any_input=True)
         if isinstance(layer, str):

@@ -145,7 +145,7 @@ def response(
     progress: Progress | bool | None = True,
     **options: Any,
 ) -> Response:
-    """Compute a target of every row as one feature at one lag moves over a range, all else as it is.
+    """Compute a target of every row as one feature at one lag moves over a range, with everything else unchanged.
 
     To see which gate flattens the curve, each gate is held in turn, by an edit, at the values that it has for the
     actual input: if the target then moves more, the gate had been working against the change.

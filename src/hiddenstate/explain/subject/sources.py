@@ -271,7 +271,7 @@ def subject(
     if not isinstance(x, Tensor | PackedSequence):
         raise ArgumentTypeError(f"an LSTM reads a tensor, got x of type {type(x).__name__}")
     if softmax is not None and head is None:
-        raise ArgumentError("softmax= says what reads a head's outputs; give the head too, as head=linear")
+        raise ArgumentError("softmax= describes a head's outputs; give the head too, as head=linear")
     own_head = None if head is None else make_head(head, labels, softmax=softmax)
     return lstm_subject(lstm, Arguments(x, hx, lengths, reset), own_head, tokens)
 

@@ -110,12 +110,12 @@ def export_onnx(
 
     With ``form="step"``, a model is exported as its stream runs it (see `stream`, which also refuses what can't be
     streamed): ``x`` is one step, the example's input without its axis of steps; the states are inputs, such as
-    ``lstm.h``, which begin with zeros, and outputs for the next step, such as ``lstm.h_next``; the results are
+    ``lstm.h``, which start at zero, and outputs for the next step, such as ``lstm.h_next``; the results are
     ``out``, or ``out.0``, ``out.1`` and so on, or by the names of a dict. The file is run over several steps, each from
     the states that it returned, and compared with the stream.
 
     A series model becomes a file with the input ``series``, in the module's own order of axes, and the output
-    ``forecast``, both in the units of the data; its metadata have ``features``, ``targets``, ``units``, ``gives``,
+    ``forecast``, both in the units of the data; its metadata has ``features``, ``targets``, ``units``, ``gives``,
     ``ahead`` and ``window``, as JSON.
 
     Args:

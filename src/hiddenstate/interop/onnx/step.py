@@ -88,7 +88,7 @@ class StepExport:
         leaves = [pytree.tree_leaves(running.step(self._step(0))) for running in (fresh, begun)]
         if any(isinstance(a, Tensor) and gap(a, b) > 1 for a, b in zip(*leaves, strict=True)):
             raise ArgumentError(
-                "the module begins with a state of its own, but the states of a step begin with zeros: give it an "
+                "the module starts from its own initial state, but the states of a step start at zero: give it an "
                 "argument for the initial state, and zeros in args="
             )
 

@@ -73,10 +73,10 @@ def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ..
 
     Raises:
         ArgumentError: the module has an operation that files do not have, or that needs later steps; the message names
-            the part and what would serve.
+            the part and suggests an alternative.
         ArgumentTypeError: the module is not a `torch.nn.Module`, or ``args`` is not a tuple of tensors.
         DtypeError: a weight or argument is not float32.
-        ExportError: ``torch.export`` can't capture the module, or the graph gives other numbers than the module.
+        ExportError: ``torch.export`` can't capture the module, or the graph's numbers differ from the module's.
         FileNotFoundError, IsADirectoryError, FileWriteError: the file cannot be written.
     """
     if not isinstance(path, str | os.PathLike):

@@ -202,7 +202,7 @@ def _check_repeats(model: nn.Module, example: tuple[Any, ...]) -> None:
                 f"a call changes the buffer `{name}`: return it as a result instead, and take it as an argument"
             )
     if not all(isinstance(value, Tensor) for value in first):
-        raise ArgumentTypeError("a call returns something besides tensors: return tensors alone")
+        raise ArgumentTypeError("a call returns something besides tensors: return only tensors")
     if drew:
         raise ArgumentError("a call draws random numbers, also in eval mode: give them as an argument")
     for k, value in enumerate(first):

@@ -341,7 +341,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 def _list(value: Any, name: str) -> Sequence[dict[str, Any]]:
     if not isinstance(value, tuple) or not all(isinstance(part, dict) for part in value):
-        raise GraphError(f"its {name} are no list of descriptions")
+        raise GraphError(f"its {name} are not a list of descriptions")
     return value
 
 
@@ -409,7 +409,7 @@ def _linear(_node: Node, shapes: Sequence[Shape], stored: Sequence[Shape]) -> Se
 
 
 def _embedding(_node: Node, shapes: Sequence[Shape], stored: Sequence[Shape]) -> Sequence[Shape]:
-    _need(len(stored[0]) == 2, "its weight is no matrix")
+    _need(len(stored[0]) == 2, "its weight is not a matrix")
     return [(*shapes[0], stored[0][1])]
 
 
@@ -431,7 +431,7 @@ def _conv1d(node: Node, shapes: Sequence[Shape], stored: Sequence[Shape]) -> Seq
     reach = (taps - 1) * dilation
     if isinstance(length, str):
         causal = length == "T" and rows in ("N", 1) and stride == 1 and node.padding == (reach, 0)
-        _need(causal, "over time only a causal convolution is in the list: stride 1, padded on the left alone")
+        _need(causal, "over time only a causal convolution is in the list: stride 1, padded only on the left")
         return [(rows, out, length)]
     room = length + sum(node.padding) - reach
     _need(room >= 1, f"its {taps} taps do not fit {length} values")

@@ -26,14 +26,14 @@ from hiddenstate.models.graph.graph import (
 
 END = 2**62  # where slices to the end end, at least
 
-# What would serve instead, by the name of torch's operation.
-_NORM = "LayerNorm, or BatchNorm in eval mode, would serve"
-_POOL = "a mean or maximum over an axis would serve, or a Conv1d with a stride"
+# What would work instead, by the name of torch's operation.
+_NORM = "LayerNorm, or BatchNorm in eval mode, would work"
+_POOL = "a mean or maximum over an axis would work, or a Conv1d with a stride"
 _PRODUCT = "only products with constant weights are (Linear)"
-_GREATER = "relu(a - b) + b would serve"
-_MASK = "a product with a mask of 0 and 1, which is given as an argument, would serve"
+_GREATER = "relu(a - b) + b would work"
+_MASK = "a product with a mask of 0 and 1, which is given as an argument, would work"
 _OUTSIDE = "return what it is taken of, such as scores, and take it outside"
-_PARTS = "slices of features (x[..., a:b]) that torch.cat joins would serve; rows and steps keep their order"
+_PARTS = "slices of features (x[..., a:b]) that torch.cat joins would work; rows and steps keep their order"
 SERVES = {
     name: serves
     for names, serves in (
@@ -41,19 +41,19 @@ SERVES = {
         ("instance_norm group_norm rms_norm", _NORM),
         ("max_pool1d avg_pool1d adaptive_avg_pool1d max_pool1d_with_indices", _POOL),
         ("matmul bmm mm einsum scaled_dot_product_attention", _PRODUCT),
-        ("leaky_relu prelu hardswish hardtanh relu6 mish", "ReLU, ELU, GELU or SiLU would serve"),
-        ("conv2d conv3d conv_transpose1d", "Conv1d over a fixed frame, or causal over time, would serve"),
+        ("leaky_relu prelu hardswish hardtanh relu6 mish", "ReLU, ELU, GELU or SiLU would work"),
+        ("conv2d conv3d conv_transpose1d", "Conv1d over a fixed frame, or causal over time, would work"),
         ("log_softmax log exp argmax topk sort argsort", _OUTSIDE),
         ("gt lt ge le eq ne where masked_fill logical_not one_hot", _MASK),
         ("masked_select nonzero gather index_put index_fill scatter", _MASK),
         ("flip roll repeat_interleave repeat index_select", _PARTS),
-        ("cumsum cumprod", "a recurrent layer, or a causal Conv1d over a fixed number of steps, would serve"),
-        ("std var", "the mean of x * x, minus the square of the mean, would serve, with torch.sqrt"),
-        ("min amin", "-torch.amax(-x, axis) would serve"),
-        ("linalg_vector_norm", "torch.sqrt(torch.sum(x * x, axis)) over features would serve"),
-        ("glu", "the product of one half and the sigmoid of the other would serve: a, b = x.chunk(2, -1)"),
-        ("clamp", "relu(x - low) + low, and high - relu(high - x), would serve"),
-        ("softplus", "ELU would serve"),
+        ("cumsum cumprod", "a recurrent layer, or a causal Conv1d over a fixed number of steps, would work"),
+        ("std var", "the mean of x * x, minus the square of the mean, would work, with torch.sqrt"),
+        ("min amin", "-torch.amax(-x, axis) would work"),
+        ("linalg_vector_norm", "torch.sqrt(torch.sum(x * x, axis)) over features would work"),
+        ("glu", "the product of one half and the sigmoid of the other would work: a, b = x.chunk(2, -1)"),
+        ("clamp", "relu(x - low) + low, and high - relu(high - x), would work"),
+        ("softplus", "ELU would work"),
     )
     for name in names.split()
 }
@@ -287,7 +287,7 @@ class Translator:
     def keep(self, part: Any, name: str = "") -> str:
         """Keep a constant tensor, and return its name."""
         if not isinstance(part, Stored):
-            self.refuse(f"{self.what} whose weights depend on the arguments", "constant weights would serve")
+            self.refuse(f"{self.what} whose weights depend on the arguments", "constant weights would work")
         value = part.tensor if part.tensor.dtype is torch.int8 else part.tensor.float()
         wanted = name or part.name or f"{self.path}.constant".lstrip(".")
         name, count = wanted, 1
@@ -372,7 +372,7 @@ def _sum(t: Translator, x: Any, dim: Any = None, keepdim: bool = False, **_dtype
     axes = range(len(t.shapes[x])) if dim is None or dim == [] else dim if isinstance(dim, list) else [dim]
     sizes = [t.shapes[x][axis] for axis in axes]
     if not all(isinstance(size, int) for size in sizes):
-        t.refuse("a sum over rows or steps", "their mean would serve, or a sum over features")
+        t.refuse("a sum over rows or steps", "their mean would work, or a sum over features")
     mean = _reduce("mean")(t, x, dim, keepdim)
     return t.emit("multiply", [mean, Fill(float(math.prod(sizes)))])
 
@@ -453,7 +453,7 @@ def _conv1d(
     if over_time and (left != reach or stride[0] != 1):
         t.refuse(
             f"a {t.what} over time that is not causal (it pads {left} and {right}, and reaches {reach} back)",
-            "pad (kernel_size - 1) * dilation steps on the left alone, with stride 1",
+            "pad (kernel_size - 1) * dilation steps only on the left, with stride 1",
         )
     place, path, what = t.node, t.path, t.what
 

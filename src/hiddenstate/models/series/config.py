@@ -9,7 +9,7 @@ from hiddenstate.training.settings import TrainConfig, choice, number
 
 @dataclass(frozen=True)
 class SeriesConfig(TrainConfig):
-    """Columns, split, sizes and rates of a forecaster, and the settings of `TrainConfig`, some with other defaults.
+    """Columns, split, sizes and rates of a forecaster, and the settings of `TrainConfig`, some with different defaults.
 
     Attributes:
         target: the columns to forecast.
@@ -17,8 +17,8 @@ class SeriesConfig(TrainConfig):
         dates: the column of the dates; by default the only one.
         rows: the column that names the rows, such as stations; by default there is one row.
         units: the units of columns, such as ``flow=m3/s``.
-        missing: what stands for a missing value of a feature: a number, or ``previous``; refused by default.
-        gaps: what to do where dates are missing: ``refuse``, ``insert`` or ``join``.
+        missing: what replaces a missing value of a feature: a number, or ``previous``; refused by default.
+        gaps: what to do if dates are missing: ``refuse``, ``insert`` or ``join``.
         window: the number of steps that are read for a forecast.
         horizon: the number of steps after the window that are forecast.
         dev_from: the date or the number of the first step of the dev part; by default, ``dev_share`` decides.

@@ -63,7 +63,7 @@ class SeriesReading:
 
         Raises:
             TraceTooLargeError: the record would take more than 1 GiB; read a part of the frame.
-            ArgumentError: the recorded run gives other forecasts than the module, which is not deterministic.
+            ArgumentError: the recorded run gives forecasts different from the module's, which is not deterministic.
         """
         return self._record(self.origins[-1], self.values[-1])
 
@@ -135,8 +135,8 @@ class SeriesReading:
     def between(self, first: Any = None, last: Any = None) -> SeriesReading:
         """Return the forecasts for the dates from ``first`` to ``last``, both included, such as a held-out year.
 
-        Of a horizon, those of which every step is in there. What was measured before is still known, so `skill`
-        compares with the season before.
+        For a horizon, only forecasts all of whose steps are in this range. Earlier measurements are still
+        known, so `skill` can compare with the season before.
 
         Args:
             first: a date, such as ``"2015-01-01"`` or ``"2015"``, or for steps without dates a number.
@@ -169,7 +169,7 @@ class SeriesReading:
         """Compare the forecasts with persistence, the season and the mean, where the target was measured.
 
         Persistence is the last value that was known; the season's forecast is the value one season before (or as many
-        seasons as it takes to be known); the mean is that of the measured values, so skill against it is the
+        seasons as needed for it to be known); the mean is that of the measured values, so skill against it is the
         Nash-Sutcliffe efficiency. Intervals are from a bootstrap over blocks of neighbouring origins.
 
         Args:
@@ -350,7 +350,7 @@ class SkillLine:
     Attributes:
         target: the target.
         ahead: the steps ahead; None for all together.
-        rival: what is compared with.
+        rival: the forecast that it is compared with.
         rmse: the root of the mean squared error of the forecasts, in units.
         rival_rmse: that of the rival.
         skill: 1 - MSE / MSE of the rival: 0 is no better, 1 is perfect.

@@ -138,7 +138,7 @@ class SeriesStream:
             NameUnknownError: a feature is not given.
             ArgumentError: a value is missing or infinite, the date is not after the last one or not the next, or it is
                 not clear which row is meant.
-            ArgumentTypeError: a value is no number.
+            ArgumentTypeError: a value is not a number.
         """
         lines = _by_row(values, self.model.features, rows, self.rows)
         when = None if date is None else as_dates(_index([date]) if getattr(date, "tzinfo", None) else [date], "date=")
@@ -228,7 +228,7 @@ class SeriesStream:
             NameUnknownError: there is no row ``like``.
         """
         if name in self._rows:
-            raise ArgumentError(f"there is a row {name!r} already: it goes on by step()")
+            raise ArgumentError(f"there is already a row {name!r}: continue it with step()")
         self._rows = {**self._rows, str(name): self._row(like)}
 
     def leave(self, name: str) -> None:
@@ -264,7 +264,7 @@ class SeriesStream:
                 numbers, or a DataFrame; the same for all rows.
 
         Raises:
-            ArgumentError: there is no row yet, the module forecasts another step than the next, or fewer steps.
+            ArgumentError: there is no row yet, or the module forecasts a step other than the next, or fewer steps.
             NameUnknownError: a feature is neither a target nor in ``future``.
         """
         count = check_at_least("steps", steps, 1)
@@ -280,7 +280,7 @@ class SeriesStream:
         if model.horizon != 1 and count > 1:
             raise ArgumentError(
                 f"this model forecasts {model.horizon} steps ahead, so its forecasts can't be read as the next step: "
-                "only a model of one step ahead can go on by itself"
+                "only a model that forecasts one step ahead can read its own forecasts"
             )
         others = _future([name for name in model.features if name not in model.targets], future, count - 1)
         branch, parts = self.fork(), [self._forecast(self.rows).values]
@@ -324,7 +324,7 @@ class SeriesStream:
         """Continue from what `save` wrote, in a stream of a model with the same columns, weights and scales.
 
         Raises:
-            FileFormatError: the file is damaged, is no stream of series, or belongs to another model.
+            FileFormatError: the file is damaged, is not a stream of a series, or belongs to a different model.
         """
         tensors, about = read_tensors(path, KIND)
         with reading(path):
@@ -394,7 +394,7 @@ def _runner(model: Any) -> _Run:
         run = recompute
     else:
         raise ArgumentError(
-            f"this {type(model.module).__name__} can't be streamed: it returns no state to go on from, and it is "
+            f"this {type(model.module).__name__} can't be streamed: it returns no state to continue from, and it is "
             f"{model.understood if model.network is None else 'bidirectional'}. Give window=, if it reads windows"
         )
     with torch.no_grad():
@@ -567,7 +567,7 @@ def _future(features: Sequence[str], future: Any, count: int) -> dict[str, Any]:
     missing = [name for name in features if name not in columns]
     if missing:
         raise NameUnknownError(
-            f"{missing[0]!r} is no target, so its values at the next {count} step{'s' * (count > 1)} are needed: "
+            f"{missing[0]!r} is not a target, so its values at the next {count} step{'s' * (count > 1)} are needed: "
             f"give them as future={{{missing[0]!r}: [...]}}"
         )
     arrays: dict[str, Array] = {name: np.asarray(columns[name], np.float64).reshape(-1) for name in features}

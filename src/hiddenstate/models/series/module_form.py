@@ -17,7 +17,7 @@ from hiddenstate.tracing.traceable import is_cell, is_layer
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
 _ROUNDING, _ROUNDING_OF_HALF = 2**10, 2**2  # in units of the type's precision, relative to the largest value
 NOT_REPEATABLE = (
-    "this {} gives other results when it is called with the same input again: it draws random numbers "
+    "this {} gives different results when it is called with the same input again: it draws random numbers "
     "(functional.dropout needs training=self.training), or keeps a state between calls, which it should take and return"
 )
 

@@ -151,10 +151,10 @@ class SeriesModel:
             dates: the column, index level or dimension of the dates; or the dates, one for each step. By default those
                 of the index, or else the only column of dates.
             rows: the column, index level or dimension that names the rows (stations, customers); or a name for each.
-            gaps: what to do where dates are missing: by default they are refused; ``"insert"`` inserts them, with
-                missing values, also those that one row lacks between its first and last; ``"join"`` reads what follows
-                a gap as the next step.
-            missing: what stands for a missing value: a number, or ``"previous"``, the value before; for all columns, or
+            gaps: what to do if dates are missing: by default they are refused; ``"insert"`` inserts them, with missing
+                values, including those that one row lacks between its first and last; ``"join"`` reads what follows a
+                gap as the next step.
+            missing: what replaces a missing value: a number, or ``"previous"``, the value before; for all columns, or
                 by column. By default missing values are refused.
 
         Raises:
@@ -401,7 +401,7 @@ def _fill(
     fills = missing if isinstance(missing, Mapping) else dict.fromkeys(features, missing)
     unknown = [name for name in fills if name not in features]
     if unknown:
-        raise NameUnknownError(f"missing= names {unknown[0]!r}, which is no feature: they are {', '.join(features)}")
+        raise NameUnknownError(f"missing= names {unknown[0]!r}, which is not a feature: they are {', '.join(features)}")
     for k, name in enumerate(features):
         fill = fills.get(name)
         if fill == "previous":
@@ -462,10 +462,10 @@ def series_model(
         target_scale: what was applied to the targets, in the same forms; None if the module gives the units of the
             data. By default the columns of ``scale`` that have the targets' names; a target that it does not name is
             returned as the module gives it, and ``print(model)`` says so.
-        time_first: whether the module reads ``[T, N, C]``; found if None.
+        time_first: whether the module reads ``[T, N, C]``; found automatically if None.
         units: the unit of the targets, or of each column, by name.
-        horizon: how many steps after the one that was read last a forecast is, 0 for the same step; 1 by default. For a
-            module that gives all steps of a horizon, their number, which is found.
+        horizon: how many steps after the last one read a forecast is for; 0 for the same step, 1 by default. For a
+            module that gives all steps of a horizon, their number, which is found automatically.
         window: the number of steps that the module reads, if it was trained on windows of one length.
 
     Returns:
@@ -508,7 +508,7 @@ def _check_scaled(features: Sequence[str], targets: Sequence[str], pairs: Pairs)
         if near or (others and not any(feature in pairs for feature in features)):
             wrong = others[near[0]] if near else next(iter(others.values()))
             raise NameUnknownError(
-                f"scale has no {name!r}, but {wrong!r}, which is no feature: name its columns as features does"
+                f"scale has no {name!r}, but {wrong!r}, which is not a feature: name its columns as features does"
             )
 
 

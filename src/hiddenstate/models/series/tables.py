@@ -232,7 +232,7 @@ def _as_dates(column: Any) -> Any:
     wrong = min((times.isna() for times in readings.values()), key=lambda part: part.sum(), default=~lacking)
     raise ArgumentError(
         f"the dates in {column.name!r} hold {shorten(column[wrong].iloc[0]) if len(column) else 'nothing'} in line "
-        f"{_line(wrong)}, which is no date, or of another form or in another time zone than others: write all as "
+        f"{_line(wrong)}, which is not a date, or differs from the others in its format or time zone: write all as "
         "2012-12-31 or 2012-12-31 18:00, with times in UTC"
     )
 

@@ -47,9 +47,9 @@ _LIMITS = """\
 class SeriesTraining(Result[Skill]):
     """The result of training a forecaster: ``dev`` and ``test`` compare its forecasts of these parts with simple ones.
 
-    Besides those of `SeriesReading.skill`, that is ridge regression on the same features, fitted to the training part;
-    the dev part chooses its penalty, and whether it reads all steps of a window or only the last half, quarter and so
-    on.
+    Besides the simple forecasts of `SeriesReading.skill`, there is ridge regression on the same features, fitted to the
+    training part; the dev part chooses its penalty, and whether it reads all steps of a window or only the last half,
+    quarter and so on.
     """
 
 

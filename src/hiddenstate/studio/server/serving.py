@@ -261,5 +261,5 @@ def _reach(host: str) -> str:
         return "Only this machine can reach it"
     return (
         f"It listens on {host}: WHOEVER REACHES THIS MACHINE and knows the whole address can see the models, and "
-        "network traffic is not encrypted. Others put this machine's name or address into it"
+        "network traffic is not encrypted. From other machines, put this machine's name or address into it"
     )

@@ -110,7 +110,7 @@ def _read_whole(
     ):
         return None
     if rest or not options.get("batch_first", True):
-        return f"Keras {name}: the function beneath the layer was called with other arguments than the layer's"
+        return f"Keras {name}: the function beneath the layer was called with arguments other than the layer's"
     kind = _kind(name, *activations)
     known = [*_known.values()] if scoped.any_open else []
     layer = next((stand_in._module() for stand_in in known if stand_in.has(arrays[0])), None)

@@ -49,14 +49,14 @@ def stream(
 ) -> "ModelStream":
     """Return a `ModelStream`, which runs a whole module one step or chunk at a time and carries its states.
 
-    Every recurrent layer and cell of the module that runs over time, torch's and ours, goes on from its last state, and
-    every causal ``Conv1d`` from its last inputs. The module is neither copied nor changed, and its weights are shared;
-    torch's layers run on the engine. Initial states and padding that the module makes itself apply to the first step of
-    a row.
+    Every recurrent layer and cell of the module that runs over time, torch's and ours, continues from its last state,
+    and every causal ``Conv1d`` from its last inputs. The module is neither copied nor changed, and its weights are
+    shared; torch's layers run on the engine. Initial states and padding that the module makes itself apply to the first
+    step of a row.
 
     On the example, cut to 128 steps and 3 rows (or repeated up to 15 steps), chunks of 1, 2 and 7 steps, the whole,
-    and single rows must give what the module gives for the whole sequence; otherwise the module is refused, by the name
-    of the part and the reason. The example is run some hundred times.
+    and single rows must give the module's own results for the whole sequence; otherwise the module is refused, and the
+    error names the part and the reason. The example is run about a hundred times.
 
     Args:
         model: any module.
@@ -111,9 +111,9 @@ def stream(
 class ModelStream(RowStream):
     """A running module, which takes one step (or a chunk) at a time and keeps its states. Created by `stream`.
 
-    Chunks of any size give what the module gives for the whole sequence at once. What it returns for a chunk is what it
-    returns for the whole sequence so far: of results with an axis of steps, those of the chunk; of others, such as a
-    forecast from the last step or a final state, the current ones. A stream computes no gradients, and uses the weights
+    Chunks of any size give the module's results for the whole sequence. For a chunk, a stream returns what the module
+    would return for everything so far: results with an axis of steps have the chunk's steps; others, such as a forecast
+    from the last step or a final state, have their current value. A stream computes no gradients, and uses the weights
     that the module has at each step. A stream's state changes with each call, so use one stream per thread.
 
     A state is a dict from names, such as ``"encoder.lstm.h"``, to tensors as the module's layers have them.
@@ -268,7 +268,7 @@ class ModelStream(RowStream):
             with call.within():
                 tree = form.example.call(form.model, x)
             if not call.after.keys() <= call.forms.keys():
-                raise ArgumentError("the module called its layers in another way than on the example")
+                raise ArgumentError("the module called its layers differently than on the example")
             n, after = state[-1].shape[1], []
             for old, (key, k, shape) in zip(state, form.states.values(), strict=False):
                 new = call.after[key][k] if key in call.after else None

@@ -51,7 +51,7 @@ def gap(a: Tensor, b: Tensor, whole: Tensor | None = None) -> float:
 
 
 def refuse_unsteady(model: nn.Module, example: StreamedArguments) -> None:
-    """Reject a module that gives other results when it is called again, because of what it keeps or draws."""
+    """Reject a module that gives different results when it is called again, because of what it keeps or draws."""
     snapshot = Snapshot(model)
     torch.manual_seed(0)
     runs = [_watched(model, lambda: example.call(model, example.x))]
@@ -111,7 +111,7 @@ def verify(form: ModelForm, new_stream: Callable[[int], Any]) -> None:
         raise
     except Exception as error:  # the user's code may raise anything
         raise ArgumentError(
-            f"this {type(form.model).__name__} can't be streamed: it fails on other numbers of rows or steps than the "
+            f"this {type(form.model).__name__} can't be streamed: it fails on numbers of rows or steps other than the "
             f"example's, with {type(error).__name__}: {error}"
         ) from error
 
@@ -148,8 +148,8 @@ def _by_row(form: ModelForm, x: Tensor, stream: Any) -> None:
     for axes, want, *results in zip(form.outputs, together, *alone, strict=True):
         if axes is not None and axes[0] is not None and gap(torch.cat(results, dim=axes[0]), want, want) > 1:
             raise ArgumentError(
-                f"this {type(form.model).__name__} can't be streamed: a row alone gives other results than among "
-                "others, so rows are mixed (hs.check finds where)"
+                f"this {type(form.model).__name__} can't be streamed: a row by itself gives different results than "
+                "among others, so rows are mixed (hs.check finds where)"
             )
 
 
@@ -171,8 +171,8 @@ def _refuse(form: ModelForm, x: Tensor, stream: Any, start: int, end: int) -> No
         why = "needs earlier steps, which only recurrent layers, cells and Conv1d keep"
     if origin is None:
         raise ArgumentError(
-            f"{name}: in chunks it gives other results than for the whole, first at steps {start} to {end - 1}. Only "
-            "recurrent layers, cells and Conv1d carry a state, each from its own last step"
+            f"{name}: in chunks it gives different results than for the whole, first at steps {start} to {end - 1}. "
+            "Only recurrent layers, cells and Conv1d carry a state, each from its own last step"
         )
     if origin.module in form.carriers.values() and "conv" not in origin.op:
         why = "is read at the end of the sequence by what runs before it"
