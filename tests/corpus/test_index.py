@@ -163,9 +163,9 @@ def test_correlations_stay_within_their_bounds_and_unknown_ones_are_nan() -> Non
     half = np.where(np.arange(400) < 200, exact, np.float32(0.1))
     constant = np.full(400, 0.1, np.float32)
     (known,) = counted([np.stack([exact, half, constant], 1)], [has_label])
-    assert known.correlations(0)[0, :2].tolist() == [1, 1]
+    np.testing.assert_allclose(known.correlations(0)[0, :2], 1)
     assert np.isnan(known.correlations(0)[0, 2])
-    assert known.correlations(1)[0, 0] == 1
+    assert known.correlations(1)[0, 0] == pytest.approx(1)
     assert np.isnan(known.correlations(1)[0, 1:]).all()
     assert known.deviation[2] == 0
     (always,) = counted([exact[:, None]], [has_label | True])
@@ -200,8 +200,8 @@ def test_a_time_constant_is_the_same_in_an_index_and_in_dynamics(tmp_path: Path,
 def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
     index = make(tmp_path / "index", lstm_of(), arrays(4, 1))
     manifest = index.folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace("index/2", "index/1"))
-    with pytest.raises(FileFormatError, match="has 'index/1', expected 'index/2'; index the corpus again"):
+    manifest.write_text(manifest.read_text().replace("index/3", "index/2"))
+    with pytest.raises(FileFormatError, match="has 'index/2', expected 'index/3'; index the corpus again"):
         hs.open_index(index.folder)
     with pytest.raises(ArgumentError, match="differ in kind: choose another folder, or delete this one"):
         make(tmp_path / "index", lstm_of(), arrays(4, 1))
@@ -209,10 +209,10 @@ def test_an_index_of_an_earlier_version_is_refused(tmp_path: Path) -> None:
 
 def is_same(a: Statistics, b: Statistics) -> bool:
     ours, theirs = a.to_arrays(), b.to_arrays()
-    return all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    return all(np.allclose(ours[name], theirs[name], rtol=1e-9, atol=1e-9) for name in ours)
 
 
-def test_merging_is_associative_and_commutative(tmp_path: Path) -> None:
+def test_merging_in_another_order_changes_only_roundings(tmp_path: Path) -> None:
     lstm, parts = lstm_of(), []
     for k in range(3):
         xs = arrays(6, 10 + k)
@@ -417,9 +417,9 @@ def test_damaged_files_of_an_index_are_refused(tmp_path: Path) -> None:
         (shard / name).write_bytes(whole)
     whole_file = dict(np.load(index.folder / "statistics.npz"))
     for name, value in (
-        ("l0.h/total", whole_file["l0.h/total"].astype(float)),
-        ("l0.h/square", whole_file["l0.h/square"][..., 0]),
-        ("l0.h/logarithm", np.zeros((5, 2), np.int64)),
+        ("l0.h/means", whole_file["l0.h/means"].astype(np.float32)),
+        ("l0.h/spreads", whole_file["l0.h/spreads"][0]),
+        ("l0.h/logarithm", np.zeros(5)),
         ("l0.h/top", whole_file["l0.h/top"].astype(np.int64)),
         ("lengths", whole_file["lengths"][:, None]),
     ):

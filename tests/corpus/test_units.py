@@ -349,5 +349,5 @@ def test_states_that_cannot_be_summed_are_refused(tmp_path: Path) -> None:
         recurrent.copy_(1.5 * torch.eye(4))
     with pytest.raises(ArgumentError, match="infinite or NaN"):
         hs.index(lstm, [torch.ones(5, 3)], tmp_path / "nan")
-    with pytest.raises(ArgumentError, match="so large that"):
-        hs.index(rnn, [torch.randn(60, 3).abs()], tmp_path / "large")
+    with pytest.raises(ArgumentError, match="infinite or NaN"):
+        hs.index(rnn, [torch.randn(250, 3).abs()], tmp_path / "large")

@@ -43,8 +43,8 @@ from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.structure.names import parse_place
 
 TEXT_SHARD_BYTES = 1 << 18
-MERGED_TOGETHER = 32  # shards that a worker in a cluster merges at a time
-KIND = "index/2"
+MERGED_TOGETHER = 32  # shards that are merged at a time, on a cluster by a worker
+KIND = "index/3"
 THRESHOLDS: Mapping[str, Sequence[float]] = {"*.h": (-0.5, 0.5)}
 
 
@@ -349,16 +349,16 @@ def _chosen_thresholds(
 
 
 def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
-    """Merge and write all shards' statistics, in groups on a cluster; False, writing nothing, if there are no steps."""
+    """Merge and write all shards' statistics, in groups; False, writing nothing, if there are no steps."""
     path = folder / STATISTICS
     if path.is_file():
         return True
     paths = [folder.absolute() / f"{shard.number:05}" / path.name for shard in shards]
-    if client is not None:
-        groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
-        merged = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
+    groups = [paths[k : k + MERGED_TOGETHER] for k in range(0, len(paths), MERGED_TOGETHER)]
+    if client is None:
+        merged = _merged(map(_merge_files, groups))
     else:
-        merged = _merge_files(paths)
+        merged = _merged(future.result() for future in client.map(_merge_files, groups, pure=False))
     if not merged.lengths.any():
         return False
     by_place = {name: statistics.to_arrays() for name, statistics in merged.places.items()}
@@ -377,7 +377,7 @@ def _merge_files(paths: Sequence[Path]) -> Merged:
 
 
 def _merged(parts: Iterable[Merged]) -> Merged:
-    """Merge the statistics of consecutive shards. The result does not depend on how the shards were grouped."""
+    """Merge the statistics of consecutive shards."""
     merged, keys, lengths = dict[str, Statistics](), np.empty(0, np.int64), list[NDArray[np.int64]]()
     for part in parts:
         merged = {name: merged[name].merge(ours) if merged else ours for name, ours in part.places.items()}

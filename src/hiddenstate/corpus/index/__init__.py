@@ -7,8 +7,7 @@ units do; the folder answers from what was collected, and reruns any part of the
 - `readers.py`: how a tagger, a language model, a layer or a series model reads a corpus; the fingerprint of a model
 - `series_reader.py`: the parts of a frame, and its columns
 - `build.py`: runs sequences, and the task that indexes one shard
-- `statistics.py`: statistics of the units of one place, which merge associatively
+- `statistics.py`: statistics of the units of one place, which are merged in the order of the shards
 - `lagged.py`: covariates of a series, and their sums with units by lag
-- `sums.py`: exact sums, which do not depend on the order
 - `folder.py`: an index in its folder: its statistics, tokens and bits
 """

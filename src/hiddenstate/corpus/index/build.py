@@ -26,8 +26,7 @@ from hiddenstate.corpus.index.sequences import (
     half_of,
     scramble,
 )
-from hiddenstate.corpus.index.statistics import CONTEXTS, EVERY, Accumulator, Chunk
-from hiddenstate.corpus.index.sums import Ints
+from hiddenstate.corpus.index.statistics import CONTEXTS, EVERY, Accumulator, Chunk, Ints
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError

@@ -453,19 +453,21 @@ def _check_arrays(known: Statistics, units: int, tokens: int, *, is_keeping: boo
     K = len(known.labels)
     shapes = {
         "count": (2,),
-        "total": (2, units, 2),
-        "square": (2, units, 2),
-        "logarithm": (units if is_keeping else 0, 2),
+        "means": (2, units),
+        "spreads": (2, units),
+        "logarithm": (units if is_keeping else 0,),
         "histogram": (units, BINS),
         "label_count": (2, K),
-        "label_total": (2, K, units),
+        "label_spreads": (2, K, units),
         "token_count": (tokens,),
         "token_total": (tokens, units),
         **dict.fromkeys(("top", "top_key", "bottom", "bottom_key"), (units, CONTEXTS)),
     }
     arrays = known.to_arrays()
     for name, shape in shapes.items():
-        dtype, value = np.dtype(np.float32 if name in ("top", "bottom") else np.int64), arrays[name]
+        wide = name in ("means", "spreads", "logarithm", "label_spreads", "token_total")
+        dtype = np.dtype(np.float32 if name in ("top", "bottom") else np.float64 if wide else np.int64)
+        value = arrays[name]
         if value.shape != shape or value.dtype != dtype:
             raise FileFormatError(
                 f"{STATISTICS} has {name} of {value.dtype} {list(value.shape)}, expected {dtype} {list(shape)}"

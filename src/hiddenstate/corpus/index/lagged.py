@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.base.reading import check_zip, reading
-from hiddenstate.corpus.index.sums import HIGH_UNIT, LOW_BITS, Floats, Ints, add_exact, exact_sum
+from hiddenstate.corpus.index.statistics import Floats, Ints
 from hiddenstate.errors import ArgumentError, FileFormatError
 
 LAGS = (0, 1, 2, 3, 4, 5, 6, 7, 10, 14, 24, 30, 48, 72, 90, 168)  # in steps
@@ -153,23 +153,15 @@ class LaggedSums:
                 sums[name] += whole
 
     def finish(self) -> dict[str, NDArray[Any]]:
-        """Return the sums: ``count``, and the others as exact sums."""
-        return {
-            name: total.numpy().astype(np.int64) if name == "count" else exact_sum(total.numpy())
-            for name, total in self._sums.items()
-        }
+        """Return the sums."""
+        return {name: total.numpy() for name, total in self._sums.items()}
 
 
 def merged_sums(parts: Iterable[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    """Add the sums of shards; the result does not depend on their order."""
+    """Add the sums of shards."""
     merged: dict[str, NDArray[Any]] = {}
     for part in parts:
-        for name, values in part.items():
-            if name not in merged:
-                merged[name] = values
-            else:
-                is_count = name.endswith("/count")
-                merged[name] = merged[name] + values if is_count else add_exact(merged[name], values)
+        merged |= {name: merged.get(name, 0.0) + values for name, values in part.items()}
     return merged
 
 
@@ -184,13 +176,12 @@ def read_sums(path: Path) -> dict[str, NDArray[Any]]:
 def correlations(path: Path, sums: Mapping[str, NDArray[Any]], place: str, shape: tuple[int, int]) -> Floats:
     """Return the correlations ``[2, U, P]`` of units and covariates on each half; NaN if unknown."""
     U, P = shape
-    shapes = {"count": (2, P), "c": (2, P, 2), "cc": (2, P, 2), **dict.fromkeys(("x", "xx", "xc"), (2, U, P, 2))}
+    shapes = {**dict.fromkeys(("count", "c", "cc"), (2, P)), **dict.fromkeys(("x", "xx", "xc"), (2, U, P))}
     for name, expected in shapes.items():
         values = sums.get(f"{place}/{name}")
-        if values is None or values.shape != expected or values.dtype != np.int64:
+        if values is None or values.shape != expected or values.dtype != np.float64:
             raise FileFormatError(f"{path} has no sums {name} of {place} for {U} units and {P} covariates")
-    c, cc, x, xx, xc = (_as_floats(sums[f"{place}/{name}"]) for name in ("c", "cc", "x", "xx", "xc"))
-    count = sums[f"{place}/count"]
+    count, c, cc, x, xx, xc = (sums[f"{place}/{name}"] for name in shapes)
     n = np.maximum(count, 1)[:, None]
     c, cc = c[:, None] / n, cc[:, None] / n
     mean, square = x / n, xx / n
@@ -198,10 +189,6 @@ def correlations(path: Path, sums: Mapping[str, NDArray[Any]], place: str, shape
     is_known = (count[:, None] >= LEAST_PAIRS) & (x_spread > LEAST_SPREAD * square) & (c_spread > LEAST_SPREAD * cc)
     scale = np.sqrt(np.where(is_known, x_spread * c_spread, 1.0))
     return np.where(is_known, np.clip((xc / n - mean * c) / scale, -1, 1), np.nan)
-
-
-def _as_floats(sums: Ints) -> Floats:
-    return np.asarray(sums[..., 0] / HIGH_UNIT + np.ldexp(sums[..., 1].astype(np.float64), -LOW_BITS) / HIGH_UNIT)
 
 
 def checked_lags(lags: Iterable[int] | None, T: int) -> tuple[int, ...]:

@@ -1,36 +1,25 @@
-"""Statistics of the units of one place, as integers, which merge in any order, bit for bit."""
+"""Statistics of the units of one place, which merge without loss: sums of deviations move with the mean."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hiddenstate.corpus.index.sums import (
-    UNIT,
-    Floats,
-    Ints,
-    add_exact,
-    checked,
-    difference,
-    exact_product,
-    exact_square_product,
-    exact_sum,
-    short,
-    to_integers,
-)
+from hiddenstate.errors import ArgumentError
 
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 BINS = 40
 EVERY = 8  # histograms and sums by token use only every eighth step
 CONTEXTS = 8  # number kept of each kind
 LEAST_STEPS = 3  # minimum for a correlation: that of two steps is always 1 or -1
 LEAST_VARIANCE = 2.0**-56  # units that vary by less than 2^-28 count as constant
 LEAST_LOGARITHM = -104.0  # below that of every positive float32
-LEAST_SCALE = 2.0**-12  # least product of steps and deviations for a correlation, because sums by label are rounded
 
 
 def bin_edges(bounds: tuple[float, float] | None) -> Floats:
@@ -42,31 +31,22 @@ def bin_edges(bounds: tuple[float, float] | None) -> Floats:
         return np.asarray(edges / (1 - np.abs(edges)))
 
 
-class Moments(NamedTuple):
-    """Moments of the units of a place over n steps: the means ``near + rest`` and the variances, all ``[U]``."""
-
-    n: int
-    near: Floats
-    rest: Floats
-    variance: Floats
-
-
 @dataclass(frozen=True, eq=False)
 class Statistics:
     """Statistics of U units of one place; in ``[2, ...]``, the first axis is the half of the corpus."""
 
     count: Ints  # [2], the number of steps
-    total: Ints  # [2, U, 2], the exact sums of the values
-    square: Ints  # [2, U, 2], the exact sums of their squares
-    # [U, 2], the exact sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU), where 0 counts
-    # as float32's smallest number; empty for other places
-    logarithm: Ints
+    means: Floats  # [2, U]
+    spreads: Floats  # [2, U], the sums of the squared deviations from these means
+    # [U], the sums of the logarithm of the gate that keeps memory (f for an LSTM, z for a GRU), where 0 counts as
+    # float32's smallest number; empty for other places
+    logarithm: Floats
     histogram: Ints  # [U, BINS], the number of steps in each bin
     labels: tuple[str, ...]  # the K labels, sorted
     label_count: Ints  # [2, K], the number of steps with each label
-    label_total: Ints  # [2, K, U], the sums of the values at these steps
+    label_spreads: Floats  # [2, K, U], the sums of the deviations from the means at these steps
     token_count: Ints  # [V], the number of steps with each of the tokens that are counted
-    token_total: Ints  # [V, U], the sums of the values at these steps
+    token_total: Floats  # [V, U], the sums of the values at these steps
     top: NDArray[np.float32]  # [U, k], the highest values, one in each context
     top_key: Ints  # [U, k], the contexts, as `context_key` numbers them; -1 if there are fewer
     bottom: NDArray[np.float32]  # [U, k], the lowest values
@@ -76,10 +56,10 @@ class Statistics:
         """Return the combined statistics of two parts of a corpus."""
         labels = tuple(sorted({*self.labels, *other.labels}))
         ours, theirs = self._aligned(labels), other._aligned(labels)
-        sums = ("count", "histogram", "label_count", "label_total", "token_count", "token_total")
-        merged: dict[str, Any] = {name: checked(getattr(ours, name) + getattr(theirs, name)) for name in sums}
-        for name in ("total", "square", "logarithm"):
-            merged[name] = add_exact(getattr(ours, name), getattr(theirs, name))
+        sums = ("count", "histogram", "label_count", "token_count", "token_total", "logarithm")
+        merged: dict[str, Any] = {name: getattr(ours, name) + getattr(theirs, name) for name in sums}
+        parts = (np.stack([getattr(ours, name), getattr(theirs, name)]) for name in POOLED)
+        merged["means"], merged["spreads"], merged["label_spreads"] = _pooled(*parts)
         for name, sign in (("top", -1), ("bottom", 1)):
             merged[name], merged[f"{name}_key"] = _first(
                 np.concatenate([getattr(ours, name), getattr(theirs, name)], axis=1),
@@ -95,48 +75,42 @@ class Statistics:
             return self
         places = [labels.index(label) for label in self.labels]
         count = np.zeros((2, len(labels)), np.int64)
-        total = np.zeros((2, len(labels), self.total.shape[1]), np.int64)
-        count[:, places], total[:, places] = self.label_count, self.label_total
-        return replace(self, labels=labels, label_count=count, label_total=total)
+        spreads = np.zeros((2, len(labels), self.units))
+        count[:, places], spreads[:, places] = self.label_count, self.label_spreads
+        return replace(self, labels=labels, label_count=count, label_spreads=spreads)
 
     @property
     def steps(self) -> int:
         """The number of steps."""
         return int(self.count.sum())
 
+    @property
+    def units(self) -> int:
+        """U."""
+        return len(self.histogram)
+
     @cached_property
-    def moments(self) -> "Moments":
-        """The mean and the variance of each unit."""
-        return self._moments(slice(None))
+    def _both(self) -> tuple[Floats, Floats, Floats]:
+        """The means, and the sums of deviations, over both halves."""
+        return _pooled(*(getattr(self, name) for name in POOLED))
 
     @property
     def mean(self) -> Floats:
         """``[U]``, the mean of each unit."""
-        return self.moments.near + self.moments.rest
+        return self._both[0]
 
     @property
     def deviation(self) -> Floats:
         """``[U]``, the standard deviation of each unit."""
-        return np.asarray(np.sqrt(self.moments.variance))
-
-    def _moments(self, halves: slice) -> "Moments":
-        n = max(int(self.count[halves].sum()), 1)
-        total, square = add_exact(*self.total[halves]), add_exact(*self.square[halves])
-        # Subtracting a number near the mean before anything is rounded leaves all digits for the spread.
-        near = short(difference(total, np.zeros_like(total)) / n)
-        rest = difference(total, exact_product(n, near)) / n
-        spread = difference(square, exact_square_product(n, near)) / n - 2 * near * rest
-        variance = spread - rest**2
-        return Moments(n, near, rest, np.where(variance > LEAST_VARIANCE, variance, 0.0))
+        return np.sqrt(_variance(self._both[1], self.steps))
 
     @property
     def time_constant(self) -> Floats:
         """``[U]``, ``-1 / mean(log gate)`` in steps, infinite for 1; NaN for places that keep nothing."""
         if not self.logarithm.size:
-            return np.full(self.total.shape[1], np.nan)
-        logarithm = difference(self.logarithm, np.zeros_like(self.logarithm))
+            return np.full(self.units, np.nan)
         with np.errstate(divide="ignore"):
-            constant = np.where(logarithm < 0, -self.steps / logarithm, np.inf)
+            constant = np.where(self.logarithm < 0, -self.steps / self.logarithm, np.inf)
         return np.where(self.bottom[:, 0] <= 0, 0.0, constant)
 
     def quantiles(self, shares: Sequence[float], edges: Floats) -> Floats:
@@ -162,14 +136,13 @@ class Statistics:
 
     def correlations(self, half: int | None = None) -> Floats:
         """Return units' correlations with labels ``[K, U]``; NaN if constant or under three steps."""
-        halves = slice(None) if half is None else slice(half, half + 1)
-        n, near, rest, variance = self._moments(halves)
-        counts = self.label_count[halves].sum(0)[:, None]
-        share = counts / n
-        covariance = (self.label_total[halves].sum(0) / UNIT - counts * near) / n - share * rest
-        scale = np.sqrt(share * (1 - share) * variance)
-        is_known = (n >= LEAST_STEPS) & (scale * n > LEAST_SCALE)
-        return np.where(is_known, np.clip(covariance / np.where(is_known, scale, 1), -1, 1), np.nan)
+        chosen = slice(None) if half is None else slice(half, half + 1)
+        n, counts = max(int(self.count[chosen].sum()), 1), self.label_count[chosen].sum(0)
+        _, spread, by_label = self._both if half is None else (None, self.spreads[half], self.label_spreads[half])
+        share = counts[:, None] / n
+        scale = np.sqrt(share * (1 - share) * _variance(spread, n))
+        is_known = (n >= LEAST_STEPS) & (scale > 0)
+        return np.where(is_known, np.clip(by_label / n / np.where(is_known, scale, 1), -1, 1), np.nan)
 
     def best_labels(self, half: int) -> Ints:
         """Return the label with the largest absolute correlation for each unit ``[U]``; in a tie, the positive one."""
@@ -178,7 +151,7 @@ class Statistics:
 
     def token_means(self, unit: int) -> Floats:
         """Return the mean of a unit at each token that is counted, ``[V]``; 0 for a token that never occurs."""
-        return np.asarray(self.token_total[:, unit] / UNIT / np.maximum(self.token_count, 1))
+        return np.asarray(self.token_total[:, unit] / np.maximum(self.token_count, 1))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return everything as arrays, for a file."""
@@ -194,6 +167,25 @@ class Statistics:
         rest = {f.name: arrays[f.name] for f in fields(cls) if f.name != "labels"}
         named = tuple(label.decode("unicode_escape") for label in labels.split(b"\n")) if labels else ()
         return cls(labels=named, **rest)
+
+
+POOLED = "count", "means", "spreads", "label_count", "label_spreads"
+
+
+def _pooled(
+    count: Ints, means: Floats, spreads: Floats, label_count: Ints, label_spreads: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the means and sums of deviations of several parts (the first axis) together; Chan et al. (1979)."""
+    weight = count[..., None]
+    together = (weight * means).sum(0) / np.maximum(weight.sum(0), 1)
+    moved = means - together
+    by_label = label_spreads + label_count[..., None] * moved[..., None, :]
+    return together, (spreads + weight * moved**2).sum(0), by_label.sum(0)
+
+
+def _variance(spread: Floats, n: int) -> Floats:
+    variance = spread / max(n, 1)
+    return np.where(variance > LEAST_VARIANCE, variance, 0.0)
 
 
 def _first(values: NDArray[np.float32], keys: Ints, sign: int, k: int) -> tuple[NDArray[np.float32], Ints]:
@@ -259,8 +251,7 @@ class Accumulator:
                 continue
             shift = self.shifts[half]
             if shift is None:
-                middle = values[(part.start + part.stop) // 2].double()  # a copy: memory that NumPy shares can't grow
-                shift = torch.from_numpy(short(middle.numpy())).float()
+                shift = values[(part.start + part.stop) // 2].clone()
                 if self.shifts[1 - half] is None:
                     self.token_shift = shift
                 self.shifts[half] = shift
@@ -280,21 +271,23 @@ class Accumulator:
         """Return the statistics of the shard; ``keys`` has the key of each context."""
         shift = np.stack([np.zeros(self.units) if part is None else part.double().numpy() for part in self.shifts])
         total, token_shift = self.total.numpy(), self.token_shift.double().numpy()
+        offset = total.sum(1) / np.maximum(count, 1)[:, None]
+        means, spreads = shift + offset, np.maximum(self.square.numpy() - count[:, None] * offset**2, 0)
+        if not (np.isfinite(means).all() and np.isfinite(spreads).all()):
+            raise ArgumentError("the model has states that are infinite or NaN, which an index cannot count")
         top, top_key = _padded(*_best(self.high, 1, keys))
         bottom, bottom_key = _padded(*_best(self.low, -1, keys))
         return Statistics(
             count=count,
-            total=add_exact(exact_sum(total.sum(1)), exact_product(count[:, None], shift)),
-            square=add_exact(
-                exact_sum(self.square.numpy(), 2 * shift * total.sum(1)), exact_square_product(count[:, None], shift)
-            ),
-            logarithm=exact_sum(self.logarithm.numpy() if self.is_keeping else np.empty(0)),
+            means=means,
+            spreads=spreads,
+            logarithm=self.logarithm.numpy() if self.is_keeping else np.empty(0),
             histogram=self.histogram.view(self.units, BINS).numpy(),
             labels=labels,
             label_count=label_count,
-            label_total=to_integers(total[:, :-1] + label_count[..., None] * shift[:, None]),
+            label_spreads=total[:, :-1] - label_count[..., None] * offset[:, None],
             token_count=token_count,
-            token_total=to_integers(self.tokens.numpy() + token_count[:, None] * token_shift),
+            token_total=self.tokens.numpy() + token_count[:, None] * token_shift,
             top=top,
             top_key=top_key,
             bottom=bottom,

@@ -256,7 +256,7 @@ def unit_card(index: IndexFolder, address: str) -> UnitCard:
     label = NO_LABEL if np.isnan(chosen) else known.labels[best]
     low, high = known.saturation(edges)
     time = float(time_constants(index, name)[unit])
-    units = sum(statistics.total.shape[1] for statistics in index.statistics.values())
+    units = sum(statistics.units for statistics in index.statistics.values())
     chances = 4 * units  # so that p can be below 1 / units
     sample, steps = held_out(index, max(HELD_OUT_STEPS, chances))
     held, p = label_chance(index, sample, name, unit, label, chances)

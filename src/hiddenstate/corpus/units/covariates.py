@@ -16,7 +16,7 @@ from hiddenstate.base.validation import AnyState
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.corpus.index.lagged import LAGGED, correlations, read_sums
 from hiddenstate.corpus.index.sequences import CHECKPOINT, Context, CorpusReader, context_key, scramble
-from hiddenstate.corpus.index.sums import Floats
+from hiddenstate.corpus.index.statistics import Floats
 from hiddenstate.corpus.units.table import known_number
 from hiddenstate.edits.edit import Edit, zero
 from hiddenstate.errors import ArgumentError, NameUnknownError
@@ -132,8 +132,8 @@ def follows(index: IndexFolder, covariate: str | None, unit: str | None, zeroed:
     sums, rows = read_sums(path), []
     for place, known in index.statistics.items():
         P = len(about["lags"]) * len(about["columns"]) * (1 + len(about["shifts"])) + len(about["clocks"])
-        best = best_lags(correlations(path, sums, place, (known.total.shape[1], P)), about)
-        units = range(known.total.shape[1])
+        best = best_lags(correlations(path, sums, place, (known.units, P)), about)
+        units = range(known.units)
         if chosen_unit is not None:
             units = range(chosen_unit[1], chosen_unit[1] + 1) if place == chosen_unit[0] else range(0)
         rows += [

@@ -86,7 +86,7 @@ def units(index: IndexFolder) -> Units:
     for name, known in index.statistics.items():
         edges = index.edges(name)
         chosen, held_out = known.correlations(0), known.correlations(1)
-        best = known.best_labels(0) if len(known.labels) else np.zeros(known.total.shape[1], np.int64)
+        best = known.best_labels(0) if len(known.labels) else np.zeros(known.units, np.int64)
         low, high = known.saturation(edges)
         quantiles = known.quantiles(QUANTILES, edges)
         times = time_constants(index, name)
@@ -99,7 +99,7 @@ def units(index: IndexFolder) -> Units:
             "low": low,
             "high": high,
         }
-        for k in range(known.total.shape[1]):
+        for k in range(known.units):
             r, confirmed = (chosen[best[k], k], held_out[best[k], k]) if len(known.labels) else (np.nan, np.nan)
             row = {
                 "unit": f"{name}[{k}]",
@@ -128,5 +128,5 @@ def time_constants(index: IndexFolder, name: str) -> Any:
     """Return the time constants of the memory of a place's units, from the gate that keeps it, or NaN."""
     place = index.place(name)._replace(quantity=index.reader.lstm.sizes.kind.keeper)
     known = index.statistics.get(str(place))
-    count = index.statistics[name].total.shape[1]
+    count = index.statistics[name].units
     return known.time_constant if known is not None and len(known.logarithm) == count else np.full(count, np.nan)

@@ -122,15 +122,15 @@ def attribute(
       ``"previous"``, the value one step before; ``"climatology"``, the mean of the same day and time of other years;
       or, for a `SeriesModel`, a frame.
     - Shapley values are exact up to 16 players if one linear layer reads the target from a unidirectional layer that
-      reads the input itself, and for more if that forgets soon; otherwise up to 12. ``frozen`` and ``cd`` need such a
+      reads the input itself, and for more if that forgets soon; otherwise up to 12. ``frozen`` needs such a
       layer; others take any module.
 
     Returns:
         The `Attribution`; with ``features=``, a `FeatureAttribution`.
 
     Raises:
-        ArgumentError: the method or baseline is unknown; spans overlap; ``frozen`` or ``cd`` is used with a target that
-            is not linear, or with edits in force; or more than 2^30 row-steps would be run.
+        ArgumentError: the method or baseline is unknown; spans overlap; ``frozen`` is used with a target that is not
+            linear, or with edits in force; or more than 2^30 row-steps would be run.
         TraceTooLargeError: a run of the input would take more than 8 GiB.
         NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
         HiddenStateError: any error of `hiddenstate.explain.subject`.
