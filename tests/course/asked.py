@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from course.chapters import PAGES
 
@@ -137,8 +138,8 @@ ASKED_AGAIN = (
         "32 series of one sensor, `[32, 200]`: which `input_size`, how to turn it, and what it means as it is",
         ("partly",),
         (
-            ("10", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
-            ("10", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
+            ("13", "go into `LSTM(1, 3)` as `x.T.unsqueeze(-1)`"),
+            ("13", "A tensor with two axes is `[T, C]`, one sequence without a batch"),
             ("01", "`batch_first` changes x and `out`; h and c stay `[L·D, N, H]`"),
         ),
     ),
@@ -248,35 +249,38 @@ ASKED_IN_FORUMS = (
     Asked(
         "why the gates use σ and the candidate tanh, and whether ReLU would do",
         ("no",),
-        (("10", "A ReLU has no upper limit, and f = 1.1 multiplies c by 13,780"), ("10", "tanh lets g subtract too")),
+        (
+            ("11", "A ReLU has no upper limit, and f = 1.1 multiplies c by 13,780"),
+            ("11", "For g it is possible, but then nothing is ever subtracted"),
+        ),
     ),
     Asked(
         "an error about the size of `hidden[0]` at the last, smaller batch",
         ("partly",),
-        (("10", "make zeros for x's own number of sequences, or pass none"),),
+        (("11", "make zeros for x's own number of sequences, or pass none"),),
     ),
     Asked(
         "how many units and how many layers to take",
         ("partly",),
         (
             ("01", "Twice as many units make `weight_hh_l0` four times as large"),
-            ("10", "Start with one layer of 32 to 128 units"),
+            ("12", "Start with one layer of 32 to 128 units"),
         ),
     ),
     Asked(
         "a loss that does not fall, or the same prediction for every input: where to look",
         ("no",),
-        (("10", "Train on one small batch: a correct loop brings the loss near 0"),),
+        (("12", "Train on one small batch: a correct loop brings the loss near 0"),),
     ),
     Asked(
         "a whole sequence to classify: the last output, the final state, or a mean over the steps",
         ("partly",),
-        (("10", "Use the final h of each direction (exercise 1.4), or the mean of `out`"),),
+        (("13", "Use the final h of each direction (exercise 1.4), or the mean of `out`"),),
     ),
     Asked(
         "does LSTMCell start from zeros as the layer does, and who carries its state",
         ("no",),
-        (("10", "starts from zeros too, if you pass no state"), ("10", "in a loop, pass on both h and c")),
+        (("11", "starts from zeros too, if you pass no state"), ("11", "in a loop, pass on both h and c")),
     ),
     Asked(
         "a forecast that repeats the last value, one step late",
@@ -300,7 +304,7 @@ ASKED_IN_FORUMS = (
         "should batches be shuffled, and when must they not be",
         ("partly",),
         (
-            ("10", "No if they are rows of one text whose state is carried"),
+            ("12", "No if they are rows of one text whose state is carried"),
             ("06", "A state stays at its place in the batch"),
         ),
     ),
@@ -312,7 +316,7 @@ ASKED_IN_FORUMS = (
     Asked(
         "when an LSTM is still a better choice than a GRU or a transformer",
         ("partly",),
-        (("02", "Neither is better on every task"), ("10", "An LSTM's step always costs the same")),
+        (("02", "Neither is better on every task"), ("11", "An LSTM's step always costs the same")),
     ),
 )
 
@@ -329,12 +333,12 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "has a dense layer after an LSTM weights of its own for each step?",  # datascience.stackexchange.com/q/85199
         ("partly",),
-        (("10", "It acts on each step by itself, with the same weights"),),
+        (("11", "It acts on each step by itself, with the same weights"),),
     ),
     Asked(
         "the loss becomes NaN",  # taourl.com/read-1885623.html
         ("no",),
-        (("10", "One NaN in the data makes every weight NaN in one update, with clipping or without"),),
+        (("12", "One NaN in the data makes every weight NaN in one update, with clipping or without"),),
     ),
     Asked(
         "what a GRU's reset gate is for, as the update gate keeps already",  # stats.stackexchange.com/questions/586668
@@ -344,17 +348,20 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "results that differ from run to run",  # github.com/tensorflow/tensorflow/issues/18323
         ("partly",),
-        (("10", "On the same CPU, `torch.manual_seed(0)` before them makes a run repeatable"),),
+        (("12", "On the same CPU, `torch.manual_seed(0)` before them makes a run repeatable"),),
     ),
     Asked(
         "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
         ("partly",),
-        (("10", "Let the linear layer output K numbers, one for each step ahead, or feed each forecast back"),),
+        (
+            ("13", "Let the linear layer output K numbers, one for each step ahead,"),
+            ("13", "or feed each forecast back as the next input"),
+        ),
     ),
     Asked(
         "a decoder that starts from a bidirectional encoder's state",  # github.com/d-sbrgr/NLP_FS25
         ("no",),
-        (("10", "A bidirectional encoder's two halves, side by side, fit a decoder of 2H units"),),
+        (("13", "A bidirectional encoder's two halves, side by side, fit a decoder of 2H units"),),
     ),
     Asked(
         "is a padding vector of zeros harmless?",  # datascience.stackexchange.com/questions/90018
@@ -364,17 +371,17 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "an LSTM that is slower on a GPU than on a CPU",  # ai.stackexchange.com/questions/7090
         ("no",),
-        (("10", "so a GPU can compute only one step's units and sequences in parallel"),),
+        (("12", "so a GPU can compute only one step's units and sequences in parallel"),),
     ),
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
         ("partly",),
-        (("10", "That is the same sum, W_ih·x + W_hh·h, from which a gate learns what to keep"),),
+        (("11", "That is the same sum, W_ih·x + W_hh·h, from which a gate learns what to keep"),),
     ),
     Asked(
         "a feature that is no series",  # datascience.stackexchange.com/questions/17099
         ("no",),
-        (("10", "Append it to x at every step, {claim}`static-beside-x` or compute the initial state from it"),),
+        (("13", "Append it to x at every step, {claim}`static-beside-x` or compute the initial state from it"),),
     ),
     Asked(
         "three steps, so three units?",  # stackoverflow.com/questions/37901047
@@ -384,7 +391,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "a GRU that seems not to return its reverse state",  # github.com/pytorch/pytorch/issues/147539
         ("no",),
-        (("10", "A GRU returns `out, h_n`: its state is one tensor"), ("10", "The reverse direction's final h")),
+        (("11", "A GRU returns `out, h_n`: its state is one tensor"), ("11", "The reverse direction's final h")),
     ),
     Asked(
         "packing changes forward outputs of a second layer as well",  # github.com/pytorch/pytorch/issues/3662
@@ -397,23 +404,23 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "a forecast two hours ahead from steps five minutes apart",  # stackoverflow.com/questions/18670558
         ("no",),
-        (("10", "An LSTM sees the order of the steps, not their times"),),
+        (("13", "An LSTM sees the order of the steps, not their times"),),
     ),
     Asked(
         "one-hot vectors or numbers, and is softmax needed",  # datascience.stackexchange.com/questions/45803
         ("partly",),
         (
             ("01", "Ids have an order and distances that mean nothing"),
-            ("10", "a 1 at the word's id, times a table gives that word's row"),
-            ("10", "a forecast of numbers needs no softmax"),
+            ("13", "a 1 at the word's id, times a table gives that word's row"),
+            ("13", "a forecast of numbers needs no softmax"),
         ),
     ),
     Asked(
         "a validation loss that rises from the tenth epoch on",  # datascience.stackexchange.com/questions/43191
         ("partly",),
         (
-            ("10", "if it is high only on held-out text, use fewer"),
-            ("10", "Keep the weights with which the held-out loss was lowest"),
+            ("12", "if it is high only on held-out text, use fewer"),
+            ("12", "Keep the weights with which the held-out loss was lowest"),
         ),
     ),
     Asked(
@@ -453,15 +460,24 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         ("partly",),
         (
             ("01", "A state holds no weights: a run leaves all 108 parameters unchanged"),
-            ("10", "`state_dict` has the weights and biases only"),
+            ("11", "`state_dict` has the weights and biases only"),
         ),
     ),
     Asked(
         "nearly all labels are of one class",  # datascience.stackexchange.com/questions/32797
         ("no",),
-        (("10", "With `weight=`, `cross_entropy` lets rare tags count more"),),
+        (("12", "With `weight=`, `cross_entropy` lets rare tags count more"),),
     ),
 )
+
+
+def _asked(line: str) -> Asked:
+    before, about, address, *places = line.split(" :: ")
+    return Asked(f"{about} ({address})", (before,), tuple((place[:2], place[3:]) for place in places))
+
+
+# The rest of what was collected, a question a line, with its address
+ASKED_WIDELY = tuple(map(_asked, (Path(__file__).parent / "asked.txt").read_text(encoding="utf-8").splitlines()))
 
 
 def line_of(chapter: str, said: str) -> int:

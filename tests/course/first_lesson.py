@@ -41,7 +41,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "`num_layers` is 1 by default, and usually 1 to 3",
-        (("01", "`num_layers` is 1 by default"), ("10", "more than three layers are rare")),
+        (("01", "`num_layers` is 1 by default"), ("12", "more than three layers are rare")),
     ),
     Statement(
         "the input has the axes time step, batch and feature",

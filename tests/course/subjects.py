@@ -1,5 +1,5 @@
-"""Broken lessons of chapters 3 to 6, 8 and 9: a page, a passage of a cell, and what a careless author would have
-written."""
+"""Broken lessons of chapters 3 to 6, 8 and 9 and of the questions: a page, a passage of a cell, and what a careless
+author would have written."""
 
 from collections.abc import Sequence
 
@@ -165,4 +165,84 @@ WEATHER: Sequence[Lesson] = (
     ("09", '[:, -1, 0] * honest[1]["temp_max"]', '[:, -1, 0] * 10 * honest[1]["temp_max"]'),
     ("09", "[20.0, 30.0, 40.0, 50.0]", "[20.0, 21.0, 22.0, 23.0]"),
 )
-SUBJECTS: Sequence[Lesson] = (*TAGGING, *CHARACTERS, *INSIDE, *PRODUCTION, *CAPSTONE, *WEATHER)
+LAYER: Sequence[Lesson] = (
+    ("11", "Sequential(lstm, linear)(x)", "Sequential(linear)(torch.randn(10, 6, 3))"),
+    ("11", "linear(out)[7], linear(out[7])", "linear(out)[7], linear(out[6])"),
+    ("11", "cell(x[0], (zeros, zeros))", "cell(x[0], (zeros + 1, zeros))"),
+    ("11", "lstm(x[:, :2], state)", "lstm(x, state)"),
+    ("11", "{name for name, _ in lstm.named_parameters()}", "{name for name, _ in lstm.named_parameters()} | {'h_n'}"),
+    ("11", "total_length=8", "total_length=5"),
+    ("11", "lengths, enforce_sorted=False)", "lengths.flip(0), enforce_sorted=False)"),
+    ("11", "whole.sum(0) / lengths[:, None]", "whole.mean(0)"),
+    ("11", "Embedding(5, 4, padding_idx=0)", "Embedding(5, 4)"),
+    ("11", "ends[-1], ends[0], atol", "ends[0], ends[0], atol"),
+    ("11", "padding(many.sort().values) < 0.02", "padding(many.flip(0)) < 0.02"),
+    ("11", "torch.nn.GRU(4, 3, bidirectional=True)", "torch.nn.GRU(4, 3)"),
+    ("11", 'weight(f"l0.W_i{gate}")', 'weight(f"l0.W_h{gate}")'),
+    ("11", 'hs.set("l0.f", to=1.1), hs', 'hs.set("l0.f", to=1.0), hs'),
+    ("11", "torch.randn(100, 6, 3).relu()", "torch.randn(100, 6, 3)"),
+    ("11", "x[0] @ W[:, :4].T + h @ W[:, 4:].T", "x[0] @ W[:, 3:].T + h @ W[:, :3].T"),
+    ("11", "torch.nn.init.orthogonal_(torch.empty(64, 64))", "torch.randn(64, 64) / 16"),
+    ("11", "torch.ones(20, 100_000)", "torch.ones(2, 100_000)"),
+    ("11", "torch.nn.LayerNorm(3), True", "torch.nn.BatchNorm1d(3), True"),
+    ("11", "+ around * y", "+ y"),
+    ("11", "for z in x @ W_ih.T + bias:", "for z in x @ W_ih.T:"),
+    ("11", '"l0.b_if", "l0.b_io"', '"l0.b_io", "l0.b_io"'),
+    ("11", "1000 * signs", "torch.full_like(signs, float('nan'))"),
+    ("11", "torch.randn(6, 3) @ W_hh.T", "torch.randn(6, 3)[0] @ W_hh.T"),
+)
+TRAINING: Sequence[Lesson] = (
+    ("12", 'spoilt[3, 1, 0] = float("nan")', "spoilt[3, 1, 0] = 0"),
+    ("12", "        optimizer.step()\n        after()", "        after()"),
+    ("12", "5000 + 100 * few[..., :1]", "few[..., :1] / 10"),
+    ("12", "model.eval()(x[:, :64])", "model(torch.cat([x[:, :64].flip(0)]) * 0)"),
+    ("12", "best.update(deepcopy(model.state_dict()))", "best.update(model.state_dict())"),
+    ("12", "weight=w)", "weight=w.flip(0))"),
+    (
+        "12",
+        "is_high[:32].split(8)):\n    (cross_entropy(model(part), its_tags) / 4)",
+        "is_high[:32].split(8)):\n    (cross_entropy(model(part), its_tags) / 1)",
+    ),
+    ("12", "(torch.nn.utils.clip_grad_value_, (1.0, 0.3))", "(torch.nn.utils.clip_grad_norm_, (1.0, 0.3))"),
+    ("12", "AdamW([bias], lr=0.01, weight_decay=0.1)", "AdamW([bias], lr=0.01, weight_decay=0.0)"),
+    ("12", '"params": biases, "weight_decay": 0.0', '"params": biases'),
+    ("12", 'reduction="sum") / 12', 'reduction="sum") / 2'),
+    ("12", "torch.manual_seed(seed)", "pass"),
+    ("12", "kept_for_backward(400)", "kept_for_backward(200)"),
+    ("12", "fit(model, *data, updates)", "fit(model, *both, updates)"),
+    ("12", "model.lstm.requires_grad_(False)", "pass"),
+)
+DATA: Sequence[Lesson] = (
+    ("13", "series.T.unsqueeze(-1)", "series.unsqueeze(-1)"),
+    (
+        "13",
+        "value = forecaster(early[:-1, :, None], early[1:])",
+        "value = forecaster(rising[:-1, :, None], rising[1:])",
+    ),
+    ("13", "torch.maximum(0.9 * error", "torch.maximum(0.5 * error"),
+    ("13", "first_steps = torch.arange(970)", "first_steps = 30 * torch.arange(970)"),
+    ("13", "torch.stack([values[:-1], gaps], dim=-1)", "torch.stack([values[:-1], values[:-1]], dim=-1)"),
+    ("13", "from_pretrained(vectors).weight", "from_pretrained(vectors, freeze=False).weight"),
+    ("13", "one_hot(ids, 5).float()", "one_hot(ids, 5).flip(2).float()"),
+    ("13", "vectors[kinds[7, 2]]", "vectors[kinds[7, 2] - 1]"),
+    ("13", "station.expand(20, 8, 2)], dim=-1)", "station.flip(0).expand(20, 8, 2)], dim=-1)"),
+    ("13", "(out[-1], out.mean(0), context)", "(out[-1], out[-2:].mean(0), context)"),
+    ("13", "(out[-1], out.mean(0), context)", "(out[-1], out.mean(0), out[-1])"),
+    ("13", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 6)", "hs.LSTM(4, 3, bidirectional=True), hs.LSTM(4, 3)"),
+    ("13", "Linear(3, 24)(hs.LSTM(4, 3)(few)[0])", "Linear(3, 24)(hs.LSTM(4, 3)(few)[0][-1])"),
+    ("13", "parts[0] + 0.3 * parts[1]", "parts[0] + parts[1]"),
+    ("13", "scores.sigmoid() - several", "scores.softmax(-1) - several"),
+    ("13", "[[1, 2, 2], [3, 1, 4]]", "[[1, 2, 4], [3, 1, 4]]"),
+    ("13", ".unflatten(0, (7, 2))", ".unflatten(0, (2, 7)).transpose(0, 1)"),
+)
+SUBJECTS: Sequence[Lesson] = (
+    *TAGGING,
+    *CHARACTERS,
+    *INSIDE,
+    *PRODUCTION,
+    *CAPSTONE,
+    *WEATHER,
+    *LAYER,
+    *TRAINING,
+    *DATA,
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from course.asked import ASKED, ASKED_AGAIN, ASKED_IN_FORUMS, ASKED_ONLINE, Asked, line_of
+from course.asked import ASKED, ASKED_AGAIN, ASKED_IN_FORUMS, ASKED_ONLINE, ASKED_WIDELY, Asked, line_of
 from course.chapters import PAGES
 from course.matrix import counts, refutations, rows
 from hiddenstate.doctor.misconceptions import MISCONCEPTIONS
@@ -45,7 +45,7 @@ def test_the_counts_of_the_documentation_are_those_of_the_pages() -> None:
         assert lines[start : start + count] == counts(), "HIDDENSTATE_REFRESH_DOCS=1 writes it anew"
 
 
-QUESTIONS = [*ASKED, *ASKED_AGAIN, *ASKED_IN_FORUMS, *ASKED_ONLINE]
+QUESTIONS = [*ASKED, *ASKED_AGAIN, *ASKED_IN_FORUMS, *ASKED_ONLINE, *ASKED_WIDELY]
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.about)

@@ -31,7 +31,7 @@ PARTS = [
 SPEED = 200  # words per minute
 CODE_SPEED = 10  # lines of code per minute
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-CHAPTERS = [page for page in PAGES if page.stem[:2] not in ("00", "07", "08", "10")]
+CHAPTERS = [page for page in PAGES if page.stem[:2] < "10" and page.stem[:2] not in ("00", "07", "08")]
 each_chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
 CHECK = next(page for page in PAGES if page.stem.startswith("07"))
 
@@ -78,7 +78,7 @@ def test_a_page_says_how_long_it_takes(page: Path) -> None:
 
 
 def test_the_chapters_together_take_about_eight_hours() -> None:
-    minutes = [int(roles(page, "minutes")[0]) for page in PAGES if page.stem[:2] not in ("08", "09", "10")]
+    minutes = [int(roles(page, "minutes")[0]) for page in PAGES if page.stem[:2] < "08"]
     assert 450 <= sum(minutes) <= MOST_MINUTES
     assert "about eight hours" in PAGES[0].read_text(encoding="utf-8")
 

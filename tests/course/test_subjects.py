@@ -1,4 +1,6 @@
-"""Every broken lesson of chapters 3 to 6, 8 and 9 is found by a proof of its page, and every proof finds one.
+"""Every broken lesson of chapters 3 to 6, 8 and 9 and of the questions is found by a proof of its page.
+
+Every proof finds one.
 
 A page is run once. Before a cell that a lesson breaks, the broken cell and those after it are run separately until a
 proof fails.
@@ -19,7 +21,7 @@ from course.test_mutants import holds
 
 Names = dict[str, Any]
 pytestmark = pytest.mark.slow  # runs whole pages with their training
-NUMBERS = ("03", "04", "05", "06", "08", "09")
+NUMBERS = ("03", "04", "05", "06", "08", "09", "11", "12", "13")
 
 
 def page_of(number: str) -> Path:
