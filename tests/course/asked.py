@@ -354,7 +354,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
         ("partly",),
         (
-            ("13", "Let the linear layer output K numbers, one for each step ahead,"),
+            ("13", "Let the linear layer output K numbers, one for each step ahead"),
             ("13", "or feed each forecast back as the next input"),
         ),
     ),
