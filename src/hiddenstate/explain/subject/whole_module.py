@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.scoped import Block, lasting
-from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
 from hiddenstate.explain.subject.subject import Outputs, check_bytes
@@ -26,7 +23,6 @@ from hiddenstate.models.series.module_form import (
     recurrent_parts,
     weight_of,
 )
-from hiddenstate.tracing.traceable import is_cell
 
 
 class ModuleState:
@@ -173,47 +169,25 @@ def _checked_state(hx: Any, N: int) -> Any:
 def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> ModuleForm | str:
     """Return the form of a module that reads variants of ``row [T, C]``; or why its rows are not on this axis."""
     rows = torch.stack([row, row.flip(0), row * 0.5], dim=1)
-    outs, read = [], []
-    for R in (2, 2, 3):
-        sizes: list[int] = []
+    outs = []
+    for some in ([0, 1], [0, 1], [0, 1, 2], [1, 0]):
         try:
-            with _watching([*recurrent_parts(module).values()], sizes):
-                outs.append(_called(module, rows[:, :R].clone(), repeated_state(state, R), time_first=time_first))
+            outs.append(_called(module, rows[:, some], repeated_state(state, len(some)), time_first=time_first))
         except (ArgumentTypeError, KeyboardInterrupt):
             raise
         except Exception as error:
             return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        read.append(sizes[:1])
         if len(outs) == 2 and not is_same(outs[1].nan_to_num(), outs[0].nan_to_num(), outs[0]):
             raise ArgumentError(NOT_REPEATABLE.format(type(module).__name__))
-    if read != [[2], [2], [3]]:
-        return f"its recurrent layer reads {read[0]} and {read[2]} rows, expected [2] and [3]"
-    two, _, three = outs
+    two, _, three, exchanged = outs
     axes = growing_axes(two, three, 2)
     if len(axes) != 1 or axes[0] == 2:
         return f"it returns {list(two.shape)} for 2 rows and {list(three.shape)} for 3, expected an axis of them"
     if not is_same(three.narrow(axes[0], 0, 2).double().nan_to_num(), two.double().nan_to_num(), two):
         return "the outputs of two rows change if it reads a third"
+    if not is_same(exchanged.flip(axes[0]).double().nan_to_num(), two.double().nan_to_num(), two):
+        return "the outputs of two rows depend on which is the first"
     if two.dim() < 3 and axes == [0]:
         return ModuleForm(time_first, "row", tuple(range(two.dim())), horizon=0)
     others = [axis for axis in range(two.dim()) if axis not in axes]
     return ModuleForm(time_first, "step", (others[0], *axes, *others[1:]), horizon=0)
-
-
-def _watching(layers: Sequence[nn.Module], sizes: list[int]) -> Block:
-    """Return a context manager that adds the number of rows that recurrent layers read to a list, call by call."""
-
-    def hear(layer: Any, args: Any, kwargs: Any) -> None:
-        read = args[0] if args else kwargs.get("input")
-        if isinstance(read, PackedSequence):
-            sizes.append(int(read.batch_sizes[0]))
-        elif isinstance(read, Tensor) and read.dim() == 3:
-            sizes.append(read.shape[0 if layer.batch_first else 1])
-        elif isinstance(read, Tensor) and is_cell(layer) and read.dim() == 2:
-            sizes.append(read.shape[0])
-
-    def watch() -> None:
-        for layer in layers:
-            layer.register_forward_pre_hook(hear, with_kwargs=True)
-
-    return lasting(watch, lambda: remove_hooks(layers, hear))
