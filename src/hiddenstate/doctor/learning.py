@@ -10,9 +10,8 @@ from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
-from hiddenstate.tracing.models import ModelTrace, trace
+from hiddenstate.tracing.models import trace
 from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.watch import LayerCall, is_other
 
 _CUTS = ("detach", "detach_", "data", "item", "tolist", "numpy", "tensor", "as_tensor", "from_numpy")
 _BY_ELEMENT = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "rsub", "__rsub__")
@@ -109,41 +108,15 @@ def _norms_by_step(seen: Observations, gradients: list[Tensor | None], row_axis:
     return [float(norm) for norm in lines.transpose(0, 1).flatten(1).norm(dim=1)]
 
 
-def _trace(model: nn.Module, *args: Any, **kwargs: Any) -> ModelTrace | None:
-    """Return a trace of a module's recurrent layers and cells; None if they can't be recorded."""
-    try:
-        with torch.no_grad(), accelerate():
-            return trace(model.eval(), *args, **kwargs)
-    except Exception:  # a forward of its own may raise anything
-        return None
-
-
-def _first_sequence(seen: Observations, calls: list[LayerCall]) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Return the inputs and states of a cell's calls, up to the first that does not go on from the one before."""
-    values = [[seen.base.values[k].data for k in (call.x, *call.states)] for call in calls]
-    x, *states = values[0]
-    outputs = [seen.base.values[k].data for k in calls[0].outputs]
-    steps = [[x, *(states or map(torch.zeros_like, outputs))]]
-    for call, after in zip(calls, values[1:], strict=False):
-        before = [seen.base.values[k].data for k in call.outputs]
-        if len(after) != 1 + len(before) or any(map(is_other, after[1:], before)):
-            break
-        steps.append(after)
-    x, *states = (torch.cat([*map(torch.atleast_2d, parts)]) for parts in zip(*steps, strict=True))
-    return x, tuple(states)
-
-
 def gates(seen: Observations) -> Iterator[Sign]:
     """Gates are saturated or forget at once, and units are dead."""
-    has_layers = any(not calls[0].is_cell for calls in seen.by_layer.values())
-    whole = _trace(seen.model, *seen.example.args, **seen.example.kwargs) if has_layers else None
-    for path, calls in seen.by_layer.items():
-        if calls[0].is_cell:  # all its steps at once, whose inputs and states are known, read the weights once
-            x, states = _first_sequence(seen, calls)
-            run, inside = _trace(calls[0].layer, x, states if len(states) > 1 else states[0]), ""
-        else:
-            run, inside = whole, path
-        for record in run.by_path.get(inside, ())[:1] if run else ():
+    try:  # steps of a cell that carry the state form one trace
+        with torch.no_grad(), accelerate():
+            run = trace(seen.model.eval(), *seen.example.args, **seen.example.kwargs)
+    except Exception:  # a forward of its own may raise anything
+        return
+    for path in seen.by_layer:
+        for record in run.by_path.get(path, ())[:1]:
             yield from _gates_of(seen, path, record)
 
 

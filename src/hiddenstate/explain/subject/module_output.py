@@ -14,7 +14,6 @@ from hiddenstate.explain.subject.head import Head, make_head
 NEIGHBOURS = 4  # rows compared on each side; rounding can change the order of rows that are nearly equal
 ROUNDING = 16  # in units of the type's precision, relative to the largest value
 SUM_ERROR = 0.1  # of probabilities in half precision
-COLUMNS = 16  # compared first, because most rows differ in them
 NUMBERS_AT_ONCE = 2**22  # bounds the memory of float64 copies
 MOST_APART = 16  # parts of a result that are compared one by one
 DEEPEST = 8  # levels of lists, dictionaries and dataclasses in a module's result
@@ -178,10 +177,6 @@ class _RowIndex:
     def contain(self, rows: Tensor) -> Tensor:
         """Return whether each of other rows ``[R, K]`` is one of these, as bool ``[R]``."""
         rows = rows.to(self.rows.dtype)
-        if len(rows) <= NEIGHBOURS:  # faster than sorting
-            return torch.stack([self._are_equal(row[None], self.rows).any() for row in rows])
-        if len(self.rows) <= NEIGHBOURS:
-            return torch.stack([self._are_equal(rows, row[None]) for row in self.rows]).any(0)
         is_here = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         if len(rows) == len(self.rows):  # most modules return all steps, in their order
             is_here = self._are_equal(rows, self.rows)
@@ -199,19 +194,6 @@ class _RowIndex:
 
     def _are_equal(self, a: Tensor, b: Tensor) -> Tensor:
         """Return whether rows are equal up to the error, as bool ``[R]``; NaN equals NaN."""
-        a, b = torch.broadcast_tensors(a, b)
-        few = slice(None, None, max(1, a.shape[1] // COLUMNS))
-        is_equal = self._are_close(a[:, few], b[:, few])
-        if is_equal.all():
-            return self._are_close(a, b)
-        left = torch.nonzero(is_equal)[:, 0]
-        is_equal[left] = self._are_close(a[left], b[left])
-        return is_equal
-
-    def _are_close(self, a: Tensor, b: Tensor) -> Tensor:
-        is_close = (a == b).all(-1)
-        if is_close.all():
-            return is_close
         is_near = (a == b) | (a.isnan() & b.isnan())
         if self.absolute or self.relative:
             is_near |= (a - b).abs() <= self.absolute + self.relative * b.nan_to_num(0, 0, 0).abs()
