@@ -73,6 +73,8 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("02", "assert abs(0.9**40", "assert abs(0.9**20"),
     ("02", "torch.full((3,), 1.0) + torch.full((3,), 1.0)", "torch.full((3,), 1.0)"),
     ("10", "torch.cat([i, o, f, g])", "torch.cat([i, f, g, o])"),
+    ("10", "(small.weight_ih_l0 @ sample[0].T).T", "(small.weight_ih_l0 @ sample[1].T).T"),
+    ("10", "dh * c.tanh() * o * (1 - o)]", "dh * c.tanh()]"),
     ("02", 'patient.weight("l0.b_if").fill_(4.0)', 'patient.weight("l0.b_if").fill_(0.0)'),
     ("02", "((1.0, True), (0.0, False))", "((0.5, True), (0.0, False))"),
     ("02", "shifted.bias_ih_l0 += shifted.bias_hh_l0\n    shifted.bias_hh_l0.zero_()", "pass"),
