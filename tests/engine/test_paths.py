@@ -52,7 +52,7 @@ CASES: dict[str, Case] = {
     "reset": ({}, PLAIN, {"reset": RESET}, "native", {"fast": "reset= is given"}),
     "dropout": ({"num_layers": 2, "dropout": 0.5}, PLAIN, {}, "native", {"fast": "dropout is drawn in training"}),
     "bfloat16": ({"dtype": torch.bfloat16}, PLAIN, {}, "fast", {}),
-    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), {}, "native", {"fast": "edits are in force"}),
+    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), {}, "native", {"fast": "edits are active"}),
     "readout edit": (
         {"num_layers": 2},
         lambda lstm: lstm.edit(hs.zero("l1.h", scope="readout")),
@@ -72,7 +72,7 @@ CASES: dict[str, Case] = {
         lambda _: hs.backend("reference"),
         {},
         "reference",
-        dict.fromkeys(["native", "native by layer", "native bfloat16", "native float16", "torch"], "is in force")
+        dict.fromkeys(["native", "native by layer", "native bfloat16", "native float16", "torch"], "is active")
         | {"fast": "a block of edits"},
     ),
     "autocast": (
@@ -245,7 +245,7 @@ def test_a_cells_reasons_are_true() -> None:
     assert "is a Sub, not one of torch's own" in str(hs.LSTMCell(4, 3).path(torch.zeros(2, 4).as_subclass(subclass)))
 
 
-NO_REFERENCE = 'backend\\("reference"\\) is in force'
+NO_REFERENCE = 'backend\\("reference"\\) is active'
 # A case: what the layer has, what is in force, the number of steps, the path, and some of the reasons.
 STREAM_CASES: dict[
     str, tuple[dict[str, Any], Callable[[hs.LSTM], AbstractContextManager[Any]], int, str, dict[str, str]]
@@ -262,7 +262,7 @@ STREAM_CASES: dict[
         {},
     ),
     "projection": ({"proj_size": 2}, PLAIN, 1, "native", {"packed": "there is a projection"}),
-    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), 1, "native", {"packed": "edits are in force"}),
+    "edit": ({}, lambda lstm: lstm.edit(hs.zero("l0.f")), 1, "native", {"packed": "edits are active"}),
     "reference": (
         {},
         lambda _: hs.backend("reference"),
@@ -344,14 +344,14 @@ CELL_CASES: dict[
         lambda cell: cell.edit(hs.zero("f")),
         nn.Identity(),
         "reference",
-        dict.fromkeys(["native", "torch"], "edits are in force"),
+        dict.fromkeys(["native", "torch"], "edits are active"),
     ),
     "reference": (
         torch.float32,
         lambda _: hs.backend("reference"),
         nn.Identity(),
         "reference",
-        dict.fromkeys(["native", "torch"], "is in force"),
+        dict.fromkeys(["native", "torch"], "is active"),
     ),
     "transform": (
         torch.float32,

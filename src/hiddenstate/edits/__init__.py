@@ -1,5 +1,5 @@
-"""Edits of a run, as data. `LSTM.edit` puts them in force, and the engine applies them.
+"""Edits of a run, as data. `LSTM.edit` activates them, and the engine applies them.
 
 - `edit.py`: edits as frozen data
-- `resolve.py`: the edits in force, and edits resolved against one call
+- `resolve.py`: the active edits, and edits resolved against one call
 """

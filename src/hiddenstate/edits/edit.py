@@ -2,7 +2,7 @@
 
 An `Edit` replaces, scales or shifts the values at a *place* (``"l0.f"``), for some units, steps and batch rows. Units,
 step and row can also be part of the place's string: ``"l0.f[3]@7"``. An edit is only data: `hiddenstate.LSTM.edit`
-opens a block in which edits are in force, and the scan applies them. For `hiddenstate.edit`, which edits the LSTMs
+opens a block in which edits are active, and the scan applies them. For `hiddenstate.edit`, which edits the LSTMs
 inside a model, a module path precedes the place: ``"encoder.rnn.l0.f"``.
 """
 

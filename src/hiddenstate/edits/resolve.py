@@ -1,4 +1,4 @@
-"""The edits in force in this thread (or asyncio task), not in the modules; and edits resolved against one call."""
+"""The active edits in this thread (or asyncio task), not in the modules; and edits resolved against one call."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -170,7 +170,7 @@ class Editable(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class ScopedEdit:
-    """An edit in force, and the LSTM or cell that it applies to."""
+    """An active edit, and the LSTM or cell that it applies to."""
 
     lstm: Editable
     edit: Edit
@@ -180,7 +180,7 @@ scoped_edits: Scoped[ScopedEdit] = ContextVar("hiddenstate_edits", default=())
 
 
 def edits_in_force(lstm: Editable) -> list[Edit]:
-    """Return the edits in force for this LSTM, in the order in which they are applied."""
+    """Return the active edits for this LSTM, in the order in which they are applied."""
     return [entry.edit for entry in in_force(scoped_edits) if entry.lstm is lstm] if scoped.any_open else []
 
 
@@ -202,7 +202,7 @@ def scope_edits(lstm: Editable, edits: Sequence[Edit], switches: Sequence[Switch
 
 
 def share_edits(lstm: Editable, twin: Editable) -> AbstractContextManager[object]:
-    """Return a context manager in which the edits in force for an LSTM are in force for its twin as well."""
+    """Return a context manager in which the active edits of an LSTM also apply to its twin."""
     edits = edits_in_force(lstm)
     # Without edits, no block is opened, because an open block slows calls down.
     return scope(scoped_edits, [ScopedEdit(twin, edit) for edit in edits]) if edits else nullcontext()

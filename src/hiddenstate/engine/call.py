@@ -74,7 +74,7 @@ class Call:
 
     @property
     def is_observed(self) -> bool:
-        """Whether edits are in force, or a trace records the call."""
+        """Whether edits are active, or a trace records the call."""
         return bool(self.edits) or self.record is not None
 
     @property

@@ -110,8 +110,8 @@ CELL_PATHS = _by_name(
     Path("reference", "plain torch", cell_steps.run_reference),
 )
 
-OBSERVED = "edits are in force, or a trace records the call"
-_REFERENCE = 'hiddenstate.backend("reference") is in force'
+OBSERVED = "edits are active, or a trace records the call"
+_REFERENCE = 'hiddenstate.backend("reference") is active'
 
 
 def _why_only_reference(call: Call | StreamSteps | CellStep) -> str | None:

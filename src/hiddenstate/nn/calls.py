@@ -89,7 +89,7 @@ def run(
     lstm: RecurrentParameters, arguments: Arguments, options: CallOptions | None = None, receive: Receiver | None = None
 ) -> tuple[Tensor | PackedSequence, Any]:
     """Run a call on the general path; recorders get its record, and ``receive`` what computes it."""
-    # Two things are not compiled: whatever is in force in a block, because it would become part of the compiled code,
+    # Two things are not compiled: whatever is active in a block, because it would become part of the compiled code,
     # and padding, because its shape depends on values.
     uncompiled = torch.compiler.is_compiling() and (scoped.any_open or isinstance(arguments.input, PackedSequence))
     run = torch.compiler.disable(_run_uncompiled) if uncompiled else _run
@@ -124,7 +124,7 @@ def _run(
 def _read(
     lstm: RecurrentParameters, arguments: Arguments, options: CallOptions, requests: Sequence[Requested]
 ) -> tuple[Call, Form, list[Recording]]:
-    """Check a call, its edits in force and its requested recordings."""
+    """Check a call, its active edits and its requested recordings."""
     edits = edits_in_force(lstm)
     if requests:
         _refuse_large_records(lstm, arguments.input, options.batch_first, requests, edits)

@@ -115,7 +115,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
-            IndexRangeError, ArgumentError: an edit in force does not fit this step.
+            IndexRangeError, ArgumentError: an active edit does not fit this step.
         """
         compiling = torch.compiler.is_compiling()
         if not (scoped.any_open or compiling):
@@ -263,7 +263,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
         return state
 
     def _step(self, x: Tensor, states: tuple[Tensor, ...], w: Weights, layout: AxisOrder) -> tuple[Tensor, ...]:
-        """Compute a step ``x [N, C]`` from the states ``[N, H]``, with the edits and records in force."""
+        """Compute a step ``x [N, C]`` from the states ``[N, H]``, with the active edits and records."""
         requests, edits = requested(self), edits_in_force(self)
         if requests or edits:
             return self._observed_step(x, states, w, layout, requests, edits)

@@ -92,7 +92,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentError, ArgumentTypeError: an argument does not fit.
-            IndexRangeError: an edit in force names a step or row that this input does not have.
+            IndexRangeError: an active edit names a step or row that this input does not have.
         """
         # Dynamo cannot trace a native call, so it skips this branch.
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
@@ -189,7 +189,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
     ) -> int:
         """The size in bytes of the record of a trace over ``T`` steps of ``N`` rows, computed without running it.
 
-        It includes readout edits that are in force, but neither ``out`` nor the memory for gradients.
+        It includes active readout edits, but neither ``out`` nor the memory for gradients.
 
         Raises:
             ArgumentError: ``T`` is below 1 or ``N`` below 0, or the size exceeds any machine's memory.

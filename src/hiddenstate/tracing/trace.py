@@ -38,7 +38,7 @@ class Trace(Record):
             they line up with ``x[reset]``. Differentiable. Only h if there is no cell state.
 
         Raises:
-            ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was in force.
+            ArgumentError: the run had no ``reset=``, not all steps were recorded, or a readout edit was active.
             NameUnknownError: h or c of a layer and direction was not recorded.
         """
         from hiddenstate.tracing.views import states_before_resets

@@ -182,7 +182,7 @@ def states_before_resets(record: Record) -> Any:
         )
     if record.carried:
         raise ArgumentError(
-            "a readout edit was in force, and the hidden states passed on to the next step were not recorded"
+            "a readout edit was active, and the hidden states passed on to the next step were not recorded"
         )
     # Indices in the order of the caller's mask.
     first, *second = from_time_first(record.reset, record.layout).nonzero(as_tuple=True)

@@ -304,7 +304,7 @@ def test_a_folder_that_is_damaged_fails(tmp_path: Path) -> None:
     own = nn.Sequential(hs.LSTM(3, 2))
     edited = own[0]
     assert isinstance(edited, hs.LSTM)
-    with edited.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
+    with edited.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are active"):
         hs.explain.importance(own, x.float(), of=0, folder=tmp_path / "other")
 
 

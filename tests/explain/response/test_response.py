@@ -228,5 +228,5 @@ def test_limits_that_do_not_hold_are_refused() -> None:
         hs.explain.limits(forecaster(), x, of=lambda y: y[:, 0] ** 2)
     lstm = hs.LSTM(3, 4)
     assert hs.explain.limits(lstm, x.float(), of="l0.h[1]").high == pytest.approx(torch.tanh(torch.tensor(4.0)).item())
-    with lstm.edit(hs.set("l0.h", to=9.0)), pytest.raises(ArgumentError, match="edits are in force"):
+    with lstm.edit(hs.set("l0.h", to=9.0)), pytest.raises(ArgumentError, match="edits are active"):
         hs.explain.limits(lstm, x.float(), of="l0.h[1]")

@@ -204,5 +204,5 @@ def test_an_example_of_one_row_is_warned_of_where_torch_fixes_it() -> None:
 
 def test_edits_of_torchs_lstms_are_refused_too(tmp_path: Path) -> None:
     model = Scores()
-    with hs.accelerate(), hs.edit(model, hs.zero("rnn.l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
+    with hs.accelerate(), hs.edit(model, hs.zero("rnn.l0.f")), pytest.raises(ArgumentError, match="edits are active"):
         hs.export_onnx(model, tmp_path / "model.onnx", (torch.randn(7, 3, 4),))

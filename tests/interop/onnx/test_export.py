@@ -251,9 +251,9 @@ def test_only_modules_are_exported(path: Path) -> None:
 
 def test_edits_and_autocast_are_refused(path: Path) -> None:
     ours, model = hs.LSTM(4, 3), Tagger()
-    with ours.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are in force"):
+    with ours.edit(hs.zero("l0.f")), pytest.raises(ArgumentError, match="edits are active"):
         hs.export_onnx(ours, path)
-    with model.lstm.edit(hs.zero("l0.f", t=2)), pytest.raises(ArgumentError, match="edits are in force"):
+    with model.lstm.edit(hs.zero("l0.f", t=2)), pytest.raises(ArgumentError, match="edits are active"):
         hs.export_onnx(model, path, tagger_call())
     with torch.autocast("cpu"), pytest.raises(ArgumentError, match="autocast is on"):
         hs.export_onnx(ours, path)

@@ -466,11 +466,11 @@ def test_the_reference_can_be_chosen() -> None:
         nn.LSTMCell(4, 3)(x[0])  # torch's: it is not part of a traced or edited model
     report = acceleration.report()
     assert (report.served, report.share) == ({}, 0)
-    assert report.reference == {'hiddenstate.backend("reference") is in force': 1}
+    assert report.reference == {'hiddenstate.backend("reference") is active': 1}
     assert str(report).splitlines()[:3] == [
         "0 of 2 calls ran on the engine (0.0%)",
         "computed by the reference:",
-        '          1  hiddenstate.backend("reference") is in force',
+        '          1  hiddenstate.backend("reference") is active',
     ]
 
 
@@ -496,7 +496,7 @@ def test_the_report_says_what_computed_edited_and_traced_calls() -> None:
     assert report.served == {"native": 3}
     assert report.reference == {
         "the edit of l1.h is a clamp, which the reference computes": 1,
-        "edits are in force, or a trace records the call": 1,
+        "edits are active, or a trace records the call": 1,
     }
     assert report.share == 0.5
 

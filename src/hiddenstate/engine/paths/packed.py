@@ -105,7 +105,7 @@ class StreamSteps:
 
     count: int  # T
     hooks: Sequence[dict[int, Any]]  # the hooks of the layer, which would not run with packed weights
-    is_observed: bool  # whether edits are in force
+    is_observed: bool  # whether edits are active
     pack: Callable[[], tuple[PackedLSTM | None, str | None]]  # returns packed weights, or None and the reason
     call: Callable[[Tensor, tuple[Tensor, ...]], Call]  # makes the call that computes them from x [T, N, C] and a state
 

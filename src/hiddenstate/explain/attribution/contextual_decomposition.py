@@ -57,7 +57,7 @@ def _read(readout: Readout, parts: dict[Place, Tensor]) -> Tensor:
 def decomposed(subject: Subject, inside: Tensor, initial: Tensor) -> dict[Place, Split]:
     """Split every c and h of a row by S spans of steps ``[T, S]`` or features ``[T, C, S]``."""
     if edits_in_force(subject.lstm):
-        raise ArgumentError("cd explains a run without edits, but edits are in force: exit their block first")
+        raise ArgumentError("cd explains a run without edits, but edits are active: exit their block first")
     sizes, by_feature = subject.sizes, inside if inside.dim() == 3 else inside[:, None]
     inputs = _parted(subject.x[:, :1].detach().cpu().double(), by_feature.transpose(1, 2))
     inside = by_feature.all(1)[..., None]

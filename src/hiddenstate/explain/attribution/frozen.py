@@ -72,7 +72,7 @@ class FrozenLayer:
 def frozen_parts(subject: Subject, trace: Trace, readout: Readout) -> FrozenParts:
     """Split a linear target of one row into its parts."""
     if edits_in_force(subject.lstm):
-        raise ArgumentError("frozen explains a run without edits, but edits are in force: exit their block first")
+        raise ArgumentError("frozen explains a run without edits, but edits are active: exit their block first")
     sizes = subject.sizes
     reads = {str(place): vector for place, vector in readout.vectors.items()}
     seeds: dict[str, Tensor] = {}  # the target's derivative with respect to each hidden state, [T, P]

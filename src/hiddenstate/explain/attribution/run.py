@@ -74,7 +74,7 @@ def attribute(
 
     - ``shapley``: a word's mean contribution over all orders in which words are added; absent words are replaced by the
       baseline. Adds up to ``f(x) - f(baseline)``. Exact up to 16 steps or spans if the LSTM is unidirectional, the
-      target is not a function and no edits are in force, otherwise up to 12. More are exact in the first case if the
+      target is not a function and no edits are active, otherwise up to 12. More are exact in the first case if the
       LSTM forgets so quickly that this runs fewer rows than sampling would; otherwise they are sampled.
     - ``integrated_gradients``: the gradient integrated along the line from the baseline (Sundararajan, Taly & Yan
       2017). Adds up to ``f(x) - f(baseline)`` within the error of the quadrature.
@@ -130,7 +130,7 @@ def attribute(
 
     Raises:
         ArgumentError: the method or baseline is unknown; spans overlap; ``frozen`` is used with a target that is not
-            linear, or with edits in force; or more than 2^30 row-steps would be run.
+            linear, or with active edits; or more than 2^30 row-steps would be run.
         TraceTooLargeError: a run of the input would take more than 8 GiB.
         NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
         HiddenStateError: any error of `hiddenstate.explain.subject`.

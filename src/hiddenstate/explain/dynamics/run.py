@@ -197,7 +197,7 @@ class Dynamics:
         Raises:
             ArgumentTypeError: the input is not a tensor, or ``progress`` is neither a function nor a bool.
             ShapeError: the input is not ``[C]``.
-            ArgumentError: the LSTM is bidirectional or too large, edits are in force, there are no starts, there are
+            ArgumentError: the LSTM is bidirectional or too large, edits are active, there are no starts, there are
                 too many starts and descent steps, or the seed is out of range.
         """
         if x is not None and not isinstance(x, Tensor):
@@ -223,7 +223,7 @@ class Dynamics:
 
         Raises:
             ArgumentTypeError: ``progress`` is neither a function nor a bool.
-            ArgumentError: the LSTM is bidirectional or too large, edits are in force, or there is a reset.
+            ArgumentError: the LSTM is bidirectional or too large, edits are active, or there is a reset.
             IndexRangeError: there is no such row.
         """
         check_progress(progress)

@@ -83,7 +83,7 @@ def make_state_map(lstm: Recurrent[Any, Any]) -> StateMap:
             f"a step of a bidirectional {sizes.kind.label} is not a map from state to state: give a unidirectional one"
         )
     if edits_in_force(lstm):
-        raise ArgumentError("dynamics analyses a layer without edits, but edits are in force: exit their block first")
+        raise ArgumentError("dynamics analyses a layer without edits, but edits are active: exit their block first")
     weights = [
         Weights(*(None if value is None else value.detach().cpu().double() for value in layer))  # type: ignore[arg-type]
         for layer in lstm._eval_twin()._weights()

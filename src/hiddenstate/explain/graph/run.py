@@ -150,7 +150,7 @@ def graph(
         options: as for `subject`.
 
     Raises:
-        ArgumentError: the target is not linear, edits are in force, or a number is out of range.
+        ArgumentError: the target is not linear, edits are active, or a number is out of range.
         NameUnknownError, IndexRangeError: there is no such label, word, place, step or row.
         HiddenStateError: any error of `subject`.
     """

@@ -291,9 +291,7 @@ class BlockFolder:
             digest.update(name.encode())
             _add(digest, tensor)
         if any(isinstance(part, Recurrent) and edits_in_force(part) for part in module.modules()):
-            raise ArgumentError(
-                "edits are in force, and files of a folder don't tell them apart: exit their block first"
-            )
+            raise ArgumentError("edits are active, and files of a folder don't tell them apart: exit their block first")
         self._common = digest
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,7 @@ def before_each_step(subject: Subject, track: LayerDirection, values: Tensor, in
 def _edited(
     subject: Subject, trace: Trace, place: Place, order: Tensor, forget: Tensor, written: Tensor, c0: Tensor, c: Tensor
 ) -> Tensor:
-    """Return the memory minus what was kept and written, if edits in force can change it."""
+    """Return the memory minus what was kept and written, if active edits can change it."""
     memory = subject.sizes.kind.memory
     if not any(edit.scope == "readout" or _quantity(edit) == memory for edit in edits_at(subject, place)):
         return torch.zeros_like(written)
@@ -121,13 +121,13 @@ def _edited(
 
 
 def edits_at(subject: Subject, place: Place) -> Sequence[Edit]:
-    """Return the edits in force of the layer and direction of a place."""
+    """Return the active edits of the layer and direction of a place."""
     layers, wanted = subject.sizes.layers, place.layer_direction
     return [edit for edit in edits_in_force(subject.lstm) if parse_place(edit.place, *layers).layer_direction == wanted]
 
 
 def h_is_edited(subject: Subject, place: Place) -> bool:
-    """Whether an edit in force changes h directly, so that it is not o·tanh(c); a GRU's ledger includes edits of h."""
+    """Whether an active edit changes h directly, so that it is not o·tanh(c); a GRU's ledger includes edits of h."""
     return subject.sizes.kind.memory != "h" and any(_quantity(edit) == "h" for edit in edits_at(subject, place))
 
 

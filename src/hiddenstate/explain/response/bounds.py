@@ -113,7 +113,7 @@ def limits(model: Any, x: Any, *, of: SeriesTarget = None, **options: Any) -> Li
     case = series_case(series, of, 0, inside=False)
     layer, target = _linear(case)
     if edits_in_force(layer.lstm):
-        raise ArgumentError("limits holds for runs without edits, but edits are in force: exit their block first")
+        raise ArgumentError("limits holds for runs without edits, but edits are active: exit their block first")
     readout = target.linear("limits")
     bounds = {place: _bound(layer, place, readout.t) for place in readout.vectors}
     reach = torch.cat([vector.abs() * bounds[place] for place, vector in readout.vectors.items()])

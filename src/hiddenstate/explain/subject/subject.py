@@ -289,7 +289,7 @@ class Subject:
             first: the step of the subject's input that ``x[0]`` replaces.
 
         Raises:
-            ArgumentError: an edit in force is for single rows, and this run has different rows.
+            ArgumentError: an active edit is for single rows, and this run has different rows.
         """
         x = self.x if x is None else x
         R = x.shape[1]
@@ -352,7 +352,7 @@ class Subject:
     def _refuse_edits_of_rows(self, R: int) -> None:
         if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
             raise ArgumentError(
-                f"an edit in force selects rows (row=), but this runs {R} variants of a single row: write the edit "
+                f"an active edit selects rows (row=), but this runs {R} variants of a single row: write the edit "
                 "without row="
             )
 

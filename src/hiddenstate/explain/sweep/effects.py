@@ -38,7 +38,7 @@ class Patcher:
 
     @property
     def shares(self) -> bool:
-        """Whether rows may start at their patch's step: not if bidirectional, nor with edits in force."""
+        """Whether rows may start at their patch's step: not if bidirectional, nor with active edits."""
         return not self.work.subject.sizes.bidirectional and not edits_in_force(self.work.subject.lstm)
 
     @property
@@ -57,7 +57,7 @@ class Patcher:
         """Run every patch; yield the indices of finished patches, with the target's value in each."""
         if any(edit.row is not None for edit in edits_in_force(self.work.subject.lstm)):
             raise ArgumentError(
-                "an edit in force selects rows (row=), but here every row is a patched copy of the same row"
+                "an active edit selects rows (row=), but here every row is a patched copy of the same row"
             )
         for numbers in self._batches(patches):
             yield numbers, self._run([patches[k] for k in numbers])

@@ -78,7 +78,7 @@ def sweep(
         ShapeError: the inputs have different numbers of steps.
         NameUnknownError: a pattern matches no place, or the target does not exist.
         IndexRangeError: there is no such unit, step or row.
-        ArgumentError: the mode or direction is unknown, there are too many patches, or an edit in force is for single
+        ArgumentError: the mode or direction is unknown, there are too many patches, or an active edit is for single
             rows.
 
     See Heimersheim & Nanda (2024), "How to use and interpret activation patching"; the estimate is Nanda's attribution

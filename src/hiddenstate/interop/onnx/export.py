@@ -226,7 +226,7 @@ def _refuse_module(module: object, tolerance: float) -> None:
         raise ArgumentTypeError(f"export_onnx takes a torch.nn.Module, got {type(module).__name__}")
     layers = (part for part in map(find_recordable, module.modules()) if isinstance(part, _OURS))
     if any(edits_in_force(layer) for layer in layers):
-        raise ArgumentError("edits are in force, but an ONNX file can't contain them: exit their block first")
+        raise ArgumentError("edits are active, but an ONNX file can't contain them: exit their block first")
     if autocasts("cpu"):
         raise ArgumentError("torch.autocast is on, but an ONNX file can't contain it: exit its block first")
     nbytes = sum(value.nbytes for value in (*module.parameters(), *module.buffers()))

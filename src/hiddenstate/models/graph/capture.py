@@ -167,7 +167,7 @@ def _check(model: object, args: object) -> None:
         if value.is_floating_point() and value.dtype is not torch.float32:
             raise DtypeError(f"{name} is {value.dtype}, expected float32: convert it first, with .float()")
     if any(edits_in_force(part) for part in map(find_recordable, model.modules()) if isinstance(part, OURS)):
-        raise ArgumentError("edits are in force, but the file can't contain them: exit their block first")
+        raise ArgumentError("edits are active, but the file can't contain them: exit their block first")
 
 
 def _opened(model: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

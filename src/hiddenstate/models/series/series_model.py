@@ -190,7 +190,7 @@ class SeriesModel:
             frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
                 with.
             every: the number of steps from one forecast to the next.
-            edits: edits in force, as for `hiddenstate.what_if`, which compares with the forecasts without them.
+            edits: the edits to apply, as for `hiddenstate.what_if`, which compares with the forecasts without them.
             options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
         Raises:

@@ -132,7 +132,7 @@ class Stream(RowStream):
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
-            IndexRangeError, ArgumentError: an edit in force does not fit a stream.
+            IndexRangeError, ArgumentError: an active edit does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         if rows is not None:
@@ -196,7 +196,7 @@ class Stream(RowStream):
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: an argument does not fit.
-            IndexRangeError, ArgumentError: an edit in force does not fit a stream.
+            IndexRangeError, ArgumentError: an active edit does not fit a stream.
             ConcurrentUseError: another thread is in a step of this stream.
         """
         value: Tensor = self._tensor(chunk, "chunk")

@@ -322,7 +322,7 @@ class ModelStream(RowStream):
             layer: Any = find_recordable(carrier.module)
             if layer is not None and any(edit.t is not None or edit.row is not None for edit in edits_in_force(layer)):
                 raise ArgumentError(
-                    f"an edit of single steps or rows of {quoted(path)} is in force, which a stream of a module can't "
+                    f"an edit of single steps or rows of {quoted(path)} is active, which a stream of a module can't "
                     "place: leave t= and row= out, and open the block around the steps"
                 )
 
