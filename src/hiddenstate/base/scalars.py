@@ -8,7 +8,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
 
 def check_int(name: str, value: object) -> int:
-    """Return any integer, including NumPy's, as an int; raise ArgumentTypeError for anything else."""
+    """Return any integer, including NumPy's, as an int; ArgumentTypeError for anything else."""
     try:
         if not isinstance(value, bool):
             return operator.index(value)  # type: ignore[arg-type]
@@ -34,7 +34,7 @@ def check_seed(value: object) -> int:
 
 
 def check_bool(name: str, value: object, *, number: bool = False) -> bool:
-    """Return a bool, which may be NumPy's, or with ``number`` 0 or 1, as a bool; raise ArgumentTypeError for others."""
+    """Return a bool, even NumPy's (with ``number``, also 0 or 1), as a bool; ArgumentTypeError for anything else."""
     if isinstance(value, (bool, np.bool_)) or (number and isinstance(value, int) and value in (0, 1)):
         return bool(value)
     raise ArgumentTypeError(f"{name} should be of type bool, got: {type(value).__name__} {value!r}")

@@ -154,7 +154,7 @@ SERIES_SETTINGS = {
     "window": Annotated[int | None, setting("Steps that are read for a forecast.", FORECASTER.window)],
     "horizon": Annotated[int | None, setting("Steps after them that are forecast.", FORECASTER.horizon)],
     "dev_from": Annotated[
-        str | None, setting("First date of the part that chooses the epoch.", f"{FORECASTER.dev_share:.0%} of steps")
+        str | None, setting("First date of the part used to choose the epoch.", f"{FORECASTER.dev_share:.0%} of steps")
     ],
     "test_from": Annotated[
         str | None, setting("First date of the part that is held out.", f"the last {FORECASTER.test_share:.0%}")

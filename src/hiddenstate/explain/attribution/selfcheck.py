@@ -63,7 +63,7 @@ class SelfCheck(Explanation):
     Attributes:
         scores: the method's score on each plant.
         inputs: the number of inputs for each plant.
-        residual: the largest disagreement (1 minus the agreement) among the plants on which the method sees anything.
+        residual: the largest disagreement (1 minus the agreement) among the plants on which the method finds anything.
         cost: the row-steps that the method ran.
     """
 

@@ -66,7 +66,7 @@ def train_language_model(
 
     Args:
         train: text to learn from.
-        dev: text that chooses the epoch.
+        dev: text for choosing the epoch.
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
         config: sizes, rates and seed; None for the defaults for characters, see `defaults_for`.
         test: text to measure the finished model on.

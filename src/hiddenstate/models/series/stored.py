@@ -28,7 +28,7 @@ class StoredSeries(SeriesNetwork):
     def from_data(cls, config: Any, columns: Any) -> "StoredSeries":
         """Make the network that files describe, with random weights, after checking everything in them."""
         if not isinstance(config, dict) or not isinstance(columns, dict):
-            raise FileFormatError("a series model has objects of settings and of columns")
+            raise FileFormatError("a series model must have objects of settings and of columns")
         before, after = (_dense(config, name) for name in ("before", "after"))
         sizes = Sizes(**{name: _of_type(config["rnn"], name, kind) for name, kind in get_type_hints(Sizes).items()})
         steps, horizon = _whole(config, "steps"), _whole(config, "horizon")

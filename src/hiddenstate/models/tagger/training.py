@@ -77,7 +77,7 @@ def train_tagger(
 
     Args:
         train: CoNLL-U to learn from.
-        dev: CoNLL-U that chooses the epoch.
+        dev: CoNLL-U for choosing the epoch.
         out: the model's folder; an earlier model there is replaced when the first epoch is done.
         config: sizes, rates and seed; None for the defaults.
         test: CoNLL-U to measure the finished model on.
