@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import ShardText
@@ -11,9 +11,6 @@ from hiddenstate.corpus.index.sequences import Context
 from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 AROUND = 6  # tokens shown on each side of a match
 MOST_SHOWN = 40  # maximum number of tokens shown per match
@@ -155,11 +152,8 @@ class Matches(Measured):
         """Return the labels with the largest shares of the matched steps."""
         return sorted(self.labels.items(), key=lambda item: -item[1][0])[:most]
 
-    def _figure(self) -> "Figure":
+    def _draw(self, axes: Any) -> None:
         """Draw how much more often each label is among the matched steps."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(6, 3.5)
         best = self._commonest(20)
         names = [shortened(name) for name, _ in best]
         axes.bar(
@@ -169,7 +163,6 @@ class Matches(Measured):
         axes.set_xticks(range(len(best)), names, rotation=60)
         axes.set_ylabel("share")
         axes.legend(fontsize=8)
-        return figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,15 +191,11 @@ class Nearest(Measured):
         lines = [f"States of {self.place} nearest to {self.what}, by cosine:"]
         return "\n".join([*lines, *(_line(match, f"{match.score:.3f}") for match in self.matches)])
 
-    def _figure(self) -> "Figure":
+    def _draw(self, axes: Any) -> None:
         """Draw the similarities in order."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(6, 3.5)
         axes.barh([" ".join(map(shortened, match.tokens)) for match in self.matches], [m.score for m in self.matches])
         axes.invert_yaxis()
         axes.set_xlabel("cosine")
-        return figure
 
 
 def _line(match: SearchMatch, score: str) -> str:

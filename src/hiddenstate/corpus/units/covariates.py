@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -25,9 +25,6 @@ from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.models.series.scale import Scale
 from hiddenstate.models.series.stored import stored_scale
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHOWN = 20
 SPANS, ROW_STEPS = 64, 1 << 21  # of a sample on which units are zeroed: maximum numbers of spans and of row-steps
@@ -88,18 +85,15 @@ class UnitCovariates(Measured):
         text += self.reason or "the last column is the change of the mean squared error if the unit is zeroed."
         return f"{sentence(text)}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
 
-    def _figure(self) -> "Figure":
+    def _draw(self, axes: Any) -> None:
         """Draw held-out correlations and controls."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(4.5, 4.5)
+        axes.figure.set_size_inches(4.5, 4.5)
         pairs = [[row["control"], row["held_out"]] for row in self.table if row["control"] is not None]
         control, held_out = np.abs(np.array(pairs, float).reshape(-1, 2)).T
         axes.scatter(control, held_out, s=8)
         axes.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axes.set_xlabel("|r| of the shifted covariate (control)")
         axes.set_ylabel("|r| held out")
-        return figure
 
 
 def _signed(r: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -10,9 +10,6 @@ from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, shortened
 from hiddenstate.structure.tables import table
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 QUANTILES = (0.05, 0.5, 0.95)
 SHOWN = 20
@@ -67,17 +64,14 @@ class Units(Measured):
         )
         return f"{summary}\n\n{table(head, lines, 'll')}" + (f"\nand {more:,} more" if more > 0 else "")
 
-    def _figure(self) -> "Figure":
+    def _draw(self, axes: Any) -> None:
         """Draw the correlations on both halves."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(4.5, 4.5)
+        axes.figure.set_size_inches(4.5, 4.5)
         chosen, held_out = (np.array([row[name] for row in self.table], float) for name in ("chosen", "held_out"))
         axes.scatter(chosen, held_out, s=8)
         axes.axline((0, 0), slope=1, color="0.7", linewidth=1)
         axes.set_xlabel("correlation where the label was chosen")
         axes.set_ylabel("on the other half")
-        return figure
 
 
 def units(index: IndexFolder) -> Units:

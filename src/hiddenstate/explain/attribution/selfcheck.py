@@ -103,17 +103,14 @@ class SelfCheck(Explanation):
                 lines.append(sentence(f"{score.plant}, {right}: {score.why}."))
         return "\n".join(lines)
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the agreement on each plant as a bar."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, ax = one_plot(6, 0.4 * len(self.scores) + 1)
-        ax.barh([score.plant for score in self.scores], [score.agreement for score in self.scores], color="#0072b2")
-        ax.axvline(FINDS, color="#888888", linestyle="--", linewidth=0.8)
-        ax.set_xlim(-1, 1)
-        ax.invert_yaxis()
-        ax.set_xlabel("agreement with the truth")
-        return figure
+        axes.figure.set_size_inches(6, 0.4 * len(self.scores) + 1)
+        axes.barh([score.plant for score in self.scores], [score.agreement for score in self.scores], color="#0072b2")
+        axes.axvline(FINDS, color="#888888", linestyle="--", linewidth=0.8)
+        axes.set_xlim(-1, 1)
+        axes.invert_yaxis()
+        axes.set_xlabel("agreement with the truth")
 
 
 def selfcheck(

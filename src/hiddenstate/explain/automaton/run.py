@@ -101,11 +101,9 @@ class LearnedAutomaton(Explanation):
             summary += "\nLearning stopped at the maximum number of states; the LSTM distinguishes more."
         return table(["state", "says", *map(str, self.symbols)], lines, "ll") + "\n" + summary
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the states on a circle, with an arrow for each symbol."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(5.5, 5.5)
+        axes.figure.set_size_inches(5.5, 5.5)
         count = min(len(self), MOST_DRAWN)
         at = [(math.sin(2 * math.pi * k / count), math.cos(2 * math.pi * k / count)) for k in range(count)]
         labels: dict[tuple[int, int], list[str]] = {}
@@ -128,7 +126,6 @@ class LearnedAutomaton(Explanation):
         axes.set_xlim(-1.5, 1.5)
         axes.set_ylim(-1.5, 1.5)
         axes.set_axis_off()
-        return figure
 
 
 def automaton(

@@ -293,19 +293,16 @@ class Comparison(Explanation):
             yield 'check("l0.h") patches a\'s values into b, to see how much of the difference is left.'
         yield "CKA: how similar two layers are, up to rotation and scale; 1 means equal."
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the alignment of all layers and directions as a heat map."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(4.5, 4)
+        axes.figure.set_size_inches(4.5, 4)
         image = axes.imshow(self.cka.numpy(), vmin=0, vmax=1)
         axes.set_xticks(range(len(self.tracks[1])), self.tracks[1])
         axes.set_yticks(range(len(self.tracks[0])), self.tracks[0])
         axes.set_xlabel("b")
         axes.set_ylabel("a")
         axes.set_title("linear CKA of hidden states", fontsize=9)
-        figure.colorbar(image, ax=axes)
-        return figure
+        axes.figure.colorbar(image, ax=axes)
 
     def _where(self) -> str:
         first = self.first

@@ -134,11 +134,9 @@ class FixedPoints(Explanation):
             )
         )
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the eigenvalues of each point in the complex plane, with the unit circle."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(5, 5)
+        axes.figure.set_size_inches(5, 5)
         turn = torch.linspace(0, 2 * torch.pi, 200)
         axes.plot(turn.cos(), turn.sin(), color="#888888", linewidth=0.8)
         for k in range(len(self)):
@@ -146,7 +144,6 @@ class FixedPoints(Explanation):
             axes.scatter(self.eigenvalues[k].real, self.eigenvalues[k].imag, s=12, color=color)
         axes.set_aspect("equal")
         axes.set_title("eigenvalues: stable points blue, others orange", fontsize=9)
-        return figure
 
 
 def find_fixed_points(

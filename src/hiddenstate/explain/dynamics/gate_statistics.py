@@ -65,18 +65,14 @@ class Timescales(Measured):
             + f"\nlongest: {', '.join(longest)}; over {self.steps:,} steps."
         )
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the time constants of each layer and direction, sorted, on a logarithmic axis."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(6, 3.5)
         for name, values in self.constants.items():
             axes.plot(values.sort().values, label=name)
         axes.set_yscale("log")
         axes.set_xlabel("units, sorted")
         axes.set_ylabel("time constant, steps")
         axes.legend(fontsize=8)
-        return figure
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -79,18 +79,16 @@ class Spectrum(Explanation):
             )
         )
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the moduli of the eigenvalues over the steps."""
-        from hiddenstate.base.figures import one_plot
         from hiddenstate.base.figures import shortened as cut
 
-        figure, axes = one_plot(max(5.0, 0.35 * len(self.words) + 2), 3.5)
+        axes.figure.set_size_inches(max(5.0, 0.35 * len(self.words) + 2), 3.5)
         for t in range(len(self.words)):
             axes.scatter([t] * self.eigenvalues.shape[1], self.eigenvalues[t].abs(), s=6, color="#0072b2")
         axes.axhline(1, color="#888888", linewidth=0.8)
         axes.set_xticks(range(len(self.words)), [cut(w) for w in self.words], rotation=90, fontsize=7, parse_math=False)
         axes.set_ylabel("|eigenvalue|")
-        return figure
 
 
 def compute_spectrum(

@@ -148,8 +148,8 @@ class NumberProbe(Measured):
         text += "A number that can be read is not necessarily used: see what .erase(data) and .steer(amount) do."
         return f"{sentence(text)}\n\n{table(['', 'R²', 'interval', ''], rows, 'lrrl')}"
 
-    def _figure(self) -> Any:
-        return draw_scores(self.scores, "R²")
+    def _draw(self, axes: Any) -> None:
+        draw_scores(axes, self.scores, "R²")
 
 
 def _at_lag(name: str, lag: int) -> str:

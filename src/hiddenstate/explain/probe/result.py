@@ -229,8 +229,8 @@ class Probe(Measured):
         text += void_text(self.void, VOID_NAMES) + equal_text(self.scores, EQUAL)
         return f"{text}A label that can be read is not necessarily used: see what .erase(data) does."
 
-    def _figure(self) -> Any:
-        return draw_scores(self.scores, "accuracy")
+    def _draw(self, axes: Any) -> None:
+        draw_scores(axes, self.scores, "accuracy")
 
 
 def void_text(void: Mapping[str, str], names: Mapping[str, str]) -> str:
@@ -251,18 +251,14 @@ def equal_text(scores: Mapping[str, Score], names: Mapping[str, str]) -> str:
     return f"{text[0].upper()}{text[1:]} {verb} about as much, so the model need not have learnt it. "
 
 
-def draw_scores(scores: Mapping[str, Score], what: str) -> Any:
+def draw_scores(axes: Any, scores: Mapping[str, Score], what: str) -> None:
     """Draw scores with their intervals."""
-    from hiddenstate.base.figures import one_plot
-
-    figure, axes = one_plot(6, 3)
     for k, score in enumerate(scores.values()):
         axes.plot([score.low, score.high], [k, k], color="0.5")
         axes.plot([score.value], [k], "o")
     axes.set_yticks(range(len(scores)), list(scores))
     axes.invert_yaxis()
     axes.set_xlabel(what)
-    return figure
 
 
 def class_means(states: Tensor, classes: Tensor, count: int) -> Tensor:

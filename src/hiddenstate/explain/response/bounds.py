@@ -73,11 +73,9 @@ class Limits(Explanation):
         ]
         return "\n".join(lines)
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the bounds and the values of the rows."""
-        from hiddenstate.base.figures import one_plot
-
-        figure, axes = one_plot(7, 1.8)
+        axes.figure.set_size_inches(7, 1.8)
         axes.axvspan(self.low, self.high, color="#dddddd", label="possible")
         axes.plot(
             self.values.tolist(), [0.5] * len(self.values), "|", color="#0072b2", markersize=18, label="given rows"
@@ -86,7 +84,6 @@ class Limits(Explanation):
         axes.set_ylim(0, 1)
         axes.set_xlabel(f"{self.target}{f' [{self.unit}]' if self.unit else ''}", parse_math=False)
         axes.legend(fontsize=8, loc="upper right")
-        return figure
 
 
 def limits(model: Any, x: Any, *, of: SeriesTarget = None, **options: Any) -> Limits:

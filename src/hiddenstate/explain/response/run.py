@@ -102,13 +102,12 @@ class Response(Explanation):
             lines.append(sentence(f"No gates were held: {self.no_gates}."))
         return "\n".join(lines)
 
-    def _figure(self) -> Any:
+    def _draw(self, axes: Any) -> None:
         """Draw the curve of each row, their mean, and the mean with each gate held."""
-        from hiddenstate.base.figures import Picture
         from hiddenstate.explain.result.pictures import COLORS
 
-        figure: Any = Picture(figsize=(7.5, 4.2), layout="constrained")
-        axes, values = figure.subplots(), self.values.tolist()
+        axes.figure.set_size_inches(7.5, 4.2)
+        values = self.values.tolist()
         for curve in self.curves[:MOST_LINES]:
             axes.plot(values, curve.tolist(), color="#bbbbbb", linewidth=0.6)
         ranked = sorted(self.flattening.items(), key=lambda entry: -abs(entry[1]))[: len(COLORS)]
@@ -120,7 +119,6 @@ class Response(Explanation):
         axes.set_xlabel(f"{self.feature} at lag {self.lag}", parse_math=False)
         axes.set_ylabel(f"{self.target}{f' [{self.unit}]' if self.unit else ''}", parse_math=False)
         axes.legend(fontsize=8)
-        return figure
 
 
 def _range(curves: Tensor) -> float:

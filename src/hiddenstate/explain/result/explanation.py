@@ -84,9 +84,17 @@ class Explanation(ABC):
         check_memory_of(vars(self).items())
         return draw_to(path, self._figure)
 
-    @abstractmethod
     def _figure(self) -> "Figure":
-        """Return the picture."""
+        """Return the picture: one plot, or what a result of several plots draws itself."""
+        from hiddenstate.base.figures import one_plot
+
+        figure, axes = one_plot(6, 3.5)
+        self._draw(axes)
+        return figure
+
+    def _draw(self, axes: Any) -> None:
+        """Draw the result on the axes of one plot."""
+        raise NotImplementedError
 
     def to_dataframe(self) -> "pandas.DataFrame":
         """Return the rows as a data frame. Needs pandas (``pip install 'hiddenstate[frames]'``).
