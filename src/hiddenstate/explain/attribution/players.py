@@ -11,8 +11,9 @@ from torch import Tensor
 from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.result.terminal import shortened
-from hiddenstate.explain.subject.subject import Explained, StateForm, Subject
+from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner
+from hiddenstate.explain.subject.whole_module import Explained, StateForm
 
 Baseline = str | Tensor
 Spans = Sequence[tuple[int, int]]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,21 +49,8 @@ def split_into_segments(players: Players, T: int) -> list[Segment]:
     return segments
 
 
-class Coalitions(Protocol):
-    """The sets of players that R rows stand for."""
-
-    def extended(self, sets: Sequence[tuple[int, ...]], R: int) -> Self:
-        """Return those of R rows for each of some sets of further players, set by set."""
-
-    def joined(self, new_row: Tensor) -> Self:
-        """Return those of fewer rows, if each row ``[R]`` has become one of these."""
-
-    def add(self, values: Tensor) -> None:
-        """Add up the target ``[R]``, float64, of each row at its end."""
-
-
 @dataclass
-class Masks(Coalitions):
+class Masks:
     """Each set by itself: its bits, and the row that it is in, both ``[M]``."""
 
     values: Tensor  # [2^P], the target of each set; bit p of the index is set if player p is in it
@@ -77,21 +64,21 @@ class Masks(Coalitions):
         return cls(torch.empty(2**P, dtype=torch.float64), first, first)
 
     def extended(self, sets: Sequence[tuple[int, ...]], R: int) -> "Masks":
-        """See `Coalitions`."""
+        """Return those of R rows for each of some sets of further players, set by set."""
         masks = [self.masks | sum(1 << player for player in members) for members in sets]
         return Masks(self.values, torch.cat(masks), torch.cat([self.rows + k * R for k in range(len(sets))]))
 
     def joined(self, new_row: Tensor) -> "Masks":
-        """See `Coalitions`."""
+        """Return those of fewer rows, if each row ``[R]`` has become one of these."""
         return Masks(self.values, self.masks, new_row[self.rows])
 
     def add(self, values: Tensor) -> None:
-        """See `Coalitions`."""
+        """Add up the target ``[R]``, float64, of each row at its end."""
         self.values[self.masks] = values[self.rows]
 
 
 @dataclass
-class Counts(Coalitions):
+class Counts:
     """How many sets of each size, with each player and in all: enough for Shapley values, for any number of players."""
 
     sums: Tensor  # [P+1, P+1], the sum of the target over sets with player p, the last over all, that have s players
@@ -105,7 +92,7 @@ class Counts(Coalitions):
         return cls(torch.zeros_like(counts[0]), counts)
 
     def extended(self, sets: Sequence[tuple[int, ...]], R: int) -> "Counts":
-        """See `Coalitions`."""
+        """Return those of R rows for each of some sets of further players, set by set."""
         del R
         extended = torch.cat([self.counts.roll(len(members), -1) for members in sets])  # the last sizes are still 0
         for part, members in zip(extended.chunk(len(sets)), sets, strict=True):
@@ -113,13 +100,16 @@ class Counts(Coalitions):
         return Counts(self.sums, extended)
 
     def joined(self, new_row: Tensor) -> "Counts":
-        """See `Coalitions`."""
+        """Return those of fewer rows, if each row ``[R]`` has become one of these."""
         counts = self.counts.new_zeros(int(new_row.max()) + 1, *self.sums.shape)
         return Counts(self.sums, counts.index_add_(0, new_row, self.counts))
 
     def add(self, values: Tensor) -> None:
-        """See `Coalitions`."""
+        """Add up the target ``[R]``, float64, of each row at its end."""
         self.sums += torch.einsum("r,rps->ps", values, self.counts)
+
+
+Coalitions = Masks | Counts  # the sets of players that R rows stand for
 
 
 class Runs(NamedTuple):

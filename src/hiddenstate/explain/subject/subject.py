@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import MOST_BYTES
 from hiddenstate.base.validation import AnyState
+from hiddenstate.cells.cell import Cell
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.resolve import edits_in_force, share_edits
 from hiddenstate.engine.call import live_steps
@@ -41,45 +42,6 @@ def check_bytes(nbytes: int, what: str, T: int, N: int) -> None:
             f"{what} of T={T:,} steps and N={N:,} rows would take {nbytes:,} bytes, but at most {MOST_BYTES:,} are "
             "allowed: give fewer steps or rows"
         )
-
-
-class StateForm(Protocol):
-    """How the tensors of an initial state are given in a call; a kind of cell is one."""
-
-    def as_given(self, states: Sequence[Tensor]) -> Any:
-        """Return the tensors as the argument of a call."""
-
-    def parts_of(self, state: Any) -> tuple[Tensor, ...]:
-        """Return the tensors of such an argument."""
-
-
-class Explained(Protocol):
-    """What runs many variants of one row: a `Subject`, or a whole module."""
-
-    @property
-    def x(self) -> Tensor:
-        """The input, ``[T, 1, C]``."""
-
-    @property
-    def initial(self) -> Any:
-        """The initial state of the row, or None."""
-
-    @property
-    def T(self) -> int:  # noqa: N802
-        """Time steps."""
-
-    @property
-    def state_form(self) -> StateForm:
-        """The form of the initial state."""
-
-    @property
-    def numbers_per_step(self) -> int:
-        """About how many numbers a run computes for each row-step, which bounds the rows that are run together."""
-
-    def run(
-        self, x: Tensor, state: Any, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
-    ) -> "Outputs":
-        """Run rows ``x [T', R, C]``."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,13 +171,13 @@ class Subject:
         return self.x.shape[1]
 
     @property
-    def state_form(self) -> StateForm:
+    def state_form(self) -> Cell:
         """The form of the initial state: that of the cell."""
         return self.sizes.kind
 
     @property
     def numbers_per_step(self) -> int:
-        """About how many numbers a run computes for each row-step."""
+        """About how many numbers a run computes for each row-step, which bounds the rows that are run together."""
         return self.sizes.input_size + 6 * len(self.sizes.layer_directions) * self.sizes.hidden_size
 
     def words(self, row: int = 0) -> tuple[str, ...]:

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, RankError, ShapeError
-from hiddenstate.explain.subject.subject import Outputs, check_bytes
+from hiddenstate.explain.subject.subject import Outputs, Subject, check_bytes
 from hiddenstate.models.series.module_form import (
     NOT_REPEATABLE,
     ModuleForm,
@@ -98,6 +99,10 @@ class WholeModule:
         result = self.forecasts(x, repeated_state(self.initial, x.shape[1]) if state is None else state)
         out = result if result.dim() == 3 else result[None]
         return ModuleOutputs(out, (), None, result=self.raw(result))  # type: ignore[arg-type]  # no state is kept
+
+
+Explained = Subject | WholeModule  # what runs many variants of one row
+StateForm = Cell | ModuleState  # how the tensors of an initial state are given in a call
 
 
 def _called(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> Tensor:
