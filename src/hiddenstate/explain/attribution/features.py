@@ -16,14 +16,13 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
 from hiddenstate.explain.attribution.players import (
-    Player,
     Players,
     baselines_by_name,
     check_spans,
     given_baseline,
     players_of,
 )
-from hiddenstate.explain.attribution.result import MethodResult, joined
+from hiddenstate.explain.attribution.result import MethodResult, Player, joined
 from hiddenstate.explain.subject.progress_bar import Progress
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesCase, SeriesTarget, SeriesValues, series_case
 from hiddenstate.explain.subject.target import BatchRunner

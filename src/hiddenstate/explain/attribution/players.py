@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
+from hiddenstate.explain.attribution.result import Player
 from hiddenstate.explain.result.terminal import shortened
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Explained, StateForm, Subject
 from hiddenstate.explain.subject.target import BatchRunner
-from hiddenstate.explain.subject.whole_module import Explained, StateForm
 
 Baseline = str | Tensor
 Spans = Sequence[tuple[int, int]]
@@ -58,19 +58,6 @@ def given_baseline(baseline: object, x: Tensor) -> Tensor:
     check_plain_tensor(baseline, "baseline")
     check_memory(baseline, "baseline")
     return baseline.detach().to(x).expand_as(x)
-
-
-class Player(NamedTuple):
-    """A span of steps ``start .. stop-1``, which is empty for the initial state."""
-
-    name: str
-    start: int
-    stop: int
-
-    @property
-    def is_state(self) -> bool:
-        """Whether this is the initial state."""
-        return self.start == self.stop
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.attribution.players import Player
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import bar, definite, number, sentence, sum_line
 from hiddenstate.structure.tables import table
@@ -35,6 +34,19 @@ MOST_PAIRS = 5
 MOST_NAMED, LEADING = 3, 0.2
 UNSEEN = 5e-4  # a share too small to be shown with three decimals
 OF_BIASES = "biases of g"  # followed by the layer and direction
+
+
+class Player(NamedTuple):
+    """A span of steps ``start .. stop-1``, which is empty for the initial state."""
+
+    name: str
+    start: int
+    stop: int
+
+    @property
+    def is_state(self) -> bool:
+        """Whether this is the initial state."""
+        return self.start == self.stop
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.result.terminal import shortened
-from hiddenstate.explain.subject.subject import Subject
+from hiddenstate.explain.subject.subject import Explained, ModuleOutputs, Subject, WholeModule
 from hiddenstate.explain.subject.target import (
     Logit,
     LogProbability,
@@ -21,7 +21,6 @@ from hiddenstate.explain.subject.target import (
     resolve_target,
     split_output,
 )
-from hiddenstate.explain.subject.whole_module import Explained, ModuleOutputs, WholeModule
 from hiddenstate.models.series.dates import Dates
 
 ROUNDING = 2**8  # in units of the type's precision, relative to the largest value

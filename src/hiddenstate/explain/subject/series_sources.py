@@ -5,19 +5,35 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.validation import check_memory, check_plain_tensor
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, RankError, ShapeError
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesValues
 from hiddenstate.explain.subject.sources import module_subject, subject
-from hiddenstate.explain.subject.subject import Subject, check_bytes
-from hiddenstate.explain.subject.whole_module import WholeModule, whole_module
+from hiddenstate.explain.subject.subject import (
+    ModuleState,
+    Subject,
+    WholeModule,
+    changed_state,
+    check_bytes,
+    repeated_state,
+)
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.series.frames import SeriesInput
-from hiddenstate.models.series.module_form import recurrent_parts
+from hiddenstate.models.series.module_form import (
+    NOT_REPEATABLE,
+    ModuleForm,
+    call_module,
+    growing_axes,
+    is_same,
+    recurrent_parts,
+    weight_of,
+)
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
@@ -157,3 +173,96 @@ def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subj
     if any_input:
         return layer.only(0)
     return layer if x is layer.x else _with_rows(layer, x)
+
+
+def _called(module: nn.Module, x: Tensor, state: Any, *, time_first: bool) -> Tensor:
+    """Return a module's output for rows ``[T, R, C]``, as it returns it."""
+    out, _ = call_module(module, x, state, time_first=time_first)
+    if not 1 <= out.dim() <= 3:
+        raise ArgumentTypeError(
+            f"the module returned a tensor {list(out.shape)}, expected 1 to 3 axes: wrap the module in one that "
+            "returns what you want to explain"
+        )
+    return out
+
+
+def _forecasts(module: nn.Module, form: ModuleForm, x: Tensor, state: Any) -> Tensor:
+    """Run rows ``[T, R, C]``; a single one is run twice, as a module may drop an axis of 1."""
+    if x.shape[1] == 1:
+        return _forecasts(module, form, x.expand(-1, 2, -1), repeated_state(state, 2))[..., :1, :]
+    return form.arranged(_called(module, x, state, time_first=form.time_first))
+
+
+def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | None = None) -> WholeModule:
+    """Return a module with the rows of its input, whose axis is found by calls with two and three rows."""
+    check_module_memory(model)
+    layers = [*recurrent_parts(model).values()]
+    if not layers:
+        raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
+    if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
+        x = torch.from_numpy(np.ascontiguousarray(x)).to(weight_of(model))
+    if not isinstance(x, Tensor):
+        raise ArgumentTypeError(f"a module reads a tensor, or a NumPy array of numbers, got {type(x).__name__}")
+    check_plain_tensor(x, "x")
+    check_memory(x, "x")
+    if x.dim() not in (2, 3) or not x.is_floating_point() or 0 in x.shape:
+        raise RankError(
+            "a module's input is explained for a floating-point tensor of steps, rows and features, [T, N, C] or "
+            f"[N, T, C], or one row [T, C]; got {list(x.shape)} of {x.dtype}"
+        )
+    x, hidden = x.detach(), sum(int(layer.hidden_size) for layer in layers)
+    check_bytes(x.numel() // x.shape[-1] * (x.shape[-1] + hidden) * x.element_size(), "a run", *x.shape[:2])
+    reasons = []
+    for rows in (0, 1) if time_first is None else (int(time_first),):
+        series = x[:, None] if x.dim() == 2 else x.movedim(rows, 1)
+        try:
+            state = _checked_state(hx, series.shape[1])
+        except ShapeError as error:
+            reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {error}")
+            continue
+        form = _form(model, series[:, 0], changed_state(state, lambda part: part[:, :1]), time_first=bool(rows))
+        if isinstance(form, ModuleForm):
+            return WholeModule(partial(_forecasts, model, form), series, state, form.as_returned, hidden, rows)
+        reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {form}")
+    raise ShapeError(
+        f"this {type(model).__name__} can't read this input, {list(x.shape)}, with more rows: {'; '.join(reasons)}. "
+        "Check the input's axes, or give time_first=True for [T, N, C], False for [N, T, C]"
+        f"{'' if hx is None else '; and check hx=, the state with which the module is called'}"
+    )
+
+
+def _checked_state(hx: Any, N: int) -> Any:
+    """Return a state with N rows; one without an axis of rows gets it."""
+    for part in ModuleState(hx).parts_of(hx):
+        if not isinstance(part, Tensor) or part.dim() not in (2, 3) or (part.dim() == 3 and part.shape[1] != N):
+            got = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise ShapeError(f"hx= must be tensors [L, N, H] for the N = {N} rows, or [L, H] for one, got {got}")
+    return changed_state(hx, lambda part: (part if part.dim() == 3 else part[:, None]).detach())
+
+
+@torch.no_grad()
+def _form(module: nn.Module, row: Tensor, state: Any, *, time_first: bool) -> ModuleForm | str:
+    """Return the form of a module that reads variants of ``row [T, C]``; or why its rows are not on this axis."""
+    rows = torch.stack([row, row.flip(0), row * 0.5], dim=1)
+    outs = []
+    for some in ([0, 1], [0, 1], [0, 1, 2], [1, 0]):
+        try:
+            outs.append(_called(module, rows[:, some], repeated_state(state, len(some)), time_first=time_first))
+        except (ArgumentTypeError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if len(outs) == 2 and not is_same(outs[1].nan_to_num(), outs[0].nan_to_num(), outs[0]):
+            raise ArgumentError(NOT_REPEATABLE.format(type(module).__name__))
+    two, _, three, exchanged = outs
+    axes = growing_axes(two, three, 2)
+    if len(axes) != 1 or axes[0] == 2:
+        return f"it returns {list(two.shape)} for 2 rows and {list(three.shape)} for 3, expected an axis of them"
+    if not is_same(three.narrow(axes[0], 0, 2).double().nan_to_num(), two.double().nan_to_num(), two):
+        return "the outputs of two rows change if it reads a third"
+    if not is_same(exchanged.flip(axes[0]).double().nan_to_num(), two.double().nan_to_num(), two):
+        return "the outputs of two rows depend on which is the first"
+    if two.dim() < 3 and axes == [0]:
+        return ModuleForm(time_first, "row", tuple(range(two.dim())), horizon=0)
+    others = [axis for axis in range(two.dim()) if axis not in axes]
+    return ModuleForm(time_first, "step", (others[0], *axes, *others[1:]), horizon=0)

@@ -322,6 +322,85 @@ class Subject:
         return out.transpose(0, 1) if self.lstm.batch_first else out
 
 
+class ModuleState:
+    """The form of a module's state: a tensor ``[L, R, H]``, a tuple of such, or None."""
+
+    def __init__(self, state: Any) -> None:
+        self._is_tuple = isinstance(state, tuple | list)
+
+    def as_given(self, states: Sequence[Tensor]) -> Any:
+        """Return the tensors as the argument of a call."""
+        return tuple(states) if self._is_tuple else states[0] if states else None
+
+    def parts_of(self, state: Any) -> tuple[Tensor, ...]:
+        """Return the tensors of such an argument."""
+        return tuple(state) if self._is_tuple else () if state is None else (state,)
+
+
+def changed_state(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return a state of the same form, with each of its tensors changed."""
+    form = ModuleState(state)
+    return form.as_given(list(map(change, form.parts_of(state))))
+
+
+def repeated_state(state: Any, R: int) -> Any:
+    """Return the state of one row for R rows."""
+    return changed_state(state, lambda part: part.expand(-1, R, -1).contiguous())
+
+
+@dataclass(frozen=True, eq=False)
+class ModuleOutputs(Outputs):
+    """What a whole module returns for R rows; ``out`` is ``[S, R, K]``."""
+
+    result: Any = None  # what the user's function of the output takes
+
+
+@dataclass(frozen=True, eq=False)
+class WholeModule:
+    """A module with rows of its own input, time first."""
+
+    forecasts: Callable[[Tensor, Any], Tensor]  # returns [R, K] or [S, R, K] for x [T, R, C] and a state
+    x: Tensor  # [T, N, C], what the module reads
+    initial: Any = None  # the state that it is called with
+    raw: Callable[[Tensor], Any] = lambda out: out  # what the module returns, for targets that are functions of that
+    hidden: int = 64  # units of all its recurrent layers
+    rows_axis: int = 1  # in the module's own input
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        """Time steps."""
+        return self.x.shape[0]
+
+    @property
+    def state_form(self) -> ModuleState:
+        """The form of the initial state."""
+        return ModuleState(self.initial)
+
+    @property
+    def numbers_per_step(self) -> int:
+        """About how many numbers a run computes for each row-step."""
+        return self.x.shape[2] + 8 * self.hidden
+
+    def only(self, row: int) -> "WholeModule":
+        """Return the module with one row of its input."""
+        row = resolve_one(row, self.x.shape[1], "row")
+        chosen = slice(row, row + 1)
+        return replace(self, x=self.x[:, chosen], initial=changed_state(self.initial, lambda part: part[:, chosen]))
+
+    def run(
+        self, x: Tensor, state: Any = None, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
+    ) -> ModuleOutputs:
+        """Run rows ``x [T, R, C]`` from states ``[L, R, H]``; without a state, from that of the only row."""
+        del keep, steps, first  # for targets inside a layer, which a whole module has not
+        result = self.forecasts(x, repeated_state(self.initial, x.shape[1]) if state is None else state)
+        out = result if result.dim() == 3 else result[None]
+        return ModuleOutputs(out, (), None, result=self.raw(result))  # type: ignore[arg-type]  # no state is kept
+
+
+Explained = Subject | WholeModule  # what runs many variants of one row
+StateForm = Cell | ModuleState  # how the tensors of an initial state are given in a call
+
+
 def real_steps(subject: Subject) -> Tensor:
     """Return bool ``[T, N]`` on the CPU: True before each row's end."""
     lengths = torch.full((subject.N,), subject.T, device="cpu") if subject.lengths is None else subject.lengths.cpu()

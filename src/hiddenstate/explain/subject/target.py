@@ -14,8 +14,7 @@ from hiddenstate.explain.result.terminal import readable
 from hiddenstate.explain.subject.head import needed_head, needed_probabilities
 from hiddenstate.explain.subject.module_output import SOFTMAX
 from hiddenstate.explain.subject.progress_bar import Progress
-from hiddenstate.explain.subject.subject import Outputs, Subject, check_row_steps
-from hiddenstate.explain.subject.whole_module import Explained
+from hiddenstate.explain.subject.subject import Explained, Outputs, Subject, check_row_steps
 from hiddenstate.structure.addresses import Address, parse_address
 from hiddenstate.structure.names import STATES, Place
 
