@@ -13,7 +13,7 @@ from collections.abc import Callable
 from statistics import median
 
 import machine
-from hiddenstate.cli.tag_stream import Batches, Job, Workers, feed
+from hiddenstate.cli.tag_stream import Batches, Workers, feed
 from hiddenstate.models.model_folder import load_tagger
 from hiddenstate.text.conllu import read_conllu
 
@@ -38,7 +38,7 @@ def speeds(file: str, model: str, jobs: int, turns: int) -> tuple[float, float]:
     """The speed of the command over that of `Tagger.tag`, by the clock and by CPU seconds; medians of turns."""
     tagger, texts = load_tagger(model), [sentence.forms for sentence in read_conllu(file)]
     ratios = list[tuple[float, float]]()
-    with Workers(Job(model, 0, "fp32"), jobs) as workers:
+    with Workers(model, "fp32", jobs) as workers:
         command(file, workers)
         tagger.tag(texts)
         for _ in range(turns):

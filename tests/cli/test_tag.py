@@ -200,23 +200,6 @@ def test_several_columns_as_json_and_table(columns: Path) -> None:
     assert len(said("-", "--model", columns, "--top-k", "3", given="Anna").split()) == 1 + 2 * 2 * 3
 
 
-def test_n_best(columns: Path) -> None:
-    asked = ("-", "--model", columns, "--n-best", "3")
-    data = json.loads(said(*asked, "--format", "jsonl", given="Anna sees ."))
-    best = data["n_best"]
-    assert best[0]["tags"] == data["tags"]
-    assert [len(guess["tags"]) for guess in best + data["columns"]["xpos"]["n_best"]] == [3] * 6
-    assert best[0]["probability"] >= best[1]["probability"] >= best[2]["probability"] > 0
-    lines = said(*asked, given="Anna sees .").splitlines()
-    assert [line.split()[0] for line in lines[3:]] == ["UPOS"] * 3 + ["XPOS"] * 3
-    assert lines[3].split()[2:] == data["tags"]
-    (sentence,) = parse_conllu(said(*asked, "--format", "conllu", given="Anna sees ."))
-    assert [line.split(" = ")[0] for line in sentence.lines[:-3]] == [
-        "# text", *(f"# {column}_best_{k}" for column in ("upos", "xpos") for k in (1, 2, 3))
-    ]  # fmt: skip
-    assert sentence.lines[1].split()[4:] == list(sentence.upos)
-
-
 def test_precision(model: Path) -> None:
     asked = ("-", "--model", model, "--format", "jsonl")
     exact, coarse = (json.loads(said(*asked, *more, given="Anna sees .")) for more in ((), ("--precision", "bf16")))

@@ -13,7 +13,6 @@ from hiddenstate.text.conllu import (
     parse_conllu,
     read_conllu,
     to_conllu,
-    with_comments,
     with_tags,
 )
 
@@ -160,15 +159,6 @@ def test_any_column() -> None:
     assert tagged.upos == sentence.upos
     assert tagged.lines[0].split("\t")[9] == "X=1|FeatsProb=Case=Acc;Number=Sing:0.7500,_:0.2500"
     assert with_tags(tagged, ["Case=Acc|Number=Sing", "_"], shares, column="feats") == tagged
-
-
-def test_with_comments() -> None:
-    first, _ = read_conllu(ODD)
-    more = with_comments(first, ["# a = 1", "# b"])
-    count = sum(line.startswith("#") for line in first.lines)
-    assert more.lines == (*first.lines[:count], "# a = 1", "# b", *first.lines[count:])
-    assert [more.lines[place] for place in more.places] == [first.lines[place] for place in first.places]
-    assert parse_conllu(to_conllu([more])) == [more]
 
 
 def test_with_tags_fails() -> None:

@@ -28,7 +28,7 @@ from hiddenstate.cli.conventions import (
     tell,
 )
 from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
-from hiddenstate.cli.tag_stream import Batches, Job, TagFormat, Workers, feed
+from hiddenstate.cli.tag_stream import Batches, TagFormat, Workers, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.conllu import Sentence, read_conllu
@@ -62,9 +62,6 @@ def tag(
             "all for jsonl, and only the tag for conllu (if set, the probabilities go into MISC).",
         ),
     ] = None,
-    n_best: Annotated[
-        int, typer.Option("--n-best", min=0, help="Also show the N most probable taggings of the whole sentence.")
-    ] = 0,
     out: OutOption = None,
     input_: Annotated[
         TagInput | None,
@@ -95,7 +92,7 @@ def tag(
     kind = input_
     if is_sharded(files, out, shards, cluster):
         assert out is not None
-        if n_best or top_k or chosen not in (None, "conllu"):
+        if top_k or chosen not in (None, "conllu"):
             raise ArgumentError(
                 "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
@@ -113,9 +110,8 @@ def tag(
         return
     check_outputs(out)
     paths = _paths(files)
-    job = Job(_model(model), n_best, precision)
     with (
-        Workers(job, jobs) as workers,
+        Workers(_model(model), precision, jobs) as workers,
         output(out, exact=True) as stream,
         _progress(out is not None or not stream.isatty()) as show,
     ):

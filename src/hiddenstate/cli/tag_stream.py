@@ -16,12 +16,12 @@ from rich.cells import cell_len
 
 from hiddenstate.cli.conventions import STANDARD, json_line, standard_input
 from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
-from hiddenstate.text.conllu import Sentence, to_conllu, with_comments, with_tags
+from hiddenstate.text.conllu import Sentence, to_conllu, with_tags
 from hiddenstate.text.passages import IncrementalReader, Passage
 from hiddenstate.text.source import describe_source, read_chunks
 
 if TYPE_CHECKING:
-    from hiddenstate.models.tagger.tagging import Guess, OnlyTags, Tagging, Tags
+    from hiddenstate.models.tagger.tagging import OnlyTags, Tagging, Tags
 
 TABLE_TAGS = 3
 SWITCH_INTERVAL = 2e-4  # seconds
@@ -61,13 +61,9 @@ class SentenceLayout:
 
 
 def _filled(sentence: Sentence, tagging: "Tagging", top_k: int | None) -> Sentence:
-    """Insert the tags of every column, and any other requested output, into a sentence."""
+    """Insert the tags of every column, and the requested probabilities, into a sentence."""
     for column, tags in tagging.columns.items():
         sentence = with_tags(sentence, tags.tags, None if top_k is None else tags.top(top_k), column)
-        best = enumerate(tags.guesses, 1)
-        sentence = with_comments(
-            sentence, [f"# {column}_best_{k} = {guess.probability:.4f} {' '.join(guess.tags)}" for k, guess in best]
-        )
     return sentence
 
 
@@ -81,12 +77,9 @@ def _data(tagging: "Tagging", top_k: int | None) -> dict[str, Any]:
 
 
 def _column(tags: "Tags", top_k: int | None) -> dict[str, Any]:
-    """Return the tags, the probabilities for each word, and the best taggings of the sentence, if requested."""
+    """Return the tags and the probabilities for each word."""
     shares = [{tag: round(share, 6) for tag, share in word.items()} for word in tags.top(top_k or len(tags.names))]
-    data: dict[str, Any] = {"tags": tags.tags, "probabilities": shares}
-    if tags.guesses:
-        data["n_best"] = [{"tags": guess.tags, "probability": round(guess.probability, 6)} for guess in tags.guesses]
-    return data
+    return {"tags": tags.tags, "probabilities": shares}
 
 
 def _table(tagging: "Tagging", top_k: int) -> str:
@@ -98,21 +91,7 @@ def _table(tagging: "Tagging", top_k: int) -> str:
         tag_width = max(len(name) for name in tags.names)
         for k, shares in enumerate(tags.top(top_k)):
             lines[k] += "".join(f"  {name:{tag_width}} {share:.4f}" for name, share in shares.items())
-    lines += [_line(column, guess) for column, tags in tagging.columns.items() for guess in tags.guesses]
     return "\n".join([*lines, ""])
-
-
-def _line(column: str, guess: "Guess") -> str:
-    return f"{column.upper()} {guess.probability:.4f}  {' '.join(guess.tags)}"
-
-
-@dataclass(frozen=True)
-class Job:
-    """The job for every batch: the model's folder or name, and the options of `Tagger.tag`."""
-
-    model: str
-    n_best: int
-    precision: str
 
 
 class TaggedBatch(NamedTuple):
@@ -128,8 +107,8 @@ Work = Callable[[Sequence[Passage], SentenceLayout], TaggedBatch]
 class Workers:
     """Turns batches into text, in this process or in several, each with a copy of the model. A context manager."""
 
-    def __init__(self, job: Job, processes: int) -> None:
-        tag_batch = _loaded(job)  # a broken model is reported here, in one line
+    def __init__(self, model: str, precision: str, processes: int) -> None:
+        tag_batch = _loaded(model, precision)  # a broken model is reported here, in one line
         self._pool: Executor
         self._work: Work
         self._switch_interval = sys.getswitchinterval()
@@ -140,7 +119,7 @@ class Workers:
             self._pool, self._work = ThreadPoolExecutor(2), tag_batch
         else:
             threads = max(1, (os.cpu_count() or 1) // processes)
-            self._pool = WorkerProcesses(processes, _loaded_in_process, job, threads)
+            self._pool = WorkerProcesses(processes, _loaded_in_process, model, precision, threads)
             self._work = work
         self._calls = CallsInOrder[TaggedBatch](self._pool, 2 * processes)
 
@@ -161,33 +140,32 @@ class Workers:
         return self._calls.finished(wait=wait)
 
 
-def _loaded_in_process(job: Job, threads: int) -> Work:
+def _loaded_in_process(model: str, precision: str, threads: int) -> Work:
     import torch
 
     torch.set_num_threads(threads)
-    return _loaded(job)
+    return _loaded(model, precision)
 
 
-def _loaded(job: Job) -> Work:
+def _loaded(model: str, precision: str) -> Work:
     from hiddenstate.models.model_folder import load_tagger
 
-    tagger = load_tagger(job.model)
-    tag = tagger.repeatedly(n_best=job.n_best, precision=job.precision)
-    only_tags = None if job.n_best else tagger.only_tags(precision=job.precision)
+    tagger = load_tagger(model)
+    tag, only_tags = tagger.repeatedly(precision=precision), tagger.only_tags(precision=precision)
     gc.freeze()  # existing objects stay alive, and scanning them for garbage again and again takes 3 % of the time
     return partial(_result, tag, only_tags)
 
 
 def _result(
     tag: Callable[..., "list[Tagging]"],
-    only_tags: "OnlyTags | None",
+    only_tags: "OnlyTags",
     passages: Sequence[Passage],
     layout: SentenceLayout,
 ) -> TaggedBatch:
     from hiddenstate.models.tagger.tagging import with_best_tags
 
     sentences = [sentence for passage in passages for sentence in passage.sentences()]
-    if only_tags is None or layout.has_probabilities:
+    if layout.has_probabilities:
         taggings = tag([sentence.forms for sentence in sentences])
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
     else:

@@ -36,7 +36,6 @@ from hiddenstate.models.tagger.config import TaggerConfig as TaggerConfig
 from hiddenstate.models.tagger.context_vectors import ContextualVectors as ContextualVectors
 from hiddenstate.models.tagger.decoding import Chain as Chain
 from hiddenstate.models.tagger.tagger import Tagger as Tagger
-from hiddenstate.models.tagger.tagging import Guess as Guess
 from hiddenstate.models.tagger.tagging import Reading as Reading
 from hiddenstate.models.tagger.tagging import Tagging as Tagging
 from hiddenstate.models.tagger.tagging import Tags as Tags

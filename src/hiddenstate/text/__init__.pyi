@@ -9,7 +9,6 @@ from hiddenstate.text.conllu import from_words as from_words
 from hiddenstate.text.conllu import parse_conllu as parse_conllu
 from hiddenstate.text.conllu import read_conllu as read_conllu
 from hiddenstate.text.conllu import to_conllu as to_conllu
-from hiddenstate.text.conllu import with_comments as with_comments
 from hiddenstate.text.conllu import with_tags as with_tags
 from hiddenstate.text.corpora import Corpus as Corpus
 from hiddenstate.text.corpora import corpus_path as corpus_path

@@ -166,15 +166,6 @@ def with_tags(
     return Sentence(sentence.forms, tuple(lines), sentence.places)
 
 
-def with_comments(sentence: Sentence, comments: Sequence[str]) -> Sentence:
-    """Return the sentence with more comments, each with its ``#``, below the existing ones."""
-    if not comments:
-        return sentence
-    place = next((k for k, line in enumerate(sentence.lines) if not line.startswith("#")), len(sentence.lines))
-    lines = (*sentence.lines[:place], *comments, *sentence.lines[place:])
-    return Sentence(sentence.forms, lines, tuple(k + len(comments) for k in sentence.places))
-
-
 def to_conllu(sentences: Iterable[Sentence]) -> str:
     """Return the sentences as the text of a CoNLL-U file (a blank line after each)."""
     return "".join("\n".join([*sentence.lines, "", ""]) for sentence in sentences)

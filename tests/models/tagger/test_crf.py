@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from hiddenstate.models.tagger.decoding import Chain, n_best
+from hiddenstate.models.tagger.decoding import Chain
 
 CASES = st.tuples(st.integers(1, 3), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 99))
 
@@ -69,19 +69,14 @@ def test_marginals_against_every_sequence(case: tuple[int, list[int], int]) -> N
     torch.testing.assert_close(marginals, want, rtol=1e-5, atol=1e-5)
 
 
-@given(CASES, st.integers(1, 9))
-def test_the_best_against_every_sequence(case: tuple[int, list[int], int], n: int) -> None:
+@given(CASES)
+def test_the_best_against_every_sequence(case: tuple[int, list[int], int]) -> None:
     K, lengths, seed = case
     chain, scores, ends = make(K, lengths, seed)
-    best = chain.best(scores, ends, n)
+    best = chain.best(scores, ends)
     for row, length in enumerate(lengths):
         every = sequences_of(chain, scores[:, row], length)
-        total = log_sum(list(every.values()))
-        want = sorted(every.items(), key=lambda pair: -pair[1])[:n]
-        got = [tuple(tags) for tags in best.tags[row, : len(want), :length].tolist()]
-        assert got == [tags for tags, _ in want]
-        assert best.scores[row, : len(want)].tolist() == pytest.approx([s - total for _, s in want], abs=1e-5)
-        assert torch.isinf(best.scores[row, len(want) :]).all()
+        assert tuple(best[row, :length].tolist()) == max(every, key=lambda tags: every[tags])
 
 
 def test_gradient() -> None:
@@ -128,11 +123,3 @@ def test_a_long_row_and_company() -> None:
     torch.testing.assert_close(together[:2, 1:], alone)
     torch.testing.assert_close(together[:, 0].sum(-1), torch.ones(500))
     assert not together[2:, 1].any()
-
-
-def test_n_best_without_a_chain_is_by_products() -> None:
-    probabilities = torch.tensor([[0.6, 0.4], [0.9, 0.1]])
-    zero = torch.zeros(2, dtype=torch.float64)
-    best = n_best(probabilities.log()[:, None], torch.tensor([2]), 3, zero, zero.repeat(2, 1), zero)
-    assert best.tags[0].tolist() == [[0, 0], [1, 0], [0, 1]]
-    assert best.scores[0].exp().tolist() == pytest.approx([0.54, 0.36, 0.06])

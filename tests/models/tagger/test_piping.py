@@ -24,11 +24,10 @@ def tagger() -> Tagger:
 @pytest.mark.parametrize("batch_size", [1, 3, 4000])
 def test_each_sentence_is_tagged_as_by_tag_in_the_order_of_the_input(tagger: Tagger, batch_size: int) -> None:
     given = [*SENTENCES[:20], (), *SENTENCES[20:30]]
-    wanted = tagger.tag(given, n_best=2)
-    found = list(tagger.pipe(iter(given), batch_size, n_best=2))
+    wanted = tagger.tag(given)
+    found = list(tagger.pipe(iter(given), batch_size))
     assert [each.words for each in found] == given
     assert [each.tags for each in found] == [each.tags for each in wanted]
-    assert [len(each.main.guesses) for each in found] == [len(each.main.guesses) for each in wanted]
 
 
 def test_only_a_batch_is_read_ahead(tagger: Tagger) -> None:
@@ -60,12 +59,6 @@ def test_a_batch_of_long_sentences_ends_early(tagger: Tagger, monkeypatch: pytes
     assert sizes == [2, 2, 1]
 
 
-def test_what_comes_with_the_words_goes_with_their_tags(tagger: Tagger) -> None:
-    pairs = [(words, {"number": k}) for k, words in enumerate(SENTENCES[:7])]
-    found = list(tagger.pipe(iter(pairs), 3, as_tuples=True))
-    assert [(tagging.words, other) for tagging, other in found] == pairs
-
-
 @pytest.mark.parametrize(
     ("arguments", "error", "match"),
     [
@@ -79,16 +72,8 @@ def test_wrong_arguments_fail_at_once(
 ) -> None:
     with pytest.raises(error, match=match):
         tagger.pipe(*arguments)
-    with pytest.raises(ArgumentError, match="n_best must be at least 0"):
-        tagger.pipe([["a"]], n_best=-1)
     with pytest.raises(ArgumentError, match="precision must be fp32 or bf16"):
         tagger.pipe([["a"]], precision="int8")
-
-
-@pytest.mark.parametrize("item", ["a text", 5, ["a", "b", "c"]])
-def test_as_tuples_fails(tagger: Tagger, item: Any) -> None:
-    with pytest.raises(ArgumentTypeError, match="with as_tuples, pipe takes pairs"):
-        list(tagger.pipe([item], as_tuples=True))
 
 
 @pytest.mark.parametrize("item", ["a text", [5], [["a"], "b"]])

@@ -1,5 +1,4 @@
 import json
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -225,30 +224,6 @@ def test_bfloat16_fails(tagger: Tagger) -> None:
         tagger.tag([["a"]], precision="half")
 
 
-@pytest.mark.parametrize("crf", [False, True])
-@pytest.mark.parametrize("batch_words", [1, 10_000])
-def test_n_best(crf: bool, batch_words: int) -> None:
-    tagger = grown(Tagger.build(replace(COLUMNS, crf=crf), SENTENCES))
-    sentences = [["The", "dog"], [], ["Yes"], ["Anna", "sees", "the", "dog", "."]]
-    for tagging in tagger.tag(sentences, batch_words, n_best=20):
-        for tags in tagging.columns.values():
-            if not tagging.words:
-                assert tags.guesses == ()
-                continue
-            shares = [guess.probability for guess in tags.guesses]
-            assert tags.guesses[0].tags == tags.tags
-            assert len({guess.tags for guess in tags.guesses}) == len(shares)
-            assert len(shares) == min(20, len(tags.names) ** len(tagging.words))
-            assert shares == sorted(shares, reverse=True)
-            if not crf:
-                for guess in tags.guesses:
-                    parts = [float(tags.probabilities[t, tags.names.index(tag)]) for t, tag in enumerate(guess.tags)]
-                    assert guess.probability == pytest.approx(math.prod(parts), rel=1e-4)
-    every = tagger.tag([["Yes"]], n_best=99)[0].columns["upos"].guesses
-    assert sum(guess.probability for guess in every) == pytest.approx(1, abs=1e-5)
-    assert tagger.tag(sentences)[0].main.guesses == ()
-
-
 def test_a_chain_makes_a_difference() -> None:
     """Two words, and transitions that forbid the tags with the highest scores."""
     tagger = Tagger.build(replace(SMALL, crf=True), SENTENCES).eval()
@@ -259,9 +234,8 @@ def test_a_chain_makes_a_difference() -> None:
         tagger.head.bias[names.index("NOUN")] = 2.0
         tagger.head.bias[names.index("VERB")] = 1.0
         tagger.get_parameter("chains.upos.transitions")[names.index("NOUN"), names.index("NOUN")] = -9.0
-    tags = tagger.tag([["a", "b"]], n_best=2)[0].main
-    assert {guess.tags for guess in tags.guesses} == {("NOUN", "VERB"), ("VERB", "NOUN")}
-    assert [guess.probability for guess in tags.guesses] == pytest.approx([tags.guesses[0].probability] * 2)
+    tags = tagger.tag([["a", "b"]])[0].main
+    assert tags.tags in {("NOUN", "VERB"), ("VERB", "NOUN")}
     assert float(tags.probabilities[0, names.index("NOUN")]) == pytest.approx(
         float(tags.probabilities[1, names.index("NOUN")])
     )

@@ -1,27 +1,18 @@
 """From scores to tags and to the loss: tags one by one, or jointly by a linear-chain CRF."""
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice, repeat
-from typing import NamedTuple
+from collections.abc import Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from hiddenstate.models.tagger.config import TaggerConfig
-from hiddenstate.models.tagger.tagging import Guess, Tags
+from hiddenstate.models.tagger.tagging import Tags
 from hiddenstate.text.batches import IGNORED_TAG, Batch
 
 # The score of a forbidden tag. Its exponential is exactly 0, but the score is finite, so gradients are too.
 _NEVER = -1e4
-
-
-class Sequences(NamedTuple):
-    """Each row's n best ``tags [N, n, T]``, and their log-probabilities ``[N, n]``, -inf for missing ones."""
-
-    tags: Tensor
-    scores: Tensor
 
 
 class Chain(nn.Module):
@@ -77,43 +68,20 @@ class Chain(nn.Module):
             (shares,) = torch.autograd.grad(self.log_partition(leaf, lengths).sum(), leaf)
         return shares.to(scores.dtype)
 
-    def best(self, scores: Tensor, lengths: Tensor, n: int = 1) -> Sequences:
-        """Return the ``n`` most probable sequences of scores ``[T, N, K]``."""
-        chain = (self.start, self.transitions, self.end)
-        likeliest = n_best(scores, lengths, n, *(part.detach().double() for part in chain))
-        return Sequences(likeliest.tags, likeliest.scores - self.log_partition(scores.double(), lengths)[:, None])
-
-
-def n_best(scores: Tensor, lengths: Tensor, n: int, start: Tensor, transitions: Tensor, end: Tensor) -> Sequences:
-    """Return the ``n`` sequences with the highest total scores, and these scores, by the Viterbi algorithm."""
-    T, _, K = scores.shape
-    scores = scores.double()
-    state = (start + scores[0])[:, None]  # [N, up to n, K]: the best sequences that end in each tag
-    into, origins = transitions.T.contiguous(), list[Tensor]()
-    for t in range(1, T):
-        ways = (state[:, None] + into[:, None]).flatten(2)  # [N, K, up to n·K]: by next tag and previous tag
-        highest, origin = (part.transpose(1, 2) for part in _highest(ways, n))
-        origins.append(origin)
-        room = highest.shape[1] - state.shape[1]
-        before = nn.functional.pad(state, (0, 0, 0, room), value=-torch.inf)
-        going = (t < lengths)[:, None, None]
-        state = torch.where(going, highest + scores[t][:, None], before)
-    totals, place = _highest((state + end).flatten(1), n)
-    tags = list[Tensor]()
-    for t in range(T - 1, 0, -1):
-        tags.append(place % K)
-        origin = origins[t - 1].flatten(1)
-        # A row that has ended may have indices of sequences that do not exist; they are meaningless.
-        earlier = origin.gather(1, place.clamp_max(origin.shape[1] - 1))
-        place = torch.where((t < lengths)[:, None], earlier, place)
-    return Sequences(torch.stack([place % K, *reversed(tags)], dim=-1), totals)
-
-
-def _highest(values: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """Return up to ``n`` of the highest values along the last axis, and their indices."""
-    if n == 1:  # many times faster than topk
-        return values.max(dim=-1, keepdim=True)
-    return values.topk(min(n, values.shape[-1]), dim=-1)
+    @torch.no_grad()
+    def best(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return the most probable tags ``[N, T]`` for scores ``[T, N, K]``, by the Viterbi algorithm."""
+        scores, follow, origins = scores.double(), self.transitions.double(), list[Tensor]()
+        state = self.start + scores[0]
+        for t in range(1, len(scores)):
+            highest, origin = (state[:, :, None] + follow).max(dim=1)  # [N, K]: by next tag
+            origins.append(origin)
+            state = torch.where((t < lengths)[:, None], highest + scores[t], state)
+        tags = [(state + self.end).argmax(-1)]
+        for t in range(len(origins), 0, -1):
+            before = origins[t - 1].gather(1, tags[-1][:, None])[:, 0]
+            tags.append(torch.where(t < lengths, before, tags[-1]))  # those beyond a row's end are not used
+        return torch.stack(tags[::-1], dim=-1)
 
 
 def tagging_loss(
@@ -152,30 +120,21 @@ def best(
     if chain is None:
         shares, numbers = _distributions(scores, lengths, None, temperature).max(-1)
         return numbers, shares
-    numbers = chain.best(scores, lengths, 1).tags[:, 0][_is_word(scores, lengths)]
+    numbers = chain.best(scores, lengths)[_is_word(scores, lengths)]
     if not has_probabilities:
         return numbers, torch.zeros(len(numbers))
     return numbers, _distributions(scores, lengths, chain, temperature).gather(1, numbers[:, None])[:, 0]
 
 
 def find(
-    scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float, n: int
+    scores: Tensor, lengths: Tensor, names: tuple[str, ...], chain: Chain | None, temperature: float
 ) -> list[Tags]:
-    """Find the tags of one column for each sentence of a batch, and the ``n`` most probable taggings of all of it."""
+    """Find the tags of one column for each sentence of a batch."""
     sizes, flat = lengths.tolist(), _distributions(scores, lengths, chain, temperature)
-    if chain is None:
-        numbers = flat.argmax(-1)
-        sequences = _independent((scores / temperature).softmax(-1), lengths, n) if n else None
-    else:
-        best = chain.best(scores, lengths, max(n, 1))
-        numbers = best.tags[:, 0][_is_word(scores, lengths)]
-        sequences = best if n else None
+    numbers = flat.argmax(-1) if chain is None else chain.best(scores, lengths)[_is_word(scores, lengths)]
     chosen = map(names.__getitem__, numbers.tolist())
-    guesses: Iterable[tuple[Guess, ...]] = repeat(()) if sequences is None else _guesses(sequences, names, sizes)
-    return [
-        Tags(names, tuple(islice(chosen, size)), shares, guessed)
-        for size, shares, guessed in zip(sizes, flat.cpu().split(sizes), guesses, strict=False)
-    ]
+    shares = flat.cpu().split(sizes)
+    return [Tags(names, tuple(islice(chosen, size)), part) for size, part in zip(sizes, shares, strict=True)]
 
 
 def _is_word(scores: Tensor, lengths: Tensor) -> Tensor:
@@ -191,20 +150,3 @@ def _distributions(scores: Tensor, lengths: Tensor, chain: Chain | None, tempera
         shares = chain.marginals(scores, lengths).clamp_min(torch.finfo(scores.dtype).tiny)
         logits = shares.transpose(0, 1)[_is_word(scores, lengths)].log()
     return (logits / temperature).softmax(-1)
-
-
-def _guesses(sequences: Sequences, names: tuple[str, ...], sizes: Sequence[int]) -> list[tuple[Guess, ...]]:
-    rows = zip(sequences.tags.tolist(), sequences.scores.tolist(), sizes, strict=True)
-    return [
-        tuple(
-            Guess(tuple([names[number] for number in numbers[:size]]), math.exp(score))
-            for numbers, score in zip(tags, scores, strict=True)
-            if score > -math.inf
-        )
-        for tags, scores, size in rows
-    ]
-
-
-def _independent(probabilities: Tensor, lengths: Tensor, n: int) -> Sequences:
-    zero = probabilities.new_zeros(probabilities.shape[-1], dtype=torch.float64)
-    return n_best(probabilities.log(), lengths, n, zero, zero.expand(len(zero), -1), zero)

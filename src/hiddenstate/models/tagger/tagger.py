@@ -5,7 +5,7 @@ read by a bidirectional LSTM over the sentence; a linear layer turns its output 
 column. With a CRF, the tags of a column are chosen jointly.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import chain
@@ -17,7 +17,8 @@ from torch.nn import functional
 
 from hiddenstate.base.memory import CheckedModule
 from hiddenstate.base.modes import evaluating
-from hiddenstate.errors import ArgumentError, FileFormatError
+from hiddenstate.base.scalars import check_at_least
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.building import Dropout, dropout_odds, made_if_it_fits
 from hiddenstate.models.cells import CELL_NAMES, VERSION_5
 from hiddenstate.models.tagger.config import VERSION_4, TaggerConfig, check_columns, check_tags, upgraded
@@ -31,9 +32,8 @@ from hiddenstate.models.tagger.tagging import (
     Tags,
     WordInputs,
     WordTags,
-    check_options,
+    check_precision,
     in_batches,
-    piped,
 )
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
@@ -218,7 +218,6 @@ class Tagger(CheckedModule):
         sentences: Iterable[Sequence[str]],
         batch_words: int = BATCH_WORDS,
         *,
-        n_best: int = 0,
         precision: str = "fp32",
     ) -> list[Tagging]:
         """Tag sentences, many at a time.
@@ -226,7 +225,6 @@ class Tagger(CheckedModule):
         Args:
             sentences: the words of each; a sentence may be empty.
             batch_words: the maximum number of words per batch; more is faster and takes more memory.
-            n_best: how many taggings of the whole sentence to return, in each column.
             precision: ``fp32``, or ``bf16`` for bfloat16 matrix products, which are faster on CPUs that support them;
                 about one tag in ten thousand differs.
 
@@ -234,15 +232,14 @@ class Tagger(CheckedModule):
             One `Tagging` per sentence, in input order.
 
         Raises:
-            ArgumentError: a word is the empty string, ``batch_words`` is below 1, ``n_best`` is negative, or the
-                precision is unknown.
+            ArgumentError: a word is the empty string, ``batch_words`` is below 1, or the precision is unknown.
             ArgumentTypeError: a text is given where its words are expected.
         """
-        return self.repeatedly(n_best=n_best, precision=precision)(sentences, batch_words)
+        return self.repeatedly(precision=precision)(sentences, batch_words)
 
-    def repeatedly(self, *, n_best: int = 0, precision: str = "fp32") -> Callable[..., list[Tagging]]:
+    def repeatedly(self, *, precision: str = "fp32") -> Callable[..., list[Tagging]]:
         """Return `tag` as a function for any threads that keeps words' spelling; the weights must not change."""
-        check_options(n_best, precision)
+        check_precision(precision)
         inputs = WordInputs(self._word_inputs)
 
         def tag(sentences: Iterable[Sequence[str]], batch_words: int = BATCH_WORDS) -> list[Tagging]:
@@ -251,7 +248,7 @@ class Tagger(CheckedModule):
             taggings = [Tagging((), empty)] * len(rows)
             with torch.no_grad(), evaluating(self), self._precision(precision):
                 for batch in self._scored(rows, inputs, batch_words):
-                    tags = self._columns(batch.scores, batch.lengths, n_best)
+                    tags = self._columns(batch.scores, batch.lengths)
                     for position, columns in zip(batch.positions, tags, strict=True):
                         taggings[position] = Tagging(rows[position], columns)
             return taggings
@@ -260,7 +257,7 @@ class Tagger(CheckedModule):
 
     def only_tags(self, *, precision: str = "fp32", has_probabilities: bool = False) -> OnlyTags:
         """Like `repeatedly`, for each column's `WordTags` alone; a CRF has probabilities only if asked for."""
-        check_options(0, precision)
+        check_precision(precision)
         inputs = WordInputs(self._word_inputs)
 
         def tag(rows: Sequence[tuple[str, ...]]) -> dict[str, WordTags]:
@@ -308,32 +305,26 @@ class Tagger(CheckedModule):
             yield ScoredBatch(positions, index.T[~beyond.T], self._scores(x, on_device), on_device)
 
     def pipe(
-        self,
-        sentences: Iterable[Any],
-        batch_size: int = SENTENCES_TOGETHER,
-        *,
-        as_tuples: bool = False,
-        n_best: int = 0,
-        precision: str = "fp32",
-    ) -> Iterator[Any]:
+        self, sentences: Iterable[Sequence[str]], batch_size: int = SENTENCES_TOGETHER, *, precision: str = "fp32"
+    ) -> Iterator[Tagging]:
         """Tag a stream of sentences lazily, in bounded memory.
 
         Args:
-            sentences: the words of each, from any iterable, however long; with ``as_tuples``, pairs of the words and
-                anything else.
+            sentences: the words of each, from any iterable, however long.
             batch_size: the maximum number of sentences to read ahead and tag together.
-            as_tuples: whether to yield pairs of the `Tagging` and the item that came with the words.
-            n_best: as for `tag`.
             precision: as for `tag`.
 
         Yields:
-            One `Tagging` per sentence, in input order; with ``as_tuples``, pairs.
+            One `Tagging` per sentence, in input order.
 
         Raises:
             ArgumentError: as for `tag`, or ``batch_size`` is below 1.
-            ArgumentTypeError: as for `tag`, or with ``as_tuples`` an item is not a pair.
+            ArgumentTypeError: as for `tag`.
         """
-        return piped(self.repeatedly(n_best=n_best, precision=precision), sentences, batch_size, as_tuples)
+        size, tag = check_at_least("batch_size", batch_size, 1), self.repeatedly(precision=precision)
+        if isinstance(sentences, str):
+            raise ArgumentTypeError("pipe takes an iterable of sentences, each a list of words; got a text")
+        return chain.from_iterable(map(tag, in_batches(sentences, size, _count)))
 
     def read(self, words: Sequence[str]) -> Reading:
         """Tag one sentence, and record everything that the word-level LSTM does.
@@ -379,7 +370,7 @@ class Tagger(CheckedModule):
             trace = self.lstm.trace(self.embed(batch), lengths=lengths, tokens=rows, keep=keep)
             out = trace.out
             assert isinstance(out, Tensor)  # the output is packed only if the input was
-            columns = self._columns(self.head(out), batch.lengths, 0)
+            columns = self._columns(self.head(out), batch.lengths)
         return [Reading(*pair, trace, row) for row, pair in enumerate(zip(rows, columns, strict=True))]
 
     @torch.no_grad()
@@ -456,10 +447,14 @@ class Tagger(CheckedModule):
             spelling[chosen.to(device)] = spelt.to(spelling.dtype)
         return torch.cat([self.word_embedding(self.encoder.word_ids(words).to(device)), spelling], dim=-1)
 
-    def _columns(self, scores: Tensor, lengths: Tensor, n: int) -> list[dict[str, Tags]]:
+    def _columns(self, scores: Tensor, lengths: Tensor) -> list[dict[str, Tags]]:
         """Return each sentence's tags in each column, from scores ``[T, N, K]``."""
         columns = [
-            find(part.float(), lengths, self.encoder.tags[column], self._chain(column), self.temperatures[column], n)
+            find(part.float(), lengths, self.encoder.tags[column], self._chain(column), self.temperatures[column])
             for column, part in self.split(scores).items()
         ]
         return [dict(zip(self.encoder.tags, tags, strict=True)) for tags in zip(*columns, strict=True)]
+
+
+def _count(words: object) -> int:
+    return len(words) if isinstance(words, Sized) else 1  # `tag` rejects anything that is not a sentence

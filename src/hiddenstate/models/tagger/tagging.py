@@ -2,16 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from hiddenstate.base.forks import ForkSafeLock
-from hiddenstate.base.scalars import check_int
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.errors import ArgumentError
 from hiddenstate.text.conllu import Sentence, with_tags
 from hiddenstate.tracing.trace import Trace
 
@@ -33,14 +32,6 @@ class WordTags:
 OnlyTags = Callable[[Sequence[tuple[str, ...]]], Mapping[str, WordTags]]
 
 
-@dataclass(frozen=True)
-class Guess:
-    """One way to tag a whole sentence, and how probable it is."""
-
-    tags: tuple[str, ...]
-    probability: float
-
-
 @dataclass(frozen=True, eq=False)
 class Tags:
     """The tags of one sentence in one column.
@@ -49,13 +40,11 @@ class Tags:
         names: the K tags, in the order of the last axis of ``probabilities``.
         tags: the tag of each word: the most probable one, or with a CRF that of the most probable sequence.
         probabilities: ``[T, K]``, the distribution over tags of each word.
-        guesses: the most probable taggings of the whole sentence, best first, as many as requested.
     """
 
     names: tuple[str, ...]
     tags: tuple[str, ...]
     probabilities: Tensor
-    guesses: tuple[Guess, ...] = ()
 
     def top(self, k: int) -> list[dict[str, float]]:
         """Return each word's ``k`` most probable tags with their probabilities, most probable first."""
@@ -123,49 +112,10 @@ SENTENCES_TOGETHER = 4000
 WORDS_TOGETHER = 80_000  # bounds the memory for long sentences
 
 
-def piped(
-    tag: Callable[[list[Any]], Sequence[Any]], sentences: Iterable[Any], batch_size: int, as_tuples: bool
-) -> Iterator[Any]:
-    """Return the results of ``tag`` for a stream of sentences; same arguments and errors as `Tagger.pipe`."""
-    size = check_int("batch_size", batch_size)
-    if size < 1:
-        raise ArgumentError(f"batch_size must be at least 1, got {batch_size}")
-    if isinstance(sentences, str):
-        raise ArgumentTypeError("pipe takes an iterable of sentences, each a list of words; got a text")
-    return _piped(tag, sentences, size, as_tuples)
-
-
-def _piped(
-    tag: Callable[[list[Any]], Sequence[Any]], items: Iterable[Any], size: int, as_tuples: bool
-) -> Iterator[Any]:
-    for batch in in_batches(map(_checked_pair, items) if as_tuples else items, size, partial(_count, as_tuples)):
-        if as_tuples:
-            words, others = zip(*batch, strict=True)
-            yield from zip(tag([*words]), others, strict=True)
-        else:
-            yield from tag(batch)
-
-
-def _count(is_pair: bool, item: Any) -> int:
-    words = item[0] if is_pair else item
-    return len(words) if hasattr(words, "__len__") else 1  # `tag` rejects anything that is not a sentence
-
-
-def _checked_pair(item: Any) -> Any:
-    if not isinstance(item, (tuple, list)) or len(item) != 2:
-        raise ArgumentTypeError(
-            f"with as_tuples, pipe takes pairs (words, anything), got {type(item).__name__}; "
-            "drop as_tuples to give sentences only"
-        )
-    return item
-
-
-def check_options(n_best: int, precision: str) -> None:
-    """Raise ArgumentError if an option of `Tagger.tag` is out of range."""
+def check_precision(precision: str) -> None:
+    """Raise ArgumentError for an unknown precision."""
     if precision not in ("fp32", "bf16"):
         raise ArgumentError(f"precision must be fp32 or bf16, got {precision!r}")
-    if n_best < 0:
-        raise ArgumentError(f"n_best must be at least 0, got {n_best}")
 
 
 def in_batches(
