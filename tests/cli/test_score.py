@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from hiddenstate.cli import app
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language.scoring import measure
-from hiddenstate.models.model_folder import FILES, load_language_model, save
+from hiddenstate.models.model_folder import load_language_model, save
 from language_models import TEXT, make
 
 GIVEN = 'the cat ☃, "sat"\n\n'
@@ -88,18 +88,6 @@ def test_summary_of_a_file(models: Path, tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == result.stdout
 
 
-def test_dynamic_evaluation_does_not_touch_the_folder(models: Path) -> None:
-    before = {name: (models / "char" / name).read_bytes() for name in FILES}
-    arguments = ("-", "--model", models / "char", "--format", "jsonl")
-    dynamic = ("--dynamic", "--learning-rate", "0.02", "--decay", "0.001", "--steps", "4")
-    plain, learnt = (
-        json.loads(run(*arguments, *more, given=TEXT * 4).stdout.splitlines()[-1])["summary"] for more in ((), dynamic)
-    )
-    assert learnt["tokens"] == plain["tokens"]
-    assert learnt["perplexity"] < 0.8 * plain["perplexity"]
-    assert {name: (models / "char" / name).read_bytes() for name in FILES} == before
-
-
 def test_fails(models: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     (tmp_path / "latin1.txt").write_bytes(b"caf\xe9")
@@ -109,12 +97,6 @@ def test_fails(models: Path, tmp_path: Path) -> None:
         ((tmp_path / "latin1.txt", *char), FileFormatError, r"latin1\.txt: not UTF-8"),
         ((tmp_path / "none.txt", *char), FileNotFoundError, "none.txt"),
         (("tiny-shakespeare", *char), ArgumentError, "is not a part of a corpus"),
-        (
-            ("-", *char, "--learning-rate", "0.1"),
-            ArgumentError,
-            "--learning-rate only applies to dynamic evaluation; add",
-        ),
-        (("-", *char, "--dynamic", "--steps", "0"), ArgumentError, "dynamic evaluation needs"),
     ]
     for arguments, kind, message in cases:
         result = run(*arguments, given="a")

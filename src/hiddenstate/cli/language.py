@@ -5,7 +5,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 from rich.cells import cell_len
@@ -128,20 +128,6 @@ def score(
     ] = None,
     as_json: LinesOption = False,
     out: OutOption = None,
-    dynamic: Annotated[
-        bool,
-        typer.Option("--dynamic", help="Keep training on the text while scoring; the model's folder is not changed."),
-    ] = False,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="With --dynamic: learning rate.", show_default="0.0005")
-    ] = None,
-    decay: Annotated[
-        float | None,
-        typer.Option(
-            help="With --dynamic: fraction of the change that is undone after each segment.", show_default="0.002"
-        ),
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="With --dynamic: tokens per segment.", show_default="20")] = None,
     shards: ShardsOption = False,
     cluster: ClusterOption = None,
     column: ColumnOption = "text",
@@ -154,16 +140,10 @@ def score(
 
     Example: hiddenstate score play.txt --model shakespeare
     """
-    options = {"learning_rate": learning_rate, "decay": decay, "steps": steps}
-    chosen_options: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if chosen_options and not dynamic:
-        raise ArgumentError(
-            f"--{next(iter(chosen_options)).replace('_', '-')} only applies to dynamic evaluation; add --dynamic"
-        )
     if is_sharded(files, out, shards, cluster):
         assert out is not None
-        if dynamic or format_ or as_json:
-            raise ArgumentError("a folder of shards is written as Parquet; drop --dynamic, --format and --json")
+        if format_ or as_json:
+            raise ArgumentError("a folder of shards is written as Parquet; drop --format and --json")
         score_shards(files, str(model or "shakespeare"), out, column=column, jobs=jobs, cluster=cluster)
         return
     if len(files) != 1:
@@ -174,14 +154,13 @@ def score(
     check_format(format_, as_json, "jsonl")
     chosen: ScoreFormat = "jsonl" if as_json else format_ or "table"
     check_outputs(out)
-    from hiddenstate.models.language.scoring import Dynamic
     from hiddenstate.models.language.scoring import score as scored_by
     from hiddenstate.models.model_folder import load_language_model, shipped
     from hiddenstate.text.corpora import corpus_path
 
     loaded = load_language_model(model or shipped("shakespeare"))
     source: Source = standard_input() if file == STANDARD else corpus_path(file)
-    parts = scored_by(loaded, source, dynamic=Dynamic(**chosen_options) if dynamic else None)
+    parts = scored_by(loaded, source)
     with output(out, exact=chosen != "table") as stream:
         total = write(parts, chosen, stream)
     if not total.tokens:

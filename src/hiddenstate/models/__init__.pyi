@@ -2,7 +2,6 @@ from hiddenstate.models.language.config import LanguageConfig as LanguageConfig
 from hiddenstate.models.language.config import defaults_for as defaults_for
 from hiddenstate.models.language.language_model import LanguageModel as LanguageModel
 from hiddenstate.models.language.sampling import Sampling as Sampling
-from hiddenstate.models.language.scoring import Dynamic as Dynamic
 from hiddenstate.models.language.scoring import Scored as Scored
 from hiddenstate.models.language.scoring import Tally as Tally
 from hiddenstate.models.language.scoring import measure as measure

@@ -1,6 +1,5 @@
 import copy
 import io
-import math
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,13 @@ from numpy.typing import NDArray
 
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.scoring import Dynamic, Scored, Tally, measure, score
+from hiddenstate.models.language.scoring import Scored, Tally, measure, score
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_ID
 from language_models import KINDS, TEXT, make
 
 
-def scored(model: LanguageModel, text: str, steps: int = 128, dynamic: Dynamic | None = None) -> list[Scored]:
-    return list(score(model, io.BytesIO(text.encode()), steps=steps, dynamic=dynamic))
+def scored(model: LanguageModel, text: str, steps: int = 128) -> list[Scored]:
+    return list(score(model, io.BytesIO(text.encode()), steps=steps))
 
 
 def nats_of(parts: list[Scored]) -> NDArray[np.float32]:
@@ -69,52 +68,10 @@ def test_the_model_stays_as_it_is() -> None:
     model = make(dropout=0.5).train()
     before = copy.deepcopy(model.state_dict())
     plain = scored(model, TEXT)
-    learnt = scored(model, TEXT, dynamic=Dynamic(learning_rate=0.01))
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     np.testing.assert_array_equal(nats_of(plain), nats_of(scored(model.eval(), TEXT)))
-    assert not np.allclose(nats_of(plain), nats_of(learnt))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_dynamic_evaluation_learns_what_comes_again(kind: str) -> None:
-    model, dynamic = make(**KINDS[kind]), Dynamic(learning_rate=0.02, decay=0.001, steps=5)
-    text = "the dog saw the cat .\n" * 40
-    learnt, plain = nats_of(scored(model, text, dynamic=dynamic)), nats_of(scored(model, text))
-    np.testing.assert_allclose(learnt[:5], plain[:5], atol=1e-4)  # scored before learning anything
-    last = len(plain) // 4
-    assert learnt[-last:].mean() < 0.7 * plain[-last:].mean()
-
-
-def test_dynamic_evaluation_is_the_same_each_time() -> None:
-    model, dynamic = make(), Dynamic(steps=3)
-    first = nats_of(scored(model, TEXT, dynamic=dynamic))
-    np.testing.assert_array_equal(first, nats_of(scored(model, TEXT, dynamic=dynamic)))
-
-
-def test_a_step_of_dynamic_evaluation() -> None:
-    """Two segments, compared with the explicit update: p - rate * g / rms(g), then part of the way back."""
-    model, dynamic, text = make(), Dynamic(learning_rate=0.1, decay=0.25, steps=4), "the cat "
-    ids = torch.from_numpy(model.tokens.encode(text)).long()[:, None]
-    inputs = torch.cat([torch.tensor([[model.tokens.start]]), ids[:-1]])
-    other = copy.deepcopy(model)
-    nats, state = other.surprise(inputs[:4], ids[:4])
-    gradients = torch.autograd.grad(nats.mean(), list(other.parameters()))
-    with torch.no_grad():
-        for weight, gradient in zip(other.parameters(), gradients, strict=True):
-            # After one segment, a gradient's usual size is its own size.
-            moved = weight - 0.1 * gradient / (gradient.abs() + 1e-8)
-            weight.copy_(0.75 * moved + 0.25 * weight)
-        want, _ = other.surprise(inputs[4:], ids[4:], state)
-    got = nats_of(scored(model, text, dynamic=dynamic))
-    np.testing.assert_allclose(got, torch.cat([nats.detach(), want])[:, 0].numpy(), atol=1e-4)
-
-
-def test_weights_that_are_frozen_learn_too() -> None:
-    model = make().requires_grad_(False)
-    assert nats_of(scored(model, TEXT, dynamic=Dynamic())).mean() < math.inf
-    assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_long_input_is_scored_as_it_comes() -> None:
@@ -133,17 +90,3 @@ def test_fails(tmp_path: Path) -> None:
     path.write_bytes(b"caf\xe9")
     with pytest.raises(FileFormatError, match=r"latin1\.txt: not UTF-8"):
         list(score(make(), path))
-    for wrong in ((0.0, 0.1, 1), (0.1, 1.0, 1), (0.1, -0.1, 1), (0.1, 0.1, 0)):
-        with pytest.raises(ArgumentError, match="dynamic evaluation needs"):
-            Dynamic(*wrong)
-
-
-def test_dynamic_evaluation_that_diverges_says_so() -> None:
-    with pytest.raises(ArgumentError, match="dynamic evaluation diverged: .* lower its learning rate"):
-        scored(make(), TEXT, dynamic=Dynamic(learning_rate=1e38))
-
-
-@pytest.mark.parametrize("rate", [0.0, -1.0, math.nan, math.inf])
-def test_dynamic_fails(rate: float) -> None:
-    with pytest.raises(ArgumentError, match="needs a finite learning rate above 0"):
-        Dynamic(learning_rate=rate)
