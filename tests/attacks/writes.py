@@ -103,7 +103,7 @@ def page(path: Path) -> None:
     hs.studio(hs.LSTM(2, 3)).save(path)
 
 
-def fetched(cache: Path, out: Path | None = None) -> None:
+def fetched(cache: Path) -> None:
     """A corpus whose download differs from the known text: its hash is not checked."""
 
     def retrieve(url: str, known_hash: str, fname: str, path: Path) -> None:
@@ -116,7 +116,7 @@ def fetched(cache: Path, out: Path | None = None) -> None:
         mock.patch.object(corpora, "_pooch", return_value=pooch),
         mock.patch.dict(os.environ, HIDDENSTATE_CACHE=str(cache)),
     ):
-        corpora.get(CORPUS, out)
+        corpora.get(CORPUS)
 
 
 def tagger_and_words(path: Path) -> None:
@@ -212,11 +212,6 @@ MORE_THINGS = {
     "page": Thing(page, page, Path.read_text),
     "cache": Thing(fetched, lambda path: fetched(path / "deeper"), fetched),
     "empty-cache": Thing(Path.mkdir, fetched, lambda path: None),
-    "corpus": Thing(
-        lambda path: fetched(path.with_name("cache")),
-        lambda path: fetched(path.with_name("cache"), path),
-        lambda path: None,
-    ),
     "train": Thing(tagger_and_words, train, load_tagger),
     "train-after-a-kill": Thing(half_replaced, train, lambda path: None),
 }

@@ -35,11 +35,9 @@ def test_get_shows_the_licence_and_where_it_lies(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(vars(corpora), "CORPORA", {"nothing": known})
     (tmp_path / "cache" / "nothing").mkdir(parents=True)
     (tmp_path / "cache" / "nothing" / "a.txt").touch()
-    out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["corpus", "get", "nothing", "--out", str(out)], catch_exceptions=False)
+    result = CliRunner().invoke(app, ["corpus", "get", "nothing"], catch_exceptions=False)
     assert "licence  no terms" in result.stdout
-    assert f"train    {out / 'a.txt'}" in result.stdout
-    assert (out / "a.txt").is_file()
+    assert f"train    {tmp_path / 'cache' / 'nothing' / 'a.txt'}" in result.stdout
 
 
 def test_get_fails() -> None:

@@ -12,7 +12,6 @@ import pytest
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError, FileWriteError, MissingDependencyError
 from hiddenstate.text import corpora
 from hiddenstate.text.corpora import (
-    ABOUT,
     CACHE_VARIABLE,
     CORPORA,
     Corpus,
@@ -37,14 +36,14 @@ class Server:
     cut: bool = False
 
 
-def remote(path: str, data: bytes) -> Remote:
-    return Remote(path, hashlib.sha256(data).hexdigest(), len(data))
+def remote(name: str, data: bytes) -> Remote:
+    return Remote(name, hashlib.sha256(data).hexdigest(), len(data))
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     """A server with a two-file corpus, registered under `NAME`; and an empty cache."""
-    served = Server({"/deep/text.txt": TEXT, "/other.txt": b"other\n"})
+    served = Server({"/text.txt": TEXT, "/other.txt": b"other\n"})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -68,7 +67,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
         licence="public domain",
         source="https://example.org",
         address=served.address,
-        files=(remote("deep/text.txt", TEXT), remote("other.txt", b"other\n")),
+        files=(remote("text.txt", TEXT), remote("other.txt", b"other\n")),
         parts={
             "train": CorpusPart("text.txt", 0, 0.5),
             "dev": CorpusPart("text.txt", 0.5, 1),
@@ -95,29 +94,17 @@ def test_get_fetches_once_and_cuts_the_parts(server: Server, tmp_path: Path) -> 
     halves = [parts[name].read_text(encoding="utf-8") for name in ("train", "dev")]
     assert "".join(halves) == TEXT.decode()
     assert len(halves[0]) == len(halves[1])
-    about = (folder / ABOUT).read_text(encoding="utf-8")
-    assert "public domain" in about
-    assert f"{server.address}deep/text.txt" in about
     assert get(NAME) == parts
-    assert server.asked == ["/deep/text.txt", "/other.txt"]
+    assert server.asked == ["/text.txt", "/other.txt"]
 
 
-def test_get_copies_into_a_folder(server: Server, tmp_path: Path) -> None:
-    out = tmp_path / "deep" / "out"
-    assert get(NAME, out)["test"] == out / "other.txt"
-    assert sorted(p.name for p in out.iterdir()) == sorted([ABOUT, "dev.txt", "other.txt", "text.txt", "train.txt"])
-    assert (out / "text.txt").read_bytes() == TEXT
-    assert len(server.asked) == 2
-
-
-@pytest.mark.parametrize("name", [ABOUT, "dev.txt", "text.txt"])
-def test_a_link_in_the_folder_is_not_written_through(server: Server, tmp_path: Path, name: str) -> None:
-    out, outside = tmp_path / "out", tmp_path / "outside"
-    out.mkdir()
+def test_a_link_in_the_cache_is_not_written_through(server: Server, tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "cache" / NAME
     outside.write_text("years of work")
-    (out / name).symlink_to(outside)
+    folder.mkdir(parents=True)
+    (folder / "dev.txt").symlink_to(outside)
     with pytest.raises(FileWriteError, match="it is a link to .*outside"):
-        get(NAME, out)
+        get(NAME)
     assert outside.read_text() == "years of work"
 
 
@@ -125,11 +112,11 @@ def test_a_damaged_file_in_the_cache_is_fetched_anew(server: Server, tmp_path: P
     get(NAME)
     (tmp_path / "cache" / NAME / "text.txt").write_bytes(b"damaged")
     assert get(NAME)["train"].read_bytes() in TEXT
-    assert server.asked.count("/deep/text.txt") == 2
+    assert server.asked.count("/text.txt") == 2
 
 
 def test_another_file_than_the_known_one_is_refused(server: Server, tmp_path: Path) -> None:
-    server.files["/deep/text.txt"] = TEXT + b"more"
+    server.files["/text.txt"] = TEXT + b"more"
     with pytest.raises(FileFormatError, match="is not the expected one: SHA256 hash"):
         get(NAME)
     assert list((tmp_path / "cache" / NAME).iterdir()) == []
@@ -210,10 +197,3 @@ def test_the_known_hashes_are_those_of_the_files(corpora: Path, name: str, folde
     for file in CORPORA[name].files:
         data = (corpora / folder / file.name).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (file.sha256, file.size)
-
-
-def test_what_cannot_be_copied_is_not_fetched(server: Server, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(FileWriteError, match=r"cannot write .*deeper: Not a directory"):
-        get(NAME, tmp_path / "file" / "deeper")
-    assert not server.asked

@@ -63,7 +63,6 @@ def get_(
     name: Annotated[
         str, typer.Argument(help="Name of the corpus; `hiddenstate corpus list` lists them.", metavar="NAME")
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Also copy it to this folder.", metavar="DIR")] = None,
 ) -> None:
     """Download a corpus unless it is already cached, verify it, and print where it is.
 
@@ -72,7 +71,7 @@ def get_(
     from hiddenstate.text.corpora import corpus, get
 
     _print(_described(corpus(name)))  # the licence first
-    for part, path in get(name, out).items():
+    for part, path in get(name).items():
         _print(f"  {part:8} {path}")
 
 

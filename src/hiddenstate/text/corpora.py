@@ -1,14 +1,13 @@
 """Real corpora by name, or any by path, downloaded once into the user's cache and checked against a hash."""
 
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hiddenstate.base.files import check_folder_place, refuse_link, written_beside
+from hiddenstate.base.files import refuse_link, written_beside
 from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
@@ -18,20 +17,14 @@ StrPath = str | os.PathLike[str]
 
 # The environment variable that names a folder for downloads, instead of the system's cache folder.
 CACHE_VARIABLE = "HIDDENSTATE_CACHE"
-ABOUT = "SOURCE.txt"
 
 
 class Remote(NamedTuple):
-    """An upstream file: its path below the corpus's address, its SHA-256 and its size in bytes."""
+    """An upstream file: its name below the corpus's address, its SHA-256 and its size in bytes."""
 
-    path: str
+    name: str
     sha256: str
     size: int
-
-    @property
-    def name(self) -> str:
-        """Its name, without folders."""
-        return self.path.rpartition("/")[2]
 
 
 class CorpusPart(NamedTuple):
@@ -68,34 +61,27 @@ class Corpus:
         return sum(file.size for file in self.files)
 
 
-def _treebank(
-    repository: str, commit: str, prefix: str, title: str, licence: str, files: Mapping[str, tuple[str, int]]
-) -> Corpus:
-    """A treebank of Universal Dependencies: ``files`` has the SHA-256 and size of its train, dev and test file."""
-    page = f"UniversalDependencies/{repository}"
-    names = {part: f"{prefix}-ud-{part}.conllu" for part in files}
-    return Corpus(
-        title=title,
-        licence=licence,
-        source=f"https://github.com/{page}",
-        address=f"https://raw.githubusercontent.com/{page}/{commit}/",
-        files=tuple(Remote(names[part], *known) for part, known in files.items()),
-        parts={part: CorpusPart(name) for part, name in names.items()},
-    )
-
-
 CORPORA: Mapping[str, Corpus] = MappingProxyType({
-    "ud-english-ewt": _treebank(
-        "UD_English-EWT",
-        "15d613d8447b3478787d4c278730a1e48a945efb",
-        "en_ewt",
-        "Universal Dependencies English Web Treebank, May 2025: CoNLL-U",
-        "annotations CC BY-SA 4.0; for the texts see the README at the source",
-        {
-            "train": ("3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b", 14_203_025),
-            "dev": ("531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6", 1_805_545),
-            "test": ("e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd", 1_804_515),
-        },
+    "ud-english-ewt": Corpus(
+        title="Universal Dependencies English Web Treebank, May 2025: CoNLL-U",
+        licence="annotations CC BY-SA 4.0; for the texts see the README at the source",
+        source="https://github.com/UniversalDependencies/UD_English-EWT",
+        address="https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/"
+        "15d613d8447b3478787d4c278730a1e48a945efb/",
+        files=(
+            Remote(
+                "en_ewt-ud-train.conllu",
+                "3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b",
+                14_203_025,
+            ),
+            Remote(
+                "en_ewt-ud-dev.conllu", "531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6", 1_805_545
+            ),
+            Remote(
+                "en_ewt-ud-test.conllu", "e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd", 1_804_515
+            ),
+        ),
+        parts={name: CorpusPart(f"en_ewt-ud-{name}.conllu") for name in ("train", "dev", "test")},
     ),
     "tiny-shakespeare": Corpus(
         title="Plays of Shakespeare, 1.1 million characters: plain text",
@@ -142,15 +128,13 @@ def corpus(name: str) -> Corpus:
     return CORPORA[name]
 
 
-def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
+def get(name: str) -> dict[str, Path]:
     """Return the paths of a corpus's train, dev and test parts; files that are not in the cache are downloaded.
 
-    Every file is checked against its known hash, even in the cache; cached files need no network. Beside them is
-    `ABOUT`, a file with their source and licence.
+    Every file is checked against its known hash, even in the cache; cached files need no network.
 
     Args:
         name: one of `CORPORA`.
-        out: a folder to copy the files to, created if necessary; the paths there are returned.
 
     Raises:
         ArgumentError: no corpus has this name.
@@ -160,20 +144,9 @@ def get(name: str, out: StrPath | None = None) -> dict[str, Path]:
         FileWriteError: a file cannot be written.
     """
     known = corpus(name)
-    if out is not None:
-        check_folder_place(Path(out), is_replaced=False)
     folder = cache_folder() / name
     for file in known.files:
         _fetch(known, file, folder)
-    if out is not None:
-        cached, folder = folder, Path(out)
-        with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-        for file in known.files:
-            refuse_link(folder / file.name)
-            with written_beside(folder / file.name) as beside:
-                shutil.copyfile(cached / file.name, beside)
-    _write(folder / ABOUT, _about(known))
     return {part: _part(folder, part, where) for part, where in known.parts.items()}
 
 
@@ -209,7 +182,7 @@ def _pooch() -> Any:
 
 
 def _fetch(known: Corpus, file: Remote, folder: Path) -> None:
-    url, pooch = known.address + file.path, _pooch()
+    url, pooch = known.address + file.name, _pooch()
     from requests import RequestException  # comes with pooch
 
     by_hand = f"or get it by hand and put it into {folder}"
@@ -233,23 +206,9 @@ def _part(folder: Path, name: str, part: CorpusPart) -> Path:
     if (part.start, part.stop) == (0, 1):
         return whole
     text, path = read_text(whole), whole.with_stem(name)
-    _write(path, text[int(part.start * len(text)) : int(part.stop * len(text))])
+    text = text[int(part.start * len(text)) : int(part.stop * len(text))]
+    if not path.is_file() or path.read_bytes() != text.encode():  # otherwise another process may be reading it
+        refuse_link(path)
+        with written_beside(path) as beside:
+            beside.write_text(text, encoding="utf-8", newline="\n")
     return path
-
-
-def _write(path: Path, text: str) -> None:
-    if path.is_file() and path.read_bytes() == text.encode():
-        return  # another process may be reading it
-    refuse_link(path)
-    with written_beside(path) as beside:
-        beside.write_text(text, encoding="utf-8", newline="\n")
-
-
-def _about(known: Corpus) -> str:
-    files = "".join(f"{file.name}: {known.address}{file.path} sha256 {file.sha256}\n" for file in known.files)
-    cuts = "".join(
-        f"{name}: characters {part.start:.0%} to {part.stop:.0%} of {part.file}\n"
-        for name, part in known.parts.items()
-        if (part.start, part.stop) != (0, 1)
-    )
-    return f"{known.title}\nlicence: {known.licence}\nsource: {known.source}\n{files}{cuts}"
