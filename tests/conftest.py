@@ -27,6 +27,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Shared machines are slow at times; a slow example is not a failure, and failures must be reproducible.
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=40, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("ci"), max_examples=15)  # for `make test`
+hypothesis.settings.register_profile("many", hypothesis.settings.get_profile("ci"), max_examples=1200)
 hypothesis.settings.load_profile("ci")
 
 TESTS = Path(__file__).parent

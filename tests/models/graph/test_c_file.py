@@ -21,8 +21,11 @@ from hiddenstate.models.graph.c_file import _identifier
 from hiddenstate.models.graph.file import graph_of, run_graph, run_torch
 from models.graph.random_modules import Random
 from models.graph.test_capture import Loop, Silero
+from support import draws
 
 WARNINGS = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror")
+# Sums in float, as elsewhere: x87's have more digits, which a norm of a single feature multiplies by 300.
+FLOATS_32 = ("-m32", "-msse2", "-mfpmath=sse")
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -60,7 +63,7 @@ def sweep(seeds: Sequence[int], folder: Path) -> None:
         hs.export_c(model, path, args=(model.example(),))
         for compiler in COMPILERS:
             passes(path, *SANITIZED, compiler=compiler)
-            passes(path, "-O3", *["-m32"] * is_32_bit_possible(compiler), compiler=compiler)
+            passes(path, "-O3", *FLOATS_32 * is_32_bit_possible(compiler), compiler=compiler)
 
 
 @needs_gcc
@@ -71,7 +74,7 @@ def test_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_gcc
 def test_many_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
-    sweep(range(8, 18), tmp_path)
+    sweep(range(8, 8 + draws(10)), tmp_path)
 
 
 class Denoiser(nn.Module):

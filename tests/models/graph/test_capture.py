@@ -14,6 +14,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, Exp
 from hiddenstate.models.graph import file as graph_file
 from hiddenstate.models.graph.file import check_numbers, graph_of, run_graph, run_torch
 from models.graph.random_modules import Random
+from support import draws
 
 X = torch.randn(2, 5, 4)
 
@@ -38,7 +39,7 @@ def test_random_modules_give_torchs_numbers() -> None:
 
 @pytest.mark.slow
 def test_many_random_modules_give_torchs_numbers() -> None:
-    sweep(range(20))
+    sweep(range(draws(20)))
 
 
 class Silero(nn.Module):
