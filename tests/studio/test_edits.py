@@ -293,61 +293,6 @@ def test_what_does_not_fit_rests(studio: Shown) -> None:
     expect(studio.panel("edits").locator(".edit-rests")).to_have_count(0)
 
 
-def test_search(studio: Shown, tagger: Tagger) -> None:
-    """The search finds a small edit that changes a tag, and that edit does so in Python too."""
-    studio.look(text=UNSURE, step=1)
-    edits = studio.panel("edits")
-    edits.get_by_role("button", name="Search").click()
-    find = edits.locator(".edit-finds li", has_text=re.compile(r"unit \d+, step \d+"))
-    expect(find.first).to_contain_text("NOUN 0.50 → VERB")
-    expect(edits.locator(".edit-progress")).to_contain_text("found")
-    find.first.get_by_role("button", name="Try").click()
-    expect(edits.locator("tr.after td.changed")).not_to_have_count(0)
-    names: dict[str, Any] = {"hs": hs, "tagger": tagger}
-    exec(edits.locator(".edit-python code").inner_text(), names)
-    assert names["reading"].tags[1] == "VERB"
-
-
-def test_the_word_to_search_for_is_kept_until_the_cursor_moves(studio: Shown) -> None:
-    studio.look(step=0)
-    edits = studio.panel("edits")
-    word = edits.get_by_label("Word whose prediction should change")
-    word.select_option("2")
-    edits.get_by_role("button", name="Forget nothing").click()
-    expect(edits.locator(".edit-list")).to_be_visible()
-    expect(word).to_have_value("2")
-    for step in ("1", "0"):
-        studio.panel("sentence").locator(".word").nth(int(step)).click()
-        expect(word).to_have_value(step)
-
-
-def test_a_search_that_begins_right_after_an_edit_goes_on(studio: Shown) -> None:
-    studio.look(step=0)
-    edits = studio.panel("edits")
-    edits.evaluate(
-        """async (edits) => {
-          const press = (name) => [...edits.querySelectorAll("button")].find((one) => one.textContent === name).click();
-          press("Forget nothing");
-          for (let k = 0; k < 1000; k += 1) await null; // the page is drawn, but effects have not run yet
-          press("Search");
-        }"""
-    )
-    expect(edits.locator(".edit-progress")).to_contain_text("tried")
-    studio.page.wait_for_timeout(100)
-    expect(edits.get_by_role("button", name="Stop")).to_be_visible(timeout=1)
-
-
-def test_search_is_stopped(studio: Shown) -> None:
-    studio.look(step=0)  # "I" is a pronoun whichever single unit is silenced
-    edits = studio.panel("edits")
-    edits.get_by_role("button", name="Search").click()
-    expect(edits.locator(".edit-progress")).to_contain_text("Searching")
-    studio.panel("sentence").get_by_text("fish").click()  # the page stays responsive meanwhile
-    expect(studio.page.locator("#transport output")).to_contain_text("3 / 6")
-    edits.get_by_role("button", name="Stop").click()
-    expect(edits.get_by_role("button", name="Search")).to_be_visible()
-
-
 def test_a_recorded_trace_is_not_edited(chromium: Browser) -> None:
     trace = hs.LSTM(4, 3).trace(torch.randn(5, 1, 4))
     with shown(chromium, hs.studio(trace)) as page:

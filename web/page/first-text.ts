@@ -20,7 +20,7 @@ export function suitText({ store, session }: App) {
     const { text } = store.get();
     const stale = was !== null && was !== asText && text === last.get(was);
     const example = asText ? (EXAMPLES[model.unit] ?? EXAMPLES.word)[0] : "";
-    if (stale || (was !== asText && text === "")) session.text(last.get(asText) ?? example);
+    if (stale || (was !== asText && text === "")) store.set({ text: last.get(asText) ?? example });
   });
   session.on("run", () => {
     if (asText !== null && session.model?.kind !== "trace") last.set(asText, store.get().text);

@@ -141,11 +141,16 @@ const PANELS: Record<View["page"], ComponentType[]> = {
   read: [Desk, EditsPanel, TablePanel],
   compare: [ComparePanel],
   explain: [ExplainPanel, LagsPanel, LedgerPanel, AttributionPanel, SweepPanel],
-  units: [WITH_INDEX ? UnitsPanel : WithoutIndex],
-  search: [WITH_INDEX ? SearchPanel : WithoutIndex],
+  units: [WITH_INDEX ? ofIndex(UnitsPanel) : WithoutIndex],
+  search: [WITH_INDEX ? ofIndex(SearchPanel) : WithoutIndex],
   structure: [StructurePanel],
 };
 const NAMES = Object.keys(PANELS) as View["page"][];
+
+/** A panel that needs an index, which the page may lack. */
+function ofIndex(Indexed: ComponentType): ComponentType {
+  return () => (useApp().corpus.reason === "" ? <Indexed /> : <WithoutIndex />);
+}
 
 /** In place of the panels of an index, which an address may ask for. */
 function WithoutIndex() {

@@ -4,12 +4,12 @@ import { reactive } from "studio/state/reactive.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
 
-export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 });
+export const PACES = Object.freeze({ slow: 1800, steady: 900, fast: 350 }); // milliseconds per step
 
-/** Plays the steps of a run once, to the end. Components follow whether it is playing. */
+/** Plays the steps of a run once, to the end. Components follow whether it is playing, and how fast. */
 export class Player {
   playing!: boolean;
-  pace: number = PACES.steady; // milliseconds per step
+  pace!: keyof typeof PACES;
   timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -17,7 +17,7 @@ export class Player {
     private session: Session,
     private isCalm: () => boolean, // whether the user prefers reduced motion
   ) {
-    reactive<Player, "playing">(this, { playing: false });
+    reactive<Player, "playing" | "pace">(this, { playing: false, pace: "steady" });
     session.on("model", () => this.pause());
   }
 
@@ -49,7 +49,8 @@ export class Player {
   }
 
   #wait() {
-    this.timer = setTimeout(() => this.#advance(), this.isCalm() ? Math.max(this.pace, PACES.steady) : this.pace);
+    const pace = PACES[this.pace];
+    this.timer = setTimeout(() => this.#advance(), this.isCalm() ? Math.max(pace, PACES.steady) : pace);
   }
 
   #advance() {

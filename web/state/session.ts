@@ -44,10 +44,6 @@ export class Session {
     return () => all.delete(fn);
   }
 
-  text(text: string) {
-    this.store.set({ text });
-  }
-
   /** Loads the view's model and runs it. */
   async open() {
     const id = this.store.get().model;

@@ -73,27 +73,22 @@ export function useJob<S, T>(page: View["page"], subject: () => S | null, work: 
   return job;
 }
 
-/** A box that follows a value, but not while the user types in it. */
-export function useDraft(value: string | number, take: (text: string) => void = () => {}) {
-  const typed = useSignal<string | null>(null);
-  const onInput = ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
-    typed.value = currentTarget.value;
-    take(currentTarget.value);
-  };
-  return { value: typed.value ?? value, onInput, onBlur: () => (typed.value = null) };
-}
-
-/** The text of a box: what the user types and, after a rest of so many milliseconds, what was made of it. */
-export function useTyping(text: string, take: (text: string) => void, rest: () => number) {
+/**
+ * A box of text that follows a value, but not while the user types in it: what is typed is taken at once or, if there is
+ * `rest`, after so many milliseconds without a key.
+ */
+export function useTyping(value: string | number, take: (text: string) => void = () => {}, rest?: () => number) {
   const typed = useSignal<string | null>(null);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const onInput = ({ currentTarget: { value } }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
-    typed.value = value;
+  const onInput = ({ currentTarget }: { currentTarget: HTMLInputElement | HTMLTextAreaElement }) => {
+    const { value: text } = currentTarget;
+    typed.value = text;
     clearTimeout(timer.current);
+    if (!rest) return take(text);
     timer.current = setTimeout(() => {
       typed.value = null;
-      take(value);
+      take(text);
     }, rest());
   };
-  return { value: typed.value ?? text, onInput };
+  return { value: typed.value ?? value, onInput, onBlur: () => rest ?? (typed.value = null) };
 }

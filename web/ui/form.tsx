@@ -2,7 +2,9 @@
 
 import { useSignal } from "@preact/signals";
 import type { ComponentChild, JSX, TargetedMouseEvent } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useRef } from "preact/hooks";
+import { shownToken } from "studio/state/run.js";
+import { format, tick } from "studio/ui/draw.js";
 
 type Choosing<T, Options> = { label: string; options: Options; value: T; choose: (value: T) => void };
 type Segment<T> = { value: T; text: string; title?: string };
@@ -91,18 +93,29 @@ export const Button = ({ text, press, kind, ...rest }: ButtonProps) => (
   </button>
 );
 
-/** Copies a text, or selects it where it is shown if the page has no clipboard, as opened from a file or in a notebook. */
-export function Copy({ text, shown }: { text: string; shown: { current: HTMLElement | null } }) {
+/** Code, and a button that copies it, or selects it if the page has no clipboard, as opened from a file or in a notebook. */
+export function Code({ title, text, kind }: { title: string; text: string; kind?: string }) {
+  const code = useRef<HTMLPreElement>(null);
   const done = useSignal({ text: "", outcome: "" });
   const copy = () =>
     navigator.clipboard.writeText(text).then(
       () => (done.value = { text, outcome: "Copied" }),
       () => {
-        getSelection()?.selectAllChildren(shown.current as HTMLElement);
+        getSelection()?.selectAllChildren(code.current as HTMLElement);
         done.value = { text, outcome: "Selected: copy it with Ctrl+C" };
       },
     );
-  return <Button text={done.value.text === text ? done.value.outcome : "Copy"} press={() => void copy()} />;
+  return (
+    <figure class="code">
+      <figcaption>
+        {title}
+        <Button text={done.value.text === text ? done.value.outcome : "Copy"} press={() => void copy()} />
+      </figcaption>
+      <pre {...{ ref: code, class: kind, tabindex: 0 }}>
+        <code>{text}</code>
+      </pre>
+    </figure>
+  );
 }
 
 type IconButtonProps = JSX.IntrinsicElements["button"] & { icon: Icon; label: string; kind?: string };
@@ -165,16 +178,21 @@ export const Table = ({ class: name, caption, rows: [head, ...rows], isNamed, ki
   </table>
 );
 
-/** Rows below a picture, which are made when they are opened; `kind`: the panel's class. */
+/** Rows below a picture, which are made when they are opened, with four digits; `kind`: the panel's class. */
 export function AsTable({ kind, rows }: { kind: string; rows: () => string[][] }) {
   const opened = useSignal(false);
   return (
     <details class={`${kind}-more`} onToggle={({ currentTarget }) => (opened.value = currentTarget.open)}>
       <summary>As a table</summary>
-      <div class="scroll">{opened.value && <Table class={`${kind}-table`} rows={rows()} />}</div>
+      <div class="scroll">
+        {opened.value && <Table class={`${kind}-table`} rows={rows().map((row) => row.map(short))} />}
+      </div>
     </details>
   );
 }
+
+const short = (cell: string) =>
+  /^-?\d+(\.\d*)?(e-?\d+)?$/.test(cell) && /[.e]/.test(cell) ? tick(format(Number(cell))) : cell && shownToken(cell);
 
 const ICONS = Object.freeze({
   play: "M4.5 2.5v11l9-5.5z",

@@ -5,7 +5,7 @@ import { inputWidth, isNumeric, numberCount, readsText } from "studio/state/inpu
 import type { App } from "studio/state/types.js";
 import { trackTitle } from "studio/state/run.js";
 import type { View } from "studio/types.js";
-import { choice, useApp, useDraft } from "studio/ui/app.js";
+import { choice, useApp, useTyping } from "studio/ui/app.js";
 import { Choice, Select } from "studio/ui/form.js";
 
 const KINDS = { sentences: "Two sentences", models: "Two models", edits: "Before and after the edits" };
@@ -85,14 +85,11 @@ function Side({ name, models }: { name: "A" | "B"; models: { id: string; name: s
     <div class="compare-side">
       <span class={`side ${name.toLowerCase()}`}>{name}</span>
       {models.length > 1 && view.comparison === "models" && (
-        <select
-          {...{ "aria-label": `Model ${name}`, value: view[key] || view.model }}
-          onChange={({ currentTarget }) => store.set({ [key]: currentTarget.value })}
-        >
-          {models.map(({ id, name: text }) => (
-            <option value={id}>{text}</option>
-          ))}
-        </select>
+        <Select
+          {...{ kind: "nameless", label: `Model ${name}`, value: view[key] || view.model }}
+          options={models.map((model) => ({ value: model.id, text: model.name }))}
+          choose={(id) => store.set({ [key]: id })}
+        />
       )}
       {(name === "A" || view.comparison === "sentences") && <SideText name={name} />}
     </div>
@@ -101,7 +98,7 @@ function Side({ name, models }: { name: "A" | "B"; models: { id: string; name: s
 
 function SideText({ name }: { name: "A" | "B" }) {
   const { store, session, view } = useApp();
-  const typing = useDraft(name === "A" ? view.text : view.otherText || view.text, (text) =>
+  const typing = useTyping(name === "A" ? view.text : view.otherText || view.text, (text) =>
     store.set({ [name === "A" ? "text" : "otherText"]: text }),
   );
   const { model } = session;

@@ -48,7 +48,7 @@ export function FigurePicture({ scene, width, unit }: { scene: Scene; width: num
   );
 }
 
-/** Draws the values of A and of B, and their difference; columns without a value are hatched. */
+/** Draws the values of A and of B, and their difference; columns without a value are grey. */
 function paintMaps(context: CanvasRenderingContext2D, { a, b, quantity, other, columns }: Scene, layout: Layout) {
   context.clearRect(0, 0, layout.total, layout.height);
   const valuesOf = (side: "a" | "b", track: Track | undefined, name: string | null) => (unit: number, k: number) => {
@@ -66,9 +66,8 @@ function paintMaps(context: CanvasRenderingContext2D, { a, b, quantity, other, c
     const [at, name, ends] = maps[n];
     if (!track || name === "") return;
     const units = quantityWidth(track.info, n === 1 ? name : quantity);
-    columns.forEach((_, k) => {
-      if (Number.isNaN(at(0, k))) hatch(context, layout.left + k * layout.column, top, layout.column, height);
-    });
+    context.fillStyle = resolved("--line");
+    context.fillRect(layout.left, top, layout.total - layout.left, height);
     const K = columns.length;
     context.imageSmoothingEnabled = units > height * (window.devicePixelRatio || 1);
     const image = valueImage(K, units, (k) => at(Math.floor(k / K), k % K), name, ends);
@@ -149,21 +148,6 @@ const UnitMarks = ({ layout, unit }: { layout: Layout; unit: number }) => (
     })}
   </>
 );
-
-function hatch(context: CanvasRenderingContext2D, x: number, y: number, width: number, height: number) {
-  context.save();
-  context.beginPath();
-  context.rect(x, y, width, height);
-  context.clip();
-  context.strokeStyle = resolved("--line");
-  context.beginPath();
-  for (let at = -height; at < width; at += 7) {
-    context.moveTo(x + at, y + height);
-    context.lineTo(x + at + height, y);
-  }
-  context.stroke();
-  context.restore();
-}
 
 const FLAT = 0.25; // the part of a column on either side of its middle in which strands are level
 const TOGETHER = 1.25; // half the gap between equal strands, so that both are visible

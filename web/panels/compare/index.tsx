@@ -16,9 +16,8 @@ const HELP =
   "Two runs, column by column. The heat maps share one scale, so equal colours mean equal numbers; the third shows " +
   "the difference. A ribbon has two strands, one for each run: they run together while both states are the same, and " +
   "otherwise are as far apart as the states (the Euclidean distance over all units). A word that is in only one " +
-  "sentence is hatched.";
+  "sentence is grey.";
 
-const short = (text: string) => (/^\d+\.\d/.test(text) ? Number(text).toFixed(4) : text);
 const BLANK = "Two runs side by side: nothing to draw.";
 
 export function ComparePanel() {
@@ -88,7 +87,7 @@ export function ComparePanel() {
           );
         }}
       </Stage>
-      <AsTable kind="compare" rows={() => (shown ? comparisonRows(shown).map((row) => row.map(short)) : [[]])} />
+      <AsTable kind="compare" rows={() => (shown ? comparisonRows(shown) : [[]])} />
     </Panel>
   );
 }

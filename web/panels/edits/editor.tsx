@@ -9,7 +9,7 @@ import { isSequential } from "studio/state/ranges.js";
 import type { Session } from "studio/state/session.js";
 import { shownToken, stepName, valueAt } from "studio/state/run.js";
 import type { Choice as Prediction, Edit, Run } from "studio/types.js";
-import { useApp, useDraft } from "studio/ui/app.js";
+import { useApp, useTyping } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
 import { Button, Choice, Says } from "studio/ui/form.js";
 import { windowSize } from "studio/ui/visibility.js";
@@ -153,7 +153,7 @@ export function Editor({ work, editor, difference }: EditorProps & { editor: Ret
 /** A number with a slider. Typed values may be outside the slider's range. */
 function Value(props: { low: number; high: number; value: number; change: (value: number) => void }) {
   const { low, high, value, change } = props;
-  const typing = useDraft(value, (text) => text !== "" && change(Number(text)));
+  const typing = useTyping(value, (text) => text !== "" && change(Number(text)));
   return (
     <div class="edit-value">
       <input {...{ type: "number", step: "any", "aria-label": "value", ...typing }} />

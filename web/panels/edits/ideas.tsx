@@ -1,14 +1,8 @@
-// Things to try: whole gates, context-dependent sentences, and a search for an edit that changes a word's label.
+// Things to try: whole gates, and context-dependent sentences.
 
-import { untracked, useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
-import { type Find, editSize, searchEdits } from "studio/panels/edits/search.js";
-import { editSentence } from "studio/panels/edits/words.js";
-import { Job } from "studio/state/job.js";
-import { choiceText, findHead, shownToken } from "studio/state/run.js";
-import type { Model, Run, Edit } from "studio/types.js";
+import type { Edit, Model } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { Button, Says } from "studio/ui/form.js";
+import { Button } from "studio/ui/form.js";
 
 export function Presets({ model }: { model: Model }) {
   const { store, view } = useApp();
@@ -54,81 +48,6 @@ export function IdeaCards({ model }: { model: Model }) {
         );
       })}
     </>
-  );
-}
-
-/** The search, which starts from the current run, including its edits, and stops when that run changes. */
-export function EditSearch() {
-  const { store, session, view } = useApp();
-  const finds = useSignal<Find[]>([]);
-  const tried = useSignal<{ count: number; of: number } | null>(null);
-  const chosen = useSignal<number | null>(null); // the step of a word, until the cursor moves
-  const job = useMemo(() => {
-    const report = (count: number, of: number, found: Find[]) => {
-      tried.value = { count, of };
-      finds.value = [...found].sort(
-        (a, b) => editSize(a.edit) - editSize(b.edit) || b.after.probability - a.after.probability,
-      );
-    };
-    return new Job((question: Parameters<typeof searchEdits>[0]) => searchEdits(question, report));
-  }, []);
-  const searched = useRef<Run | null>(null);
-  useSignalEffect(() => {
-    const { run } = session;
-    if (run !== searched.current) untracked(() => job.stop()); // it may have begun before this effect, which runs later
-  });
-  useEffect(() => store.subscribe(["step"], () => void (job.share === 1 && (chosen.value = null))), []);
-  const { model, run } = session;
-  const head = run && findHead(run, view.head);
-  if (!model?.hasWeights || !run || !head) return null;
-  const isRunning = job.share < 1;
-  const t = chosen.value !== null && chosen.value < run.steps ? chosen.value : view.step;
-  const isDone = job.result !== null && !job.stopped && !isRunning;
-  const [count, of] = [tried.value?.count ?? 0, tried.value?.of ?? 0].map((number) => number.toLocaleString("en"));
-  const so = `tried ${count} of ${of} edits, ${finds.value.length || "none"} found`;
-  const begin = () => {
-    chosen.value = t;
-    finds.value = [];
-    searched.current = run;
-    job.begin({ model, run, head: view.head, t });
-  };
-  return (
-    <section class="edit-search">
-      <h3>Find an edit that changes</h3>
-      <div class="row">
-        <select
-          {...{ "aria-label": "Word whose prediction should change", value: String(t) }}
-          onChange={({ currentTarget }) => (chosen.value = Number(currentTarget.value))}
-        >
-          {run.tokens.map((token, k) => (
-            <option value={String(k)}>{`${shownToken(token)}: ${shownToken(head.labels[head.chosen[k]])}`}</option>
-          ))}
-        </select>
-        <Button text={isRunning ? "Stop" : "Search"} press={isRunning ? () => job.stop() : begin} />
-      </div>
-      <Says kind="edit-progress" text={tried.value && (isDone ? `Done: ${so}.` : `Searching: ${so}…`)} />
-      <ol class="edit-finds">
-        {finds.value.map((find) => (
-          <FindLine {...{ find, model, run }} />
-        ))}
-      </ol>
-    </section>
-  );
-}
-
-function FindLine({ find: { edit, before, after }, model, run }: { find: Find; model: Model; run: Run }) {
-  const { store } = useApp();
-  const sentence = editSentence(edit, model, run.tokens);
-  return (
-    <li>
-      <span>{sentence}</span>
-      <span class="turn">{`${choiceText(before)} → ${choiceText(after)}`}</span>
-      <Button
-        text="Try"
-        {...{ "aria-label": `Try: ${sentence}` }}
-        press={() => store.change({ edits: [...store.get().edits, edit] }, sentence)}
-      />
-    </li>
   );
 }
 

@@ -3,7 +3,7 @@
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { type Spot, type Work, draftAt, Editor, useEditor } from "studio/panels/edits/editor.js";
-import { EditSearch, IdeaCards, Presets } from "studio/panels/edits/ideas.js";
+import { IdeaCards, Presets } from "studio/panels/edits/ideas.js";
 import { EditList, PythonLines } from "studio/panels/edits/list.js";
 import { DifferencePicture, differenceRows, DifferenceTable, differenceVerdict } from "studio/panels/edits/table.js";
 import { compareRuns, type Difference } from "studio/state/edits.js";
@@ -28,7 +28,7 @@ export function EditsPanel() {
   const edit = (spot: Spot, at: DOMRect) => {
     if (session.model?.hasWeights) editor.open({ spot, draft: draftAt(spot), index: store.get().edits.length }, at);
   };
-  useEffect(() => listenForClicks(edit), []);
+  useEffect(() => listenForEdits(edit), []);
   const { model, run } = session;
   const { edits } = view;
   const difference = useComputed(() => {
@@ -52,7 +52,6 @@ export function EditsPanel() {
           )}
         </div>
         {model?.hasWeights && run && <Presets model={model} />}
-        <EditSearch />
       </div>
       {model && run && run.edits.length === 0 ? (
         <div class="edits-result ideas">
@@ -101,27 +100,12 @@ function History() {
   );
 }
 
-/** Opens the editor wherever a value is clicked, in any panel. */
-function listenForClicks(open: (spot: Spot, at: DOMRect) => void): () => void {
-  let pointer: PointerEvent | null = null;
-  const point = (event: PointerEvent) => void (pointer = event);
+/** Opens the editor beside whatever asks for it, in any panel. */
+function listenForEdits(open: (spot: Spot, at: DOMRect) => void): () => void {
   const edit = (event: Event) => {
     if (event instanceof CustomEvent && event.target instanceof Element)
-      open(event.detail, clickedArea(event.target, pointer));
+      open(event.detail, event.target.getBoundingClientRect());
   };
-  document.addEventListener("pointerup", point, true);
   document.addEventListener("hs-edit", edit);
-  return () => {
-    document.removeEventListener("pointerup", point, true);
-    document.removeEventListener("hs-edit", edit);
-  };
-}
-
-/** The area that the editor must not cover: the clicked point, or the whole element for a key or button. */
-function clickedArea(target: Element, pointer: PointerEvent | null): DOMRect {
-  const box = target.getBoundingClientRect();
-  if (!pointer || performance.now() - pointer.timeStamp > 400) return box;
-  const { clientX: x, clientY: y } = pointer;
-  const inside = x >= box.left && x <= box.right && y >= box.top && y <= box.bottom;
-  return inside ? new DOMRect(x - 8, y - 8, 16, 16) : box;
+  return () => document.removeEventListener("hs-edit", edit);
 }

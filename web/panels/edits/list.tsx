@@ -1,12 +1,11 @@
 // The edits in force, one per line, and the equivalent Python.
 
 import type { ComponentChildren } from "preact";
-import { useRef } from "preact/hooks";
 import { actionText, editSentence, extentText, pythonBlock } from "studio/panels/edits/words.js";
 import { inForce, restingReason } from "studio/state/edits.js";
 import type { Edit, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
-import { Button, Copy } from "studio/ui/form.js";
+import { Button, Code } from "studio/ui/form.js";
 
 const MOST_LINES = 8; // at least this many edits of one place are grouped
 
@@ -85,18 +84,8 @@ export function bundles(edits: readonly Edit[]): Bundle[] {
   return all;
 }
 
-export function PythonLines({ edits, model, run }: Edits) {
-  const text = pythonBlock(inForce(edits, model, run.steps), model, run);
-  const code = useRef<HTMLPreElement>(null);
-  return (
-    <figure class="edit-python">
-      <figcaption>
-        The same in Python
-        <Copy {...{ text, shown: code }} />
-      </figcaption>
-      <pre ref={code} tabindex={0}>
-        <code>{text}</code>
-      </pre>
-    </figure>
-  );
-}
+export const PythonLines = ({ edits, model, run }: Edits) => (
+  <div class="edit-python">
+    <Code title="The same in Python" text={pythonBlock(inForce(edits, model, run.steps), model, run)} />
+  </div>
+);

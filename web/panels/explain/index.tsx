@@ -22,10 +22,10 @@ const DENSE = 60; // steps
 const LONGEST = 24;
 
 export function ExplainPanel() {
-  const { session, view, question } = useApp();
+  const { store, session, view, question } = useApp();
   const { explained, reason } = question.value;
   const rest = () => Math.max(REST, 1.5 * session.took);
-  const typing = useTyping(view.text, (text) => session.text(text), rest);
+  const typing = useTyping(view.text, (text) => store.set({ text }), rest);
   const isNumbers = session.model !== null && isNumeric(session.model);
   return (
     <Panel id="explain" title="What to explain" help={HELP} body="explain-body">

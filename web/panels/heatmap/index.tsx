@@ -2,16 +2,9 @@
 
 import { useComputed, useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import {
-  drawCells,
-  HeatPicture,
-  heatRows,
-  longestToken,
-  TokenNames,
-  UnitNames,
-} from "studio/panels/heatmap/picture.js";
+import { drawCells, HeatPicture, heatRows, TokenNames, UnitNames } from "studio/panels/heatmap/picture.js";
 import { Cursors, type HeatParts, Readout } from "studio/panels/heatmap/cursors.js";
-import { type Cell, type Scene, cellAt, headHeight, heatLayout } from "studio/panels/heatmap/layout.js";
+import { type Cell, cellAt, headHeight, heatLayout, longestToken, type Scene } from "studio/panels/heatmap/layout.js";
 import { ordered } from "studio/panels/heatmap/order.js";
 import { findHead, meanChanges, quantityWidth, stepName, togglePin, trackOf } from "studio/state/run.js";
 import { range } from "studio/state/ranges.js";
@@ -46,7 +39,8 @@ export function HeatmapPanel() {
   const edit = () => {
     const { run, model } = session;
     const { step, unit, track, quantity } = store.get();
-    if (run && model?.hasWeights && map.current) openEditor(map.current, trackOf(run, track), quantity, unit, step);
+    const column = map.current?.querySelector(".heat-column");
+    if (run && model?.hasWeights && column) openEditor(column, trackOf(run, track), quantity, unit, step);
   };
   const parts = { place, map, scene, pointed, edit, box };
   return (
@@ -94,9 +88,6 @@ function HeatMap({ place, map, scene, pointed, edit, box }: HeatParts) {
     ArrowDown: () => row(1),
     PageUp: () => row(-10),
     PageDown: () => row(10),
-    ArrowLeft: () => player.move(-1),
-    ArrowRight: () => player.move(1),
-    p: () => togglePin(store, store.get().unit),
     Enter: edit,
   };
   const ends = shown && range(shown.quantity);

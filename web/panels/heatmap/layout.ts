@@ -1,6 +1,8 @@
 // The layout of the heat map: tokens above the columns, pinned units at the top, all units below.
 
+import { shortToken } from "studio/state/run.js";
 import type { Run, Track } from "studio/types.js";
+import { fontFamily, measure } from "studio/ui/theme.js";
 
 export type Cell = { unit: number; step: number };
 
@@ -40,6 +42,17 @@ const CLOSE = 13; // minimum pixels between slanted tokens, if each column has o
 const LOOSE = 17; // minimum pixels between slanted tokens, if some columns have none
 const APART = 6; // pixels between tokens that are not slanted
 export const SLANT = -58;
+export const LONGEST_TOKEN = 12; // characters
+const SIZE = "11px"; // of a picture-label
+const MOST_MEASURED = 200; // the dates of a longer series are alike
+
+/** @returns the width of the longest in pixels */
+export function longestToken(tokens: readonly string[]): number {
+  const measured = measure(`${SIZE} ${fontFamily("--sans")}`);
+  const every = tokens.length > 10 * MOST_MEASURED ? Math.ceil(tokens.length / MOST_MEASURED) : 1;
+  const some = every > 1 ? tokens.filter((_, t) => t % every === 0) : tokens;
+  return some.reduce((most, token) => Math.max(most, measured(shortToken(token, LONGEST_TOKEN))), 8);
+}
 
 interface HeatSizes {
   width: number; // available

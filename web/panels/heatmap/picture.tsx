@@ -1,7 +1,7 @@
 // The cells, tokens and units of the heat map, which are drawn when the run or the selection changes, but never while
 // scrubbing, and the heat map as a picture and as a table.
 
-import { type HeatLayout, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
+import { type HeatLayout, LONGEST_TOKEN, type Scene, SLANT } from "studio/panels/heatmap/layout.js";
 import { range } from "studio/state/ranges.js";
 import { quantityWidth, shortToken, trackOf, trackTitle, valueAt } from "studio/state/run.js";
 import type { Model, Run, View } from "studio/types.js";
@@ -9,12 +9,8 @@ import { Legend } from "studio/ui/legend.js";
 import type { Ends } from "studio/ui/line.js";
 import { valueImage } from "studio/ui/scales.js";
 import { Text } from "studio/ui/stage.js";
-import { fontFamily, measure } from "studio/ui/theme.js";
 
-const LONGEST_TOKEN = 12;
-const SIZE = "11px"; // of a picture-label
 const LEGIBLE = 11; // least height of a row with a number
-const MOST_MEASURED = 200; // the dates of a longer series are alike
 
 /** @param ends of the scale */
 export function drawCells(context: CanvasRenderingContext2D, scene: Scene, ends: Ends) {
@@ -66,14 +62,6 @@ export const UnitNames = ({ layout }: { layout: HeatLayout }) => (
     )}
   </>
 );
-
-/** @returns the width of the longest in pixels */
-export function longestToken(tokens: readonly string[]): number {
-  const measured = measure(`${SIZE} ${fontFamily("--sans")}`);
-  const every = tokens.length > 10 * MOST_MEASURED ? Math.ceil(tokens.length / MOST_MEASURED) : 1;
-  const some = every > 1 ? tokens.filter((_, t) => t % every === 0) : tokens;
-  return some.reduce((most, token) => Math.max(most, measured(shortToken(token, LONGEST_TOKEN))), 8);
-}
 
 const HEAD = 26;
 const FOOT = 34;

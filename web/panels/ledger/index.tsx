@@ -5,9 +5,9 @@ import { HELD } from "studio/facts.js";
 import type { Ledger, TargetLedger } from "studio/runtime/explain/ledger.js";
 import { erasedMostAt, keptAfter, memoryLedger, mostTelling, targetLedger } from "studio/runtime/explain/ledger.js";
 import type { Explained } from "studio/state/explained.js";
-import { shortToken, shownToken, trackTitle } from "studio/state/run.js";
+import { shortToken, trackTitle } from "studio/state/run.js";
 import type { View } from "studio/types.js";
-import { useApp, useDraft } from "studio/ui/app.js";
+import { useApp, useTyping } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
 import { AsTable, Button, Select } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
@@ -56,7 +56,7 @@ export function LedgerPanel() {
         }
       </Stage>
       <div class="ledger-sum">{recorded && sumSentences(recorded).map((sentence) => <p>{sentence}</p>)}</div>
-      {scene && <AsTable kind="ledger" rows={() => shortRows(scene)} />}
+      {scene && <AsTable kind="ledger" rows={() => ledgerRows(scene)} />}
     </Panel>
   );
 }
@@ -113,7 +113,7 @@ const TELLING =
 
 function MemoryControls({ scene }: { scene: Scene }) {
   const { store } = useApp();
-  const typing = useDraft(scene.unit); // pointing at words draws this again
+  const typing = useTyping(scene.unit); // pointing at words draws this again
   const { tracks, cell } = scene.explained.subject;
   const infos = tracks.map(({ info }) => info);
   const twoWays = infos.some(({ reverse }) => reverse);
@@ -212,13 +212,6 @@ function ledgerRows({ ledger, explained, whole }: Scene): string[][] {
     return [String(t), tokens[t], ...own, ...rest, whole === null ? "" : String(whole.parts[t])];
   });
   return [["step", "word", wrote, ...more], ...rows.sort((a, b) => Number(a[0]) - Number(b[0]))];
-}
-
-function shortRows(scene: Scene): string[][] {
-  const [head, ...rows] = ledgerRows(scene);
-  const short = (cell: string, k: number) =>
-    k === 1 ? shownToken(cell) : /\d[.e]/.test(cell) ? tick(Number(cell).toFixed(4)) : cell;
-  return [head, ...rows.map((row) => row.map(short))];
 }
 
 function unrecordedSentence({ explained }: Scene): string {

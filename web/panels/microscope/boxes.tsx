@@ -1,17 +1,16 @@
 // The boxes of the circuit: gates, and the incoming and outgoing states.
 
-import type { ReadonlySignal } from "@preact/signals";
-import type { Numbers, Scene } from "studio/panels/microscope/tween.js";
+import type { Scene } from "studio/panels/microscope/types.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { format } from "studio/ui/draw.js";
 import { changeText, gateEffect } from "studio/ui/moment-words.js";
 import { Press, Text, type Box } from "studio/ui/stage.js";
 
 type Placed = { moment: Moment; box: Box };
-type GateProps = Placed & { scene: Scene; gate: string; numbers: ReadonlySignal<Numbers>; open: () => void };
+type GateProps = Placed & { scene: Scene; gate: string; open: () => void };
 
 /** A gate: its value, how far it is open, what that means, and its pre-activation. */
-export function GateBox({ scene, moment, gate, numbers, box, open }: GateProps) {
+export function GateBox({ scene, moment, gate, box, open }: GateProps) {
   const { cell, meanings } = scene.model;
   const { values, sums, computed } = moment;
   const { x, y, width } = box;
@@ -25,7 +24,7 @@ export function GateBox({ scene, moment, gate, numbers, box, open }: GateProps) 
         <rect {...box} rx={8} class="hs-gate-back" stroke={`var(--q-${gate})`} />
         <Text x={x + 10} y={y + 22} kind="hs-letter" text={gate} />
         <Text x={x + 10} y={y + 52} kind="hs-meaning" room={room} text={meanings[gate]} />
-        <Meter {...{ gate, numbers, box: meter, isSigned: cell.activations[gate] !== "sigmoid" }} />
+        <Meter {...{ gate, value: values[gate], box: meter, isSigned: cell.activations[gate] !== "sigmoid" }} />
         <Text x={x + 10} y={y + 65} kind="hs-soft" room={room} text={said} />
         <Text x={x + 10} y={y + 78} kind="hs-soft hs-mono" room={room}>
           {sums[gate] && `${squashName(cell, gate)}(${format(sums[gate].sum)})`}
@@ -41,16 +40,16 @@ export function GateBox({ scene, moment, gate, numbers, box, open }: GateProps) 
 }
 
 /** A bar for how far a gate is open, or how far the candidate is from zero. */
-function Meter(props: { gate: string; numbers: ReadonlySignal<Numbers>; box: Box; isSigned: boolean }) {
-  const { gate, numbers, box, isSigned } = props;
+function Meter({ gate, value, box, isSigned }: { gate: string; value: number; box: Box; isSigned: boolean }) {
   const zero = isSigned ? box.x + box.width / 2 : box.x;
   const scale = isSigned ? box.width / 2 : box.width;
-  const length = Math.max(-1, Math.min(1, numbers.value[gate] || 0)) * scale;
+  const length = Math.max(-1, Math.min(1, value || 0)) * scale;
   return (
     <>
       <rect {...box} rx={3} class="hs-meter" />
       <rect
         {...{ x: Math.min(zero, zero + length), y: box.y, width: Math.abs(length), height: box.height, rx: 3 }}
+        class="hs-moves"
         fill={`var(--q-${gate})`}
       />
       {isSigned && <line x1={zero} x2={zero} y1={box.y - 2} y2={box.y + box.height + 2} class="hs-axis" />}

@@ -1,13 +1,11 @@
 // One unit at one step as a circuit: the gates, the line of the memory, and the numbers that flow through them.
 
-import type { ReadonlySignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
 import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
 import { layoutOf } from "studio/panels/microscope/layouts.js";
-import { PIPE, Pipes, Tokens, flowColour } from "studio/panels/microscope/pipes.js";
-import type { Layout, Numbers, Point, Scene } from "studio/panels/microscope/tween.js";
-import { usePaced, useTween } from "studio/panels/microscope/tween.js";
+import { PIPE, Pipes, flowColour } from "studio/panels/microscope/pipes.js";
+import type { Layout, Numbers, Point, Scene } from "studio/panels/microscope/types.js";
 import { gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, readMoment, memoryReach } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
@@ -21,11 +19,8 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   const { model, run, info, width, go } = scene;
   const { unit } = view;
   const step = Math.min(view.step, run.steps - 1);
-  const { value: moment, pace } = usePaced(() => readMoment(model, run, info.name, unit, step), [run, info, unit]);
-  const target = useMemo(() => {
-    return { ...moment.values, h: moment.values[moment.shown], largest: memoryReach(moment.track, unit) };
-  }, [moment]);
-  const numbers = useTween(target, pace);
+  const moment = readMoment(model, run, info.name, unit, step);
+  const numbers = { ...moment.values, h: moment.values[moment.shown], largest: memoryReach(moment.track, unit) };
   const circuit = circuitFor(model.cell);
   const { operations, places } = circuit;
   const layout = useMemo(() => layoutOf(operations, places, width, info.reverse), [circuit, width, info.reverse]);
@@ -47,13 +42,12 @@ export function UnitLevel({ scene }: { scene: Scene }) {
         <Between label={layout.labels[name]} words={words} value={moment.values[name]} />
       ))}
       {gatesApart(model.cell).map((gate) => (
-        <GateBox {...{ scene, moment, gate, numbers, box: layout.boxes[gate] }} open={() => open(gate)} />
+        <GateBox {...{ scene, moment, gate, box: layout.boxes[gate] }} open={() => open(gate)} />
       ))}
       {Object.entries(circuit.parts).map(([name, { gate, about }]) => (
         <PartBox {...{ name, gate, about, moment, box: layout.boxes[name] }} open={() => open(gate)} />
       ))}
       <States {...{ scene, moment, layout }} />
-      <Tokens {...{ layout, times: circuit.times, values: moment.values, isPlaying: pace === "play" }} />
       <g transform={`translate(0 ${layout.height + 12})`}>
         <Bars {...{ moment, width, numbers, spans: circuit.spans }} />
       </g>
@@ -131,15 +125,42 @@ const [NAME, VALUE] = [60, 74]; // room for the name before an equation, and for
 const barsHeight = (moment: Moment, width: number): number =>
   equationLines(moment).length * (width >= WIDE ? ROW : NARROW_ROW) + 18;
 
-type BarsProps = { moment: Moment; width: number; numbers: ReadonlySignal<Numbers>; spans: (now: Numbers) => Spans[] };
+type BarsProps = { moment: Moment; width: number; numbers: Numbers; spans: (numbers: Numbers) => Spans[] };
 
-function Bars(props: BarsProps) {
-  const { moment, width } = props;
+/** The equations, and beside or below each a bar, on a scale with its ends and 0. */
+function Bars({ moment, width, numbers, spans }: BarsProps) {
   const isWide = width >= WIDE;
   const end = isWide ? TEXT - 16 : width;
+  const { largest } = numbers;
+  const [from, to] = [isWide ? TEXT : 2, width - 2];
+  const x = (value: number) => (from + to) / 2 + (Math.max(-1, Math.min(1, value / largest || 0)) * (to - from)) / 2;
+  const bottom = barsHeight(moment, width) - 16;
+  const range = ([start, end]: [number, number]) => ({
+    x: Math.min(x(start), x(end)),
+    width: Math.abs(x(end) - x(start)),
+  });
   return (
     <g class="hs-bars">
-      <Drawn {...props} />
+      {[-largest, 0, largest].map((value, k) => (
+        <>
+          <line x1={x(value)} x2={x(value)} y1={0} y2={bottom} class="hs-axis" />
+          <text x={x(value)} y={bottom + 13} class="hs-tick" text-anchor={ANCHORS[k]}>
+            {value === 0 ? "0" : tick(Number(value.toPrecision(2)))}
+          </text>
+        </>
+      ))}
+      {spans(numbers).map(({ filled, outlined }, k) => {
+        const y = isWide ? k * ROW + 3 : k * NARROW_ROW + 22;
+        return (
+          <>
+            {outlined && <rect class="hs-whole hs-moves" y={y} height={BAR} rx={2} {...range(outlined)} />}
+            <rect
+              {...{ class: "hs-part hs-moves", y: y + 1, height: BAR - 2, rx: 1.5, ...range(filled) }}
+              fill={flowColour("c", filled[1] - filled[0])}
+            />
+          </>
+        );
+      })}
       {equationLines(moment).map(({ name, formula, numbers, value, edited }, k) => {
         const y = isWide ? k * ROW + 13 : k * NARROW_ROW + 13;
         return (
@@ -155,43 +176,5 @@ function Bars(props: BarsProps) {
         );
       })}
     </g>
-  );
-}
-
-/** The bars, the line at 0 and the ends of the scale. */
-function Drawn({ moment, width, numbers, spans }: BarsProps) {
-  const isWide = width >= WIDE;
-  const { value: now } = numbers;
-  const { largest } = now;
-  const [from, to] = [isWide ? TEXT : 2, width - 2];
-  const x = (value: number) => (from + to) / 2 + (Math.max(-1, Math.min(1, value / largest || 0)) * (to - from)) / 2;
-  const bottom = barsHeight(moment, width) - 16;
-  const range = ([start, end]: [number, number]) => ({
-    x: Math.min(x(start), x(end)),
-    width: Math.abs(x(end) - x(start)),
-  });
-  return (
-    <>
-      {[-largest, 0, largest].map((value, k) => (
-        <>
-          <line x1={x(value)} x2={x(value)} y1={0} y2={bottom} class="hs-axis" />
-          <text x={x(value)} y={bottom + 13} class="hs-tick" text-anchor={ANCHORS[k]}>
-            {value === 0 ? "0" : tick(Number(value.toPrecision(2)))}
-          </text>
-        </>
-      ))}
-      {spans(now).map(({ filled, outlined }, k) => {
-        const y = isWide ? k * ROW + 3 : k * NARROW_ROW + 22;
-        return (
-          <>
-            {outlined && <rect class="hs-whole" y={y} height={BAR} rx={2} {...range(outlined)} />}
-            <rect
-              {...{ class: "hs-part", y: y + 1, height: BAR - 2, rx: 1.5, ...range(filled) }}
-              fill={flowColour("c", filled[1] - filled[0])}
-            />
-          </>
-        );
-      })}
-    </>
   );
 }

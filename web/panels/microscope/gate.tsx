@@ -1,8 +1,7 @@
 // How a gate is computed: the sum of its products, the largest first, and the activation curve.
 
-import { useMemo } from "preact/hooks";
-import { runningSums, SumRows, sumHeight, type Term, featureSource, gateTerms } from "studio/panels/microscope/sum.js";
-import { type Scene, usePaced, useTween } from "studio/panels/microscope/tween.js";
+import { SumRows, sumHeight, type Term, featureSource, gateTerms } from "studio/panels/microscope/sum.js";
+import type { Scene } from "studio/panels/microscope/types.js";
 import { activated, type CellKind } from "studio/runtime/kinds.js";
 import { neighbours, unsquash, squashName } from "studio/state/moment.js";
 import type { View } from "studio/types.js";
@@ -27,13 +26,9 @@ function Summed({ scene }: { scene: Scene }) {
   const { model, run, info, track, width, go } = scene;
   const { gate, unit } = view;
   const step = Math.min(view.step, run.steps - 1);
-  const { value: sums, pace } = usePaced(() => {
-    const dot = model.dotProduct(run, info.name, gate, unit, step);
-    return { sum: dot.sum, terms: gateTerms(model, info, unit, dot, SHOWN) };
-  }, [run, info, gate, unit]);
-  const { sum, terms } = sums;
-  const running = useMemo(() => runningSums(terms), [terms]);
-  const numbers = useTween(running, pace);
+  const dot = model.dotProduct(run, info.name, gate, unit, step);
+  const { sum } = dot;
+  const terms = gateTerms(model, info, unit, dot, SHOWN);
   /** Goes to a term's source: the unit below at this step, or a unit of this layer at the previous step. */
   const follow = ({ kind, index }: Term) => {
     const below = kind === "input" ? featureSource(model.tracks, info, index) : null;
@@ -54,7 +49,7 @@ function Summed({ scene }: { scene: Scene }) {
       {...{ class: "hs-sum", width, height: isBeside ? y + CURVE.height : top + 48, role: "group" }}
       aria-label={`How ${gate} of ${info.name}, unit ${unit}, is computed: ${squash}`}
     >
-      <SumRows {...{ terms, sum, whole, width, numbers, follow }} />
+      <SumRows {...{ terms, sum, whole, width, follow }} />
       <g transform={`translate(${CURVE.x} ${y})`}>
         <Curve cell={model.cell} gate={gate} sum={sum} />
       </g>

@@ -2,12 +2,12 @@
 
 import { useComputed } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { UnitLevel, unitRows } from "studio/panels/microscope/circuit.js";
 import { GateLevel, gateRows } from "studio/panels/microscope/gate.js";
 import { LayerLevel, layerRows } from "studio/panels/microscope/layer.js";
 import { ModelLevel, modelRows } from "studio/panels/microscope/model.js";
-import type { Scene } from "studio/panels/microscope/tween.js";
+import type { Scene } from "studio/panels/microscope/types.js";
 import { neighbours } from "studio/state/moment.js";
 import type { Session } from "studio/state/session.js";
 import type { Store } from "studio/state/store.js";
@@ -18,7 +18,6 @@ import { Button } from "studio/ui/form.js";
 import { initialState, readingWay } from "studio/ui/moment-words.js";
 import { Panel, Unread } from "studio/ui/panel.js";
 import { useWidth } from "studio/ui/stage.js";
-import { isCalm } from "studio/ui/theme.js";
 
 /** The zoom levels, from the outside in, each with the rows of its table. */
 const LEVELS: Record<
@@ -48,7 +47,6 @@ export function MicroscopePanel() {
   const shown = scene.value;
   const { zoom } = view;
   const key = [view.track, zoom, zoom === "gate" ? view.gate : ""].join();
-  useZoom(stage, ORDER.indexOf(zoom), key);
 
   /** Esc and Backspace zoom out one level. */
   const outwards = (event: KeyboardEvent) => {
@@ -93,19 +91,6 @@ function createScene({ model, run }: Session, view: View, width: number, go: Sce
     openEditor(from, track, quantity, view.unit, view.step);
   };
   return { model, run, info, track, width, go, edit: model.hasWeights ? edit : null };
-}
-
-function useZoom(stage: { current: HTMLElement | null }, depth: number, key: string) {
-  const before = useRef(depth);
-  useLayoutEffect(() => {
-    const deeper = depth - before.current;
-    before.current = depth;
-    if (deeper === 0 || isCalm()) return;
-    const from = { opacity: 0, transform: `scale(${deeper > 0 ? 0.94 : 1.06})` };
-    stage.current?.firstElementChild?.animate([from, { opacity: 1, transform: "none" }], {
-      ...{ duration: 180, easing: "ease-out" },
-    });
-  }, [key]);
 }
 
 function About({ scene: { model, run, track, info } }: { scene: Scene }) {

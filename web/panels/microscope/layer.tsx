@@ -1,8 +1,8 @@
 // All units of one layer and direction at one step: a tile for each, with the kept and written parts of its memory.
 
 import { useSignal } from "@preact/signals";
-import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
-import { animate, eased, type Pace, type Scene, SWIFT, usePaced } from "studio/panels/microscope/tween.js";
+import { useMemo } from "preact/hooks";
+import type { Scene } from "studio/panels/microscope/types.js";
 import type { CellKind } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import { memoryBefore, mostReach, projected } from "studio/state/moment.js";
@@ -19,13 +19,7 @@ export function LayerLevel({ scene }: { scene: Scene }) {
   const { cell } = scene.model;
   const step = Math.min(view.step, run.steps - 1);
   const largest = useMemo(() => mostReach(track), [track]);
-  const last = useRef<Units | null>(null);
-  const { value: change, pace } = usePaced(() => {
-    const [from, to] = [last.current, unitsAt(cell, track, step)];
-    last.current = to;
-    return { from, to };
-  }, [track]);
-  const { to: units } = change;
+  const units = useMemo(() => unitsAt(cell, track, step), [track, step]);
   // The unit under the pointer or reached by the arrow keys, until the cursor moves.
   const pointed = useSignal<{ unit: number; units: Units; selected: number } | null>(null);
   const { value: at } = pointed;
@@ -39,9 +33,7 @@ export function LayerLevel({ scene }: { scene: Scene }) {
   const label = `${info.units} units of ${info.name}. ${line}. Arrow keys choose a unit, Enter opens it`;
   return (
     <div class="hs-layer">
-      <Tiles
-        {...{ change, pace, largest, width, label, focus, selected: view.unit, pinned: view.pinned, point, open }}
-      />
+      <Tiles {...{ units, largest, width, label, focus, selected: view.unit, pinned: view.pinned, point, open }} />
       <p class="hs-readout number">{line}</p>
       <div class="hs-row-of">
         <Key cell={cell} largest={largest} />
@@ -128,7 +120,7 @@ export function layerRows({ model: { cell }, track }: Scene, { step }: View): st
 }
 
 /** each [H], at one step */
-export interface Units {
+interface Units {
   before: Float32Array; // the previous memory
   kept: Float32Array;
   wrote: Float32Array;
@@ -144,10 +136,8 @@ const LEAST = 13;
 const NAMED = 30; // minimum width for a tile to show its number
 const NUMBER = 11; // height of its number
 
-/** @param props.change the units before and now; they are animated, unless at once */
-export function Tiles(props: {
-  change: { from: Units | null; to: Units };
-  pace: Pace;
+function Tiles(props: {
+  units: Units;
   largest: number;
   width: number;
   label: string;
@@ -157,16 +147,16 @@ export function Tiles(props: {
   point: (unit: number) => void;
   open: (unit: number) => void;
 }) {
-  const { width, label, focus, selected, pinned, point, open } = props;
-  const units = props.change.to.memory.length;
-  const tiling = tilingFor(units, width);
-  const height = Math.ceil(units / tiling.columns) * tiling.height;
+  const { units, largest, width, label, focus, selected, pinned, point, open } = props;
+  const count = units.memory.length;
+  const tiling = tilingFor(count, width);
+  const height = Math.ceil(count / tiling.columns) * tiling.height;
   /** The unit under the pointer; -1 if there is none. */
   const under = (event: MouseEvent & { currentTarget: Element }) => {
     const box = event.currentTarget.getBoundingClientRect();
     const column = Math.floor((event.clientX - box.left) / tiling.width);
     const unit = Math.floor((event.clientY - box.top) / tiling.height) * tiling.columns + column;
-    return column >= 0 && column < tiling.columns && unit >= 0 && unit < units ? unit : -1;
+    return column >= 0 && column < tiling.columns && unit >= 0 && unit < count ? unit : -1;
   };
   const corner = (unit: number) => `${left(unit, tiling)} ${top(unit, tiling)}`;
   const size = { width: tiling.width, height: tiling.height, rx: 3 };
@@ -187,38 +177,21 @@ export function Tiles(props: {
       onPointerLeave={() => point(selected)}
       onClick={(event) => under(event) >= 0 && open(under(event))}
     >
-      <path class="hs-tile-frame" d={frames(units, tiling)} />
+      <path class="hs-tile-frame" d={frames(count, tiling)} />
       {isNamed(tiling) &&
-        Array.from({ length: units }, (_, k) => (
+        Array.from({ length: count }, (_, k) => (
           <text x={left(k, tiling) + 4} y={top(k, tiling) + 10.5} class="hs-tile-number">
             {k}
           </text>
         ))}
-      <Fills {...props} tiling={tiling} />
+      {Object.entries(fillPaths(units, tiling, largest)).map(([name, parts]) => (
+        <path class={`hs-tile-${name}`} d={parts.join("")} />
+      ))}
       <path class="hs-tile-pins" d={pins.join("")} />
       <rect class="hs-tile-pointed" {...size} transform={`translate(${corner(focus)})`} />
       <rect class="hs-tile-chosen" {...size} transform={`translate(${corner(selected)})`} />
     </svg>
   );
-}
-
-/** The parts of all tiles that change with the step. */
-function Fills({ change: { from, to }, pace, largest, tiling }: Parameters<typeof Tiles>[0] & { tiling: Tiling }) {
-  const part = useSignal(1);
-  useLayoutEffect(() => animate(from === null || pace === "jump" ? 0 : SWIFT, (now) => (part.value = now)), [to]);
-  const paths = fillPaths(from === null || part.value === 1 ? to : mixed(from, to, eased(part.value)), tiling, largest);
-  return (
-    <>
-      {Object.entries(paths).map(([name, parts]) => (
-        <path class={`hs-tile-${name}`} d={parts.join("")} />
-      ))}
-    </>
-  );
-}
-
-function mixed(from: Units, to: Units, part: number): Units {
-  const mix = (name: keyof Units) => to[name].map((end, k) => from[name][k] + (end - from[name][k]) * part);
-  return { before: mix("before"), kept: mix("kept"), wrote: mix("wrote"), memory: mix("memory"), h: to.h };
 }
 
 const isNamed = ({ width, height }: Tiling) => width >= NAMED && height >= 30;

@@ -1,6 +1,6 @@
 // Where the parts of each circuit are. Time runs to the right on a wide panel, and downwards on a narrow one.
 
-import type { Label, Layout, Operation, Point } from "studio/panels/microscope/tween.js";
+import type { Label, Layout, Operation, Point } from "studio/panels/microscope/types.js";
 import type { Box } from "studio/ui/stage.js";
 
 /** The places on a panel of some width, of which `layoutOf` makes the wires. */

@@ -1,6 +1,6 @@
 // The whole model at one step, from its input at the bottom to its prediction at the top. Each layer can be opened.
 
-import type { Scene } from "studio/panels/microscope/tween.js";
+import type { Scene } from "studio/panels/microscope/types.js";
 import { findHead, likeliest, shortToken, stepName, trackOf } from "studio/state/run.js";
 import type { Head, TrackInfo, Model, Run } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";

@@ -1,9 +1,7 @@
 // The rows of a sum, with a bar for each term. Each bar starts where the previous one ended, so the last one ends at
 // the sum.
 
-import type { ReadonlySignal } from "@preact/signals";
 import { flowColour } from "studio/panels/microscope/pipes.js";
-import type { Numbers } from "studio/panels/microscope/tween.js";
 import type { DotProduct, Model, TrackInfo } from "studio/types.js";
 import { format } from "studio/ui/draw.js";
 import { factor } from "studio/ui/moment-words.js";
@@ -22,24 +20,15 @@ const nameRoom = ({ factors, value }: Columns): number => (factors ? factors - F
 
 export const sumHeight = (terms: readonly Term[]): number => TOP + (terms.length + 1) * ROW;
 
-/** The partial sums before and after each term, and their range; returns at0 at1 ... low high. */
-export function runningSums(terms: readonly Term[]): Numbers {
-  let sum = 0;
-  const stops = [0, ...terms.map((term) => (sum += term.value))];
-  const named = Object.fromEntries(stops.map((value, k) => [`at${k}`, value]));
-  return { ...named, low: Math.min(...stops), high: Math.max(...stops) };
-}
-
 /** `whole`: the name of the sum itself; `follow`: goes to a term's source */
 export function SumRows(props: {
   terms: readonly Term[];
   sum: number;
   whole: string;
   width: number;
-  numbers: ReadonlySignal<Numbers>;
   follow: (term: Term) => void;
 }) {
-  const { terms, sum, whole, width, numbers, follow } = props;
+  const { terms, sum, whole, width, follow } = props;
   const isWide = width >= WIDE;
   const columns: Columns = {
     factors: isWide ? 294 : null,
@@ -48,6 +37,10 @@ export function SumRows(props: {
     to: width - 2,
   };
   const { factors, value, from, to } = columns;
+  let end = 0;
+  const stops = [0, ...terms.map((term) => (end += term.value))]; // the sums before and after each term
+  const [low, high] = [Math.min(...stops), Math.max(...stops)];
+  const x = (value: number) => from + ((to - from) * (value - low)) / (high - low || 1);
   const last: Term = { kind: "sum", name: whole, index: -1, weight: null, factor: null, value: sum };
   return (
     <>
@@ -56,34 +49,37 @@ export function SumRows(props: {
       <Text x={from} y={12} kind="hs-head" room={to - from} text="from 0 to the sum" />
       {factors && <Text x={factors} y={12} kind="hs-head" anchor="end" room={FACTORS} text="weight·value" />}
       <g transform={`translate(0 ${TOP})`}>
-        <ZeroLine {...{ numbers, columns, count: terms.length + 1 }} />
+        <line x1={x(0)} x2={x(0)} y1={-4} y2={(terms.length + 1) * ROW + 2} class="hs-axis" />
         {terms.map((term, k) => (
           <Press
             kind={`hs-row hs-row-${term.kind}`}
             label={`${term.name} adds ${format(term.value)}. Press to go to its source`}
             press={() => follow(term)}
           >
-            <Row {...{ term, k, columns, numbers, ends: [`at${k}`, `at${k + 1}`] }} />
+            <Row {...{ term, k, columns, ends: [x(stops[k]), x(stops[k + 1])] }} />
           </Press>
         ))}
         <g class="hs-row hs-row-sum">
-          <Row {...{ term: last, k: terms.length, columns, numbers, ends: ["at0", `at${terms.length}`] }} />
+          <Row {...{ term: last, k: terms.length, columns, ends: [x(0), x(end)] }} />
         </g>
       </g>
     </>
   );
 }
 
-/** `ends`: the names of the numbers between which the bar is */
-type RowProps = { term: Term; k: number; columns: Columns; numbers: ReadonlySignal<Numbers>; ends: [string, string] };
+/** `ends`: the x between which the bar is */
+type RowProps = { term: Term; k: number; columns: Columns; ends: [number, number] };
 
-function Row(props: RowProps) {
-  const { term, k, columns } = props;
+function Row({ term, k, columns, ends: [a, b] }: RowProps) {
   const y = k * ROW;
   return (
     <>
       <rect x={-4} y={y} width={columns.to + 6} height={ROW} rx={3} class="hs-row-back" />
-      <Bar {...props} />
+      <line x1={b} x2={b} y1={y + ROW - 3.5} y2={y + ROW + 3.5} class="hs-thread" />
+      <rect
+        {...{ x: Math.min(a, b), y: y + (ROW - BAR) / 2, width: Math.max(0.75, Math.abs(b - a)), height: BAR, rx: 1.5 }}
+        {...{ class: "hs-moves", fill: flowColour("c", b - a) }}
+      />
       <Text x={0} y={y + 12} kind="hs-term" room={nameRoom(columns)} text={term.name} />
       <Text x={columns.value} y={y + 12} kind="hs-term" anchor="end" room={VALUE} text={format(term.value)} />
       {columns.factors && (
@@ -93,29 +89,6 @@ function Row(props: RowProps) {
       )}
     </>
   );
-}
-
-/** The x of a value between the least and the largest partial sum. */
-const scaled = ({ from, to }: Columns, { low, high }: Numbers, value: number): number =>
-  from + ((to - from) * (value - low)) / (high - low || 1);
-
-function Bar({ k, columns, numbers: { value: now }, ends }: RowProps) {
-  const y = k * ROW;
-  const [a, b] = ends.map((name) => scaled(columns, now, now[name]));
-  return (
-    <>
-      <line x1={b} x2={b} y1={y + ROW - 3.5} y2={y + ROW + 3.5} class="hs-thread" />
-      <rect
-        {...{ x: Math.min(a, b), y: y + (ROW - BAR) / 2, width: Math.max(0.75, Math.abs(b - a)), height: BAR, rx: 1.5 }}
-        fill={flowColour("c", now[ends[1]] - now[ends[0]])}
-      />
-    </>
-  );
-}
-
-function ZeroLine({ numbers, columns, count }: { numbers: ReadonlySignal<Numbers>; columns: Columns; count: number }) {
-  const x = scaled(columns, numbers.value, 0);
-  return <line x1={x} x2={x} y1={-4} y2={count * ROW + 2} class="hs-axis" />;
 }
 
 export interface Term {

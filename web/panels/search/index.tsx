@@ -28,16 +28,6 @@ const GRAMMAR: [string, string][] = [
 const ROW = 32;
 
 export function SearchPanel() {
-  const { corpus } = useApp();
-  if (corpus.reason === "") return <Search />;
-  return (
-    <Panel id="search" title="Search the corpus" help={HELP}>
-      <Says kind="soft" text={corpus.reason} />
-    </Panel>
-  );
-}
-
-function Search() {
   const { store, session, corpus, view } = useApp();
   const text = useSignal(view.query);
   const message = useSignal("");
@@ -102,18 +92,16 @@ function Search() {
         </form>
         <details class="search-grammar">
           <summary>How to write a query</summary>
-          <table>
-            <tbody>
-              {GRAMMAR.map(([form, meaning]) => (
-                <tr>
-                  <td>
-                    <Button text={form} kind="quiet number" title="Search for it" press={() => search(form)} />
-                  </td>
-                  <td>{meaning}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+          <Table
+            class=""
+            rows={[
+              ["Query", "Meaning"],
+              ...GRAMMAR.map(([form, meaning]) => [
+                <Button text={form} kind="quiet number" title="Search for it" press={() => search(form)} />,
+                meaning,
+              ]),
+            ]}
+          />
         </details>
         <Says kind="search-says" text={message.value} />
         <div class="search-rates">{matches.value && <Rates of={matches.value} />}</div>

@@ -1,27 +1,16 @@
-// The matrices with a pointer that is moved by mouse or arrow keys. It shows the name of a weight, and a lens enlarges
-// its surroundings.
+// The matrices with a pointer that is moved by mouse or arrow keys, and shows the name of a weight.
 
 import { useSignal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 import type { Figure, Spot, Weights } from "studio/panels/structure/matrix.js";
-import {
-  drawPoints,
-  inkOver,
-  MatrixFrame,
-  READABLE,
-  spotAt,
-  weightAt,
-  weightRgb,
-} from "studio/panels/structure/matrix.js";
+import { drawPoints, MatrixFrame, spotAt, weightAt } from "studio/panels/structure/matrix.js";
 import { useApp } from "studio/ui/app.js";
 import { format } from "studio/ui/draw.js";
-import { Canvas, Text } from "studio/ui/stage.js";
+import { Canvas } from "studio/ui/stage.js";
 
-const BESIDE = 330; // minimum free pixels beside the matrices for the lens to fit there
-
-export function WeightsFigure({ weights, width }: { weights: Weights; width: number }) {
+export function WeightsFigure({ weights }: { weights: Weights }) {
   const { store } = useApp();
-  const { model, track, figure, scale, matrices } = weights;
+  const { model, track, figure, matrices } = weights;
   const pointed = useSignal<{ figure: Figure; spot: Spot } | null>(null);
   const [placed] = figure.placed;
   const first = useMemo(() => ({ placed, row: track.units % placed.matrix.rows, column: 0 }), [figure, track]);
@@ -36,11 +25,9 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
     const box = event.currentTarget.getBoundingClientRect();
     return spotAt(figure, event.clientX - box.left, event.clientY - box.top);
   };
-  const beside = width - figure.width - 28;
-  const isWide = beside >= BESIDE;
   const shapes = matrices.map(({ parameter, rows, columns }) => `${parameter} ${rows} by ${columns}`);
   return (
-    <div class={isWide ? "st-weights is-wide" : "st-weights"}>
+    <div class="st-weights">
       <div class="st-scroll">
         <div
           {...{ class: "st-holder", tabindex: 0, role: "group", "aria-label": "Weights; arrows move, Enter opens" }}
@@ -59,12 +46,7 @@ export function WeightsFigure({ weights, width }: { weights: Weights; width: num
           <Mark spot={spot} />
         </div>
       </div>
-      <div class="st-side">
-        <Pointed spot={spot} gates={model.gates} />
-        {figure.pixel < READABLE && (
-          <Lens {...{ spot, gates: model.gates, limit: scale.limit, isWide, width: isWide ? beside : width }} />
-        )}
-      </div>
+      <Pointed spot={spot} gates={model.gates} />
     </div>
   );
 }
@@ -126,62 +108,4 @@ function nextSpot({ placed }: Figure, spot: Spot, key: string): Spot | null {
   if (!next) return spot;
   const entered = column < 0 ? next.matrix.columns - 1 : column >= columns ? 0 : column;
   return { placed: next, row: Math.min(row, next.matrix.rows - 1), column: entered };
-}
-
-const CELL = { width: 56, height: 24 };
-const ROWS = { beside: 17, below: 9 };
-const MOST_COLUMNS = 9;
-const NAMES = 76;
-
-/** A few weights around the pointer, enlarged, with their numbers; `limit`: of the colours. */
-function Lens(props: { spot: () => Spot; gates: readonly string[]; limit: number; isWide: boolean; width: number }) {
-  const { gates, limit, isWide, width } = props;
-  const { placed, row, column } = props.spot();
-  const { matrix } = placed;
-  const fitting = Math.max(3, Math.min(MOST_COLUMNS, Math.floor((width - NAMES) / CELL.width)));
-  const most = isWide ? ROWS.beside : ROWS.below;
-  const rows = shownAround(row, most, matrix.rows);
-  const columns = shownAround(column, fitting, matrix.columns);
-  const x = (c: number) => NAMES + (c - columns[0]) * CELL.width;
-  const y = (r: number) => (r - rows[0] + 1) * CELL.height;
-  return (
-    <svg class="st-lens" width={NAMES + CELL.width * fitting} height={CELL.height * (most + 1)} aria-hidden="true">
-      {rows.map((r) => {
-        const { gate, unit } = weightAt(matrix, gates, r, 0);
-        return (
-          <>
-            <text
-              {...{ x: NAMES - 6, y: y(r) + 16, class: "st-lens-name is-row" }}
-              style={{ fill: gate ? `var(--q-${gate})` : undefined }}
-            >
-              {`${matrix.short}${gate ?? ""}[${unit}]`}
-            </text>
-            {columns.map((c) => {
-              const value = matrix.values[r * matrix.columns + c];
-              const box = { x: x(c) + 0.5, y: y(r) + 0.5, width: CELL.width - 1, height: CELL.height - 1 };
-              return (
-                <>
-                  <rect {...box} fill={`rgb(${weightRgb(value, limit).join(",")})`} />
-                  <text x={x(c) + CELL.width / 2} y={y(r) + 16} fill={inkOver(value, limit)}>
-                    {format(value)}
-                  </text>
-                </>
-              );
-            })}
-          </>
-        );
-      })}
-      {!matrix.vector && columns.map((c) => <Text x={x(c) + CELL.width / 2} y={16} kind="st-lens-name" text={c} />)}
-      <rect
-        {...{ x: x(column) + 1, y: y(row) + 1, width: CELL.width - 2, height: CELL.height - 2 }}
-        class="st-lens-mark"
-      />
-    </svg>
-  );
-}
-
-/** The numbers that are shown around one, of so many. */
-function shownAround(at: number, shown: number, all: number): number[] {
-  const first = Math.max(0, Math.min(at - Math.floor(shown / 2), all - shown));
-  return Array.from({ length: Math.min(shown, all) }, (_, k) => first + k);
 }

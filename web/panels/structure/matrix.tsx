@@ -135,12 +135,12 @@ export function weightScale(parts: readonly Float32Array[]): Scale {
 
 export const weightRgb = (value: number, limit: number) => rgb("g", value, [-limit, limit]);
 
-export function inkOver(value: number, limit: number) {
+function inkOver(value: number, limit: number) {
   const [red, green, blue] = weightRgb(value, limit);
   return 0.299 * red + 0.587 * green + 0.114 * blue > 140 ? "#16181d" : "#ffffff";
 }
 
-export const READABLE = 34; // minimum pixels of a cell for its number to fit inside
+const READABLE = 34; // minimum pixels of a cell for its number to fit inside
 const STRIP = 4;
 
 /** Draws the points of all matrices; `limit`: of the colours. */

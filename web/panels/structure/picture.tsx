@@ -9,7 +9,6 @@ import { Press, Text } from "studio/ui/stage.js";
 
 /** the kind of flow: a cell state, a hidden state, an input */
 type Ink = "c" | "h" | "x";
-type Anchor = "start" | "middle" | "end";
 
 const HEAD = 6; // size of an arrowhead
 
@@ -54,8 +53,8 @@ function Box({ plan, k, track, isChosen, open }: BoxProps) {
         {...{ x: x - BOX.width / 2, y: y - BOX.height / 2, ...BOX, rx: 9 }}
         class={track.reverse ? "st-box st-reverse" : "st-box"}
       />
-      <Words {...{ x, y: y - 4, kind: "st-kind", text: plan.sizes.cell.label }} />
-      <Words {...{ x, y: y + 12, kind: "st-name", text: track.name }} />
+      <Text {...{ anchor: "middle", x, y: y - 4, kind: "st-kind", text: plan.sizes.cell.label }} />
+      <Text {...{ anchor: "middle", x, y: y + 12, kind: "st-name", text: track.name }} />
     </>
   );
   if (!open) return <g class={kind}>{parts}</g>;
@@ -65,11 +64,6 @@ function Box({ plan, k, track, isChosen, open }: BoxProps) {
       {parts}
     </Press>
   );
-}
-
-function Words(props: { x: number; y: number; kind: string; text: string; anchor?: Anchor }) {
-  const { x, y, kind, text, anchor = "middle" } = props;
-  return <Text x={x} y={y} kind={kind} anchor={anchor} text={text} />;
 }
 
 /** A line, perhaps with an arrow; over others with a gap where it crosses them. */
@@ -116,8 +110,8 @@ function Row({ plan, track }: { plan: Plan; track: TrackInfo }) {
         return lanes.map(({ name, lane, label, units }) => (
           <>
             <Line from={[tail, lane]} to={[heads[k], lane]} ink={name} hasHead />
-            <Words
-              {...{ x: (tail + clear + heads[k]) / 2, y: label, kind: `st-shape st-ink-${name}` }}
+            <Text
+              {...{ anchor: "middle", x: (tail + clear + heads[k]) / 2, y: label, kind: `st-shape st-ink-${name}` }}
               text={`${name} ${rows}×${units}`}
             />
           </>
@@ -125,11 +119,11 @@ function Row({ plan, track }: { plan: Plan; track: TrackInfo }) {
       })}
       {lanes.map(({ name, lane }) => (
         <>
-          <Words
+          <Text
             {...{ x: Math.min(first, last) - 6, y: lane + 4, kind: `st-state st-ink-${name}`, anchor: "end" }}
             text={state(name, left, isWhole.first)}
           />
-          <Words
+          <Text
             {...{ x: Math.max(first, last) + 6, y: lane + 4, kind: `st-state st-ink-${name}`, anchor: "start" }}
             text={state(name, right, isWhole.last)}
           />
@@ -151,7 +145,7 @@ function Climb({ plan, k }: { plan: Plan; k: number }) {
   const out = plan.layers === sizes.numLayers ? `out[${first + k}]` : `to l${sizes.numLayers}`;
   return (
     <>
-      <Words {...{ x, y: height - 18, kind: "st-word", text: words[k] }} />
+      <Text {...{ anchor: "middle", x, y: height - 18, kind: "st-word", text: words[k] }} />
       {layers.map((layer) => {
         const ink = layer === 0 ? "x" : "h";
         const size = layer === 0 ? `input[${first + k}] ${N}×${sizeText(sizes.inputSize)}` : `${N}×${D * P}`;
@@ -163,7 +157,7 @@ function Climb({ plan, k }: { plan: Plan; k: number }) {
         );
       })}
       <Rise {...{ x, from: top, to: top - 42, label: `${N}×${D * P}`, ink: "h", hasHead: true }} />
-      <Words {...{ x, y: top - 52, kind: "st-out", text: out }} />
+      <Text {...{ anchor: "middle", x, y: top - 52, kind: "st-out", text: out }} />
     </>
   );
 }
@@ -173,7 +167,7 @@ function Rise(props: { x: number; from: number; to: number; label: string; ink: 
   return (
     <>
       <Line {...{ from: [x, from], to: [x, to], ink, hasHead }} />
-      <Words {...{ x: x + 6, y: (from + to) / 2 + 4, kind: `st-shape st-ink-${ink}`, text: label, anchor: "start" }} />
+      <Text {...{ x: x + 6, y: (from + to) / 2 + 4, kind: `st-shape st-ink-${ink}`, text: label, anchor: "start" }} />
     </>
   );
 }
@@ -197,7 +191,7 @@ function Fork({ plan, k, layer, ink }: { plan: Plan; k: number; layer: number; i
               <Line from={[at, y - half]} to={[at, join]} ink="h" crosses={!track.reverse} />
               <Line from={[x, split]} to={[at, split]} ink={ink} />
               <Line from={[at, join]} to={[x, join]} ink="h" />
-              <Words {...{ ...side, y: join + 18, kind: "st-shape st-ink-h", text: `${plan.rows}×${track.outputs}` }} />
+              <Text {...{ ...side, y: join + 18, kind: "st-shape st-ink-h", text: `${plan.rows}×${track.outputs}` }} />
             </>
           );
         })}

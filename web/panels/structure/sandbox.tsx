@@ -7,7 +7,7 @@ import { Claims, codeLines, parameterRows, Results, shapeRows } from "studio/pan
 import { type Setup, LESSON, modelSizes, readSetup, refusal, writeSetup } from "studio/panels/structure/sizes.js";
 import { type CellKind, KINDS } from "studio/runtime/kinds.js";
 import { useApp } from "studio/ui/app.js";
-import { Button, Copy, Says } from "studio/ui/form.js";
+import { Button, Code, Says } from "studio/ui/form.js";
 import { Panel } from "studio/ui/panel.js";
 
 const HELP =
@@ -40,7 +40,7 @@ export function SandboxPanel() {
           </div>
           <SizeFields {...{ setup, change }} />
           <Says kind="st-refused" how="alert" text={why} />
-          <Code text={codeLines(shown)} />
+          <Code title="In Python" text={codeLines(shown)} kind="st-code" />
           <div class="st-claims">
             <Claims setup={shown} />
           </div>
@@ -54,18 +54,6 @@ export function SandboxPanel() {
       </div>
       <p class="soft st-notes">{drawnText(shown)}</p>
     </Panel>
-  );
-}
-
-function Code({ text }: { text: string }) {
-  const code = useRef<HTMLPreElement>(null);
-  return (
-    <div class="st-copied">
-      <pre {...{ ref: code, class: "st-code number" }}>{text}</pre>
-      <div>
-        <Copy {...{ text, shown: code }} />
-      </div>
-    </div>
   );
 }
 

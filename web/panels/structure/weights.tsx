@@ -79,7 +79,7 @@ export function WeightsPanel() {
           return (
             weights && (
               <>
-                <WeightsFigure {...{ weights, width }} key={weights.track.name} />
+                <WeightsFigure weights={weights} key={weights.track.name} />
                 <p class="soft st-notes">{captionText(weights.figure, weights.scale)}</p>
               </>
             )

@@ -68,9 +68,7 @@ export function SweepPanel() {
       }
     >
       <div class="sweep-texts">
-        <span>{inNouns("this text")}</span>
-        <p>{explained && <Words subject={explained.subject} pair={pair} />}</p>
-        <span>the other</span>
+        <span>{inNouns("the other text")}</span>
         <textarea
           {...{ class: "sweep-other", rows: 1, spellcheck: false, autocomplete: "off", "aria-label": "The other text" }}
           hidden={explained?.subject.cells.length === 0}
@@ -86,27 +84,6 @@ export function SweepPanel() {
         {inNouns(MEANING)}
       </p>
     </Panel>
-  );
-}
-
-/** The words of this text, with those that differ in the other text marked. */
-function Words({ subject, pair }: { subject: Subject; pair: Pair | null }) {
-  const changed = new Set(pair ? differing(subject, pair.other) : []);
-  if (subject.source) return <>{`${subject.tokens[0]} – ${subject.tokens.at(-1)}`}</>;
-  const tokens = subject.tokens.slice(subject.lead);
-  const isDense = tokens.every((token) => [...token].length === 1);
-  return (
-    <>
-      {tokens.map((token, t) => {
-        const word = isDense ? token : shortToken(token, 24);
-        return (
-          <>
-            {changed.has(t + subject.lead) ? <mark>{word}</mark> : word}
-            {isDense ? "" : " "}
-          </>
-        );
-      })}
-    </>
   );
 }
 

@@ -1,7 +1,6 @@
 // The controls for moving through the sentence (play, step, scrub), and for choosing the layer and direction of all
 // panels.
 
-import { useSignal } from "@preact/signals";
 import { neighbours } from "studio/state/moment.js";
 import { PACES } from "studio/state/player.js";
 import { memoryState, trackOf, trackTitle, wordAt } from "studio/state/run.js";
@@ -13,18 +12,14 @@ import { IconButton, Select, TrackChoice } from "studio/ui/form.js";
 
 export function TransportPanel() {
   const { player } = useApp();
-  const pace = useSignal<keyof typeof PACES>("steady");
   return (
     <section id="transport" class="transport" aria-label="Step through the run">
       <Buttons />
       <Scrubber />
       <Select
-        {...{ label: "Pace", kind: "nameless", value: pace.value }}
+        {...{ label: "Pace", kind: "nameless", value: player.pace }}
         options={Object.keys(PACES).map((name) => ({ value: name, text: name }))}
-        choose={(name) => {
-          pace.value = name as keyof typeof PACES;
-          player.pace = PACES[pace.value];
-        }}
+        choose={(name) => (player.pace = name as keyof typeof PACES)}
       />
       <Tracks />
       <Telling />

@@ -7,7 +7,7 @@ import { storedThresholds, unitAddress, widened, parseAddress } from "studio/sta
 import { shownToken } from "studio/state/run.js";
 import { useApp } from "studio/ui/app.js";
 import { exactly, percent, tick } from "studio/ui/draw.js";
-import { Button, Says, Segments } from "studio/ui/form.js";
+import { Button, Says, Segments, Table } from "studio/ui/form.js";
 import { PassageLine } from "studio/ui/passage.js";
 import { quantityColour } from "studio/ui/scales.js";
 import { ANCHORS } from "studio/ui/stage.js";
@@ -200,32 +200,19 @@ function Effects({ card: { effect, held, matched, label, cost_name: cost } }: { 
   const all = [effect, { ...held, unit: "held at its mean" }, ...matched];
   const most = Math.max(...all.flatMap(({ there, elsewhere }) => [Math.abs(there), Math.abs(elsewhere)]), 1e-12);
   const bar = (value: number) => (
-    <td class={value < 0 ? "gain" : ""}>
-      <span class="effect-bar" style={{ width: `${(62 * Math.abs(value)) / most}px` }} />
+    <>
+      <span class={`effect-bar${value < 0 ? " gain" : ""}`} style={{ width: `${(62 * Math.abs(value)) / most}px` }} />
       <span class="number">{exactly(value)}</span>
-    </td>
+    </>
   );
   return (
-    <table class="unit-effects">
-      <caption>
-        {`${cost[0].toUpperCase()}${cost.slice(1)}, on average: this unit, and units of about the same size`}
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">If zeroed</th>
-          {label !== "" && <th scope="col">{`at ${label}`}</th>}
-          <th scope="col">{label === "" ? "everywhere" : "elsewhere"}</th>
-        </tr>
-      </thead>
-      <tbody>
-        {all.map(({ unit, there, elsewhere }, k) => (
-          <tr class={k < 2 ? "own" : ""}>
-            <th scope="row">{unit}</th>
-            {label !== "" && bar(there)}
-            {bar(elsewhere)}
-          </tr>
-        ))}
-      </tbody>
-    </table>
+    <Table
+      {...{ class: "unit-effects", isNamed: true, rowKind: (k) => (k < 2 ? "own" : "") }}
+      caption={`${cost[0].toUpperCase()}${cost.slice(1)}, on average: this unit, and units of about the same size`}
+      rows={[
+        ["If zeroed", ...(label === "" ? ["everywhere"] : [`at ${label}`, "elsewhere"])],
+        ...all.map(({ unit, there, elsewhere }) => [unit, ...(label === "" ? [] : [bar(there)]), bar(elsewhere)]),
+      ]}
+    />
   );
 }

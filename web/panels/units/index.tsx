@@ -42,26 +42,24 @@ export function UnitsPanel() {
     <>
       <Panel
         {...{ id: "units", title: "Units", help: GALLERY_HELP, kind: remembers ? "with-memory" : "" }}
-        exports={corpus.reason === "" ? { csv } : {}}
+        exports={{ csv }}
         tools={
-          corpus.reason === "" && (
-            <>
-              <input
-                {...{ type: "search", class: "filter units-filter", placeholder: "Filter: l1.h NOUN" }}
-                {...{ value: view.unitFilter, "aria-label": "Filter units" }}
-                onInput={({ currentTarget }) => store.set({ unitFilter: currentTarget.value })}
-              />
-              <span class="soft" role="status">
-                {table && (some === all ? `${all} units` : `${some} of ${all} units`)}
-              </span>
-            </>
-          )
+          <>
+            <input
+              {...{ type: "search", class: "filter units-filter", placeholder: "Filter: l1.h NOUN" }}
+              {...{ value: view.unitFilter, "aria-label": "Filter units" }}
+              onInput={({ currentTarget }) => store.set({ unitFilter: currentTarget.value })}
+            />
+            <span class="soft" role="status">
+              {table && (some === all ? `${all} units` : `${some} of ${all} units`)}
+            </span>
+          </>
         }
       >
         {table ? (
           <Gallery table={table} order={order.value} />
         ) : (
-          <Says kind="soft" text={corpus.reason || corpus.problem || "Reading the index\u2026"} />
+          <Says kind="soft" text={corpus.problem || "Reading the index\u2026"} />
         )}
       </Panel>
       <Panel id="unit-card" title="One unit" help={CARD_HELP} hidden={table === null}>
