@@ -13,7 +13,7 @@ from studio.test_rooms import ROOMS, sources
 OUTSIDE = ("fetch(", "WebSocket(", "XMLHttpRequest", "localStorage", "postMessage")
 MARKUP = ("import.meta", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write")
 FROM = re.compile(r'^(?:import|export)\b[^;"]*from\s+"([^"]+)";$', re.MULTILINE)
-LIBRARIES = {"preact", "preact/hooks", "@preact/signals"}
+LIBRARIES = {"preact", "preact/hooks", "@preact/signals", "@noble/hashes/blake2b", "@noble/hashes/utils"}
 COMMENT = re.compile(r"/\*\*.*?\*/|^\s*//[^\n]*$", re.DOTALL | re.MULTILINE)
 
 
