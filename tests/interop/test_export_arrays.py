@@ -93,7 +93,7 @@ def test_equinox(bias: bool) -> None:
     x = torch.randn(5)
     for got, want in zip(theirs(jnp.asarray(x), (jnp.zeros(3), jnp.zeros(3))), ours(x), strict=True):
         assert_close(tensor(got), want)
-    for got, want in zip(from_equinox(theirs, cell=True)(x), ours(x), strict=True):
+    for got, want in zip(from_equinox(theirs, kind=hs.LSTMCell)(x), ours(x), strict=True):
         assert_close(got, want)
 
 

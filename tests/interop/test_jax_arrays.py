@@ -72,7 +72,7 @@ def test_equinox(bias: bool, as_dict: bool) -> None:
     theirs = equinox.nn.LSTMCell(4, 3, use_bias=bias, key=jax.random.key(0))
     x = torch.randn(5, 4)
     given = vars(theirs) if as_dict else theirs
-    ours, cell = from_equinox(given), from_equinox(given, cell=True)
+    ours, cell = from_equinox(given), from_equinox(given, kind=hs.LSTMCell)
     assert ours.bias is cell.bias is bias
     h = c = jnp.zeros(3)
     state = None
@@ -126,7 +126,7 @@ def test_several_are_listed() -> None:
     ]
     assert from_flax(variables, "LSTMCell_0", reverse="LSTMCell_1").bidirectional
     assert repr(from_flax(variables, "OptimizedLSTMCell_0", batch_first=False)) == "LSTM(4, 3)"
-    assert isinstance(from_flax(variables, "LSTMCell_0", cell=True), hs.LSTMCell)
+    assert isinstance(from_flax(variables, "LSTMCell_0", kind=hs.LSTMCell), hs.LSTMCell)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -167,7 +167,7 @@ def test_other_cells_and_names_fail() -> None:
     with pytest.raises(ArgumentError, match="reverse= joins two cells, but one of these is a Bidirectional"):
         from_flax(two, "a", reverse="b/cell")
     with pytest.raises(ArgumentError, match="an LSTMCell has one layer, one direction"):
-        from_flax(two, "a", cell=True)
+        from_flax(two, "a", kind=hs.LSTMCell)
 
 
 def test_arrays_that_do_not_fit_fail() -> None:

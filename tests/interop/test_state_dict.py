@@ -60,7 +60,7 @@ def test_weights_of_8_bits_stay_so(options: dict[str, Any], dtype: torch.dtype) 
 
 def test_a_cell_gets_what_8_bits_stand_for() -> None:
     theirs, x = hs.LSTM(5, 40).quantize(), torch.randn(2, 5)
-    cell = from_state_dict(theirs.state_dict(), cell=True)
+    cell = from_state_dict(theirs.state_dict(), kind=hs.LSTMCell)
     assert_close(cell(x)[0], theirs.dequantize()(x[None])[0][0])
 
 
@@ -122,7 +122,7 @@ def test_a_cell_as_a_layer_and_as_a_cell() -> None:
     theirs = model()["cell"]
     x = torch.randn(2, 4)
     want = theirs(x)
-    cell = from_state_dict(theirs.state_dict(), cell=True)
+    cell = from_state_dict(theirs.state_dict(), kind=hs.LSTMCell)
     assert isinstance(cell, hs.LSTMCell)
     assert repr(cell) == repr(theirs)
     for got, ours in zip(cell(x), want, strict=True):
@@ -171,7 +171,7 @@ def test_several_none_and_unknown_fail() -> None:
     with pytest.raises(NameUnknownError, match="'a' is not an LSTM: it is a GRU"):
         from_state_dict(nn.ModuleDict({"a": nn.GRU(4, 3)}).state_dict())
     with pytest.raises(ArgumentTypeError, match="got LSTM; give its state_dict"):
-        from_state_dict(nn.LSTM(4, 3))  # type: ignore[call-overload]
+        from_state_dict(nn.LSTM(4, 3))  # type: ignore[arg-type]
 
 
 def test_other_recurrent_layers_fail() -> None:
@@ -193,4 +193,4 @@ def test_cells_of_more_than_a_layer_fail() -> None:
         with pytest.raises(
             ArgumentError, match="an LSTMCell has one layer, one direction and no projection, but this is"
         ):
-            from_state_dict(nn.LSTM(4, 3, **options).state_dict(), cell=True)
+            from_state_dict(nn.LSTM(4, 3, **options).state_dict(), kind=hs.LSTMCell)

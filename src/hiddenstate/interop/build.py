@@ -1,10 +1,11 @@
 """Builds layers from weights: the last step of every importer."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from hiddenstate.base.messages import readable_name, with_article
 from hiddenstate.base.modes import evaluating
@@ -19,8 +20,9 @@ from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
 from hiddenstate.structure.names import LayerDirection
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_shapes
 
-K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any])  # the class to build
-L = TypeVar("L", bound=Recurrent[Any, Any])
+# The class to build, and that of layers; an LSTM where a call names none.
+K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any], default=LSTM)
+L = TypeVar("L", bound=Recurrent[Any, Any], default=LSTM)
 
 _CELLS: dict[type[Layer], type[RecurrentCell[Any, Any]]] = {LSTM: LSTMCell, GRU: GRUCell, RNN: RNNCell}
 
@@ -57,9 +59,9 @@ def build_layer(
     return layer
 
 
-def build_kind(layer: Any, kind: type[K], *, cell: bool = False) -> K:
-    """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells or ``cell`` is set."""
-    if cell or kind not in _CELLS:
+def build_kind(layer: Any, kind: type[K]) -> K:
+    """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells."""
+    if kind not in _CELLS:
         layer = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
     return layer
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from torch import Tensor
 
@@ -18,13 +18,7 @@ from hiddenstate.nn.lstm import LSTM
 _KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
-@overload
-def find_lstms(source: Any, *, kind: type[L], **options: Any) -> Found[L]: ...
-@overload
-def find_lstms(source: Any, **options: Any) -> Found[LSTM]: ...
-
-
-def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:
+def find_lstms(source: Any, *, kind: type[L] = LSTM, **options: Any) -> Found[L]:  # type: ignore[assignment]
     """List the LSTMs in a file, an ONNX model, a torch state dict, Flax parameters, or a Keras layer.
 
     With ``kind``, it lists the GRUs or plain RNNs instead.
@@ -64,7 +58,8 @@ def find_lstms(source: Any, *, kind: type[Any] = LSTM, **options: Any) -> Found[
             f"expected the path of a file, a state dict, parameters, an ONNX model or a Keras layer, got "
             f"{type(source).__name__}"
         )
-    return read(source, kind=layer_class(kind), **options)
+    found: Found[L] = read(source, kind=layer_class(kind), **options)
+    return found
 
 
 def _leaves(tree: Mapping[Any, Any]) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,6 @@ from hiddenstate.interop.layouts import (
     to_tensor,
     to_weights,
 )
-from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import rnn_mode
 
@@ -38,43 +37,15 @@ _MARKS = {FLAX: "if/kernel", NNX: "if_/kernel", FLAX_GRU: "in/kernel", FLAX_RNN:
 _STACKED = {len(layout.gates): layout for layout in (NNX_STACKED, NNX_GRU, NNX_RNN)}
 
 
-@overload
 def from_flax(
     params: Mapping[str, Any],
     name: str | None = None,
     *,
-    reverse: str | None = None,
-    cell: Literal[False] = False,
-    batch_first: bool = True,
-) -> LSTM: ...
-
-
-@overload
-def from_flax(params: Mapping[str, Any], name: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
-
-
-@overload
-def from_flax(
-    params: Mapping[str, Any],
-    name: str | None = None,
-    *,
-    kind: type[K],
+    kind: type[K] = LSTM,  # type: ignore[assignment]
     reverse: str | None = None,
     batch_first: bool = True,
     nonlinearity: str = "tanh",
-) -> K: ...
-
-
-def from_flax(
-    params: Mapping[str, Any],
-    name: str | None = None,
-    *,
-    kind: type[Any] = LSTM,
-    reverse: str | None = None,
-    cell: bool = False,
-    batch_first: bool = True,
-    nonlinearity: str = "tanh",
-) -> Any:
+) -> K:
     """Make an LSTM from the parameters of a Flax LSTM cell: ``LSTMCell`` or ``OptimizedLSTMCell``, of linen or nnx.
 
     With ``kind``, it makes a GRU from a ``GRUCell``, or a plain RNN from a ``SimpleCell``.
@@ -89,7 +60,6 @@ def from_flax(
             one LSTM, under its own name.
         kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         reverse: the name of the cell that reads in reverse, if the two cells are separate, as in a compact module.
-        cell: return a cell.
         batch_first: whether the layer's input is ``[N, T, C]``, as for Flax's ``RNN``.
         nonlinearity: for an `RNN`: ``"tanh"``, Flax's default, or ``"relu"``.
 
@@ -105,7 +75,7 @@ def from_flax(
     layer = cells.one(name)
     if reverse is not None:
         layer = _joined(layer, cells.one(reverse), nonlinearity)
-    return build_kind(layer, kind, cell=cell)
+    return build_kind(layer, kind)
 
 
 def in_flax(
@@ -133,23 +103,13 @@ def in_flax(
     return Found("this tree of parameters", builders, others, kind=kind)
 
 
-@overload
 def from_equinox(
-    module: Any, reverse: Any = None, *, cell: Literal[False] = False, batch_first: bool = False
-) -> LSTM: ...
-
-
-@overload
-def from_equinox(module: Any, *, cell: Literal[True]) -> LSTMCell: ...
-
-
-@overload
-def from_equinox(module: Any, reverse: Any = None, *, kind: type[K], batch_first: bool = False) -> K: ...
-
-
-def from_equinox(
-    module: Any, reverse: Any = None, *, kind: type[Any] = LSTM, cell: bool = False, batch_first: bool = False
-) -> Any:
+    module: Any,
+    reverse: Any = None,
+    *,
+    kind: type[K] = LSTM,  # type: ignore[assignment]
+    batch_first: bool = False,
+) -> K:
     """Make an LSTM from an Equinox ``LSTMCell``, or with ``kind`` a GRU from a ``GRUCell``.
 
     Values are copied unchanged; Equinox's ``bias`` becomes our ``b_ih``, and ``b_hh`` is zero, except for a GRU's
@@ -160,7 +120,6 @@ def from_equinox(
             ``bias_n``).
         reverse: the cell that reads in reverse, for a layer with two directions.
         kind: the class to make: `LSTM`, `GRU`, or a cell of these.
-        cell: return a cell.
         batch_first: the layer's option.
 
     Raises:
@@ -172,7 +131,7 @@ def from_equinox(
     layout = layout_for(EQUINOX, layer.__name__)
     weights = [to_weights(_equinox_arrays(part, layout), layout) for part in (module, reverse) if part is not None]
     built = build_layer(weights, layer, bidirectional=reverse is not None, batch_first=batch_first)
-    return build_kind(built, kind, cell=cell)
+    return build_kind(built, kind)
 
 
 def _flattened(tree: Mapping[Any, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:

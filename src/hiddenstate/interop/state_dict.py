@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,6 @@ from hiddenstate.interop.build import K, build_kind, build_layer, layer_class
 from hiddenstate.interop.checkpoint import read_checkpoint
 from hiddenstate.interop.found import Found
 from hiddenstate.interop.key_groups import Group, find_groups
-from hiddenstate.nn.cell import LSTMCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import keep, stored_names
 from hiddenstate.nn.rnn import rnn_mode
@@ -25,43 +24,15 @@ _DEEPEST, _MOST_ENTRIES = 100, 1_000_000
 Source = str | Path | Mapping[Any, Any]
 
 
-@overload
 def from_state_dict(
     source: Source,
     prefix: str | None = None,
     *,
-    cell: Literal[False] = False,
-    batch_first: bool = False,
-    dropout: float = 0.0,
-) -> LSTM: ...
-
-
-@overload
-def from_state_dict(source: Source, prefix: str | None = None, *, cell: Literal[True]) -> LSTMCell: ...
-
-
-@overload
-def from_state_dict(
-    source: Source,
-    prefix: str | None = None,
-    *,
-    kind: type[K],
+    kind: type[K] = LSTM,  # type: ignore[assignment]
     batch_first: bool = False,
     dropout: float = 0.0,
     nonlinearity: str = "tanh",
-) -> K: ...
-
-
-def from_state_dict(
-    source: Source,
-    prefix: str | None = None,
-    *,
-    kind: type[Any] = LSTM,
-    cell: bool = False,
-    batch_first: bool = False,
-    dropout: float = 0.0,
-    nonlinearity: str = "tanh",
-) -> Any:
+) -> K:
     """Make an LSTM, a GRU or a plain RNN from a torch state dict, which may belong to a larger model.
 
     Its layers, directions, biases and projection are inferred from the names and shapes; the weights of a cell make one
@@ -75,7 +46,6 @@ def from_state_dict(
             ``""`` for keys without a prefix.
         kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these. A cell is made of one layer and direction
             without a projection.
-        cell: return a cell.
         batch_first: the layer's option, which weights do not determine.
         dropout: the layer's option, which weights do not determine.
         nonlinearity: for an `RNN`: ``"tanh"`` or ``"relu"``, which weights do not determine.
@@ -96,7 +66,7 @@ def from_state_dict(
     rnn_mode(nonlinearity)
     options = {"batch_first": batch_first, "dropout": dropout, "nonlinearity": nonlinearity}
     layers = in_state_dict(source, kind=layer_class(kind), **options)
-    return build_kind(layers.one(prefix and prefix.removesuffix(".")), kind, cell=cell)
+    return build_kind(layers.one(prefix and prefix.removesuffix(".")), kind)
 
 
 def in_state_dict(source: Source, *, kind: type[Any] = LSTM, **options: Any) -> Found[Any]:

@@ -187,7 +187,7 @@ def test_several_none_and_unknown_fail() -> None:
     with pytest.raises(NameUnknownError, match="no input V in this graph: it has B, R, W, X"):
         from_onnx(one_node(), inputs={"V": np.zeros(1)})
     with pytest.raises(ArgumentTypeError, match="expected an onnx.ModelProto or the path of a file, got int"):
-        from_onnx(3)  # type: ignore[call-overload]
+        from_onnx(3)  # type: ignore[arg-type]
 
 
 def test_a_refusal_is_listed_and_no_obstacle_to_the_others() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from torch import Tensor
 
@@ -45,37 +45,15 @@ _MOST_ENTRIES = 2000
 Arrays = Mapping[str, Tensor]
 
 
-@overload
 def from_keras(
     source: str | Path | Sequence[Any] | Any,
     name: str | None = None,
     *,
-    recurrent_activation: str | None = None,
-    flipped: bool = False,
-) -> LSTM: ...
-
-
-@overload
-def from_keras(
-    source: str | Path | Sequence[Any] | Any,
-    name: str | None = None,
-    *,
-    kind: type[K],
+    kind: type[K] = LSTM,  # type: ignore[assignment]
     recurrent_activation: str | None = None,
     flipped: bool = False,
     nonlinearity: str = "tanh",
-) -> K: ...
-
-
-def from_keras(
-    source: str | Path | Sequence[Any] | Any,
-    name: str | None = None,
-    *,
-    kind: type[Any] = LSTM,
-    recurrent_activation: str | None = None,
-    flipped: bool = False,
-    nonlinearity: str = "tanh",
-) -> Any:
+) -> K:
     """Make an LSTM from the weights of a Keras LSTM layer: from a file, a layer, or its arrays.
 
     With ``kind``, it makes a GRU from a ``GRU``, or a plain RNN from a ``SimpleRNN``. A GRU must have

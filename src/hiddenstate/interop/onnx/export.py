@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, get_args, overload, runtime_checkable
+from typing import Any, Protocol, get_args, runtime_checkable
 
 import torch
 from torch import nn
@@ -37,43 +37,6 @@ class Exportable(Protocol):
 
     def _to_exported(self) -> Any:
         """Return the module, an example, dynamic sizes, names of inputs and outputs, and texts by name."""
-
-
-@overload
-def export_onnx(
-    module: Exportable, path: str | Path, *, opset: int | None = None, check: bool = True, tolerance: float = TOLERANCE
-) -> None: ...
-
-
-@overload
-def export_onnx(
-    module: LSTM | GRU | RNN | nn.LSTM | nn.GRU | nn.RNN,
-    path: str | Path,
-    *,
-    form: Form = "sequence",
-    lengths: bool = False,
-    states: bool = True,
-    opset: int | None = None,
-    check: bool = True,
-    tolerance: float = TOLERANCE,
-) -> None: ...
-
-
-@overload
-def export_onnx(
-    module: nn.Module,
-    path: str | Path,
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    form: Form = "sequence",
-    dynamic_shapes: Any = None,
-    input_names: Sequence[str] | None = None,
-    output_names: Sequence[str] | None = None,
-    opset: int | None = None,
-    check: bool = True,
-    tolerance: float = TOLERANCE,
-) -> None: ...
 
 
 def export_onnx(

@@ -4,7 +4,7 @@ from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,38 +25,15 @@ if TYPE_CHECKING:
 _CELLS = ("LSTM", "GRU", "RNN")
 
 
-@overload
 def from_onnx(
     source: "str | Path | onnx.ModelProto",
     name: str | None = None,
     *,
+    kind: type[K] = LSTM,  # type: ignore[assignment]
     inputs: Mapping[str, Any] | None = None,
     join: bool = True,
     flipped: bool = False,
-) -> LSTM: ...
-
-
-@overload
-def from_onnx(
-    source: "str | Path | onnx.ModelProto",
-    name: str | None = None,
-    *,
-    kind: type[K],
-    inputs: Mapping[str, Any] | None = None,
-    join: bool = True,
-    flipped: bool = False,
-) -> K: ...
-
-
-def from_onnx(
-    source: "str | Path | onnx.ModelProto",
-    name: str | None = None,
-    *,
-    kind: type[Any] = LSTM,
-    inputs: Mapping[str, Any] | None = None,
-    join: bool = True,
-    flipped: bool = False,
-) -> Any:
+) -> K:
     """Make an LSTM from an LSTM node in an ONNX model, or from several nodes that are its layers.
 
     With ``kind``, it makes a GRU from GRU nodes, or a plain RNN (with tanh or relu, as in the node) from RNN nodes. A
