@@ -91,7 +91,8 @@ def test_small_files_that_ask_for_much_are_refused_or_read_within_bounds(name: s
 @each_part
 @pytest.mark.parametrize("name", FORMATS)
 def test_damaged_files_load_or_are_refused_by_an_error_with_their_name(name: str, part: str) -> None:
-    assert told(part)[name].endswith(f"of {PARTS[part][1]} refused"), told_of(part, name)
+    outcome, _, _ = told(part)[name].partition(", ")  # and how many crash the HDF5 library, which are refused, too
+    assert outcome.endswith(f"of {PARTS[part][1]} refused"), told_of(part, name)
 
 
 @pytest.mark.slow

@@ -45,7 +45,6 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
     from hiddenstate.interop.keras.config import recurrent_layers
-    from hiddenstate.interop.keras.hdf5 import check_texts
     from hiddenstate.interop.state_dict import in_state_dict
     from hiddenstate.models.building import make_meta_model
     from hiddenstate.models.language.language_model import LanguageModel
@@ -223,7 +222,6 @@ TARGETS: dict[str, tuple[Callable[[], Target], list[str | bytes]]] = {
     ),
     "untagged": (lambda: untagged, [WIKITEXT, TEXT, CONLLU]),
     "weights": (lambda: weights, ["w c 1 333 22\nw.scale f 1 333\nv c -128 22 1 333\nv.scale f 3e38 22\nb f nan 333"]),
-    "hdf5-texts": (lambda: check_texts, [b"\x89HDF\r\n\x1a\n\x00\x00\x00\x00\x00\x08\x08\x00GCOL\x01" + bytes(40)]),
     "onnx": (lambda: onnx, [made(make_onnx)]),
 }
 

@@ -3,13 +3,11 @@
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import h5py
-
-from hiddenstate.interop.keras import file as keras_file
+from hiddenstate.errors import FileFormatError
+from hiddenstate.interop.keras import hdf5
 from hiddenstate.interop.keras.hdf5 import Hdf5
 from hiddenstate.interop.keras.hdf5_process import answer
 
@@ -19,18 +17,12 @@ FORMATS = ("model.keras", "model.h5", "old.h5")
 @contextmanager
 def read_here() -> Iterator[None]:
     """Return a block in which HDF5 is read in this process."""
-    with mock.patch.object(keras_file, "opened", _opened):
+    with mock.patch.object(hdf5, "ask", _ask):
         yield
 
 
-@contextmanager
-def _opened(path: Path, content: bytes | None, limit: int) -> Iterator[Hdf5]:
-    with h5py.File(path if content is None else io.BytesIO(content), "r") as file:
-
-        def ask(order: Mapping[str, Any], room: memoryview | None) -> Mapping[str, Any]:
-            head, array = answer(file, dict(order))
-            if room is not None:
-                room[:] = array.data
-            return head
-
-        yield Hdf5(ask)
+def _ask(file: Hdf5, order: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]:
+    head, arrays = answer(str(file.path) if file.content is None else io.BytesIO(file.content), dict(order))
+    if "error" in head:
+        raise FileFormatError(f"{file.path} {head['error']}")
+    return head, b"".join(array.tobytes() for array in arrays)

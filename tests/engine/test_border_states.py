@@ -310,16 +310,9 @@ def test_exports_with_open_sizes() -> None:
     program = torch.export.export(
         model, (torch.randn(3, 5, 4), torch.zeros(3, 5, dtype=torch.bool)), dynamic_shapes=shapes
     )
-    assert any(node.target is torch.ops.hiddenstate.lstm.default for node in program.graph.nodes)
+    assert any(node.target is torch.ops.hiddenstate.recurrent.default for node in program.graph.nodes)
     x, reset = torch.randn(7, 11, 4), torch.rand(7, 11) < 0.3
     assert_close(program.module()(x, reset), model(x, reset))
-
-
-def test_the_operator_serves_calls_that_were_exported_without_states() -> None:
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    h0, c0 = random_state(lstm, 2)
-    given = (x, h0, c0, list(lstm.parameters()), None, None, None, True, False, False)
-    assert_close(torch.ops.hiddenstate.lstm(*given)[0], lstm(x, (h0, c0))[0])
 
 
 def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
@@ -331,7 +324,8 @@ def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
     leaves = [value.detach().requires_grad_() for value in (x, *states, *behind_borders)]
     weights = [value.detach().requires_grad_() for value in lstm.parameters()]
     reset = torch.rand(4, 2) < 0.5
-    return *leaves[:3], weights, torch.tensor([4, 3]), reset, None, True, True, True, *leaves[3:]
+    options: list[Any] = [torch.tensor([4, 3]), reset, [], True, True, "LSTM", True, False]
+    return leaves[0], leaves[1:3], leaves[3:], weights, *options
 
 
 # torch's own check accesses .grad of computed tensors.
@@ -340,46 +334,28 @@ def operands(dtype: torch.dtype, *, by_step: bool) -> tuple[Any, ...]:
 def test_torch_finds_no_fault_with_the_operator(by_step: bool) -> None:
     """Nor with its derivative, with all or only some of its inputs."""
     arguments = operands(torch.float32, by_step=by_step)
-    operator = torch.ops.hiddenstate.lstm.default
+    operator, backward = torch.ops.hiddenstate.recurrent.default, torch.ops.hiddenstate.recurrent_backward.default
     assert set(torch.library.opcheck(operator, arguments).values()) == {"SUCCESS"}
     with torch.no_grad():
-        *outputs, kept = operator(*arguments)
+        outputs = operator(*arguments)
     leaves = 5 + len(arguments[3])
     for needed in ([True] * leaves, [k % 3 == 0 for k in range(leaves)]):
-        given = (*arguments[:9], outputs[0], kept, *map(torch.randn_like, outputs), needed, *arguments[10:])
+        given = (*arguments[:10], outputs[0], outputs[3:], [torch.randn_like(value) for value in outputs[:3]], needed)
         detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, given)
-        assert set(torch.library.opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
+        assert set(torch.library.opcheck(backward, detached).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("by_step", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_derivatives_of_the_operator(by_step: bool) -> None:
-    x, h0, c0, weights, *options, reset_h, reset_c = operands(torch.float64, by_step=by_step)
+    x, states, borders, weights, *options = operands(torch.float64, by_step=by_step)
 
     def run(*leaves: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = torch.ops.hiddenstate.lstm(*leaves[:3], list(leaves[5:]), *options, *leaves[3:5])[
-            :3
-        ]
-        return outputs
+        groups = list(leaves[1:3]), list(leaves[3:5]), list(leaves[5:])
+        return tuple(torch.ops.hiddenstate.recurrent(leaves[0], *groups, *options)[:3])
 
-    leaves = (x, h0, c0, reset_h, reset_c, *weights)
+    leaves = (x, *states, *borders, *weights)
     assert torch.autograd.gradcheck(run, leaves, fast_mode=True)
     assert torch.autograd.gradgradcheck(run, leaves, fast_mode=True)
-
-
-def test_the_operator_refuses_states_that_do_not_fit() -> None:
-    lstm, x = hs.LSTM(4, 5), torch.randn(3, 2, 4)
-    h0, c0 = random_state(lstm, 2)
-    reset = torch.zeros(3, 2, dtype=torch.bool)
-    given = (x, h0, c0, list(lstm.parameters()), None, reset, None, True, False, False)
-    wrong: list[tuple[Any, type[Exception], str]] = [
-        ((h0, None), ArgumentError, "only one of reset_h and reset_c"),
-        ((None, c0), ArgumentError, "only one of reset_h and reset_c"),
-        ((h0[:, :1], c0), ShapeError, r"reset_h has shape \[1, 1, 5\], expected \[1, 2, 5\] or \[1, 6, 5\]"),
-        ((h0, c0.double()), DtypeError, "reset_c is torch.float64"),
-    ]
-    for states, kind, message in wrong:
-        with pytest.raises(kind, match=message):
-            torch.ops.hiddenstate.lstm(*given, *states)
 
 
 Z, FLAGS = torch.zeros, torch.zeros(3, 2, dtype=torch.bool)

@@ -23,7 +23,8 @@ from support import NEEDS_INDUCTOR, Call, assert_all_close, assert_close, calls,
 # The compilers warn of their own internals.
 pytestmark = pytest.mark.filterwarnings("default")
 
-OPERATOR = torch.ops.hiddenstate.lstm.default
+OPERATOR = torch.ops.hiddenstate.recurrent.default
+BACKWARD = torch.ops.hiddenstate.recurrent_backward.default
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +46,8 @@ def operands(
     width = lstm.sizes.directions * lstm.sizes.output_size
     noises = [2 * torch.rand(*x.shape[:2], width).round().to(x.dtype) for _ in range(lstm.num_layers - 1)]
     weights = [value.detach().requires_grad_() for value in lstm.parameters()]
-    options = (given.get("lengths"), given.get("reset"), noises if noise else None)
-    return x, h0, c0, weights, *options, lstm.bias, lstm.bidirectional, keep
+    options = (given.get("lengths"), given.get("reset"), noises if noise else [])
+    return x, [h0, c0], [], weights, *options, lstm.bias, lstm.bidirectional, lstm.mode, keep, False
 
 
 @settings(max_examples=draws(30))
@@ -86,12 +87,12 @@ def test_torch_finds_no_fault_with_its_derivative() -> None:
     case = CASES["all"]
     arguments = operands(case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given())
     with torch.no_grad():
-        *outputs, kept = OPERATOR(*arguments)
+        outputs = OPERATOR(*arguments)
     leaves = 3 + len(arguments[3])
     for needed in ([True] * leaves, [k % 3 == 0 for k in range(leaves)]):
-        given = (*arguments[:-1], outputs[0], kept, *map(torch.randn_like, outputs), needed)
+        given = (*arguments[:-2], outputs[0], outputs[3:], [torch.randn_like(value) for value in outputs[:3]], needed)
         detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, given)
-        assert set(opcheck(torch.ops.hiddenstate.lstm_backward.default, detached).values()) == {"SUCCESS"}
+        assert set(opcheck(BACKWARD, detached).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize(
@@ -100,17 +101,15 @@ def test_torch_finds_no_fault_with_its_derivative() -> None:
 )
 def test_its_first_and_second_derivatives(case: Call) -> None:
     inputs = [value.detach().requires_grad_() for value in case.inputs(torch.float64)]
-    x, h0, c0, weights, *options = operands(case.lstm(torch.float64), inputs, noise=True, **case.given())
+    x, (h0, c0), _, weights, *options = operands(case.lstm(torch.float64), inputs, noise=True, **case.given())
 
     def run(x: Tensor, h0: Tensor, c0: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = OPERATOR(x, h0, c0, list(weights), *options)[:3]
-        return outputs
+        return tuple(OPERATOR(x, [h0, c0], [], list(weights), *options)[:3])
 
     assert torch.autograd.gradcheck(run, (x, h0, c0, *weights), fast_mode=case is not CASES["no bias"])
     assert torch.autograd.gradgradcheck(run, (x, h0, c0, *weights), fast_mode=True)
 
 
-RNN_OPERATOR = torch.ops.hiddenstate.rnn.default
 LAYERS: dict[str, Callable[..., Any]] = {
     "GRU": hs.GRU,
     "RNN_TANH": hs.RNN,
@@ -125,31 +124,30 @@ def rnn_operands(cell: str, dtype: torch.dtype, *, small: bool = False, keep: bo
     layer = LAYERS[cell](C, H, L, bias=not small, bidirectional=not small, dtype=dtype)
     x, h0 = (torch.randn(shape, dtype=dtype).requires_grad_() for shape in ((T, N, C), (L * (2 - small), N, H)))
     lengths, reset = (None, None) if small else (torch.tensor([4, 0, 3]), torch.rand(T, N) < 0.3)
-    masks = None if small else [2 * torch.rand(T, N, 2 * H).round().to(dtype)]
-    reset_h = None if small else torch.randn_like(h0).requires_grad_()
+    masks = [] if small else [2 * torch.rand(T, N, 2 * H).round().to(dtype)]
+    borders = [] if small else [torch.randn_like(h0).requires_grad_()]
     weights = [value.detach().requires_grad_() for value in layer.parameters()]
-    return x, h0, weights, lengths, reset, masks, not small, not small, cell, keep, reset_h
+    return x, [h0], borders, weights, lengths, reset, masks, not small, not small, cell, keep, False
 
 
 @pytest.mark.parametrize(("cell", "small"), [("GRU", False), ("RNN_TANH", True)])
 def test_torch_finds_no_fault_with_that_of_cells_without_a_cell_state(cell: str, small: bool) -> None:
-    *given, _, reset_h = arguments = rnn_operands(cell, torch.float32, small=small)
-    assert set(opcheck(RNN_OPERATOR, arguments).values()) == {"SUCCESS"}
+    *given, _, _ = arguments = rnn_operands(cell, torch.float32, small=small)
+    assert set(opcheck(OPERATOR, arguments).values()) == {"SUCCESS"}
     with torch.no_grad():
-        *outputs, kept = RNN_OPERATOR(*arguments)
-    needed = [True] * (2 + len(arguments[2]) + (not small))
-    of_derivative = (*given, outputs[0], kept, *map(torch.randn_like, outputs), needed, reset_h)
+        outputs = OPERATOR(*arguments)
+    needed = [True] * (2 + len(arguments[3]) + (not small))
+    of_derivative = (*given, outputs[0], outputs[2:], [torch.randn_like(value) for value in outputs[:2]], needed)
     detached = torch.utils._pytree.tree_map_only(Tensor, Tensor.detach, of_derivative)
-    assert set(opcheck(torch.ops.hiddenstate.rnn_backward.default, detached).values()) == {"SUCCESS"}
+    assert set(opcheck(BACKWARD, detached).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("cell", ["GRU", "RNN_RELU"])
 def test_first_and_second_derivatives_of_that(cell: str) -> None:
-    x, h0, weights, *options, reset_h = rnn_operands(cell, torch.float64)
+    x, (h0,), (reset_h,), weights, *options = rnn_operands(cell, torch.float64)
 
     def run(x: Tensor, h0: Tensor, reset_h: Tensor, *weights: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = RNN_OPERATOR(x, h0, list(weights), *options, reset_h)[:2]
-        return outputs
+        return tuple(OPERATOR(x, [h0], [reset_h], list(weights), *options)[:2])
 
     assert torch.autograd.gradcheck(run, (x, h0, reset_h, *weights), fast_mode=True)
     assert torch.autograd.gradgradcheck(run, (x, h0, reset_h, *weights), fast_mode=True)
@@ -166,87 +164,68 @@ def test_a_layer_without_a_cell_state_is_one_operator(cell: str, recompute: bool
     assert_all_close(found, want, "out, h_n")
     leaves = [x, *layer.parameters()]
     assert_all_close(gradients(found, leaves), gradients(want, leaves), "gradients")
-    assert len([node for node in counter.graphs[0].graph.nodes if "hiddenstate.rnn" in str(node.target)]) == 1
+    assert len([node for node in counter.graphs[0].graph.nodes if "hiddenstate.recurrent" in str(node.target)]) == 1
     program = export(layer.eval(), (x.detach(),))
-    assert "hiddenstate.rnn" in str(program.graph)
+    assert "hiddenstate.recurrent" in str(program.graph)
     assert_all_close(program.module()(x.detach()), layer(x.detach()), "exported")
-
-
-def test_that_refuses_what_native_code_must_not_see() -> None:
-    x, h0, weights, lengths, reset, masks, bias, sides, cell, keep, reset_h = rnn_operands("GRU", torch.float32)
-    refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
-        (
-            (x[0], h0, weights, lengths, reset, masks, bias, sides, cell),
-            ShapeError,
-            "x and h0 must have 3 axes, got 2, 3",
-        ),
-        ((x, h0[:, :2], weights, lengths, reset, masks, bias, sides, cell), ShapeError, "h0 has shape .* expected"),
-        ((x, h0, weights, lengths, reset, masks, bias, sides, "LSTM"), ArgumentError, "without a cell state, got LSTM"),
-        ((x, h0, weights, lengths, reset, masks, bias, sides, "rnn"), ArgumentError, "there is no cell 'rnn'"),
-        ((x, h0, weights, lengths, reset, masks, bias, sides, "RNN_TANH"), ShapeError, "weight_ih has shape"),
-        ((x, h0, weights[:-3], lengths, reset, masks, bias, sides, cell), ShapeError, "weight_hh is None"),
-    ]
-    for arguments, error, message in refused:
-        with pytest.raises(error, match=message):
-            RNN_OPERATOR(*arguments, keep, reset_h)
-    with torch.no_grad():
-        out, h_n, kept = RNN_OPERATOR(x, h0, weights, lengths, reset, masks, bias, sides, cell, True, reset_h)
-        given = x, h0, weights, lengths, reset, masks, bias, sides, cell
-        with pytest.raises(ArgumentError, match="4 kept tensors, expected 5"):
-            torch.ops.hiddenstate.rnn_backward(*given, out, kept[1:], out, h_n, [True] * 19, reset_h)
-        with pytest.raises(ShapeError, match="rnn_backward: dh_n has shape"):
-            torch.ops.hiddenstate.rnn_backward(*given, out, kept, out, h_n[:1], [True] * 19, reset_h)
 
 
 def test_it_refuses_what_native_code_must_not_see() -> None:
     case = CASES["all"]
-    x, h0, c0, weights, lengths, reset, noise, *flags = operands(
+    x, (h0, c0), _, weights, lengths, reset, noise, *flags = operands(
         case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given()
     )
+    states, border = [h0, c0], [torch.randn_like(h0), torch.randn_like(c0)]
     refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
-        ((x, h0[:, :2], c0, weights, lengths, reset, noise), ShapeError, "h0 has shape .* expected"),
-        ((x, h0, c0[:, :2], weights, lengths, reset, noise), ShapeError, "c0 has shape"),
-        ((x, h0, c0, weights, lengths[:2], reset, noise), ShapeError, "lengths has shape"),
-        ((x, h0, c0, weights, lengths, reset[:2], noise), ShapeError, "reset has shape"),
-        ((x, h0, c0, weights, lengths, reset, noise[:1]), ArgumentError, "masks has 1 entries, expected 2"),
-        ((x, h0, c0, weights, lengths, reset, [n[:2] for n in noise]), ShapeError, r"masks\[0\] has shape"),
-        ((x, h0, c0, weights, lengths + 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
-        ((x, h0, c0, weights, lengths - 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
-        ((x, h0, c0, weights[:-1], lengths, reset, noise), ShapeError, "weight_hr is None"),
-        ((x, h0, c0, [*weights, weights[0]], lengths, reset, noise), ArgumentError, "31 weights, expected 30"),
-        ((x, h0, c0, [w[:-1] for w in weights], lengths, reset, noise), ShapeError, "a weight_ih has shape"),
-        ((x[0], h0, c0, weights, lengths, reset, noise), ShapeError, "x, h0 and c0 must have 3 axes"),
-        ((x.half(), h0, c0, weights, lengths, reset, noise), DtypeError, "got torch.float16, torch.float32"),
-        ((x, h0, c0.int(), weights, lengths, reset, noise), DtypeError, "c0 is torch.int32"),
-        ((x, h0, c0, weights, lengths.float(), reset, noise), DtypeError, "int64 on cpu"),
+        ((x, [h0[:, :2], c0], [], weights, lengths, reset, noise), ShapeError, "a h0 has shape .* expected"),
+        ((x, [h0, c0[:, :2]], [], weights, lengths, reset, noise), ShapeError, "a c0 has shape"),
+        ((x, [h0], [], weights, lengths, reset, noise), ArgumentError, "got 1 states, expected 2"),
+        ((x, states, border[:1], weights, lengths, reset, noise), ArgumentError, "got 1 borders, expected 2"),
+        ((x, states, [border[0][:, :1], border[1]], weights, lengths, reset, noise), ShapeError, "a reset_h has shape"),
+        ((x, states, [], weights, lengths[:2], reset, noise), ShapeError, "a lengths has shape"),
+        ((x, states, [], weights, lengths, reset[:2], noise), ShapeError, "a reset has shape"),
+        ((x, states, [], weights, lengths, reset, noise[:1]), ArgumentError, "got 1 masks, expected 2"),
+        ((x, states, [], weights, lengths, reset, [n[:2] for n in noise]), ShapeError, "a dropout mask has shape"),
+        ((x, states, [], weights, lengths + 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
+        ((x, states, [], weights, lengths - 5, reset, noise), ArgumentError, r"lengths must be in 0\.\.T"),
+        ((x, states, [], weights[:-1], lengths, reset, noise), ShapeError, "a weight_hr is None"),
+        ((x, states, [], [*weights, weights[0]], lengths, reset, noise), ArgumentError, "got 31 weights, expected 30"),
+        ((x, states, [], [w[:-1] for w in weights], lengths, reset, noise), ShapeError, "a weight_ih has shape"),
+        ((x[0], states, [], weights, lengths, reset, noise), ShapeError, "x and states must have 3 axes, got 2, 3, 3"),
+        ((x.half(), states, [], weights, lengths, reset, noise), DtypeError, "got LSTM in torch.float16"),
+        ((x, states, [], weights, lengths.float(), reset, noise), DtypeError, "as lengths"),
     ]
     for arguments, error, message in refused:
         with pytest.raises(error, match=message):
             OPERATOR(*arguments, *flags)
+    plain = CASES["one row"]
+    *given, _, keep, recompute = operands(plain.lstm(torch.float32), plain.inputs(torch.float32))
+    for cell, error in (("GRU", ArgumentError), ("rnn", DtypeError)):
+        with pytest.raises(error, match="hiddenstate::recurrent"):
+            OPERATOR(*given, cell, keep, recompute)
 
 
 def test_its_derivative_refuses_what_native_code_must_not_see() -> None:
     case = CASES["all"]
-    *given, _ = operands(case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given())
+    *given, keep, recompute = operands(case.lstm(torch.float32), case.inputs(torch.float32), noise=True, **case.given())
     with torch.no_grad():
-        out, h_n, c_n, kept = OPERATOR(*given, True)
+        out, h_n, c_n, *kept = OPERATOR(*given, keep, recompute)
         needed = [True] * (3 + len(given[3]))
         refused: list[tuple[tuple[Any, ...], type[Exception], str]] = [
-            ((out, [k.new_empty(0) for k in kept], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
-            ((out, [k[:1] for k in kept], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
-            ((out, kept[::-1], out, h_n, c_n, needed), ShapeError, "a kept tensor has shape"),
-            ((out, kept[1:], out, h_n, c_n, needed), ArgumentError, r"13 kept tensors, expected 14"),
-            ((out, [k.double() for k in kept], out, h_n, c_n, needed), DtypeError, "a kept tensor is torch.float64"),
-            ((out[:1], kept, out, h_n, c_n, needed), ShapeError, " out has shape"),
-            ((out, kept, out[:1], h_n, c_n, needed), ShapeError, "dout has shape"),
-            ((out, kept, out.double(), h_n, c_n, needed), DtypeError, "dout is torch.float64"),
-            ((out, kept, out, h_n[:, :1], c_n, needed), ShapeError, "dh_n has shape"),
-            ((out, kept, out, h_n, c_n[:, :1], needed), ShapeError, "dc_n has shape"),
-            ((out, kept, out, h_n, c_n, needed[1:]), ArgumentError, "needed has 32 entries, expected 33"),
+            ((out, [k.new_empty(0) for k in kept], [out, h_n, c_n], needed), ShapeError, "a saved gates has shape"),
+            ((out, [k[:1] for k in kept], [out, h_n, c_n], needed), ShapeError, "a saved gates has shape"),
+            ((out, kept[::-1], [out, h_n, c_n], needed), ShapeError, "a saved gates has shape"),
+            ((out, kept[1:], [out, h_n, c_n], needed), ShapeError, "saved|has shape"),
+            ((out, [k.double() for k in kept], [out, h_n, c_n], needed), DtypeError, "as saved gates"),
+            ((out[:1], kept, [out, h_n, c_n], needed), ShapeError, "a out has shape"),
+            ((out, kept, [out[:1], h_n, c_n], needed), ShapeError, "a grad of out has shape"),
+            ((out, kept, [out, h_n[:, :1], c_n], needed), ShapeError, "a grad of h_n has shape"),
+            ((out, kept, [out, h_n, c_n[:, :1]], needed), ShapeError, "a grad of c_n has shape"),
+            ((out, kept, [out, h_n, c_n], needed[1:]), ArgumentError, "needed has 32 entries, not 33"),
         ]
         for arguments, error, message in refused:
             with pytest.raises(error, match=message):
-                torch.ops.hiddenstate.lstm_backward.default(*given, *arguments)
+                BACKWARD(*given, *arguments)
 
 
 class Tagger(nn.Module):
@@ -298,7 +277,7 @@ def graph_of(T: int, **options: Any) -> list[Any]:
 
 def test_what_is_compiled_does_not_grow_with_steps_or_layers() -> None:
     short = graph_of(10)
-    assert short.count(torch.ops.hiddenstate.lstm.default) == 1
+    assert short.count(OPERATOR) == 1
     assert short == graph_of(1000)
     torch._dynamo.reset()
     assert short == graph_of(10, num_layers=6)

@@ -1,7 +1,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from html.parser import HTMLParser
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -202,32 +202,6 @@ def test_rich_table_fits_a_terminal_fails() -> None:
     assert "…" not in printed(structure_of(Sizes(4, 3)), 50)
 
 
-class Cells(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.texts: list[tuple[str, str]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append((self.open[-1], data))
-
-
-def test_html_is_well_formed_and_whole() -> None:
+def test_html_is_the_text() -> None:
     structure = structure_of(Sizes(4, 3, 2, bidirectional=True))
-    cells = Cells()
-    cells.feed(structure._repr_html_())
-    assert cells.open == []
-    names = [text for tag, text in cells.texts if tag == "td" and text in {w.name for w in structure}]
-    assert sorted(names) == sorted(weight.name for weight in structure)
-
-
-def test_html_is_well_formed_and_whole_fails() -> None:
-    """Nothing is loaded from elsewhere, and no scripts run."""
-    html = structure_of(Sizes(4, 3))._repr_html_()
-    assert not any(word in html for word in ("http", "src=", "<script", "<link", "class="))
+    assert structure._repr_html_() == f"<pre>{escape(str(structure))}</pre>"

@@ -160,9 +160,7 @@ def raise_refused(argument: str, reason: str, value: Tensor | None, expected: Se
     """Raise the ShapeError or DtypeError for a rejection by native/python/read.h."""
     if value is None:
         raise ShapeError(f"a {argument} is None, expected {_shape(expected)}: was it replaced?")
-    if reason == "shape" and argument == "input":
-        raise ShapeError(f"the input has shape {list(value.shape)}, which does not fit the layer: was it replaced?")
-    if reason == "shape" and (argument.startswith(("weight", "bias"))):
+    if reason == "shape":
         raise ShapeError(f"a {argument} has shape {list(value.shape)}, expected {_shape(expected)}: was it replaced?")
     if reason == "memory":
         raise DtypeError(

@@ -1,7 +1,7 @@
 """A layer's weights: quantised to int8 and read as floats, or copied into one block of memory, as cuDNN requires."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor, nn
@@ -69,13 +69,6 @@ class Kept(NamedTuple):
     scales: Weights
 
 
-class PackedWeights(Protocol):
-    """Weights that native code packed for one of its kernels: `hiddenstate.engine.paths.packed.PackedLSTM`."""
-
-    packed: Any
-    kernel: Kernel
-
-
 def _not_packed() -> None:
     return None
 
@@ -85,13 +78,13 @@ class Int8Weights(Sequence[Weights]):
 
     def __init__(self, kept: Sequence[Kept]) -> None:
         self.kept = kept
-        self.stepper: Callable[[], PackedWeights | None] = _not_packed  # set by the code that packs them
+        self.stepper: Callable[[], Any] = _not_packed  # set by the code that packs them
         self._floats: list[Weights] | None = None
-        self._packed: PackedWeights | None = None
+        self._packed: Any = None
 
     @property
-    def packed(self) -> PackedWeights | None:
-        """The packed weights, which are packed on first use; None if they can't be packed."""
+    def packed(self) -> Any:
+        """The `PackedLSTM`, whose weights are packed on first use; None if they can't be packed."""
         if self._packed is None:
             self._packed = self.stepper()
         return self._packed

@@ -177,21 +177,20 @@ def layout_for(layout: WeightLayout, cell: str) -> WeightLayout:
 
 def to_weights(arrays: Mapping[str, Tensor], layout: WeightLayout) -> Weights:
     """Convert arrays of a layer and direction, bit for bit; a single bias becomes one of two, the other is zero."""
+    if layout.resets_first:
+        raise ArgumentError(
+            f"this GRU of {layout.framework} multiplies the state by the reset gate before the matrix product, which "
+            "is a different cell: an hs.GRU, like torch's, multiplies afterwards. Retrain it with the other setting"
+        )
     _check(arrays, layout)
     ih, hh = (_stack(arrays, names, layout) for names in (layout.ih, layout.hh))
     b_ih, b_hh = _biases(arrays, layout, ih)
-    if layout.resets_first:
-        b_ih, b_hh = _reset_after(hh, b_ih, b_hh, layout)
     hr = arrays[layout.hr].detach().clone() if layout.hr is not None and layout.hr in arrays else None
     return Weights(ih, hh, b_ih, b_hh, hr)
 
 
 def from_weights(weights: Weights, layout: WeightLayout) -> dict[str, Tensor]:
     """Invert `to_weights`; one bias is the sum of two, and zeros if it is needed but absent."""
-    if layout.resets_first:
-        raise ArgumentError(
-            f"weights for {layout.framework} can't be written, only read: an hs.GRU is a different cell"
-        )
     if weights.hr is not None and layout.hr is None:
         raise ArgumentError(
             f"{layout.framework} has no projection of the hidden state, but this LSTM has one (proj_size="
@@ -257,27 +256,6 @@ def _summed_hidden_bias(b_hh: Tensor, layout: WeightLayout) -> Tensor:
             )
         summed[rows] = 0
     return summed
-
-
-def _reset_after(
-    hh: Tensor, b_ih: Tensor | None, b_hh: Tensor | None, layout: WeightLayout
-) -> tuple[Tensor | None, Tensor | None]:
-    """Return biases with which our GRU equals one that resets first, if R is diagonal: ``R·(r∘h) = r∘(R·h)``."""
-    H = hh.shape[1]
-    rows = layout.kind.rows("n", H)
-    matrix = hh[rows]
-    if (matrix - matrix.diag().diag()).any():
-        raise ArgumentError(
-            f"this GRU of {layout.framework} multiplies the state by the reset gate before the matrix product, which "
-            "is a different cell: an hs.GRU, like torch's, multiplies afterwards. The two are the same only if "
-            "the matrix is diagonal; retrain it with the other setting"
-        )
-    if b_ih is None or b_hh is None:
-        return b_ih, b_hh
-    b_ih, b_hh = b_ih.clone(), b_hh.clone()
-    b_ih[rows] += b_hh[rows]
-    b_hh[rows] = 0
-    return b_ih, b_hh
 
 
 def _stack(arrays: Mapping[str, Tensor], names: Sequence[str], layout: WeightLayout) -> Tensor:

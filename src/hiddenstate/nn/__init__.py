@@ -9,5 +9,5 @@
 - `packed_weights.py`: packed weights, repacked after a change; hashes of weights; `constant_weights.py`: a block whose
   calls share packed weights
 - `quantised.py`: int8 weights in a module and in state dicts
-- `torch_modules.py`: converts one layer between torch's class and ours
+- `torch_modules.py`: changes the class of a layer, torch's or ours, in place or in a copy
 """

@@ -32,8 +32,9 @@ from hiddenstate.nn.torch_modules import (
     TORCH_LSTM_CELL_CLASS,
     TORCH_RNN_CELL_CLASS,
     QuantisationSetting,
+    Route,
     TorchClass,
-    rebuild,
+    copied_as,
     scriptable,
 )
 from hiddenstate.structure.names import AxisOrder, Layers
@@ -202,10 +203,11 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
 
     def to_torch(self) -> M:
         """Return torch's cell with the same options, values, dtype, device and mode."""
-        return rebuild(self, self._torch.kind, self._torch.options)  # type: ignore[return-value]
+        theirs: M = copied_as(self, Route.to_torch(self))
+        return theirs
 
     def __prepare_scriptable__(self) -> nn.Module:
-        return scriptable(self, self._torch.kind, self._torch.options)
+        return scriptable(self)
 
     def _weights(self, compiling: bool) -> Weights:
         own: dict[str, Any] = self._parameters

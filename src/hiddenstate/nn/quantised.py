@@ -1,7 +1,7 @@
 """The int8 weights of an LSTM: quantising, dequantising, and reading float or int8 state dicts."""
 
-from collections.abc import Iterator, MutableMapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Iterator, MutableMapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,26 +16,12 @@ WeightType = Literal["float", "int8"]
 SCALE = "_scale"  # the suffix that names a matrix's scales
 
 
-class Layer(Protocol):
-    """An LSTM whose weights can be float or int8."""
-
-    weight_format: WeightType
-    _packed_int8: Any
-    _parameters: dict[str, nn.Parameter | None]
-    _buffers: dict[str, Tensor | None]
-
-    @property
-    def _flat_weights_names(self) -> list[str]: ...
-    def _parameter_names(self) -> tuple[object, Sequence[Sequence[str | None]]]: ...
-    def _parameter(self, name: str) -> Tensor: ...
-
-
 def is_matrix(name: str) -> bool:
     """Whether a parameter is a matrix; matrices are quantised, biases are not."""
     return name.startswith("weight_")
 
 
-def quantise_module(lstm: Layer) -> None:
+def quantise_module(lstm: Any) -> None:
     """Quantise the matrices of an LSTM in place: its parameters become buffers."""
     keep(lstm, rounded(lstm))
 
@@ -67,7 +53,7 @@ def _cloned(value: Tensor, name: str) -> Tensor:
     return value.detach().clone()
 
 
-def keep(lstm: Layer, buffers: dict[str, Tensor]) -> None:
+def keep(lstm: Any, buffers: dict[str, Tensor]) -> None:
     """Replace an LSTM's parameters by the buffers that `rounded` returned."""
     for name in lstm._flat_weights_names:
         del lstm._parameters[name]
@@ -76,19 +62,19 @@ def keep(lstm: Layer, buffers: dict[str, Tensor]) -> None:
     lstm.weight_format = "int8"
 
 
-def dequantise_module(lstm: Layer) -> None:
+def dequantise_module(lstm: Any) -> None:
     """Dequantise the matrices of an LSTM in place: its buffers become parameters."""
     keep_floats(lstm, floats(lstm))
 
 
-def floats(lstm: Layer) -> dict[str, nn.Parameter]:
+def floats(lstm: Any) -> dict[str, nn.Parameter]:
     """Return the float values of int8 weights, by name."""
     for name in stored_names(lstm):
         _kept(lstm, name)
     return {name: nn.Parameter(_cloned(lstm._parameter(name), name)) for name in lstm._flat_weights_names}
 
 
-def keep_floats(lstm: Layer, parameters: dict[str, nn.Parameter]) -> None:
+def keep_floats(lstm: Any, parameters: dict[str, nn.Parameter]) -> None:
     """Replace an LSTM's int8 weights by the parameters that `floats` returned."""
     for name in list(stored_names(lstm)):
         del lstm._buffers[name]
@@ -98,7 +84,7 @@ def keep_floats(lstm: Layer, parameters: dict[str, nn.Parameter]) -> None:
     lstm._packed_int8 = None
 
 
-def kept_weights(lstm: Layer) -> list[Kept]:
+def kept_weights(lstm: Any) -> list[Kept]:
     """Return the weights of each layer and direction as stored."""
     kept = []
     for names in lstm._parameter_names()[1]:
@@ -109,7 +95,7 @@ def kept_weights(lstm: Layer) -> list[Kept]:
     return kept
 
 
-def _kept(lstm: Layer, name: str) -> Tensor:
+def _kept(lstm: Any, name: str) -> Tensor:
     value = lstm._buffers.get(name)
     if value is None:
         raise missing(name)
@@ -123,7 +109,7 @@ def missing(name: str) -> ArgumentError:
     )
 
 
-def stored_names(lstm: Layer) -> Iterator[str]:
+def stored_names(lstm: Any) -> Iterator[str]:
     """Yield the names of the buffers of int8 weights."""
     for name in lstm._flat_weights_names:
         yield name
@@ -131,7 +117,7 @@ def stored_names(lstm: Layer) -> Iterator[str]:
             yield name + SCALE
 
 
-def read_state(lstm: Layer, state: MutableMapping[str, Tensor], prefix: str) -> None:
+def read_state(lstm: Any, state: MutableMapping[str, Tensor], prefix: str) -> None:
     """Convert a state dict to an LSTM's weight type: quantise floats, or dequantise int8 weights."""
     for name in filter(is_matrix, lstm._flat_weights_names):
         key, key_of_scale = prefix + name, prefix + name + SCALE

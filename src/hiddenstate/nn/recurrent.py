@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,10 +21,11 @@ from hiddenstate.nn.packed_weights import packed_int8
 from hiddenstate.nn.quantised import floats, keep, keep_floats, rounded
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.streams.stream import Stream
-from hiddenstate.nn.torch_modules import TorchClass, rebuild, scriptable
+from hiddenstate.nn.torch_modules import Route, TorchClass, copied_as, scriptable
 from hiddenstate.tracing.record_spec import DEFAULT_TRACE_LIMIT, TraceOptions
 from hiddenstate.tracing.trace import Trace
 
+X = TypeVar("X", Tensor, PackedSequence)  # an input, and an output of the same form
 S = TypeVar("S")  # a state: a pair of tensors, or one tensor
 M = TypeVar("M", bound=nn.Module)  # torch's class
 L = TypeVar("L", bound="Recurrent[Any, Any]")
@@ -35,37 +36,15 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
 
     _torch: ClassVar[TorchClass]
 
-    @overload
     def forward(
         self,
-        input: Tensor,
+        input: X,  # noqa: A002 (torch's name for it)
         hx: S | None = None,
         *,
         lengths: Lengths = None,
         reset: Tensor | None = None,
         reset_to: S | None = None,
-    ) -> tuple[Tensor, S]: ...
-
-    @overload
-    def forward(
-        self,
-        input: PackedSequence,
-        hx: S | None = None,
-        *,
-        lengths: None = None,
-        reset: Tensor | None = None,
-        reset_to: S | None = None,
-    ) -> tuple[PackedSequence, S]: ...
-
-    def forward(
-        self,
-        input: Tensor | PackedSequence,  # noqa: A002 (torch's name for it)
-        hx: S | None = None,
-        *,
-        lengths: Lengths = None,
-        reset: Tensor | None = None,
-        reset_to: S | None = None,
-    ) -> tuple[Tensor | PackedSequence, S]:
+    ) -> tuple[X, S]:
         """Run over a sequence.
 
         Args:
@@ -98,8 +77,8 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         if reset is None and reset_to is None and not torch.compiler.is_compiling():
             result = calls.run_fast(self, input, hx, lengths)
             if result is not None:
-                return result
-        return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))
+                return result  # type: ignore[return-value]
+        return calls.run(self, Arguments(input, hx, lengths, reset, reset_to))  # type: ignore[return-value]
 
     def _eval_twin(self: L) -> L:
         """Return a copy that shares this layer's weights, detached, and has no dropout; see `eval_twin`."""
@@ -256,10 +235,11 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
 
     def to_torch(self) -> M:
         """Return torch's layer with the same options, values, dtype, device and mode; int8 weights as floats."""
-        return rebuild(self._with_floats(), self._torch.kind, self._torch.options)  # type: ignore[return-value]
+        theirs: M = copied_as(self._with_floats(), Route.to_torch(self))
+        return theirs
 
     def __prepare_scriptable__(self) -> nn.Module:
-        return scriptable(self._with_floats(), self._torch.kind, self._torch.options)
+        return scriptable(self._with_floats())
 
     def _with_floats(self: L) -> L:
         return self if self.weight_format == "float" else self.dequantize()

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.table import build_table, render_html, render_text
+from hiddenstate.structure.table import build_table, render_text
 from hiddenstate.structure.weights import Weight, WeightsByGate, list_weights
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Structure(WeightsByGate):
         return build_table(self)
 
     def _repr_html_(self) -> str:
-        return render_html(self)
+        return f"<pre>{escape(render_text(self))}</pre>"
 
 
 def structure_of(sizes: Sizes) -> Structure:

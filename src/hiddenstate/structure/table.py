@@ -1,9 +1,8 @@
-"""The table of an LSTM's weights beside its equations, for a terminal, as plain text and for a notebook."""
+"""The table of an LSTM's weights beside its equations, for a terminal and as plain text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, JustifyMethod, RenderableType
@@ -35,17 +34,6 @@ def render_text(structure: WeightsByGate) -> str:
     with console.capture() as capture:
         console.print(build_table(structure))
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def render_html(structure: WeightsByGate) -> str:
-    """Build the same table as self-contained HTML."""
-    head = "".join(f"<th>{name}</th>" for name in _COLUMNS)
-    blocks = "".join(_html_block(structure, *place) for place in structure.sizes.layer_directions)
-    notes = escape("\n".join(_notes(structure.sizes)))
-    return (
-        f"<table><caption>{escape(_title(structure))}</caption>"
-        f"<thead><tr>{head}</tr></thead>{blocks}</table><pre>{notes}</pre>"
-    )
 
 
 def _title(structure: WeightsByGate) -> str:
@@ -110,18 +98,6 @@ def _block(structure: WeightsByGate, layer: int, reverse: bool) -> Table:
             table.add_row(*row, end_section=row is group[-1])
     table.columns[_COLUMNS.index("name")].style = "bold yellow"
     return table
-
-
-def _html_block(structure: WeightsByGate, layer: int, reverse: bool) -> str:
-    title = escape(_block_title(structure, layer, reverse))
-    rows = [row for group in _rows(structure, layer, reverse) for row in group]
-    body = "".join(f"<tr>{''.join(map(_html_cell, row))}</tr>" for row in rows)
-    return f'<tbody><tr><th colspan="{len(_COLUMNS)}">{title}</th></tr>{body}</tbody>'
-
-
-def _html_cell(text: str) -> str:
-    # Preserves white space, because the spaces before a term keep the equations aligned.
-    return f'<td style="white-space: pre; text-align: left">{escape(text)}</td>'
 
 
 def _notes(sizes: Sizes) -> list[str]:

@@ -177,16 +177,24 @@ def differs(new: Tensor, old: Tensor, tolerance: float = 0.0) -> Tensor | None:
 
 def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules that parts of a model hold in plain lists, tuples and dicts, where torch does not see them."""
-    known = set(model.modules())
-    for path, part in model.named_modules():
+    seen = set(model.modules())
+    for path, part in list(model.named_modules()):
         for name, held in vars(part).items():
             if name in ("_parameters", "_buffers", "_modules") or "hooks" in name:
                 continue
-            items = held.items() if type(held) is dict else enumerate(held) if isinstance(held, (list, tuple)) else ()
-            for key, module in items:
-                if isinstance(module, nn.Module) and module not in known:
-                    prefix = f"{path}.{name}[{key!r}]".lstrip(".")
-                    yield from ((f"{prefix}.{below}".rstrip("."), other) for below, other in module.named_modules())
+            for where, hidden in _modules_in(held, f"{path}.{name}".lstrip("."), set()):
+                for below, module in hidden.named_modules():
+                    if module not in seen:
+                        seen.add(module)
+                        yield f"{where}.{below}".rstrip("."), module
+
+
+def _modules_in(held: object, where: str, above: set[int]) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(held, nn.Module):
+        yield where, held
+    elif isinstance(held, (list, tuple, dict)) and id(held) not in above:
+        for key, part in held.items() if isinstance(held, dict) else enumerate(held):
+            yield from _modules_in(part, f"{where}[{key!r}]", above | {id(held)})
 
 
 def is_other(new: Tensor, old: Tensor) -> bool:

@@ -246,7 +246,7 @@ def test_what_can_not_be_is_refused(
 
 def test_only_modules_are_exported(path: Path) -> None:
     with pytest.raises(ArgumentTypeError, match="takes a torch.nn.Module, got Sizes"):
-        hs.export_onnx(hs.Sizes(4, 3), path)  # type: ignore[arg-type]
+        hs.export_onnx(hs.Sizes(4, 3), path)
 
 
 def test_edits_and_autocast_are_refused(path: Path) -> None:

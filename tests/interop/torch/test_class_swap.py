@@ -18,7 +18,8 @@ from torch.nn.utils import weight_norm as hooked_weight_norm
 from torch.utils.hooks import RemovableHandle
 
 import hiddenstate as hs
-from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Route, apply_all, plan
+from hiddenstate.interop.torch.conversion import TO_OURS, TO_TORCH
+from hiddenstate.nn.torch_modules import Route, apply_all, plan
 from support import assert_all_close, assert_close, gradients
 
 HOOKS: dict[str, Callable[[nn.Module, Callable[..., None]], RemovableHandle]] = {

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError
-from hiddenstate.interop.torch.class_swap import Recast
+from hiddenstate.nn.torch_modules import Recast
 from support import assert_all_close, assert_close, gradients, layer_options, random_input
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.torch.module_tree import hidden_modules, modules_by_path, sharing_copy
+from hiddenstate.interop.torch.module_tree import modules_by_path, sharing_copy
+from hiddenstate.tracing.watch import hidden_modules
 
 
 def test_modules_with_all_their_paths() -> None:

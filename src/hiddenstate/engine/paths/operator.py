@@ -1,8 +1,8 @@
 """A whole layer as one torch operator, for torch.compile and torch.export.
 
-``hiddenstate::lstm`` runs LSTMs, and ``hiddenstate::rnn`` runs GRUs and plain RNNs, which have no cell state. A
-compiler sees one node, whatever the number of time steps, with rules for its output shapes and its derivative; `native`
-computes both the output and the derivative. Uncompiled calls use `native` directly, which costs less.
+A compiler sees one node, ``hiddenstate::recurrent``, whatever the number of time steps, with rules for its output
+shapes and its derivative; `native` computes both the output and the derivative. Uncompiled calls use `native` directly,
+which costs less.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from hiddenstate.base.validation import check_lengths
 from hiddenstate.engine import derivative, kernels, native
@@ -19,15 +20,6 @@ from hiddenstate.engine.call import Call, tensors_needing_gradients, weights_of_
 from hiddenstate.engine.native import Gradients, Saved
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
 from hiddenstate.structure.sizes import Sizes
-
-_OPTIONS = "Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, bool bias, bool bidirectional"
-_NUMBER = 9  # the number of arguments that describe a call, for either operator
-_OF_LSTM = f"Tensor x, Tensor h0, Tensor c0, {_OPTIONS}"
-_OF_RNN = f"Tensor x, Tensor h0, {_OPTIONS}, str cell"
-# These arguments come last and have defaults, so that models exported before they existed still run. torch omits
-# trailing arguments that equal their defaults.
-_BORDERS_LSTM = "Tensor? reset_h=None, Tensor? reset_c=None"
-_BORDERS_RNN = "Tensor? reset_h=None"
 
 
 def computes(call: Call, cast_to: torch.dtype | None) -> bool:
@@ -41,318 +33,182 @@ def computes(call: Call, cast_to: torch.dtype | None) -> bool:
     return not (call.sizes.bias and lacks_bias)
 
 
+_CALL = (
+    "Tensor x, Tensor[] states, Tensor[] borders, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[] masks, "
+    "bool bias, bool bidirectional, str cell"
+)
+
+
 class _Operands(NamedTuple):
-    """The arguments that describe a call, which come first, for either operator."""
+    """The arguments that describe a call, which come first."""
 
     x: Tensor
     states: Sequence[Tensor]
+    borders: Sequence[Tensor]  # the states after borders; none for zeros
     weights: Sequence[Tensor]  # those of each layer and direction in turn, in the order of `PARAMETER_STEMS`
     lengths: Tensor | None
     reset: Tensor | None
-    masks: Sequence[Tensor] | None
+    masks: Sequence[Tensor]
     bias: bool
     bidirectional: bool
-    cell: str = "LSTM"
+    cell: str
 
-    @staticmethod
-    def of(arguments: Sequence[Any]) -> "_Operands":
-        """Name the arguments; only an operator without cell states has the name of the cell, as its last argument."""
-        x, *others = arguments[:_NUMBER]
-        states = 1 if isinstance(others[-1], str) else 2
-        return _Operands(x, others[:states], *others[states:])
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The tensors that may need gradients."""
+        return [self.x, *self.states, *self.borders, *self.weights]
 
-    def arguments(self) -> tuple[Any, ...]:
-        """The arguments in the operator's order."""
-        _, _, *others, cell = self
-        return (self.x, *self.states, *others, *([cell] if len(self.states) == 1 else []))
+    def with_leaves(self, leaves: Sequence[Tensor]) -> "_Operands":
+        """Return the same call on other such tensors."""
+        x, *rest = leaves
+        left = iter(rest)
+        states, borders, weights = (list(islice(left, len(group))) for group in self[1:4])
+        return self._replace(x=x, states=states, borders=borders, weights=weights)
+
+    def call(self) -> Call:
+        """Return the call."""
+        h0, c0, *_ = *self.states, None
+        H, P, D = self.states[-1].shape[2], h0.shape[2], 1 + self.bidirectional
+        sizes = Sizes(self.x.shape[2], H, h0.shape[0] // D, self.bias, self.bidirectional, P if P < H else 0, self.cell)
+        reset_h, reset_c, *_ = *self.borders, None, None
+        weights = weights_of_flat(self.weights, sizes)
+        call = Call(sizes, weights, self.x, h0, c0, self.lengths, self.reset, masks=self.masks)
+        return replace(call, reset_h=reset_h, reset_c=reset_c)
+
+    def checked_call(self) -> Call:
+        """Return the call, with what native code relies on; it checks the rest itself."""
+        axes = [value.dim() for value in (self.x, *self.states)]
+        if set(axes) != {3}:
+            raise ShapeError(f"hiddenstate::recurrent: x and states must have 3 axes, got {', '.join(map(str, axes))}")
+        if self.cell not in kernels.CELLS or not kernels.serves(self.x.dtype):
+            known = "no cells here" if kernels.version() is None else f"{' '.join(kernels.CELLS)} in its types"
+            raise DtypeError(f"hiddenstate::recurrent runs {known}, got {self.cell} in {self.x.dtype}")
+        call = self.call()
+        counts = {"states": len(call.sizes.kind.carried), "weights": len(call.given_weights)}
+        counts |= {"borders": len(self.states) if self.borders else 0}
+        counts |= {"masks": call.sizes.num_layers - 1 if self.masks else 0}
+        for name, expected in counts.items():
+            if (got := len(getattr(self, name))) != expected:
+                raise ArgumentError(f"hiddenstate::recurrent got {got} {name}, expected {expected}")
+        check_lengths(call.lengths, len(self.x))
+        return call
+
+
+_NUMBER = len(_Operands._fields)
 
 
 def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
     """Run a whole call through its operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
     sizes = call.sizes
     operands = _Operands(
-        *(call.x, call.initial, call.given_weights, call.lengths, call.reset, list(masks) or None),
+        *(call.x, call.initial, call.reset_to or (), call.given_weights, call.lengths, call.reset, masks),
         *(sizes.bias, sizes.bidirectional, sizes.cell),
     )
-    if call.c0 is None:
-        out, h_n, _ = rnn(*operands.arguments(), call.training, call.reset_h, call.recompute_gates)
-        return out, h_n, None
-    out, h_n, c_n, _ = lstm(*operands.arguments(), call.training, call.reset_h, call.reset_c, call.recompute_gates)
-    return out, h_n, c_n
-
-
-def _run(*arguments: Any) -> Any:
-    """Run a whole call with `native.forward`; the list of its records is empty unless ``keep``."""
-    operands, keep, borders, recompute = _forward_arguments(arguments)
-    call = replace(_checked_call(operands, borders), recompute_gates=recompute)
-    with torch.no_grad():
-        result = native.forward(call, gradient=keep)
-    outputs = [value for value in result[:3] if value is not None]
-    if not keep:
-        return (*outputs, [])
-    records: list[Any] = list(result.saved()[1:])
-    every = chain.from_iterable(records[1:] if recompute else records)
-    return (*outputs, [value for value in every if value is not None])
+    out, h_n, *c_n = recurrent(*operands, call.training, call.recompute_gates)
+    return out, h_n, c_n[0] if call.c0 is not None else None
 
 
 def _operator(name: str, function: Callable[..., Any], schema: str) -> Any:
     return torch.library.custom_op(f"hiddenstate::{name}", function, mutates_args=(), device_types="cpu", schema=schema)
 
 
-lstm = _operator(
-    "lstm",
-    _run,
-    f"({_OF_LSTM}, bool keep, {_BORDERS_LSTM}, bool recompute_gates=False) "
-    "-> (Tensor out, Tensor h_n, Tensor c_n, Tensor[] kept)",
-)
-rnn = _operator(
-    "rnn",
-    _run,
-    f"({_OF_RNN}, bool keep, {_BORDERS_RNN}, bool recompute_gates=False) -> (Tensor out, Tensor h_n, Tensor[] kept)",
-)
+def _run(*arguments: Any) -> list[Tensor]:
+    """Run a whole call with `native.forward`: return its outputs and, with ``keep``, its records."""
+    keep, recompute = arguments[_NUMBER:]
+    call = replace(_Operands(*arguments[:_NUMBER]).checked_call(), recompute_gates=recompute)
+    with torch.no_grad():
+        result = native.forward(call, gradient=keep)
+    records = result.saved(gates=not recompute)[1:] if keep else ()
+    return [value for value in (*result[:3], *chain.from_iterable(records)) if value is not None]
 
 
-def _forward_arguments(arguments: Sequence[Any]) -> tuple[_Operands, bool, list[Any], bool]:
-    """Split the arguments: the call's, ``keep``, border states and ``recompute_gates``, adding defaults."""
-    operands, (keep, *options) = _Operands.of(arguments), arguments[_NUMBER:]
-    defaults: list[Any] = [*[None] * len(operands.states), False]
-    *borders, recompute = options + defaults[len(options) :]
-    return operands, keep, borders, recompute
+def _shapes(*arguments: Any) -> list[Tensor]:
+    keep, recompute = arguments[_NUMBER:]
+    call = _Operands(*arguments[:_NUMBER]).call()
+    (T, N), sizes, x = call.x.shape[:2], call.sizes, call.x
+    H, K, real = sizes.hidden_size, len(sizes.layer_directions), kernels.real_type(x.dtype)
+    out = (T, N, sizes.directions * sizes.output_size)
+    shapes = [(T, N, len(native.recorded_gates(sizes.kind)) * H)] * (0 if recompute else K)
+    shapes += [(T, N, H)] * (0 if call.c0 is None else K)
+    records = [x.new_empty(shape, dtype=real) for shape in shapes] + [
+        x.new_empty(out) for _ in range(sizes.num_layers - 1)
+    ]
+    return [x.new_empty(out), *(state.new_empty(state.shape) for state in call.initial), *(records if keep else ())]
 
 
-def _shapes(*arguments: Any) -> Any:
-    operands, keep, borders, recompute = _forward_arguments(arguments)
-    call = _call(operands, borders)
-    (T, N), sizes, x, out = call.x.shape[:2], call.sizes, call.x, _out_shape(call)
-    H, K = sizes.hidden_size, len(sizes.layer_directions)
-    real = kernels.real_type(x.dtype)
-    kept = (
-        [] if recompute else [x.new_empty(T, N, _record(call) * H, dtype=real) for _ in range(K)],
-        [] if call.c0 is None else [x.new_empty(T, N, H, dtype=real) for _ in range(K)],
-        [x.new_empty(out) for _ in range(sizes.num_layers - 1)],
-    )
-    states = (state.new_empty(state.shape) for state in call.initial)
-    return (x.new_empty(out), *states, list(chain.from_iterable(kept)) if keep else [])
-
-
-def _record(call: Call) -> int:
-    """Return how many values are recorded per unit as its gates."""
-    return len(native.recorded_gates(call.sizes.kind))
+recurrent = _operator("recurrent", _run, f"({_CALL}, bool keep, bool recompute_gates) -> Tensor[]")
 
 
 def _run_backward(*arguments: Any) -> list[Tensor]:
-    """Return the ``needed`` gradients of x, the states and the weights: `native.backward`."""
-    operands, out, kept, grads, needed, borders = _backward_arguments(arguments)
-    call = _checked_call(operands, borders)
-    _check_gradients(call, out, grads, needed)
+    """Return the ``needed`` gradients of x, the states, those after borders and the weights: `native.backward`."""
+    operands, (out, kept, grads, needed) = _Operands(*arguments[:_NUMBER]), arguments[_NUMBER:]
+    call = operands.checked_call()
+    leaves = tensors_needing_gradients(call)
+    if len(needed) != len(operands.leaves):
+        raise ArgumentError(
+            f"hiddenstate::recurrent_backward: needed has {len(needed)} entries, not {len(operands.leaves)}"
+        )
+    left = iter(needed)
+    spread = [leaf is not None and next(left) for leaf in leaves]
     with torch.no_grad():
-        saved = _checked_saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
-        gradients = native.backward(call, saved, Gradients(*grads), _spread(needed, call))
+        saved = _saved(call, out, kept) if kept else native.forward(call, gradient=True).saved()
+        gradients = native.backward(call, saved, Gradients(*grads), spread)
     return [value for value in gradients if value is not None]
 
 
-lstm_backward = _operator(
-    "lstm_backward",
-    _run_backward,
-    f"({_OF_LSTM}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, Tensor dc_n, bool[] needed, "
-    f"{_BORDERS_LSTM}) -> Tensor[]",
-)
-rnn_backward = _operator(
-    "rnn_backward",
-    _run_backward,
-    f"({_OF_RNN}, Tensor out, Tensor[] kept, Tensor dout, Tensor dh_n, bool[] needed, {_BORDERS_RNN}) -> Tensor[]",
-)
-
-
-def _backward_arguments(arguments: Sequence[Any]) -> tuple[_Operands, Any, Any, Any, Any, Any]:
-    """Split the arguments into the call's, ``out``, ``kept``, the gradients, ``needed`` and border states."""
-    operands, (out, kept, *others) = _Operands.of(arguments), arguments[_NUMBER:]
-    count = 1 + len(operands.states)
-    return operands, out, kept, others[:count], others[count], others[count + 1 :]
+def _saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
+    """Return what the forward run saved; without gates if they are recomputed."""
+    K, between = len(call.sizes.layer_directions), call.sizes.num_layers - 1
+    memories = 0 if call.c0 is None else K
+    gates: Any = [None] * K if len(kept) == memories + between else kept[:K]
+    others = kept[len(kept) - memories - between :]
+    return Saved(out, gates, [*others[:memories]] or [None] * K, others[memories:])  # type: ignore[list-item]
 
 
 def _shapes_backward(*arguments: Any) -> list[Tensor]:
-    operands, _, _, _, needed, borders = _backward_arguments(arguments)
-    leaves = (operands.x, *operands.states, *(value for value in borders if value is not None), *operands.weights)
+    leaves, needed = _Operands(*arguments[:_NUMBER]).leaves, arguments[-1]
     return [leaf.new_empty(leaf.shape) for leaf, need in zip(leaves, needed, strict=True) if need]
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Any, ...]) -> None:
-    operands, _, borders, _ = _forward_arguments(inputs)
-    out, *_, kept = output
-    borders = [value for value in borders if value is not None]
-    masks = operands.masks or ()
-    ctx.options = operands.bias, operands.bidirectional, operands.cell
-    ctx.of_masks = None if operands.masks is None else [None] * len(masks)
-    groups = (
-        [operands.x],
-        operands.states,
-        borders,
-        operands.weights,
-        [operands.lengths, operands.reset],
-        masks,
-        [out],
-        kept,
-    )
-    ctx.counts = [len(group) for group in groups]
-    ctx.save_for_backward(*chain.from_iterable(groups))
+recurrent_backward = _operator(
+    "recurrent_backward",
+    _run_backward,
+    f"({_CALL}, Tensor out, Tensor[] kept, Tensor[] grads, bool[] needed) -> Tensor[]",
+)
 
 
-def _differentiate(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-    saved = iter(ctx.saved_tensors)
-    groups = (list(islice(saved, count)) for count in ctx.counts)
-    (x,), states, borders, weights, (lengths, reset), masks, (out,), kept = groups
-    operands = _Operands(x, states, weights, lengths, reset, masks or None, *ctx.options)
-    needs, first = ctx.needs_input_grad, 1 + len(states)
-    needed = [*needs[:first], *needs[_NUMBER + 1 : _NUMBER + 1 + len(borders)], *needs[first]]
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Sequence[Tensor]) -> None:
+    operands = _Operands(*inputs[:_NUMBER])
+    # torch saves the tensors, which lets it free cycles and detect in-place writes.
+    tensors, ctx.spec = pytree.tree_flatten((tuple(operands), list(output)))
+    ctx.places = [k for k, value in enumerate(tensors) if isinstance(value, Tensor)]
+    ctx.others = [None if isinstance(value, Tensor) else value for value in tensors]
+    ctx.save_for_backward(*(tensors[k] for k in ctx.places))
+
+
+def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
+    leaves = [*ctx.others]
+    for k, value in zip(ctx.places, ctx.saved_tensors, strict=True):
+        leaves[k] = value
+    arguments, outputs = pytree.tree_unflatten(leaves, ctx.spec)
+    operands, count = _Operands(*arguments), 1 + len(arguments[1])
+    of_x, *of_groups = ctx.needs_input_grad[:4]
+    groups = zip(of_groups, arguments[1:4], strict=True)
+    needed = [of_x, *chain.from_iterable(of if isinstance(of, list) else [of] * len(group) for of, group in groups)]
     if torch.is_grad_enabled():  # create_graph=True
-        needed_gradients = _differentiable(operands, borders, grads[:-1], needed)
+        gradients = derivative.differentiable_gradients(
+            lambda *views: derivative.run_reference(operands.with_leaves(views).call()),
+            operands.leaves,
+            grads[:count],
+            needed,
+        )
     else:
-        backward = lstm_backward if len(states) == 2 else rnn_backward
-        needed_gradients = backward(*operands.arguments(), out, kept, *grads[:-1], needed, *borders)
-    gradients = iter(needed_gradients)
-    of_leaves = iter([next(gradients) if need else None for need in needed])
-    of_first, of_borders = list(islice(of_leaves, first)), list(islice(of_leaves, len(borders)))
-    of_options = [None] * (len(operands.arguments()) - first - 4)
-    every = (*of_first, [*of_leaves], None, None, ctx.of_masks, *of_options, None)
-    return (*every, *(of_borders or [None] * len(states)), None)[: len(needs)]
+        computed = iter(recurrent_backward(*operands, outputs[0], outputs[count:], grads[:count], needed))
+        gradients = [next(computed) if need else None for need in needed]
+    of_leaves = operands.with_leaves(gradients)  # type: ignore[arg-type]
+    return (*of_leaves[:4], None, None, [None] * len(operands.masks), *[None] * (_NUMBER - 7 + 2))
 
 
-def _differentiable(
-    operands: _Operands, borders: Sequence[Tensor], grads: Sequence[Tensor], needed: Sequence[bool]
-) -> list[Tensor | None]:
-    """Return the needed gradients, differentiable, through the reference."""
-
-    def refer(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        rest = iter(others)
-        states, of_borders = list(islice(rest, len(operands.states))), list(islice(rest, len(borders)))
-        return derivative.run_reference(_call(operands._replace(x=x, states=states, weights=[*rest]), of_borders))
-
-    leaves = (operands.x, *operands.states, *borders, *operands.weights)
-    gradients = derivative.differentiable_gradients(refer, leaves, grads, needed)
-    return [value for value, need in zip(gradients, needed, strict=True) if need]
-
-
-for operator, operator_backward in ((lstm, lstm_backward), (rnn, rnn_backward)):
-    operator.register_fake(_shapes)
-    operator_backward.register_fake(_shapes_backward)
-    operator.register_autograd(_differentiate, setup_context=_setup_context)
-
-
-def _call(operands: _Operands, borders: Sequence[Tensor | None]) -> Call:
-    """Return the call that an operator's arguments describe."""
-    h0, c0, *_ = *operands.states, None
-    H, P, D = operands.states[-1].shape[2], h0.shape[2], 1 + operands.bidirectional
-    layers, projected = h0.shape[0] // D, P if P < H else 0
-    sizes = Sizes(operands.x.shape[2], H, layers, operands.bias, operands.bidirectional, projected, operands.cell)
-    weights = weights_of_flat(operands.weights, sizes)
-    call = Call(sizes, weights, operands.x, h0, c0, operands.lengths, operands.reset, masks=operands.masks or ())
-    if all(value is None for value in borders):
-        return call
-    reset_h, reset_c, *_ = *borders, None
-    return replace(call, reset_h=reset_h, reset_c=reset_c)
-
-
-def _spread(needed: Sequence[bool], call: Call) -> list[bool]:
-    """Expand ``needed`` to all leaves, including those that are None."""
-    left = iter(needed)
-    return [leaf is not None and next(left) for leaf in tensors_needing_gradients(call)]
-
-
-def _name(call: Call) -> str:
-    return "lstm" if call.c0 is not None else "rnn"
-
-
-def _checked_saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
-    """Check what the forward run saved, so that native code can trust it."""
-    (T, N), H, K = call.x.shape[:2], call.sizes.hidden_size, len(call.sizes.layer_directions)
-    between, memories = call.sizes.num_layers - 1, 0 if call.c0 is None else K
-    gates = () if len(kept) == memories + between else kept[:K]  # empty if they are recomputed
-    others = kept[len(gates) :]
-    of_run = gates, others[:memories], others[memories:]
-    if len(others) != memories + between:
-        raise ArgumentError(
-            f"hiddenstate::{_name(call)}_backward got {len(kept)} kept tensors, expected {K + memories + between}"
-        )
-    real = kernels.real_type(call.x.dtype)
-    for values, shape, dtype in zip(
-        of_run, ((T, N, _record(call) * H), (T, N, H), _out_shape(call)), (real, real, call.x.dtype), strict=True
-    ):
-        for value in values:
-            _check(f"{_name(call)}_backward: a kept tensor", value, [shape], [dtype])
-    c: Any = of_run[1] or [None] * K
-    return Saved(out, gates or [None] * K, c, of_run[2])
-
-
-def _check_gradients(call: Call, out: Tensor, grads: Sequence[Tensor], needed: Sequence[bool]) -> None:
-    expected = ((_out_shape(call), call.x.dtype), *((state.shape, state.dtype) for state in call.initial))
-    names = ("out", "dout", "dh_n", "dc_n")[: 2 + len(call.initial)]
-    for name, value, (shape, dtype) in zip(names, (out, *grads), (expected[0], *expected), strict=True):
-        _check(f"{_name(call)}_backward: {name}", value, [tuple(shape)], [dtype])
-    states = len(call.initial)
-    leaves = 1 + states + (0 if call.reset_h is None else states) + len(call.given_weights)
-    if len(needed) != leaves:
-        raise ArgumentError(f"hiddenstate::{_name(call)}_backward: needed has {len(needed)} entries, expected {leaves}")
-
-
-def _out_shape(call: Call) -> tuple[int, ...]:
-    return (*call.x.shape[:2], call.sizes.directions * call.sizes.output_size)
-
-
-def _checked_call(operands: _Operands, borders: Sequence[Tensor | None]) -> Call:
-    """Return the call, checked so that native code can trust it (it checks the weights' shapes itself)."""
-    axes = [value.dim() for value in (operands.x, *operands.states)]
-    if set(axes) != {3}:
-        operator, listed = ("lstm", "x, h0 and c0") if len(axes) == 3 else ("rnn", "x and h0")
-        raise ShapeError(f"hiddenstate::{operator}: {listed} must have 3 axes, got {', '.join(map(str, axes))}")
-    call, weights = _call(operands, borders), operands.weights
-    name, x = _name(call), call.x
-    if len(call.sizes.kind.carried) != len(call.initial) or call.sizes.cell not in kernels.CELLS:
-        raise ArgumentError(f"hiddenstate::{name} runs cells without a cell state, got {call.sizes.cell}")
-    if len(weights) > len(tensors_needing_gradients(call)) or len(call.given_weights) < len(weights):
-        raise ArgumentError(f"hiddenstate::{name} got {len(weights)} weights, expected {len(call.given_weights)}")
-    _check_types(call)
-    _check_shapes(call)
-    if call.c0 is not None and (call.reset_h is None) != (call.reset_c is None):
-        raise ArgumentError("hiddenstate::lstm got only one of reset_h and reset_c, expected both or neither")
-    if len(call.masks) not in (0, call.sizes.num_layers - 1):
-        raise ArgumentError(
-            f"hiddenstate::{name}: masks has {len(call.masks)} entries, expected {call.sizes.num_layers - 1}"
-        )
-    check_lengths(call.lengths, x.shape[0])
-    return call
-
-
-def _check_types(call: Call) -> None:
-    tensors = (call.x, call.h0, *call.given_weights, *call.masks)
-    types = list(dict.fromkeys(value.dtype for value in tensors))
-    if len(types) > 1 or not kernels.serves(types[0]) or not all(value.is_cpu for value in tensors):
-        known = "not loaded here" if kernels.version() is None else "float32, float64 or bfloat16"
-        raise DtypeError(
-            f"hiddenstate::{_name(call)} got {', '.join(map(str, types))}, expected CPU tensors of one type that "
-            f"the native engine supports ({known})"
-        )
-
-
-def _check_shapes(call: Call) -> None:
-    (T, N), (_, H, P, _), K, dtype = call.x.shape[:2], call.sizes.axes, len(call.sizes.layer_directions), call.x.dtype
-    name = _name(call)
-    # There is one state after a border per row, or one per step and row.
-    _check(f"{name}: h0", call.h0, [(K, N, P)], [dtype])
-    _check(f"{name}: c0", call.c0, [(K, N, H)], [dtype, kernels.real_type(dtype)])
-    _check(f"{name}: lengths", call.lengths, [(N,)], [torch.int64])
-    _check(f"{name}: reset", call.reset, [(T, N)], [torch.bool])
-    _check(f"{name}: reset_h", call.reset_h, [(K, N, P), (K, T * N, P)], [dtype])
-    _check(f"{name}: reset_c", call.reset_c, [(K, N, H), (K, T * N, H)], [call.initial[-1].dtype])
-    for k, mask in enumerate(call.masks):
-        _check(f"{name}: masks[{k}]", mask, [_out_shape(call)], [dtype])
-
-
-def _check(name: str, value: Tensor | None, shapes: Sequence[Sequence[int]], types: Sequence[torch.dtype]) -> None:
-    if value is None:
-        return
-    if tuple(value.shape) not in shapes:
-        wanted = " or ".join(str(list(shape)) for shape in shapes)
-        raise ShapeError(f"hiddenstate::{name} has shape {list(value.shape)}, expected {wanted}")
-    if value.dtype not in types or not value.is_cpu:
-        raise DtypeError(f"hiddenstate::{name} is {value.dtype} on {value.device}, expected {types[0]} on cpu")
+recurrent.register_fake(_shapes)
+recurrent_backward.register_fake(_shapes_backward)
+recurrent.register_autograd(_differentiate, setup_context=_setup_context)

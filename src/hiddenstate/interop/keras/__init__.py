@@ -2,5 +2,5 @@
 
 - `importer.py`, `config.py`: `from_keras`; a layer's settings
 - `file.py`: the contents of a file
-- `hdf5.py`: reads HDF5 in a separate process, which runs `hdf5_process.py`, because a damaged file can crash it
+- `hdf5.py`: reads HDF5 in separate processes, which run `hdf5_process.py`, because a damaged file can crash it
 """

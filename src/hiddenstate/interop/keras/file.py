@@ -1,7 +1,6 @@
 """Weights and configuration in Keras's files, read without Keras: ``.keras``, and both kinds of ``.h5``."""
 
 import json
-import mmap
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from torch import Tensor
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import check_zip, reading, unpacked_limit
 from hiddenstate.errors import ArgumentTypeError, FileFormatError
-from hiddenstate.interop.keras.hdf5 import Hdf5, Hdf5Item, check_texts, find_hdf5_start, opened
+from hiddenstate.interop.keras.hdf5 import Array, Hdf5, Hdf5Item
 from hiddenstate.interop.layouts import KERAS, to_tensor
 
 # Groups that contain only other groups.
@@ -26,23 +25,13 @@ _LARGEST_CONFIG = 1 << 24
 _TEXTS = ("name", "dtype", "layer_names", "layer_names0", "model_config", "keras_version")
 
 
-@dataclass(frozen=True)
-class StoredCell:
+class StoredCell(NamedTuple):
     """Arrays that may belong to one direction of a recurrent layer."""
 
     names: tuple[str, ...]  # the names of the enclosing layers, or of their groups if the file does not name the layers
     places: tuple[str, ...]  # the names of its groups
     naming: str  # "exact" for the layers' own names, "scoped" if mixed with other models' names, "none" for group names
-    arrays: Mapping[str, Tensor]  # keyed by the names in `layouts.KERAS`
-
-
-class _ListedCell(NamedTuple):
-    """A `StoredCell` whose arrays have not been read."""
-
-    names: tuple[str, ...]
-    places: tuple[str, ...]
-    naming: str
-    arrays: Mapping[str, Hdf5Item]
+    arrays: Mapping[str, Any]  # keyed by the names in `layouts.KERAS`: tensors, or items of which they will be read
 
 
 @dataclass(frozen=True)
@@ -60,20 +49,7 @@ def read_keras(path: str | Path) -> KerasFile:
     with reading(path):
         if zipfile.is_zipfile(path):
             return _read_archive(Path(path))
-        if _check_hdf5(Path(path)):
-            limit = unpacked_limit(path)
-            with opened(Path(path), None, limit) as file:
-                return _read_h5(file, limit)
-        raise FileFormatError(f"{path} is neither a .keras file (a zip) nor an HDF5 file, or was cut short")
-
-
-def _check_hdf5(path: Path) -> bool:
-    """Return whether a file is HDF5; raises the errors of `check_texts`."""
-    if not path.stat().st_size:
-        return False  # an empty file can't be mapped
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        check_texts(content)
-        return find_hdf5_start(content) is not None
+        return _read_h5(Hdf5(Path(path), None, unpacked_limit(path)))
 
 
 def _read_archive(path: Path) -> KerasFile:
@@ -87,24 +63,21 @@ def _read_archive(path: Path) -> KerasFile:
                 )
         _check_config(archive.getinfo("config.json").file_size)
         config = _object(archive.read("config.json"))
-        weights = archive.read("model.weights.h5")
-    check_texts(weights)
-    with opened(path, weights, limit) as file:
-        return KerasFile(_within(limit, _modern_cells(_items(file)), file), config, "")
+        file = Hdf5(path, archive.read("model.weights.h5"), limit)
+    return KerasFile(_within(file, _modern_cells(file.list(_TEXTS, _LARGEST_CONFIG))), config, "")
 
 
-def _read_h5(file: Hdf5, limit: int) -> KerasFile:
-    items = _items(file)
-    older = _items(file, "model_weights") if "model_weights" in items else items
+def _read_h5(file: Hdf5) -> KerasFile:
+    items = file.list(_TEXTS, _LARGEST_CONFIG)
+    top, older = "model_weights", items
+    if top in items:
+        below = {path.removeprefix(f"{top}/"): item for path, item in items.items() if path.startswith(f"{top}/")}
+        older = {"": items[top], **below}
     root = older[""]
     if "layer_names" not in root.texts and "layer_names0" not in root.texts:
-        return KerasFile(_within(limit, _modern_cells(items), file), None, "")
+        return KerasFile(_within(file, _modern_cells(items)), None, "")
     config = _object(items[""].texts["model_config"]) if "model_config" in items[""].texts else None
-    return KerasFile(_within(limit, _older_cells(older), file), config, root.texts.get("keras_version", ""))
-
-
-def _items(file: Hdf5, group: str = "/") -> dict[str, Hdf5Item]:
-    return file.list(group, _TEXTS, _LARGEST_CONFIG)
+    return KerasFile(_within(file, _older_cells(older)), config, root.texts.get("keras_version", ""))
 
 
 def _check_config(size: int) -> None:
@@ -120,26 +93,33 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return config
 
 
-def _within(limit: int, listed: Iterator[_ListedCell], file: Hdf5) -> list[StoredCell]:
+def _within(file: Hdf5, listed: Iterator[StoredCell]) -> list[StoredCell]:
     """Read the arrays of all cells, after checking that they fit in memory."""
     cells = list(listed)
-    arrays = [array for cell in cells for array in cell.arrays.values()]
-    size = sum(array.nbytes for array in arrays)
-    if size > limit:
-        most = max(arrays, key=lambda array: array.nbytes)
+    items = [item for cell in cells for item in cell.arrays.values()]
+    size = sum(item.nbytes for item in items)
+    if size > file.limit:
+        most = max(items, key=lambda item: item.nbytes)
         raise FileFormatError(
             f"{most.name} claims shape {list(most.shape or ())}, and all weights together {size:,} bytes, more than "
-            f"this file can hold (at most {limit:,})"
+            f"this file can hold (at most {file.limit:,})"
         )
-    return [
-        StoredCell(
-            cell.names, cell.places, cell.naming, {role: _read(file, array) for role, array in cell.arrays.items()}
-        )
-        for cell in cells
-    ]
+    for item in items:
+        if item.elsewhere:
+            raise FileFormatError(f"{item.name} is in another file, which is not read")
+        if item.dtype.hasobject:
+            raise ArgumentTypeError(f"{item.name} must be an array of numbers")
+    left = map(_tensor, items, file.read(items) if items else ())
+    return [cell._replace(arrays={role: next(left) for role in cell.arrays}) for cell in cells]
 
 
-def _modern_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
+def _tensor(item: Hdf5Item, array: Array) -> Tensor:
+    if item.texts.get("dtype") == "bfloat16":  # stored as an opaque two-byte type
+        return torch.from_numpy(array.view(np.uint16).copy()).view(torch.bfloat16)
+    return to_tensor(array, item.name)
+
+
+def _modern_cells(items: Mapping[str, Hdf5Item]) -> Iterator[StoredCell]:
     """Yield the cells of a file of Keras 3: ``layers/lstm/cell/vars/0`` and so on, in the order of Keras's weights."""
     roles = {str(k): role for k, role in enumerate(KERAS.names)}
     for owner, arrays in _arrays(items).items():
@@ -157,7 +137,7 @@ def _modern_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
             )
 
 
-def _older_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
+def _older_cells(items: Mapping[str, Hdf5Item]) -> Iterator[StoredCell]:
     """Yield the cells of a file of Keras 1 or 2, which Keras 3 writes too: ``lstm/lstm/lstm_cell/kernel:0``."""
     for owner, arrays in _arrays(items).items():
         layer, *weight = owner.split("/")
@@ -168,11 +148,11 @@ def _older_cells(items: Mapping[str, Hdf5Item]) -> Iterator[_ListedCell]:
 
 def _cell(
     names: tuple[str, ...], places: tuple[str, ...], naming: str, arrays: Mapping[str, Hdf5Item]
-) -> Iterator[_ListedCell]:
+) -> Iterator[StoredCell]:
     """Yield a cell with a group's arrays, if their names and axes are exactly those of a recurrent layer."""
     matrices = all(role in arrays and len(arrays[role].shape or ()) == 2 for role in (*KERAS.ih, *KERAS.hh))
     if matrices and set(arrays) <= set(KERAS.names):
-        yield _ListedCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
+        yield StoredCell(names, places, naming, {role: arrays[role] for role in KERAS.names if role in arrays})
 
 
 def _arrays(items: Mapping[str, Hdf5Item]) -> dict[str, dict[str, Hdf5Item]]:
@@ -189,14 +169,3 @@ def _said_name(items: Mapping[str, Hdf5Item], path: str) -> str:
     """Return the name of the layer that owns a group's variables, if this version of Keras wrote it."""
     variables = items.get(f"{path}/vars")
     return "" if variables is None else variables.texts.get("name", "")
-
-
-def _read(file: Hdf5, item: Hdf5Item) -> Tensor:
-    if item.elsewhere:
-        raise FileFormatError(f"{item.name} is in another file, which is not read")
-    if item.dtype.hasobject:
-        raise ArgumentTypeError(f"{item.name} must be an array of numbers")
-    array = file.read(item)
-    if item.texts.get("dtype") == "bfloat16":  # stored as an opaque two-byte type
-        return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
-    return to_tensor(array, item.name)

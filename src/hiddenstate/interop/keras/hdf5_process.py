@@ -1,7 +1,7 @@
 """Reads an HDF5 file for another process, so that a file that crashes or hangs the HDF5 library ends only this one.
 
-It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. Requests and
-answers are lines of JSON; an answer is followed by the payload that it announces.
+It is run as a script, by path. It imports nothing from hiddenstate, because torch takes seconds to load. It reads an
+order, a line of JSON, and writes that it begins, its answer in JSON, and the arrays.
 """
 
 import io
@@ -14,34 +14,51 @@ from typing import Any
 
 
 def main() -> None:
-    """Serve requests until there are no more, or one fails."""
+    """Serve the order."""
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # keep the library's own output out of the answers
-    begin = json.loads(orders.readline())
-    sys.path[:] = begin["sys_path"]
+    order = json.loads(orders.readline())
+    sys.path[:] = order["sys_path"]
+    import h5py  # noqa: F401 (first, since loading it takes more memory than its limit)
+
+    _limit(order["memory"], order["seconds"])
+    answers.write(b"begun\n")
+    answers.flush()
+    content = order["path"] if order["size"] is None else io.BytesIO(orders.read(order["size"]))
+    head, arrays = answer(content, order)
+    answers.write(json.dumps(head).encode() + b"\n")
+    for array in arrays:
+        answers.write(array.data)
+    answers.flush()
+
+
+def answer(content: Any, order: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
+    """Serve an order: ``read`` datasets, or list all objects with some of their attributes."""
     import h5py
 
-    _limit(begin["memory"], begin["seconds"])
-    _say(answers, {"ready": True})
-    content = begin["path"] if begin["size"] is None else io.BytesIO(orders.read(begin["size"]))
     try:
+        if isinstance(content, str) and not h5py.is_hdf5(content):
+            return {"error": "is neither a .keras file (a zip) nor an HDF5 file, or was cut short"}, []
         with h5py.File(content, "r") as file:
-            for order in orders:
-                _say(answers, *answer(file, json.loads(order)))
+            return _read(file, order["read"]) if "read" in order else (_list(file, order), [])
     except Exception as error:  # a damaged file can make the library raise anything
-        _say(answers, {"error": f"{error} ({type(error).__name__})"})
+        return {"error": f"is damaged: {error} ({type(error).__name__})"}, []
 
 
-def answer(file: Any, order: dict[str, Any]) -> tuple[dict[str, Any], Any]:
-    """Serve one request: ``list`` a group, with some attributes of each object, or ``read`` a dataset."""
-    if "list" in order:
-        items: dict[str, Any] = {"": file[order["list"]]}
-        items[""].visititems(items.__setitem__)
-        return {"items": {path: _describe(item, order) for path, item in items.items()}}, None
+def _read(file: Any, names: list[str]) -> tuple[dict[str, Any], list[Any]]:
     import numpy as np
 
-    array = np.ascontiguousarray(file[order["read"]][()]).reshape(-1)
-    return {"nbytes": array.nbytes}, array.view(np.uint8)
+    arrays = [np.ascontiguousarray(file[name][()]).reshape(-1).view(np.uint8) for name in names]
+    return {"nbytes": [array.nbytes for array in arrays]}, arrays
+
+
+def _list(file: Any, order: dict[str, Any]) -> dict[str, Any]:
+    items: dict[str, Any] = {"": file["/"]}
+    file.visititems(items.__setitem__)
+    answer = {"items": {path: _describe(item, order) for path, item in items.items()}}
+    if len(json.dumps(answer)) > order["longest_answer"]:
+        return {"error": "has more groups and datasets than Keras files have"}
+    return answer
 
 
 def _describe(item: Any, order: dict[str, Any]) -> dict[str, Any]:
@@ -65,13 +82,6 @@ def _text(attributes: Any, name: str, longest: int) -> str:
     if size > longest:
         raise ValueError(f"{name} has {size:,} bytes, expected at most {longest:,}")
     return value.decode() if isinstance(value, bytes) else value if isinstance(value, str) else ""
-
-
-def _say(answers: Any, head: dict[str, Any], array: Any = None) -> None:
-    answers.write(json.dumps(head).encode() + b"\n")
-    if array is not None:
-        answers.write(array.data)
-    answers.flush()
 
 
 def _limit(memory: int, seconds: int) -> None:

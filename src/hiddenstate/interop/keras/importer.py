@@ -58,7 +58,7 @@ def from_keras(
 
     With ``kind``, it makes a GRU from a ``GRU``, or a plain RNN from a ``SimpleRNN``. A GRU must have
     ``reset_after=True``, the default since TensorFlow 2: with ``reset_after=False`` it is a different cell, which is
-    rejected unless its candidate's recurrent kernel is diagonal (as with one unit), when the two are the same.
+    rejected.
 
     Files are read without Keras, and no code in them is run. A layer, a Bidirectional around one, or each cell of an
     RNN of LSTMCells becomes a one-layer LSTM with ``batch_first=True``, since Keras's input is ``[N, T, C]``. Values

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, get_args, runtime_checkable
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -31,16 +31,8 @@ TOLERANCE = 1e-4  # above float32 rounding over many steps, and far below the ef
 MOST_BYTES = 2**31 - 2**24  # maximum size of the weights, because an ONNX file is a single message of less than 2 GiB
 
 
-@runtime_checkable
-class Exportable(Protocol):
-    """What is exported as a module of its own, such as a series model, with all that the file says of it."""
-
-    def _to_exported(self) -> Any:
-        """Return the module, an example, dynamic sizes, names of inputs and outputs, and texts by name."""
-
-
 def export_onnx(
-    module: nn.Module | Exportable,
+    module: Any,
     path: str | Path,
     args: tuple[Any, ...] | None = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -113,11 +105,11 @@ def export_onnx(
     for_models |= {"input_names": input_names, "output_names": output_names}
     for_lstms = {"form": form, "lengths": lengths, "states": states}
     metadata: Mapping[str, str] = {}
-    if isinstance(module, Exportable):
-        exported = _exported(module, for_models, for_lstms)
-        module, args, dynamic_shapes, input_names, output_names, metadata = exported
+    if hasattr(module, "_to_exported"):  # a series model, which says all of this itself
+        _refuse_options(for_models, dict.fromkeys(for_models), "known for a series model: leave it out")
+        _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a series model")
+        module, args, dynamic_shapes, input_names, output_names, metadata = module._to_exported()
     _refuse_module(module, tolerance)
-    assert isinstance(module, nn.Module)
     check_place(path)
     if check:
         runtime()
@@ -172,13 +164,6 @@ def export_onnx(
 
     with evaluating(module):
         write_first(module, example, export, keep)
-
-
-def _exported(module: Exportable, for_models: Mapping[str, Any], for_lstms: Mapping[str, Any]) -> Any:
-    """Return what a series model says itself, after rejecting options that would say it again."""
-    _refuse_options(for_models, dict.fromkeys(for_models), "known for a series model: leave it out")
-    _refuse_options(for_lstms, {"form": "sequence", "lengths": False, "states": True}, "not for a series model")
-    return module._to_exported()
 
 
 def _refuse_module(module: object, tolerance: float) -> None:

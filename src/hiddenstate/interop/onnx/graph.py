@@ -10,13 +10,12 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import (
     AttributeProto,
-    FunctionProto,
     GraphProto,
     ModelProto,
     NodeProto,
@@ -51,7 +50,8 @@ _OPERATORS = frozenset(_WORDS.split())
 _PRODUCTS = frozenset({"MatMul", "Gemm"})
 _MOST_PRODUCTS = 1 << 34
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli", "Multinomial")
-_MOST_NODES, _MOST_BYTES = 200_000, 1 << 28
+# The maximum size of functions once they are inlined, and what a node takes besides its content, in bytes.
+_MOST_BYTES, _NODE_BYTES = 1 << 28, 1000
 _DEEPEST = 100  # maximum depth of nested function calls
 Name = tuple[str, str, str]
 
@@ -251,59 +251,46 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
     return sizes if sizes and all(sizes) else None
 
 
-class _Cost(NamedTuple):
-    nodes: int
-    bytes: int
-    depth: int
-
-
 def without_functions(model: ModelProto) -> ModelProto:
     """Return the model with its functions inlined."""
     if not model.functions:
         return model
-    costs = _costs({(function.domain, function.name, function.overload): function for function in model.functions})
-    cost = _cost(model.graph.node, costs)
-    if cost.nodes > _MOST_NODES or cost.bytes > _MOST_BYTES + model.ByteSize() or cost.depth > _DEEPEST:
+    nbytes, depth = _Expansion(model).cost(model.graph.node, ())
+    if nbytes > _MOST_BYTES + model.ByteSize() or depth > _DEEPEST:
         raise FileFormatError(
-            f"functions are nested {cost.depth} deep and expand to {cost.nodes:,} nodes of {cost.bytes:,} bytes, "
-            f"expected at most {_DEEPEST}, {_MOST_NODES:,} and {_MOST_BYTES:,}"
+            f"functions are nested {depth} deep and expand to {nbytes:,} bytes, expected at most {_DEEPEST} and "
+            f"{_MOST_BYTES:,}"
         )
     return inline_local_functions(model)
 
 
-def _costs(functions: dict[Name, FunctionProto]) -> dict[Name, _Cost]:
-    """The cost of each function, leaf functions first."""
-    costs: dict[Name, _Cost] = {}
-    calls = {name: {_called(n) for n in _nodes(f.node)} & functions.keys() for name, f in functions.items()}
-    while left := calls.keys() - costs.keys():
-        ready = [name for name in left if calls[name] <= costs.keys()]
-        if not ready:
-            raise FileFormatError(f"functions call themselves: {', '.join(sorted(name[1] for name in left)[:5])}")
-        costs.update({name: _cost(functions[name].node, costs) for name in ready})
-        if max(cost.depth for cost in costs.values()) > _DEEPEST:
+class _Expansion:
+    """What a model's functions become once they are inlined."""
+
+    def __init__(self, model: ModelProto) -> None:
+        self._nodes = {(each.domain, each.name, each.overload): each.node for each in model.functions}
+        self._costs: dict[Name, tuple[int, int]] = {}
+
+    def cost(self, nodes: Sequence[NodeProto], above: tuple[Name, ...]) -> tuple[int, int]:
+        """Return the bytes of nodes with all that they call, and how deep the calls are nested."""
+        if len(above) > _DEEPEST:
             raise FileFormatError(f"functions are nested more than {_DEEPEST} deep")
-    return costs
+        nbytes, depth = sum(node.ByteSize() for node in nodes), 0
+        for node in _with_subgraphs(nodes):
+            nbytes += _NODE_BYTES
+            name = node.domain, node.op_type, node.overload
+            if name in above:
+                raise FileFormatError(f"functions call themselves: {name[1]}")
+            if name in self._nodes:
+                if name not in self._costs:
+                    self._costs[name] = self.cost(self._nodes[name], (*above, name))
+                nbytes, depth = nbytes + self._costs[name][0], max(depth, self._costs[name][1])
+        return nbytes, 1 + depth
 
 
-def _cost(nodes: Sequence[NodeProto], costs: dict[Name, _Cost]) -> _Cost:
-    calls = [costs[name] for node in _nodes(nodes) if (name := _called(node)) in costs]
-    own = sum(1 for _ in _nodes(nodes))
-    return _Cost(
-        own + sum(call.nodes for call in calls),
-        sum(node.ByteSize() for node in nodes) + sum(call.bytes for call in calls),
-        1 + max((call.depth for call in calls), default=0),
-    )
-
-
-def _nodes(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
+def _with_subgraphs(nodes: Sequence[NodeProto]) -> Iterator[NodeProto]:
     """Yield nodes, including those in subgraphs."""
     for node in nodes:
         yield node
-        for attribute in node.attribute:
-            inner = [attribute.g] if attribute.type == AttributeProto.GRAPH else []
-            for graph in (*inner, *attribute.graphs):
-                yield from _nodes(graph.node)
-
-
-def _called(node: NodeProto) -> Name:
-    return node.domain, node.op_type, node.overload
+        for graph in _subgraphs(node):
+            yield from _with_subgraphs(graph.node)

@@ -38,8 +38,7 @@ def from_onnx(
 
     With ``kind``, it makes a GRU from GRU nodes, or a plain RNN (with tanh or relu, as in the node) from RNN nodes. A
     GRU node must have ``linear_before_reset=1``, as torch exports it. With ``linear_before_reset=0``, ONNX's default,
-    it is a different cell, which is rejected unless its candidate's recurrent weights are diagonal (as with one unit),
-    when the two are the same.
+    it is a different cell, which is rejected.
 
     Weights are initializers (in the model or in an external file), constants, or computed from these by other nodes,
     which onnx's reference evaluates. Values are copied unchanged. The graph's initial states are ignored: pass them to

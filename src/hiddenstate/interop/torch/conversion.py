@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.torch.class_swap import TO_OURS, TO_TORCH, Recast, Route, apply_all, class_name, plan
 from hiddenstate.interop.torch.module_tree import (
-    hidden_modules,
     modules_by_path,
     quantised_kind,
     scripted_layers,
@@ -25,8 +23,13 @@ from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import WeightType, dequantise_module, keep, quantise_module, rounded
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
-from hiddenstate.nn.torch_modules import rebuild
+from hiddenstate.nn.torch_modules import Recast, Route, apply_all, class_name, copied_as, plan
+from hiddenstate.tracing.watch import hidden_modules
 
+TO_OURS = tuple(
+    Route(ours._torch.kind, ours, ours._torch.options) for ours in (LSTM, LSTMCell, GRU, GRUCell, RNN, RNNCell)
+)
+TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS)
 INT8 = ", int8"  # added to the class name in a report
 ROUNDED = LSTM, GRU  # those that int8 kernels compute
 _FLOAT = tuple(route.new for route in TO_OURS if route.new not in ROUNDED)
@@ -120,15 +123,17 @@ def from_torch(module: nn.RNNCell) -> RNNCell: ...
 
 
 def from_torch(module: nn.Module) -> nn.Module:
-    """Make our layer from torch's, with copies of its values, and its options, dtype, device, mode and attributes.
+    """Make our layer from torch's: a copy, with all that is attached to it, such as hooks and parametrizations.
 
     Raises:
         ArgumentTypeError: the module is not a `torch.nn.LSTM`, `GRU`, `RNN` or cell of these.
-        ArgumentError: the module has something that a copy would lose, such as parametrizations or hooks.
+        ArgumentError: the module has something that our class would lose, such as its own ``forward``, or can't be
+            copied, such as one that is pruned.
     """
     for route in TO_OURS:
         if isinstance(module, route.old):
-            return rebuild(module, route.new, route.options)
+            ours: nn.Module = copied_as(module, route)
+            return ours
     known = ", ".join(readable_name(route.old) for route in TO_OURS)
     raise ArgumentTypeError(f"from_torch takes one of {known}, got {readable_name(type(module))}")
 

@@ -27,27 +27,6 @@ def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]
     return [(tuple(own), module) for module, own in paths.items()]
 
 
-def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield modules in plain attributes, lists and dicts, where torch does not see them."""
-    seen = set(model.modules())
-    for path, module in list(model.named_modules()):
-        for name, value in vars(module).items():
-            for where, hidden in _modules_in(value, f"{path}.{name}".lstrip("."), set()) if name != "_modules" else ():
-                for below, part in hidden.named_modules():
-                    if part not in seen:
-                        seen.add(part)
-                        yield f"{where}.{below}".rstrip("."), part
-
-
-def _modules_in(value: object, where: str, above: set[int]) -> Iterator[tuple[str, nn.Module]]:
-    if isinstance(value, nn.Module):
-        yield where, value
-    elif isinstance(value, (list, tuple, dict)) and id(value) not in above:
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, part in items:
-            yield from _modules_in(part, f"{where}[{key!r}]", above | {id(value)})
-
-
 def sharing_copy(model: nn.Module) -> nn.Module:
     """Copy a model's modules, but share its parameters, buffers and other tensors."""
     kind, cure = type(model).__name__, "convert it in place, with inplace=True"

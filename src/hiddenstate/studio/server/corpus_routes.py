@@ -13,13 +13,12 @@ from starlette.routing import BaseRoute, Route
 
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.studio.bundles.bundle import as_json
-from hiddenstate.studio.corpus import Answers
 
 
 class CorpusRoutes:
     """The routes below ``index/``."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Any) -> None:
         self._answers = answers
         self._cards, self._searches = (ThreadPoolExecutor(1, f"hiddenstate {name}") for name in ("cards", "searches"))
         self._light = ThreadPoolExecutor(2, "hiddenstate passages")

@@ -1,39 +1,16 @@
-"""Counts the calls of torch's layers that ran on the engine, why others did not, and layers that can't be seen."""
+"""Counts the calls of torch's layers that ran on the engine, and why others did not."""
 
-import gc
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import torch
-from torch import nn
-
 from hiddenstate.engine.dispatch import ComputedBy
-from hiddenstate.interop.torch.module_tree import quantised_kind, scripted_layers
 
 MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
 _NO_CALLS = (
     "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
-    "themselves.)"
+    "themselves. TorchScript modules, and those that torch has quantised, call other operators: use the model from "
+    "before that.)"
 )
-
-
-def unseen_layers() -> dict[str, int]:
-    """Count the recurrent layers and cells in this process that are TorchScript or quantised, by kind and reason."""
-    # Uses type(), because some objects fake their __class__.
-    modules = (thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module))
-    return dict(Counter(reason for module in modules for reason in _reasons(module)))
-
-
-def _reasons(module: nn.Module) -> Iterator[str]:
-    if isinstance(module, torch.jit.ScriptModule):
-        for kind in scripted_layers(module):
-            yield f"TorchScript {kind}: calls torch's compiled operator; use the model before it is scripted"
-    elif quantised := quantised_kind(module):
-        rounds = quantised in ("LSTM", "GRU")
-        cure = "give the float model to hs.convert(model, weights='int8')" if rounds else "use the float model"
-        package = type(module).__module__.split(".modules")[0]
-        yield f"{package}.{type(module).__name__}: quantised by torch; {cure} instead"
 
 
 @dataclass(frozen=True)
@@ -44,13 +21,11 @@ class AccelerationReport:
         served: calls that ran on the engine, by path name.
         left: calls that torch or Keras computed, by reason.
         reference: calls that the reference in plain torch computed, all or some of their layers, by reason.
-        unseen: if no call was counted, the layers and cells in this process whose calls can't be counted, by kind.
     """
 
     served: dict[str, int]
     left: dict[str, int]
     reference: dict[str, int] = field(default_factory=dict)
-    unseen: dict[str, int] = field(default_factory=dict)
 
     @property
     def share(self) -> float:
@@ -63,8 +38,7 @@ class AccelerationReport:
 
     def __str__(self) -> str:
         if not self._calls:
-            unseen = [f"  {count:>9,}  {what}" for what, count in _by_count(self.unseen)]
-            return "\n".join([_NO_CALLS, *(["in this process are:", *unseen] if unseen else [])])
+            return _NO_CALLS
         lines = [f"{sum(self.served.values()):,} of {self._calls:,} calls ran on the engine ({self.share:.1%})"]
         lines += [f"  {count:>9,}  on the path {name!r}" for name, count in _by_count(self.served)]
         owners = "torch and Keras" if any(why.startswith("Keras") for why in self.left) else "torch"
@@ -88,10 +62,7 @@ class CallTally:
 
     def report(self) -> AccelerationReport:
         """Return the counts so far."""
-        called = bool(self.served or self.left or self.reference)
-        return AccelerationReport(
-            dict(self.served), dict(self.left), dict(self.reference), {} if called else unseen_layers()
-        )
+        return AccelerationReport(dict(self.served), dict(self.left), dict(self.reference))
 
 
 class Counts:

@@ -23,7 +23,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import KERAS, layout_for
 from hiddenstate.interop.torch.accelerate.counts import Counts
 from hiddenstate.interop.torch.accelerate.replacements import serve
-from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments, register
+from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments, classes_of, register
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.rnn import RNN
@@ -303,18 +303,7 @@ class _KerasStandIn(StandIn):
         return _tensor(self._arrays()[0])
 
 
-class KerasLSTM(_KerasStandIn, LSTM):
-    """Represents a `keras.layers.LSTM`."""
-
-
-class KerasGRU(_KerasStandIn, GRU):
-    """Represents a `keras.layers.GRU`."""
-
-
-class KerasRNN(_KerasStandIn, RNN):
-    """Represents a `keras.layers.SimpleRNN`."""
-
-
+_STAND_INS = dict(zip(_CELLS.values(), classes_of(_KerasStandIn, (LSTM, GRU, RNN)), strict=True))
 _known: dict[int, _KerasStandIn] = {}  # by the layer's id, as in `stand_ins`
 
 
@@ -331,6 +320,5 @@ def find_stand_in(layer: nn.Module) -> _KerasStandIn | None:
     options: dict[str, Any] = {"bias": cell.use_bias, "batch_first": True, "device": torch.device("meta")}
     if name == "SimpleRNN":
         options["nonlinearity"] = kind.removeprefix("RNN_").lower()
-    stand_in_class = {"LSTM": KerasLSTM, "GRU": KerasGRU, "SimpleRNN": KerasRNN}[name]
-    new: _KerasStandIn = stand_in_class(cell.kernel.shape[0], cell.units, **options)
+    new: _KerasStandIn = _STAND_INS[name](cell.kernel.shape[0], cell.units, **options)
     return register(new, layer, _known)

@@ -1,4 +1,4 @@
-"""``python -m hiddenstate.run``: runs a program on the engine, and those that launchers such as torchrun start."""
+"""``python -m hiddenstate.run``: runs a program on the engine."""
 
 import argparse
 import builtins
@@ -6,7 +6,6 @@ import os
 import pkgutil
 import runpy
 import sys
-from collections.abc import Sequence
 from importlib.machinery import SourceFileLoader, SourcelessFileLoader
 from importlib.util import module_from_spec
 from pathlib import Path
@@ -14,26 +13,6 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
-
-TORCHRUN = ("torch.distributed.run", "torch.distributed.launch")
-
-
-def is_torchrun(program: str, *, is_module: bool) -> bool:
-    """Whether a program is torchrun."""
-    return program in TORCHRUN if is_module else Path(program).stem == "torchrun"
-
-
-def torchrun_arguments(arguments: Sequence[str], *, report: bool) -> list[str]:
-    """Return arguments for torchrun that start each worker as ``python -m hiddenstate.run``."""
-    from torch.distributed.run import parse_args
-
-    options = parse_args(list(arguments))
-    if options.no_python:
-        raise ValueError("torchrun --no-python starts no Python program: put python -m hiddenstate.run before yours")
-    own = list(arguments[: len(arguments) - len(options.training_script_args) - 1])
-    worker = ["-m", options.training_script] if options.module else [options.training_script]
-    as_module = [] if options.module else ["-m"]
-    return [*own, *as_module, "hiddenstate.run", *(["--report"] * report), *worker, *options.training_script_args]
 
 
 def main() -> None:
@@ -52,24 +31,13 @@ def main() -> None:
     options = parser.parse_args()
     if not options.is_module and not Path(options.program).exists():
         parser.error(f"there is no file {options.program!r}")
-    if is_torchrun(options.program, is_module=options.is_module):
-        try:
-            options.arguments = torchrun_arguments(options.arguments, report=options.report)
-        except ValueError as error:
-            parser.error(str(error))
-        options.report = False  # the launcher itself calls no layer, so it needs no report
-    _run(options.program, options.arguments, is_module=options.is_module, report=options.report)
-
-
-def _run(program: str, arguments: list[str], *, is_module: bool, report: bool) -> None:
-    sys.argv = [program, *arguments]
-    with accelerate(report=report):
-        if is_module:  # like python -m, which searches the working directory first
+    sys.argv = [options.program, *options.arguments]
+    with accelerate(report=options.report):
+        if options.is_module:  # like python -m, which searches the working directory first
             sys.path[0] = str(Path.cwd())
-            names = runpy.run_module(program, run_name="__main__", alter_sys=True)
-            del names  # kept until here, so that the report finds the program's models
+            runpy.run_module(options.program, run_name="__main__", alter_sys=True)
         else:
-            _run_file(program)
+            _run_file(options.program)
 
 
 def _run_file(program: str) -> None:

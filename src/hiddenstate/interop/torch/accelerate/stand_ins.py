@@ -145,32 +145,13 @@ class _StandInCell(RecurrentCell[Any, Any]):
         return self._step(step.x, step.states, step.weights, "TN")
 
 
-class StandInLSTM(StandIn, LSTM):
-    """Represents a `torch.nn.LSTM`."""
+def classes_of(base: type[R], kinds: Sequence[type[nn.Module]]) -> list[type[R]]:
+    """Return a class of stand-ins for each of our layers or cells, with the members of ``base``."""
+    return [type(f"{base.__name__}{kind.__name__}", (base, kind), {}) for kind in kinds]
 
 
-class StandInGRU(StandIn, GRU):
-    """Represents a `torch.nn.GRU`."""
-
-
-class StandInRNN(StandIn, RNN):
-    """Represents a `torch.nn.RNN`."""
-
-
-class StandInLSTMCell(_StandInCell, LSTMCell):
-    """Represents a `torch.nn.LSTMCell`."""
-
-
-class StandInGRUCell(_StandInCell, GRUCell):
-    """Represents a `torch.nn.GRUCell`."""
-
-
-class StandInRNNCell(_StandInCell, RNNCell):
-    """Represents a `torch.nn.RNNCell`."""
-
-
-_LAYERS: tuple[type[StandIn], ...] = (StandInLSTM, StandInGRU, StandInRNN)
-_CELLS: tuple[type[_StandInCell], ...] = (StandInLSTMCell, StandInGRUCell, StandInRNNCell)
+_LAYERS = classes_of(StandIn, (LSTM, GRU, RNN))
+_CELLS = classes_of(_StandInCell, (LSTMCell, GRUCell, RNNCell))
 # Keyed by module id. A plain dict, because a WeakKeyDictionary can't be read while another thread adds to it.
 _layers: dict[int, StandIn] = {}
 _cells: dict[int, _StandInCell] = {}
