@@ -161,7 +161,6 @@ CELLS: dict[str, dict[str, str]] = {
             (
                 "training/test_checkpoint.py::test_a_file_of_the_run_that_is_a_link_is_refused",
                 "course/test_checks.py::test_nothing_is_copied_through_a_link_that_leads_out_of_the_folder",
-                "text/test_corpora.py::test_a_link_in_the_folder_is_not_written_through",
             )
         ),
         "interrupt": "test_broken_training.py::test_a_run_that_is_interrupted_anywhere_can_be_resumed",
