@@ -103,8 +103,8 @@ function SideText({ name }: { name: "A" | "B" }) {
   );
   const { model } = session;
   const isNumbers = model !== null && isNumeric(model);
-  const given = model?.given && name === "A" ? "As given. " : "";
-  const numbers = `${given}A signal, such as sine 24, or rows of ${numberCount(model ? inputWidth(model) : 0)}, one per line`;
+  const start = model?.given && name === "A" ? "The data that was loaded. Or a" : "A";
+  const numbers = `${start} signal, such as sine 24, or rows of ${numberCount(model ? inputWidth(model) : 0)}, one per line`;
   // A textarea, because newlines matter to models of characters and of numbers.
   return (
     <textarea

@@ -107,7 +107,7 @@ function TextInput({ model }: { model: Model }) {
   const words = { "aria-label": `Text to read, ${model.unit} by ${model.unit}`, placeholder: "Type a sentence." };
   const rows = {
     "aria-label": `Rows of ${columns}, one row per step`,
-    placeholder: `${isGiven(model) ? "As given. " : ""}A signal, such as sine 24, or rows of ${columns}, one per line`,
+    placeholder: `${isGiven(model) ? "The data that was loaded. Or a" : "A"} signal, such as sine 24, or rows of ${columns}, one per line`,
   };
   const texts = EXAMPLES[model.unit] ?? EXAMPLES.word;
   const examples = isNumbers ? numberExamples(model) : texts.map((text) => ({ value: text, text }));

@@ -228,9 +228,9 @@ export function Forecasts({ model, run }: { model: Model; run: Run }) {
   return (
     <div class="distribution forecasts">
       <p class="says" aria-live="polite">
-        {isKnown ? "After " : "No forecast after "}
+        {isKnown ? "After " : "No forecast at "}
         <b class="says-token">{stepName(run, step)}</b>
-        {isKnown ? " it forecasts" : ", but after the last step"}
+        {isKnown ? " it forecasts" : ": the model forecasts after the last step"}
       </p>
       {isKnown && (
         <Table
