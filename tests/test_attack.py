@@ -50,7 +50,7 @@ WRITERS = {
     "models/series/live.py": "stream of series",
     "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",
-    "text/corpora.py": "corpus",
+    "text/corpora.py": "cache",
     "tracing/files.py": "trace",
     "training/checkpoint.py": "log",
     "training/lock.py": "new-run",

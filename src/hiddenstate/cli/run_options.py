@@ -1,13 +1,14 @@
 """The options of all ``hiddenstate train`` commands, which are turned into a run file."""
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import wraps
-from inspect import Parameter, signature
+from inspect import Parameter, cleandoc, signature
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
@@ -49,9 +50,6 @@ RunOption = Annotated[
     ),
 ]
 PlotOption = Annotated[Path | None, typer.Option(help="Also draw the run as a PNG, SVG or PDF.", metavar="FILE")]
-PrecisionOption = Annotated[
-    str | None, typer.Option(help="fp32, or bf16 for matrix products in bfloat16.", show_default="fp32")
-]
 AboutOption = Annotated[str | None, typer.Option(help="For the model card: a description of the data.")]
 LicenceOption = Annotated[str | None, typer.Option(help="For the model card: the licence of the weights.")]
 
@@ -68,15 +66,15 @@ class TrainOptions(NamedTuple):
     about: Mapping[str, str | None] = MappingProxyType({})
 
 
-def training(
-    config: type[TrainConfig], options: Mapping[str, Any]
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def training(settings: str, *configs: TrainConfig) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turn a function that takes `TrainOptions` and its own options into a training command.
 
-    ``--set`` accepts every setting of ``config``; ``options`` annotates those that have an option of their own.
+    ``--set`` accepts every setting of ``configs``, which are the defaults for each level; ``settings`` names those that
+    have an option of their own.
     """
-    names = " ".join(config.names())
+    names = " ".join(configs[0].names())
     any_setting = typer.Option("--set", help=f"Any setting; repeatable: {names}.", metavar="KEY=VALUE")
+    options = {name: _option(name, configs) for name in (*settings.split(), "precision")}
 
     def every_command(
         out: OutOption = None,
@@ -84,7 +82,6 @@ def training(
         resume: ResumeOption = None,
         run: RunOption = None,
         plot: PlotOption = None,
-        precision: PrecisionOption = None,
         settings: Annotated[list[str] | None, any_setting] = None,
         about_data: AboutOption = None,
         licence: LicenceOption = None,
@@ -97,7 +94,7 @@ def training(
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(**values: Any) -> None:
-            chosen = {name: values.pop(name) for name in (*options, "precision")}
+            chosen = {name: values.pop(name) for name in options}
             texts = {name: str(value) for name, value in chosen.items() if value is not None}
             texts |= pairs(values.pop("settings"))
             about = {name: values.pop(name) for name in ("about_data", "licence")}
@@ -121,9 +118,19 @@ def folder(text: str) -> Any:
     return typer.Option(help=text, metavar="DIR")
 
 
-def setting(text: str, default: object) -> Any:
-    """Make an option for one setting. Its default is the config file's value or, if there is none, this one."""
-    return typer.Option(help=text, show_default=str(default))
+def _option(name: str, configs: Sequence[TrainConfig]) -> Any:
+    """Make an option for one setting, from its type and its text in the docstring of the config's class."""
+    wanted = get_type_hints(type(configs[0]))[name]
+    choices = next(field.metadata for field in fields(configs[0]) if field.name == name).get("choices")
+    kind = Literal[choices] if choices else str if get_origin(wanted) is tuple else wanted
+    docs = "".join(cleandoc(each.__doc__ or "") for each in type(configs[0]).__mro__)
+    found = re.search(rf"^    {name}: (.+(?:\n        .+)*)", docs, re.MULTILINE)
+    text = " ".join(found[1].replace("``", "").split()) if found else ""
+    text += " Separated by commas." if get_origin(wanted) is tuple else ""
+    # Without an option, the config file decides or, if it has no such setting, these.
+    values = dict.fromkeys(format_setting(getattr(config, name)) for config in configs)
+    defaults = choices[0] if choices else ", for words ".join(values)
+    return Annotated[kind | None, typer.Option(help=text[:1].upper() + text[1:], show_default=defaults or False)]
 
 
 def run_file(

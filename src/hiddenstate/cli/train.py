@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hiddenstate.cli.conventions import Command
-from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, setting, train_and_tell, training
+from hiddenstate.cli.run_options import TrainOptions, file, folder, run_file, train_and_tell, training
 from hiddenstate.models.language.config import LanguageConfig, defaults_for
 from hiddenstate.models.series.config import SeriesConfig
 from hiddenstate.models.tagger.config import TaggerConfig
@@ -20,35 +20,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-DEFAULT = TaggerConfig()
-Level = Literal["char", "word"]
-Gaps = Literal["refuse", "insert", "join"]
-CHARACTERS, WORDS = defaults_for("char"), defaults_for("word")
-
 
 @app.callback()
 def train() -> None:
     """Train a model from files."""
 
 
-_columns = typer.Option(
-    help="CoNLL-U columns to learn jointly: upos, xpos, feats or any other, separated by commas.",
-    show_default=",".join(DEFAULT.columns),
-)
-TAGGER_SETTINGS = {
-    "columns": Annotated[str | None, _columns],
-    "epochs": Annotated[int | None, setting("Maximum number of passes over the training data.", DEFAULT.epochs)],
-    "seed": Annotated[int | None, setting("Same seed, same model.", DEFAULT.seed)],
-    "learning_rate": Annotated[float | None, setting("Peak learning rate.", DEFAULT.learning_rate)],
-    "hidden_size": Annotated[int | None, setting("Units of the word-level LSTM, per direction.", DEFAULT.hidden_size)],
-    "num_layers": Annotated[int | None, setting("Layers of the word-level LSTM.", DEFAULT.num_layers)],
-    "word_size": Annotated[int | None, setting("Size of the word embeddings.", DEFAULT.word_size)],
-    "batch_words": Annotated[int | None, setting("Maximum number of words in a batch.", DEFAULT.batch_words)],
-}
-
-
 @app.command(cls=Command)
-@training(TaggerConfig, TAGGER_SETTINGS)
+@training("columns epochs seed learning_rate hidden_size num_layers word_size batch_words", TaggerConfig())
 def tagger(
     options: TrainOptions,
     train: Annotated[Path | None, file("CoNLL-U file to train on.")] = None,
@@ -83,29 +62,12 @@ def tagger(
     train_and_tell(run_tagger, wanted, options, score="dev accuracy", unit="words", describe=describe)
 
 
-def _default(name: str) -> str:
-    """Show a default, or both if they differ."""
-    values = [str(getattr(config, name)) for config in (CHARACTERS, WORDS)]
-    return values[0] if values[0] == values[1] else f"{values[0]}, for words {values[1]}"
-
-
-LANGUAGE_SETTINGS = {
-    "level": Annotated[Level | None, setting("Tokens to read and predict.", "char")],
-    "epochs": Annotated[int | None, setting("Maximum number of passes over the text.", _default("epochs"))],
-    "seed": Annotated[int | None, setting("Same seed, same model.", _default("seed"))],
-    "learning_rate": Annotated[float | None, setting("Peak learning rate.", _default("learning_rate"))],
-    "embedding_size": Annotated[
-        int | None, setting("Size of the character or word embeddings.", _default("embedding_size"))
-    ],
-    "hidden_size": Annotated[int | None, setting("Units of each layer.", _default("hidden_size"))],
-    "num_layers": Annotated[int | None, setting("Layers.", _default("num_layers"))],
-    "rows": Annotated[int | None, setting("Batch size: pieces of the text read in parallel.", _default("rows"))],
-    "steps": Annotated[int | None, setting("Time steps per batch.", _default("steps"))],
-}
-
-
 @app.command(cls=Command)
-@training(LanguageConfig, LANGUAGE_SETTINGS)
+@training(
+    "level epochs seed learning_rate embedding_size hidden_size num_layers rows steps",
+    defaults_for("char"),
+    defaults_for("word"),
+)
 def lm(
     options: TrainOptions,
     train: Annotated[Path | None, file("Text file to train on, or part of a corpus, such as wikitext-2:train.")] = None,
@@ -140,35 +102,12 @@ def _defaults(options: TrainOptions) -> RunFile[LanguageConfig]:
     return RUN_FILES["word" if level == "word" else "char"]
 
 
-FORECASTER = SeriesConfig()
-SERIES_SETTINGS = {
-    "target": Annotated[str | None, typer.Option(help="Columns to forecast, separated by commas.")],
-    "features": Annotated[
-        str | None, setting("Columns to read, separated by commas; missing ones are an error.", "all of numbers")
-    ],
-    "dates": Annotated[str | None, setting("Column of the dates.", "the only one")],
-    "rows": Annotated[str | None, setting("Column that names the rows, such as stations.", "none")],
-    "units": Annotated[str | None, setting("Units of columns, such as flow=m3/s,rain=mm.", "none")],
-    "missing": Annotated[str | None, setting("What replaces a missing value: a number, or previous.", "an error")],
-    "gaps": Annotated[Gaps | None, setting("What to do if dates are missing.", FORECASTER.gaps)],
-    "window": Annotated[int | None, setting("Steps that are read for a forecast.", FORECASTER.window)],
-    "horizon": Annotated[int | None, setting("Steps after them that are forecast.", FORECASTER.horizon)],
-    "dev_from": Annotated[
-        str | None, setting("First date of the part used to choose the epoch.", f"{FORECASTER.dev_share:.0%} of steps")
-    ],
-    "test_from": Annotated[
-        str | None, setting("First date of the part that is held out.", f"the last {FORECASTER.test_share:.0%}")
-    ],
-    "epochs": Annotated[int | None, setting("Maximum number of passes over the training part.", FORECASTER.epochs)],
-    "seed": Annotated[int | None, setting("Same seed, same model.", FORECASTER.seed)],
-    "learning_rate": Annotated[float | None, setting("Peak learning rate.", FORECASTER.learning_rate)],
-    "hidden_size": Annotated[int | None, setting("Units of each layer.", FORECASTER.hidden_size)],
-    "num_layers": Annotated[int | None, setting("Layers.", FORECASTER.num_layers)],
-}
-
-
 @app.command(cls=Command)
-@training(SeriesConfig, SERIES_SETTINGS)
+@training(
+    "target features dates rows units missing gaps window horizon dev_from test_from epochs seed learning_rate "
+    "hidden_size num_layers",
+    SeriesConfig(),
+)
 def series(
     options: TrainOptions,
     data: Annotated[

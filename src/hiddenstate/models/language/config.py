@@ -12,7 +12,7 @@ class LanguageConfig(TrainConfig):
     """Sizes and rates of a language model, and the settings of `TrainConfig`, some with different defaults.
 
     Attributes:
-        level: ``char`` or ``word``: the tokens.
+        level: the tokens: ``char`` or ``word``.
         backward: whether the text is read from its end to its beginning.
         minimum: characters or words seen less often in training are unknown.
         vocabulary_size: the maximum number of characters or words, beyond which the rarest are unknown; 0 for no limit.
