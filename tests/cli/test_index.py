@@ -92,7 +92,6 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
         ["tag", source, "--shards"],
         ["tag", DATA / "tiny-*.conllu"],
         ["score", tmp_path / "text.parquet"],
-        ["tag", source, "-o", tmp_path, "--n-best", 2],
         ["score", source, source],
         ["score", source, "-o", tmp_path, "--json"],
     ):

@@ -1,5 +1,6 @@
 """Output to a terminal, between every command and it: escapes control characters, replaces unknown ones."""
 
+import codecs
 import io
 import re
 import sys
@@ -14,6 +15,26 @@ PLAIN_WIDTH = 100  # for a file or a pipe, which has no width of its own
 # The C0 controls except tab and line feed, DEL, the C1 controls, and characters that change the text direction.
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
+_LOOKALIKES = {
+    **dict.fromkeys("█", "#"),
+    **dict.fromkeys("▉▊▋▌▐", "="),
+    **dict.fromkeys("▍▎▏", "-"),
+    **dict.fromkeys("·∘", "."),
+    **dict.fromkeys("│┃║‖", "|"),
+    **dict.fromkeys("─━═\N{MINUS SIGN}\N{EN DASH}—", "-"),
+    **dict.fromkeys("├└┌┐┘┤┬┴┼", "+"),
+    "↑": "^",
+    "↓": "v",
+    "→": "->",
+    "←": "<-",
+    "≠": "!",
+    "×": "x",
+    "σ": "s",
+    "…": "...",
+    "²": "2",
+    "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+}
+
 
 def plain(text: str) -> str:
     r"""Return a text with its control characters escaped; tabs and newlines stay.
@@ -21,7 +42,7 @@ def plain(text: str) -> str:
     >>> plain("\x1b]0;title\x07 and \u202e")
     '\\x1b]0;title\\x07 and \\u202e'
     """
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return _UNSAFE.sub(lambda match: _escaped(match[0]), text)
 
 
 class PlainStream:
@@ -65,9 +86,22 @@ def console(stream: TextIO | PlainStream | None = None, *, stderr: bool = False)
 
 def set_up() -> None:
     """Wrap standard output and standard error, as described at the top of this file."""
+    codecs.register_error("lookalike", _lookalike)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="lookalike")
             if stream.isatty():
                 setattr(sys, name, PlainStream(stream))
+
+
+def _lookalike(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that a stream's encoding lacks with similar ones, or with escapes."""
+    assert isinstance(error, UnicodeEncodeError)
+    characters = error.object[error.start : error.end]
+    return "".join(_LOOKALIKES.get(character) or _escaped(character) for character in characters), error.end
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
