@@ -18,6 +18,7 @@ from attacks.bombs import BOMBS
 from attacks.clients import attack_server
 from attacks.files import blow_up
 from attacks.formats import FORMATS
+from attacks.hdf5 import hurry
 from attacks.many import read_format, read_many
 from attacks.processes import done
 from attacks.runs import KINDS, break_runs
@@ -27,6 +28,7 @@ from attacks.writes import MORE_THINGS, THINGS, write_badly, write_nowhere
 
 def main() -> None:
     """Run the requested attacks, and print the results."""
+    hurry()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="damaged files of each format, and bad requests")
     parser.add_argument("--runs", type=int, default=10, help="runs of each kind of model that are broken")

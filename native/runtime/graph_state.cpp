@@ -148,7 +148,7 @@ std::vector<float> Graph::load_states(Index N, const std::string& path) const {
     try {
         const ModelFile file = ModelFile::parse(bytes.data(), bytes.size());
         const auto is = [&file](const char* name, const std::string& wanted) { return file.metadata.count(name) && file.metadata.at(name) == wanted; };
-        if (!is("format", kFormat) || !is("model", fingerprint_)) throw FileError("it is no state of a stream of this model file");
+        if (!is("format", kFormat) || !is("model", fingerprint_)) throw FileError("it is not a state of a stream of this model file");
         std::vector<float> states(static_cast<std::size_t>(N * state_size_));
         for (const StatePart& part : state_parts()) {
             std::vector<Index> shape;
