@@ -49,6 +49,7 @@ STATIONS: dict[str, tuple[Any, dict[str, Any]]] = {
         {"rows": "station", "dates": "day"},
     ),
     "an index": (long().set_index("station", append=True), {}),
+    "an index without names": (long().set_index("station", append=True).rename_axis([None, None]), {}),
     "frames": ({"A": frame(0), "B": frame(1)}, {}),
     "xarray": (
         xr.Dataset(
@@ -215,6 +216,8 @@ def bad_frames() -> list[Any]:
     object_index = pd.Index([pd.Timestamp("2015-01-01", tz="UTC"), pd.Timestamp("2015-01-02")], dtype=object)
     short = pd.concat([frame(0, station="A"), frame(1, station="B")[:7]])
     huge = np.broadcast_to(np.float32(0), (2**20, 2**10, 3))
+    stations = pd.MultiIndex.from_product([["A", "B"], range(9)], names=["station", "step"])
+    numbered = long().set_axis(stations)
     return [
         (frame().rename(columns={"rain": "Rain"}), {}, NameUnknownError, r"no column 'rain' \(but 'Rain'\)"),
         (doubled, {}, ArgumentError, "has the column 'rain' 2 times"),
@@ -228,6 +231,7 @@ def bad_frames() -> list[Any]:
         (frame().iloc[[0, 1, 1, 2]], {}, ArgumentError, "2014-12-31 occurs twice"),
         (long(), {}, ArgumentError, "not in order"),
         (short, {"rows": "station"}, ArgumentError, "'B' has 7 steps from 2014-12-30 to 2015-01-05"),
+        (numbered, {}, ArgumentError, r"levels \['station', 'step'\], expected one of dates and one of rows"),
         (long(), {"rows": "town"}, NameUnknownError, "no column 'town'"),
         (frame(), {"dates": "day"}, NameUnknownError, "no column 'day'"),
         (frame(), {"dates": DAYS[:3]}, ShapeError, "3 dates"),

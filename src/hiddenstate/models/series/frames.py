@@ -189,13 +189,13 @@ def _of_pandas(frame: Any, wanted: Wanted) -> Columns:
 def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
     """Return the dates of a frame's lines, and the names of their rows, each as an index of pandas or None."""
     index = frame.index
-    levels = {name: index.get_level_values(k) for k, name in enumerate(index.names)}
+    levels = [index.get_level_values(k) for k in range(index.nlevels)]
 
     def named(name: str) -> Any:
-        if name in levels:
-            return levels[name]
+        if name in index.names:
+            return levels[index.names.index(name)]
         if list(frame.columns).count(name) != 1:
-            there = [level for level in [*levels, *frame.columns] if level is not None]
+            there = [level for level in [*index.names, *frame.columns] if level is not None]
             raise NameUnknownError(f"the frame has no column {name!r}, or several: it has {shorten(there)}")
         return _as_index(frame[name])
 
@@ -207,13 +207,16 @@ def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
         if len(dates) != len(frame):
             raise ShapeError(f"dates= has {len(dates)} dates, but the frame has {len(frame)} lines")
     else:
-        of_time = [
-            level for level in levels.values() if getattr(level.dtype, "kind", "") in "mM" or hasattr(level, "freq")
-        ]
+        of_time = [level for level in levels if getattr(level.dtype, "kind", "") in "mM" or hasattr(level, "freq")]
         lone = [] if index.nlevels > 1 or index.dtype.kind in "iu" else [index]
         dates = next(iter([*of_time, *lone, *_columns_of_dates(frame, wanted)]), None)
-    others = [level for level in levels.values() if level is not dates]
-    if wanted.rows is None and index.nlevels == 2 and len(others) == 1:
+    if wanted.rows is None and len(levels) > 1:
+        others = [level for level in levels if level is not dates]
+        if len(levels) > 2 or len(others) > 1:
+            raise ArgumentError(
+                f"the frame's index has the levels {shorten(list(index.names))}, expected one of dates and one of rows: "
+                "name them with dates= and rows="
+            )
         rows = others[0]
     return dates, rows
 
