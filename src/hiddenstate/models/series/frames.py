@@ -214,7 +214,7 @@ def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
         others = [level for level in levels if level is not dates]
         if len(levels) > 2 or len(others) > 1:
             raise ArgumentError(
-                f"the frame's index has the levels {shorten(list(index.names))}, expected one of dates and one of rows: "
+                f"the index has the levels {shorten(list(index.names))}, expected one of dates and one of rows: "
                 "name them with dates= and rows="
             )
         rows = others[0]
