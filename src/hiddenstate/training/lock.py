@@ -57,7 +57,7 @@ class Holding:
         self._is_mine, self._run_lock.holder = True, self._me
 
     def release(self, *, keep: bool) -> None:
-        """Release the lock, even after an interrupted `acquire`, or twice. Unless kept, the folder is as it was."""
+        """Release the lock; safe to repeat, or after an interrupted `acquire`. Without `keep`, restore the folder."""
         if self._is_inner:
             return
         if self._run_lock.holder == self._me:

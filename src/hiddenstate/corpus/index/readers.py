@@ -257,7 +257,7 @@ class SeriesReader(CorpusReader):
 
     @property
     def head(self) -> None:
-        """None: a forecast is no choice between outputs."""
+        """None: a forecast does not choose between outputs."""
         return
 
     @property

@@ -172,7 +172,7 @@ class Subject:
 
     @property
     def state_form(self) -> Cell:
-        """The form of the initial state: that of the cell."""
+        """The kind of cell, which determines the form of the initial state."""
         return self.sizes.kind
 
     @property
