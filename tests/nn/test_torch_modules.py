@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -143,8 +144,11 @@ def test_other_modules_fail() -> None:
     vars(replaced)["forward"] = nn.Identity().forward
     clashing = nn.LSTM(4, 3)
     clashing.stream = 3
+    locked = nn.LSTM(4, 3)
+    locked.lock = Lock()
     for module, message in (
         (pruned, "this LSTM can't be converted to hs.LSTM: Only Tensors created explicitly by the user"),
+        (locked, "this LSTM can't be converted to hs.LSTM: cannot pickle '_thread.lock' object"),
         (clashing, "it has attributes that hs.LSTM uses itself: stream"),
         (Changed(4, 3), "a subclass, Changed, that adds members: forward"),
         (replaced, "its forward was replaced on the module itself"),

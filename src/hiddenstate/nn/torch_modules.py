@@ -92,7 +92,7 @@ def copied_as(module: nn.Module, route: Route, shared: Iterable[Tensor] = ()) ->
     try:
         copied: Any = copy.deepcopy(module, {id(tensor): tensor for tensor in shared})
         plan(copied, route).apply()
-    except (ArgumentError, RuntimeError) as error:  # torch does not copy weights that are computed
+    except (ArgumentError, RuntimeError, TypeError) as error:  # computed weights and some objects, such as locks
         raise ArgumentError(f"this {type(module).__name__} can't be converted to {kind}: {error}") from error
     if hasattr(copied, "flatten_parameters"):
         copied.flatten_parameters()  # which the copy has scattered in memory

@@ -194,7 +194,7 @@ class TrainConfig(Settings):
         average: the decay of a running mean of the weights, which is evaluated and saved instead of the last weights; 0
             for none.
         seed: the seed for initial weights, dropout and the order of batches.
-        precision: that of matrix products: ``fp32``, or ``bf16`` (torch's autocast).
+        precision: the precision of matrix products: ``fp32``, or ``bf16`` (torch's autocast).
         device: ``cpu``, or ``auto`` for the accelerator that torch finds, if any.
         log_steps: batches between two lines of ``metrics.jsonl``.
         checkpoint_steps: batches between two checkpoints inside an epoch; 0 for none.

@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -225,6 +226,11 @@ def test_starts_that_threads_share_find_the_same_points(monkeypatch: pytest.Monk
     assert int(shared.found.sum()) == int(alone.found.sum())
 
 
+def threads_side_by_side() -> int:
+    with fixed_points.side_by_side() as (_, threads):
+        return threads
+
+
 def test_torch_has_its_threads_back() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(3)
@@ -236,5 +242,9 @@ def test_torch_has_its_threads_back() -> None:
         with pytest.raises(ZeroDivisionError), fixed_points.side_by_side() as (workers, _):
             list(workers.map(lambda k: 1 / k, [1, 0]))
         assert torch.get_num_threads() == 3
+        with ThreadPoolExecutor(1) as other, fixed_points.side_by_side():
+            found = other.submit(threads_side_by_side)
+            assert not wait([found], timeout=0.2).done, "it waits for this block"
+        assert found.result() == 3
     finally:
         torch.set_num_threads(before)

@@ -98,6 +98,17 @@ def test_a_slope_is_that_of_the_edit(options: dict[str, Any], data: st.DataObjec
         assert (ends[0] - ends[1]) / 2e-6 == pytest.approx(float(found[name][t, unit]), abs=1e-7, rel=1e-6)
 
 
+def test_slopes_are_computed_from_tensors_of_inference_mode() -> None:
+    lstm = hs.LSTM(3, 4)
+    with torch.inference_mode():
+        x, hx = random_input(lstm, 5, 1), random_state(lstm, 1)
+    plain = x.clone(), tuple(part.clone() for part in hx)
+    cases = [hs.explain.subject(lstm, data, hx=state) for data, state in ((x, hx), plain)]
+    found = [slopes(case, resolve_target("l0.h[0]", case)) for case in cases]
+    assert all(torch.equal(slope, found[1][name]) for name, slope in found[0].items())
+    assert found[0]["l0.c"].any()
+
+
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_full_patch_is_the_other_run_and_a_null_patch_is_none(bidirectional: bool) -> None:
     lstm = hs.LSTM(4, 7, 2, bidirectional=bidirectional)

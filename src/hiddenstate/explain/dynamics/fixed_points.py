@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hiddenstate.base.forks import ForkSafeLock
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import AnyState
@@ -169,16 +170,21 @@ def find_fixed_points(
     )
 
 
+_one_at_a_time = ForkSafeLock()
+
+
 @contextmanager
 def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
     """Open a worker for each of torch's threads, in which torch has one: threads that share a product wait for another.
 
-    The number of threads that torch gives to a new thread is that of the process, which is restored at the end.
+    The number of threads that torch gives to a new thread is that of the process, which is restored at the end. Another
+    block waits until then: it would take 1 for that number, and restore it.
     """
-    threads = torch.get_num_threads()
-    one_thread, before = partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)
-    with lasting(one_thread, before), ThreadPoolExecutor(threads, initializer=one_thread) as workers:
-        yield workers, threads
+    with _one_at_a_time.lock:
+        threads = torch.get_num_threads()
+        one_thread, before = partial(torch.set_num_threads, 1), partial(torch.set_num_threads, threads)
+        with lasting(one_thread, before), ThreadPoolExecutor(threads, initializer=one_thread) as workers:
+            yield workers, threads
 
 
 def _searched(map_: StateMap, x: Tensor, descent: int, starts: Tensor, progress: Progress | None) -> tuple[Tensor, int]:

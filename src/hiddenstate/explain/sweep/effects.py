@@ -132,7 +132,9 @@ def slopes(subject: Subject, target: Target) -> dict[str, Tensor]:
     """Return the target's slope with respect to every value of a run: a map from place to ``[T, units]``."""
     if edits_in_force(subject.lstm):
         raise ArgumentError("the gradient estimate does not support edits; exit their block, or use mode='exact'")
-    row = replace(subject, x=subject.x.detach().clone())  # not of the inference mode that the caller may be in
+    # Tensors of the inference mode that the caller may be or have been in can't be differentiated, but copies can.
+    initial = subject.sizes.kind.as_given([part.clone() for part in subject.sizes.kind.parts_of(subject.initial)])
+    row = replace(subject, x=subject.x.detach().clone(), initial=initial)
     added = {
         name: row.x.new_zeros(row.T, 1, row.sizes.units(name.split(".")[1])).requires_grad_()
         for names in row.sizes.places
