@@ -19,6 +19,7 @@ from hiddenstate.errors import (
     ShapeError,
 )
 from hiddenstate.models import SeriesModel
+from hiddenstate.models.series.frames import Wanted, read_columns
 from models.series import modules
 from support import assert_close
 
@@ -356,3 +357,11 @@ def test_dates_with_jitter_have_no_gaps() -> None:
         stream.step(frame.iloc[62].to_numpy(), date=frame.index[62])
     with pytest.raises(ArgumentError, match="the dates have gaps"):
         model().read(frame.drop(frame.index[200]))
+
+
+def test_dates_given_apart_are_those_of_the_lines_whatever_their_labels() -> None:
+    when = pd.Series(pd.date_range("2024-01-01", periods=4).tolist() * 2, index=range(7, -1, -1))
+    frame = pd.DataFrame({"flow": np.arange(8.0), "station": [*"aaaabbbb"]}, index=when.index)
+    for dates in (when, when.tolist(), when.to_numpy(), pd.DatetimeIndex(when)):
+        found = read_columns(frame, Wanted(("flow",), dates=dates, rows="station"))
+        np.testing.assert_array_equal(found.values["flow"], [[0, 4], [1, 5], [2, 6], [3, 7]])

@@ -1,4 +1,4 @@
-"""Covariates of a series, and their exact sums with units by lag, from which correlations on each half are computed."""
+"""Covariates of a series, and their sums with units by lag, from which correlations on each half are computed."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

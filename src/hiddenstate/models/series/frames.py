@@ -203,7 +203,8 @@ def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
     if isinstance(wanted.dates, str):
         dates = named(wanted.dates)
     elif wanted.dates is not None:
-        dates = wanted.dates
+        dates = wanted.dates  # indexed by place below, not by a column's labels
+        dates = _as_index(dates) if hasattr(dates, "set_axis") else np.asarray(dates) if type(dates) is list else dates
         if len(dates) != len(frame):
             raise ShapeError(f"dates= has {len(dates)} dates, but the frame has {len(frame)} lines")
     else:
