@@ -205,7 +205,7 @@ def _drop(path: Path, folders: Iterable[Path]) -> None:
 
 
 def drop_empty(folders: Iterable[Path]) -> None:
-    """Delete those of the folders that exist and are empty; inner folders must come first."""
+    """Delete those folders that exist and are empty; inner folders must come first."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()

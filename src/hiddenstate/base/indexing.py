@@ -17,7 +17,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
 
 @dataclass(frozen=True)
 class DatedSteps:
-    """Steps named by a date, a slice of dates with its last, or several; only a series model can resolve them."""
+    """Steps named by a date, several dates, or a slice of dates (last included); only a series model resolves them."""
 
     value: Any
 

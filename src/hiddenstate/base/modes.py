@@ -54,7 +54,7 @@ def without_autocast(device: str) -> AbstractContextManager[Any]:
 
 @contextmanager
 def types_of_the_weights() -> Iterator[None]:
-    """Return a block, or decorator, that no autocast or default device affects."""
+    """Return a block, or decorator, in which autocast and the default device have no effect."""
     # Not torch.get_default_device(), which in torch 2.8 fails after set_default_device(None).
     is_elsewhere = torch.empty(0).device.type != "cpu"
     with without_autocast("cpu"), torch.device("cpu") if is_elsewhere else nullcontext():

@@ -1,4 +1,4 @@
-"""All files are read inside a block `reading`, which turns every problem into our errors, with the file's name."""
+"""All files are read inside a `reading` block, which turns every problem into our errors, with the file's name."""
 
 import errno
 import os

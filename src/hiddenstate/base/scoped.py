@@ -62,7 +62,7 @@ def joined(blocks: Sequence[Block]) -> Block:
 
 
 def lasting(begin: Callable[[], object], end: Callable[[], object]) -> Block:
-    """Return a block that calls ``begin``, then ``end``, which an interrupt may make it call twice."""
+    """Return a block that calls ``begin``, then ``end``; after an interrupt, it may call ``end`` twice."""
     return Block(before=begin, after=end)
 
 

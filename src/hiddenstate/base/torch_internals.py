@@ -51,7 +51,7 @@ def interception(*, autocast: bool = False) -> str | None:
 
 
 def active_transform() -> str | None:
-    """Return which transform is active (of torch.func, or forward mode); torch's own kernels support none either."""
+    """Return the active transform (torch.func's, or forward mode), if any; torch's own kernels don't support any."""
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return "torch.func transforms or forward-mode derivatives are active, which only the reference path supports"
     return None

@@ -1,4 +1,4 @@
-"""All files are written inside a block `writing`, which turns system errors into ours, with the file's name."""
+"""All files are written inside a `writing` block, which turns system errors into ours, with the file's name."""
 
 import errno
 import os

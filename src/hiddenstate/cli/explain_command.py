@@ -170,7 +170,7 @@ ARGUMENTS = {
 def _series_options(
     dates: DatesOption = None, rows: RowsOption = None, gaps: GapsOption = None, missing: MissingOption = None
 ) -> None:
-    """Declare the options of reading a file of numbers."""
+    """Declare the options for reading a file of numbers."""
 
 
 def _every_command(
@@ -230,7 +230,7 @@ def explaining(
 
 
 def _read(model: str, text: str, reads: Reads, options: Mapping[str, Any], own: Mapping[str, Any]) -> Read | SeriesRead:
-    """Read a text or a file of numbers, after checking that the command and its options are for that."""
+    """Read a text or a file of numbers, after checking that the command and its options accept it."""
     if is_series(model):
         if reads == "text":
             raise ArgumentError(

@@ -1,4 +1,4 @@
-"""``hiddenstate generate`` and ``score``: write text with a language model, or measure its surprise at one."""
+"""``hiddenstate generate`` and ``score``: write text with a language model, or measure how much a text surprises it."""
 
 import csv
 import io

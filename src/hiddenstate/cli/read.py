@@ -74,8 +74,8 @@ def read(
 ) -> None:
     """Watch a model read a text or a series.
 
-    Of a text: a row for each word, with its tag and the gates of an LSTM layer. Of a series
-    in a CSV or Parquet file: the forecasts, their skill, and the gates at the last steps.
+    For a text: a row for each word, with its tag and the gates of an LSTM layer. For a series in a CSV or Parquet file:
+    the forecasts, their skill, and the gates at the last steps.
 
     Examples: hiddenstate read "Giraffes in a field" --unit 17
 

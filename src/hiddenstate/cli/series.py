@@ -36,7 +36,7 @@ MissingOption = Annotated[
 
 
 class FrameOptions(NamedTuple):
-    """The options of reading a file of numbers."""
+    """The options for reading a file of numbers."""
 
     dates: str | None = None
     rows: str | None = None
@@ -45,7 +45,7 @@ class FrameOptions(NamedTuple):
 
 
 def refuse_series_options(options: Mapping[str, object], text: str) -> None:
-    """Raise ArgumentError if a model of texts is given a file of numbers, or an option for one."""
+    """Raise ArgumentError if a text model gets a file of numbers, or an option for one."""
     is_file = text.endswith((".csv", ".tsv", ".parquet")) and Path(text).is_file()
     named = [f"--{name}" for name, value in options.items() if value is not None]
     if is_file or named:
@@ -61,14 +61,14 @@ def is_series(model: str | Path | None) -> bool:
 
 
 class SeriesRead(NamedTuple):
-    """A series model, and what it reads of a file."""
+    """A series model, and what it reads from a file."""
 
     model: "SeriesModel"
     series: "SeriesInput"
 
     @staticmethod
     def of(model: str | Path, data: str, options: FrameOptions) -> "SeriesRead":
-        """Load a model, and read a file; a message about its content has its name."""
+        """Load a model, and read a file; errors about its content name the file."""
         from hiddenstate.base.reading import reading
         from hiddenstate.models.model_folder import load
         from hiddenstate.models.series.series_model import SeriesModel
@@ -89,7 +89,7 @@ class SeriesRead(NamedTuple):
         return SeriesRead(loaded, series)
 
     def case(self, of: str | None, at: str | None, ahead: int | None, last: int | None) -> "SeriesCommandCase":
-        """Return the state and steps read for a forecast, by default the last, and its target, by name and date."""
+        """Return the state and steps read for a forecast (by default the last), and its target, by name and date."""
         from hiddenstate.explain.subject.series import output
 
         model, series = self

@@ -13,7 +13,7 @@ MOST_ROWS = 32  # of a file, each of which is a model on the page
 
 
 def _opened(models: list[Path], dates: str | None, rows: str | None) -> list[Any]:
-    """Return what to open: models, or with a file of series each series model with each row of the file."""
+    """Return what to open: the models, or, with a file of series, each series model with each row of the file."""
     data = [path for path in models if path.suffix.lower() in (".csv", ".parquet", ".pq")]
     if not data:
         if dates is not None or rows is not None:

@@ -195,7 +195,7 @@ class Watched:
 
 
 class Batches:
-    """Collects passages into batches, and writes results, each sentence whole even if killed; counts what it wrote."""
+    """Collects passages into batches and writes results, never half a sentence even if killed; counts what it wrote."""
 
     def __init__(
         self,

@@ -110,7 +110,7 @@ class Index(IndexFolder):
     def follows(self, covariate: str | None = None, *, unit: str | None = None, zeroed: int = 8) -> UnitCovariates:
         """Return which units of a series follow which covariates, at which lag, and whether the forecasts use them.
 
-        Everything but the effect of zeroing is known from the index, and takes no run. If correlations on shifted
+        Everything but the effect of zeroing comes from the index, without running the model. If correlations on shifted
         years are as large, the unit follows the season.
 
         Args:
@@ -184,17 +184,17 @@ def index(
             language model of characters, ``"character"``, the kind of each character (the default); for both, a
             function of a sequence's tokens; for a layer, a list of labels for each array. A label is the name of a
             class, or None. Integers are names too, and their order does not count; other numbers are refused: sort them
-            into classes first. A shard may have at most 128 distinct labels. The labels that a function gave in an
-            earlier call or in another process are compared with those that it gives now, for which the corpus is read
-            again.
+            into classes first. A shard may have at most 128 distinct labels. The labels that a function returned in an
+            earlier call or in another process are compared with those that it returns now, which means reading the
+            corpus again.
         tokens: for a layer: a word for each step of each array.
         head: for a layer: the linear layer that reads its outputs.
         names: for a layer: the names of the head's outputs.
         softmax: for a layer: whether the head's outputs are the scores of a softmax over its names. Cards then show
             what an edit costs the correct label, in nats; otherwise, how far it moves the outputs.
         column: the text column in Parquet files.
-        covariates: for a series model: columns of the frame that units are compared with, beside those of the model
-            and the calendar; missing values are left out. `Index.follows` has the result.
+        covariates: for a series model: columns of the frame that units are compared with, in addition to those of the
+            model and the calendar; missing values are left out. `Index.follows` has the result.
         lags: for a series model: how many steps before a unit's step the columns are compared; by default 0 to 7,
             and some up to 168, less than a quarter of the series. Negative ones are later steps.
         workers: the number of processes, one thread each. The result does not depend on it.
@@ -349,7 +349,7 @@ def _chosen_thresholds(
 
 
 def _merge(folder: Path, shards: Sequence[Shard], client: Any = None) -> bool:
-    """Merge and write all shards' statistics, in groups; False, writing nothing, if there are no steps."""
+    """Merge and write all shards' statistics, in groups; return False and write nothing if there are no steps."""
     path = folder / STATISTICS
     if path.is_file():
         return True

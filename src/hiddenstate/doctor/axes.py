@@ -131,7 +131,7 @@ def rows_mixed(seen: Observations) -> Iterator[Sign]:
 
 
 def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
-    """A result's rows come in another order than the example's."""
+    """A result's rows come in a different order from the example's."""
     for k in seen.base.results:
         for axis, order in seen.row_axes(k).items():
             if len(order) == seen.example.rows and order != sorted(order) and -1 not in order:
@@ -155,7 +155,7 @@ def lost_rows(seen: Observations) -> list[int]:
 
 
 def rows_lost(seen: Observations) -> Iterator[Sign]:
-    """Some rows have no influence on any result, and not only because what is read of them is padding."""
+    """Some rows have no influence on any result, and not only because just their padding is read."""
     lost = lost_rows(seen)
     if lost and not are_the_padded(seen, lost):
         k = where_lost(seen, seen.row_runs[lost[0]])

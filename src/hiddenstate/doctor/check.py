@@ -99,11 +99,11 @@ def check(
 ) -> CheckReport:
     """Look for the silent mistakes of a recurrent model, by running it on an example and on changed copies of it.
 
-    It finds mistakes after which shapes are still right: mixed rows, exchanged axes, a future or padding that is read,
-    a state that is kept, lost or the wrong one, gradients that end, and others, which the guide "Check a model" lists.
-    Torch's layers and ours are watched, cells in loops and packed sequences too. Long examples are cut to 32 steps and
-    3 rows if the model runs on those. The model runs in eval mode, some ten times; afterwards its weights, buffers,
-    mode, hooks, gradients and attributes are what they were, and so are the random states.
+    It finds mistakes that leave all shapes correct: mixed rows, exchanged axes, reading the future or padding, a state
+    that is kept, lost or wrong, gradients that end early, and others, which the guide "Check a model" lists. It watches
+    torch's layers and ours, including cells in loops and packed sequences. Long examples are cut to 32 steps and 3 rows
+    if the model runs on those. The model runs in eval mode, some ten times; afterwards its weights, buffers, mode,
+    hooks, gradients and attributes, and the random states, are restored.
 
     Args:
         model: any module.
@@ -112,9 +112,9 @@ def check(
         loss: the loss function, called as ``loss(model(*args), targets)``.
         layout: a letter for each axis of the first sequence, N for rows and T for time steps, such as "NTC", "TN" or
             "NCT". If None, rows first, unless the layers read it as time first and nothing contradicts.
-        lengths: the true length of each row, if rows are padded. It is also passed to the model if its ``forward``
-            has an argument of that name. If None, lengths among the arguments, those of a mask, of packed sequences,
-            or up to the embedding's padding index are used.
+        lengths: the true length of each row, if rows are padded. It is also passed to the model if its ``forward`` has
+            an argument of that name. If None, they are taken from the arguments: lengths, a mask, packed sequences, or
+            the embedding's padding index.
         causal: whether results at a step may depend only on that step and earlier ones, as in a forecast, a language
             model or a stream. If None, reading the future is a note; if False, it is not looked for.
         kwargs: keyword arguments of the model.

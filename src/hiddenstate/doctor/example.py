@@ -26,7 +26,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Example:
-    """Arguments of the module, with what is known of their axes."""
+    """Arguments of the module, with what is known about their axes."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Example:
 
     @property
     def sequence(self) -> Tensor:
-        """The tensor of the sequences; of packed ones, padded and batch first."""
+        """The tensor of the sequences; packed ones are padded, batch first."""
         leaf = self.leaves[self.primary]
         return pad_packed_sequence(leaf, batch_first=True)[0] if isinstance(leaf, PackedSequence) else leaf
 

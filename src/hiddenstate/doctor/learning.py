@@ -174,7 +174,7 @@ def forget_bias(seen: Observations) -> Iterator[Sign]:
 
 
 def dropout_never(seen: Observations) -> Iterator[Sign]:
-    """A dropout that never acts: between the layers of a single layer."""
+    """Dropout that never acts, because it applies between layers and there is only one."""
     for path, calls in seen.by_layer.items():
         layer = calls[0].layer
         dropout = float(getattr(layer, "dropout", 0) or 0)
@@ -289,7 +289,7 @@ def target_read(seen: Observations) -> Iterator[Sign]:
 
 
 def _places_of_target(sequence: Tensor, targets: Tensor) -> Iterator[tuple[int | None, str]]:
-    """Yield how many steps ahead of its own step the target is in the input; None if it is one for a row."""
+    """Yield how many steps ahead of its own step the target appears in the input; None for one target per row."""
     if sequence.is_floating_point() != targets.is_floating_point():
         return
     features = sequence.flatten(2) if sequence.dim() > 2 else sequence[..., None]

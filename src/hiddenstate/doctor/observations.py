@@ -39,7 +39,7 @@ class Question:
 
 
 class Chunked(NamedTuple):
-    """A run in two chunks, with the state that the first returned handed to the second, and the whole."""
+    """A run in two chunks, the second starting from the state that the first returned, and a run of the whole."""
 
     argument: str
     whole: Tensor
@@ -238,7 +238,7 @@ class Runner:
         seed: int = SEED,
         keeps: bool = False,
     ) -> Run:
-        """Run it once; with ``keeps``, what the model kept of the last run is not put back."""
+        """Run it once; with ``keeps``, what the model kept from the last run is not reset."""
         if not keeps:
             self._snapshot.put_back()
         self._snapshot.set_seed(seed)
@@ -278,7 +278,7 @@ class Runner:
 
 
 def _without_cudnn() -> AbstractContextManager[Any]:
-    """Return a context manager in which cuDNN is off, which has no gradients in eval mode."""
+    """Return a context manager in which cuDNN is off, because it computes no gradients in eval mode."""
     return torch.backends.cudnn.flags(enabled=False) if torch.cuda.is_available() else nullcontext()
 
 

@@ -24,7 +24,7 @@ class Sign(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of finding: the function that looks for it, which has its name, and what to change."""
+    """A kind of finding: the function that looks for it, which gives it its name, and what to change."""
 
     look: Callable[[Any], Iterator[Sign]]
     needs: str  # what it can't be tested without: "rows", "steps", "padding", "recurrence", "loss", "targets" or ""
@@ -34,7 +34,7 @@ class Kind(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Such as ``axes-exchanged``."""
+        """The name, such as ``axes-exchanged``."""
         return self.look.__name__.replace("_", "-")
 
 
@@ -143,7 +143,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def finding_of(kind: Kind, sign: Sign) -> Finding:
-    """Make a finding of a sign of a kind."""
+    """Make a finding from a sign and its kind."""
     is_note = kind.is_note if sign.is_note is None else sign.is_note
     idea = MISCONCEPTIONS.get("" if is_note and not sign.idea else sign.idea or kind.idea, "")
     severity = "note" if is_note else "mistake"

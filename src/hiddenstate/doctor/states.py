@@ -17,7 +17,7 @@ _SAME = 1e-5
 
 
 def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
-    """Return a value's changes up to the end of each row, if it has the axes to tell."""
+    """Return a value's changes up to the end of each row, if its axes show where that is."""
     rows, steps = seen.result_axes(value)
     if rows is None or steps is None:
         return changed
@@ -129,13 +129,13 @@ def state_kept(seen: Observations) -> Iterator[Sign]:
 
 
 def _resets(seen: Observations) -> list[str]:
-    """Return the names of the methods by which a model's own state is reset or detached."""
+    """Return the names of the methods that reset or detach a model's own state."""
     names = {name for part in seen.model.modules() for name in {*dir(type(part))} - {*dir(torch.nn.Module)}}
     return sorted(name for name in names if _RESET.search(name) and not name.endswith("reset_parameters"))
 
 
 def graph_grows(seen: Observations) -> Iterator[Sign]:
-    """The state that is kept between calls is not detached: the second backward pass fails, or takes ever longer."""
+    """The state that is kept between calls is not detached: the second backward pass fails, or each takes longer."""
     if not seen.kept_graph or seen.again.error:
         return
     first = _first_changed(seen, seen.again, _changed_results(seen, seen.again) or seen.base.results)
@@ -173,7 +173,7 @@ def layer_made_in_forward(seen: Observations) -> Iterator[Sign]:
 
 
 def unregistered(seen: Observations) -> Iterator[Sign]:
-    """Parameters are used that the model does not have: in a list, a dict or a function."""
+    """Parameters are used that are not registered in the model, such as those in a list, a dict or a function."""
     hidden = {path: module for path, module in hidden_modules(seen.model) if path in seen.base.modules}
     counts = {path: sum(p.numel() for p in module.parameters(recurse=False)) for path, module in hidden.items()}
     for k, path in seen.base.unregistered.items():
@@ -233,7 +233,7 @@ def cell_state_lost(seen: Observations) -> Iterator[Sign]:
 
 
 def wrong_state(seen: Observations) -> Iterator[Sign]:
-    """The results read another state than the last layer's final one: by which outputs of a layer they depend on."""
+    """The results read a state other than the last layer's final one, judging by the outputs that they depend on."""
     for path, calls in seen.by_layer.items():
         call = calls[-1]
         if call.is_cell or any(len(other.outputs) < 2 for other in calls):

@@ -1,4 +1,4 @@
-"""The active edits in this thread (or asyncio task), not in the modules; and edits resolved against one call."""
+"""The active edits, kept by thread (or asyncio task), not in the modules; and edits resolved against one call."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext

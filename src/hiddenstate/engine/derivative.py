@@ -165,7 +165,7 @@ def _parts(values: Sequence[Any], first: int, counts: Sequence[int]) -> list[Seq
 
 
 def computes_gradients(grads: Sequence[Tensor | None]) -> bool:
-    """Whether native code can: not with ``create_graph=True``, nor for gradients that vmap batches."""
+    """Whether native code can compute them: not with ``create_graph=True``, nor for gradients that vmap batches."""
     if torch.is_grad_enabled() or interception(autocast=True) is not None:
         return False
     dtype: torch.dtype | None = None

@@ -159,7 +159,7 @@ def int8_kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
 
 
 def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
-    """Move weights into one block in cuDNN's order, which torch otherwise copies at each call, if it can run them."""
+    """Move weights into one block in cuDNN's order, if cuDNN can run them; otherwise torch copies them at each call."""
     present = [value for value in weights if value is not None]
     if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
         return

@@ -123,7 +123,7 @@ def from_equinox(
         batch_first: the layer's option.
 
     Raises:
-        ArgumentError: ``kind`` is a plain RNN, of which Equinox has none.
+        ArgumentError: ``kind`` is a plain RNN, which Equinox does not have.
         ArgumentTypeError: the argument does not have these arrays, or ``kind`` is not such a class.
         ShapeError, RankError, DtypeError: the arrays do not match each other.
     """

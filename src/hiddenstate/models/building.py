@@ -71,7 +71,7 @@ class Dropout(nn.Dropout):
 
 
 def locked(x: Tensor, p: float) -> Tensor:
-    """Drop the same features of ``[T, N, C]`` at every time step, but others in each row (variational dropout)."""
+    """Drop the same features of ``[T, N, C]`` at every time step, different ones in each row (variational dropout)."""
     return x * draw_mask((1, *x.shape[1:]), x, p) if p else x
 
 

@@ -1,4 +1,4 @@
-"""Saves and loads models: as a folder, which always is a complete one, or as one file (see `model_file`)."""
+"""Saves and loads models: as a folder, which is always complete, or as one file (see `model_file`)."""
 
 import json
 import os
@@ -84,8 +84,8 @@ def save(
     """Write a model as a folder or as one file, replacing an earlier one there.
 
     A tagger's or language model's weights are stored in the precision that its config's ``weights_dtype`` names
-    (float32 without one), also those of int8 layers; a layer's are stored in its own precision. If anything fails, an
-    earlier model is left unchanged. Only if the process is killed between two renames does the earlier folder remain
+    (float32 without one), including those of int8 layers; a layer's are stored in its own precision. If anything fails,
+    an earlier model is left unchanged. Only if the process is killed between two renames does the earlier folder remain
     under a temporary name, which the error raised by `load` gives.
 
     Any other module around recurrent layers is written as a graph of operations, which `hiddenstate_runtime` runs

@@ -93,7 +93,7 @@ def training_section(config: TrainConfig, origin: Origin, outcome: Outcome[Any])
 
 
 class ModelTask(Generic[C, N, M, R]):
-    """What tasks share; ``card`` writes Markdown, and ``result`` the run's, of history, best epoch and measurements."""
+    """What tasks share; ``card`` writes Markdown; ``result`` takes the run's history, best epoch and measurements."""
 
     model: N
     dev: M  # the measurements of the last evaluation
@@ -112,7 +112,7 @@ class ModelTask(Generic[C, N, M, R]):
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Restore that."""
+        """Restore that state."""
 
     def calibrate(self, model: N) -> None:
         """Fit what depends on the dev data to the weights as they are stored."""

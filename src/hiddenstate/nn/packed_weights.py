@@ -219,7 +219,7 @@ def fingerprint(weights: Mapping[str, Tensor]) -> str:
 
 
 def new_hash() -> Any:
-    """Return a hash of nothing yet, of the kind that fingerprints are."""
+    """Return an empty hash, of the kind used for fingerprints."""
     return hashlib.blake2b(digest_size=16)
 
 

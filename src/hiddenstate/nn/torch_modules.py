@@ -1,4 +1,4 @@
-"""Changes the class of a layer, torch's or ours, with all that is attached to it, or that of a copy."""
+"""Changes the class of a layer (torch's or ours), or of a copy, keeping all that is attached to it."""
 
 import copy
 import warnings
@@ -86,7 +86,7 @@ class Route(NamedTuple):
 
 
 def copied_as(module: nn.Module, route: Route, shared: Iterable[Tensor] = ()) -> Any:
-    """Return a copy of a module, apart from the ``shared`` tensors, of another class."""
+    """Return a copy of a module with another class; the ``shared`` tensors are not copied."""
     check_module_memory(module)
     kind = readable_name(route.new)
     try:

@@ -169,7 +169,7 @@ def _fading(write: Tensor, value: Tensor, keep: float) -> Tensor:
 
 
 def fading_sums(value: Tensor, keep: float) -> Tensor:
-    """Return the sums of values ``[T, N]`` up to each step, of which a fraction is kept at each step."""
+    """Return the running sums of values ``[T, N]``; each step keeps a fraction of the previous sum."""
     return each_step(lambda held, t: keep * held + value[t], value)
 
 

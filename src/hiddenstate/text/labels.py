@@ -10,7 +10,7 @@ from hiddenstate.errors import ArgumentTypeError
 
 
 def label_names(labels: object, name: str) -> tuple[str | None, ...]:
-    """Return the labels of steps as text, None for none; measured numbers are refused, since each would be a class."""
+    """Return the labels of steps as text, or None; measured numbers are refused, since each would be a class."""
     if isinstance(labels, Tensor):
         check_memory(labels, name)
         labels = labels.detach().cpu().tolist()

@@ -94,7 +94,7 @@ class Run:
     changed: list[Tensor | None] = field(default_factory=list)  # where each value differs from that of another run
 
     def ancestors(self, of: Sequence[int]) -> set[int]:
-        """Return the values from which some values were computed, and these themselves."""
+        """Return the values from which some values were computed, and those values themselves."""
         reached, todo = set(of), [*of]
         while todo:
             for k in self.values[todo.pop()].inputs:
@@ -117,7 +117,7 @@ class Run:
         return next((call for call in self.calls if value in call.outputs), None)
 
     def is_as(self, other: "Run") -> bool:
-        """Whether it succeeded, and all values are those of the run that it was compared with."""
+        """Whether it succeeded, and all values equal those of the run that it was compared with."""
         is_as_long = not self.error and len(self.changed) == len(other.values)
         return is_as_long and not any(mask is None or bool(mask.any()) for mask in self.changed)
 
@@ -146,7 +146,7 @@ def leaves_in(tree: Any) -> list[Any]:
 
 
 def tensors_in(tree: Any) -> Iterator[Tensor]:
-    """Yield the tensors of a nested structure, in order; of a packed sequence, its data."""
+    """Yield the tensors of a nested structure, in order; for a packed sequence, its data."""
     if isinstance(tree, PackedSequence):
         yield tree.data
     elif isinstance(tree, Tensor):
@@ -162,7 +162,7 @@ def tensors_in(tree: Any) -> Iterator[Tensor]:
 
 
 def differs(new: Tensor, old: Tensor, tolerance: float = 0.0) -> Tensor | None:
-    """Return where two tensors differ by more than a part of the largest value; None if their shapes differ."""
+    """Return where two tensors differ by more than a fraction of the largest value; None if their shapes differ."""
     if new.shape != old.shape:
         return None
     if not (new.is_floating_point() or new.is_complex()):

@@ -155,7 +155,7 @@ class RunFolder:
         write_tensors(self.path / CHECKPOINT, _KIND, checkpoint.tensors, {"state": json.dumps(state)})
 
     def read(self, fingerprint: str, settings: Mapping[str, Any] | None = None) -> Checkpoint | None:
-        """Return the last checkpoint, if any; refuse a damaged one, and one of other data or settings."""
+        """Return the last checkpoint, if any; refuse a damaged one, and one for different data or settings."""
         if not (self.path / CHECKPOINT).exists():
             return None
         tensors, _ = read_tensors(self.path / CHECKPOINT, _KIND)

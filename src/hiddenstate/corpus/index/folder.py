@@ -94,7 +94,7 @@ class ShardText:
 
     @cached_property
     def separator(self) -> str:
-        """What parts the tokens of the corpus in a text: nothing if they are characters."""
+        """The separator between the corpus's tokens in a text; empty for characters."""
         return "" if all(len(name) == 1 for name in self.names) else " "
 
 
@@ -215,7 +215,7 @@ class IndexFolder:
     @torch.no_grad()
     @types_of_the_weights()
     def run(self, contexts: Sequence[Context], places: Sequence[str]) -> list[dict[str, Values]]:
-        """Rerun whole sequences, many at once; the result for each is that of `values`."""
+        """Rerun whole sequences, many at once; the results equal those of `values`."""
         items = [self.item(context.shard, context.sequence) for context in contexts]
         parts: list[dict[str, dict[int, Values]]] = [{name: {} for name in places} for _ in items]
         for run in run_chunks(self.reader, items, places):
@@ -400,7 +400,7 @@ def _mapped(path: Path, dtype: Any, dimensions: int | None) -> NDArray[Any]:
 
 
 def read_row(path: Path, row: int) -> bytes:
-    """Return one row of an array file, or element; mapping thousands of files takes ten times as long."""
+    """Return one row, or element, of an array file; mapping thousands of files takes ten times as long."""
     with reading(path), path.open("rb", buffering=0) as file:
         head = _HEAD.match(file.read(192))
         if head is None:
@@ -437,7 +437,7 @@ def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merge
 
 
 def _check_covariates(about: Any) -> None:
-    """Check what a manifest has of the covariates of a series. Call it inside `reading`."""
+    """Check what a manifest says about the covariates of a series. Call it inside `reading`."""
     if about is None:
         return
     kinds = {"columns": str, "clocks": str, "lags": int, "shifts": int}

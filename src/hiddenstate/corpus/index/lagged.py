@@ -57,7 +57,7 @@ class Covariates:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the manifest has of it, ready for JSON."""
+        """Its entry in the manifest, ready for JSON."""
         clocks = [name for name, _ in self._clock]
         return {
             "columns": [*self.names],
@@ -93,7 +93,7 @@ class Covariates:
         return clock
 
     def at(self, rows: Ints, steps: Ints, first: int) -> "LaggedChunk":
-        """Return what the units of some steps are paired with; the first ``first`` steps are in the first half."""
+        """Return the covariates at some steps; the first ``first`` steps are in the first half."""
         T, parts = len(self.columns), []
         for shift, lag in product((0, *self.shifts), self.lags):
             at = steps - lag - shift

@@ -155,7 +155,7 @@ class LanguageReader(ModelReader):
         return _labelled(self.labels if callable(self.labels) else character_kinds, tokens)
 
     def item(self, x: Any) -> CorpusItem:
-        """Return a text that is one piece."""
+        """Return a text as one piece."""
         if not isinstance(x, str):
             raise ArgumentTypeError(f"a language model reads a text, got {type(x).__name__}")
         pieces = cut_text(self.model.tokens, x)
@@ -198,7 +198,7 @@ class LayerReader(CorpusReader):
         return None if self.linear is None else make_head(self.linear, self.names, softmax=self.softmax)
 
     def items(self, shard: Shard) -> list[CorpusItem]:
-        """Return the sequences of a shard, if they are as they were, in memory that the caller's arrays don't share."""
+        """Return a shard's sequences, if they are unchanged, as copies that share no memory with the caller's."""
         items = [item._replace(data=np.array(item.data)) for item in self.arrays[shard.start : shard.stop]]
         if hash_items(items) != shard.blake2b:
             raise ArgumentError(f"arrays {shard.start} to {shard.stop - 1} changed while they were being read")
@@ -267,7 +267,7 @@ class SeriesReader(CorpusReader):
 
     @property
     def lead(self) -> int:
-        """How many steps are read before the first one of a part of a series."""
+        """The number of steps that are read before a part of a series begins."""
         return (self.window or 1) - 1
 
     def items(self, shard: Shard) -> list[CorpusItem]:

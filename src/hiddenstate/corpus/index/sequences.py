@@ -49,7 +49,7 @@ class Context(NamedTuple):
 
 
 def cut_part(item: CorpusItem, start: int, stop: int, lead: int) -> CorpusItem:
-    """Return steps of a part of a series from one with a known state on, with ``lead`` steps before."""
+    """Return steps of a part of a series, from a step with a known state on, preceded by ``lead`` steps."""
     number = start // PIECE
     return item._replace(
         tokens=item.tokens[start:stop],
@@ -87,12 +87,12 @@ class CorpusReader(ABC):
 
     @property
     def window(self) -> int | None:
-        """The number of steps of the windows in which a series is read; None if it is read whole, and for others."""
+        """The number of steps in each window of a series; None if it is read whole, or is not a series."""
         return None
 
     @property
     def lead(self) -> int:
-        """How many steps of a sequence's data come before its first."""
+        """How many steps of data precede a sequence's first step."""
         return 0
 
     @property

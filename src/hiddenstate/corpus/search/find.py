@@ -195,7 +195,7 @@ class ShardConditions:
         return np.asarray(joined.reduce(parts))
 
     def _compared(self, condition: ColumnCondition, value: float | str) -> Mask:
-        """Return where a column compares so with one value; nowhere where it is missing."""
+        """Return where the comparison of a column with one value holds; it never holds where the column is missing."""
         values, op = self.columns[condition.name], condition.op
         begin, end = period_of(value) if isinstance(value, str) else (value, value)
         if op in ("<", ">="):

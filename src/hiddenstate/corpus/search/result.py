@@ -22,9 +22,9 @@ class SearchMatch(NamedTuple):
 
     Attributes:
         context: where it is.
-        before: the tokens before it; of a series, the name of the row, or an empty text.
+        before: the tokens before it; for a series, the name of the row, or an empty text.
         tokens: its tokens.
-        after: the tokens after it; none of a series.
+        after: the tokens after it; for a series, there are none.
         score: the score by which it is ranked: its number of steps, or its similarity.
         separator: what is between tokens in a text: a space, nothing for characters, or ``" to "`` for dates.
     """

@@ -22,7 +22,7 @@ LONGEST = 2048  # maximum number of tokens in a piece
 
 
 def read_sentences(shard: Shard) -> Iterator[Sentence]:
-    """Yield the sentences of a shard; plain text is a line each, or split."""
+    """Yield the sentences of a shard; plain text has one per line, or is split into sentences."""
     if shard.kind == "parquet":
         for cell in _cells(shard):
             words = [tokenise(line) for line in sentences(cell)] if isinstance(cell, str) else [cell]

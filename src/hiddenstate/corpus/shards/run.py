@@ -1,4 +1,4 @@
-"""Maps a task over shards, here, in processes or on a Dask cluster, bit for bit; a killed run is resumed."""
+"""Maps a task over shards, here, in processes or on a Dask cluster, with identical results; resumes killed runs."""
 
 import json
 import shutil
@@ -32,7 +32,7 @@ MOST_MANIFEST = 1 << 31  # bytes
 
 
 class ShardTask(Protocol):
-    """A task, pickled once a process, whose result depends only on the shard."""
+    """A task whose result depends only on the shard; it is pickled once per process."""
 
     def name(self, shard: Shard) -> str:
         """Return the name of the shard's result in the folder."""
@@ -62,7 +62,7 @@ def run(
 
 
 def check_workers(workers: int, client: Any) -> int:
-    """Return the number of processes, if it and the client can run a task."""
+    """Return the number of processes, after checking that it and the client can run a task."""
     workers = check_int("workers", workers)
     if not 1 <= workers <= MOST_WORKERS:
         raise ArgumentError(f"workers must be in 1..{MOST_WORKERS}, got {workers}")

@@ -1,4 +1,4 @@
-"""Processes that leave Ctrl-C to their parent, and calls with results in order. Imports no torch."""
+"""Processes that leave Ctrl-C to their parent, and calls with results in order. Does not import torch."""
 
 import _thread
 import os
@@ -24,7 +24,7 @@ class WorkerProcesses(ProcessPoolExecutor):
         super().__init__(count, get_context("spawn"), _start, (prepare, arguments))
 
     def submit(self, fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
-        """Submit from a thread that blocks Ctrl-C, which the process inherits, and where no start is interrupted."""
+        """Submit from a thread that blocks Ctrl-C: the process inherits this, and its start can't be interrupted."""
         answers = queue.SimpleQueue[Future[R] | BaseException]()
         _thread.start_new_thread(_answer, (answers, partial(super().submit, fn, *args, **kwargs)))
         answer = answers.get()

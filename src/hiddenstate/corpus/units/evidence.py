@@ -1,4 +1,4 @@
-"""The evidence about a unit: its correlation with a label on held-out sequences, and the cost of edits of it."""
+"""The evidence about a unit: its correlation with a label on held-out sequences, and the cost of editing it."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class UnitEffect(NamedTuple):
 
 
 def held_out(index: IndexFolder, least: int, longest: int | None = None) -> tuple[list[Context], int]:
-    """Return random sequences of the second half, and their steps, at most ``longest`` of each counted."""
+    """Return random sequences of the second half, and their steps, counting at most ``longest`` of each."""
     sample: list[Context] = []
     steps = 0
     order = np.argsort(scramble(np.arange(len(index.shards))), kind="stable")
@@ -125,7 +125,7 @@ def _mean(values: Floats) -> float:
 def costs(
     index: IndexFolder, sample: Sequence[Context], edits: Sequence[Edit]
 ) -> tuple[str, Floats, NDArray[np.str_], list[int]]:
-    """Return the cost of each edit by itself, ``[len(edits), M]``, with its name, and the steps' labels and lengths."""
+    """Return each edit's separate cost, ``[len(edits), M]``, with its name, and the steps' labels and lengths."""
     reader, lstm = index.reader, eval_twin(index.reader.lstm)
     items = [_cut(index.item(context.shard, context.sequence)) for context in sample]
     targets = [reader.targets(item) for item in items]

@@ -33,7 +33,7 @@ def chance(values: Floats, labels: Mask, lengths: Sequence[int], draws: int = FL
     independent. One is `shift_p`. The other is `flip_p` by sequence if there are at least 32 sequences, the label
     mostly covers whole ones, or they are too short for the alternative, which is `inner_shift_p`.
 
-    Values ``[T]``, and whether steps have the label, are those of one sequence after the other. The correlation is None
+    Values ``[T]``, and whether steps have the label, are concatenated over the sequences. The correlation is None
     if either is constant, or there are fewer than 66 steps. p is also None if there are too few sequences for any p
     below 0.01: fewer than eight, if they are the groups.
     """

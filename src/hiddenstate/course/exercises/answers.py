@@ -216,7 +216,7 @@ def difference(result: object, right: object) -> str:
 
 
 def _apart(result: float, right: float) -> str:
-    """Write two different numbers with so many digits that they look different."""
+    """Write two different numbers with enough digits that they look different."""
     digits = next(digits for digits in itertools.count(4) if digits > 8 or abs(result - right) > 10**-digits)
     return f"{result:.{digits}f}, but should be {right:.{digits}f}"
 

@@ -313,7 +313,7 @@ def _other_coin(result: float, right: float, cold: float, read: float, drawn: Te
 
 
 def _other_certain(result: float, answer: object) -> AnswerError:
-    """Explain the cost of a text of which the model, having read the prompt, was certain."""
+    """Explain the cost of a text that the model was certain of after reading the prompt."""
     cost = 50 / math.log(2)  # of a wrong character
     begins = f"A model that is sure of each next character costs itself 0 bits; this is {result:.1f}."
     share = result / cost

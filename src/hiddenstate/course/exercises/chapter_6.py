@@ -360,7 +360,7 @@ def _typical_skills(result: float, right: float, forecast: Tensor, series: Tenso
 
 
 def _other_parts(forecast: Tensor, series: Tensor) -> Iterator[tuple[str, float]]:
-    """Yield the skills of other differences than the forecast's error and persistence's, and of other means."""
+    """Yield the skills from differences other than the forecast's error and persistence's, and from other means."""
     came, now, said = series[1:], series[:-1], forecast[:-1]
     error, rival = said - came, now - came
     persistence = "Persistence's error is series[:-1] - series[1:]."

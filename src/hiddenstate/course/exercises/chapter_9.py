@@ -169,7 +169,7 @@ def _typical_scales(x: Tensor, cut: int) -> Iterator[Typical]:
 
 
 def _shown_scale(x: Tensor, cut: int, result: Tensor) -> Iterator[Typical]:
-    """Yield what a result shows to be subtracted from the columns, and what they are divided by."""
+    """Yield what a result shows was subtracted from the columns, and what they were divided by."""
     train, early = x[:cut], x[: cut - 1]
     divisor = (x[1] - x[0]) / (result[1] - result[0])
     subtracted = x[0] - divisor * result[0]
@@ -212,7 +212,7 @@ Feature = Callable[[Tensor], Tensor]
 
 
 def _averaged(before: int, after: int) -> Feature:
-    """Return a moving mean; at the ends it is over those steps that there are."""
+    """Return a moving mean; at the ends, it is taken over the steps that exist."""
     return lambda x: torch.stack([x[max(0, t - before) : t + after + 1].mean() for t in range(len(x))])
 
 
@@ -376,7 +376,7 @@ def _typical_maps(
 
 
 def _other_calls(calls: list[Tensor], x: Tensor, base: Tensor, result: Tensor, right: Tensor) -> Iterator[Typical]:
-    """Yield what calls of the model with another number replaced, or with several, say of a result."""
+    """Yield explanations of a result by calls of the model with a different number replaced, or with several."""
     if not result.is_floating_point():
         yield Typical(f"The table is of {result.dtype}, which has only whole numbers.", result)
     for called_with in calls:
@@ -418,7 +418,7 @@ def forgotten(answer: object) -> str:
 
 
 def _still_read(answer: object, lstm: LSTM, linear: nn.Module, x: Tensor, t: int, value: float) -> str:
-    """Say which steps a forecast depends on, of those that it should forget, and of those that it should not."""
+    """Say which steps a forecast depends on, among those that it should forget and those that it should not."""
     read = []
     for step in range(len(x)):
         other = x.clone()

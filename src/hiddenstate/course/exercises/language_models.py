@@ -57,7 +57,7 @@ class Coin(nn.Module):
 class Strides(nn.Module):
     """A model whose next character is the last one plus a stride, by default the first that it ever read, or more.
 
-    Of several choices each has an equal chance.
+    If there are several choices, all are equally likely.
     """
 
     def __init__(self, choices: int = 1, stride: int | None = None) -> None:

@@ -11,7 +11,7 @@ from hiddenstate.nn.lstm import LSTM
 
 
 class _Ahead(nn.Module):
-    """Looks ahead, at every step or at one: it reads the mean of the step's own input and that of a later step."""
+    """Looks ahead, at every step or at one: it reads the mean of the step's own input and a later step's input."""
 
     def __init__(self, lstm: LSTM, steps: int, at: int | None = None) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _Ahead(nn.Module):
 
 
 class _Apart(nn.Module):
-    """Has no memory: each output depends on the input of its own step only."""
+    """Has no memory: each output depends only on the input of its own step."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         return x * 2, None

@@ -18,7 +18,7 @@ _BARS = 450
 
 
 class Moment(NamedTuple):
-    """What is measured after so many updates."""
+    """The measurements after some number of updates."""
 
     updates: int
     loss: float  # of the next word, in nats
@@ -80,7 +80,7 @@ def _moment(update: int, model: _Writer, ids: Tensor, held: Tensor, words: list[
 
 
 def draw() -> str:
-    """Draw all moments, of which `js/view-training.js` shows one: the first frame shows the last."""
+    """Draw all moments, one of which `js/view-training.js` shows at a time; the first frame shows the last one."""
     moments = run()
     highest = max(moment.loss for moment in moments)
     places = [

@@ -46,7 +46,7 @@ def run(
     packed: "PackedLSTM | None" = None,
     record: bool = False,
 ) -> Any:
-    """Run a call that needs no gradient, of x, hx and lengths; None if the general path is needed.
+    """Run a call with x, hx and lengths that needs no gradient; None if the general path is needed.
 
     Returns ``out``, time first, and ``(h_n, c_n)``; with ``record`` also the gates and cell states of each layer and
     direction, and the outputs of each layer but the last, in which unbatched runs have N = 1.
@@ -85,7 +85,7 @@ def _call_and_weights(x: object, parameters: dict[str, Any], cell: str, packed: 
 
 
 def records_wider(x: object, cell: str) -> bool:
-    """Whether a record has another type than the input: in bfloat16, gates and cell states are float32."""
+    """Whether a record's type differs from the input's: in bfloat16, gates and cell states are float32."""
     kernel = kernels.plain_kernel(x, cell)
     return kernel is not None and kernel.real is not kernel.element
 
@@ -203,6 +203,6 @@ def _with_derivative(
 
 @cache  # there is one per number type and instruction set
 def _fast_call(kernel: Kernel, half: bool) -> Any:
-    """Return the native call, or None if the kernel has none; with ``half``, of float16 numbers."""
+    """Return the native call, or None if the kernel has none; with ``half``, the one for float16."""
     make = getattr(kernel.native, "fast_half_call" if half else "fast_call", None)
     return make and make()

@@ -160,7 +160,7 @@ def casting_form(call: Call) -> str | None:
 
 
 def _why_not_widened(call: Call) -> str | None:
-    """Return why torch's kernel is the better one for a call of a plain layer in float16, or None."""
+    """Return why torch's kernel is better for a float16 call of a plain layer, or None."""
     weight, (T, N) = call.given_weights[0], call.x.shape[:2]
     if weight.dtype is not torch.float16 or call.is_observed or T * N >= FEW_ROW_STEPS:
         return None

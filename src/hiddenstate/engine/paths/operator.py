@@ -59,7 +59,7 @@ class _Operands(NamedTuple):
         return [self.x, *self.states, *self.borders, *self.weights]
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> "_Operands":
-        """Return the same call on other such tensors."""
+        """Return the same call with different tensors."""
         x, *rest = leaves
         left = iter(rest)
         states, borders, weights = (list(islice(left, len(group))) for group in self[1:4])

@@ -34,7 +34,7 @@ REPLACED = {
 class Window(NamedTuple):
     """Neighbouring steps ``start .. stop-1``.
 
-    ``lag`` is how many steps the last of them is before the target's step; negative after it.
+    ``lag`` is how many steps before the target's step the last of them is; negative if it is after.
     """
 
     name: str
@@ -113,7 +113,7 @@ class FeatureAttribution(PlayerParts):
 
         Args:
             first: the window and the feature of one player.
-            second: those of the other.
+            second: the window and the feature of the other.
 
         Raises:
             ArgumentError: interactions were not computed; they need at most 16 players, and occlusion, cd, or exact
@@ -166,7 +166,7 @@ class FeatureAttribution(PlayerParts):
         return "\n".join(lines)
 
     def _figure(self) -> Any:
-        """Draw the table as a heat map, time along and features down, with sums; above it the series."""
+        """Draw the table as a heat map, time across and features down, with sums, and the series above it."""
         from hiddenstate.explain.result.series_pictures import SeriesMap, draw_series_map
 
         unit = f" [{self.unit}]" if self.unit else ""

@@ -110,7 +110,7 @@ def _as_pairs(spans: object) -> list[tuple[Any, Any]]:
 
 
 def _steps_of(series: ExplainedSeries, span: tuple[Any, Any]) -> tuple[int, int]:
-    """Return a span as step numbers; of dates, both are included, as in pandas."""
+    """Return a span as step numbers; if it is two dates, both are included, as in pandas."""
     start, stop = span
     if not isinstance(start, str | date) or not isinstance(stop, str | date):
         return check_int("the start of a span", start), check_int("the stop of a span", stop)
@@ -151,7 +151,7 @@ def _baseline(series: ExplainedSeries, rows: Sequence[int], baseline: Any, histo
 
 
 def _climatology(series: ExplainedSeries, rows: Sequence[int], past: SeriesValues) -> Tensor:
-    """Return the mean of the same day and time of other years, for each step; 29 February is 28 in other years."""
+    """Return, for each step, the mean over its day and time in other years; 29 February counts as the 28th there."""
     if series.dates is None or past.dates is None or {"M"} != {d.values.dtype.kind for d in (series.dates, past.dates)}:
         raise ArgumentError("the baseline 'climatology' needs dates: give a frame with a DatetimeIndex")
     keys, years = _day_of_year(series.dates)

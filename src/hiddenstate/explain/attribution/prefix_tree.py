@@ -51,7 +51,7 @@ def split_into_segments(players: Players, T: int) -> list[Segment]:
 
 @dataclass
 class Masks:
-    """Each set by itself: its bits, and the row that it is in, both ``[M]``."""
+    """Every set separately: its bits, and the row that it is in, both ``[M]``."""
 
     values: Tensor  # [2^P], the target of each set; bit p of the index is set if player p is in it
     masks: Tensor
@@ -64,12 +64,12 @@ class Masks:
         return cls(torch.empty(2**P, dtype=torch.float64), first, first)
 
     def extended(self, sets: Sequence[tuple[int, ...]], R: int) -> "Masks":
-        """Return those of R rows for each of some sets of further players, set by set."""
+        """Return the masks of R rows for each of some sets of further players, set by set."""
         masks = [self.masks | sum(1 << player for player in members) for members in sets]
         return Masks(self.values, torch.cat(masks), torch.cat([self.rows + k * R for k in range(len(sets))]))
 
     def joined(self, new_row: Tensor) -> "Masks":
-        """Return those of fewer rows, if each row ``[R]`` has become one of these."""
+        """Return the masks of fewer rows, after each row ``[R]`` has become one of these."""
         return Masks(self.values, self.masks, new_row[self.rows])
 
     def add(self, values: Tensor) -> None:
@@ -92,7 +92,7 @@ class Counts:
         return cls(torch.zeros_like(counts[0]), counts)
 
     def extended(self, sets: Sequence[tuple[int, ...]], R: int) -> "Counts":
-        """Return those of R rows for each of some sets of further players, set by set."""
+        """Return the counts of R rows for each of some sets of further players, set by set."""
         del R
         extended = torch.cat([self.counts.roll(len(members), -1) for members in sets])  # the last sizes are still 0
         for part, members in zip(extended.chunk(len(sets)), sets, strict=True):
@@ -100,7 +100,7 @@ class Counts:
         return Counts(self.sums, extended)
 
     def joined(self, new_row: Tensor) -> "Counts":
-        """Return those of fewer rows, if each row ``[R]`` has become one of these."""
+        """Return the counts of fewer rows, after each row ``[R]`` has become one of these."""
         counts = self.counts.new_zeros(int(new_row.max()) + 1, *self.sums.shape)
         return Counts(self.sums, counts.index_add_(0, new_row, self.counts))
 
@@ -204,7 +204,7 @@ class PrefixTree:
         return coalitions.values[torch.arange(2**P) & inside]
 
     def sums(self, rows: int) -> Tensor | None:
-        """Return the sums of `Counts`; None if more rows would run together than these, or than memory is for."""
+        """Return the sums of `Counts`; None if more rows would run together than the limit, or than memory allows."""
         P = len(self._players)
         limit = min(rows, self._most, COUNT_BYTES // (8 * (P + 1) ** 2))
         widest = max(len(segment.players) for segment in self._segments)

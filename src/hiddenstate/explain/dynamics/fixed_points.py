@@ -175,7 +175,7 @@ _one_at_a_time = ForkSafeLock()
 
 @contextmanager
 def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
-    """Open a worker for each of torch's threads, in which torch has one: threads that share a product wait for another.
+    """Open a single-threaded worker for each of torch's threads: threads that share a product wait for each other.
 
     The number of threads that torch gives to a new thread is that of the process, which is restored at the end. Another
     block waits until then: it would take 1 for that number, and restore it.

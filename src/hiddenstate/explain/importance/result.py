@@ -31,14 +31,14 @@ class Importance(Explanation):
         signed: ``[W, F]``, the mean part.
         size_interval: ``[2, W, F]``, the bounds of the interval of ``size`` over rows, by block bootstrap; NaN if all
             rows are one block.
-        signed_interval: ``[2, W, F]``, those of ``signed``.
-        occlusion: ``[W, F]``, the mean absolute loss when that input alone is replaced; None if not requested.
-        spread: the mean absolute difference of the target to that with all inputs replaced.
+        signed_interval: ``[2, W, F]``, the bounds of the interval of ``signed``.
+        occlusion: ``[W, F]``, the mean absolute loss when only that input is replaced; None if not requested.
+        spread: the mean absolute difference between the target and the target with all inputs replaced.
         baseline: the name of the baseline.
         level: the share of resamples between the bounds.
         block: the number of neighbouring rows that are drawn together.
         residual: the largest error of the method's sum rule over all rows.
-        cost: row-steps that were run, without those of blocks that the folder already had.
+        cost: the row-steps that were run, not counting blocks that the folder already had.
     """
 
     kind = "importance"
@@ -67,7 +67,7 @@ class Importance(Explanation):
 
     @property
     def has_one_block(self) -> bool:
-        """Whether all rows are one block, so that nothing is known of other rows, and the intervals are NaN."""
+        """Whether all rows are one block, so that nothing is known about other rows, and the intervals are NaN."""
         return self.block >= self.count
 
     @property
@@ -121,7 +121,7 @@ class Importance(Explanation):
         return "\n".join([*lines, table(names, _largest(self), "rlrrr" + "r" * has_occlusion + "l")])
 
     def _figure(self) -> Any:
-        """Draw the sizes as a heat map, lags along and features down, with sums."""
+        """Draw the sizes as a heat map, lags across and features down, with sums."""
         from hiddenstate.explain.result.series_pictures import SeriesMap, draw_series_map
 
         unit = f" [{self.unit}]" if self.unit else ""

@@ -78,7 +78,7 @@ def _check_starts(series: ExplainedSeries) -> None:
 
 
 def _batches(data: Any) -> Iterator[Any]:
-    """Yield tensors and frames; of pairs, as a data loader gives them, the first."""
+    """Yield tensors and frames; from pairs, such as a data loader's, the first item."""
     is_frame = isinstance(data, dict | SeriesInput) or hasattr(data, "columns") or hasattr(data, "dims")
     if is_frame or isinstance(data, Tensor | np.ndarray):
         yield data
@@ -158,7 +158,7 @@ class RowBatch:
         return torch.stack(losses)
 
     def integrated(self, difference: Tensor, points: int | None) -> tuple[Tensor, Tensor]:
-        """Return integrated gradients ``[N, P]``, doubling points as in `attribute`, and what sums miss."""
+        """Return integrated gradients ``[N, P]``, doubling points as in `attribute`, and the error of their sums."""
         parts = torch.zeros(len(difference), self.count, dtype=torch.float64)
         count, left = points or FIRST_POINTS, torch.arange(len(difference))
         while len(left):

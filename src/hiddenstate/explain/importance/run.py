@@ -136,11 +136,11 @@ def importance(
     Args:
         model: a `SeriesModel`, a module with a recurrent layer, or a layer.
         data: a tensor or frame with rows; a long one, with ``window``; or batches of these, such as a data loader,
-            whose pairs are inputs and targets. All rows have one number of steps.
+            whose pairs are inputs and targets. All rows have the same number of steps.
         of: the target; see `attribute`.
         method: the method; see `attribute`.
-        baseline: what replaces an input; see `attribute`. With ``window``, that of the long series.
-        features: the columns or groups of columns; by default each.
+        baseline: what replaces an input; see `attribute`. With ``window``, it is the baseline of the long series.
+        features: the columns or groups of columns; by default each column.
         spans: the windows of lags: single steps by default, or a number of steps, or pairs of steps of a row.
         history: more of the series, from which ``"mean"`` and ``"climatology"`` are computed.
         window: the number of steps of each row, if the data are a long series that is cut into rows. By default the
@@ -156,9 +156,9 @@ def importance(
         folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
         client: a `distributed.Client`, to attribute blocks of 32 rows on a Dask cluster, in one thread each. The rows
-            and the model are sent to each worker once. The numbers are those of one thread here.
+            and the model are sent to each worker once. The results equal those of one thread here.
         progress: True for a bar on stderr, False for none, or a function of the rows done and their total.
-        options: of `attribute`.
+        options: the options of `attribute`.
 
     Returns:
         The `Importance`.

@@ -132,7 +132,7 @@ def repeated_share(words: tuple[Any, ...], is_held_out: NDArray[np.bool_]) -> fl
 
 
 def control_labels(words: tuple[Any, ...], classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Return one random label a word, which only memorising words solves (Hewitt & Liang 2019)."""
+    """Return one random label per word, which only memorising words solves (Hewitt & Liang 2019)."""
     generator = np.random.default_rng(seed)
     drawn = {word: int(generator.choice(classes)) for word in dict.fromkeys(words)}
     return np.array([drawn[word] for word in words], dtype=np.int64)

@@ -40,7 +40,7 @@ class NumberProbe(Measured):
         unit: its unit, or empty.
         lag: how many steps before each step the number is.
         scores: R² on held-out steps with 95 % intervals: ``probe``, ``untrained`` (the same model with new weights),
-            ``input`` (the current input alone), ``inputs`` (the last k inputs alone), ``shifted`` (the probe for the
+            ``input`` (only the current input), ``inputs`` (only the last k inputs), ``shifted`` (the probe for the
             target shifted circularly by random numbers of steps: mean and range over these shifts), ``erased`` (after
             `eraser`, a new probe that is trained on half of the held-out steps and scored on the other half).
         void: the controls that are left out because their result is certain in advance, with the reason.
@@ -51,7 +51,7 @@ class NumberProbe(Measured):
         weights: ``[U]``, float64: the probe reads ``states @ weights + intercept``.
         intercept: see ``weights``.
         direction: ``[U]``, float64: the change of the states, along how they vary, that adds 1 to what the probe reads.
-        penalty: that of the regression, chosen on the last quarter of the training steps.
+        penalty: the penalty of the regression, chosen on the last quarter of the training steps.
         model: the probed model.
     """
 

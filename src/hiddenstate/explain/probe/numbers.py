@@ -52,7 +52,7 @@ def has_numbers(targets: object) -> bool:
 def probed_series(
     model: Reader, data: Any, targets: Any, place: str, lag: int, options: dict[str, Any]
 ) -> ProbedSeries:
-    """Return the rows and their numbers, those of ``lag`` steps before."""
+    """Return the rows and their numbers, taken ``lag`` steps earlier."""
     rows = rows_of(model, data, place, options)
     longest = max(map(len, rows))
     if abs(lag) >= longest:

@@ -37,7 +37,7 @@ class Split:
 
 
 def split_steps(sequence: NDArray[np.int64], gap: int, seed: int) -> Split:
-    """Hold out half of the sequences; or, of fewer than four, the later half of each, after a gap."""
+    """Hold out half of the sequences or, if there are fewer than four, the later half of each, after a gap."""
     numbers, counts = np.unique(sequence, return_counts=True)
     every = np.arange(len(sequence))
     if len(numbers) >= LEAST_SEQUENCES:

@@ -78,9 +78,9 @@ def probe(
     **Numbers**, for layers and series models. A ridge regression is trained on half of the rows and scored on the
     others; with fewer than four rows, on the first half of each, and scored on later blocks. Its controls, on the same
     steps, are regressions on the current input, on the last inputs, and on the states of the untrained model, and a
-    regression of the target shifted circularly. A control whose result is certain is left out: that on inputs, if the
-    target is one of them; that on the untrained model, if its layers can't be initialised again; and erasing, if it
-    would remove everything, or too few rows are held out to train a new probe.
+    regression of the target shifted circularly. A control whose result is certain is left out: the one on inputs, if
+    the target is one of them; the one on the untrained model, if its layers can't be initialised again; and erasing, if
+    it would remove everything, or too few rows are held out to train a new probe.
 
     Args:
         model: a tagger, a language model, a `hiddenstate.LSTM`, `GRU` or `RNN`; for numbers also a series model,
@@ -90,7 +90,7 @@ def probe(
             a list of series; a frame for a series model.
         targets: for each sequence, a label for each step (for a text, for each character or word), or None for steps
             that do not count. A label is the name of a class: its text. Integers are names too, and their order does
-            not count. Floating-point numbers are numbers: one for each step, in the order of the data's axes, NaN or
+            not count. Floating-point targets are numbers: one for each step, in the order of the data's axes, NaN or
             None for steps that do not count. For a series model: the name of a column of the frame, which need not
             be a feature of the model, or numbers ``[T]`` or ``[T, N]``.
         place: such as ``"l1.h"``; for a series model with several layers, with the path: ``"encoder.l0.h"``.

@@ -31,7 +31,7 @@ class Limits(Explanation):
         low: no input gives less, up to rounding.
         high: no input gives more.
         places: the place and the number of each unit that is read.
-        reach: how far each unit can move the target from the middle, to both sides.
+        reach: how far each unit can move the target from the middle, in either direction.
         values: ``[N]``, the target in the rows that were given.
     """
 
@@ -97,7 +97,7 @@ def limits(model: Any, x: Any, *, of: SeriesTarget = None, **options: Any) -> Li
         model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
         x: an input, whose length is that of the runs; see `attribute` with ``features=``.
         of: the target: an output that one linear layer gives from the layer's states, a logit, or a unit's h.
-        options: of `attribute`.
+        options: the options of `attribute`.
 
     Returns:
         The `Limits`.

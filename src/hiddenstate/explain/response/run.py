@@ -157,7 +157,7 @@ def response(
         values: the values, in the units of the data; by default 21 from the smallest to the largest in the series.
         gates: whether gates are held in turn.
         progress: True for a bar on stderr, False for none, or a function of the runs done and their total.
-        options: of `attribute`.
+        options: the options of `attribute`.
 
     Returns:
         The `Response`.
@@ -197,7 +197,7 @@ def response(
 
 
 def _with_own_layers(model: Any) -> tuple[Any, nn.Module | str]:
-    """Return a model whose layers can be edited, which shares the weights, and its module; or the reason against it."""
+    """Return a model that shares the weights and whose layers can be edited, and its module; or why there is none."""
     module = model.module if isinstance(model, SeriesModel) else model
     if not isinstance(module, nn.Module) or isinstance(module, Recurrent):
         return model, "a layer by itself is explained; give the module that it is in"

@@ -1,4 +1,4 @@
-"""Pictures of a series: a heat map with time along, its sums on the margins, and the series above. Needs matplotlib."""
+"""Pictures of a series: a heat map over time, its sums on the margins, and the series above. Needs matplotlib."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ def draw_series_map(of: SeriesMap) -> "Figure":
 
 
 def _drawn(values: "NDArray[Any]", spans: list[tuple[int, int]]) -> tuple["NDArray[Any]", list[tuple[int, int]], str]:
-    """Return what is drawn of many windows: not the first ones if they are negligible, and the sums of neighbours."""
+    """Return what to draw of many windows: leave out the first ones if they are negligible, and sum neighbours."""
     notes = []
     first = int((np.abs(values).max(1) >= NEGLIGIBLE * np.abs(values).max()).argmax())
     if first >= len(spans) / 2 and len(spans) > MOST_APART:
@@ -105,7 +105,7 @@ def _draw_sums(draw: Any, at: "NDArray[Any]", sums: "NDArray[Any]", size: dict[s
 
 
 def _draw_series(axes: Any, beside: Any, values: "NDArray[Any]", columns: Sequence[str], begin: int) -> None:
-    """Draw columns as lines, each from its smallest to its largest value, which are named beside."""
+    """Draw columns as lines, each from its smallest to its largest value, which are written beside it."""
     low, high = values.min(0), values.max(0)
     scaled = (values - low) / np.where(high > low, high - low, 1)
     for k in range(min(len(columns), MOST_LINES)):

@@ -40,7 +40,7 @@ def output(target: int | str = 0, *, at: int | str = -1) -> Output:
 
     Args:
         target: the name of the target, or the number of the output.
-        at: for a module that returns one value a step or for a horizon: which of them, by its number (negative ones
+        at: for a module that returns one value per step, or a horizon: which of them, by its number (negative ones
             count from the end) or, if the series has dates, by its date.
     """
     return Output(target, at)
@@ -58,7 +58,7 @@ class SeriesValues(NamedTuple):
     rows: tuple[str, ...] = ()
 
     def rows_like(self, series: "ExplainedSeries", rows: Sequence[int], what: str) -> Tensor:
-        """Return ``[T, R, C]`` of the same names as rows of a series, or of the only row R times."""
+        """Return ``[T, R, C]`` for the rows with the same names as a series' rows, or the only row R times."""
         names = self.rows or tuple(map(str, range(self.x.shape[1])))
         if len(names) == 1:
             return self.x.expand(-1, len(rows), -1)
@@ -71,7 +71,7 @@ class SeriesValues(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ExplainedSeries:
-    """N rows of T steps and C features, with what is known of them."""
+    """N rows of T steps and C features, with what is known about them."""
 
     x: Tensor  # ``[T, N, C]``, what the module or layer reads
     values: Tensor  # ``[T, N, C]``, the same in the units of the data
@@ -98,7 +98,7 @@ class ExplainedSeries:
 
     @property
     def known(self) -> SeriesValues:
-        """All steps, of which only the last window may be explained."""
+        """All steps; perhaps only the last window of them is explained."""
         return self.past or SeriesValues(self.x, self.dates, self.rows)
 
     @cached_property
@@ -113,7 +113,7 @@ class ExplainedSeries:
 
     @cached_property
     def output_shape(self) -> tuple[int, int]:
-        """The numbers S of steps or of a horizon, and K of outputs, that the whole module gives for a row."""
+        """S, the number of steps or the horizon, and K, the number of outputs, that the whole module gives per row."""
         assert self.whole is not None
         with torch.no_grad():
             S, _, K = self.whole.only(0).run(self.whole.x[:, :1]).out.shape

@@ -47,7 +47,7 @@ def explained_series(
 ) -> ExplainedSeries:
     """Return the series that a model reads; the options are those of `SeriesModel.prepare`, or of `subject`.
 
-    Of a series longer than a model's windows, that is the last window, unless ``all_steps``.
+    If a series is longer than a model's windows, that is its last window, unless ``all_steps``.
     """
     if isinstance(model, SeriesModel):
         return _of_series_model(model, x, hx, options, all_steps=all_steps)
@@ -134,7 +134,7 @@ def _more_frames(model: SeriesModel, options: dict[str, Any], frame: Any) -> Ser
 
 
 def _prepared(model: SeriesModel, frame: Any, options: dict[str, Any]) -> SeriesInput:
-    """Return what a model reads of a frame; or what it read already, as it is."""
+    """Return what a model reads from a frame; input that was already prepared is returned unchanged."""
     return frame if isinstance(frame, SeriesInput) else model.prepare(frame, **options)
 
 

@@ -323,7 +323,7 @@ class Subject:
 
 
 class ModuleState:
-    """The form of a module's state: a tensor ``[L, R, H]``, a tuple of such, or None."""
+    """The form of a module's state: a tensor ``[L, R, H]``, a tuple of these, or None."""
 
     def __init__(self, state: Any) -> None:
         self._is_tuple = isinstance(state, tuple | list)

@@ -59,8 +59,8 @@ def sweep(
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of the outputs.
         places: patterns of places (gates and states), separated by commas; by default all states, such as
             ``"*.c,*.h"`` for an LSTM; the LSTM's module path may come before them, as in ``"encoder.*.c"``.
-        units: None: each unit by itself. ``"all"``: all units of a place together. Numbers: these units, each by
-            itself. Lists of numbers: groups of units.
+        units: None: each unit separately. ``"all"``: all units of a place together. Numbers: these units, each
+            separately. Lists of numbers: groups of units.
         steps: the steps to patch; None for all.
         mode: ``"exact"``: run every patch. ``"gradient+exact"``: estimate each as slope times difference, from one
             backward pass, and run the ``top`` patches with the largest estimates.

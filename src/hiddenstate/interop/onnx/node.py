@@ -192,7 +192,7 @@ class RecurrentNode:
 
 
 def group_into_stacks(nodes: Iterable[RecurrentNode]) -> list[list[RecurrentNode]]:
-    """Group nodes that only the next reads, of like sizes, with nodes between that only reorder axes."""
+    """Group nodes of like sizes, each read only by the next, with nodes in between that only reorder axes."""
     listed = list(nodes)
     outs: dict[Scope, set[str]] = {}
     for node in listed:

@@ -82,7 +82,7 @@ class StepExport:
 
     @torch.no_grad()
     def _refuse_initial_states(self, fresh: ModelStream) -> None:
-        """Reject a module that begins with another state than zeros."""
+        """Reject a module whose initial state is not zero."""
         begun = fresh.fork()
         begun.state = begun.state
         leaves = [pytree.tree_leaves(running.step(self._step(0))) for running in (fresh, begun)]

@@ -189,7 +189,7 @@ def _opened(model: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _check_repeats(model: nn.Module, example: tuple[Any, ...]) -> None:
-    """Reject a module that gives something else when it is called again, or changes its buffers."""
+    """Reject a module that gives different results when it is called again, or changes its buffers."""
     before = {name: value.clone() for name, value in model.named_buffers()}
     state = torch.random.get_rng_state()
     first = pytree.tree_leaves(model(*example))
@@ -301,7 +301,7 @@ def _symbols(program: Any, layers: Mapping[str, Recurrent]) -> tuple[dict[Any, s
 
 
 def check_conditions(captured: Captured) -> None:
-    """Reject a module that computes something else for other numbers of rows or steps than the example's."""
+    """Reject a module that computes something else for numbers of rows or steps other than the example's."""
     program, symbols = captured.program, captured.symbols
     conditions = []
     for symbol, name in symbols.items():
@@ -317,7 +317,7 @@ def check_conditions(captured: Captured) -> None:
 
 
 def _guards(program: Any, symbols: Mapping[Any, str]) -> list[str]:
-    """Return what torch.export has taken for granted of sizes, in N and T as far as it is about these."""
+    """Return what torch.export has assumed about sizes, in terms of N and T where it concerns them."""
     shapes = {node.name: node.meta["val"].shape for node in _arguments(program)}
     if hasattr(program, "_guards_code"):
         return [_SIZE.sub(lambda found: _named_size(shapes, symbols, *found.groups()), c) for c in program._guards_code]

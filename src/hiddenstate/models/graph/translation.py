@@ -89,7 +89,7 @@ class Padded:
 
 @dataclass(frozen=True)
 class Untrimmed:
-    """A causal convolution of which the last ``excess`` steps must be cut off, as they have read padding."""
+    """A causal convolution whose last ``excess`` steps must be cut off, because they have read padding."""
 
     emit: Callable[[], Value]
     excess: int

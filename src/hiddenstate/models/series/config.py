@@ -22,8 +22,8 @@ class SeriesConfig(TrainConfig):
         window: the number of steps that are read for a forecast.
         horizon: the number of steps after the window that are forecast.
         dev_from: the date or the number of the first step of the dev part; by default, ``dev_share`` decides.
-        test_from: the same for the test part, which is not used for training or selection; by default, ``test_share``
-            decides.
+        test_from: the date or the number of the first step of the test part, which is not used for training or
+            selection; by default, ``test_share`` decides.
         dev_share: the share of the steps in the dev part.
         test_share: the share of the steps in the test part, the last ones; 0 for none.
         hidden_size: hidden units of each layer.

@@ -150,7 +150,7 @@ class Dates:
         """Each constant step between dates, and whether it is one of wall-clock times, not of UTC; the likelier first.
 
         Both are constant if no clock was set forward or back between the dates. Days are then those of the wall clock,
-        unless they begin at midnight in UTC alone.
+        unless they begin at midnight only in UTC.
         """
         rhythm, walls = find_rhythm(self.values), None if self.zone is None else find_rhythm(self.wall())
         clocks = [(rhythm, False)] if rhythm is not None else []
@@ -377,7 +377,7 @@ def _ordered(dates: Dates, what: str) -> Dates:
 
 
 def _of_clocks(dates: Dates, k: int, way: str) -> str:
-    """Return a hint if the hour at step k may be one at which clocks change: of times of day without a zone."""
+    """Return a hint if clocks may change in the hour at step k, for times of day without a zone."""
     if dates.values.dtype.kind != "M" or dates.zone is not None or dates.values[k] == dates.values[k].astype("M8[D]"):
         return ""
     return f". If clocks were set {way} then, give the dates their time zone, with tz_localize"

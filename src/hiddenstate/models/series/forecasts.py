@@ -135,15 +135,15 @@ class SeriesReading:
     def between(self, first: Any = None, last: Any = None) -> SeriesReading:
         """Return the forecasts for the dates from ``first`` to ``last``, both included, such as a held-out year.
 
-        For a horizon, only forecasts all of whose steps are in this range. Earlier measurements are still
+        For a horizon, only forecasts whose steps are all in this range are returned. Earlier measurements are still
         known, so `skill` can compare with the season before.
 
         Args:
             first: a date, such as ``"2015-01-01"`` or ``"2015"``, or for steps without dates a number.
-            last: the same; None for the end, and for ``first`` the beginning.
+            last: a date or number, as for ``first``. None means the end, or for ``first`` the beginning.
 
         Raises:
-            IndexRangeError: no forecast is for such a date.
+            IndexRangeError: there is no forecast for such a date.
             ArgumentError: a date is needed, or can't be understood.
         """
         if self.timeline is None or self.timeline.values.dtype.kind != "M":
@@ -184,7 +184,7 @@ class SeriesReading:
         return self.compare({}, season)
 
     def compare(self, others: Mapping[str, Array], season: int | str | timedelta | None = None) -> Skill:
-        """Compare with other forecasts ``[O, A, R, K]``, too, by their names."""
+        """Also compare with other forecasts ``[O, A, R, K]``, by name."""
         if self.series.truth is None or self.truth is None:
             raise ArgumentError(
                 f"the frame has no column of {self.targets[0]!r} to compare with: add it, even if the module does not "
@@ -247,7 +247,7 @@ class SeriesReading:
             path: a file to write the picture to; not written if None.
             target: the target; the first if None.
             row: the row, by name or number.
-            last: the number of the last forecasts to draw; from a horizon, all steps from the last origin.
+            last: how many of the last forecasts to draw; for a horizon, all steps from the last origin are drawn.
 
         Raises:
             NameUnknownError: there is no such target or row.
@@ -352,13 +352,13 @@ class SkillLine:
         ahead: the steps ahead; None for all together.
         rival: the forecast that it is compared with.
         rmse: the root of the mean squared error of the forecasts, in units.
-        rival_rmse: that of the rival.
+        rival_rmse: the root of the rival's mean squared error.
         skill: 1 - MSE / MSE of the rival: 0 is no better, 1 is perfect.
         low: the lower end of a 95 % interval of the skill.
         high: its upper end.
         count: the number of forecasts that both have.
         mae: the mean absolute error of the forecasts, in units.
-        rival_mae: that of the rival.
+        rival_mae: the rival's mean absolute error.
         mae_skill: 1 - MAE / MAE of the rival.
         mae_low: the lower end of its 95 % interval.
         mae_high: its upper end.

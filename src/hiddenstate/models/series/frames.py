@@ -28,7 +28,7 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class SeriesInput:
-    """What a module reads of a frame. Created by `SeriesModel.prepare`.
+    """What a module reads from a frame. Created by `SeriesModel.prepare`.
 
     Attributes:
         x: ``[T, N, C]``, scaled, time first whatever the module's own order is; of its type, on its device.
@@ -129,7 +129,7 @@ def check_columns(there: Sequence[Any], features: Sequence[str], others: Sequenc
 
 
 def _numbers(column: Any, name: str, dates: Dates | None = None) -> Array:
-    """Return a column as float64; reject text and anything else that is no number, with its place."""
+    """Return a column as float64; reject text and anything else that is not a number, naming its place."""
     dtype = getattr(column, "dtype", None)
     kind = getattr(dtype, "kind", "O")
     if kind in _NUMBERS:  # also pandas' own types, with missing values

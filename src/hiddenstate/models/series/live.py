@@ -89,7 +89,7 @@ class LiveForecast:
 
 @dataclass(frozen=True, eq=False)
 class _Row:
-    """What is kept of one row: the module's state, or the last steps of a window; its last dates and forecast."""
+    """What is kept for one row: the module's state, or the last steps of a window; its last dates and forecast."""
 
     state: Any = None
     t: int = 0
@@ -135,7 +135,7 @@ class SeriesStream:
                 the stream's only row; the first is called ``"0"``.
 
         Raises:
-            NameUnknownError: a feature is not given.
+            NameUnknownError: a feature is missing.
             ArgumentError: a value is missing or infinite, the date is not after the last one or not the next, or it is
                 not clear which row is meant.
             ArgumentTypeError: a value is not a number.
@@ -256,7 +256,8 @@ class SeriesStream:
     def ahead(self, steps: int, future: Any = None) -> LiveForecast:
         """Forecast several steps ahead of every row, without changing the stream.
 
-        A model of one step ahead reads its own forecasts: its features must be targets, or be given as ``future``.
+        A model that forecasts one step ahead reads its own forecasts: its features must be targets, or be given as
+        ``future``.
 
         Args:
             steps: the number of steps.

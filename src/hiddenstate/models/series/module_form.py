@@ -38,7 +38,7 @@ class ModuleForm(NamedTuple):
 
     @property
     def ahead(self) -> range:
-        """How many steps after the last one that was read each of its last forecasts is."""
+        """How far ahead of the last step that was read each of its last forecasts is, in steps."""
         return range(1 if self.gives == "horizon" else self.horizon, self.horizon + 1)
 
     @property
@@ -61,7 +61,7 @@ class ModuleForm(NamedTuple):
         return value if self.has_targets_axis else value.unsqueeze(-1)
 
     def as_returned(self, arranged: Tensor) -> Tensor:
-        """Return an output that `arranged` gave as the module returned it."""
+        """Turn the result of `arranged` back into the form that the module returned."""
         value = arranged if arranged.dim() == len(self.axes) else arranged.squeeze(-1)
         return value.permute([self.axes.index(axis) for axis in range(len(self.axes))])
 

@@ -50,7 +50,7 @@ class SeriesModel:
         window: the only number of steps that it reads; None if it reads any.
         form: what the module takes and gives, found by calling it.
         scale: the offset and the factor of each feature, from what the module reads to the units of the data.
-        target_scale: those of each target, from what the module gives.
+        target_scale: the offset and the factor of each target, from what the module gives to the units of the data.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SeriesModel:
 
     @property
     def horizon(self) -> int:
-        """How many steps after the last one that was read the last forecast is; 0 for the same step."""
+        """How far ahead of the last step that was read the last forecast is, in steps; 0 for the same step."""
         return self.form.horizon
 
     @property
@@ -92,13 +92,13 @@ class SeriesModel:
 
         The simple shape is linear layers and activations before and after one stack of recurrent layers. It is found
         in the module by calling it; what was found is recomputed on random numbers, and compared with what the module
-        gives. A module of another shape is taken as it is; `understood` has the reason.
+        gives. A module with a different shape is used as it is; `understood` gives the reason.
         """
         return None if isinstance(self._network_or_reason, str) else self._network_or_reason
 
     @property
     def understood(self) -> str:
-        """The layers of the module, if it has the simple shape, or why it is taken as it is; as text."""
+        """The layers of the module, if it has the simple shape, or why it is used as it is; as text."""
         return (
             f"taken as it is: {self._network_or_reason}"
             if isinstance(self._network_or_reason, str)
@@ -138,7 +138,7 @@ class SeriesModel:
         gaps: str | None = None,
         missing: Fill | Mapping[str, Fill] | None = None,
     ) -> SeriesInput:
-        """Return what the module reads of a frame.
+        """Return what the module reads from a frame.
 
         Columns are found by name, whatever their order; only what has no names is read by position: an array, a tensor,
         or a frame whose columns are numbered from 0.
@@ -183,8 +183,8 @@ class SeriesModel:
     def read(self, frame: Any, *, every: int = 1, edits: Sequence[Edit] = (), **options: Any) -> SeriesReading:
         """Return the module's forecasts for a frame, with their dates, in the units of the data.
 
-        A module that gives one forecast a step makes one at each step of the frame; a module with a ``window`` one
-        after each window of its length; any other one after the whole frame.
+        A module that gives one forecast per step makes one at each step of the frame; a module with a ``window`` makes
+        one after each window of that length; any other module makes one after the whole frame.
 
         Args:
             frame: as for `prepare`. Columns of the targets, if there are any, are what `SeriesReading.skill` compares
@@ -355,8 +355,8 @@ class SeriesModel:
             state: the state that the module carries, as it returned it; None to begin without one.
 
         Returns:
-            ``[R, K]`` if the module gives one forecast a row, ``[T, R, K]`` if one a step, ``[horizon, R, K]`` if all
-            steps of a horizon.
+            ``[R, K]`` if the module gives one forecast per row, ``[T, R, K]`` if one per step, ``[horizon, R, K]`` if
+            all steps of a horizon.
 
         Raises:
             RankError, ShapeError, DtypeError, DeviceError, ArgumentTypeError: x does not fit.
@@ -447,9 +447,9 @@ def series_model(
 ) -> SeriesModel:
     """Name the columns, units and scaling of a trained module that reads series.
 
-    The module may be anything that contains a recurrent layer and maps ``[N, T, C]`` or ``[T, N, C]`` to one forecast a
-    row, one a step, or all steps of a horizon, with or without a state; its form is found by calling it a few times
-    with random numbers. It stays the user's own: it is never copied or changed.
+    The module may be anything that contains a recurrent layer and maps ``[N, T, C]`` or ``[T, N, C]`` to one forecast
+    per row, one per step, or all steps of a horizon, with or without a state; its form is found by calling it a few
+    times with random numbers. It is never copied or changed.
 
     Args:
         module: the trained module, or an LSTM, GRU or RNN itself.
@@ -501,7 +501,7 @@ def series_model(
 
 
 def _check_scaled(features: Sequence[str], targets: Sequence[str], pairs: Pairs) -> None:
-    """Reject a scale that seems to name a feature wrongly; others may be without, and it may have more columns."""
+    """Reject a scale that seems to misname a feature; others may have no scale, and it may have more columns."""
     others = {name.casefold(): name for name in pairs if name not in (*features, *targets)}
     for name in features:
         near = [] if name in pairs else get_close_matches(name.casefold(), others, n=1, cutoff=0.8)

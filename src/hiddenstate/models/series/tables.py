@@ -137,7 +137,7 @@ def _holds_numbers(column: Any) -> bool:
 
 
 def _has_commas(column: Any) -> bool:
-    """Whether most values are numbers, some of which have a comma: they would be left out without a word."""
+    """Whether most values are numbers, some of them with a comma: they would be left out silently."""
     if column.dtype.kind != "O":
         return False
     texts = column.dropna().astype(str).str.strip()
@@ -180,7 +180,7 @@ def _holds_dates(column: Any) -> bool:
 
 
 def _digits_as_dates(sample: "pandas.DataFrame", columns: Sequence[str]) -> list[str]:
-    """Turn columns of integers such as 20121231, not one and the same, into dates in place; return their names."""
+    """Turn columns of integers such as 20121231, unless all are equal, into dates in place; return their names."""
     digits = []
     for name in columns:
         column = sample[name]
@@ -213,7 +213,7 @@ def _in_format(texts: Any, format_: str, *, utc: bool = False) -> Any:
 
 
 def _as_dates(column: Any) -> Any:
-    """Return a column with its texts as dates; reject texts of which the month and the day can't be told apart."""
+    """Return a column with its texts as dates; reject texts whose month and day can't be told apart."""
     if column.dtype.kind in "fiubmM":
         return column
     lacking = column.isna()

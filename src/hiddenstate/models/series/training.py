@@ -66,7 +66,7 @@ def train_series(
 ) -> SeriesTraining:
     """Train a forecaster on a CSV or Parquet file, and keep the model of the epoch that is best on the dev part.
 
-    The parts follow one another: training, dev, test. Scales are those of the training part. An interruption loses
+    The parts follow one another: training, dev, test. Scales are computed from the training part. An interruption loses
     nothing, as for `train_language_model`: see `resume_series`.
 
     Args:
@@ -211,7 +211,7 @@ class SeriesTask(ModelTask[SeriesConfig, StoredSeries, Skill, SeriesTraining]):
 
     @cached_property
     def ridge(self) -> Mapping[str, Array]:
-        """The forecasts ``[O, A, N, K]`` of `ridge_forecasts`, by part; none if its inputs are too many."""
+        """The forecasts ``[O, A, N, K]`` of `ridge_forecasts`, by part; none if there are too many inputs."""
         if self.config.window * self.series.x.shape[2] > MOST_RIDGE_INPUTS:
             return {}
         x, wanted = self.series.x.cpu().double(), self.wanted_values.double()

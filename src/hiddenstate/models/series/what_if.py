@@ -42,7 +42,7 @@ class WhatIf:
 
     @property
     def forecasts(self) -> pandas.DataFrame:
-        """A frame as `SeriesReading.forecasts`, with the columns before, after and difference of each target."""
+        """A frame like `SeriesReading.forecasts`, with the columns before, after and difference for each target."""
         package = optional_package("pandas", "frames", "a frame of forecasts")
         before, after = self.before.forecasts, self.after.forecasts
         parts = {"before": before, "after": after, "difference": after - before}
@@ -94,7 +94,7 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
         options: those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
-        ArgumentTypeError: the model is not one of series, or an edit is not an `Edit`.
+        ArgumentTypeError: the model is not a series model, or an edit is not an `Edit`.
         ArgumentError: there is no edit, or one is at a date, but the series has none.
         IndexRangeError: an edit is at a date that the series does not have.
         NameUnknownError: the module has no such layer or place.

@@ -94,7 +94,7 @@ class Variant(NamedTuple):
 
 
 def make_variants(sentences: Sequence[Words], seed: int) -> list[Variant]:
-    """Return a variant of each sentence: half are spans of it, half all of it in another case."""
+    """Return a variant of each sentence: half are spans of it, half are the whole sentence in a different case."""
     draw = random.Random(seed)
     return [_variant(words, draw) for words in sentences]
 

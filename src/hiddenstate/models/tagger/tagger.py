@@ -256,7 +256,7 @@ class Tagger(CheckedModule):
         return tag
 
     def only_tags(self, *, precision: str = "fp32", has_probabilities: bool = False) -> OnlyTags:
-        """Like `repeatedly`, for each column's `WordTags` alone; a CRF has probabilities only if asked for."""
+        """Like `repeatedly`, but for only each column's `WordTags`; a CRF gives probabilities only on request."""
         check_precision(precision)
         inputs = WordInputs(self._word_inputs)
 

@@ -34,7 +34,7 @@ def load(path: str | Path, cell: str, carried: Sequence[str] | None) -> SavedStr
     """Read a file that `save` wrote, of this kind of cell and with its states, or with any.
 
     Raises:
-        FileFormatError: it is not such a file, is of a different cell, or is damaged.
+        FileFormatError: it is not such a file, is for a different kind of cell, or is damaged.
     """
     tensors, about = read_tensors(path, KIND)
     with reading(path):

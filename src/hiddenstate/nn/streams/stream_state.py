@@ -84,7 +84,7 @@ class RowStream(ABC):
     @property
     @abstractmethod
     def _file_kind(self) -> str:
-        """What a file says that the states are of."""
+        """What the states belong to, as a file records it."""
 
     @abstractmethod
     def _keep(self, *state: Tensor, t: int | None = None, free: Sequence[int] | None = None) -> None:
@@ -92,7 +92,7 @@ class RowStream(ABC):
 
     @abstractmethod
     def _zeros(self, batch: int) -> States:
-        """Return zero states of so many rows."""
+        """Return zero states for this many rows."""
 
     @abstractmethod
     def _checked_state(self, value: Any, n: int | None, name: str = "state") -> States:
@@ -112,11 +112,11 @@ class RowStream(ABC):
 
     @abstractmethod
     def _check_weights_again(self) -> None:
-        """Notice also the writes to weights that torch's version counters miss."""
+        """Also notice writes to weights that torch's version counters miss."""
 
     @abstractmethod
     def _like(self) -> Tensor:
-        """Return a tensor of the type and on the device of the input."""
+        """Return a tensor with the type and device of the input."""
 
     @property
     def batch(self) -> int:

@@ -38,7 +38,7 @@ def bundle_series(model: SeriesModel, frame: Any = None, name: str = "", row: in
 
 
 def _given(model: SeriesModel, series: SeriesInput, row: int) -> dict[str, Tensor]:
-    """Return what the model reads, and as it gives them the truth and, by windows, its forecasts, which take long."""
+    """Return what the model reads and, in the model's own form, the truth and, for windows, its forecasts (slow)."""
     tensors = {"input": series.x[:, row]}
     if series.truth is not None:
         tensors["truth"] = model.target_scale.scaled(series.truth[:, row]).float()

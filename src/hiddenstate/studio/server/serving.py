@@ -59,7 +59,7 @@ def redirect(url: str) -> Iterator[str]:
 
 
 class Connections(MutableSet[Any]):
-    """uvicorn's connections, oldest first; beyond ``most``, a new one replaces a silent, or else an idle one."""
+    """uvicorn's connections, oldest first; beyond ``most``, a new one replaces a silent one, or else an idle one."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -20,7 +20,7 @@ class AccelerationReport:
     Attributes:
         served: calls that ran on the engine, by path name.
         left: calls that torch or Keras computed, by reason.
-        reference: calls that the reference in plain torch computed, all or some of their layers, by reason.
+        reference: calls with some or all layers computed by the reference in plain torch, by reason.
     """
 
     served: dict[str, int]

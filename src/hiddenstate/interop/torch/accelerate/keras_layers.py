@@ -218,7 +218,7 @@ def _unlike(call: KerasCall) -> str | None:
 
 
 def _compute(call: KerasCall) -> tuple[Any, ComputedBy]:
-    """Return the last output, all outputs and the states, or None if Keras has to compute them; and what computes."""
+    """Return the last output, all outputs and the states, or None if Keras must compute them; and what does."""
     x, mask = call.x, call.mask
     if mask is not None and mask.all():
         mask = None

@@ -3,5 +3,5 @@
 - `stream.py`: `stream` and `ModelStream`
 - `carrying.py`: how layers, cells and convolutions begin with their states in a call of the module
 - `finding.py`: finds how a module is streamed, by running it on an example
-- `verifying.py`: compares the stream with the module, and names the part by which they differ
+- `verifying.py`: compares the stream with the module, and names the part that makes them differ
 """

@@ -1,4 +1,4 @@
-"""Replaces the ``forward`` of a module's parts, in a stream's calls, by ones that carry states."""
+"""Replaces the ``forward`` of a module's parts, during a stream's calls, with ones that carry states."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -88,7 +88,7 @@ class Carrier:
         return shared_weights(self._weights)
 
     def check_again(self) -> None:
-        """Notice also the writes to weights that torch's version counters miss."""
+        """Also notice writes to weights that torch's version counters miss."""
         if self.kind is not None and not self.is_cell:
             self._packed.check_again()
 
@@ -135,7 +135,7 @@ class Carrier:
 
 
 def has_own_forward(module: nn.Module) -> bool:
-    """Whether a recurrent layer or cell has another forward than the library's."""
+    """Whether a recurrent layer or cell has a ``forward`` other than the library's."""
     own = next(kind for kind in type(module).__mro__ if "forward" in vars(kind))
     return not own.__module__.startswith(("torch.nn.modules.", "hiddenstate."))
 
@@ -145,7 +145,7 @@ _running: Scoped[Any] = ContextVar("hiddenstate_streamed_calls", default=())
 
 
 def carriers_of(model: nn.Module) -> dict[Carrier, str]:
-    """Return what can carry a state in a model, with its path."""
+    """Return the parts of a model that can carry a state, with their paths."""
     carriers = {}
     for path, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule):
@@ -231,7 +231,7 @@ class CarriedCall:
         return result
 
     def begin(self, carrier: Carrier, initial: States) -> tuple[Key, States]:
-        """Return which sequence a call of a layer or cell goes on with or begins, and the states from which it runs."""
+        """Return which sequence a call of a layer or cell continues or begins, and the states from which it runs."""
         path, sequences = self.paths[carrier], self._last.setdefault(carrier, [])
         for index, last in enumerate(sequences):
             if initial and len(initial) == len(last) and all(map(_is_same, initial, last)):
@@ -245,7 +245,7 @@ class CarriedCall:
         self._last[carrier][key[1]] = self.after[key] = after
 
     def _carried(self, key: Key, initial: States) -> States:
-        """Return the carried states, but what the module gives for rows that begin; without that, these hold zeros."""
+        """Return the carried states, with the module's own for rows that begin; without any, these rows hold zeros."""
         carried = self.before.get(key)
         if carried is None or self.begun is None or not initial:
             return initial if carried is None else carried

@@ -81,7 +81,7 @@ class StreamedArguments:
         return bool(self.spec == pytree.tree_structure(((0,), {})))
 
     def call(self, model: nn.Module, x: Tensor) -> Any:
-        """Call the module with another input."""
+        """Call the module with a different input."""
         if self._is_alone:
             return model(x)
         leaves = [*self.leaves]
@@ -133,7 +133,7 @@ def read_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Streamed
 
 
 def resized(x: Tensor, axis: int | None, size: int) -> Tensor:
-    """Return a tensor with another size of an axis; it is repeated to fill it, with noise so that nothing repeats."""
+    """Return a tensor with one axis resized; values are repeated to fill it, with noise so that none are equal."""
     if axis is None or size <= x.shape[axis]:
         return x if axis is None else x.narrow(axis, 0, size)
     index = torch.arange(size, device=x.device)
@@ -177,7 +177,7 @@ class _Counting(CarriedCall):
 
 
 class Survey:
-    """What the parts of a module see of its example, and of copies with another size of one axis."""
+    """What the parts of a module see of its example, and of copies in which one axis has a different size."""
 
     def __init__(self, model: nn.Module, example: StreamedArguments) -> None:
         self.model, self.example, self.x, self.carriers = model, example, example.x, carriers_of(model)
@@ -294,7 +294,7 @@ class ModelForm:
 
     @cached_property
     def _spans(self) -> dict[Key, slice]:
-        """Where the states of each call of a part, which follow one another, are among all."""
+        """Where the states of each call of a part, which are consecutive, are among all states."""
         keys = [key for key, _, _ in self.states.values()]
         return {key: slice(keys.index(key), keys.index(key) + keys.count(key)) for key in keys}
 
@@ -387,7 +387,7 @@ def _states(
 
 
 def _output_axes(model: nn.Module, leaves: Sequence[Any], sizes: Sequence[int], axes: Axes) -> Axes | None:
-    """Return the axes of a tensor that the module returns, from what it is with fewer rows and with fewer steps."""
+    """Return the axes of a tensor that the module returns, by comparing it with fewer rows and with fewer steps."""
     leaf, *others = leaves
     if not isinstance(leaf, Tensor):
         if not isinstance(leaf, int | float | str | None):

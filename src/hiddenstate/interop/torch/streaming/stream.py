@@ -64,7 +64,8 @@ def stream(
             same in all steps and rows.
         batch: how many sequences run side by side; if None, as many as the example has rows.
         layout: a letter for each axis of the input, N for rows and T for time steps, such as "NTC", "TNC", "NCT" or
-            "TC"; without T, a call of the module is one step. If None, as the module's layers read it.
+            "TC"; without T, a call of the module is one step. If None, it is the order in which the module's layers
+            read it.
         kwargs: keyword arguments of the module.
 
     Raises:
@@ -243,7 +244,7 @@ class ModelStream(RowStream):
         return sizes
 
     def _nothing(self, n: int, steps: int) -> Any:
-        """Return what the module returns for n rows and these steps, one of which is 0."""
+        """Return what the module returns for n rows and these steps if one of the two numbers is 0."""
         leaves = []
         for leaf, axes in zip(self._form.templates, self._form.outputs, strict=True):
             if not steps and axes is not None and axes[1] is None:
@@ -284,7 +285,7 @@ class ModelStream(RowStream):
         return self._without(tree, drops)
 
     def _without(self, tree: Any, drops: Sequence[bool]) -> Any:
-        """Return results without their axes of rows and steps, of one entry each."""
+        """Return results without their axes of rows and steps, which have one entry each."""
         form = self._form
         if not any(drops):
             return tree

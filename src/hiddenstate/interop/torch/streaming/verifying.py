@@ -1,4 +1,4 @@
-"""Compares a module's stream with the module itself on the example, and names the part by which they differ."""
+"""Compares a module's stream with the module itself on the example, and names the part that makes them differ."""
 
 from collections.abc import Callable
 from typing import Any
@@ -134,7 +134,7 @@ def _in_chunks(form: ModelForm, x: Tensor, whole: list[Any], stream: Any, size: 
 
 
 def _by_row(form: ModelForm, x: Tensor, stream: Any) -> None:
-    """Feed each row alone, a second time after a reset of that row; compare with all rows together."""
+    """Feed each row separately, and again after resetting that row; compare with all rows together."""
     rows, steps = form.example.axes
     parts = x.split(1, rows)
     count = 1 if steps is None else x.shape[steps]
