@@ -1,4 +1,4 @@
-"""Figures, and a pen to draw on them, by matplotlib without pyplot: no window, nothing to close."""
+"""Figures, and a pen to draw on them, with matplotlib but without pyplot: no window, nothing to close."""
 
 from __future__ import annotations
 

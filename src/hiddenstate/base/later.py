@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def homes_in_stub(file: str) -> "Mapping[str, tuple[str, str]]":
-    """The names in a stub, one a line, with module and name there; ``file`` may be ``.pyc``."""
+    """Map each name in a stub (one per line) to its module and its name there; ``file`` may be ``.pyc``."""
     with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123 (pathlib takes long to load)
         lines = [line.split() for line in stub if line.startswith("from ")]
     return {words[5]: (words[1], words[3]) for words in lines}

@@ -334,8 +334,8 @@ def sweep(
     """Show which single state carries the difference between two texts.
 
     Each state of one text is patched into the other, one at a time, to see how a logit changes. For a tagger, --word
-    defaults to the first word whose tag differs between the texts; without --label, the logit is that of this text's
-    prediction minus that of the other's.
+    defaults to the first word whose tag differs between the texts; without --label, the target is the logit of this
+    text's prediction minus the logit of the other's.
 
     Example: hiddenstate explain sweep "I can fish" --other "I eat fish" --word 1
     """

@@ -103,7 +103,7 @@ class Read(NamedTuple):
         return isinstance(self.model, LanguageModel)
 
     def find_step(self, word: str | None) -> int:
-        """Return the step to explain: that of a word (or its number), or by default the most informative one."""
+        """Return the step of this word, or with this number; by default the most informative one."""
         import torch
 
         read = self.subject

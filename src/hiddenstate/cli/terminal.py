@@ -1,4 +1,4 @@
-"""Output to a terminal, between every command and it: escapes control characters, replaces unknown ones."""
+"""Every command's output to a terminal: escapes control characters, replaces unknown ones."""
 
 import codecs
 import io

@@ -200,7 +200,7 @@ def index(
         workers: the number of processes, one thread each. The result does not depend on it.
         client: a `distributed.Client`, to run on a Dask cluster whose workers see all files under the same paths.
         progress: a callback that gets the number of bytes read and their total; True for a progress bar.
-        options: for a series model, those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
+        options: for a series model, the options of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
         ArgumentError, ArgumentTypeError, ShapeError, NameUnknownError: an argument does not fit, or the folder contains

@@ -115,7 +115,7 @@ class ModelSource(Protocol):
     """The record of a model's run, from which edits copy values: a `hiddenstate.ModelTrace`."""
 
     def trace_at(self, path: str) -> Source:
-        """Return the record of the LSTM at a module path; with an empty path, that of the only LSTM."""
+        """Return the record of the LSTM at a module path; with an empty path, the only LSTM's."""
 
 
 def zero(

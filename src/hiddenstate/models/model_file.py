@@ -53,7 +53,7 @@ Path = str | os.PathLike[str]
 
 
 def is_model_file(path: object) -> bool:
-    """Whether a path is that of a model file, by its suffix, and not of a model folder."""
+    """Whether a path names a model file, by its suffix, rather than a model folder."""
     return isinstance(path, str | os.PathLike) and os.fspath(path).endswith(SUFFIX)
 
 

@@ -159,7 +159,7 @@ def _save_folder(model: Model | StoredSeries, folder: str | os.PathLike[str], ca
 
 
 def float_weights(model: Model | StoredSeries) -> dict[str, Tensor]:
-    """Return a model's weights by name; those of int8 layers as floats, because the config says how all are stored."""
+    """Return a model's weights by name, int8 layers' as floats, because the config says how all are stored."""
     weights: dict[str, Tensor] = dict(model.state_dict())
     check_memory_of(weights.items())
     for name in [name for name, value in weights.items() if value.dtype is torch.int8]:

@@ -107,7 +107,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         The report takes the context into account: edits, traces, autocast, gradients, `hiddenstate.backend`.
 
         Args:
-            input: the input, as for a call; the other arguments are also those of a call.
+            input: the input; all arguments are the same as for a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.
@@ -139,7 +139,7 @@ class Recurrent(RecurrentParameters, Generic[S, M]):
         """Run over a sequence and record every gate and state. Differentiable; the results equal those of a plain call.
 
         Args:
-            input: the input, as for a call; ``hx``, ``lengths``, ``reset`` and ``reset_to`` are also those of a call.
+            input: the input; this, ``hx``, ``lengths``, ``reset`` and ``reset_to`` are the same as for a call.
             hx: the initial state.
             lengths: the number of time steps of each row.
             reset: where new sequences begin.

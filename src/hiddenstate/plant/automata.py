@@ -1,4 +1,4 @@
-"""Automata as data, any of them as one LSTM or GRU layer, and stacks of brackets as such automata."""
+"""Automata as data, any automaton as one LSTM or GRU layer, and stacks of brackets as automata."""
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ class Machine:
         return [[names[k] for k in torch.where(row.sum(-1) > 0, row.argmax(-1), -1).tolist()] for row in x.unbind(1)]
 
     def decode(self, h: Tensor) -> list[Any]:
-        """Return, as one list, the automaton's state for each hidden state ``[..., H]``: that of the largest unit."""
+        """Return, as one list, the automaton's state for each hidden state ``[..., H]``, read from the largest unit."""
         check_memory(h, "h")
         flat = h.reshape(-1, h.shape[-1])
         after = [*(self.delta[pair] for pair in self.pairs), self.start]

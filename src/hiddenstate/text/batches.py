@@ -108,7 +108,7 @@ class Encoded:
 
 
 def word_index(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the index ``[T, N]`` of each word of N sentences that start there, 0 beyond an end; and what is beyond."""
+    """Return the index ``[T, N]`` of each word of N sentences that start there, 0 past an end; and a mask of those."""
     steps = torch.arange(int(lengths.max()))[:, None]
     beyond = steps >= lengths
     return (starts + steps).masked_fill_(beyond, 0), beyond

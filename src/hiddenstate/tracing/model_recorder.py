@@ -31,7 +31,7 @@ def chained(calls: Sequence[Trace]) -> list[Trace]:
 
 
 def goes_on(before: Trace, after: Trace) -> bool:
-    """Whether a call read on from another's final state, forward and without lengths."""
+    """Whether a call continued from another's final state, forward and without lengths."""
     if before.bidirectional or before.lengths is not None or after.lengths is not None:
         return False
     if (before.layout, before.names, set(before.carried)) != (after.layout, after.names, set(after.carried)):

@@ -107,7 +107,7 @@ class ModelTrace(Mapping[str, Trace]):
         return joined(calls)
 
     def trace_at(self, path: str) -> Trace:
-        """Return the trace of a module, like ``run[path]``; with an empty path, that of the only LSTM."""
+        """Return the trace of a module, like ``run[path]``; with an empty path, the only LSTM's."""
         only = "" not in self.by_path and at_path("", self.by_path) is not None
         return self[next(iter(self.by_path)) if path == "" and only else path]
 

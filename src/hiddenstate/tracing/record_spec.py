@@ -151,7 +151,7 @@ def trace_of_all(
     state: Any,
     kept: tuple[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]],
 ) -> Trace:
-    """Build the trace of a call of which everything was recorded, from the record of `engine.paths.fast.run`."""
+    """Build the trace of a fully recorded call, from the record of `engine.paths.fast.run`."""
     (*_, P, D), T, single = sizes.axes, out.shape[0], out.dim() == 2
     layout: AxisOrder = "T" if single else "NT" if batch_first else "TN"
     outputs = [*kept[2], out.unsqueeze(1) if single else out]  # the outputs of each layer

@@ -115,7 +115,7 @@ class StepSummary:
         word: its token, or None.
         gates: the means over units of i, f and o (0 closed, 1 open) and of ``|g|`` (0 writes nothing, 1 the maximum);
             for a GRU, of r, z and ``|n|``.
-        c_norm: the Euclidean norm of the cell state; without one, that of the hidden state.
+        c_norm: the Euclidean norm of the cell state, or of the hidden state if there is no cell state.
         h_norm: the Euclidean norm of the hidden state.
         changed: the units whose cell state (or hidden state, without one) changed most in this step, largest change
             first, each with its change.

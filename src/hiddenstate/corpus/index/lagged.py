@@ -109,7 +109,7 @@ class Covariates:
 
 @dataclass(frozen=True, eq=False)
 class LaggedChunk:
-    """The P covariates, lagged and shifted, at M steps, those of the first half first."""
+    """The P covariates, lagged and shifted, at M steps, the first half's first."""
 
     values: Tensor  # float64 [M, P], 0 where unknown
     is_known: Tensor  # bool [M, P]

@@ -128,7 +128,7 @@ class Statistics:
         return quantiles
 
     def saturation(self, edges: Floats) -> tuple[Floats, Floats]:
-        """Return the shares ``[U]`` of low and high steps: 0.1, 0.9; ±0.9 for g, n, h; ±1 unbounded."""
+        """Return the shares ``[U]`` of steps below 0.1 and above 0.9; ±0.9 for g, n, h; ±1 if unbounded."""
         steps = np.maximum(self.histogram.sum(1), 1)
         low, high = (0.1, 0.9) if edges[0] == 0 else (-0.9, 0.9) if np.isfinite(edges[0]) else (-1.0, 1.0)
         shut = self.histogram[:, edges[1:] <= low + 1e-9].sum(1)
@@ -223,7 +223,7 @@ class Accumulator:
         self._offsets = torch.arange(units) * BINS
 
     def add(self, values: Tensor, chunk: "Chunk") -> Tensor:
-        """Add values ``[T, N, U]``; return those of real steps ``[M, U]``, in memory that the next call reuses."""
+        """Add values ``[T, N, U]``; return the ones at real steps ``[M, U]``, in memory that the next call reuses."""
         flat, shifted = chunk.room(self.units).unbind()
         torch.index_select(values.reshape(-1, self.units).float(), 0, chunk.rows, out=flat)
         self._shift(flat, shifted, chunk.first)

@@ -131,7 +131,7 @@ def make_bits(index: IndexFolder, query: Query, progress: Progress | None = None
 
 
 def forget_bits(index: IndexFolder, query: Query) -> None:
-    """Delete stored bits, the oldest first and those of the query last, until few enough are left."""
+    """Delete stored bits, the oldest first and the query's last, until few enough are left."""
     folder = index.folder / SEARCHED
     wanted = {key_of(value) for value in query.values()}
     needed = {index.cached_bits(shard, *key).name for shard in index.shards for key in wanted}

@@ -86,7 +86,7 @@ def refuse_look_ahead(score: Score, x: Tensor) -> None:
 
 
 def refuse_answers_read(score: Score, x: Tensor, values: Tensor) -> None:
-    """Reject losses that are not those of a prediction made without the element itself."""
+    """Reject losses that no prediction made without the element itself can have."""
     for place in PLACES:
         begin = x[: place + 1]
         if x.is_floating_point():

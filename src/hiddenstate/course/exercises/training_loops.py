@@ -1,4 +1,4 @@
-"""Training loops: the right one, those with a typical error, and the check that tells which of them an answer is."""
+"""Training loops: the right one, those with a typical error, and the check that tells which one an answer is."""
 
 import copy
 import inspect

@@ -76,7 +76,7 @@ class FeatureAttribution(PlayerParts):
 
     @property
     def table(self) -> Tensor:
-        """``[W, F]``, the parts for the first baseline, without that of the initial state."""
+        """``[W, F]``, the parts for the first baseline, without the initial state's."""
         return self.parts[0, int(self.has_state) :].reshape(len(self.windows), len(self.features))
 
     @property

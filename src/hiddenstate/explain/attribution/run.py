@@ -107,11 +107,11 @@ def attribute(
         seed: the seed of the draw.
         occlusion: whether to also compute occlusion, and mark where the method disagrees with it.
         progress: True for a bar on stderr, False for none, or a function of the row-steps done and their total.
-        options: the options of `hiddenstate.explain.subject`; for a `SeriesModel` those of its ``prepare``, and
+        options: the options of `hiddenstate.explain.subject`; for a `SeriesModel`, the options of its ``prepare``, and
             ``hx``; for a module with ``features=`` also ``hx`` and ``time_first``.
 
-    With ``features=``, the input that is explained is that of the model, before any projection, convolution or scaler,
-    and x may have any number of rows. There:
+    With ``features=``, the model's own input is explained, before any projection, convolution or scaler, and x may have
+    any number of rows. There:
 
     - If a series is longer than the windows of a `SeriesModel`, the last window is explained, and the whole series is
       the default ``history``.

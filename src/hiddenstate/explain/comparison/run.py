@@ -29,11 +29,11 @@ def compare(
 
     The result shows where their outputs first differ and by how much: the Kullback-Leibler divergence of their
     probabilities, if both heads feed a softmax (``softmax=True``; taggers and language models do); otherwise the
-    distance of the heads' outputs, in their own unit; without heads, that of the last hidden states. It matches the
-    units whose hidden states correlate most over the data, one to one (the Hungarian method; a unit and its negative
-    count as the same, since flipping the sign of a unit's candidate and of the weights that read it changes nothing,
-    except with relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its own
-    match. It measures the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A
+    distance of the heads' outputs, in their own unit; without heads, the distance of the last hidden states. It matches
+    the units whose hidden states correlate most over the data, one to one (the Hungarian method; a unit and its
+    negative count as the same, since flipping the sign of a unit's candidate and of the weights that read it changes
+    nothing, except with relu). The two may have different kinds of cells. For two inputs of one LSTM, each unit is its
+    own match. It measures the similarity of whole layers by linear centred kernel alignment (Kornblith et al., 2019). A
     correlation is not a proof; `Comparison.check` patches one model into the other.
 
     Args:

@@ -297,7 +297,7 @@ class BlockFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, first: int) -> dict[str, Tensor] | None:
-        """Return the parts of rows from one on, if the folder has them; reject those of something else."""
+        """Return the parts of rows from one on, if the folder has them; reject parts of something else."""
         path, key = self._file(first)
         if not path.exists():
             return None

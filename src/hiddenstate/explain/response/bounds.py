@@ -95,7 +95,7 @@ def limits(model: Any, x: Any, *, of: SeriesTarget = None, **options: Any) -> Li
 
     Args:
         model: a `SeriesModel`, a module with a recurrent layer, a layer, or a `Subject`.
-        x: an input, whose length is that of the runs; see `attribute` with ``features=``.
+        x: an input, as long as the runs; see `attribute` with ``features=``.
         of: the target: an output that one linear layer gives from the layer's states, a logit, or a unit's h.
         options: the options of `attribute`.
 

@@ -390,7 +390,7 @@ class WholeModule:
     def run(
         self, x: Tensor, state: Any = None, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
     ) -> ModuleOutputs:
-        """Run rows ``x [T, R, C]`` from states ``[L, R, H]``; without a state, from that of the only row."""
+        """Run rows ``x [T, R, C]`` from states ``[L, R, H]``; without a state, from the state of the only row."""
         del keep, steps, first  # for targets inside a layer, which a whole module has not
         result = self.forecasts(x, repeated_state(self.initial, x.shape[1]) if state is None else state)
         out = result if result.dim() == 3 else result[None]

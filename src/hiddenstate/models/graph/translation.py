@@ -1,4 +1,4 @@
-"""Translates the operations that ``torch.export`` captured into those of the list, or refuses them by their path."""
+"""Translates the operations that ``torch.export`` captured into graph operations, or refuses them by path."""
 
 import math
 import operator

@@ -109,7 +109,7 @@ class Dates:
         return np.asarray(local.tz_convert("UTC").tz_localize(None), "M8[ns]")
 
     def steps_of(self, when: Any) -> range | list[int]:
-        """Return the steps of a date, a slice with its last, or several; ``"2015-01"`` is a whole month."""
+        """Return the steps of a date, of several, or of a slice, including its last; ``"2015-01"`` is a whole month."""
         if isinstance(when, list | tuple):
             return sorted({step for part in when for step in self.steps_of(part)})
         if isinstance(when, slice):

@@ -33,7 +33,7 @@ _SHOWN = 5  # the last forecasts, in text
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SeriesReading:
-    """The forecasts of a module for a frame. Created by `SeriesModel.read`; ``print`` it for the last ones.
+    """The forecasts of a module for a frame. Created by `SeriesModel.read`; ``print`` it to see the last ones.
 
     Attributes:
         series: what the module read.
@@ -94,7 +94,7 @@ class SeriesReading:
 
     @cached_property
     def truth(self) -> Array | None:
-        """The measured values of the forecast steps, ``[O, A, R, K]``; NaN where there are none, None without any."""
+        """The measured values of the forecast steps, ``[O, A, R, K]``; NaN where one is missing, None if all are."""
         if self.series.truth is None:
             return None
         steps = np.asarray(self.origins)[:, None] + np.asarray(self.ahead)
@@ -413,7 +413,7 @@ def _interval(ours: Array, theirs: Array) -> tuple[float, float]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Skill:
-    """The skill of forecasts against simple ones. Created by `SeriesReading.skill`; ``print`` it for the table.
+    """The skill of forecasts against simple ones. Created by `SeriesReading.skill`; ``print`` it to see the table.
 
     Attributes:
         lines: the comparisons.

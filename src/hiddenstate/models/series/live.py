@@ -118,7 +118,7 @@ class SeriesStream:
         return tuple(self._rows)
 
     def t(self, row: str | None = None) -> int:
-        """Return the number of steps that a row has taken; without a name, that of the only row, or the largest."""
+        """Return the number of steps that a row has taken; without a name, the only row's, or the largest number."""
         if row is not None:
             return self._row(row).t
         return max((part.t for part in self._rows.values()), default=0)

@@ -251,7 +251,7 @@ def is_same(a: Tensor, b: Tensor, like: Tensor) -> bool:
 
 
 def _carries_state(module: nn.Module, C: int, form: ModuleForm) -> bool:
-    """Whether a series in two pieces, with the state that the first returned, gives what the whole gives."""
+    """Whether a series in two pieces, with the state that the first returned, gives the same as the whole."""
     if len(inspect.signature(module.forward).parameters) < 2:
         return False
     x, cut = random_numbers(module, _STEPS, _ROWS, C), _STEPS // 2

@@ -68,7 +68,7 @@ class SeriesModel:
 
     @property
     def gives(self) -> str:
-        """What the module gives: one forecast a ``"row"``, one a ``"step"``, or a ``"horizon"`` of several a row."""
+        """What the module gives: a forecast per ``"row"`` or per ``"step"``, or a ``"horizon"`` of several per row."""
         return self.form.gives
 
     @property
@@ -83,7 +83,7 @@ class SeriesModel:
 
     @property
     def carries_state(self) -> bool:
-        """Whether the module takes and returns a state, with which a series in pieces gives what the whole gives."""
+        """Whether the module takes and returns a state, so that a series in pieces gives the same as the whole."""
         return self.form.carries_state
 
     @cached_property
@@ -191,7 +191,7 @@ class SeriesModel:
                 with.
             every: the number of steps from one forecast to the next.
             edits: the edits to apply, as for `hiddenstate.what_if`, which compares with the forecasts without them.
-            options: those of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
+            options: the options of `prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
         Raises:
             ArgumentError: the frame is shorter than the model's window.
@@ -474,7 +474,7 @@ def series_model(
     Raises:
         ArgumentTypeError: an argument has the wrong type, or the module returns no tensor.
         ArgumentError: a name occurs twice, a column of the scale is constant, or the module has no recurrent layer.
-        ShapeError: the module can't read so many features, does not give so many targets, or mixes rows.
+        ShapeError: the module can't read this many features, does not give this many targets, or mixes rows.
 
     >>> import hiddenstate as hs
     >>> class Forecaster(nn.Module):

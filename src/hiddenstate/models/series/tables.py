@@ -79,7 +79,7 @@ def read_table(
 
 
 class _Csv:
-    """A CSV file, whose delimiter is that of its header: a comma, a semicolon or a tab."""
+    """A CSV file, with the delimiter found in its header: a comma, a semicolon or a tab."""
 
     def __init__(self, source: Path | BinaryIO) -> None:
         self.source = source if isinstance(source, Path) else io.BytesIO(source.read())

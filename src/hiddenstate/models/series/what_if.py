@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WhatIf:
-    """Forecasts without and with edits. Created by `hiddenstate.what_if`; ``print`` it for what changes most.
+    """Forecasts without and with edits. Created by `hiddenstate.what_if`; ``print`` it to see what changes most.
 
     Attributes:
         before: the reading without the edits.
@@ -91,7 +91,7 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
             month, or ``slice("2015-01-01", "2015-01-07")``, including its last day; numbers are steps of the layer's
             call. With ``call=2``, an edit applies only to the third call of a layer, such as a decoder's.
         every: the number of steps from one forecast to the next.
-        options: those of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
+        options: the options of `SeriesModel.prepare`: ``dates``, ``rows``, ``gaps``, ``missing``.
 
     Raises:
         ArgumentTypeError: the model is not a series model, or an edit is not an `Edit`.

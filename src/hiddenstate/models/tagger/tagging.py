@@ -38,7 +38,7 @@ class Tags:
 
     Attributes:
         names: the K tags, in the order of the last axis of ``probabilities``.
-        tags: the tag of each word: the most probable one, or with a CRF that of the most probable sequence.
+        tags: the tag of each word: the most probable one or, with a CRF, the one in the most probable sequence.
         probabilities: ``[T, K]``, the distribution over tags of each word.
     """
 

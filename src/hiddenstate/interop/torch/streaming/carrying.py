@@ -187,7 +187,7 @@ class CarriedState(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether a stream keeps the state in the module's shape: that of a layer."""
+        """Whether a stream keeps the state in the module's shape, as it does for a layer."""
         return self.axis == 1 and self.shape[1] == 1
 
     def mask(self, begun: Tensor) -> Tensor:

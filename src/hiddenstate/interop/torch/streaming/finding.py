@@ -210,7 +210,7 @@ class Survey:
         return [axis for axis, seen in self.changed.items() if key in seen and getattr(seen[key], what) != count]
 
     def axes(self) -> Axes:
-        """Return the axes of the input that the layers take for rows and for steps, those of the last layer first."""
+        """Return the axes of the input that the layers take for rows and for steps, the last layer's first."""
         for seen in self.changed.values():
             for path, index in seen.keys() ^ self.base.keys():
                 if index:
