@@ -121,7 +121,7 @@ class Index(IndexFolder):
 
         Raises:
             NameUnknownError: there is no such covariate or unit, or its place is not indexed.
-            ArgumentError: the index is not of a series.
+            ArgumentError: the indexed model is not a series model.
             FileFormatError: the index is damaged.
         """
         return follows(self, covariate, unit, zeroed)

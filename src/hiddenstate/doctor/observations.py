@@ -185,7 +185,7 @@ class Observations:
             self.parameter_gradients = {name: gradients[name] for name in weights}
 
     def lengths_along(self, value: int, rows: int) -> Tensor:
-        """Return the true length of each slice along a value's axis of rows, which may be in another order."""
+        """Return the true length of each slice along a value's axis of rows, which may be in a different order."""
         lengths = self.example.lengths
         size = self.base.values[value].data.shape[rows]
         if lengths is None:

@@ -95,7 +95,7 @@ def _changed_results(seen: Observations, run: Run) -> list[int]:
 
 
 def _first_changed(seen: Observations, run: Run, results: Sequence[int]) -> Value:
-    """Return the first value that differs, or that is computed by another operation."""
+    """Return the first value that differs, or that is computed by a different operation."""
     parted = next((k for k, mask in enumerate(run.changed) if mask is None), len(run.values))
     used = sorted(seen.base.ancestors(results))
     first = next((k for k in used if run.is_changed(k)), parted)

@@ -45,7 +45,7 @@ def uses_reference() -> bool:
 
 
 class Path(NamedTuple):
-    """A way to compute: its name, what computes, and the function."""
+    """A path: its name, what computes it, and its function."""
 
     name: str
     what: str

@@ -106,7 +106,7 @@ def save(
     Raises:
         ArgumentError: a module has an operation that files do not have, keeps its own state, or draws random
             numbers; the message names the part and suggests an alternative. Or something other than a model is already
-            there, a weight is too large for its precision, or the module of a series model has another shape.
+            there, a weight is too large for its precision, or the module of a series model has a different shape.
         ArgumentTypeError: the model is of another class, or a layer is to be written as a folder.
         DtypeError: the memory of a weight was freed, or a layer's weights have a type that files do not support.
         ExportError: ``torch.export`` can't capture the module, or the graph's numbers differ from the module's.

@@ -86,7 +86,7 @@ class Route(NamedTuple):
 
 
 def copied_as(module: nn.Module, route: Route, shared: Iterable[Tensor] = ()) -> Any:
-    """Return a copy of a module with another class; the ``shared`` tensors are not copied."""
+    """Return a copy of a module with a different class; the ``shared`` tensors are not copied."""
     check_module_memory(module)
     kind = readable_name(route.new)
     try:

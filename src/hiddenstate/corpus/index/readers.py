@@ -235,7 +235,7 @@ class LayerReader(CorpusReader):
         }
 
     def _weights(self) -> dict[str, Tensor]:
-        """Return the weights as they are now, also where a parametrization computes them."""
+        """Return the current weights, including those that a parametrization computes."""
         weights = {f"lstm.{name}": value for name, value in self.lstm._named_weights().items()}
         if self.linear is not None:
             weights["linear.weight"] = self.linear.weight

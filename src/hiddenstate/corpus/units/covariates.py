@@ -101,7 +101,7 @@ def _signed(r: Any) -> str:
 
 
 class SpanRun(NamedTuple):
-    """Some steps of a series: what the layer reads, the state before, and what was measured, ``[T, A, K]``."""
+    """Some steps of a series: what the layer reads, the state before, and the measured values, ``[T, A, K]``."""
 
     x: Tensor
     state: AnyState | None
@@ -213,7 +213,7 @@ def _spans(index: IndexFolder, most: int) -> list[Context]:
 
 
 def _truth(index: IndexFolder, span: Context, targets: Sequence[str], config: Any) -> Tensor:
-    """Return what was measured at the steps that are forecast, ``[T, A, K]``."""
+    """Return the measured values at the steps that are forecast, ``[T, A, K]``."""
     first = int(index.text(span.shard).starts[span.sequence])
     horizon = config["horizon"]
     ahead = np.arange(1 if config["steps"] else horizon, horizon + 1)

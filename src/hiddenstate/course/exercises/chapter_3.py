@@ -56,7 +56,7 @@ def _called_with_unknown(answer: object, train: Tagged, held: Tagged) -> object:
 def _drawn(seed: int, words: int) -> tuple[Tagged, Tagged]:
     """Draw words, each with one tag that is more frequent than the others; some occur only in the held-out part.
 
-    One tag is the most frequent because of a single word; most words have another one.
+    One tag is the most frequent because of a single word; most words have a different one.
     """
     with seeded(seed):
         orders = [torch.randperm(3).tolist() for _ in range(words + 3)]  # each word's tags, the most frequent one last

@@ -333,7 +333,7 @@ def lost(answer: object) -> str:
 
 
 def _map(model: Callable[[Tensor], Tensor], x: Tensor, base: Tensor, **how: Any) -> Tensor:
-    """Return what replacing loses, by step and column; or a typical error of it."""
+    """Return what is lost by replacing each number, by step and column; or a typical error in it."""
     table, changed = torch.zeros(x.shape), x.clone()
     for t in range(len(x)):
         for c in range(x.shape[1]):

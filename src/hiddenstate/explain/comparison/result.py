@@ -35,7 +35,7 @@ def choose_measure(a: Subject, b: Subject) -> str:
 
 
 def note_outputs(a: Subject, b: Subject, measure: str) -> str:
-    """Return how what is compared differs from what the modules return; empty if it does not."""
+    """Return how the compared values differ from what the modules return; empty if they do not."""
     if measure in ("state distance", "none"):
         cure = "Compare two subjects with head= to compare its outputs."
         return next((f"There is no head: {subject.no_head}. {cure}" for subject in (a, b) if subject.no_head), "")
@@ -148,7 +148,7 @@ class Comparison(Explanation):
 
     @property
     def note(self) -> str:
-        """How what is compared differs from what the modules return; empty if it does not."""
+        """How the compared values differ from what the modules return; empty if they do not."""
         notes = (note_outputs(pair.a, pair.b, self.measure) for pair in self.pairs)
         return next(filter(None, notes), "")
 

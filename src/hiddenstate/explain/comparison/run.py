@@ -39,7 +39,7 @@ def compare(
     Args:
         a: a model, or a `Subject`, as for `hiddenstate.explain.subject`.
         b: another model, or the same one.
-        data: the input of both; for models of text, a text or a list of texts. Omitted for two subjects.
+        data: the input of both; for text models, a text or a list of texts. Omitted for two subjects.
         other: a different input for b, with the same number of steps.
         tolerance: outputs that differ by more than this count as different.
         progress: True for a bar on stderr, False for none, or a function of the inputs done and their total.

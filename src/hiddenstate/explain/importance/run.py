@@ -62,7 +62,7 @@ class ImportanceJob:
         return case if isinstance(case.explained, Subject) else None
 
     def block(self, first: int) -> tuple[dict[str, Tensor], int]:
-        """Return the parts ``[n, P]`` of n rows from one on, with their targets, and the row-steps that were run."""
+        """Return the parts ``[n, P]`` of n rows from ``first`` on, their targets, and the row-steps that were run."""
         last = min(first + ROWS_IN_A_FILE, self.rows.series.x.shape[1])
         return self._batch(first, last) if self.request.method in BATCHED else self._row_by_row(first, last)
 
@@ -297,7 +297,7 @@ class BlockFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, first: int) -> dict[str, Tensor] | None:
-        """Return the parts of rows from one on, if the folder has them; reject parts of something else."""
+        """Return the parts of the rows from ``first`` on, if the folder has them; reject parts of something else."""
         path, key = self._file(first)
         if not path.exists():
             return None
@@ -309,12 +309,12 @@ class BlockFolder:
         return tensors
 
     def keep(self, first: int, tensors: dict[str, Tensor]) -> None:
-        """Write the parts of rows from one on."""
+        """Write the parts of the rows from ``first`` on."""
         path, key = self._file(first)
         write_tensors(path, FORMAT, tensors, {"key": key})
 
     def _file(self, first: int) -> tuple[Path, str]:
-        """Return the file of rows from one on, and the hash of what their parts depend on."""
+        """Return the file of the rows from ``first`` on, and the hash of what their parts depend on."""
         digest = self._common.copy()
         for values in (self._job.rows.series.x, self._job.rows.base):
             _add(digest, values[:, first : first + ROWS_IN_A_FILE])

@@ -52,7 +52,7 @@ class Explanation(ABC):
 
     @property
     def _saved(self) -> str:
-        """What `to_dict` returns, in this order: names of attributes or methods; ``key=name`` if the key is another."""
+        """What `to_dict` returns, in this order: names of attributes or methods; ``key=name`` if they differ."""
         raise NotImplementedError
 
     def to_dict(self) -> dict[str, Any]:

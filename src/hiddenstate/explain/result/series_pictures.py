@@ -122,7 +122,7 @@ def _draw_series(axes: Any, beside: Any, values: "NDArray[Any]", columns: Sequen
 
 
 def _name_steps(axes: Any, steps: Sequence[str], begin: int, end: int, width: float) -> None:
-    """Name as many steps as fit into a width in inches; the last one always."""
+    """Name as many steps as fit into a width in inches; always the last one."""
     names = [shortened(name) for name in steps[begin:end]]
     most = max(1, int(width / (0.075 * max(map(len, names)) + 0.25)))
     every = max(1, -(-len(names) // most))

@@ -94,7 +94,7 @@ class SeriesReading:
 
     @cached_property
     def truth(self) -> Array | None:
-        """The measured values of the forecast steps, ``[O, A, R, K]``; NaN where one is missing, None if all are."""
+        """The measured values at forecast steps, ``[O, A, R, K]``; NaN if missing, None if the frame lacks a target."""
         if self.series.truth is None:
             return None
         steps = np.asarray(self.origins)[:, None] + np.asarray(self.ahead)
@@ -122,7 +122,7 @@ class SeriesReading:
         return steps if self.timeline is None else self.timeline[steps].index()
 
     def to_dataframe(self) -> pandas.DataFrame:
-        """Return a line for each row, origin, step ahead and target, with the forecast and what was measured."""
+        """Return a line for each row, origin, step ahead and target, with the forecast and the measured value."""
         package = optional_package("pandas", "frames", "to_dataframe")
         row, origin, ahead = (np.repeat(part, len(self.targets)) for part in self._lines)
         values = self.values.permute(2, 0, 1, 3).reshape(-1).numpy()
@@ -216,7 +216,7 @@ class SeriesReading:
         return f"SeriesReading({self.module}: {', '.join(self.targets)}, {count} origins, {rows} row{'s' * (rows > 1)})"
 
     def __str__(self) -> str:
-        """Return the last forecasts of each row, in units, with what was measured."""
+        """Return the last forecasts of each row, in units, with the measured values."""
         last, rows = self.origins[-1], self.series.rows
         names = [with_unit(name, self.units) for name in self.targets]
         first, ahead = self.series.step_names()[0], ahead_text(self.ahead)
@@ -241,7 +241,7 @@ class SeriesReading:
     def plot(
         self, path: str | Path | None = None, *, target: str | None = None, row: str | int = 0, last: int = 365
     ) -> Figure:
-        """Draw forecasts and what was measured over their dates. Needs matplotlib.
+        """Draw forecasts and measured values over their dates. Needs matplotlib.
 
         Args:
             path: a file to write the picture to; not written if None.
@@ -466,7 +466,7 @@ class Skill:
 def plot_readings(
     readings: Mapping[str, SeriesReading], path: str | Path | None, *, target: str | None, row: str | int, last: int
 ) -> Figure:
-    """Draw the forecasts of readings of one frame, and what was measured, over their dates."""
+    """Draw the forecasts of readings of one frame, and the measured values, over their dates."""
     first = next(iter(readings.values()))
     n, k = first.place_of(target, row)
     from hiddenstate.base.figures import draw_to

@@ -162,7 +162,7 @@ class SeriesModel:
             ArgumentError: a column occurs twice, a value is missing or infinite, dates are unsorted, doubled, missing
                 or in several time zones, rows have different dates, or the frame takes more than 8 GiB.
             ArgumentTypeError: the frame is of another class, or a column holds text.
-            ShapeError, RankError: an array has another shape.
+            ShapeError, RankError: an array has the wrong shape.
         """
         wanted = Wanted(self.features, self.targets, dates, rows, gaps, self.time_first)
         columns = read_columns(frame, wanted)
@@ -456,10 +456,10 @@ def series_model(
         features: the names of the columns that it reads, in its order: a list, or an index of pandas.
         targets: the names of the columns that it forecasts, in the order of its outputs (or of its classes); or the
             only one.
-        scale: what was applied to the columns: mean and standard deviation, as numbers, or one for each feature; a dict
+        scale: the scaling of the columns: mean and standard deviation, as numbers, or one for each feature; a dict
             from column to such a pair; or a fitted scaler of scikit-learn. None if the module reads the data as they
             are.
-        target_scale: what was applied to the targets, in the same forms; None if the module gives the units of the
+        target_scale: the scaling of the targets, in the same forms; None if the module gives the units of the
             data. By default the columns of ``scale`` that have the targets' names; a target that it does not name is
             returned as the module gives it, and ``print(model)`` says so.
         time_first: whether the module reads ``[T, N, C]``; found automatically if None.

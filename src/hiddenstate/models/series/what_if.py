@@ -52,7 +52,7 @@ class WhatIf:
     def plot(
         self, path: str | Path | None = None, *, target: str | None = None, row: str | int = 0, last: int = 365
     ) -> Figure:
-        """Draw the forecasts before and after, and what was measured, as `SeriesReading.plot` does."""
+        """Draw the forecasts before and after, and the measured values, as `SeriesReading.plot` does."""
         readings = {"before": self.before, "after": self.after}
         return plot_readings(readings, path, target=target, row=row, last=last)
 

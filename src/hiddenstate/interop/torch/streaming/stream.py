@@ -306,11 +306,11 @@ class ModelStream(RowStream):
         return self._form.call_from(by_rows, steps, None if is_full else begun[0])
 
     def _is_full(self, begun: Tensor) -> bool:
-        """Whether this record of the rows that have begun is known to have all."""
+        """Whether this record of the rows that have begun is known to include all."""
         return self._full is not None and begun is self._full[0] and begun._version == self._full[1]
 
     def _all_begun(self) -> Tensor:
-        """Return the record that all rows have begun, the present one if it says so."""
+        """Return the record that all rows have begun; the present one if it already says so."""
         begun = self._state[-1]
         if not self._is_full(begun):
             begun = torch.ones_like(begun)

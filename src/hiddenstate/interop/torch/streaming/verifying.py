@@ -207,7 +207,7 @@ def _first_apart(short: Run, long: Run, steps: int, skipped: set[str], *, at_end
 
 
 def _origin(run: Run, k: int, apart: set[int]) -> Value:
-    """Return the value from which another got its difference, such as the mean that was subtracted from it."""
+    """Return the value that caused another value's difference, such as the mean that was subtracted from it."""
     while True:
         earlier = [other for other in run.values[k].inputs if other in apart and other != k]
         if not earlier:
