@@ -199,6 +199,7 @@ LAYER: Sequence[Lesson] = (
 )
 TRAINING: Sequence[Lesson] = (
     ("12", 'spoilt[3, 1, 0] = float("nan")', "spoilt[3, 1, 0] = 0"),
+    ("12", "torch.zeros(10, 5)", "torch.eye(10, 5)"),
     ("12", "        optimizer.step()\n        after()", "        after()"),
     ("12", "5000 + 100 * few[..., :1]", "few[..., :1] / 10"),
     ("12", "model.eval()(x[:, :64])", "model(torch.cat([x[:, :64].flip(0)]) * 0)"),
