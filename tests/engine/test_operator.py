@@ -222,6 +222,8 @@ def test_its_derivative_refuses_what_native_code_must_not_see() -> None:
             ((out, kept, [out, h_n[:, :1], c_n], needed), ShapeError, "a grad of h_n has shape"),
             ((out, kept, [out, h_n, c_n[:, :1]], needed), ShapeError, "a grad of c_n has shape"),
             ((out, kept, [out, h_n, c_n], needed[1:]), ArgumentError, "needed has 32 entries, not 33"),
+            ((out, kept, [out, h_n], needed), ArgumentError, "grads has 2 entries, not 3"),
+            ((out, [*kept, *kept], [out, h_n, c_n], needed), ArgumentError, "kept has 28 entries, expected at most 14"),
         ]
         for arguments, error, message in refused:
             with pytest.raises(error, match=message):

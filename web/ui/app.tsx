@@ -90,5 +90,8 @@ export function useTyping(value: string | number, take: (text: string) => void =
       take(text);
     }, rest());
   };
-  return { value: typed.value ?? value, onInput, onBlur: () => rest ?? (typed.value = null) };
+  const onBlur = () => {
+    if (!rest) typed.value = null;
+  };
+  return { value: typed.value ?? value, onInput, onBlur };
 }

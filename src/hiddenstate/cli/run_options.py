@@ -123,9 +123,9 @@ def _option(name: str, configs: Sequence[TrainConfig]) -> Any:
     wanted = get_type_hints(type(configs[0]))[name]
     choices = next(field.metadata for field in fields(configs[0]) if field.name == name).get("choices")
     kind = Literal[choices] if choices else str if get_origin(wanted) is tuple else wanted
-    docs = "".join(cleandoc(each.__doc__ or "") for each in type(configs[0]).__mro__)
-    found = re.search(rf"^    {name}: (.+(?:\n        .+)*)", docs, re.MULTILINE)
-    text = " ".join(found[1].replace("``", "").split()) if found else ""
+    docs = "".join(cleandoc(base.__doc__ or "") for base in type(configs[0]).__mro__)
+    described = re.search(rf"^    {name}: (.+(?:\n        .+)*)", docs, re.MULTILINE)
+    text = " ".join(described[1].replace("``", "").split()) if described else ""
     text += " Separated by commas." if get_origin(wanted) is tuple else ""
     # Without an option, the config file decides or, if it has no such setting, these.
     values = dict.fromkeys(format_setting(getattr(config, name)) for config in configs)

@@ -148,6 +148,10 @@ def _run_backward(*arguments: Any) -> list[Tensor]:
         raise ArgumentError(
             f"hiddenstate::recurrent_backward: needed has {len(needed)} entries, not {len(operands.leaves)}"
         )
+    if len(grads) != 1 + len(operands.states):
+        raise ArgumentError(
+            f"hiddenstate::recurrent_backward: grads has {len(grads)} entries, not {1 + len(operands.states)}"
+        )
     left = iter(needed)
     spread = [leaf is not None and next(left) for leaf in leaves]
     with torch.no_grad():
@@ -160,6 +164,8 @@ def _saved(call: Call, out: Tensor, kept: Sequence[Tensor]) -> Saved:
     """Return what the forward run saved; without gates if they are recomputed."""
     K, between = len(call.sizes.layer_directions), call.sizes.num_layers - 1
     memories = 0 if call.c0 is None else K
+    if len(kept) > (most := K + memories + between):  # native code refuses too few by their shapes
+        raise ArgumentError(f"hiddenstate::recurrent_backward: kept has {len(kept)} entries, expected at most {most}")
     gates: Any = [None] * K if len(kept) == memories + between else kept[:K]
     others = kept[len(kept) - memories - between :]
     return Saved(out, gates, [*others[:memories]] or [None] * K, others[memories:])  # type: ignore[list-item]

@@ -153,8 +153,8 @@ def find_fixed_points(
     """Search for fixed points from states ``[S, D]`` by ``descent`` steps, then Newton's method."""
     with side_by_side() as (workers, threads):
         shares = starts.chunk(threads if map_.numbers >= LARGE else 1)
-        told = [progress, *[None] * (len(shares) - 1)]
-        searched = [*workers.map(partial(_searched, map_, x, descent), shares, told)]
+        reports = [progress, *[None] * (len(shares) - 1)]
+        searched = [*workers.map(partial(_searched, map_, x, descent), shares, reports)]
         states, counts = _unique(torch.cat([points for points, _ in searched]))
         by_point = [
             *workers.map(lambda point: map_.eigenvalues(point, x[None]), states.split(1) if len(states) else ())

@@ -97,7 +97,7 @@ def ask(file: Hdf5, order: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]
     limits = {"memory": memory, "seconds": seconds, "sys_path": list(map(str, sys.path))}
     too_long = FileFormatError(f"{path} takes more than {seconds} seconds to read, or is damaged")
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-I", "-S", "-B", str(PROGRAM)],
             input=json.dumps({**order, **limits, "path": os.fspath(path), "size": size}).encode()
             + b"\n"
@@ -111,18 +111,18 @@ def ask(file: Hdf5, order: Mapping[str, Any]) -> tuple[Mapping[str, Any], bytes]
         raise MissingDependencyError(f"{path}: {sys.executable} can't be run to read it: {error}") from error
     except subprocess.TimeoutExpired:
         raise too_long from None
-    begun, _, said = done.stdout.partition(b"\n")
-    if done.returncode:
-        name = f"exit code {done.returncode}"
-        if -done.returncode in set(signal.Signals):
-            name = signal.Signals(-done.returncode).name
+    begun, _, output = process.stdout.partition(b"\n")
+    if process.returncode:
+        name = f"exit code {process.returncode}"
+        if -process.returncode in set(signal.Signals):
+            name = signal.Signals(-process.returncode).name
         if name == "SIGXCPU":
             raise too_long
         if not begun:
-            last_line = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            last_line = process.stderr.decode(errors="replace").strip().rpartition("\n")[2]
             raise MissingDependencyError(f"{path}: the process that reads HDF5 did not start: {last_line or name}")
         raise FileFormatError(f"{path} is damaged: it crashed the HDF5 library ({name})")
-    head, _, payload = said.partition(b"\n")
+    head, _, payload = output.partition(b"\n")
     answer: Mapping[str, Any] = json.loads(head)
     if "error" in answer:
         raise FileFormatError(f"{path} {answer['error']:.500}")

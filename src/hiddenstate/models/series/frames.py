@@ -203,10 +203,9 @@ def _labels_of(frame: Any, wanted: Wanted) -> tuple[Any, Any]:
     if isinstance(wanted.dates, str):
         dates = named(wanted.dates)
     elif wanted.dates is not None:
-        dates = wanted.dates  # indexed by place below, not by a column's labels
-        dates = _as_index(dates) if hasattr(dates, "set_axis") else np.asarray(dates) if type(dates) is list else dates
-        if len(dates) != len(frame):
-            raise ShapeError(f"dates= has {len(dates)} dates, but the frame has {len(frame)} lines")
+        if len(wanted.dates) != len(frame):
+            raise ShapeError(f"dates= has {len(wanted.dates)} dates, but the frame has {len(frame)} lines")
+        dates = frame.iloc[:, :0].set_axis(wanted.dates).index  # taken by place, whatever labels a column of dates has
     else:
         of_time = [level for level in levels if getattr(level.dtype, "kind", "") in "mM" or hasattr(level, "freq")]
         lone = [] if index.nlevels > 1 or index.dtype.kind in "iu" else [index]
