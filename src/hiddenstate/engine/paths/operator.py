@@ -33,8 +33,9 @@ def computes(call: Call, cast_to: torch.dtype | None) -> bool:
     return not (call.sizes.bias and lacks_bias)
 
 
+# Lists that may be empty are optional: torch's programs compiled ahead of time pass None for an empty list.
 _CALL = (
-    "Tensor x, Tensor[] states, Tensor[] borders, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[] masks, "
+    "Tensor x, Tensor[] states, Tensor[]? borders, Tensor[] weights, Tensor? lengths, Tensor? reset, Tensor[]? masks, "
     "bool bias, bool bidirectional, str cell"
 )
 
@@ -44,11 +45,11 @@ class _Operands(NamedTuple):
 
     x: Tensor
     states: Sequence[Tensor]
-    borders: Sequence[Tensor]  # the states after borders; none for zeros
+    borders: Sequence[Tensor] | None  # the states after borders; None for zeros
     weights: Sequence[Tensor]  # those of each layer and direction in turn, in the order of `PARAMETER_STEMS`
     lengths: Tensor | None
     reset: Tensor | None
-    masks: Sequence[Tensor]
+    masks: Sequence[Tensor] | None
     bias: bool
     bidirectional: bool
     cell: str
@@ -56,13 +57,13 @@ class _Operands(NamedTuple):
     @property
     def leaves(self) -> list[Tensor]:
         """The tensors that may need gradients."""
-        return [self.x, *self.states, *self.borders, *self.weights]
+        return [self.x, *self.states, *(self.borders or ()), *self.weights]
 
     def with_leaves(self, leaves: Sequence[Tensor]) -> "_Operands":
         """Return the same call with different tensors."""
         x, *rest = leaves
         left = iter(rest)
-        states, borders, weights = (list(islice(left, len(group))) for group in self[1:4])
+        states, borders, weights = (group and list(islice(left, len(group))) for group in self[1:4])
         return self._replace(x=x, states=states, borders=borders, weights=weights)
 
     def call(self) -> Call:
@@ -70,9 +71,9 @@ class _Operands(NamedTuple):
         h0, c0, *_ = *self.states, None
         H, P, D = self.states[-1].shape[2], h0.shape[2], 1 + self.bidirectional
         sizes = Sizes(self.x.shape[2], H, h0.shape[0] // D, self.bias, self.bidirectional, P if P < H else 0, self.cell)
-        reset_h, reset_c, *_ = *self.borders, None, None
+        reset_h, reset_c, *_ = *(self.borders or ()), None, None
         weights = weights_of_flat(self.weights, sizes)
-        call = Call(sizes, weights, self.x, h0, c0, self.lengths, self.reset, masks=self.masks)
+        call = Call(sizes, weights, self.x, h0, c0, self.lengths, self.reset, masks=self.masks or ())
         return replace(call, reset_h=reset_h, reset_c=reset_c)
 
     def checked_call(self) -> Call:
@@ -88,7 +89,7 @@ class _Operands(NamedTuple):
         counts |= {"borders": len(self.states) if self.borders else 0}
         counts |= {"masks": call.sizes.num_layers - 1 if self.masks else 0}
         for name, expected in counts.items():
-            if (got := len(getattr(self, name))) != expected:
+            if (got := len(getattr(self, name) or ())) != expected:
                 raise ArgumentError(f"hiddenstate::recurrent got {got} {name}, expected {expected}")
         check_lengths(call.lengths, len(self.x))
         return call
@@ -101,7 +102,7 @@ def run(call: Call, masks: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | N
     """Run a whole call through its operator, with these dropout masks; return ``out``, ``h_n`` and ``c_n``."""
     sizes = call.sizes
     operands = _Operands(
-        *(call.x, call.initial, call.reset_to or (), call.given_weights, call.lengths, call.reset, masks),
+        *(call.x, call.initial, call.reset_to, call.given_weights, call.lengths, call.reset, masks or None),
         *(sizes.bias, sizes.bidirectional, sizes.cell),
     )
     out, h_n, *c_n = recurrent(*operands, call.training, call.recompute_gates)
@@ -200,7 +201,7 @@ def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
     operands, count = _Operands(*arguments), 1 + len(arguments[1])
     of_x, *of_groups = ctx.needs_input_grad[:4]
     groups = zip(of_groups, arguments[1:4], strict=True)
-    needed = [of_x, *chain.from_iterable(of if isinstance(of, list) else [of] * len(group) for of, group in groups)]
+    needed = [of_x, *chain.from_iterable(of if isinstance(of, list) else [of] * len(group or ()) for of, group in groups)]
     if torch.is_grad_enabled():  # create_graph=True
         gradients = derivative.differentiable_gradients(
             lambda *views: derivative.run_reference(operands.with_leaves(views).call()),
@@ -212,7 +213,7 @@ def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
         computed = iter(recurrent_backward(*operands, outputs[0], outputs[count:], grads[:count], needed))
         gradients = [next(computed) if need else None for need in needed]
     of_leaves = operands.with_leaves(gradients)  # type: ignore[arg-type]
-    return (*of_leaves[:4], None, None, [None] * len(operands.masks), *[None] * (_NUMBER - 7 + 2))
+    return (*of_leaves[:4], None, None, operands.masks and [None] * len(operands.masks), *[None] * (_NUMBER - 7 + 2))
 
 
 recurrent.register_fake(_shapes)
