@@ -114,7 +114,7 @@ ASKED = (
         "two faults of a server that answers step by step: a state thrown away, and dropout",
         ("partly", "yes"),
         (
-            ("01", "pass the returned state to the next step"),
+            ("01", "If you pass on the returned state"),
             ("03", "each value on its way from layer 0 to layer 1 becomes 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
             ("06", "However you cut the sequence, the results equal those for the whole."),
@@ -270,7 +270,7 @@ ASKED_IN_FORUMS = (
     Asked(
         "a loss that does not fall, or the same prediction for every input: where to look",
         ("no",),
-        (("12", "Train on one small batch: a correct loop brings the loss near 0"),),
+        (("12", "Train on one small batch, without dropout: a correct loop brings the loss near 0"),),
     ),
     Asked(
         "a whole sequence to classify: the last output, the final state, or a mean over the steps",
@@ -348,7 +348,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "results that differ from run to run",  # github.com/tensorflow/tensorflow/issues/18323
         ("partly",),
-        (("12", "On the same CPU, `torch.manual_seed(0)` before them makes a run repeatable"),),
+        (("12", "On the same CPU and number of threads, `torch.manual_seed(0)` before them makes a run repeatable"),),
     ),
     Asked(
         "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
@@ -376,7 +376,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
         ("partly",),
-        (("11", "That is the same sum, W_ih·x + W_hh·h, from which a gate learns what to keep"),),
+        (("11", "That is the same sum, W_ih·x + W_hh·h: by its weights a gate learns what to keep"),),
     ),
     Asked(
         "a feature that is no series",  # datascience.stackexchange.com/questions/17099
