@@ -201,7 +201,8 @@ def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
     operands, count = _Operands(*arguments), 1 + len(arguments[1])
     of_x, *of_groups = ctx.needs_input_grad[:4]
     groups = zip(of_groups, arguments[1:4], strict=True)
-    needed = [of_x, *chain.from_iterable(of if isinstance(of, list) else [of] * len(group or ()) for of, group in groups)]
+    each = (of if isinstance(of, list) else [of] * len(group or ()) for of, group in groups)
+    needed = [of_x, *chain.from_iterable(each)]
     if torch.is_grad_enabled():  # create_graph=True
         gradients = derivative.differentiable_gradients(
             lambda *views: derivative.run_reference(operands.with_leaves(views).call()),
