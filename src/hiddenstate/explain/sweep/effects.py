@@ -143,4 +143,5 @@ def slopes(subject: Subject, target: Target) -> dict[str, Tensor]:
     with torch.enable_grad(), row.lstm.edit(*(add(name, value) for name, value in added.items())):
         value = target.of(row.run(keep=target.keep, steps=target.steps)).sum()
         grads = torch.autograd.grad(value, list(added.values()), allow_unused=True, materialize_grads=True)
-    return {name: grad[:, 0] for name, grad in zip(added, grads, strict=True)}
+    # In torch 2.8, the zeros of values that are not read require gradients themselves.
+    return {name: grad[:, 0].detach() for name, grad in zip(added, grads, strict=True)}
