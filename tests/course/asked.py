@@ -371,7 +371,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "an LSTM that is slower on a GPU than on a CPU",  # ai.stackexchange.com/questions/7090
         ("no",),
-        (("12", "so only one step's units and sequences can be computed in parallel"),),
+        (("12", "so a layer's steps can't run in parallel, only its units and sequences"),),
     ),
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865

@@ -23,11 +23,11 @@ EDITABLE = (Recurrent, RecurrentCell)
 
 
 def edit(model: nn.Module, *edits: Edit) -> Block:
-    """Return a context manager in which edits apply to LSTMs and cells inside a model, named by module path.
+    """Return a context manager in which edits apply to layers and cells inside a model, named by module path.
 
     ``hs.edit(model, hs.zero("encoder.l0.f"))`` is ``model.encoder.edit(hs.zero("l0.f"))``. The path may be omitted, as
-    in ``"l0.f"``, if the model is an LSTM, or contains one LSTM and no cells. For where and how long the edits apply,
-    see `hiddenstate.LSTM.edit`. While `hiddenstate.accelerate` is active, torch's own LSTMs can be edited too.
+    in ``"l0.f"``, if the model is a layer, or contains one layer and no cells. For where and how long the edits apply,
+    see `hiddenstate.LSTM.edit`. While `hiddenstate.accelerate` is active, torch's own layers can be edited too.
 
     Args:
         model: any module.

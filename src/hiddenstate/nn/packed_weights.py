@@ -161,16 +161,16 @@ def weights_for_call(lstm: Packable) -> Sequence[Weights]:
 
 
 def repack(module: nn.Module) -> None:
-    """Repack the weights of every LSTM in a module after a write that torch's version counters miss.
+    """Repack the weights of every layer in a module after a write that torch's version counters miss.
 
-    Streams, calls inside `constant_weights` and all calls of int8 LSTMs use packed copies of the weights, which are
+    Streams, calls inside `constant_weights` and all calls of int8 layers use packed copies of the weights, which are
     updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
     such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory. The documentation
     lists them in the section "Undetected writes to weights". It takes effect for everything that uses these weights, in
     all threads, at the next call or step; the states of streams do not change.
 
     Args:
-        module: an LSTM, or a module with LSTMs inside.
+        module: a layer, or a module with layers inside.
 
     Raises:
         ArgumentTypeError: it is not a module.

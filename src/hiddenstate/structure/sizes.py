@@ -16,7 +16,7 @@ from hiddenstate.structure.names import LayerDirection, Layers, Place, layer_dir
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes and options that determine the shapes of an LSTM's parameters, under torch's argument names.
+    """The sizes and options that determine the shapes of a layer's parameters, under torch's argument names.
 
     ``cell`` is the kind of cell, by the name that torch's layers have as ``mode``: ``"LSTM"``, ``"GRU"``,
     ``"RNN_TANH"`` or ``"RNN_RELU"``.
@@ -81,7 +81,7 @@ class Sizes:
         return layer_directions(self.num_layers, self.bidirectional)
 
     def directions_in(self, layer: int) -> list[LayerDirection]:
-        """Return the layer's forward direction and, if the LSTM has one, its reverse direction."""
+        """Return the layer's forward direction and, if there is one, its reverse direction."""
         return self.layer_directions[layer * self.directions : (layer + 1) * self.directions]
 
     @cached_property
@@ -116,7 +116,7 @@ class Sizes:
         return self.input_size if layer == 0 else self.directions * self.output_size
 
     def of_layer(self, layer: int) -> "Sizes":
-        """Return the sizes of one layer in one direction, as a separate LSTM."""
+        """Return the sizes of one layer in one direction, as a separate layer."""
         return _of_layer(self, layer)
 
 

@@ -31,7 +31,7 @@ __all__ = ["Structure", "Weight", "structure_of"]
 
 @dataclass(frozen=True)
 class Structure(WeightsByGate):
-    """Every weight of an LSTM, in the order of torch's parameters; `print` it to see the table."""
+    """Every weight of a layer, in the order of torch's parameters; `print` it to see the table."""
 
     def plot(
         self,
@@ -69,7 +69,7 @@ class Structure(WeightsByGate):
 
 
 def structure_of(sizes: Sizes) -> Structure:
-    """List every weight of an LSTM of these sizes, in the order of torch's parameters.
+    """List every weight of a layer of these sizes, in the order of torch's parameters.
 
     Raises:
         ArgumentTypeError: the argument is not a `Sizes`.

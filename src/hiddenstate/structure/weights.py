@@ -120,7 +120,7 @@ class Weight:
 
 @dataclass(frozen=True)
 class WeightsByGate:
-    """Every weight of an LSTM, in the order of torch's parameters."""
+    """Every weight of a layer, in the order of torch's parameters."""
 
     sizes: Sizes
     weights: tuple[Weight, ...]
@@ -172,7 +172,7 @@ class WeightsByGate:
 
 
 def list_weights(sizes: Sizes) -> tuple[Weight, ...]:
-    """List every weight of an LSTM of these sizes, in the order of torch's parameters."""
+    """List every weight of a layer of these sizes, in the order of torch's parameters."""
     return tuple(weight for layer_direction in sizes.layer_directions for weight in _weights(sizes, layer_direction))
 
 

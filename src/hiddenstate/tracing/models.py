@@ -62,7 +62,7 @@ in_forked_children(_end_all)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelTrace(Mapping[str, Trace]):
-    """The values that the LSTMs of a model computed in one run. Created by `hiddenstate.trace`.
+    """The values that a model's layers and cells computed in one run. Created by `hiddenstate.trace`.
 
     A mapping from module paths to traces: ``run["encoder.lstm"]``. It contains the modules that were called; a module
     with several paths in the model can be looked up by any of them.
@@ -70,7 +70,7 @@ class ModelTrace(Mapping[str, Trace]):
     Attributes:
         out: the model's return value.
         by_path: maps each path to the traces of the module's calls, in their order; empty if it was not called.
-        theirs: the paths of torch's own LSTMs and cells, which are not recorded.
+        theirs: the paths of torch's own layers and cells, which are not recorded.
     """
 
     out: Any
@@ -80,7 +80,7 @@ class ModelTrace(Mapping[str, Trace]):
     def calls(self, path: str) -> tuple[Trace, ...]:
         """Return the traces of a module, one for each of its calls, in their order; empty if it was not called.
 
-        Successive steps of a `hiddenstate.LSTMCell` that carry the state form one trace.
+        Successive steps of a cell that carry the state form one trace.
 
         Raises:
             NameUnknownError: no layer or cell was recorded under this path.
@@ -94,7 +94,7 @@ class ModelTrace(Mapping[str, Trace]):
 
         Raises:
             NameUnknownError: no layer or cell was recorded under this path, or it was not called.
-            ArgumentError: a call did not continue from the previous one, the LSTM is bidirectional, or rows have
+            ArgumentError: a call did not continue from the previous one, the layer is bidirectional, or rows have
             lengths.
         """
         calls = self._called(path)
@@ -107,7 +107,7 @@ class ModelTrace(Mapping[str, Trace]):
         return joined(calls)
 
     def trace_at(self, path: str) -> Trace:
-        """Return the trace of a module, like ``run[path]``; with an empty path, the only LSTM's."""
+        """Return the trace of a module, like ``run[path]``; with an empty path, the only layer's."""
         only = "" not in self.by_path and at_path("", self.by_path) is not None
         return self[next(iter(self.by_path)) if path == "" and only else path]
 
@@ -186,21 +186,21 @@ def trace(
     call: Callable[..., Any] | None = None,
     **kwargs: Any,
 ) -> ModelTrace:
-    """Run a model once and record every `hiddenstate.LSTM` and `hiddenstate.LSTMCell` inside it.
+    """Run a model once and record every `hiddenstate` layer and cell inside it.
 
     Differentiable; the results equal those of a plain run. Only calls made in this thread (or asyncio task) are
     recorded. A cell's successive calls form one trace, with a time step for each call, as long as each is given the
-    state that the previous one returned. Changes that forward hooks make to an LSTM's output are not in its trace.
+    state that the previous one returned. Changes that forward hooks make to a layer's output are not in its trace.
 
     Args:
-        model: any module. torch's own LSTMs in it are recorded while `hiddenstate.accelerate` is active;
+        model: any module. torch's own layers in it are recorded while `hiddenstate.accelerate` is active;
             `hiddenstate.convert` converts them to ours.
         args: positional arguments of the model.
-        keep: the places to record, such as ``["l0.f", "l1.c"]``, in each LSTM that has them, or with a module path,
+        keep: the places to record, such as ``["l0.f", "l1.c"]``, in each layer that has them, or with a module path,
             such as ``["encoder.l0.f"]``, only in that module. All if None.
         steps: the time steps of each call to record; all if None.
         pre: whether to record the gates' pre-activations as well.
-        tokens: a word for each step, as in `hiddenstate.LSTM.trace`: the same for every LSTM, or a mapping from paths.
+        tokens: a word for each step, as in `hiddenstate.LSTM.trace`: the same for every layer, or a mapping from paths.
         limit: the maximum size of all records together in bytes; None for no limit.
         paths: the paths of the modules to record, or of modules that contain them; all if None.
         call: the function to run instead of the model itself, such as ``model.generate``. It must call the model in

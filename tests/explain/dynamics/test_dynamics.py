@@ -198,7 +198,7 @@ def test_dynamics_fails() -> None:
         hs.explain.dynamics(lstm, x, reset=torch.ones(6, 1, dtype=torch.bool)).spectrum()
     with pytest.raises(ArgumentError, match="too large"):
         hs.explain.dynamics(hs.LSTM(1, 2049)).fixed_points()
-    with pytest.raises(ArgumentTypeError, match="expected an LSTM"):
+    with pytest.raises(ArgumentTypeError, match="expected a recurrent layer"):
         hs.explain.dynamics(3)
 
 

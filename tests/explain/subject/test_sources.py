@@ -218,7 +218,7 @@ def test_words_and_steps(tagger: Tagger) -> None:
 @pytest.mark.parametrize(
     ("model", "x", "options", "error", "match"),
     [
-        (3, None, {}, ArgumentTypeError, "expected an LSTM, a module"),
+        (3, None, {}, ArgumentTypeError, "expected a recurrent layer, a module"),
         (nn.Linear(2, 2), torch.zeros(2), {}, ArgumentError, "contains no hiddenstate.LSTM, GRU or RNN; give a model"),
         (nn.LSTM(2, 2), torch.zeros(2, 2), {}, ArgumentError, "convert it first"),
         (hs.LSTM(2, 2), "text", {}, ArgumentTypeError, "an LSTM reads a tensor"),

@@ -119,7 +119,7 @@ def test_a_text_that_is_too_long_is_refused(path: Path) -> None:
 
 
 def test_arrays_of_another_size_are_refused(path: Path) -> None:
-    with pytest.raises(FileFormatError, match=r"a\.h5 is damaged: its arrays have other sizes than it says"):
+    with pytest.raises(FileFormatError, match=r"a\.h5 is damaged: its arrays are not of the sizes that it declares"):
         opened(path).read([Hdf5Item("/group/float", {}, (4,), np.dtype("f4"))])
 
 

@@ -421,7 +421,7 @@ def check_manifest(about: Mapping[str, Any], reader: CorpusReader, merged: Merge
     if about.get("places") != [*merged.places]:
         raise FileFormatError(f"{STATISTICS} has the statistics of other places")
     if about.get("sizes") != asdict(reader.lstm.sizes):
-        raise FileFormatError("the model has other sizes")
+        raise FileFormatError("the model has different sizes")
     sizes = reader.lstm.sizes
     for name, known in merged.places.items():
         quantity = parse_place(name, *sizes.layers).quantity

@@ -215,7 +215,7 @@ def changed(answer: object) -> str:
     result = {layers: _names(layers, names) for layers, names in sorted(answer.items())}
     right = {layers: _differs(layers) for layers in (1, 2, 3)}
     if result == right:
-        return "Layer 0, or an only layer, never changes: dropout is applied between layers, not to the last output."
+        return "Layer 0 never changes, even by itself: dropout is applied between layers, not to the last output."
     if not any(result.values()):
         raise wrong("Nothing changes in eval mode. In training mode each call drops different values.")
     if result[1]:

@@ -251,7 +251,7 @@ class PrefixTree:
             runs, since = self._run(number, Runs(state, branch, runs.coalitions.extended(sets, R)), inputs, since)
 
     def _run(self, level: int, runs: Runs, inputs: Tensor, since: int) -> tuple[Runs, int]:
-        """Run a segment for rows that read ``inputs [T', B, C]``, each that of its branch; add up the last's target."""
+        """Run a segment: each row reads its branch of ``inputs [T', B, C]``. In the last, add up the target."""
         segment, work, at = self._segments[level], self._work, 0
         while at < len(inputs):
             steps = slice(at, min(len(inputs), at + JOIN_EVERY - since))

@@ -87,7 +87,7 @@ def attribute(
     - ``gradient``: gradient times difference to the baseline, a first-order estimate.
 
     Args:
-        model: an LSTM, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
+        model: a layer, a module, a model with text, or a `Subject`; see `hiddenstate.explain.subject`.
         x: the model's input.
         of: the target: `logit`, `log_probability`, a place such as ``"l1.c[125]@7"``, or a function of `Outputs`.
         method: one of the methods above.

@@ -223,21 +223,21 @@ def subject(
     """Turn a model and its input into a `Subject`, which every function of `hiddenstate.explain` takes as model.
 
     Args:
-        model: a `hiddenstate.LSTM`; a module with one inside, such as a converted one; a `Tagger` or a
-            `LanguageModel`; or a `Subject`, which is returned. For `ledger`, a `hiddenstate.GRU` also works. While
-            `hiddenstate.accelerate` is active, so do torch's own.
-        x: the input: for an LSTM a tensor, in its own layout; for a module the argument of its call (a tuple holds
+        model: a recurrent layer: a `hiddenstate.LSTM`, `GRU` or `RNN` (while `hiddenstate.accelerate` is active, also
+            torch's own); a module with one inside, such as a converted one; a `Tagger` or a `LanguageModel`; or a
+            `Subject`, which is returned.
+        x: the input: for a layer a tensor, in its own layout; for a module the argument of its call (a tuple holds
             several arguments); for a tagger a sentence, as text or as words; for a language model a text.
-        hx: for an LSTM: the initial state ``(h0, c0)``.
-        lengths: for an LSTM: the number of steps of each row.
-        reset: for an LSTM: where new sequences begin.
-        head: for an LSTM or a module: the linear layer that reads its outputs. In a module it is found automatically if
-            exactly one linear layer reads the LSTM's unchanged outputs and the module returns what that layer gives, at
-            any steps and in any layout, or a softmax or sigmoid of it. If you give a head whose outputs the module does
-            not return, such as the first layer of several, results say so.
+        hx: for a layer: the initial state, ``(h0, c0)`` for an LSTM.
+        lengths: for a layer: the number of steps of each row.
+        reset: for a layer: where new sequences begin.
+        head: for a layer or a module: the linear layer that reads its outputs. In a module it is found automatically if
+            exactly one linear layer reads the layer's unchanged outputs and the module returns what it gives, at any
+            steps and in any layout, or a softmax or sigmoid of it. If you give a head whose outputs the module does
+            not return, such as the first of several, results say so.
         labels: names of the head's logits; numbers by default.
-        tokens: for an LSTM or a module: a word for each step.
-        path: in a module with several LSTMs, the path of the one to explain; a path before a place also works.
+        tokens: for a layer or a module: a word for each step.
+        path: in a module with several layers, the path of the one to explain; a path before a place also works.
         softmax: whether the head's outputs are the scores of a softmax, which gives probabilities; without one,
             outputs are compared by distance, in their own unit. By default True only if a module returns the softmax.
 
@@ -256,7 +256,7 @@ def subject(
         return model
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(
-            "expected an LSTM, a module that contains one, a Tagger, a LanguageModel or a Subject, got "
+            "expected a recurrent layer, a module that contains one, a Tagger, a LanguageModel or a Subject, got "
             f"{type(model).__name__}"
         )
     check_module_memory(model)

@@ -69,7 +69,7 @@ class Hdf5:
         answer, payload = ask(self, {"read": [item.name for item in items]})
         sizes = [item.nbytes for item in items]
         if answer["nbytes"] != sizes or len(payload) != sum(sizes):
-            raise FileFormatError(f"{self.path} is damaged: its arrays have other sizes than it says")
+            raise FileFormatError(f"{self.path} is damaged: its arrays are not of the sizes that it declares")
         ends = accumulate(sizes)
         return [
             np.frombuffer(payload[end - item.nbytes : end], item.dtype).reshape(item.shape or ())

@@ -177,7 +177,7 @@ class Dates:
         return self._of_wall(result) if is_walls else result
 
     def may_be_next(self, date: Any, allowed: float) -> bool:
-        """Whether a date is the next one, of the wall clock or of UTC, up to a share of the step between them."""
+        """Whether a date may be the next one, in wall-clock time or UTC, to within a share of the step between them."""
         last = self.values[-1]
         due = [self._after(1, *clock)[0] for clock in self._clocks]
         return not due or any(abs(time - date) <= (time - last) * allowed for time in due)

@@ -344,7 +344,7 @@ class SeriesStream:
             for n, row in enumerate(json.loads(about["rows"])):
                 rows[str(row["name"])] = self._loaded(n, row, tensors, template)
             if tensors:
-                raise FileFormatError(f"{path} is damaged: it has a tensor {sorted(tensors)[0]!r} too many")
+                raise FileFormatError(f"{path} is damaged: it has an unexpected tensor {sorted(tensors)[0]!r}")
         self._rows = rows
 
     def _loaded(self, n: int, row: Mapping[str, Any], tensors: dict[str, Tensor], template: Any) -> _Row:
