@@ -38,7 +38,7 @@ MOST_RIDGE_INPUTS = 2**12
 _PENALTIES = tuple(10.0**power for power in range(-2, 7))
 _WINDOWS_AT_ONCE = 2**12
 _LIMITS = """\
-- It forecasts only what is like its training part: other places, other instruments and a changed climate are not.
+- Expect good forecasts only of data like its training part: not of other places, instruments or a changed climate.
 - Its output is bounded, unless its cells are `rnn_relu` (see `hiddenstate.explain.limits`): it can't forecast a record
   far outside its training part.
 - It gives no interval for a single forecast."""
@@ -256,8 +256,8 @@ class SeriesTask(ModelTask[SeriesConfig, StoredSeries, Skill, SeriesTraining]):
             "Skill is 1 - MSE / MSE of the rival, or 1 - MAE / MAE of the rival: 0 is no better, 1 is perfect. In "
             "brackets, 95 % intervals from a bootstrap over blocks of neighbouring dates. Persistence is the last "
             "known value. Ridge regression reads the same steps of the same features, or only the last half, quarter "
-            "and so on; it is fitted to the training part, and that and its penalty are those that are best on the dev "
-            "part."
+            "and so on; it is fitted to the training part, and the dev part chooses its penalty and how many steps it "
+            "reads."
         )
         if not self.ridge:
             text += f" Here it is left out, because it would have more than {MOST_RIDGE_INPUTS:,} inputs."
