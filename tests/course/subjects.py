@@ -249,6 +249,51 @@ DATA: Sequence[Lesson] = (
     ("13", "[[1, 2, 2], [3, 1, 4]]", "[[1, 2, 4], [3, 1, 4]]"),
     ("13", ".unflatten(0, (7, 2))", ".unflatten(0, (2, 7)).transpose(0, 1)"),
 )
+MODELS: Sequence[Lesson] = (
+    ("14", "torch.nn.Linear(steps * 2, 16)", "torch.nn.Linear(2, 16)"),
+    (
+        "14",
+        "layer, x = torch.nn.LSTM(2, 3), torch.randn(1, 6, 2)",
+        "layer, x = torch.nn.LSTM(2, 3), torch.randn(2, 6, 2)",
+    ),
+    ("14", "columns(table.flip(0))", "columns(table)"),
+    ("14", "50**5", "5**50"),
+    ("14", 'hs.set("l0.z", to=1 - gain)', 'hs.set("l0.z", to=gain)'),
+    ("14", 'hs.set("l0.f", to=1.0), hs', 'hs.set("l0.f", to=0.9), hs'),
+    ("14", "torch.tensor([0.0, 5.0]).tanh()", "torch.tensor([0.0, 2.0]).tanh()"),
+    ("14", "for weight in equal.parameters()", "for weight in drawn.parameters()"),
+    ("14", "torch.nn.LSTM(2, 6), torch", "torch.nn.Linear(2, 6)[None, None], torch"),
+    ("14", "one(x[..., :1])[0]", "one(x.sum(-1, keepdim=True))[0]"),
+    (
+        "14",
+        "for part in layer.weight_hh_l0.chunk(4):\n        torch",
+        "for part in layer.weight_hh_l0.chunk(2):\n        torch",
+    ),
+    ("14", "unflatten(-1, (2, 3)).sum(2)", "unflatten(-1, (3, 2)).sum(3)"),
+    ("14", "decoder(symbol[None], state)", "decoder(symbol[None], first)"),
+    ("14", "given.expand(60, 1, 4)], dim=-1))[0][-1]", "given.expand(60, 1, 4)], dim=-1))[0][-1] * 1e-6"),
+    ("14", "torch.rand(20, 8) < 0.3", "torch.rand(20, 8) < 0.0"),
+    ("14", "cutoffs=[500, 3000])", "cutoffs=[9000])"),
+    ("14", "35 * 32 * 50_000 * 4", "35 * 32 * 50_000"),
+    ("14", "lambda x, y, other=read", "lambda x, y, other=second"),
+    ("14", ".view(2, 5, 3).transpose(0, 1)", ".view(5, 2, 3)"),
+    ("14", "seen.permute(3, 0, 1, 2)", "seen.permute(2, 0, 1, 3)"),
+    ("14", "sound.unfold(1, 400, 160)", "sound.unfold(1, 400, 400)"),
+)
+PRACTICE: Sequence[Lesson] = (
+    ("15", "windows - windows.mean((0, 1))", "windows - windows.mean(1, keepdim=True)"),
+    ("15", "scale(x) for x in (sizes, sizes.log1p())", "scale(x) for x in (sizes, sizes)"),
+    ("15", "x.unfold(0, 5, 1).mean(-1)", "x.unfold(0, 5, 1).square().mean(-1)"),
+    ("15", "torch.nn.functional.huber_loss", "torch.nn.functional.mse_loss"),
+    ("15", "truth.nan_to_num()", "truth"),
+    ("15", "head(layer(x)[0][-1])", "head(layer(x)[0])"),
+    ("15", "changed[10] += 1", "changed[5] += 1"),
+    ("15", "layer(value[None], state)", "layer(value[None])"),
+    ("15", "clamp(max=125)", "clamp(max=250)"),
+    ("15", "lengths=torch.tensor([8, 5])", "lengths=torch.tensor([8, 8])"),
+    ("15", "x.permute(1, 2, 0), 0.5).permute(2, 0, 1)", "x, 0.5)"),
+    ("15", "(torch.optim.SGD, torch.optim.Adam)", "(torch.optim.SGD, torch.optim.SGD)"),
+)
 SUBJECTS: Sequence[Lesson] = (
     *TAGGING,
     *CHARACTERS,
@@ -259,4 +304,6 @@ SUBJECTS: Sequence[Lesson] = (
     *LAYER,
     *TRAINING,
     *DATA,
+    *MODELS,
+    *PRACTICE,
 )
