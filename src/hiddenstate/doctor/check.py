@@ -24,7 +24,7 @@ def fails(seen: Observations) -> Iterator[Sign]:
 KINDS = (
     Kind(fails, "", "pass what the model is called with: check(model, x, ...)"),
     Kind(axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"),
-    Kind(axes.axes_exchanged, "rows", "say the layer's layout with batch_first", "M8"),
+    Kind(axes.axes_exchanged, "rows", "give the layer's layout with batch_first", "M8"),
     Kind(axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
     Kind(axes.rows_mixed, "rows", "apply it along an axis other than that of the rows"),
     Kind(axes.rows_out_of_order, "rows", "put the rows back in their order, or use enforce_sorted=False"),
@@ -57,7 +57,13 @@ KINDS = (
         "M20",
     ),
     Kind(learning.gates, "recurrence", "initialise the weights as torch does"),
-    Kind(learning.forget_bias, "recurrence", "set it in one of the two bias vectors", "M22", is_note=True),
+    Kind(
+        learning.forget_bias,
+        "recurrence",
+        "set it in one of the two bias vectors, and set the other to 0",
+        "M22",
+        is_note=True,
+    ),
     Kind(learning.dropout_never, "recurrence", "put nn.Dropout after it, or add a layer", "M23"),
     Kind(learning.loss_of_probabilities, "loss", "return the scores, without that operation"),
     Kind(learning.loss_axes, "loss", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),

@@ -4,7 +4,7 @@ course.view("lags", ({ root, model, runtime, change }) => {
   const { make, controls } = course;
   const { steps, window: size, tokens, truth } = model.series;
   const day = controls.slider("the last day that is read", { min: size, max: steps - 1, value: size, written: (k) => tokens[k - 1] }, (value) => change({ day: value }));
-  const place = make("div", { class: "course-scroll course-lags", tabindex: 0, role: "group", "aria-label": "The series, and the map feature by lag" });
+  const place = make("div", { class: "course-scroll course-lags", tabindex: 0, role: "group", "aria-label": "The series, and the map of features by lag" });
   const said = make("p", { class: "course-said", "aria-live": "polite" });
   root.append(make("div", { class: "course-controls" }, [day]), place, said);
   let map = null;

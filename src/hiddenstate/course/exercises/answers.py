@@ -29,7 +29,7 @@ _MEANINGS = {
     "can't call numpy() on Tensor that requires grad": "Use `.detach()` first, or compute under `torch.no_grad()`.",
     "does not require grad and does not have a grad_fn": "Was it computed under `torch.no_grad()`, or detached?",
     "Target -100 is out of bounds": "-100 marks padding, which cross_entropy leaves out by itself.",
-    "is out of bounds": "A target is the place of one of the scores: were other numbers passed as targets?",
+    "is out of bounds": "A target is the index of one of the scores: were other numbers passed as targets?",
     "modified by an inplace operation": "backward needs values that were changed after they had been computed: by "
     "optimizer.step(), which comes after backward, or by something like `+=`.",
     "but got tuple": "Is that what a call returned? An LSTM returns two things: `out, state = lstm(...)`.",
