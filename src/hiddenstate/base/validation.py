@@ -1,7 +1,7 @@
 """Checks shared by all public classes."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,19 @@ State = tuple[Tensor, Tensor]  # hidden state and cell state
 AnyState = State | Tensor  # LSTM; GRU or plain RNN
 
 
-def map_state(function: Callable[[Tensor], Tensor], state: AnyState) -> Any:
+def parts_of(state: AnyState | None) -> tuple[Tensor, ...]:
+    """Return the tensors of a state, of any kind of cell; none of no state."""
+    return tuple(state) if isinstance(state, tuple | list) else () if state is None else (state,)
+
+
+def state_like(state: AnyState | None, parts: Sequence[Tensor]) -> Any:
+    """Return tensors as a state of the form of another."""
+    return tuple(parts) if isinstance(state, tuple | list) else parts[0] if parts else None
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: AnyState | None) -> Any:
     """Apply a function to each tensor of a state, of any kind of cell."""
-    return tuple(map(function, state)) if isinstance(state, tuple) else function(state)
+    return state_like(state, [*map(function, parts_of(state))])
 
 
 def check_tensor(value: object, name: str, like: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.base.indexing import FrozenIndex, Index, ascending, freeze, resolve
 from hiddenstate.base.messages import shorten
+from hiddenstate.base.validation import map_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming, resolve_tokens
@@ -291,5 +292,4 @@ class ModelRecording:
 def _copied(trace: Trace) -> Trace:
     out = trace.out
     copy = PackedSequence(out.data.clone(), *out[1:]) if isinstance(out, PackedSequence) else out.clone()
-    cell = trace.layers.cell
-    return replace(trace, out=copy, state=cell.as_given([part.clone() for part in cell.parts_of(trace.state)]))
+    return replace(trace, out=copy, state=map_state(torch.clone, trace.state))

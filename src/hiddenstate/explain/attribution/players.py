@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor
+from hiddenstate.base.validation import AnyState, check_memory, check_plain_tensor, parts_of, state_like
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.attribution.result import Player
 from hiddenstate.explain.result.terminal import shortened
-from hiddenstate.explain.subject.subject import Explained, StateForm, Subject
+from hiddenstate.explain.subject.subject import Explained, Subject
 from hiddenstate.explain.subject.target import BatchRunner
 
 Baseline = str | Tensor
@@ -71,9 +71,9 @@ class Players:
     columns: tuple[tuple[int, ...] | None, ...]  # the columns of each player's steps; None for all
     x: Tensor  # [T, C], the input
     base: Tensor  # [T, C], the baseline; equal to the input at numbers of no player
-    state: tuple[Tensor, ...]  # the tensors of the initial state of one row; zero replaces them if it is a player
+    initial: AnyState | None  # the state of one row
+    state: tuple[Tensor, ...]  # its tensors; zero replaces them if it is a player
     zero: tuple[Tensor, ...]
-    kind: StateForm  # the form of a state
 
     def __len__(self) -> int:
         return len(self.every)
@@ -114,7 +114,7 @@ class Players:
 
     def as_given(self, parts: Sequence[Tensor]) -> AnyState:
         """Return the tensors of a state in the form that a call takes."""
-        return self.kind.as_given(parts)
+        return state_like(self.initial, parts)
 
 
 def make_players(subject: Subject, base: Tensor, spans: Spans | None, state: str) -> Players:
@@ -132,8 +132,7 @@ def players_of(
     """Return parts of an input as players, and the initial state as the first of them if it is one."""
     if state not in ("baseline", "player"):
         raise ArgumentError(f"state must be 'baseline' (it is kept) or 'player', got {state!r}")
-    kind, x = explained.state_form, explained.x[:, 0]
-    initial = kind.parts_of(explained.initial)
+    x, initial = explained.x[:, 0], parts_of(explained.initial)
     if state == "player":
         if not initial:
             raise ArgumentError("state='player' needs an initial state, and none was given: give it, as hx=")
@@ -144,7 +143,7 @@ def players_of(
         owner[player.start : player.stop, slice(None) if group is None else list(group)] = number
     base = torch.where((owner < 0).to(x.device), x, base)
     zero = tuple(map(torch.zeros_like, initial))
-    return Players(tuple(parts), owner, tuple(columns), x, base, initial, zero, kind)
+    return Players(tuple(parts), owner, tuple(columns), x, base, explained.initial, initial, zero)
 
 
 def check_spans(spans: Spans, T: int) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import parts_of
 from hiddenstate.explain.attribution.players import Players
 from hiddenstate.explain.subject.target import BatchRunner
 
@@ -262,7 +263,7 @@ class PrefixTree:
             if is_over and level == len(self._segments) - 1:
                 runs.coalitions.add(work.target.of(outputs).double().cpu())
                 break
-            runs = runs._replace(state=self._players.kind.parts_of(outputs.state))
+            runs = runs._replace(state=parts_of(outputs.state))
             if is_over:  # from here on all rows read the same
                 runs = runs._replace(branch=torch.zeros_like(runs.branch))
             if since == JOIN_EVERY:

@@ -10,15 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.memory import check_module_memory
-from hiddenstate.base.validation import check_memory, check_plain_tensor
+from hiddenstate.base.validation import check_memory, check_plain_tensor, map_state, parts_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, HiddenStateError, RankError, ShapeError
 from hiddenstate.explain.subject.series import ExplainedSeries, SeriesValues
 from hiddenstate.explain.subject.sources import module_subject, subject
 from hiddenstate.explain.subject.subject import (
-    ModuleState,
     Subject,
     WholeModule,
-    changed_state,
     check_bytes,
     repeated_state,
 )
@@ -160,12 +158,11 @@ def _layer_inside(
 
 def _with_rows(layer: Subject, x: Tensor) -> Subject:
     """Return a subject with other rows, which begin with the state of its first row."""
-    kind, N = layer.sizes.kind, x.shape[1]
-    state = [part[:, :1].expand(-1, N, -1).contiguous() for part in kind.parts_of(layer.initial)]
-    output = layer.output
+    N, output = x.shape[1], layer.output
     if output is not None:
         output = replace(output, steps=output.steps[:, :1].expand(-1, N))
-    return replace(layer, x=x, initial=kind.as_given(state), output=output)
+    state = repeated_state(map_state(lambda part: part[:, :1], layer.initial), N)
+    return replace(layer, x=x, initial=state, output=output)
 
 
 def _layer_itself(layer: Subject, x: Tensor, *, any_input: bool = False) -> Subject:
@@ -220,7 +217,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
         except ShapeError as error:
             reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {error}")
             continue
-        form = _form(model, series[:, 0], changed_state(state, lambda part: part[:, :1]), time_first=bool(rows))
+        form = _form(model, series[:, 0], map_state(lambda part: part[:, :1], state), time_first=bool(rows))
         if isinstance(form, ModuleForm):
             return WholeModule(partial(_forecasts, model, form), series, state, form.as_returned, hidden, rows)
         reasons.append(f"as {'[T, N, C]' if rows else '[N, T, C]'}, {form}")
@@ -233,11 +230,11 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
 
 def _checked_state(hx: Any, N: int) -> Any:
     """Return a state with N rows; one without an axis of rows gets it."""
-    for part in ModuleState(hx).parts_of(hx):
+    for part in parts_of(hx):
         if not isinstance(part, Tensor) or part.dim() not in (2, 3) or (part.dim() == 3 and part.shape[1] != N):
             got = list(part.shape) if isinstance(part, Tensor) else type(part).__name__
             raise ShapeError(f"hx= must be tensors [L, N, H] for the N = {N} rows, or [L, H] for one, got {got}")
-    return changed_state(hx, lambda part: (part if part.dim() == 3 else part[:, None]).detach())
+    return map_state(lambda part: (part if part.dim() == 3 else part[:, None]).detach(), hx)
 
 
 @torch.no_grad()

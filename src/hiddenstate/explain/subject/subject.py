@@ -10,8 +10,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import MOST_BYTES
-from hiddenstate.base.validation import AnyState
-from hiddenstate.cells.cell import Cell
+from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.resolve import edits_in_force, share_edits
 from hiddenstate.engine.call import live_steps
@@ -171,11 +170,6 @@ class Subject:
         return self.x.shape[1]
 
     @property
-    def state_form(self) -> Cell:
-        """The kind of cell, which determines the form of the initial state."""
-        return self.sizes.kind
-
-    @property
     def numbers_per_step(self) -> int:
         """About how many numbers a run computes for each row-step, which bounds the rows that are run together."""
         return self.sizes.input_size + 6 * len(self.sizes.layer_directions) * self.sizes.hidden_size
@@ -221,11 +215,10 @@ class Subject:
             raise ShapeError(f"row {row} has no steps, so there is nothing to explain; choose another row")
         if self.N == 1 and self.lengths is None:
             return self
-        kind = self.sizes.kind
         return replace(
             self,
             x=self.x[:T, chosen],
-            initial=kind.as_given([part[:, chosen] for part in kind.parts_of(self.initial)]),
+            initial=map_state(lambda part: part[:, chosen], self.initial),
             tokens=None if self.tokens is None else (self.tokens[row],),
             lengths=None,
             reset=None if self.reset is None else self.reset[:T, chosen],
@@ -287,8 +280,7 @@ class Subject:
             return self.initial
         if self.N != 1:
             raise ShapeError(f"{R} rows need a subject of {R} rows or of one, but this one has {self.N}: use only(row)")
-        kind = self.sizes.kind
-        return kind.as_given([part.expand(-1, R, -1).contiguous() for part in kind.parts_of(self.initial)])
+        return repeated_state(self.initial, R)
 
     @contextmanager
     def _evaluating(self) -> Iterator[Recurrent[Any, Any]]:
@@ -322,30 +314,9 @@ class Subject:
         return out.transpose(0, 1) if self.lstm.batch_first else out
 
 
-class ModuleState:
-    """The form of a module's state: a tensor ``[L, R, H]``, a tuple of these, or None."""
-
-    def __init__(self, state: Any) -> None:
-        self._is_tuple = isinstance(state, tuple | list)
-
-    def as_given(self, states: Sequence[Tensor]) -> Any:
-        """Return the tensors as the argument of a call."""
-        return tuple(states) if self._is_tuple else states[0] if states else None
-
-    def parts_of(self, state: Any) -> tuple[Tensor, ...]:
-        """Return the tensors of such an argument."""
-        return tuple(state) if self._is_tuple else () if state is None else (state,)
-
-
-def changed_state(state: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """Return a state of the same form, with each of its tensors changed."""
-    form = ModuleState(state)
-    return form.as_given(list(map(change, form.parts_of(state))))
-
-
 def repeated_state(state: Any, R: int) -> Any:
     """Return the state of one row for R rows."""
-    return changed_state(state, lambda part: part.expand(-1, R, -1).contiguous())
+    return map_state(lambda part: part.expand(-1, R, -1).contiguous(), state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -372,11 +343,6 @@ class WholeModule:
         return self.x.shape[0]
 
     @property
-    def state_form(self) -> ModuleState:
-        """The form of the initial state."""
-        return ModuleState(self.initial)
-
-    @property
     def numbers_per_step(self) -> int:
         """About how many numbers a run computes for each row-step."""
         return self.x.shape[2] + 8 * self.hidden
@@ -385,7 +351,7 @@ class WholeModule:
         """Return the module with one row of its input."""
         row = resolve_one(row, self.x.shape[1], "row")
         chosen = slice(row, row + 1)
-        return replace(self, x=self.x[:, chosen], initial=changed_state(self.initial, lambda part: part[:, chosen]))
+        return replace(self, x=self.x[:, chosen], initial=map_state(lambda part: part[:, chosen], self.initial))
 
     def run(
         self, x: Tensor, state: Any = None, *, keep: Sequence[str] = (), steps: Sequence[int] = (), first: int = 0
@@ -398,7 +364,6 @@ class WholeModule:
 
 
 Explained = Subject | WholeModule  # what runs many variants of one row
-StateForm = Cell | ModuleState  # how the tensors of an initial state are given in a call
 
 
 def real_steps(subject: Subject) -> Tensor:

@@ -7,6 +7,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from hiddenstate.base.validation import map_state
 from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError
@@ -133,8 +134,7 @@ def slopes(subject: Subject, target: Target) -> dict[str, Tensor]:
     if edits_in_force(subject.lstm):
         raise ArgumentError("the gradient estimate does not support edits; exit their block, or use mode='exact'")
     # Tensors of the inference mode that the caller may be or have been in can't be differentiated, but copies can.
-    initial = subject.sizes.kind.as_given([part.clone() for part in subject.sizes.kind.parts_of(subject.initial)])
-    row = replace(subject, x=subject.x.detach().clone(), initial=initial)
+    row = replace(subject, x=subject.x.detach().clone(), initial=map_state(torch.clone, subject.initial))
     added = {
         name: row.x.new_zeros(row.T, 1, row.sizes.units(name.split(".")[1])).requires_grad_()
         for names in row.sizes.places
