@@ -1,6 +1,7 @@
 """A table of the expected result of each attribution method on each plant: what it finds and misses, and why."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
 from hiddenstate.plant.automata import flip_flop
@@ -44,12 +45,7 @@ def garden(cell: Literal["LSTM", "GRU"] | None = None) -> dict[str, Plant]:
     return {plant.name: plant for plant in plants if cell in (None, plant.lstm.mode)}
 
 
-def _finds(why: str) -> Expectation:
-    return Expectation("finds", why)
-
-
-def _nothing(why: str) -> Expectation:
-    return Expectation("sees nothing", why)
+_finds, _misled, _nothing = (partial(Expectation, verdict) for verdict in ("finds", "misled", "sees nothing"))
 
 
 _SATURATED = "the gate is saturated on either side of its threshold, so its derivative is 0"
@@ -74,9 +70,7 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
     "gradient": {
         "latch": _finds("g is not saturated, so c changes with the value that was written"),
         "latch, gate": _nothing(_SATURATED),
-        "bistable": Expectation(
-            "misled", "the state returns to its stable point, so only the last small pushes still move it"
-        ),
+        "bistable": _misled("the state returns to its stable point, so only the last small pushes still move it"),
         "counter": _nothing(
             "g is saturated at 1 or -1; where both inputs are 0, its slope is multiplied by an input of 0"
         ),
@@ -84,50 +78,37 @@ EXPECTED: Mapping[str, Mapping[str, Expectation]] = {
         "integrator": _finds("tanh is nearly linear for inputs below 1"),
         "copied_unread": _finds("tanh is nearly linear for inputs below 1, and no path leads on from the unread copy"),
         "GRU latch": _finds("n is not saturated, so h changes with the value that was written"),
-        "GRU counter": Expectation("misled", "z and n are saturated at a start; only z at the ups has a slope"),
+        "GRU counter": _misled("z and n are saturated at a start; only z at the ups has a slope"),
         "GRU automaton": _nothing(_SATURATED),
     },
     "integrated_gradients": {
-        "latch": _finds(_ONE_PATH),
+        **dict.fromkeys(_EVERY, _finds(_ONE_PATH)),
         "latch, gate": _finds("the path from zero to the input crosses the gate's threshold"),
         "bistable": _finds(
             "if there are enough points: near zero, where the state leaves the saddle, the target changes abruptly"
         ),
-        "counter": _finds(_ONE_PATH),
         "automaton": _STEEPER,
-        "integrator": _finds(_ONE_PATH),
-        "copied_unread": _finds(_ONE_PATH),
-        "GRU latch": _finds(_ONE_PATH),
-        "GRU counter": _finds(_ONE_PATH),
         "GRU automaton": _STEEPER,
     },
     "frozen": {
-        "latch": _finds(_CONTENT),
+        **dict.fromkeys(_EVERY, _finds(_CONTENT)),
         "latch, gate": _nothing(_CONSTANT),
         "bistable": _finds("the state returns through g, so it can be traced back to the push that caused it"),
-        "counter": _finds(_CONTENT),
         "automaton": _nothing(_CONSTANT),
-        "integrator": _finds(_CONTENT),
-        "copied_unread": _finds(_CONTENT),
         "GRU latch": _finds("the content enters through n; with frozen gates, h is a sum of what entered through n"),
         "GRU counter": _finds(_START),
         "GRU automaton": _nothing("the bias of n gets everything; that r let the state through is not counted"),
     },
-    "cd": {name: _finds(_SPAN) for name in _LSTMS},  # cd has no rule for a GRU
+    "cd": dict.fromkeys(_LSTMS, _finds(_SPAN)),  # cd has no rule for a GRU
     "ledger": {
-        "latch": _finds(_CELL),
-        "latch, gate": _finds(_CELL),
-        "bistable": Expectation(
-            "misled", "the cell forgets at once; the state survives through h, from which it is rewritten"
-        ),
-        "counter": _finds(_CELL),
-        "automaton": Expectation("misled", "the cell is rewritten at every step; the state survives through h"),
-        "integrator": _finds(_CELL),
+        **dict.fromkeys(_EVERY, _finds(_CELL)),
+        "bistable": _misled("the cell forgets at once; the state survives through h, from which it is rewritten"),
+        "automaton": _misled("the cell is rewritten at every step; the state survives through h"),
         "copied_unread": _finds("layer 1 sums what it reads at each step, and it reads only the first copy"),
         "GRU latch": _finds(_STATE),
         "GRU counter": _finds(_START),
-        "GRU automaton": Expectation("misled", "h is overwritten at every step; the state survives through r"),
+        "GRU automaton": _misled("h is overwritten at every step; the state survives through r"),
     },
-    "occlusion": {name: _finds(_REMOVED) for name in _EVERY},
-    "shapley": {name: _finds(_ORDERS) for name in _EVERY},
+    "occlusion": dict.fromkeys(_EVERY, _finds(_REMOVED)),
+    "shapley": dict.fromkeys(_EVERY, _finds(_ORDERS)),
 }

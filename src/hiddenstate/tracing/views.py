@@ -12,67 +12,48 @@ from torch import Tensor
 from hiddenstate.base.validation import optional_package
 from hiddenstate.cells.cell import Cell
 from hiddenstate.errors import ArgumentError
-from hiddenstate.structure.names import Place, from_time_first
+from hiddenstate.structure.names import Place, from_time_first, parse_place
 from hiddenstate.tracing.record import Record
 
 if TYPE_CHECKING:
     import pandas
     import xarray
+    from numpy.typing import NDArray
+
+DIRECTIONS = np.array(["forward", "reverse"], dtype=object)
 
 
 def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
     """Return one line for each row, layer, direction, time step and unit; see `Trace.to_dataframe`."""
-    package = optional_package("pandas", "frames", "to_dataframe")
-    frames = [
-        frame
-        for row in range(trace.batch)
-        for layer, reverse in trace.layers.directions
-        if (frame := _layer_frame(package, trace, row, layer, reverse)) is not None
-    ]
-    return package.concat(frames, ignore_index=True) if frames else package.DataFrame()
-
-
-def _layer_frame(pandas: Any, trace: Record, row: int, layer: int, reverse: bool) -> Any:
-    """Return the lines of one row, layer and direction, or None if nothing of it was recorded."""
-    kept = [p for p in _places(trace) if (p.layer, p.reverse) == (layer, reverse)]
-    if not kept:
-        return None
-    real = [k for k, t in enumerate(trace.steps) if t < trace.row_length(row)]
-    units = max(trace.values[str(p)].shape[2] for p in kept)
-    step = np.repeat([trace.steps[k] for k in real], units)
-    words = trace.words(row)
-    columns: dict[str, Any] = {"row": row, "layer": layer, "direction": _direction(reverse), "step": step}
-    if words is not None:
-        columns["token"] = [words[t] for t in step]
-    columns["unit"] = np.tile(np.arange(units), len(real))
-    for place in kept:
-        columns[place.quantity] = _padded(trace, place, units)[real, row].reshape(-1)
-    return pandas.DataFrame(columns)
+    package, arrays = optional_package("pandas", "frames", "to_dataframe"), _arrays(trace)
+    most = max((array.shape[-1] for array in arrays.values()), default=0)
+    kept = np.zeros((trace.num_layers, 1 + trace.bidirectional, most), dtype=bool)
+    for name, values in trace.values.items():
+        place = parse_place(name, *trace.layers)
+        kept[place.layer, int(place.reverse), : values.shape[2]] = True
+    is_line = ~_ended(trace).T[:, None, None, :, None] & kept[None, :, :, None]
+    row, layer, way, step, unit = is_line.nonzero()
+    columns = {"row": row, "layer": layer, "direction": DIRECTIONS[way], "step": np.array(trace.steps)[step]}
+    if trace.tokens is not None:
+        columns["token"] = [trace.tokens[n][t] for n, t in zip(row, columns["step"], strict=True)]
+    columns["unit"] = unit
+    for quantity, array in arrays.items():
+        padding = [(0, 0)] * 4 + [(0, most - array.shape[-1])]  # a projected h has fewer units
+        columns[quantity] = np.pad(array, padding, constant_values=np.nan)[layer, way, step, row, unit]
+    return package.DataFrame(columns)
 
 
 def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     """Return a variable for each quantity over layer, direction, time, batch and unit; see `Trace.to_xarray`."""
     package = optional_package("xarray", "frames", "to_xarray")
-    kept = _places(trace)
-    shape = (trace.num_layers, 1 + trace.bidirectional, len(trace.steps), trace.batch)
-    ends = np.array([trace.row_length(n) for n in range(trace.batch)], dtype=np.int64)
-    ended = np.array(trace.steps)[:, None] >= ends
     dims = ("layer", "direction", "time", "batch")
     variables: dict[str, Any] = {}
-    for quantity in _quantities(trace):
-        places = [p for p in kept if p.quantity == quantity]
-        if not places:
-            continue
-        units = trace.values[str(places[0])].shape[2]
-        filled = np.full((*shape, units), np.nan, dtype=_padded(trace, places[0], units).dtype)
-        for place in places:
-            filled[place.layer, int(place.reverse)] = _padded(trace, place, units)
-        filled[:, :, ended] = np.nan
+    for quantity, array in _arrays(trace).items():
         # With a projection, h has different units than the gates.
         unit = "projected_unit" if quantity == "h" and trace.projected else "unit"
-        variables[quantity] = (*dims, unit), filled
+        variables[quantity] = (*dims, unit), array
     coordinates: dict[str, Any] = {
-        "direction": [_direction(reverse) for reverse in (False, True)[: 1 + trace.bidirectional]],
+        "direction": DIRECTIONS[: 1 + trace.bidirectional].tolist(),
         "layer": range(trace.num_layers),
         "time": list(trace.steps),
         "batch": range(trace.batch),
@@ -83,27 +64,26 @@ def trace_to_xarray(trace: Record) -> "xarray.Dataset":
     return package.Dataset(variables, coords=coordinates)
 
 
-def _places(trace: Record) -> list[Place]:
-    every = [Place(*track, quantity) for track in trace.layers.directions for quantity in _quantities(trace)]
-    return [place for place in every if str(place) in trace]
-
-
-def _quantities(trace: Record) -> tuple[str, ...]:
+def _arrays(trace: Record) -> dict[str, "NDArray[Any]"]:
+    """Return each recorded quantity, ``[layers, directions, steps, rows, units]``; NaN where nothing was recorded."""
+    arrays: dict[str, NDArray[Any]] = {}
     cell = trace.layers.cell
-    return (*cell.quantities, *cell.pre_activations)
+    for quantity in (*cell.quantities, *cell.pre_activations):
+        for place in (Place(*track, quantity) for track in trace.layers.directions):
+            if str(place) in trace:
+                values = trace.values[str(place)].detach().cpu()
+                values = values.float() if values.dtype is torch.bfloat16 else values  # NumPy has no bfloat16
+                shape = (trace.num_layers, 1 + trace.bidirectional, *values.shape)
+                array = arrays.setdefault(quantity, np.full(shape, np.nan, dtype=values.numpy().dtype))
+                array[place.layer, int(place.reverse)] = values.numpy()
+                array[:, :, _ended(trace)] = np.nan
+    return arrays
 
 
-def _direction(reverse: bool) -> str:
-    return "reverse" if reverse else "forward"
-
-
-def _padded(trace: Record, place: Place, units: int) -> "np.ndarray[Any, np.dtype[Any]]":
-    """Return the recorded values ``[steps, N, units]`` as an array, NaN for units that the quantity does not have."""
-    values = trace.values[str(place)].detach().cpu()
-    if values.dtype is torch.bfloat16:  # NumPy has no bfloat16
-        values = values.float()
-    pad = (0, units - values.shape[2])
-    return np.asarray(torch.nn.functional.pad(values, pad, value=float("nan")).numpy())
+def _ended(trace: Record) -> "NDArray[np.bool_]":
+    """Return bool ``[steps, rows]``: whether a row has ended before a recorded step."""
+    ends = [trace.row_length(n) for n in range(trace.batch)]
+    return np.array(trace.steps)[:, None] >= np.array(ends, dtype=np.int64)
 
 
 @dataclass(frozen=True)
