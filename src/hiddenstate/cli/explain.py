@@ -24,7 +24,7 @@ from hiddenstate.cli.explain_command import (
     explaining,
     read_by,
 )
-from hiddenstate.cli.series import DEFAULT, MOST_EXACT, USUAL_STEPS, SeriesCommandCase, SeriesRead
+from hiddenstate.cli.series import DEFAULT, MOST_EXACT, USUAL_STEPS, SeriesRead
 from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -110,7 +110,23 @@ def attribute(
             raise ArgumentError(
                 "--word, --label, --against, --by and --state are for texts; a series has --of and --at"
             )
-        return _attribute_series(read, read.case(of, at, ahead, last), method, baseline, spans, samples, row)
+        case = read.case(of, at, ahead, last)
+        windows: Any = int(spans) if spans is not None and spans.isdecimal() else spans and _read_spans(spans)
+        count = len(windows) if isinstance(windows, list) else -(-len(case.part.x) // (windows or 1))
+        usual: Method = "shapley" if count * len(read.model.features) <= MOST_EXACT else "integrated_gradients"
+        return attributions.attribute(
+            read.model,
+            case.part,
+            of=case.target,
+            hx=case.state,
+            history=read.series,
+            method=method or usual,
+            baseline=baseline or None,
+            spans=windows,
+            samples=samples,
+            row=read.number(row),
+            progress=False,
+        )
     method = method or "shapley"
     if of is not None and (word, label, against) != (None, None, None):
         raise ArgumentError("--of names the whole target; drop --word, --label and --against")
@@ -128,39 +144,6 @@ def attribute(
         spans=chosen,
         state="player" if state else "baseline",
         samples=samples,
-    )
-
-
-def _attribute_series(
-    read: SeriesRead,
-    case: SeriesCommandCase,
-    method: Method | None,
-    baseline: list[str] | None,
-    spans: str | None,
-    samples: int,
-    row: str | None,
-) -> "Explanation":
-    from hiddenstate.explain.attribution import run as attributions
-
-    if spans is None or spans.isdecimal():
-        windows: Any = None if spans is None else int(spans)
-        count = -(-len(case.part.x) // (windows or 1))
-    else:
-        windows = _read_spans(spans)
-        count = len(windows)
-    usual: Method = "shapley" if count * len(read.model.features) <= MOST_EXACT else "integrated_gradients"
-    return attributions.attribute(
-        read.model,
-        case.part,
-        of=case.target,
-        hx=case.state,
-        history=read.series,
-        method=method or usual,
-        baseline=baseline or None,
-        spans=windows,
-        samples=samples,
-        row=read.number(row),
-        progress=False,
     )
 
 

@@ -14,17 +14,9 @@ from hiddenstate.course.exercises import (
 from hiddenstate.course.exercises.answers import Check, empty
 from hiddenstate.errors import AnswerError, NameUnknownError
 
-EXERCISES: dict[str, Check] = {
-    **chapter_1.CHECKS,
-    **chapter_2.CHECKS,
-    **chapter_3.CHECKS,
-    **chapter_4.CHECKS,
-    **chapter_5.CHECKS,
-    **chapter_6.CHECKS,
-    **chapter_8.CHECKS,
-    **chapter_9.CHECKS,
-    **chapter_10.CHECKS,
-}
+EXERCISES: dict[str, Check] = {}
+for chapter in (chapter_1, chapter_2, chapter_3, chapter_4, chapter_5, chapter_6, chapter_8, chapter_9, chapter_10):
+    EXERCISES |= chapter.CHECKS
 
 
 def check(exercise: str, answer: object) -> None:

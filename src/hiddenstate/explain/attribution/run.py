@@ -139,7 +139,10 @@ def attribute(
     check_progress(progress)
     if features is not None or isinstance(model, SeriesModel):
         request = SeriesRequest(method, chosen._replace(pairs=True), features, spans, baseline, state)
-        return _of_series(model, x, of, row, request, history, options, progress)
+        series = explained_series(model, x, **options)
+        past = None if history is None else series.read_more(history)
+        with reporting(progress) as report:
+            return attribute_series(series, of, row, request, past, report)
     if history is not None:
         raise ArgumentError("history= is for series: give features= too")
     row_subject = resolve_subject(of, model, x, **options).only(resolve_row(of, row))
@@ -161,19 +164,3 @@ def attribute(
         players=every[0].every,
         **joined(target.name, work.cost, method, tuple(bases), values),
     )
-
-
-def _of_series(
-    model: Any,
-    x: Any,
-    of: SeriesTarget,
-    row: int | str | None,
-    request: SeriesRequest,
-    history: Any,
-    options: dict[str, Any],
-    progress: Progress | bool | None,
-) -> FeatureAttribution:
-    series = explained_series(model, x, **options)
-    past = None if history is None else series.read_more(history)
-    with reporting(progress) as report:
-        return attribute_series(series, of, row, request, past, report)

@@ -1,5 +1,6 @@
 """`Graph`: nodes and edges from words to a target, and their picture; an edit can check each edge."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -89,28 +90,20 @@ def drawn(title: str, words: Sequence[str], nodes: Sequence[Node], edges: Sequen
 
 def _places(nodes: Sequence[Node]) -> dict[str, tuple[float, float]]:
     """Where each node is drawn; nodes of the same layer and step are stacked."""
-    names = sorted({node.track for node in nodes if node.kind == "cell"}, key=lambda name: (len(name), name))
-    names.sort(key=lambda name: (int(name.rstrip("r")[1:]), name.endswith("r")))
-    columns: dict[tuple[str, int], int] = {}
-    tallest: dict[str, int] = {}
-    for node in nodes:
-        if node.kind == "cell":
-            key = node.track, node.t
-            columns[key] = columns.get(key, 0) + 1
-            tallest[node.track] = max(tallest.get(node.track, 0), columns[key])
+    heights = Counter((node.track, node.t) for node in nodes if node.kind == "cell")
     floors, level = {}, 1.0
-    for name in names:
+    for name in sorted({track for track, _ in heights}, key=lambda name: (int(name.rstrip("r")[1:]), name)):
         floors[name] = level
-        level += 0.35 * tallest[name] + 0.7
+        level += 0.35 * max(height for (track, _), height in heights.items() if track == name) + 0.7
     at: dict[str, tuple[float, float]] = {}
-    seen: dict[tuple[str, int], int] = {}
+    seen = Counter[tuple[str, int]]()
     for node in nodes:
         if node.kind == "word":
             at[node.name] = (float(node.t), 0.0)
         elif node.kind == "cell":
-            key = node.track, node.t
-            seen[key] = seen.get(key, 0) + 1
-            at[node.name] = (node.t + 0.12 * (seen[key] % 2), floors[node.track] + 0.35 * (seen[key] - 1))
+            seen[node.track, node.t] += 1
+            k = seen[node.track, node.t]
+            at[node.name] = (node.t + 0.12 * (k % 2), floors[node.track] + 0.35 * (k - 1))
         elif node.kind == "target":
             at[node.name] = (float(node.t), level)
     return at

@@ -245,11 +245,6 @@ class _Mover:
     column: int
     values: Tensor  # as the module reads them
 
-    def _moved_to(self, value: Tensor) -> Tensor:
-        x = self.case.series.x.clone()
-        x[self.t, :, self.column] = value
-        return self.case.of_rows(x)
-
     def _actual(self) -> Tensor:
         return self.case.of_rows(self.case.series.x)
 
@@ -274,7 +269,9 @@ class _Mover:
             nonlocal runs
             targets = []
             for value in self.values:
-                targets.append(self._moved_to(value))
+                x = self.case.series.x.clone()
+                x[self.t, :, self.column] = value
+                targets.append(self.case.of_rows(x))
                 runs += 1
                 if report is not None:
                     report(runs, total)
