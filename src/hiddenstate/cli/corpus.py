@@ -174,68 +174,32 @@ def _is_many(file: str) -> bool:
     return file.endswith(".parquet") or (glob.has_magic(file) and not Path(file).exists())
 
 
-def tag_shards(
-    files: Sequence[str],
-    model: str,
-    out: Path,
-    *,
-    as_conllu: bool,
-    kind: str | None,
-    column: str,
-    precision: str,
-    jobs: int,
-    cluster: str | None,
-) -> None:
-    """Tag files into a folder, a file per shard."""
-    from hiddenstate.corpus.index.readers import model_fingerprint
-    from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
-    from hiddenstate.models.model_folder import load_tagger
-
-    tagger = load_tagger(model)
-    paths = expand(files)
-    shards = plan(paths, kind=kind, column=column, shard_bytes=SHARD_BYTES)
-    task = TagShards(tagger, not as_conllu, precision)
-    settings = {"kind": "tag", "conllu": as_conllu, "precision": precision, "model": model_fingerprint(tagger)}
-    _run(task, shards, out, paths, settings, jobs, cluster)
-
-
-def score_shards(files: Sequence[str], model: str, out: Path, *, column: str, jobs: int, cluster: str | None) -> None:
-    """Score files into a folder, a file per shard."""
-    from hiddenstate.corpus.index.readers import model_fingerprint
-    from hiddenstate.corpus.shards.plan import expand, plan
-    from hiddenstate.corpus.tasks import ScoreShards, sum_scores
-    from hiddenstate.models.model_folder import load_language_model
-
-    loaded = load_language_model(model)
-    if loaded.config.backward:
-        raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a corpus")
-    paths = expand(files)
-    shards = plan(paths, column=column, shard_bytes=1 << 18)
-    task = ScoreShards(loaded)
-    _run(task, shards, out, paths, {"kind": "score", "model": model_fingerprint(loaded)}, jobs, cluster)
-    tell(f"  {sum_scores(out, shards, task)}")
-
-
-def _run(
+def write_shards(
     task: Any,
-    shards: "Sequence[Shard]",
+    model: Any,
+    files: Sequence[str],
     out: Path,
-    paths: Sequence[Path],
-    settings: Any,
+    settings: dict[str, Any],
+    *,
     jobs: int,
     cluster: str | None,
-) -> None:
-    from hiddenstate.corpus.shards.plan import describe_files
+    **options: Any,
+) -> "Sequence[Shard]":
+    """Write the results of a model's task into a folder, a file per shard; ``options`` are those of `plan`."""
+    from hiddenstate.corpus.index.readers import model_fingerprint
+    from hiddenstate.corpus.shards.plan import describe_files, expand, plan
     from hiddenstate.corpus.shards.run import run
 
-    described = {**settings, "files": describe_files(paths, shards)}
+    paths = expand(files)
+    shards = plan(paths, **options)
+    described = {**settings, "model": model_fingerprint(model), "files": describe_files(paths, shards)}
     with connected(cluster) as client:
         written = run(task, shards, out, described, workers=jobs, client=client, progress=True)
     count = f"{len(shards):,} shard{'' if len(shards) == 1 else 's'}"
     if written < len(shards):
         count = f"{written:,} of {count}"
     tell(f"wrote {count} to {out}" + ("" if written == len(shards) else "; the others were already there"))
+    return shards
 
 
 def connected(cluster: str | None) -> Any:

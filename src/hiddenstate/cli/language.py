@@ -24,7 +24,7 @@ from hiddenstate.cli.conventions import (
     tell,
     text_from,
 )
-from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, score_shards
+from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, write_shards
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.text.source import Source, describe_source
 
@@ -144,7 +144,15 @@ def score(
         assert out is not None
         if format_ or as_json:
             raise ArgumentError("a folder of shards is written as Parquet; drop --format and --json")
-        score_shards(files, str(model or "shakespeare"), out, column=column, jobs=jobs, cluster=cluster)
+        from hiddenstate.corpus.tasks import ScoreShards, sum_scores
+        from hiddenstate.models.model_folder import load_language_model
+
+        loaded = load_language_model(str(model or "shakespeare"))
+        if loaded.config.backward:
+            raise ArgumentError("this model reads from the end of a text to its beginning, so it can't score a corpus")
+        task, options = ScoreShards(loaded), {"column": column, "shard_bytes": 1 << 18}
+        written = write_shards(task, loaded, files, out, {"kind": "score"}, jobs=jobs, cluster=cluster, **options)
+        tell(f"  {sum_scores(out, written, task)}")
         return
     if len(files) != 1:
         raise ArgumentError(

@@ -27,7 +27,7 @@ from hiddenstate.cli.conventions import (
     save_plot,
     tell,
 )
-from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, tag_shards
+from hiddenstate.cli.corpus import ClusterOption, ColumnOption, ShardsOption, is_sharded, write_shards
 from hiddenstate.cli.tag_stream import Batches, TagFormat, Workers, feed
 from hiddenstate.cli.terminal import console
 from hiddenstate.errors import ArgumentError, FileFormatError
@@ -96,17 +96,14 @@ def tag(
             raise ArgumentError(
                 "a folder of shards contains Parquet, or CoNLL-U with --format conllu, and only the best tags"
             )
-        tag_shards(
-            files,
-            _model(model),
-            out,
-            as_conllu=chosen == "conllu",
-            kind=kind,
-            column=column,
-            precision=precision,
-            jobs=jobs,
-            cluster=cluster,
-        )
+        from hiddenstate.corpus.tasks import SHARD_BYTES, TagShards
+        from hiddenstate.models.model_folder import load_tagger
+
+        tagger, as_conllu = load_tagger(_model(model)), chosen == "conllu"
+        task, settings = TagShards(tagger, not as_conllu, precision), {"kind": "tag", "conllu": as_conllu}
+        settings["precision"] = precision
+        options = {"kind": kind, "column": column, "shard_bytes": SHARD_BYTES}
+        write_shards(task, tagger, files, out, settings, jobs=jobs, cluster=cluster, **options)
         return
     check_outputs(out)
     paths = _paths(files)
