@@ -307,20 +307,25 @@ def weather() -> tuple[SeriesModel, SeriesInput]:
     return model, model.prepare(columns, dates=[row["date"] for row in days])
 
 
+def _strips(strips: dict[str, list[float]], left: int, pitch: int, scale: float) -> list[str]:
+    inside = []
+    for n, (name, values) in enumerate(strips.items()):
+        inside.append(text(4, 24 + 34 * n, name))
+        for t, value in enumerate(values):
+            inside.append(
+                f'<rect x="{left + pitch * t}" y="{8 + 34 * n}" width="{pitch - 2}" height="24" class="course-strip" '
+                f'fill-opacity="{min(1, abs(value) * scale):.3f}" data-sign="{"-" if value < 0 else "+"}"/>'
+            )
+    return inside
+
+
 def lags() -> str:
     """Draw the temperatures of the first window, and its map feature x lag: the first frame of `js/view-lags.js`."""
     model, series = weather()
     part = series.x[:DAYS, 0]
     lost = lost_by_number(0)[1 : 1 + part.numel()]
-    strips, most = [lost[c :: part.shape[1]] for c in range(part.shape[1])], max(map(abs, lost))
-    inside = []
-    for c, (name, strip) in enumerate(zip(model.features, strips, strict=True)):
-        inside.append(text(4, 24 + 34 * c, name))
-        for t, value in enumerate(strip):
-            inside.append(
-                f'<rect x="{110 + 20 * t}" y="{8 + 34 * c}" width="18" height="24" class="course-strip" '
-                f'fill-opacity="{abs(value) / most:.3f}" data-sign="{"-" if value < 0 else "+"}"/>'
-            )
+    strips = {name: lost[c :: part.shape[1]] for c, name in enumerate(model.features)}
+    inside = _strips(strips, 110, 20, 1 / max(map(abs, lost)))
     return svg(718, 146, "What each feature of each of 30 days adds to the forecast", inside)
 
 
@@ -344,14 +349,7 @@ def rows() -> str:
     lstm, _, _ = tiny()
     with torch.no_grad():
         out, _ = lstm(rows_read())
-    inside = []
-    for n in range(ROWS):
-        inside.append(text(4, 24 + 34 * n, f"row {n}"))
-        for t, value in enumerate(out[:, n, 0].tolist()):
-            inside.append(
-                f'<rect x="{60 + 25 * t}" y="{8 + 34 * n}" width="23" height="24" class="course-strip" '
-                f'fill-opacity="{min(1, abs(value) * 1.6):.3f}" data-sign="{"-" if value < 0 else "+"}"/>'
-            )
+    inside = _strips({f"row {n}": out[:, n, 0].tolist() for n in range(ROWS)}, 60, 25, 1.6)
     return svg(668, 146, "Hidden state of unit 0 of each row, step by step", inside)
 
 

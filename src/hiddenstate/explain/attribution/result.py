@@ -223,23 +223,23 @@ def joined(
 ) -> dict[str, Any]:
     """Return the results of a method for all baselines as the fields of `PlayerParts`."""
     first = values[0]
+    tables = {
+        name: _stacked([getattr(result, name) for result in values])
+        for name in ("parts", "occlusion", "alone", "interaction", "error")
+    }
     return {
         "method": method,
         "target": target,
         "value": first.whole,
         "baselines": tuple(baselines),
         "references": torch.tensor([result.none for result in values], dtype=torch.float64),
-        "parts": torch.stack([result.parts for result in values]),
-        "occlusion": _stacked([result.occlusion for result in values]),
         "residual": max((result.residual for result in values), key=abs),
         "cost": cost,
         "rest": first.rest,
         "gamma": first.gamma,
-        "alone": _stacked([result.alone for result in values]),
-        "interaction": _stacked([result.interaction for result in values]),
-        "error": _stacked([result.error for result in values]),
         "exact": all(result.exact for result in values),
         "points": max(result.points for result in values),
+        **tables,
     }
 
 
