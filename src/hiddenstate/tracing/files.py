@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -95,12 +95,12 @@ def _fields(tensors: dict[str, Tensor], metadata: dict[str, str]) -> dict[str, A
 def _check(record: Record) -> None:
     """Reject a record that no call could have produced. As in a call, its values may be any numbers."""
     # Only the first error is reported, because each check relies on those before it.
-    for wrong in chain(_wrong_data(record), _wrong_shapes(record), _wrong_types(record), _wrong_tokens(record)):
+    for wrong in chain(_wrong_data(record), _wrong_tensors(record), _wrong_tokens(record)):
         raise FileFormatError(f"it is not a trace: {wrong}")
 
 
 def _wrong_data(record: Record) -> Iterator[str]:
-    initial = record.layers.cell.parts_of(record.initial)
+    initial, steps = record.layers.cell.parts_of(record.initial), [-1, *record.steps]
     h0, c0 = initial[0], initial[-1]
     if not _is_count(record.length, _LONGEST):
         yield f"length must be a whole number, at least 0, got {record.length!r:.50}"
@@ -113,32 +113,35 @@ def _wrong_data(record: Record) -> Iterator[str]:
         yield f"{names} must be [L*D, N, units], got {' and '.join(str(list(part.shape)) for part in initial)}"
     if not _is_count(record.num_layers, len(h0)) or record.num_layers * (1 + record.bidirectional) != len(h0):
         yield f"num_layers must match h0, which has shape {list(h0.shape)}, got {record.num_layers!r:.50}"
-    last = -1
-    for step in record.steps:
+    for last, step in pairwise(steps):
         if not _is_count(step, record.length - 1) or step <= last:
             yield f"steps must increase and be below the length of {record.length}, got {step!r:.50} after {last}"
-        last = step
     for name in record.values:
         parse_place(name, *record.layers)
-    known = {track.name for track in record.layers.directions}
-    for name in record.carried.keys() - known:
+    for name in record.carried.keys() - {track.name for track in record.layers.directions}:
         yield f"there is no layer and direction {name!r:.50}"
 
 
-def _wrong_tokens(record: Record) -> Iterator[str]:
-    if record.tokens is None:
-        return
-    if len(record.tokens) != record.batch:
-        yield f"there are tokens for {len(record.tokens)} rows, expected {record.batch}"
-    for row, words in enumerate(record.tokens):
-        if len(words) < record.row_length(row) or not all(isinstance(word, str) for word in words):
-            yield f"tokens of row {row} must be one string for each of its steps"
-
-
-def _wrong_shapes(record: Record) -> Iterator[str]:
+def _wrong_tensors(record: Record) -> Iterator[str]:
     for name, value, wanted in _parts(record):
         if value.shape != wanted:
             yield f"{name} has shape {list(value.shape)}, expected {list(wanted)}"
+        if name not in ("lengths", "reset") and not value.is_floating_point():
+            yield "states and values must be of a floating-point type"
+    if record.reset is not None and record.reset.dtype is not torch.bool:
+        yield f"reset must be bool, got {record.reset.dtype}"
+    lengths = record.lengths
+    whole = lengths is None or not (lengths.is_floating_point() or lengths.dtype is torch.bool)
+    if lengths is not None and not (whole and bool(((lengths >= 0) & (lengths <= record.length)).all())):
+        yield f"lengths must be whole numbers from 0 to {record.length}"
+
+
+def _wrong_tokens(record: Record) -> Iterator[str]:
+    if record.tokens is not None and len(record.tokens) != record.batch:
+        yield f"there are tokens for {len(record.tokens)} rows, expected {record.batch}"
+    for row, words in enumerate(record.tokens or ()):
+        if len(words) < record.row_length(row) or not all(isinstance(word, str) for word in words):
+            yield f"tokens of row {row} must be one string for each of its steps"
 
 
 def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
@@ -167,20 +170,6 @@ def _parts(record: Record) -> Iterator[tuple[str, Tensor, Shape]]:
     for name, value in zip(cell.carried, borders, strict=False):
         by_step = value.dim() == 3 and value.shape[1] == T * N
         yield f"reset_{name}", value, (stacked, T * N if by_step else N, units[name])
-
-
-def _wrong_types(record: Record) -> Iterator[str]:
-    tuples = (record.state, record.initial, *(() if record.reset_to is None else (record.reset_to,)))
-    states = [part for state in tuples for part in record.layers.cell.parts_of(state)]
-    numbers = [record.out, *states, *record.values.values(), *record.carried.values()]
-    if not all(isinstance(value, Tensor) and value.is_floating_point() for value in numbers):
-        yield "states and values must be of a floating-point type"
-    if record.reset is not None and record.reset.dtype is not torch.bool:
-        yield f"reset must be bool, got {record.reset.dtype}"
-    lengths = record.lengths
-    whole = lengths is None or not (lengths.is_floating_point() or lengths.dtype is torch.bool)
-    if lengths is not None and not (whole and bool(((lengths >= 0) & (lengths <= record.length)).all())):
-        yield f"lengths must be whole numbers from 0 to {record.length}"
 
 
 def _is_count(value: Any, most: int) -> bool:

@@ -12,8 +12,8 @@ from torch import nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, NameUnknownError
-from hiddenstate.explain.attribution.frozen import frozen_parts
-from hiddenstate.explain.graph.run import MemoryUnit, prepare_inflows
+from hiddenstate.explain.attribution.frozen import frozen_layer, frozen_parts
+from hiddenstate.explain.graph.run import Inflows, MemoryUnit
 from hiddenstate.explain.subject.target import resolve_target
 from support import draws, layer_options, pair, random_input, random_state
 
@@ -28,7 +28,8 @@ def test_what_flows_into_a_node_sums_to_its_value(options: dict[str, Any], data:
     subject = hs.explain.subject(lstm, x, hx=hx, head=head, **reset)
     target = resolve_target(hs.explain.logit(2, word=data.draw(st.integers(0, 4))), subject)
     trace = subject.trace()
-    inflows = prepare_inflows(subject, trace, target.linear("a test"))
+    layers = {track.name: frozen_layer(subject, trace, track) for track in subject.sizes.layer_directions}
+    inflows = Inflows(subject, layers, target.linear("a test"))
     whole = sum(one.amount for one in inflows.into_target())
     assert whole == pytest.approx(float(target.of(subject.run()).detach()), abs=1e-10)
     for _ in range(10):

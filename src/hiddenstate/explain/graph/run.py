@@ -16,7 +16,6 @@ from hiddenstate.explain.subject.progress_bar import Progress, check_progress, r
 from hiddenstate.explain.subject.sources import resolve_subject
 from hiddenstate.explain.subject.subject import Subject
 from hiddenstate.explain.subject.target import BatchRunner, Readout, TargetLike, resolve_row, resolve_target
-from hiddenstate.tracing.trace import Trace
 
 MOST_UNITS_KEPT = 2000
 LARGEST = 10  # maximum number of cell states kept only for their size; at most a third of all
@@ -31,14 +30,8 @@ class MemoryUnit(NamedTuple):
     memory: str = "c"
 
 
-class InputStep(NamedTuple):
-    """The input of one step."""
-
-    t: int
-
-
-# Other sources are named: the candidate's bias, the initial state, the head's bias.
-Source = MemoryUnit | InputStep | str
+# An int is a step of the input; other sources are named: the candidate's bias, the initial state, the head's bias.
+Source = MemoryUnit | int | str
 
 
 class Inflow(NamedTuple):
@@ -67,7 +60,7 @@ class Inflows:
         place, write = part.place, part.split.write[t, cell.unit]
         yield Inflow(f"bias of {part.kind.candidate}", "bias", float(write * part.bias[t, cell.unit]))
         if place.layer == 0:
-            yield Inflow(InputStep(t), "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
+            yield Inflow(t, "input", float(write * (part.W[cell.unit] @ part.inputs[t])))
         else:
             yield from self._below(part, t, write * part.W[cell.unit])
         memory = part.split.keep[t, cell.unit] * part.before[part.memory][t, cell.unit]
@@ -110,12 +103,6 @@ class Inflows:
 def _mixed(part: FrozenLayer, vector: Tensor) -> Tensor:
     """Convert a vector ``[P]`` over hidden states to one over units ``[H]``."""
     return vector if part.projection is None else vector @ part.projection
-
-
-def prepare_inflows(subject: Subject, trace: Trace, readout: Readout) -> Inflows:
-    """Prepare the contributions of one run."""
-    layers = {track.name: frozen_layer(subject, trace, track) for track in subject.sizes.layer_directions}
-    return Inflows(subject, layers, readout)
 
 
 def graph(
@@ -167,7 +154,8 @@ def graph(
         trace = row_subject.trace()
     work.count(row_subject.T)
     slopes = frozen_parts(row_subject, trace, readout).cells
-    inflows = prepare_inflows(row_subject, trace, readout)
+    tracks = row_subject.sizes.layer_directions
+    inflows = Inflows(row_subject, {track.name: frozen_layer(row_subject, trace, track) for track in tracks}, readout)
     with reporting(progress) as report:
         grown = _grown(inflows, slopes, kept, report)
     return _built(work, inflows, *grown, most)
@@ -223,7 +211,7 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
     words = work.subject.words()
     cells = [cell for cell in into if isinstance(cell, MemoryUnit)]
     cells.sort(key=lambda cell: -abs(inflows.value(cell) * slope[cell]))
-    known: set[Source] = {*cells, *map(InputStep, range(work.subject.T))}
+    known: set[Source] = {*cells, *range(work.subject.T)}
     flows = [
         (abs(inflow.amount * slope[end]), end, k)
         for end, every in into.items()
@@ -249,11 +237,11 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
     ]  # fmt: skip
     used = {edge.source for edge in edges}
     bias = f"bias of {work.subject.sizes.kind.candidate}"
-    rest: list[Source] = [*map(InputStep, range(work.subject.T)), bias, "initial state", "head's bias", OTHERS]
+    rest: list[Source] = [*range(work.subject.T), bias, "initial state", "head's bias", OTHERS]
     for source in rest:
         if _name(source) in used:
             flow = sum(edge.flow for edge in edges if edge.source == _name(source))
-            t, word = (source.t, words[source.t]) if isinstance(source, InputStep) else (-1, "")
+            t, word = (source, words[source]) if isinstance(source, int) else (-1, "")
             nodes.append(Node(_name(source), "word" if word else "rest", "", t, -1, word, float("nan"), flow))
     gaps = [sum(inflow.amount for inflow in into[cell]) - inflows.value(cell) for cell in cells]
     return Graph(
@@ -271,4 +259,4 @@ def _built(work: BatchRunner, inflows: Inflows, into: Into, slope: dict[Source, 
 def _name(source: Source) -> str:
     if isinstance(source, MemoryUnit):
         return f"{source.layer_direction}.{source.memory}[{source.unit}]@{source.t}"
-    return f"word@{source.t}" if isinstance(source, InputStep) else source
+    return f"word@{source}" if isinstance(source, int) else source
