@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from functools import wraps
 from inspect import Parameter, cleandoc, signature
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar, get_origin, get_type_hints
 
 import typer
@@ -228,8 +229,8 @@ def train_and_tell(
         check_outputs(plot=options.plot)
         from hiddenstate.training.plot import plot_run
     try:
-        with Display(wanted.settings.epochs, unit) as display:
-            result = train(wanted, place, resume=options.resume is not None, on_progress=display.show)
+        with displayed(wanted.settings.epochs, unit) as show:
+            result = train(wanted, place, resume=options.resume is not None, on_progress=show)
         kept = f"kept epoch {result.best.last.epoch} in {quote_path(wanted.files['out'])}"
         for line in (kept, *describe(result)):
             standard_output(exact=False).write(f"{line}\n")
@@ -244,48 +245,32 @@ def train_and_tell(
         raise typer.Exit(INTERRUPTED) from None
 
 
-class Display:
-    """A line for each epoch and, on a terminal, a bar within it. A context manager."""
+@contextmanager
+def displayed(epochs: int, unit: str) -> "Iterator[Callable[[Step | Epoch], None]]":
+    """Yield a function that shows progress reports: a line for each epoch and, on a terminal, a bar within it."""
+    from hiddenstate.training.task import Step
 
-    def __init__(self, epochs: int, unit: str) -> None:
-        self._epochs, self._unit = epochs, unit
-        self._console = console()
-        self._bar = Progress(
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
-            BarColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=self._console,
-            transient=True,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._bar.add_task("", epoch=1, epochs=epochs, text="")
-        self._score = ""
+    screen, score = console(), ""
+    columns = TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"), BarColumn()
+    shown = TextColumn("{task.fields[text]}")
 
-    def __enter__(self) -> "Display":
-        self._bar.start()
-        return self
+    def line(step: Step) -> str:
+        return f"loss {step.loss:.4f}  {step.units_per_second:,.0f} {unit}/s"
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def show(self, progress: "Step | Epoch") -> None:
-        """Receive a progress report."""
-        from hiddenstate.training.task import Step
-
+    def show(progress: "Step | Epoch") -> None:
+        nonlocal score
         if isinstance(progress, Step):
-            text = f"{self._line(progress)}{self._score}  {_clock(progress.seconds_left)} left"
-            self._bar.update(
-                self._task, completed=progress.units, total=progress.units_total, epoch=progress.epoch, text=text
-            )
+            text = f"{line(progress)}{score}  {_clock(progress.seconds_left)} left"
+            done = {"completed": progress.units, "total": progress.units_total}
+            bar.update(task, epoch=progress.epoch, text=text, **done)
             return
-        self._score = f"  dev {progress.score.text}"
-        line = f"epoch {progress.last.epoch}/{self._epochs}  {self._line(progress.last)}{self._score}"
-        self._console.print(line, highlight=False, soft_wrap=True)
+        score = f"  dev {progress.score.text}"
+        text = f"epoch {progress.last.epoch}/{epochs}  {line(progress.last)}{score}"
+        screen.print(text, highlight=False, soft_wrap=True)
 
-    def _line(self, step: "Step") -> str:
-        return f"loss {step.loss:.4f}  {step.units_per_second:,.0f} {self._unit}/s"
+    with Progress(*columns, shown, console=screen, transient=True, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("", epoch=1, epochs=epochs, text="")
+        yield show
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """`response`: the target as one feature at one lag moves over a range, and which gate flattens it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -179,9 +180,9 @@ def response(
     offset, factor = (0.0, 1.0) if series.input_scale is None else (float(part[column]) for part in series.input_scale)
     moved = _values(series, column, values, offset, factor)
     check_row_steps(T * N * (1 + len(moved)), f"give fewer than {N:,} rows or {len(moved):,} values")
-    mover = _Mover(case, t, column, ((moved - offset) / factor).to(series.x))
+    scaled = ((moved - offset) / factor).to(series.x)  # as the module reads them
     with reporting(progress, unit="runs") as report:
-        curves, held = mover.curves(module, report)
+        curves, held = _curves(case, (t, column), scaled, module, report)
     return Response(
         target=case.target.name,
         unit=case.unit,
@@ -236,51 +237,43 @@ def _values(series: ExplainedSeries, column: int, values: Any, offset: float, fa
     return moved
 
 
-@dataclass(frozen=True, eq=False)
-class _Mover:
-    """Moves one input of all rows."""
+def _gates(module: nn.Module, actual: Callable[[], Tensor]) -> list[str]:
+    """Return the gates of all layers that the module calls once in a run."""
+    layers = {path: part for path, part in module.named_modules() if isinstance(part, Recurrent)}
+    run = trace(module, call=actual, limit=None)
+    return [
+        f"{path}.{track.name}.{gate.name}"
+        for path, layer in layers.items()
+        if path in run and len(run.calls(path)) == 1
+        for track in layer.sizes.layer_directions
+        for gate in layer.sizes.kind.gates
+    ]
 
-    case: SeriesCase
-    t: int
-    column: int
-    values: Tensor  # as the module reads them
 
-    def _actual(self) -> Tensor:
-        return self.case.of_rows(self.case.series.x)
+def _curves(
+    case: SeriesCase, place: tuple[int, int], values: Tensor, module: nn.Module | str, report: Progress | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the curves ``[N, V]`` as the number at a step and column moves, and those with each gate held."""
+    actual = partial(case.of_rows, case.series.x)
+    places = [] if isinstance(module, str) else _gates(module, actual)
+    total, runs = (1 + len(places)) * len(values), 0
 
-    def _gates(self, module: nn.Module) -> tuple[str, ...]:
-        """Return the gates of all layers that the module calls once."""
-        layers = {path: part for path, part in module.named_modules() if isinstance(part, Recurrent)}
-        run = trace(module, call=self._actual, limit=None)
-        return tuple(
-            f"{path}.{track.name}.{gate.name}"
-            for path, layer in layers.items()
-            if path in run and len(run.calls(path)) == 1
-            for track in layer.sizes.layer_directions
-            for gate in layer.sizes.kind.gates
-        )
+    def moved() -> Tensor:
+        nonlocal runs
+        targets = []
+        for value in values:
+            x = case.series.x.clone()
+            x[place[0], :, place[1]] = value
+            targets.append(case.of_rows(x))
+            runs += 1
+            if report is not None:
+                report(runs, total)
+        return torch.stack(targets, dim=1)
 
-    def curves(self, module: nn.Module | str, report: Progress | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the curves ``[N, V]``, and those with each gate of the module held."""
-        places = () if isinstance(module, str) else self._gates(module)
-        total, runs = (1 + len(places)) * len(self.values), 0
-
-        def moved() -> Tensor:
-            nonlocal runs
-            targets = []
-            for value in self.values:
-                x = self.case.series.x.clone()
-                x[self.t, :, self.column] = value
-                targets.append(self.case.of_rows(x))
-                runs += 1
-                if report is not None:
-                    report(runs, total)
-            return torch.stack(targets, dim=1)
-
-        own, held = moved(), dict[str, Tensor]()
-        if places and not isinstance(module, str):
-            source = trace(module, keep=list(places), call=self._actual, limit=None)
-            for place in places:
-                with edit(module, patch(place, source=source)):
-                    held[place] = moved()
-        return own, held
+    own, held = moved(), dict[str, Tensor]()
+    if places and not isinstance(module, str):
+        source = trace(module, keep=places, call=actual, limit=None)
+        for gate in places:
+            with edit(module, patch(gate, source=source)):
+                held[gate] = moved()
+    return own, held

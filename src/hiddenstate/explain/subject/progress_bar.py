@@ -29,11 +29,19 @@ def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator
     if not progress or not _is_seen(console):
         yield None
         return
-    bar = _DelayedBar(console, unit)
+    text = TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit)
+    bars = Bars(text, BarColumn(), TimeRemainingColumn(), console=console, transient=True)
+    task, appears = bars.add_task("", total=1), time.monotonic() + DELAY
+
+    def report(completed: int, total: int) -> None:
+        if completed < total and time.monotonic() >= appears:  # not if all work is done by then
+            bars.start()
+        bars.update(task, completed=completed, total=total)
+
     try:
-        yield bar.report
+        yield report
     finally:
-        bar.bars.stop()
+        bars.stop()
 
 
 def counted(items: Sequence[T], report: Progress | None) -> Iterator[T]:
@@ -50,22 +58,6 @@ def check_progress(progress: object) -> None:
         raise ArgumentTypeError(
             f"progress must be a function of two numbers, got {type(progress).__name__} (True shows a bar, False none)"
         )
-
-
-class _DelayedBar:
-    """A bar that appears with the first report after one second, unless all work is done by then."""
-
-    def __init__(self, console: Console, unit: str) -> None:
-        text = "{task.completed:,.0f} of {task.total:,.0f} " + unit
-        columns = TextColumn(text), BarColumn(), TimeRemainingColumn()
-        self.bars = Bars(*columns, console=console, transient=True)
-        self._task = self.bars.add_task("", total=1)
-        self._appears = time.monotonic() + DELAY
-
-    def report(self, completed: int, total: int) -> None:
-        if completed < total and time.monotonic() >= self._appears:
-            self.bars.start()
-        self.bars.update(self._task, completed=completed, total=total)
 
 
 def _is_seen(console: Console) -> bool:
