@@ -12,7 +12,9 @@ from torch import Tensor
 
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.validation import check_dense, check_memory
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
+
+MOST_NAMED = 12  # maximum number of names listed in an error
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,17 @@ def resolve_one(index: object, size: int, name: str) -> int:
     except TypeError:
         raise ArgumentTypeError(f"{name} must be one int, got {shorten(index)}") from None
     return resolve(position, size, name)[0]
+
+
+def resolve_named(key: object, names: Sequence[str], what: str) -> int:
+    """Return the position of a name, or of a number.
+
+    >>> resolve_named("b", ["a", "b"], "row"), resolve_named(-1, ["a", "b"], "row")
+    (1, 1)
+    """
+    if not isinstance(key, str):
+        return resolve_one(key, len(names), what)
+    if key not in names:
+        known = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+        raise NameUnknownError(f"there is no {what} {key!r}: expected one of {known}")
+    return list(names).index(key)

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from hiddenstate.base.indexing import resolve_one
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
+from hiddenstate.base.indexing import resolve_named
+from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.result import (
     PlayerParts,
     columns_beside,
@@ -104,8 +104,8 @@ class FeatureAttribution(PlayerParts):
         Raises:
             NameUnknownError, IndexRangeError: there is no such window or feature.
         """
-        w = _position(window, [name for name, *_ in self.windows], "window")
-        f = _position(feature, self.features, "feature")
+        w = resolve_named(window, [name for name, *_ in self.windows], "window")
+        f = resolve_named(feature, self.features, "feature")
         return int(self.has_state) + w * len(self.features) + f
 
     def between(self, first: tuple[int | str, int | str], second: tuple[int | str, int | str]) -> float:
@@ -182,15 +182,6 @@ class FeatureAttribution(PlayerParts):
                 columns=self.columns,
             )
         )
-
-
-def _position(name: int | str, known: Sequence[str], what: str) -> int:
-    if not isinstance(name, str):
-        return resolve_one(name, len(known), what)
-    if name not in known:
-        some = ", ".join(known[:MOST_ROWS]) + (", ..." if len(known) > MOST_ROWS else "")
-        raise NameUnknownError(f"there is no {what} {name!r}: expected one of {some}")
-    return list(known).index(name)
 
 
 def _margin(what: str, names: Sequence[str], values: Tensor, lags: Mapping[str, str]) -> str:

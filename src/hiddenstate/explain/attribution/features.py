@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.indexing import resolve_named
 from hiddenstate.base.scalars import check_int
-from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.methods import LOOKS_INSIDE, METHODS, AttributionOptions, check_suits
 from hiddenstate.explain.attribution.players import (
@@ -45,7 +45,9 @@ def groups_of(series: ExplainedSeries, features: Features | None) -> Groups:
     if isinstance(features, Mapping):
         asked = {name: [part] if isinstance(part, int | str) else list(part) for name, part in features.items()}
     elif isinstance(features, Sequence) and not isinstance(features, str):
-        asked = {part if isinstance(part, str) else names[_column(series, part)]: [part] for part in features}
+        asked = {
+            part if isinstance(part, str) else names[resolve_named(part, names, "feature")]: [part] for part in features
+        }
         if len(asked) < len(features):
             raise ArgumentError(f"features= names a column twice: {list(features)}")
     else:
@@ -53,7 +55,9 @@ def groups_of(series: ExplainedSeries, features: Features | None) -> Groups:
             "features= must be True, a list of columns, or a dict from names to columns, such as "
             f"{{'temperature': [1, 2]}}; got {features!r:.60}"
         )
-    groups = {str(name): tuple(_column(series, part) for part in parts) for name, parts in asked.items()}
+    groups = {
+        str(name): tuple(resolve_named(part, names, "feature") for part in parts) for name, parts in asked.items()
+    }
     owner: dict[int, str] = {}
     for name, columns in groups.items():
         if not columns:
@@ -67,14 +71,6 @@ def groups_of(series: ExplainedSeries, features: Features | None) -> Groups:
     if not groups:
         raise ArgumentError("features= is empty: name columns, or leave it out for each column")
     return groups
-
-
-def _column(series: ExplainedSeries, column: object) -> int:
-    if isinstance(column, str):
-        if column not in series.features:
-            raise NameUnknownError(f"there is no feature {column!r}: the columns are {', '.join(series.features)}")
-        return series.features.index(column)
-    return resolve_one(column, len(series.features), "column")
 
 
 def windows_of(series: ExplainedSeries, spans: SeriesSpans | None, origin: int) -> tuple[Window, ...]:

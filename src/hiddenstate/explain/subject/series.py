@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from hiddenstate.base.indexing import resolve_one
+from hiddenstate.base.indexing import resolve_named, resolve_one
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError
 from hiddenstate.explain.result.terminal import shortened
 from hiddenstate.explain.subject.subject import Explained, ModuleOutputs, Subject, WholeModule
@@ -128,11 +128,7 @@ class ExplainedSeries:
 
     def row(self, row: int | str | None) -> int:
         """Return the number of a row; by default the first."""
-        if isinstance(row, str):
-            if row not in self.rows:
-                raise NameUnknownError(f"there is no row {row!r}: expected one of {_some(self.rows)}")
-            return self.rows.index(row)
-        return resolve_one(row or 0, self.x.shape[1], "row")
+        return resolve_named(row or 0, self.rows, "row")
 
 
 @dataclass(frozen=True, eq=False)
