@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hiddenstate.base.messages import readable_name
-from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.base.scalars import check_at_least, check_seed
 from hiddenstate.base.validation import check_memory, check_plain_tensor, optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.explain.result.explanation import Explanation, Row
@@ -170,9 +170,8 @@ def automaton(
         )
     if model.bidirectional:
         raise ArgumentError("an automaton reads forward: give a layer that is not bidirectional")
-    most, long, count = check_int("states", states), check_int("length", length), check_int("tests", tests)
-    if min(most, long, count) < 1:
-        raise ArgumentError(f"states, length and tests must be at least 1, got {states}, {length} and {tests}")
+    numbers = {"states": states, "length": length, "tests": tests}
+    most, long, count = (check_at_least(name, value, 1) for name, value in numbers.items())
     if long * count > MOST_ROW_STEPS:
         raise ArgumentError(
             f"{count:,} random words of {long:,} symbols are more than {MOST_ROW_STEPS:,} row-steps: lower tests= or "

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hiddenstate.base.scalars import check_int, check_seed
+from hiddenstate.base.scalars import check_at_least, check_seed
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points, side_by_side
@@ -205,9 +205,7 @@ class Dynamics:
         constant = torch.zeros(C, dtype=torch.float64) if x is None else x.detach().cpu().double()
         if constant.shape != (C,):
             raise ShapeError(f"fixed points need a constant input [{C}], got {list(constant.shape)}")
-        count, steps = check_int("starts", starts), check_int("descent", descent)
-        if count < 1 or steps < 1:
-            raise ArgumentError(f"starts and descent must be at least 1, got {starts} and {descent}")
+        count, steps = check_at_least("starts", starts, 1), check_at_least("descent", descent, 1)
         check_row_steps(3 * count * steps, f"lower starts={count:,} or descent={steps:,}")
         with reporting(progress) as report:
             return find_fixed_points(map_, constant, self._starts(map_, count, check_seed(seed)), steps, report)
