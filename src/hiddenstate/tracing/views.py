@@ -33,7 +33,12 @@ def trace_to_dataframe(trace: Record) -> "pandas.DataFrame":
         kept[place.layer, int(place.reverse), : values.shape[2]] = True
     is_line = ~_ended(trace).T[:, None, None, :, None] & kept[None, :, :, None]
     row, layer, way, step, unit = is_line.nonzero()
-    columns = {"row": row, "layer": layer, "direction": DIRECTIONS[way], "step": np.array(trace.steps)[step]}
+    columns: dict[str, Any] = {
+        "row": row,
+        "layer": layer,
+        "direction": DIRECTIONS[way],
+        "step": np.array(trace.steps)[step],
+    }
     if trace.tokens is not None:
         columns["token"] = [trace.tokens[n][t] for n, t in zip(row, columns["step"], strict=True)]
     columns["unit"] = unit

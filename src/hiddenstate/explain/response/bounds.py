@@ -135,8 +135,10 @@ def _linear(case: SeriesCase) -> tuple[Subject, Target]:
     reason = "its output is not what one linear layer reads from the states"
     for x in (single.x.flip(0), single.x):  # the linear layer must give the output for both
         layer = case.series.find_layer(x, any_input=True)
-        reason = layer if isinstance(layer, str) else reason
-        target = None if isinstance(layer, str) else linear_target(case, layer)
+        if isinstance(layer, str):
+            reason = layer
+            break
+        target = linear_target(case, layer)
         if target is None:
             break
         with torch.no_grad():
