@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO
@@ -34,22 +33,11 @@ WHOLE = 4096
 TagFormat = Literal["conllu", "jsonl", "table"]
 
 
-@dataclass(frozen=True)
-class SentenceLayout:
+class SentenceLayout(NamedTuple):
     """The format of tagged sentences."""
 
     format: TagFormat
     top_k: int | None  # tags per word; None for the format's default
-
-    @property
-    def separator(self) -> str:
-        """The separator between two sentences."""
-        return "\n" if self.format == "table" else ""
-
-    @property
-    def has_probabilities(self) -> bool:
-        """Whether the output has more than the tags."""
-        return self.format != "conllu" or self.top_k is not None
 
     def text(self, sentence: Sentence, tagging: "Tagging") -> str:
         """Return a tagged sentence, with its final newline."""
@@ -165,7 +153,7 @@ def _result(
     from hiddenstate.models.tagger.tagging import with_best_tags
 
     sentences = [sentence for passage in passages for sentence in passage.sentences()]
-    if layout.has_probabilities:
+    if layout != ("conllu", None):  # more than the tags
         taggings = tag([sentence.forms for sentence in sentences])
         texts = [layout.text(*pair) for pair in zip(sentences, taggings, strict=True)]
     else:
@@ -232,7 +220,7 @@ class Batches:
 
     def _write(self, *, wait: bool) -> None:
         for texts, words in self._workers.finished(wait=wait):
-            pieces = [self._layout.separator + text for text in texts]
+            pieces = ["\n" + text for text in texts] if self._layout.format == "table" else [*texts]
             if pieces and not self.sentences:
                 pieces[0] = texts[0]
             for piece in _pieces(pieces):

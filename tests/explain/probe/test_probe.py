@@ -148,7 +148,7 @@ def test_the_edits_erase_and_steer(kind: Any, place: str) -> None:
         moved = layer.trace(x)[place]
     way = (found.means[1] - found.eraser.mean).float()
     torch.testing.assert_close(moved[0], plain[0] + way)
-    with pytest.raises(NameUnknownError, match="there is no label 'other': expected one of minus, plus"):
+    with pytest.raises(NameUnknownError, match="no label 'other'; the labels are minus, plus"):
         found.steer(1, "other")
 
 

@@ -162,7 +162,7 @@ def test_without_gates() -> None:
         ({"lag": 6}, ArgumentError, "lags 0 to 5"),
         ({"lag": -1}, ArgumentError, "lags 0 to 5"),
         ({"feature": "rain"}, NameUnknownError, "no feature 'rain'"),
-        ({"feature": 3}, IndexRangeError, "column"),
+        ({"feature": 3}, IndexRangeError, "feature=3"),
         ({"values": []}, ShapeError, "1 to 1000"),
         ({"values": [float("nan")]}, ArgumentError, "must be finite, got nan"),
         ({"values": "many"}, HiddenStateError, "numbers"),

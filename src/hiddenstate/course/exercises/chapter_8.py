@@ -8,7 +8,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -191,7 +191,7 @@ def split(answer: object) -> str:
 
 def baseline(answer: object) -> str:
     """Check exercise 8.2: a real baseline, which does not look ahead."""
-    function, train, test = _three(answer, "baseline, train, test")
+    function, train, test = _parts(answer, "baseline, train, test")
     if train.is_floating_point() != test.is_floating_point():
         raise wrong(f"train is {train.dtype} and test {test.dtype}: both should be whole numbers, or both floats.")
     whole, test = test, test[:MOST_STEPS]
@@ -216,7 +216,7 @@ def baseline(answer: object) -> str:
 
 def model(answer: object) -> str:
     """Check exercise 8.3: a trained model that predicts without having read the answer."""
-    function, whole = _two(answer, "score, test")
+    function, whole = _parts(answer, "score, test")
     score, test = cast("Score", function), whole[:MOST_STEPS]
     losses = losses_of(score, test)
     if not losses.isfinite().all():
@@ -246,7 +246,7 @@ def model(answer: object) -> str:
 
 def ablation(answer: object) -> str:
     """Check exercise 8.5: an ablation whose cost falls where its label predicts."""
-    costs, label = _two(answer, "cost, label")
+    costs, label = _parts(answer, "cost, label")
     n = label.shape[0] if label.dim() else 0
     aligned = "The first element is not predicted: cost and label are those of x[1:]."
     cost = tensor(costs, *label.shape, other={(n - 1,): aligned, (n + 1,): aligned}).double()
@@ -381,16 +381,11 @@ def _other_losses(streamed: Tensor, whole: Tensor, score: Score, x: Tensor) -> A
     )
 
 
-def _two(answer: object, names: str) -> tuple[object, Tensor]:
-    if not is_sequence_of(answer, object, Tensor):
+def _parts(answer: object, names: str) -> Sequence[Any]:
+    """Return the parts of an answer: anything, then tensors."""
+    if not is_sequence_of(answer, object, *[Tensor] * names.count(",")):
         raise wrong(f"The answer should be ({names}).")
-    return answer[0], answer[1]
-
-
-def _three(answer: object, names: str) -> tuple[object, Tensor, Tensor]:
-    if not is_sequence_of(answer, object, Tensor, Tensor):
-        raise wrong(f"The answer should be ({names}).")
-    return answer[0], answer[1], answer[2]
+    return answer
 
 
 def _at(cost: Tensor, label: Tensor) -> tuple[float, float]:

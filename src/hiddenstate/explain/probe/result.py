@@ -8,13 +8,13 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.base.indexing import resolve_named
+from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import check_memory, check_plain_tensor
 from hiddenstate.edits.edit import Edit, add
 from hiddenstate.edits.edit import set as set_to
-from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError
 from hiddenstate.explain.probe.linear import Eraser, Score
 from hiddenstate.explain.result.explanation import Measured, Row
 from hiddenstate.explain.result.terminal import sentence, share
@@ -208,7 +208,10 @@ class Probe(Measured):
         Raises:
             NameUnknownError, IndexRangeError: there is no such label.
         """
-        way = (self.means[resolve_named(to, self.labels, "label")] - self.eraser.mean) * amount
+        if isinstance(to, str) and to not in self.labels:
+            raise NameUnknownError(f"no label {to!r}; the labels are {', '.join(self.labels[:20])}")
+        k = self.labels.index(to) if isinstance(to, str) else resolve_one(to, len(self.labels), "to")
+        way = (self.means[k] - self.eraser.mean) * amount
         return add(self.place, way.to(next(self.model.parameters()).dtype), t=t)
 
     def __str__(self) -> str:

@@ -76,13 +76,10 @@ def _mean_word(tagger: Tagger) -> Tensor:
     words = tagger.encoder.words
     counts = torch.tensor(words.counts, dtype=torch.float64)
     total = torch.zeros(tagger.lstm.input_size, dtype=torch.float64)
-    with_context = 0 if tagger.context is None else tagger.context.size
     for k in range(0, len(words.tokens), SPELT_TOGETHER):
-        batch = tagger.encoder.encode([[word] for word in words.tokens[k : k + SPELT_TOGETHER]])
-        part = batch.batch(range(len(words.tokens[k : k + SPELT_TOGETHER])))
-        total[: tagger.lstm.input_size - with_context] += (
-            counts[k : k + SPELT_TOGETHER] @ _plain(tagger, part)[0].double().cpu()
-        )
+        part = words.tokens[k : k + SPELT_TOGETHER]
+        x = _plain(tagger, tagger.encoder.encode([[word] for word in part]).batch(range(len(part))))[0]
+        total[: x.shape[1]] += counts[k : k + SPELT_TOGETHER] @ x.double().cpu()
     return (total / counts.sum()).to(tagger.head.weight)
 
 
