@@ -246,19 +246,16 @@ class Record:
         initial = self._initial[-1][self._layer_number(place), row]
         entered = place.reverse and t == first  # a border after a row's last step does not belong to it
         if self.reset is not None and border < self.length and self.reset[border, row] and not entered:
-            return torch.zeros_like(initial) if self.reset_to is None else self._behind(place, border, row)
+            if self.reset_to is None:
+                return torch.zeros_like(initial)
+            states = self.layers.cell.parts_of(self.reset_to)[-1][self._layer_number(place)]
+            return states[row if len(states) == self.batch else border * self.batch + row]
         if t == first:
             return initial
         source = self._cell_states(place)
         if source is None or step_before not in self._positions:
             return None
         return source[self._position(step_before), row]
-
-    def _behind(self, place: Place, border: int, row: int) -> Tensor:
-        """Return the cell state ``[H]`` after the border that precedes a step."""
-        assert self.reset_to is not None
-        states = self.layers.cell.parts_of(self.reset_to)[-1][self._layer_number(place)]
-        return states[row if len(states) == self.batch else border * self.batch + row]
 
     def _layer_number(self, place: Place) -> int:
         return place.layer * (1 + self.bidirectional) + place.reverse

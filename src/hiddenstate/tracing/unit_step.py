@@ -42,16 +42,14 @@ class Moment(Mapping[str, float]):
         return len(self.numbers)
 
     def __str__(self) -> str:
-        return "\n  ".join([self._title(), *self._gate_lines(), *self.state_lines()])
+        gates = [line for gate in self.cell.gates for line in (*self._part_line(gate), *self._gate_line(gate))]
+        return "\n  ".join([self._title(), *gates, *self.state_lines()])
 
     def _title(self) -> str:
         token = "" if self.token is None else f" {self.token!r}"
         return (
             f"{LayerDirection(self.layer, self.reverse).name}, step {self.t}{token}, unit {self.unit}, row {self.row}"
         )
-
-    def _gate_lines(self) -> list[str]:
-        return [line for gate in self.cell.gates for line in (*self._part_line(gate), *self._gate_line(gate))]
 
     def _part_line(self, gate: Gate) -> list[str]:
         """Return the equation of the recurrent part of a gate that another gate multiplies."""

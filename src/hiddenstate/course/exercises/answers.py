@@ -95,7 +95,8 @@ def _fresh(argument: object) -> object:
 def _describe(error: Exception) -> str:
     """Return an error's type, message and the line of the learner's code."""
     message = " ".join(str(error).split("\n")[0].split(" Hint: ")[0].split())[:LONGEST]
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_library(frame.filename)]
+    every = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in every if not {*LIBRARIES} & {*Path(frame.filename).parents}]
     own = [frame for frame in frames if frame.filename == frames[0].filename]
     place = ""
     if own and own[-1].lineno is not None:
@@ -104,10 +105,6 @@ def _describe(error: Exception) -> str:
     meaning = next((meaning for passage, meaning in _MEANINGS.items() if passage in str(error)), "")
     message = message.rstrip(".") or "without a message"
     return f"Your code raises {type(error).__name__}{place}: {message}. {meaning}".rstrip()
-
-
-def _is_library(filename: str) -> bool:
-    return any(library in Path(filename).parents for library in LIBRARIES)
 
 
 @contextmanager

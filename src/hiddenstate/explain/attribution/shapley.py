@@ -4,7 +4,6 @@ from math import comb
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hiddenstate.edits.resolve import edits_in_force
@@ -48,7 +47,7 @@ def from_values(values: Tensor, pairs: bool) -> MethodResult:
     f = values.numpy()
     P = int(np.log2(len(f)))
     masks = np.arange(len(f))
-    sizes = _bits(masks, P)
+    sizes = _every_mask(P).sum(1).numpy()
     weights = np.array([1 / (P * comb(P - 1, size)) for size in range(P)])
     parts, interaction = np.empty(P), np.zeros((P, P))
     for p in range(P):
@@ -79,11 +78,6 @@ def from_sums(sums: Tensor, inside: list[int]) -> MethodResult:
     parts[inside] = torch.from_numpy((by_player[:, 1 : n + 1] - (overall[:n] - by_player[:, :n])) @ weights)
     whole, none = float(overall[n]), float(overall[0])
     return MethodResult(parts=parts, residual=whole - none - float(parts.sum()), whole=whole, none=none)
-
-
-def _bits(masks: NDArray[np.int64], P: int) -> NDArray[np.int64]:
-    """Return the number of players present in each mask."""
-    return sum((masks >> p & 1 for p in range(P)), np.zeros_like(masks))
 
 
 def _every_mask(P: int) -> Tensor:

@@ -189,19 +189,14 @@ def side_by_side() -> Iterator[tuple[ThreadPoolExecutor, int]]:
 
 def _searched(map_: StateMap, x: Tensor, descent: int, starts: Tensor, progress: Progress | None) -> tuple[Tensor, int]:
     """Search from some of the starts; return the points that each search reached, and the row-steps run."""
-    z = torch.cat([starts, _settled(map_, x, starts, descent // 4)])
-    near = _descended(map_, x, z, descent, progress)
+    settled = starts
+    with torch.no_grad():
+        for _ in range(descent // 4):  # running the states forward brings them near stable points
+            settled = map_(settled, x.expand(len(settled), -1))
+    near = _descended(map_, x, torch.cat([starts, settled]), descent, progress)
     speeds = (map_(near, x.expand(len(near), -1)) - near).norm(dim=-1)
     points, newton = _refined(map_, x, near[speeds < NEAR])
     return points, len(starts) * (descent // 4) + 2 * len(starts) * descent + newton
-
-
-@torch.no_grad()
-def _settled(map_: StateMap, x: Tensor, z: Tensor, steps: int) -> Tensor:
-    """Run the states forward, which brings them near stable points."""
-    for _ in range(steps):
-        z = map_(z, x.expand(len(z), -1))
-    return z
 
 
 def _descended(map_: StateMap, x: Tensor, z: Tensor, steps: int, progress: Progress | None) -> Tensor:

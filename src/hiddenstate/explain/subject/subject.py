@@ -294,7 +294,11 @@ class Subject:
     def _call(self, x: Tensor, state: Any, first: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return the arguments of the LSTM's call, in its own layout."""
         R, stop = x.shape[1], first + len(x)
-        self._refuse_edits_of_rows(R)
+        if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
+            raise ArgumentError(
+                f"an active edit selects rows (row=), but this runs {R} variants of a single row: write the edit "
+                "without row="
+            )
         options: dict[str, Any] = {}
         if self.lengths is not None:
             options["lengths"] = self.lengths if len(self.lengths) == R else self.lengths.expand(R)
@@ -302,13 +306,6 @@ class Subject:
             reset = self.reset[first:stop].expand(-1, R)
             options["reset"] = reset.transpose(0, 1) if self.lstm.batch_first else reset
         return (x.transpose(0, 1) if self.lstm.batch_first else x, state), options
-
-    def _refuse_edits_of_rows(self, R: int) -> None:
-        if R != self.N and any(edit.row is not None for edit in edits_in_force(self.lstm)):
-            raise ArgumentError(
-                f"an active edit selects rows (row=), but this runs {R} variants of a single row: write the edit "
-                "without row="
-            )
 
     def _time_first(self, out: Tensor) -> Tensor:
         return out.transpose(0, 1) if self.lstm.batch_first else out
