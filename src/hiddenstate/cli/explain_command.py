@@ -219,7 +219,8 @@ def explaining(
         options = {name: own.pop(name) for name in frame}
         result = explain(_read(model or usual, text, reads, options, own), **own)
         with output(out, exact=chosen != "text") as stream:
-            stream.write(_as_text(result, chosen))
+            written = {"json": result.to_json, "csv": result.to_csv}
+            stream.write(written[chosen]() if chosen in written else f"{result}\n")
         if plot is not None:
             save_plot(result.plot(), plot)
 
@@ -242,9 +243,3 @@ def _read(model: str, text: str, reads: Reads, options: Mapping[str, Any], own: 
         raise ArgumentError(f"{model} reads text: name a series model with --model, such as {DEFAULT}")
     refuse_series_options({**options, **{name: own.get(name) for name in SERIES_ONLY}}, text)
     return read_by(model, text)
-
-
-def _as_text(result: "Explanation", format_: ResultFormat) -> str:
-    if format_ == "json":
-        return result.to_json()
-    return result.to_csv() if format_ == "csv" else f"{result}\n"

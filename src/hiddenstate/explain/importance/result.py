@@ -106,13 +106,15 @@ class Importance(Explanation):
             interval = "without an interval over rows, which would need more than one block of rows that share steps"
         legend = [f"{size}, {interval}", "signed: mean part"]
         legend += ["occlusion: mean absolute loss if only that input is replaced"] if has_occlusion else []
-        spread = f"{self.spread:.3g}{unit}"
+        spread, sizes = f"{self.spread:.3g}{unit}", dict(zip(self.features, self.by_feature.tolist(), strict=True))
+        most = max(sizes.values())
+        by_feature = [[shortened(name), f"{size:.3g}", bar(size, most)[13:]] for name, size in sizes.items()]
         lines = [
             sentence(f"Which feature matters for {self.target}, over {self.count:,} rows?"),
             sentence("; ".join(legend)),
             sentence(f"With all inputs replaced ({self.baseline}), the target changes by {spread} on average."),
             "",
-            table(["feature", "size, all lags", ""], _by_feature(self), "lrl"),
+            table(["feature", "size, all lags", ""], by_feature, "lrl"),
             "",
         ]
         P = self.size.numel()
@@ -155,14 +157,6 @@ def bootstrap(values: Tensor, block: int, level: float, seed: int) -> Tensor:
     means = counts @ sums / (starts.shape[1] * block)
     bounds = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return torch.tensor(bounds)  # a copy, in torch's own memory
-
-
-def _by_feature(result: Importance) -> list[list[str]]:
-    sizes = result.by_feature.tolist()
-    return [
-        [shortened(name), f"{size:.3g}", bar(size, max(sizes))[13:]]
-        for name, size in zip(result.features, sizes, strict=True)
-    ]
 
 
 def _largest(result: Importance) -> list[list[str]]:

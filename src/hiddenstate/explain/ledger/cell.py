@@ -205,13 +205,6 @@ def _meaning(ledger: Ledger) -> str:
     return cell_named(ledger.cell).meanings[ledger.place.quantity]
 
 
-def _wrote(ledger: Ledger) -> str:
-    """Return the term of the memory's equation that is written."""
-    cell = cell_named(ledger.cell)
-    (memory,) = (state for state in cell.states if state.name == cell.memory)
-    return next("·".join(term) for term in memory.terms if cell.candidate in term)
-
-
 def _one_unit(ledger: Ledger) -> str:
     largest = float(ledger.parts.abs().max())
     erased, rows = ledger.erased_at(), []
@@ -223,7 +216,10 @@ def _one_unit(ledger: Ledger) -> str:
         cells += [f"{share(kept)} {100 * kept:3.0f} %", lost]
         cells += [number(float(ledger.edited[s, 0]))] if has_edits else []
         rows.append([*cells, number(part), bar(part, largest, 8)])
-    names = ["step", "word", f"wrote {_wrote(ledger)}", "still there", "erased most at"]
+    cell = cell_named(ledger.cell)
+    (memory,) = (state for state in cell.states if state.name == cell.memory)
+    wrote = next("·".join(term) for term in memory.terms if cell.candidate in term)
+    names = ["step", "word", f"wrote {wrote}", "still there", "erased most at"]
     names += ["by an edit"] if has_edits else []
     return table([*names, "part", ""], rows, "rlrll" + "r" * has_edits + "rl")
 

@@ -26,7 +26,9 @@ def reporting(progress: Progress | bool | None, unit: str = "steps") -> Iterator
         yield progress
         return
     console = Console(stderr=True)
-    if not progress or not _is_seen(console):
+    # In a notebook, rich draws a widget.
+    is_seen = find_spec("ipywidgets") is not None if console.is_jupyter else console.file.isatty()
+    if not progress or not is_seen:
         yield None
         return
     text = TextColumn("{task.completed:,.0f} of {task.total:,.0f} " + unit)
@@ -58,9 +60,3 @@ def check_progress(progress: object) -> None:
         raise ArgumentTypeError(
             f"progress must be a function of two numbers, got {type(progress).__name__} (True shows a bar, False none)"
         )
-
-
-def _is_seen(console: Console) -> bool:
-    if console.is_jupyter:  # rich then draws a widget
-        return find_spec("ipywidgets") is not None
-    return console.file.isatty()

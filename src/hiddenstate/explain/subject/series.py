@@ -119,13 +119,6 @@ class ExplainedSeries:
             S, _, K = self.whole.only(0).run(self.whole.x[:, :1]).out.shape
         return S, K
 
-    def scale_of_targets(self, k: int) -> tuple[float, float]:
-        """Return the offset and the factor from output k to the units of the data."""
-        if self.target_scale is None:
-            return 0.0, 1.0
-        offset, factor = self.target_scale
-        return float(offset[k]), float(factor[k])
-
     def row(self, row: int | str | None) -> int:
         """Return the number of a row; by default the first."""
         return resolve_named(row or 0, self.rows, "row")
@@ -296,7 +289,8 @@ def linear_target(case: SeriesCase, layer: Subject) -> Target | None:
     t = s if len(steps) == series.T and case.origin - series.ahead == s else steps[0] if len(steps) == 1 else None
     if t is None:
         return None
-    (vector, bias), (offset, factor) = layer.head.readout(k), series.scale_of_targets(k)
+    vector, bias = layer.head.readout(k)
+    offset, factor = (0.0, 1.0) if series.target_scale is None else (float(part[k]) for part in series.target_scale)
     return readout_target(
         case.target.name, layer, Readout(t, split_output(vector * factor, layer), offset + factor * bias)
     )
