@@ -219,8 +219,8 @@ def explaining(
         options = {name: own.pop(name) for name in frame}
         result = explain(_read(model or usual, text, reads, options, own), **own)
         with output(out, exact=chosen != "text") as stream:
-            written = {"json": result.to_json, "csv": result.to_csv}
-            stream.write(written[chosen]() if chosen in written else f"{result}\n")
+            shown = result.to_csv() if chosen == "csv" else f"{result}\n"
+            stream.write(result.to_json() if chosen == "json" else shown)
         if plot is not None:
             save_plot(result.plot(), plot)
 

@@ -396,7 +396,7 @@ def test_interactions_are_those_of_a_product() -> None:
         ({"features": {}}, ArgumentError, "empty"),
         ({"features": [0, 0]}, ArgumentError, "twice"),
         ({"features": ["rain"]}, NameUnknownError, "no feature 'rain'"),
-        ({"features": {"a": 3}}, IndexRangeError, "column"),
+        ({"features": {"a": 3}}, IndexRangeError, "feature="),
         ({"features": "rain"}, ArgumentTypeError, "list of columns"),
         ({"spans": 9}, ArgumentError, "in 1..5"),
         ({"spans": [(0, 2), (1, 3)]}, ArgumentError, "overlap"),
