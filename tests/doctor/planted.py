@@ -89,9 +89,12 @@ ARCHITECTURES = (
 class Causal(nn.Conv1d):
     """A convolution that reads the present and the past."""
 
+    scatters = False
+
     def forward(self, x: Tensor) -> Any:
         """Read [N, T, C]."""
-        return super().forward(functional.pad(x.transpose(1, 2), (2, 0))).transpose(1, 2)
+        read = super().forward(functional.pad(x.transpose(1, 2), (2, 0)))
+        return read.reshape(len(x), x.shape[1], -1) if self.scatters else read.transpose(1, 2)
 
 
 class Reader(nn.Module):
@@ -154,6 +157,8 @@ class Reader(nn.Module):
             out, h = out.detach(), h.detach()
         if m == ".data":
             out, h = out.data, h.data
+        if m == "through numpy":
+            out, h = (torch.from_numpy(part.detach().numpy()) for part in (out, h))
         return out, h, c
 
     def _read(  # noqa: C901 (a line for each mistake)
@@ -191,7 +196,8 @@ class Reader(nn.Module):
             else:
                 packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
             out, after = layer(packed, state)
-            out = pad_packed_sequence(out, batch_first=True, total_length=t)[0]
+            total = None if m == "softmax over padding" else t
+            out = pad_packed_sequence(out, batch_first=True, total_length=total)[0]
         else:
             out, after = layer(x, state)
         h, c = after if isinstance(after, tuple) else (after, after)
@@ -287,6 +293,8 @@ class Head(nn.Module):
             return out.mean(1)
         if m == "max over padding":
             return out.amax(1)
+        if m == "softmax over padding":
+            return (out * out.mean(-1, keepdim=True).softmax(1)).sum(1)
         if m == "first step":
             return out[:, 0]
         if m == "last row":
@@ -316,6 +324,8 @@ class Model(nn.Module):
             "conv": lambda: Causal(FEATURES, UNITS, 3),
         }
         self.front = fronts[arch.front]()
+        if mistake == "view of features":
+            self.front.scatters = True  # type: ignore[assignment]
         self.reader = Reader(arch, mistake)
         self.head = Head(arch, mistake)
 
@@ -385,6 +395,7 @@ MISTAKES = (
         lambda a: _is_layer(a) and not _rows(a),
     ),
     Mistake("view of h_n", ("view-for-transpose",), (HEAD, "head.linear"), lambda a: a.both and _rows(a)),
+    Mistake("view of features", ("view-for-transpose",), (READER,), lambda a: a.front == "conv"),
     Mistake(
         "view of the state",
         ("view-for-transpose", "axes-exchanged"),
@@ -408,6 +419,7 @@ MISTAKES = (
     Mistake("last step of all", ("padding-read",), (HEAD, READER), lambda a: a.packed and _rows(a)),
     Mistake("mean over padding", ("padding-read",), (HEAD, READER), lambda a: a.packed and _rows(a)),
     Mistake("max over padding", ("padding-read",), (HEAD, READER), lambda a: a.packed and _rows(a)),
+    Mistake("softmax over padding", ("padding-read",), (HEAD, READER), lambda a: a.packed and _rows(a)),
     Mistake("no lengths", ("padding-read",), (READER,), lambda a: a.packed),
     Mistake("state kept, detached", ("state-kept",), ("reader", READER), lambda a: not a.packed),
     Mistake("state kept", ("graph-grows",), ("reader", READER), lambda a: not a.packed),
@@ -425,6 +437,7 @@ MISTAKES = (
     Mistake("detached", ("gradient-cut",), (READER,), lambda a: True),
     Mistake(".data", ("gradient-cut",), (READER,), lambda a: True),
     Mistake("no_grad", ("gradient-cut",), (READER,), lambda a: True),
+    Mistake("through numpy", ("gradient-cut",), (READER,), lambda a: True),
     Mistake("detached every step", ("gradient-cut",), (READER,), lambda a: a.is_cell),
     Mistake(".data every step", ("gradient-cut",), (READER,), lambda a: a.is_cell),
     Mistake(

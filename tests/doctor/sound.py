@@ -1320,6 +1320,107 @@ def _() -> Any:
     return nn.TransformerEncoder(layer, 2), (torch.randn(N, T, H),), {}
 
 
+class Burned(nn.Module):
+    """The first steps only warm up the state, without gradients; then values and advantages are added."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.advantage, self.value = nn.LSTM(C, H, batch_first=True), nn.Linear(H, 4), nn.Linear(H, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        """Read [N, T, C]."""
+        with torch.no_grad():
+            _, state = self.lstm(x[:, :4])
+        advantage = self.advantage(self.lstm(x[:, 4:], state)[0])
+        return self.value(advantage.new_zeros(*advantage.shape[:2], H)) + advantage - advantage.mean(-1, keepdim=True)
+
+
+@sound("recurrent replay with a burn-in", "R2D2")
+def _() -> Any:
+    return Burned(), (torch.randn(N, T, C),), {}
+
+
+class Strided(nn.Module):
+    """Convolutions with strides and back, around an LSTM that reads one step of every 16 samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Sequential(nn.Conv1d(1, H, 8, 4), nn.ReLU(), nn.Conv1d(H, H, 8, 4), nn.ReLU())
+        self.up = nn.Sequential(nn.ConvTranspose1d(H, H, 8, 4), nn.ReLU(), nn.ConvTranspose1d(H, 1, 8, 4))
+        self.lstm = nn.LSTM(H, H, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        """Read [N, 1, T]."""
+        return self.up(self.lstm(self.down(x).permute(2, 0, 1))[0].permute(1, 2, 0))
+
+
+@sound("speech enhancement on samples", "denoiser")
+def _() -> Any:
+    return Strided(), (torch.randn(N, 1, 116),), {"layout": "NCT"}
+
+
+class Resets(nn.Module):
+    """A state that is multiplied by 0 where an episode begins."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.policy = nn.LSTM(C, H, 2), nn.Linear(H, 3)
+
+    def forward(self, x: Tensor, done: Tensor, state: Any) -> Any:
+        """Read [T, N, C]."""
+        out = []
+        for step, end in zip(x, done, strict=True):
+            state = tuple((~end).float().view(1, -1, 1) * part for part in state)
+            read, state = self.core(step[None], state)
+            out.append(read)
+        return self.policy(torch.cat(out)), state
+
+
+@sound("actor-critic, every episode of the batch begins", "torchbeast")
+def _() -> Any:
+    done = torch.zeros(T, N, dtype=torch.bool)
+    done[0] = True
+    return Resets(), (torch.randn(T, N, C), done, (torch.zeros(2, N, H), torch.zeros(2, N, H))), {"layout": "TNC"}
+
+
+class Sentences(nn.Module):
+    """Words in sentences in documents: [N, sentences, words]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.words = nn.Embedding(V, C), nn.GRU(C, H, batch_first=True)
+        self.sentences, self.head = nn.GRU(H, H, batch_first=True), nn.Linear(H, 3)
+
+    def forward(self, x: Tensor) -> Any:
+        """Read [N, T, words]."""
+        _, h = self.words(self.embedding(x.view(-1, x.shape[-1])))
+        return self.head(self.sentences(h[-1].view(*x.shape[:2], -1))[1][-1])
+
+
+@sound("documents of sentences", "hierarchical attention networks")
+def _() -> Any:
+    return Sentences(), (tokens(N, 7, 5),), {}
+
+
+class Candidates(nn.Module):
+    """A cell called once for each action, each time from the same state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.cell = nn.GRU(C, H, batch_first=True), nn.GRUCell(H, H)
+        self.actions, self.value = nn.Embedding(4, H), nn.Linear(H, 1)
+
+    def forward(self, x: Tensor) -> Any:
+        """Read [N, T, C]."""
+        h = self.gru(x)[1][-1]
+        return torch.cat([self.value(self.cell(a.expand(len(x), -1), h)) for a in self.actions.weight], 1)
+
+
+@sound("imagined actions", "world models")
+def _() -> Any:
+    return Candidates(), (torch.randn(N, T, C),), {}
+
+
 # --- our own ---------------------------------------------------------------------------------------------------------
 
 

@@ -324,6 +324,132 @@ def test_a_row_that_is_squeezed_away_and_one_that_is_not() -> None:
     assert hs.check(Squeezing(Tensor.squeeze), X[:1]).mistakes == (finding,), "one row is repeated"
 
 
+class Decoder(nn.Module):
+    """A cell in a loop that reads a context, or a cell above it; ``wrong``: each step begins from the first state."""
+
+    def __init__(self, above: bool, wrong: bool) -> None:
+        super().__init__()
+        self.above, self.wrong = above, wrong
+        self.gru, self.cell = nn.GRU(4, 5, batch_first=True), nn.GRUCell(5, 5)
+        self.below = nn.GRUCell(4, 5)
+
+    def forward(self, x: Tensor) -> Any:
+        memory, start = self.gru(x)
+        below = h = start[0] * (not self.above)
+        out = []
+        for t in range(x.shape[1]):
+            weights = (memory @ h[..., None]).softmax(1)
+            if self.above:
+                below = self.below(x[:, t], below)
+            h = self.cell(below if self.above else (weights * memory).sum(1), start[0] if self.wrong else h)
+            out.append(h)
+        return torch.stack(out, 1)
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_a_cell_that_begins_from_one_state_at_every_step(above: bool) -> None:
+    mistakes = hs.check(Decoder(above, wrong=True), X, layout="NTC").mistakes
+    assert ("steps-apart", "cell") in [(finding.kind, finding.module) for finding in mistakes]
+    assert "steps-apart" not in kinds(hs.check(Decoder(above, wrong=False), X, layout="NTC"))
+
+
+class Pair(nn.Module):
+    """Reads two sequences with one layer and compares them; or tags one and judges all of it."""
+
+    def __init__(self, read: Callable[[Any, Tensor, Tensor], Any]) -> None:
+        super().__init__()
+        self.lstm, self.read = nn.LSTM(4, 5, batch_first=True, bidirectional=True), read
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        return self.read(self.lstm, x, y)
+
+
+def _both(h: Tensor) -> Tensor:
+    return torch.cat([h[0], h[1]], -1)
+
+
+def _sorted(lstm: Any, x: Tensor, y: Tensor) -> Tensor:
+    return _both(lstm(x)[1][0]) - _both(lstm(y[[1, 0, *range(2, len(y))]])[1][0])
+
+
+PAIRS = (
+    ("rows-out-of-order", "", _sorted),
+    ("wrong-state", "lstm", lambda lstm, x, y: lstm(x)[0][:, -1] * lstm(y)[0][:, -1]),
+    ("wrong-state", "lstm", lambda lstm, x, y: {"tags": lstm(x)[0], "topic": lstm(x)[1][0][-1]}),
+)
+
+
+@pytest.mark.parametrize(("kind", "module", "read"), PAIRS)
+def test_two_sequences_or_two_results(kind: str, module: str, read: Any) -> None:
+    (finding,) = hs.check(Pair(read), X, X.flip(0) * 2, layout="NTC").mistakes
+    assert (finding.kind, finding.module) == (kind, module)
+    both = Pair(lambda lstm, x, y: {"tags": lstm(x)[0], "topic": _both(lstm(x)[1][0])})
+    assert hs.check(both, X, X * 2, layout="NTC").ok
+
+
+def test_one_direction_beside_all_outputs_is_a_note() -> None:
+    read = Pair(lambda lstm, x, y: _attended(*lstm(x)))
+    report = hs.check(read, X, X, layout="NTC")
+    assert report.ok
+    assert "wrong-state" in [finding.kind for finding in report.notes]
+
+
+def _attended(out: Tensor, states: tuple[Tensor, Tensor]) -> Tensor:
+    return (out * (out[..., :5] @ states[0][-1][..., None]).softmax(1)).sum(1)
+
+
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_reconstruction_from_the_first_step(wrong: bool) -> None:
+    class Reconstruction(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            code = self.lstm(x)[0][:, 0 if wrong else -1, None]
+            return self.head(code.expand(-1, x.shape[1], -1))
+
+    found = [(finding.kind, finding.module) for finding in hs.check(Reconstruction(), X, layout="NTC").mistakes]
+    assert found == [("last-step-unread", "lstm")] * wrong
+
+
+def test_steps_scattered_by_a_reshape_over_an_axis_between() -> None:
+    class Assets(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            rows, steps, assets, _ = x.shape
+            return super().forward(x.reshape(rows * assets, steps, 4)).view(rows, assets, -1)
+
+    (finding,) = hs.check(Assets(), torch.randn(5, 11, 3, 4), layout="NTAC").mistakes
+    assert (finding.kind, finding.module) == ("view-for-transpose", "lstm")
+    assert "spread over several steps" in finding.shows
+
+
+def test_a_series_given_as_features_is_a_mistake_if_the_layout_says_that_it_is_time() -> None:
+    class Series(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x[:, None])
+
+    model = Series(lambda *_, **options: nn.LSTM(9, 5, **options))
+    assert kinds(hs.check(model, X[..., 0], layout="NT")) == ["one-step"]
+    assert hs.check(model, X[..., 0]).ok
+
+
+def test_a_head_of_zeros_is_a_note() -> None:
+    model = Classifier()
+    nn.init.zeros_(model.head.weight)
+    report = hs.check(model, X)
+    assert report.ok
+    assert "constant-result" in [finding.kind for finding in report.notes]
+    assert "right only before training" in str(report)
+
+
+def test_values_that_are_not_finite_or_saturated_are_one_mistake() -> None:
+    class Scaled(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x.log() if scale is None else x * scale)
+
+    scale: float | None = None
+    assert kinds(hs.check(Scaled(), X)) == ["not-finite"]
+    scale = 1e6
+    assert kinds(hs.check(Scaled(), X)) == ["gates"]
+
+
 def test_named_lengths_are_passed_to_the_model() -> None:
     class Mean(Classifier):
         def forward(self, x: Tensor, lengths: Tensor) -> Any:  # type: ignore[override]

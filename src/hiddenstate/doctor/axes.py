@@ -103,6 +103,40 @@ def view_for_transpose(seen: Observations) -> Iterator[Sign]:
                 broken.setdefault(breaker, seen.module_of(breaker))
     for k, path in broken.items():
         yield Sign(path, seen.operation(k), f"{_shapes_around(seen, k)}: parts of several are side by side")
+    yield from () if broken else _steps_scattered(seen)
+
+
+def _steps_scattered(seen: Observations) -> Iterator[Sign]:
+    """A reshape of [rows, features, steps] to [rows, steps, features], which leaves rows apart."""
+    for k in sorted(seen.used):
+        value = seen.base.values[k]
+        if value.op not in ("view", "reshape") or not any(_is_scattered(seen, name, k) for name in ("first", "last")):
+            continue
+        call = next((call for call in seen.base.calls if k in seen.base.ancestors([call.x])), None)
+        if call is not None and input_of_layer(seen, call) == RIGHT:
+            sizes = [[*seen.base.values[i].data.shape] for i in (value.inputs[0], k)]
+            shows = f"{sizes[0]} becomes {sizes[1]}: one step's values are spread over several steps"
+            yield Sign(call.path, seen.operation(k), shows)
+            return
+
+
+def _is_scattered(seen: Observations, name: str, value: int) -> bool:
+    """Whether a change at a step is, after a reshape, at other places of the axis that is as long as that of time."""
+    places = []
+    for k in (seen.base.values[value].inputs[0], value):
+        changed, owners = seen.changed(name, k), seen.owners(k)
+        if changed is None or owners is None:
+            return False
+        where = (changed.cpu() & (owners == 0)).nonzero()  # of one row
+        axes = [axis for axis in range(changed.dim()) if axis not in seen.row_axes(k)]
+        places.append({axis: (changed.shape[axis], {*where[:, axis].tolist()}) for axis in axes if len(where)})
+    before, after = places
+    sizes = [[size for size, _ in found.values()] for found in places]
+    for size, at in before.values():
+        is_time = at == ({*range(len(at))} if name == "first" else {*range(size - len(at), size)}) and len(at) < size
+        if is_time and sizes[0].count(size) == sizes[1].count(size) == 1 and (size, at) not in after.values():
+            return True
+    return False
 
 
 def _shapes_around(seen: Observations, value: int) -> str:
@@ -118,7 +152,7 @@ def _shapes_around(seen: Observations, value: int) -> str:
 def rows_mixed(seen: Observations) -> Iterator[Sign]:
     """An operation combines rows: a mean, softmax or normalisation over the wrong axis."""
     k = _first_mixing(seen)
-    if k is None or any(view_for_transpose(seen)) or any(axes_exchanged(seen)):
+    if k is None or _is_other_order(seen, k) or any(view_for_transpose(seen)) or any(axes_exchanged(seen)):
         return
     value = seen.base.values[k]
     rows = seen.example.rows
@@ -130,8 +164,21 @@ def rows_mixed(seen: Observations) -> Iterator[Sign]:
     yield Sign(value.module, seen.operation(k), shows)
 
 
+def _is_other_order(seen: Observations, value: int) -> bool:
+    """Whether an operation combines values that have all rows on one axis, in different orders."""
+    orders = [seen.row_axes(k) for k in seen.base.values[value].inputs if seen.has_rows(k)]
+    rows = [*range(seen.example.rows)]
+    return any(
+        sorted(a[n]) == sorted(b[n]) == rows and a[n] != b[n] for a in orders for b in orders for n in {*a} & {*b}
+    )
+
+
 def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
-    """A result's rows come in a different order from the example's."""
+    """Rows come in a different order from the example's, in a result or beside others that are in order."""
+    mixing = _first_mixing(seen)
+    if mixing is not None and _is_other_order(seen, mixing):
+        shows = "Rows in one order are combined with the same rows in another: one row's input changes others' results"
+        yield Sign(seen.module_of(mixing), seen.operation(mixing), shows)
     for k in seen.base.results:
         for axis, order in seen.row_axes(k).items():
             if len(order) == seen.example.rows and order != sorted(order) and -1 not in order:
@@ -157,10 +204,24 @@ def lost_rows(seen: Observations) -> list[int]:
 def rows_lost(seen: Observations) -> Iterator[Sign]:
     """Some rows have no influence on any result, and not only because just their padding is read."""
     lost = lost_rows(seen)
-    if lost and not are_the_padded(seen, lost):
+    if lost and not are_the_padded(seen, lost) and not any(not_finite(seen)):
         k = where_lost(seen, seen.row_runs[lost[0]])
+        if any(_is_at_rows(seen, call, lost) for call in seen.base.calls):
+            return  # the layer is saturated, which `gates` reports
         shows = f"The inputs of rows {lost} of {len(seen.row_runs)} change no result"
         yield Sign(_reader(seen, k), seen.operation(k), shows)
+
+
+def _is_at_rows(seen: Observations, call: LayerCall, rows: list[int]) -> bool:
+    """Whether results have a gradient with respect to a layer's outputs of some rows."""
+    if call.rows is not None or input_of_layer(seen, call) != RIGHT:
+        return False
+    axes = [0, 0] if call.is_cell else [call.row_axis, 1, 1]
+    gradients = [seen.layer_gradients.get(k) for k in call.outputs]
+    return any(
+        g is not None and all(bool(g.select(axis, row).any()) for row in rows)
+        for g, axis in zip(gradients, axes, strict=False)
+    )
 
 
 def row_squeezed(seen: Observations) -> Iterator[Sign]:
@@ -254,37 +315,39 @@ def future_read(seen: Observations) -> Iterator[Sign]:
         return
 
 
-def _steps_of(seen: Observations, call: LayerCall) -> int:
-    shape = seen.base.values[call.x].data.shape
-    return 1 if call.is_cell else shape[1 - call.row_axis] if len(shape) == 3 else shape[0]
-
-
 def steps_apart(seen: Observations) -> Iterator[Sign]:
     """A cell, or a layer that is called step by step, starts from an initial state at every step."""
     for path, calls in seen.by_layer.items():
-        if len(calls) < 3 or calls[0].rows is not None or any(_steps_of(seen, call) != 1 for call in calls):
+        if len(calls) < 3 or calls[0].rows is not None or any(seen.base.steps_of(call) != 1 for call in calls):
             continue
         steps = [call for call in calls if seen.depends_on_steps(call.x)]
         read = {name for call in steps for name in seen.step_runs if seen.depends(name, call.x)}
         carried = any(seen.depends_on_steps(k) for call in calls for k in call.states)
-        if len(read) < 2 or carried or seen.depends("first", calls[-1].x):
+        states = [[seen.base.values[k].data for k in call.states] for call in calls]
+        is_same = all(own and len(own) == len(states[0]) and all(map(torch.equal, own, states[0])) for own in states)
+        is_fed_back = calls[0].sequence in seen.base.ancestors([calls[-1].x])  # as in a decoder that reads its result
+        moves = seen.depends("last", calls[-1].x) and not seen.depends("last", calls[0].x)  # above another cell
+        apart = (is_same or not carried) and (moves or not seen.depends("first", calls[-1].x))
+        if len(read) < 2 or not (apart or (is_same and is_fed_back)):
             continue
-        states = "no state" if not calls[-1].states else "a state that no step has changed"
-        shows = f"It is called {len(calls)} times, and each time with {states}: no step reads what came before it"
+        begin = "the same state" if is_same else "a state that no step has changed" if calls[-1].states else "no state"
+        shows = (
+            f"It is called {len(calls)} times, and each time with {begin}: no step reads the state of the one before"
+        )
         yield Sign(path, "its state", shows)
 
 
 def one_step(seen: Observations) -> Iterator[Sign]:
     """A layer is given sequences of one step, although the example has more."""
     for path, calls in seen.by_layer.items():
-        if seen.example.steps < 2 or calls[0].is_cell or any(_steps_of(seen, call) != 1 for call in calls):
+        if seen.example.steps < 2 or calls[0].is_cell or any(seen.base.steps_of(call) != 1 for call in calls):
             continue
         owned = any(seen.has_rows(k) or seen.depends_on_steps(k) for call in calls for k in call.states)
         if calls[0].rows is not None or owned or len(calls) > 2:
             continue
         x = seen.base.values[calls[0].x].data
         example = seen.example.sequence
-        features = example.dim() == 2 and example.is_floating_point()
+        features = seen.question.layout is None and example.dim() == 2 and example.is_floating_point()
         shows = (
             f"It is given {[*x.shape]}: {x.shape[calls[0].row_axis]} rows of one step, from an example of "
             f"{seen.example.steps} steps. Its recurrent weights read a state of zeros"
@@ -294,18 +357,24 @@ def one_step(seen: Observations) -> Iterator[Sign]:
 
 
 def last_step_unread(seen: Observations) -> Iterator[Sign]:
-    """A result for a whole row does not depend on its last step."""
+    """A result for a whole row does not depend on its last step, or all results only on the first one."""
+    others = [seen.depends(name, k) for name in ("before the last", "last") for k in seen.base.results]
+    is_first_alone = seen.example.steps > 2 and all(depends is False for depends in others)
     for k in seen.base.results:
         _, steps = seen.result_axes(k)
         shape = seen.base.values[k].data.shape
-        is_per_row = seen.example.rows in shape[:2]  # not the steps of all rows, one after another
-        if steps is not None or not is_per_row or seen.depends("last", k) is not False:
+        is_per_row = steps is None and seen.example.rows in shape[:2]  # not the steps of all rows, one after another
+        if not (is_per_row or is_first_alone) or seen.depends("last", k) is not False:
             continue
         if not (seen.depends("first", k) or seen.depends("before the last", k)):
             continue
         used = seen.base.ancestors([k])
         layers = [call for call in seen.base.calls if call.sequence in used or used & {*call.outputs}]
         reaches = any(seen.depends("last", call.x) for call in layers)
+        if not is_per_row and not reaches:
+            continue  # what begins at the first step and is continued, such as a simulation
+        if is_first_alone and any(_has_gradient_at_last(seen, call) for call in layers):
+            continue  # its influence is lost in rounding, beside values that explode
         shortened = any(seen.base.values[i].op in _SHORTENS for i in used)
         lost = where_lost(seen, seen.step_runs["last"])
         read = "the steps before it do" if seen.depends("before the last", k) else "only step 0 does"
@@ -315,15 +384,24 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
         return
 
 
+def _has_gradient_at_last(seen: Observations, call: LayerCall) -> bool:
+    gradient, mask = seen.layer_gradients.get(call.x), seen.changed("last", call.x)
+    return gradient is not None and mask is not None and bool(gradient[mask].any())
+
+
 def constant_result(seen: Observations) -> Iterator[Sign]:
     """No result depends on the example."""
     runs = [*seen.row_runs, *seen.step_runs.values()]
     masks = [run.change_of(k) for run in runs for k in seen.base.results]
-    if not masks or any(mask is None or bool(mask.any()) for mask in masks):
+    if not masks or any(not_finite(seen)) or any(mask is None or bool(mask.any()) for mask in masks):
         return
     k = where_lost(seen, runs[0])
     shows = "Changes of whole rows and of single steps of the example change no result"
-    yield Sign(_reader(seen, k), seen.operation(k), shows)
+    weights = [seen.base.values[i] for i in seen.base.values[k].inputs]
+    is_new = any(value.op == "parameter" and not bool(value.data.any()) for value in weights)
+    if is_new:
+        shows += ", since all its weights are 0: right only before training"
+    yield Sign(_reader(seen, k), seen.operation(k), shows, is_note=True if is_new else None)
 
 
 def not_finite(seen: Observations) -> Iterator[Sign]:

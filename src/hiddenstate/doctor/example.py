@@ -58,7 +58,17 @@ class Example:
 
     def cut(self, rows: int, steps: int) -> "Example":
         """Return an example with this many rows, which may repeat, and this many first steps."""
-        chosen = self._choose_rows(rows)
+        return self._of_rows(self._choose_rows(rows), steps)
+
+    def without_longest(self) -> "Example":
+        """Return a copy with as many rows, in which the next longest stands in for the longest ones."""
+        assert self.lengths is not None, "only an example with lengths has longest rows"
+        is_longest = self.lengths == self.lengths.max()
+        instead = int(self.lengths.masked_fill(is_longest, 0).argmax())
+        return self._of_rows(torch.where(is_longest, instead, torch.arange(self.rows)), self.steps)
+
+    def _of_rows(self, chosen: Tensor, steps: int) -> "Example":
+        rows = len(chosen)
         lengths = None if self.lengths is None else _scaled(self.lengths[chosen], steps, self.steps)
 
         def change(leaf: Any, part: Part) -> Any:

@@ -35,12 +35,15 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
     for path in sorted(trained):
         calls = seen.by_layer[path]
         outputs = {k for call in calls for k in call.outputs}
-        if not outputs & seen.used or not any(seen.depends_on_steps(k) for k in outputs):
+        if not any(seen.depends_on_steps(k) for k in outputs):
             continue
         prefix = f"{path}." if path else ""
         own = {name: g for name, g in seen.parameter_gradients.items() if name.startswith(prefix)}
         if own and not any(g is not None and bool((g != 0).any()) for g in own.values()):
-            k = next((k for k in cuts if seen.base.ancestors([k]) & outputs), calls[0].sequence)
+            reaches = any(g is not None and bool(g.any()) for g in map(seen.layer_gradients.get, outputs))
+            if reaches or not seen.is_read(path):
+                continue  # its gates are saturated, nothing reads it, or the weights that read it are still 0
+            k = next((k for k in cuts if seen.base.ancestors([k]) & outputs), _last_of(seen, outputs))
             shows = f"The results depend on it, but no gradient reaches its {len(own)} parameters"
             yield Sign(path, seen.operation(k), shows)
             continue
@@ -48,10 +51,18 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
         stopped = [k for k in states if not seen.base.values[k].tensor.requires_grad]
         if stopped and len(stopped) == len(states):
             k = next((k for k in cuts if k in seen.base.ancestors(stopped)), stopped[0])
-            shows = (
-                f"Its state is passed on {len(calls) - 1} times, but never with its gradient: it learns from one step"
-            )
-            yield Sign(path, seen.operation(k), shows)
+            shows = f"Its state is passed on {len(calls) - 1} times, never with its gradient: it learns within a call"
+            is_burn_in = any(seen.base.steps_of(call) > 1 for call in calls)
+            yield Sign(path, seen.operation(k), shows, is_note=True if is_burn_in else None)
+
+
+def _last_of(seen: Observations, outputs: set[int]) -> int:
+    """Return the last value that is known to be computed from a layer's outputs, such as what becomes an array."""
+    reached = set(outputs)
+    for k, value in enumerate(seen.base.values):
+        if reached.intersection(value.inputs):
+            reached.add(k)
+    return max(reached)
 
 
 def _cuts(seen: Observations, value: int) -> bool:
@@ -364,7 +375,7 @@ def unused(seen: Observations) -> Iterator[Sign]:
     """Modules with parameters are never called, or nothing reads what a recurrent layer computes."""
     for path, calls in seen.by_layer.items():
         outputs = {k for call in calls for k in call.outputs}
-        if not outputs & seen.used:
+        if not outputs & seen.used and not seen.is_read(path):
             yield Sign(
                 path, "its outputs", "It is called, and nothing of what it computes reaches a result", is_note=False
             )

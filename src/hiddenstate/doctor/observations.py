@@ -10,12 +10,23 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from hiddenstate.doctor.example import Example, Part, read_example
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
-from hiddenstate.tracing.watch import LayerCall, Run, Snapshot, Watch, hidden_modules, leaves_in, map_tree, tensors_in
+from hiddenstate.tracing.watch import (
+    LayerCall,
+    Run,
+    Snapshot,
+    Watch,
+    hidden_modules,
+    is_other,
+    leaves_in,
+    map_tree,
+    tensors_in,
+)
 
 SEED = 0
 _SAME_ROW = 1e-6  # differences up to this part of the largest value are rounding, such as of a scale for a whole batch
@@ -71,6 +82,7 @@ class Observations:
     noise: torch.Generator = field(default_factory=lambda: torch.Generator().manual_seed(SEED))
     layer_gradients: dict[int, Tensor | None] = field(default_factory=dict)  # by input or output
     parameter_gradients: dict[str, Tensor | None] = field(default_factory=dict)
+    state_gradients: list[Tensor | None] = field(default_factory=list)  # of the states that are passed in
 
     @property
     def model(self) -> nn.Module:
@@ -80,6 +92,21 @@ class Observations:
     def rerun(self, example: Example) -> Run:
         """Run the module on a changed copy of the example."""
         return self.runner.run(example, self.base)
+
+    @cached_property
+    def without_longest(self) -> Run | None:
+        """A run in which the longest rows are replaced; None if all are as long, it fails, or draws random numbers."""
+        lengths = self.example.lengths
+        if lengths is None or int(lengths.min()) == int(lengths.max()) or not self.reseeded.is_as(self.base):
+            return None
+        run = self.runner.run(self.example.without_longest())
+        return None if run.error else run
+
+    def is_read(self, path: str) -> bool:
+        """Whether other outputs of a recurrent module change a result, even where nothing recorded leads there."""
+        run = self.runner.run(self.example, self.base, shifted=self.by_layer[path][0].layer)
+        pairs = zip(self.base.results, run.results, strict=False)
+        return bool(run.error) or any(is_other(run.values[k].tensor, self.base.values[old].data) for old, k in pairs)
 
     @cached_property
     def by_layer(self) -> dict[str, list[LayerCall]]:
@@ -178,10 +205,15 @@ class Observations:
         """Set `layer_gradients` and `parameter_gradients`, before a later run changes in place what they need."""
         values = {k: self.base.values[k].tensor for call in self.base.calls for k in (call.x, *call.outputs) if k >= 0}
         weights = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        leaves = zip(self.example.leaves, self.example.parts, strict=True)
+        parts = [part for leaf, part in leaves if isinstance(leaf, (Tensor, PackedSequence))]
+        passed = [k for k, part in zip(self.base.inputs, parts, strict=False) if (part.kind, part.rows) == ("rows", 1)]
+        states = {f"state {k}": self.base.values[k].tensor for k in passed}
         total = self.weighted_sum()
         if total is not None:  # in one backward pass, which takes longer than a run
-            gradients = self.gradients(total, {**values, **weights})
+            gradients = self.gradients(total, {**values, **weights, **states})
             self.layer_gradients = {k: gradients[k] for k in values}
+            self.state_gradients = [gradients[name] for name in states]
             self.parameter_gradients = {name: gradients[name] for name in weights}
 
     def lengths_along(self, value: int, rows: int) -> Tensor:
@@ -237,10 +269,13 @@ class Runner:
         *,
         seed: int = SEED,
         keeps: bool = False,
+        shifted: nn.Module | None = None,
     ) -> Run:
-        """Run it once; with ``keeps``, what the model kept from the last run is not reset."""
+        """Run it once, without resetting what it ``keeps`` from the last run, or with 1 added to a module's outputs."""
         if not keeps:
             self._snapshot.put_back()
+        if shifted is not None:
+            shifted.register_forward_hook(_plus_one)  # put back with the rest
         self._snapshot.set_seed(seed)
         model = self._question.model.eval()
         for _, module in hidden_modules(model):
@@ -275,6 +310,10 @@ class Runner:
         if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or not self.with_gradient:
             return leaf
         return leaf.detach().clone().requires_grad_() * 1
+
+
+def _plus_one(_: nn.Module, __: Any, out: Any) -> Any:
+    return map_tree(out, lambda x: x._replace(data=x.data + 1) if isinstance(x, PackedSequence) else x + 1)
 
 
 def _without_cudnn() -> AbstractContextManager[Any]:
@@ -388,11 +427,17 @@ def _first_run(runner: Runner, whole: Example) -> tuple[Example, Run, dict[str, 
     for example in [*examples, whole]:
         for runner.with_gradient in (True, False):
             runs.append(runner.run(example))
-            if not runs[-1].error:
+            if not runs[-1].error and not (example.steps < whole.steps and _has_one_step(runs[-1])):
                 is_alone = example is whole and whole.rows < 2
                 why = f"the example has one row, and the module does not run on {small.rows} ({runs[0].error})"
                 return example, runs[-1], {"rows": why} if is_alone else {}
     return whole, runs[-2], {}
+
+
+def _has_one_step(run: Run) -> bool:
+    """Whether a layer, called once, is given one step: after strided convolutions, what is left of a cut example."""
+    calls = [call for call in run.calls if [other.path for other in run.calls].count(call.path) == 1]
+    return any(not call.is_cell and call.rows is None and run.steps_of(call) == 1 for call in calls)
 
 
 def _goes_back(tensor: Tensor, run: Run) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 
 import torch
 from torch import Tensor
@@ -25,16 +26,23 @@ def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
     return by_row_and_step(changed, rows, steps)[true.to(changed.device)]
 
 
-def _changes_with_more_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
-    """Whether a value of the first run changes if rows have more padding."""
+def _changes_with_padding(seen: Observations, run: Run, value: int, other: int) -> bool:
+    """Whether a value of the first run changes if rows have more padding, or the longest rows are others."""
     old, new = seen.base.values[value].data, run.values[other].data
     if new.dim() != old.dim():
         return False
-    for axis, (size, longer) in enumerate(zip(old.shape, new.shape, strict=True)):
-        new = new.narrow(axis, 0, size) if longer > size else new
-    if new.shape != old.shape or not old.numel():
+    for axis, sizes in enumerate(zip(old.shape, new.shape, strict=True)):
+        old, new = old.narrow(axis, 0, min(sizes)), new.narrow(axis, 0, min(sizes))
+    difference = (new.float() - old.float()).abs().nan_to_num()
+    if run is seen.without_longest:  # the rows that are in both
+        lengths, rows = seen.example.lengths, seen.result_axes(value)[0]
+        if lengths is None or rows is None or seen.row_axes(value)[rows] != [*range(len(lengths))]:
+            return False
+        is_longest = (lengths == lengths.max()).view(-1, *[1] * (old.dim() - rows - 1)).to(old.device)
+        difference = difference.masked_fill(is_longest, 0)
+    difference = _at_true_steps(seen, value, difference)
+    if not difference.numel():
         return False
-    difference = _at_true_steps(seen, value, (new.float() - old.float()).abs().nan_to_num())
     return float(difference.max()) > _SAME * max(float(old.float().abs().nan_to_num(posinf=0, neginf=0).max()), 1e-12)
 
 
@@ -43,11 +51,15 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     # Values of the padding may matter, such as zeros beside which a convolution reads; their number must not. With
     # other values, every operation is called as before, so that the first one that reads them can be named.
     example, longer, padded = seen.example, seen.lengthened, seen.padded
+    changed: list[int] = []
     if longer is not None:
-        pairs = zip(seen.base.results, longer.results, strict=False)
-        changed = [k for k, other in pairs if _changes_with_more_padding(seen, longer, k, other)]
-    else:
-        changed = [] if padded is None else [k for k in seen.base.results if _reads_padding(seen, padded, k)]
+        changed = _changed_with_padding(seen, longer)
+    elif padded is not None:
+        changed = [k for k in seen.base.results if _reads_padding(seen, padded, k)]
+    what = "Three more steps of padding" if longer is not None else "Other values in the padding"
+    if not changed and seen.without_longest is not None:  # padding that is cut off after the longest row
+        longer, what = seen.without_longest, "Shorter rows in place of the longest, and so less padding in the others,"
+        changed = _changed_with_padding(seen, longer)
     if not changed:
         lost = lost_rows(seen)
         if lost and are_the_padded(seen, lost):
@@ -60,12 +72,15 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     used, sizes = sorted(seen.base.ancestors(changed[:1])), (example.rows * example.steps, example.steps)
     used = [k for k in used if seen.base.values[k].op != "input" and not _is_flat(seen, k, sizes)]
     first = next((k for k in used if padded is not None and _reads_padding(seen, padded, k)), changed[0])
-    if first == changed[0] and longer is not None and len(longer.values) == len(seen.base.values):
-        first = next((k for k in used if _changes_with_more_padding(seen, longer, k, k)), first)
+    if first == changed[0] and longer is not None:  # the values are counted from the end: a few before may be more
+        by = len(longer.values) - len(seen.base.values)
+        pairs = zip(reversed(seen.base.values), reversed(longer.values), strict=False)
+        same = len([*takewhile(lambda pair: pair[0].op == pair[1].op, pairs)])
+        used = [k for k in used if k >= len(seen.base.values) - same]
+        first = next((k for k in used if _changes_with_padding(seen, longer, k, k + by)), first)
     value = seen.base.values[first]
     call = seen.base.call_of(first)
     shortest = int(example.lengths.min()) if example.lengths is not None else 0
-    what = "Three more steps of padding" if longer is not None else "Other values in the padding"
     shows = f"{what} change results. Rows are {shortest} to {example.steps} steps long"
     if call is not None and not call.has_lengths:
         kind = "in both directions" if call.directions == 2 else "to the end of the padding"
@@ -74,6 +89,11 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     path = value.module if call is None else call.path
     by_window = "conv" in value.op  # only at the end of a row, which most published models accept
     yield Sign(path, seen.operation(first), shows, idea=idea, is_note=longer is None or by_window)
+
+
+def _changed_with_padding(seen: Observations, run: Run) -> list[int]:
+    pairs = zip(seen.base.results, run.results, strict=False)
+    return [k for k, other in pairs if _changes_with_padding(seen, run, k, other)]
 
 
 def _reads_padding(seen: Observations, run: Run, value: int) -> bool:
@@ -188,7 +208,7 @@ def unregistered(seen: Observations) -> Iterator[Sign]:
 def state_ignored(seen: Observations) -> Iterator[Sign]:
     """A state that is passed in changes nothing, or chunks that carry it differ from the whole."""
     run = seen.restated
-    if run is not None and not _changed_results(seen, run) and not run.error:
+    if run is not None and not _changed_results(seen, run) and not run.error and not _is_masked(seen):
         path = next(iter(seen.by_layer), "")
         yield Sign(path, "its initial state", "Other values of the state that is passed in change no result")
         return
@@ -204,6 +224,11 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
     if ignored:
         shows += f"; the second chunk is as if `{chunked.argument}` had not been passed in"
     yield Sign(path, f"`{chunked.argument}`", shows, is_note=None if ignored else True)
+
+
+def _is_masked(seen: Observations) -> bool:
+    """Whether a state that is passed in reaches the results, as 0 times its value: all rows of the example begin."""
+    return any(gradient is not None for gradient in seen.state_gradients)
 
 
 def cell_state_lost(seen: Observations) -> Iterator[Sign]:
@@ -243,10 +268,14 @@ def wrong_state(seen: Observations) -> Iterator[Sign]:
         if h is None and out is None and c is not None:
             shows = "Of its outputs, the results read only c_n, the memory, and never h"
             yield Sign(path, "its c_n", shows, idea="M3")
-        if h is not None and out is None:
-            yield from _wrong_part_of_h(call, path, h)
-        if out is not None and call.directions == 2 and len(calls) == 1:
-            yield from _wrong_end(seen, call, out, h)
+        if h is not None:
+            reading = [seen.base.ancestors([k]) for k in seen.base.results]
+            both = any(
+                used & {o.outputs[0] for o in calls} and used & {o.outputs[1] for o in calls} for used in reading
+            )
+            yield from _wrong_part_of_h(call, path, h, is_note=True if both and out is not None else None)
+        if out is not None and call.directions == 2:
+            yield from _wrong_end(seen, calls, h)
 
 
 def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tensor | None:
@@ -260,7 +289,7 @@ def _read_of(seen: Observations, calls: Sequence[LayerCall], which: int) -> Tens
     return total
 
 
-def _wrong_part_of_h(call: LayerCall, path: str, read: Tensor) -> Iterator[Sign]:
+def _wrong_part_of_h(call: LayerCall, path: str, read: Tensor, *, is_note: bool | None) -> Iterator[Sign]:
     layers, directions = int(getattr(call.layer, "num_layers", 1)), call.directions
     by_state = read.flatten(1).any(1).view(layers, directions)
     names = [f"h_n[{k}]" for k in range(layers * directions) if by_state.flatten()[k]]
@@ -268,30 +297,36 @@ def _wrong_part_of_h(call: LayerCall, path: str, read: Tensor) -> Iterator[Sign]
         shows = (
             f"The results read {', '.join(names)} of its {layers} layers: never the last layer's, h_n[-{directions}]"
         )
-        yield Sign(path, "its h_n", shows, idea="M4")
+        yield Sign(path, "its h_n", shows, idea="M4", is_note=is_note)
     elif directions == 2 and not bool(by_state[-1].all()):
         lost = "forward" if not bool(by_state[-1, 0]) else "reverse"
         shows = f"The results read {', '.join(names)}: never the {lost} direction's final state of the last layer"
-        yield Sign(path, "its h_n", shows, "read both, torch.cat([h_n[-2], h_n[-1]], -1)", "M5")
+        yield Sign(path, "its h_n", shows, "read both, torch.cat([h_n[-2], h_n[-1]], -1)", "M5", is_note=is_note)
 
 
-def _wrong_end(seen: Observations, call: LayerCall, read: Tensor, h: Tensor | None) -> Iterator[Sign]:
-    half = read.shape[-1] // 2
-    for part, name in ((read[..., :half], "forward"), (read[..., half:], "reverse")):
-        if not bool(part.any()) and h is None:
+def _wrong_end(seen: Observations, calls: Sequence[LayerCall], h: Tensor | None) -> Iterator[Sign]:
+    path = calls[0].path
+    reads = [(call, read) for call in calls if (read := _read_of(seen, [call], 0)) is not None]
+    for half, name in enumerate(("forward", "reverse")):
+        if h is None and not any(bool(read.chunk(2, -1)[half].any()) for _, read in reads):
             shows = f"The results read nothing of its {name} direction"
-            yield Sign(call.path, "its output", shows, "read both halves of its output", "M5")
+            yield Sign(path, "its output", shows, "read both halves of its output", "M5")
             return
-    if read.dim() != 3 or call.rows is not None:
-        return
-    by_row = read if call.row_axis == 0 else read.transpose(0, 1)
-    forward, reverse = (part.any(2) for part in (by_row[..., :half], by_row[..., half:]))
-    steps = by_row.shape[1]
-    for part, name, end in ((reverse, "reverse", steps - 1), (forward, "forward", 0)):
-        if steps > 2 and bool((part.sum(1) == 1).all()) and _is_at_end(seen, part, name, end):
+    for half, name in ((1, "reverse"), (0, "forward")):
+        if all(_is_read_at_end(seen, call, read.chunk(2, -1)[half], name) for call, read in reads):
             where = "its last step" if name == "reverse" else "step 0"
             shows = f"The results read its {name} direction only at {where}, where that direction has read one step"
-            yield Sign(call.path, "its output", shows, idea="M5")
+            yield Sign(path, "its output", shows, idea="M5")
+
+
+def _is_read_at_end(seen: Observations, call: LayerCall, read: Tensor, name: str) -> bool:
+    """Whether a direction's output is read only at the step at which that direction begins."""
+    if read.dim() != 3 or call.rows is not None:
+        return False
+    part = (read if call.row_axis == 0 else read.transpose(0, 1)).any(2)
+    steps = part.shape[1]
+    end = steps - 1 if name == "reverse" else 0
+    return steps > 2 and bool((part.sum(1) == 1).all()) and _is_at_end(seen, part, name, end)
 
 
 def _is_at_end(seen: Observations, part: Tensor, name: str, end: int) -> bool:

@@ -116,6 +116,11 @@ class Run:
         """Return the call of a recurrent module that returned a value; None if none did."""
         return next((call for call in self.calls if value in call.outputs), None)
 
+    def steps_of(self, call: LayerCall) -> int:
+        """Return how many time steps a recurrent module was given; of packed input, how many elements."""
+        shape = self.values[call.x].data.shape
+        return 1 if call.is_cell else shape[1 - call.row_axis] if len(shape) == 3 else shape[0]
+
     def is_as(self, other: "Run") -> bool:
         """Whether it succeeded, and all values equal those of the run that it was compared with."""
         is_as_long = not self.error and len(self.changed) == len(other.values)
