@@ -64,11 +64,10 @@ def given_baseline(baseline: object, x: Tensor) -> Tensor:
 class Players:
     """P players in an input of one row, and their replacements."""
 
-    every: tuple[Player, ...]  # the players, in time order
+    every: tuple[Player, ...]  # the players, in time order; the first may be the initial state
     # [T, C], the index of the player that each number belongs to; -1 for numbers of no player, which stay; [T, 1] if
     # every player has all columns of its steps
     owner: Tensor
-    columns: tuple[tuple[int, ...] | None, ...]  # the columns of each player's steps; None for all
     x: Tensor  # [T, C], the input
     base: Tensor  # [T, C], the baseline; equal to the input at numbers of no player
     initial: AnyState | None  # the state of one row
@@ -81,19 +80,15 @@ class Players:
     @property
     def has_state(self) -> bool:
         """Whether the initial state is a player."""
-        return any(player.is_state for player in self.every)
+        return self.every[0].is_state
 
     def sums(self, by_number: Tensor, of_state: float) -> Tensor:
         """Return the sum of numbers ``[T, C]`` over each player's part, and ``of_state`` for the initial state."""
-        by_step = {
-            columns: (by_number if columns is None else by_number[:, list(columns)]).sum(-1)
-            for columns in set(self.columns)
-        }
-        sums = [
-            of_state if player.is_state else by_step[columns][player.start : player.stop].sum()
-            for player, columns in zip(self.every, self.columns, strict=True)
-        ]
-        return torch.tensor(sums, dtype=torch.float64)
+        owner = torch.where(self.owner < 0, len(self), self.owner).expand_as(by_number).flatten()
+        sums = torch.zeros(len(self) + 1, dtype=torch.float64).index_add_(0, owner, by_number.flatten())[:-1]
+        if self.has_state:
+            sums[0] = of_state
+        return sums
 
     def inputs(self, present: Tensor, steps: slice = slice(None)) -> Tensor:
         """Return the inputs ``[T, R, C]`` of rows with some players present, bool ``[R, P]``, at some steps."""
@@ -107,8 +102,7 @@ class Players:
         whole = [part.expand(-1, len(present), -1) for part in self.state]
         if not self.has_state:
             return self.as_given([part.contiguous() for part in whole])
-        number = next(k for k, player in enumerate(self.every) if player.is_state)
-        there = present[:, number].to(self.x.device)[None, :, None]
+        there = present[:, 0].to(self.x.device)[None, :, None]
         chosen = [torch.where(there, part, none) for part, none in zip(whole, self.zero, strict=True)]
         return self.as_given(chosen)
 
@@ -143,7 +137,7 @@ def players_of(
         owner[player.start : player.stop, slice(None) if group is None else list(group)] = number
     base = torch.where((owner < 0).to(x.device), x, base)
     zero = tuple(map(torch.zeros_like, initial))
-    return Players(tuple(parts), owner, tuple(columns), x, base, explained.initial, initial, zero)
+    return Players(tuple(parts), owner, x, base, explained.initial, initial, zero)
 
 
 def check_spans(spans: Spans, T: int) -> list[tuple[int, int]]:
