@@ -290,6 +290,8 @@ PRACTICE: Sequence[Lesson] = (
     ("15", "changed[10] += 1", "changed[5] += 1"),
     ("15", "layer(value[None], state)", "layer(value[None])"),
     ("15", "clamp(max=125)", "clamp(max=250)"),
+    ("15", "layer(piece, summary)[1]", "layer(piece)[1]"),
+    ("15", "300 * 0.02**0.5", "300 * 0.02"),
     ("15", "lengths=torch.tensor([8, 5])", "lengths=torch.tensor([8, 8])"),
     ("15", "x.permute(1, 2, 0), 0.5).permute(2, 0, 1)", "x, 0.5)"),
     ("15", "(torch.optim.SGD, torch.optim.Adam)", "(torch.optim.SGD, torch.optim.SGD)"),
