@@ -262,7 +262,8 @@ PARSERS = re.compile(
 # The package's own files; messages, checked there; the holder of a lock, which may be unknown; a folder that was
 # loaded; a separate process and its answers, whose errors are passed to the code inside the door.
 NEED_NO_DOOR = {
-    *("studio.assets", "studio.messages", "text.tokenise", "training.lock", "studio.bundles.opening"),
+    *("studio.assets", "studio.messages", "text.tokenise", "text.corpora", "training.lock"),
+    "studio.bundles.opening",
     *("interop.keras.hdf5", "interop.keras.hdf5_process"),
     "course.figures.numeric_answers",  # reads the package's own pages
     "models.model_file",  # reads through `base.files`

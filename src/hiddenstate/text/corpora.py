@@ -1,6 +1,7 @@
 """Real corpora by name, or any by path, downloaded once into the user's cache and checked against a hash."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,11 @@ from hiddenstate.base.validation import optional_package
 from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
 from hiddenstate.text.source import read_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 StrPath = str | os.PathLike[str]
 
@@ -61,55 +67,16 @@ class Corpus:
         return sum(file.size for file in self.files)
 
 
+def _described(data: Mapping[str, Any]) -> Corpus:
+    files = tuple(Remote(*file) for file in data["files"])
+    return Corpus(
+        **{**data, "files": files, "parts": {name: CorpusPart(*part) for name, part in data["parts"].items()}}
+    )
+
+
 CORPORA: Mapping[str, Corpus] = MappingProxyType({
-    "ud-english-ewt": Corpus(
-        title="Universal Dependencies English Web Treebank, May 2025: CoNLL-U",
-        licence="annotations CC BY-SA 4.0; for the texts see the README at the source",
-        source="https://github.com/UniversalDependencies/UD_English-EWT",
-        address="https://raw.githubusercontent.com/UniversalDependencies/UD_English-EWT/"
-        "15d613d8447b3478787d4c278730a1e48a945efb/",
-        files=(
-            Remote(
-                "en_ewt-ud-train.conllu",
-                "3fb78e2b55482c8ee00caa653af436c88c9e5bc9a73ce26e4ae3ddc79d2b7e7b",
-                14_203_025,
-            ),
-            Remote(
-                "en_ewt-ud-dev.conllu", "531a54ff90d6ab12201c5a50c3e78e6ddac4de69abc4bce5d275d3cd29efe2b6", 1_805_545
-            ),
-            Remote(
-                "en_ewt-ud-test.conllu", "e266e515a0a7547657ed3d90d9ba46487d6bd251f27ad4269d4e8a427c8555cd", 1_804_515
-            ),
-        ),
-        parts={name: CorpusPart(f"en_ewt-ud-{name}.conllu") for name in ("train", "dev", "test")},
-    ),
-    "tiny-shakespeare": Corpus(
-        title="Plays of Shakespeare, 1.1 million characters: plain text",
-        licence="the text is in the public domain; the repository it comes from is under the MIT licence",
-        source="https://github.com/karpathy/char-rnn",
-        address="https://raw.githubusercontent.com/karpathy/char-rnn/6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e/"
-        "data/tinyshakespeare/",
-        files=(Remote("input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed", 1_115_394),),
-        # Other projects test on the last tenth. It continues the play before it, so that play is used for training.
-        parts={
-            "train": CorpusPart("input.txt", 0.05, 0.9),
-            "dev": CorpusPart("input.txt", 0, 0.05),
-            "test": CorpusPart("input.txt", 0.9, 1),
-        },
-    ),
-    "wikitext-2": Corpus(
-        title="WikiText-2, 2.1 million words of Wikipedia, rare words as <unk>: plain text, words between spaces",
-        licence="CC BY-SA (Wikipedia's texts)",
-        source="https://github.com/pytorch/examples/tree/main/word_language_model",
-        address="https://raw.githubusercontent.com/pytorch/examples/77f55b912142e11fcfdf5b530231fb9c52f181e8/"
-        "word_language_model/data/wikitext-2/",
-        files=(
-            Remote("train.txt", "9e9fa1ad55b1c2c95b08e37dd8e653f638fac2c6de904b79e813611eefbc985f", 10_797_148),
-            Remote("valid.txt", "f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8", 1_121_681),
-            Remote("test.txt", "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0", 1_256_449),
-        ),
-        parts={"train": CorpusPart("train.txt"), "dev": CorpusPart("valid.txt"), "test": CorpusPart("test.txt")},
-    ),
+    name: _described(data)
+    for name, data in tomllib.loads(Path(__file__).with_name("corpora.toml").read_text("utf-8")).items()
 })  # fmt: skip
 
 

@@ -21,36 +21,6 @@ from typing import Any
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 
-GRAMMAR = r"""
-query: formula ["for" range] ("," part)*
-part: formula [side]
-side: WHERE [range]
-WHERE: "before" | "after"
-?formula: conjunction ("or" conjunction)*   -> any
-?conjunction: negation ("and" negation)*    -> all
-?negation: "not" negation                   -> inverse
-         | "(" formula ")"
-         | PLACE "[" INT "]" OP NUMBER      -> value
-         | KIND EQUAL text                  -> named
-         | name (OP | EQUAL) operand        -> column
-         | name "in" "(" operand ("," operand)* ")" -> member
-text: WORD | STRING
-name: COLUMN | STRING
-operand: NUMBER | STRING
-range: INT [DOTS [INT]] | DOTS INT
-KIND.2: /(token|label)(?![\w.])/
-EQUAL: "==" | "=" | "!="
-OP: ">=" | "<=" | ">" | "<"
-DOTS: ".."
-PLACE.2: /l[0-9]{1,9}r?\.[a-z_]{1,9}/
-NUMBER: /[+-]?([0-9]{1,30}(\.(?!\.)[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,3})?/
-INT: /[0-9]{1,9}/
-COLUMN: /[^\W\d][\w.]{0,99}/
-WORD: /[^\s,()"']{1,200}/
-STRING: /"(\\.|[^"\\]){0,200}"/
-%ignore /[ \t\r\n]+/
-"""
-
 LONGEST = 2000  # maximum number of characters in a query
 MOST_CONDITIONS = 32
 MOST_STEPS = 1 << 22
@@ -185,7 +155,7 @@ def parse_query(text: str) -> Query:
 @cache
 def _parser() -> Any:
     lark = optional_package("lark", "corpus", "a search")
-    return lark.Lark(GRAMMAR, start="query", parser="lalr", maybe_placeholders=True)
+    return lark.Lark.open("grammar.lark", rel_to=__file__, start="query", parser="lalr", maybe_placeholders=True)
 
 
 def _query(tree: Any) -> Query:

@@ -17,7 +17,6 @@ from hiddenstate.base.files import check_place, written_beside
 from hiddenstate.engine.weights import dequantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.graph.arithmetic import Array
-from hiddenstate.models.graph.c_parts import PARTS
 from hiddenstate.models.graph.file import TOLERANCE, check_numbers, graph_of, least_size, rounding, run_graph
 from hiddenstate.models.graph.graph import GATES, STATES, Graph, Node, label
 from hiddenstate.models.graph.int8 import is_rounded
@@ -33,6 +32,12 @@ UNARY = {
     "elu": "{x} > 0.0f ? {x} : {alpha} * (exponential({x}) - 1.0f)",
     "gelu": "0.5f * {x} * (1.0f + erff({x} * 0.707106781f))",
     "gelu_tanh": "0.5f * {x} * (1.0f + hyperbolic(0.797884561f * ({x} + 0.044715f * {x} * {x} * {x})))",
+}
+_FUNCTION = re.compile(r"^static (?:inline )?\w+ (\w+)\(", re.MULTILINE)
+# The functions that the code calls, by name.
+PARTS = {
+    _FUNCTION.findall(part)[0]: part
+    for part in Path(__file__).with_name("parts.c").read_text("ascii").strip().split("\n\n")[1:]
 }
 BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
@@ -265,7 +270,7 @@ class _Source:
             calls.append(f"    if ({name}_step(&s, {', '.join(arguments_of + outs)})) return 2;")
             calls += [
                 f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, "
-                f"{_number(least_size(array))}, worst);"
+                f"{_number(TOLERANCE)}, {_number(least_size(array))}, worst);"
                 for k, array in enumerate(results)
             ]
         outs = [f"    static float out{k}[{prod(self.shapes[value])}];" for k, value in enumerate(self.graph.outputs)]
@@ -273,16 +278,7 @@ class _Source:
             [
                 f"#ifdef {name.upper()}_SELFTEST\n",
                 *tables,
-                "/* The largest difference, in units of what is allowed: that of rounding, or a part of the number. */",
-                f"static float {name}_compare(const float *got, const float *want, int32_t n, float rounding,",
-                "                           float least, float worst)\n{",
-                "    for (int32_t k = 0; k < n; ++k) {",
-                "        const float size = want[k] < 0.0f ? -want[k] : want[k];",
-                "        const float error = got[k] < want[k] ? want[k] - got[k] : got[k] - want[k];",
-                f"        const float part = {_number(TOLERANCE)} * (size > least ? size : least);",
-                "        const float share = error / (part > rounding ? part : rounding);",
-                "        if (!(share <= worst)) worst = share;",
-                "    }\n    return worst;\n}\n",
+                _with_prefix(PARTS["compare"], name) + "\n",
                 f"int main(void)\n{{\n    static {name}_state s;",
                 *outs,
                 "    float worst = 0.0f;",
@@ -619,7 +615,7 @@ def _parts_of(code: str) -> list[str]:
     while new := {name for name in PARTS if name not in needed and re.search(rf"\b{name}\(", text)}:
         needed |= new
         text = "\n".join(PARTS[name] for name in needed)
-    return [PARTS[name].strip() + "\n" for name in PARTS if name in needed]
+    return [f"{part}\n" for name, part in PARTS.items() if name in needed]
 
 
 def _with_prefix(code: str, prefix: str) -> str:

@@ -1,8 +1,9 @@
-"""Functions in C99 that exported models call; a file gets those that it needs."""
+/* Functions that exported models call; a file gets those that it needs, between blank lines, under its own names.
+   Matrices are stored by columns, so that the inner loops are over neighbours and compilers vectorise them. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
 
-# Matrices are stored by columns, so that the inner loops are over neighbours and compilers vectorise them.
-PARTS = {
-    "exponential": """
 /* e to the power of x, to about 1e-7 of it; no libm, so that compilers can vectorise loops with it. */
 static inline float exponential(float x)
 {
@@ -17,20 +18,17 @@ static inline float exponential(float x)
     memcpy(&scale, &bits, sizeof scale);
     return x == x ? p * scale : x;
 }
-""",
-    "sigmoid": """
+
 static inline float sigmoid(float x)
 {
     return 1.0f / (1.0f + exponential(-x));
 }
-""",
-    "hyperbolic": """
+
 static inline float hyperbolic(float x)
 {
     return 2.0f / (1.0f + exponential(-2.0f * x)) - 1.0f;
 }
-""",
-    "matrix": """
+
 /* y = b + W x, with W [in][out]; b may be null. */
 static void matrix(const float *restrict x, int32_t in, const float *restrict w, const float *restrict b, int32_t out,
                    float *restrict y)
@@ -46,8 +44,7 @@ static void matrix(const float *restrict x, int32_t in, const float *restrict w,
         for (int32_t j = 0; j < out; ++j) y[j] += x[k] * w[j];
     }
 }
-""",
-    "matrix_of_int8": """
+
 /* y = b + scale (W x), with W [in][out] as integers, and x as it is. */
 static void matrix_of_int8(const float *restrict x, int32_t in, const int8_t *restrict w, const float *restrict scale,
                            const float *restrict b, int32_t out, float *restrict y)
@@ -66,8 +63,7 @@ static void matrix_of_int8(const float *restrict x, int32_t in, const int8_t *re
     }
     for (int32_t j = 0; j < out; ++j) y[j] = y[j] * scale[j] + (b ? b[j] : 0.0f);
 }
-""",
-    "matrix_int8": """
+
 /* y = b + scale s (W q), with W [out][in] and q, x rounded to 127 steps of s, as integers; out is 4 or more. */
 static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restrict w, const float *restrict scale,
                         const float *restrict b, int32_t out, int8_t *restrict q, float *restrict y)
@@ -97,8 +93,7 @@ static void matrix_int8(const float *restrict x, int32_t in, const int8_t *restr
         for (int32_t k = first; k < first + 4; ++k) y[k] = (float)sums[k - first] * (scale[k] * s) + (b ? b[k] : 0.0f);
     }
 }
-""",
-    "lstm": """
+
 /* One step; a and b are the gates' sums of the input and of h, in the order i f g o. */
 static void lstm(int32_t H, const float *a, const float *b, float *h, float *c)
 {
@@ -109,8 +104,7 @@ static void lstm(int32_t H, const float *a, const float *b, float *h, float *c)
         h[k] = o * hyperbolic(c[k]);
     }
 }
-""",
-    "gru": """
+
 /* One step; a and b are the gates' sums of the input and of h, in the order r z n. */
 static void gru(int32_t H, const float *a, const float *b, float *h)
 {
@@ -120,20 +114,17 @@ static void gru(int32_t H, const float *a, const float *b, float *h)
         h[k] = n + z * (h[k] - n);
     }
 }
-""",
-    "rnn_tanh": """
+
 static void rnn_tanh(int32_t H, const float *a, const float *b, float *h)
 {
     for (int32_t k = 0; k < H; ++k) h[k] = hyperbolic(a[k] + b[k]);
 }
-""",
-    "rnn_relu": """
+
 static void rnn_relu(int32_t H, const float *a, const float *b, float *h)
 {
     for (int32_t k = 0; k < H; ++k) h[k] = a[k] + b[k] < 0.0f ? 0.0f : a[k] + b[k]; /* a NaN stays */
 }
-""",
-    "convolution": """
+
 /* x [rows][groups * each][length] to y [rows][groups * out][steps]; w [groups][each * taps][out], by columns. */
 static void convolution(const float *x, int32_t rows, int32_t groups, int32_t each, int32_t length, int32_t left,
                         const float *w, const float *b, int32_t out, int32_t taps, int32_t stride, int32_t dilation,
@@ -151,8 +142,7 @@ static void convolution(const float *x, int32_t rows, int32_t groups, int32_t ea
         }
     }
 }
-""",
-    "shift": """
+
 /* Move each channel's last inputs one step back, and put x behind them. */
 static void shift(float *past, int32_t channels, int32_t length, const float *x)
 {
@@ -161,8 +151,7 @@ static void shift(float *past, int32_t channels, int32_t length, const float *x)
         past[length - 1] = x[c];
     }
 }
-""",
-    "normalise": """
+
 static void normalise(const float *x, int32_t rows, int32_t n, const float *w, const float *b, float eps, float *y)
 {
     for (int32_t r = 0; r < rows; ++r, x += n, y += n) {
@@ -174,8 +163,7 @@ static void normalise(const float *x, int32_t rows, int32_t n, const float *w, c
         for (int32_t k = 0; k < n; ++k) y[k] = (x[k] - mean) * factor * (w ? w[k] : 1.0f) + (b ? b[k] : 0.0f);
     }
 }
-""",
-    "softmax": """
+
 /* Over the axis of n of x [outer][n][inner]. */
 static void softmax(const float *x, int32_t outer, int32_t n, int32_t inner, float *y)
 {
@@ -194,8 +182,7 @@ static void softmax(const float *x, int32_t outer, int32_t n, int32_t inner, flo
         for (int32_t k = 0; k < n; ++k) y[at + k * inner] /= sum;
     }
 }
-""",
-    "mean": """
+
 /* Over the axis of n of x [outer][n][inner]; y may be x. */
 static void mean(const float *x, int32_t outer, int32_t n, int32_t inner, float *y)
 {
@@ -206,8 +193,7 @@ static void mean(const float *x, int32_t outer, int32_t n, int32_t inner, float 
         y[o] = sum / (float)n;
     }
 }
-""",
-    "maximum": """
+
 /* Over the axis of n of x [outer][n][inner]; y may be x. */
 static void maximum(const float *x, int32_t outer, int32_t n, int32_t inner, float *y)
 {
@@ -221,5 +207,17 @@ static void maximum(const float *x, int32_t outer, int32_t n, int32_t inner, flo
         y[o] = most;
     }
 }
-""",
+
+/* The largest difference, in units of what is allowed: that of rounding, or a part of the number. */
+static float compare(const float *got, const float *want, int32_t n, float rounding, float tolerance, float least,
+                     float worst)
+{
+    for (int32_t k = 0; k < n; ++k) {
+        const float size = want[k] < 0.0f ? -want[k] : want[k];
+        const float error = got[k] < want[k] ? want[k] - got[k] : got[k] - want[k];
+        const float part = tolerance * (size > least ? size : least);
+        const float share = error / (part > rounding ? part : rounding);
+        if (!(share <= worst)) worst = share;
+    }
+    return worst;
 }
