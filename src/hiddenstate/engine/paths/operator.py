@@ -64,7 +64,7 @@ class _Operands(NamedTuple):
         x, *rest = leaves
         left = iter(rest)
         states, borders, weights = (group and list(islice(left, len(group))) for group in self[1:4])
-        return self._replace(x=x, states=states, borders=borders, weights=weights)
+        return self._replace(x=x, states=states, borders=borders, weights=weights)  # type: ignore[arg-type]
 
     def call(self) -> Call:
         """Return the call."""
@@ -214,7 +214,8 @@ def _differentiate(ctx: Any, grads: Sequence[Tensor]) -> tuple[Any, ...]:
         computed = iter(recurrent_backward(*operands, outputs[0], outputs[count:], grads[:count], needed))
         gradients = [next(computed) if need else None for need in needed]
     of_leaves = operands.with_leaves(gradients)  # type: ignore[arg-type]
-    return (*of_leaves[:4], None, None, operands.masks and [None] * len(operands.masks), *[None] * (_NUMBER - 7 + 2))
+    of_masks = operands.masks and [None] * len(operands.masks)  # type: ignore[list-item]
+    return (*of_leaves[:4], None, None, of_masks, *[None] * (_NUMBER - 7 + 2))
 
 
 recurrent.register_fake(_shapes)
