@@ -259,11 +259,10 @@ PARSERS = re.compile(
     r"\b(json\.loads?|tomllib\.loads?|torch\.load|onnx\.load|safe_open|load_file|safetensors\.torch\.load|h5py\.File"
     r"|zipfile\.ZipFile|parse_id_value)\("
 )
-# The package's own files; messages, checked there; the holder of a lock, which may be unknown; a folder that was
-# loaded; a separate process and its answers, whose errors are passed to the code inside the door.
+# The package's own files; messages, checked there; a folder that was loaded; a separate process and its answers, whose
+# errors are passed to the code inside the door.
 NEED_NO_DOOR = {
-    *("studio.assets", "studio.messages", "text.tokenise", "text.corpora", "training.lock"),
-    "studio.bundles.opening",
+    *("studio.assets", "studio.messages", "text.tokenise", "text.corpora", "studio.bundles.opening"),
     *("interop.keras.hdf5", "interop.keras.hdf5_process"),
     "course.figures.numeric_answers",  # reads the package's own pages
     "models.model_file",  # reads through `base.files`

@@ -53,7 +53,6 @@ WRITERS = {
     "text/corpora.py": "cache",
     "tracing/files.py": "trace",
     "training/checkpoint.py": "log",
-    "training/lock.py": "new-run",
 }
 
 

@@ -57,7 +57,7 @@ def test_every_lock_of_the_package_is_fork_safe() -> None:
         "studio/view.py: self._opened, self._ready = threading.Event(), threading.Event()",
         # A file's lock, which the system releases with the process.
         "corpus/shards/run.py: with FileLock(folder / LOCK, timeout=0.5):",
-        "training/lock.py: self._lock = FileLock(self._folder / LOCK)",
+        "training/checkpoint.py: lock, is_new = FileLock(self.path / LOCK), not (self.path / LOCK).exists()",
     }
 
 

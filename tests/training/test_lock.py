@@ -22,8 +22,7 @@ from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.training import resume_language_model, train_language_model
 from hiddenstate.models.tagger.config import TaggerConfig
 from hiddenstate.models.tagger.training import resume_tagger, train_tagger
-from hiddenstate.training.checkpoint import SETTINGS, RunFolder
-from hiddenstate.training.lock import HOLDER, LOCK, LOCK_FILES
+from hiddenstate.training.checkpoint import HOLDER, LOCK, LOCK_FILES, SETTINGS, RunFolder
 from hiddenstate.training.loop import fit
 from hiddenstate.training.task import Epoch, Step
 from tasks import CONFIG, Line

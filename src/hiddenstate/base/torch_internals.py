@@ -81,16 +81,6 @@ def overlaps_itself(value: Tensor) -> bool:
     return bool(torch._debug_has_internal_overlap(value) == 1)
 
 
-def lays_out_for_cudnn() -> bool:
-    """Whether torch copies the weights of its own layers into one block of memory."""
-    return bool(torch._use_cudnn_rnn_flatten_weight())
-
-
-def lay_out_for_cudnn(*arguments: Any) -> None:
-    """Copy the weights of a layer into one block of memory, in place."""
-    torch._cudnn_rnn_flatten_weight(*arguments)
-
-
 def keep_until_the_pass_ends(callback: Callable[[], None]) -> None:
     """Call a function when the backward pass that runs now ends; torch frees it, even if the pass fails."""
     torch.autograd.Variable._execution_engine.queue_callback(callback)

@@ -9,6 +9,6 @@
   other paths are tested against it
 - `kernels.py`: the native module's functions by type, and the instruction set that runs
 - `native.py`: a call computed natively, without a graph; `derivative.py`: the autograd Function around it
-- `weights.py`: a layer's weights: checked, quantised to int8, or in one block of memory for cuDNN
+- `weights.py`: a layer's weights: checked, quantised to int8
 - `dropout.py`: dropout masks with the same random draws as torch
 """

@@ -1,15 +1,12 @@
-"""A layer's weights: quantised to int8 and read as floats, or copied into one block of memory, as cuDNN requires."""
+"""A layer's weights: checked, and quantised to int8 and read as floats."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
 import torch
-from torch import Tensor, nn
-from torch.backends import cudnn
-from torch.backends.cudnn import rnn
+from torch import Tensor
 from torch.nn import Parameter
 
-from hiddenstate.base.torch_internals import lay_out_for_cudnn, lays_out_for_cudnn
 from hiddenstate.base.validation import autocasts, check_dense, check_memory
 from hiddenstate.cells.cell import Weights
 from hiddenstate.engine import kernels
@@ -156,38 +153,6 @@ def int8_kernel(sizes: Sizes, dtype: torch.dtype) -> Kernel:
     """Return the best kernel for a layer with int8 weights: the int8 one, or the one for floats."""
     best = kernels.int8(sizes.cell)
     return kernels.kernel(dtype, sizes.cell) if best is None or why_not_kernel(sizes, dtype) else best
-
-
-def flatten(weights: Sequence[Tensor | None], sizes: Sizes, batch_first: bool) -> None:
-    """Move weights into one block in cuDNN's order, if cuDNN can run them; otherwise torch copies them at each call."""
-    present = [value for value in weights if value is not None]
-    if len(present) < len(weights) or not all(_takes(value) for value in present) or not _apart(present):
-        return
-    if not lays_out_for_cudnn():
-        return
-    # no_grad, because the weights are written in place
-    with torch.cuda.device_of(present[0]), torch.no_grad():
-        lay_out_for_cudnn(
-            present,
-            len(present) // len(sizes.layer_directions),
-            sizes.input_size,
-            rnn.get_cudnn_mode(sizes.cell),
-            sizes.hidden_size,
-            sizes.proj_size,
-            sizes.num_layers,
-            batch_first,
-            sizes.bidirectional,
-        )
-
-
-def _takes(value: Tensor) -> bool:
-    """Whether a weight is a plain tensor that cuDNN accepts (not one spread over several devices, for example)."""
-    return type(value) in (Tensor, nn.Parameter) and value.is_cuda and bool(cudnn.is_acceptable(value))
-
-
-def _apart(values: Sequence[Tensor]) -> bool:
-    """Whether all weights have one type, and none is repeated."""
-    return len({value.dtype for value in values}) == 1 and len({value.data_ptr() for value in values}) == len(values)
 
 
 def check_weights(weights: Sequence[Weights], sizes: Sizes) -> None:

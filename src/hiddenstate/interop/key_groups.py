@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +37,6 @@ class Group:
     normed: dict[tuple[str, str], dict[str, Tensor]] = field(default_factory=dict)  # keyed by suffix and stem
     scales: dict[tuple[str, str], Tensor] = field(default_factory=dict)  # of int8 matrices; keyed by suffix and stem
     strange: dict[tuple[str, str], str] = field(default_factory=dict)  # names left by an unknown parametrization
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Also unpickle groups that were pickled before int8 weights existed."""
-        self.__dict__.update({"scales": {}} | state)
 
     @property
     def name(self) -> str:

@@ -3,9 +3,6 @@
 # The kinds of cells by the setting's value; the first is the default.
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN_TANH", "rnn_relu": "RNN_RELU"}
 
-# The setting that format versions before 5 implied.
-VERSION_5 = {"cell": "lstm"}
-
 
 def cell_setting(cell: str) -> str:
     """Return the setting's value for a kind of cell, such as ``"RNN_TANH"``."""

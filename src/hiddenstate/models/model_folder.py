@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -23,16 +23,12 @@ from hiddenstate.models.graph.file import write_graph
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
-from hiddenstate.models.tagger.config import VERSION_4
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.models.weights_file import WeightsFile, as_stored, written
 from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
 
 FORMAT = "hiddenstate-model"
-# Earlier versions: in 1, a tagger had one column of tags and no temperature; in 2, no weights were stored as int8; in
-# 3, every tagger spelt words, read both ways and looked words up in lower case; in 4, all cells were LSTMs; in 5, there
-# were no series models.
 VERSION = 6
 
 CONFIG, VOCABULARY, WEIGHTS, CARD = FILES = "config.json", "vocabulary.json", "weights.safetensors", "MODEL_CARD.md"
@@ -144,8 +140,7 @@ def _save_folder(model: Model | StoredSeries, folder: str | os.PathLike[str], ca
     with writing(folder):
         target = check_target(folder)
     config, vocabulary = model.to_data()
-    version = VERSION if isinstance(model, StoredSeries) else _earliest_version(config)
-    head = {"format": FORMAT, "version": version, "kind": model.kind, "config": config}
+    head = {"format": FORMAT, "version": VERSION, "kind": model.kind, "config": config}
     weights = written(float_weights(model), config["weights_dtype"])
     with folder_beside(target) as partial:
         partial.mkdir()
@@ -165,15 +160,6 @@ def float_weights(model: Model | StoredSeries) -> dict[str, Tensor]:
     for name in [name for name, value in weights.items() if value.dtype is torch.int8]:
         weights[name] = dequantise(weights[name], weights.pop(name + SCALE), name)
     return weights
-
-
-def _earliest_version(config: Mapping[str, Any]) -> int:
-    """Return the earliest format version that can store the model, so that earlier releases can read it if possible."""
-    if "cell" in config:
-        return 5
-    if config.keys() & VERSION_4 or config.get("char_hidden_size") == 0:
-        return 4
-    return 3 if config.get("weights_dtype") == "int8" else 2
 
 
 def check_target(folder: str | os.PathLike[str]) -> Path:
@@ -213,13 +199,9 @@ def read_kind(folder: str | os.PathLike[str]) -> str:
 
 def load_any(folder: str | os.PathLike[str]) -> Model:
     """Read a tagger or a language model, ready to use."""
-    return _load_of_kind(read_kind(folder), folder)
-
-
-def _load_of_kind(kind: str, folder: str | os.PathLike[str]) -> Model:
-    if kind == LanguageModel.kind:
-        return load_as(LanguageModel, folder)
-    return load_as(Tagger, folder)  # raises the right error, even for unknown kinds
+    if read_kind(folder) == LanguageModel.kind:
+        return load_language_model(folder)
+    return load_tagger(folder)  # raises the right error, even for unknown kinds
 
 
 @overload
@@ -251,7 +233,7 @@ def load(path: str | os.PathLike[str]) -> Model | SeriesModel | Layer:
         return model_file.read_layer(path)
     if kind == GRAPH and model_file.is_model_file(path):
         raise FileFormatError(f"{path} is a graph of operations, without the module: hiddenstate_runtime.load runs it")
-    return _load_of_kind(kind, path)
+    return load_any(path)
 
 
 def load_as(kind: type[Loaded], folder: str | os.PathLike[str]) -> Loaded:

@@ -7,7 +7,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from hiddenstate.base.reading import check_safetensors, reading
@@ -137,8 +137,5 @@ class WeightsFile:
     def _opened(self) -> Iterator[Any]:
         with reading(self.path):
             check_safetensors(self.path)
-            try:
-                with safe_open(self.path, framework="pt") as file:
-                    yield file
-            except SafetensorError as error:
-                raise FileFormatError(f"{self.path} is damaged: {error}; get the model again") from error
+            with safe_open(self.path, framework="pt") as file:
+                yield file

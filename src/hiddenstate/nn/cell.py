@@ -36,6 +36,7 @@ from hiddenstate.nn.torch_modules import (
     TorchClass,
     copied_as,
     scriptable,
+    sizes_of,
 )
 from hiddenstate.structure.names import AxisOrder, Layers
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, draw
@@ -199,7 +200,7 @@ class RecurrentCell(CheckedModule, Traceable, Generic[S, M]):
     @property
     def sizes(self) -> Sizes:
         """The sizes of one layer with this cell's weights."""
-        return Sizes(self.input_size, self.hidden_size, bias=bool(self.bias), cell=self._kind.name)
+        return sizes_of(self)
 
     def to_torch(self) -> M:
         """Return torch's cell with the same options, values, dtype, device and mode."""

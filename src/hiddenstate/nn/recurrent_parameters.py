@@ -15,7 +15,6 @@ from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_bool
 from hiddenstate.base.validation import check_memory
 from hiddenstate.cells.cell import Weights
-from hiddenstate.engine import weights as layer_weights
 from hiddenstate.engine.weights import Int8Weights, dequantise
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn import quantised
@@ -29,6 +28,7 @@ from hiddenstate.tracing.traceable import Traceable
 # The attributes that determine the parameters' shapes, besides ``mode``, which is the kind of cell.
 SIZES = tuple(field.name for field in fields(Sizes) if field.name != "cell")
 _STORED = {*SIZES, "mode"}
+_PLAIN = (Tensor, nn.Parameter)  # not, for example, spread over several devices
 
 
 class RecurrentParameters(CheckedModule, Traceable):
@@ -126,9 +126,11 @@ class RecurrentParameters(CheckedModule, Traceable):
         (by a deep copy, or ``load_state_dict(..., assign=True)``); otherwise torch copies them at each call, and warns.
         """
         # Weights that are recomputed at each call have no fixed memory, and cuDNN can't read int8 weights.
-        if self.weight_format == "float" and not parametrize.is_parametrized(self):
-            weights = [getattr(self, name, None) for name in self._flat_weights_names]
-            layer_weights.flatten(weights, self.sizes, self.batch_first)
+        if self.weight_format == "int8" or parametrize.is_parametrized(self):
+            return
+        weights: list[Any] = [getattr(self, name, None) for name in self._flat_weights_names]
+        if all(type(weight) in _PLAIN and weight.is_cuda for weight in weights):
+            nn.RNNBase.flatten_parameters(self)  # type: ignore[arg-type]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "RecurrentParameters":
         # torch moves and converts modules with this function, which scatters the weights in memory.

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import readable_name
 from hiddenstate.errors import ArgumentError
+from hiddenstate.structure.sizes import Sizes
 
 Module = TypeVar("Module", bound=nn.Module)
 T = TypeVar("T")
@@ -45,6 +46,29 @@ TORCH_LSTM_CELL_CLASS = TorchClass(nn.LSTMCell, _CELL_OPTIONS)
 TORCH_GRU_CELL_CLASS = TorchClass(nn.GRUCell, _CELL_OPTIONS)
 TORCH_RNN_CELL_CLASS = TorchClass(nn.RNNCell, (*_CELL_OPTIONS, "nonlinearity"))
 _FLAGS = ("bias", "batch_first", "bidirectional")  # older versions of torch store these as the ints passed in
+
+
+def cell_of(layer: Any) -> str:
+    """Return the kind of cell of a recurrent layer or cell, torch's or ours."""
+    if hasattr(layer, "mode"):  # of a layer
+        return str(layer.mode)
+    if hasattr(layer, "nonlinearity"):
+        return f"RNN_{layer.nonlinearity.upper()}"
+    return (
+        layer._kind.name
+        if hasattr(layer, "_kind")
+        else "GRU"
+        if isinstance(layer, TORCH_GRU_CELL_CLASS.kind)
+        else "LSTM"
+    )
+
+
+def sizes_of(layer: Any) -> Sizes:
+    """Return the sizes of a recurrent layer or cell, torch's or ours; a cell is one layer."""
+    names = ("num_layers", "bidirectional", "proj_size") if hasattr(layer, "mode") else ()
+    options = {name: getattr(layer, name) for name in names}
+    # Older versions of torch store the bias as a number.
+    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias), **options, cell=cell_of(layer))
 
 
 class QuantisationSetting:

@@ -3,7 +3,7 @@
 - `task.py`: `Task`, the interface of a training task, and the progress reports of a run
 - `loop.py`: the loop, with learning rates, averaged weights, and stopping on request
 - `settings.py`: settings, read from files and validated
-- `checkpoint.py`: everything that resuming needs; `lock.py`: allows one run per folder at a time
+- `checkpoint.py`: everything that resuming needs, in a folder for one run at a time
 - `plot.py`: curves of a run
 """
 

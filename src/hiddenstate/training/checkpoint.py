@@ -5,17 +5,25 @@ checkpoint is complete. Each progress report is a line in ``metrics.jsonl``; a r
 checkpoint, because they will be written again. Only one process at a time trains in the folder.
 """
 
+import errno
 import json
 import os
+import socket
+import threading
+import time
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from hiddenstate.base.files import (
     append_line,
+    drop_empty,
     read_metadata,
     read_tensors,
     refuse_link,
@@ -27,13 +35,18 @@ from hiddenstate.base.messages import plain, shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
 from hiddenstate.base.writing import writing
-from hiddenstate.errors import ArgumentError, FileFormatError
-from hiddenstate.training.lock import LOCK_FILES, Holding, RunLock
+from hiddenstate.errors import ArgumentError, FileFormatError, RunInUseError
 from hiddenstate.training.settings import MAY_CHANGE
 from hiddenstate.training.task import Epoch, Score, Step
 
 SETTINGS, CHECKPOINT, METRICS = "run.toml", "checkpoint.safetensors", "metrics.jsonl"
+# The lock ends with its process; its file stays in a run's folder, because another process could be waiting for it.
+LOCK_FILES = LOCK, HOLDER = "run.lock", "running.json"
 _KIND = "hiddenstate.checkpoint/1"
+# Seconds to wait, because a killed process may need a moment to end, and a new holder a moment to write its identity.
+_PATIENCE = 0.5
+# Error numbers of file systems without locks.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 P = TypeVar("P")
 
@@ -84,7 +97,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = RunLock(self.path)
+        self._holder: tuple[int, int] | None = None  # the process and thread that trains there
 
     def held(self) -> Block:
         """Return a context manager that prevents anyone else from training in this folder.
@@ -97,17 +110,64 @@ class RunFolder:
             FileWriteError: the folder can't be created or written to, or a file in it is a link, whose target would be
                 written instead.
         """
-        holding = Holding(self._lock)
+        me = os.getpid(), threading.get_ident()
+        if self._holder == me:
+            return Block()
+        lock, is_new = FileLock(self.path / LOCK), not (self.path / LOCK).exists()
+        missing = [path for path in (self.path, *self.path.parents) if not path.exists()]
 
         def begin() -> None:
             for name in (CHECKPOINT, METRICS, *LOCK_FILES):
                 refuse_link(self.path / name)
-            holding.acquire()
+            with writing(self.path):
+                if self.path.exists() and not self.path.is_dir():
+                    raise ArgumentError(f"{self.path} is a file; a run needs a folder for its checkpoints")
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._take(lock)
+                since = time.strftime("%Y-%m-%d %H:%M:%S %z")
+                holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+                replace_bytes(self.path / HOLDER, json.dumps(holder).encode())
+            self._holder = me
 
         def end() -> None:
-            holding.release(keep=(self.path / SETTINGS).is_file())
+            keep, is_mine = (self.path / SETTINGS).is_file(), self._holder == me
+            if is_mine:
+                self._holder = None
+            if is_mine or lock.is_locked:  # otherwise the files belong to another process
+                with suppress(OSError):
+                    (self.path / HOLDER).unlink(missing_ok=True)
+                    if not keep or (is_new and not is_mine):
+                        (self.path / LOCK).unlink(missing_ok=True)
+                lock.release()
+            if not keep:
+                drop_empty(missing)
 
         return lasting(begin, end)
+
+    def _take(self, lock: FileLock) -> None:
+        try:
+            lock.acquire(timeout=_PATIENCE)
+        except Timeout:
+            raise RunInUseError(
+                f"{self.path} is in use: {self._others()}. Wait until it ends, or stop it, which loses nothing, and "
+                "continue with --resume; or choose a different folder"
+            ) from None
+        except (NotImplementedError, OSError) as error:  # older versions of filelock raise NotImplementedError
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            warnings.warn(
+                f"the file system of {self.path} has no locks; make sure yourself that no other process trains "
+                "there in the meantime",
+                stacklevel=2,
+            )
+
+    def _others(self) -> str:
+        """Describe the lock's holder."""
+        try:
+            holder = json.loads((self.path / HOLDER).read_bytes())
+            return f"process {holder['pid']} on {holder['host']} trains there since {holder['since']}"
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return "another process trains there"
 
     def begin(self, settings: str) -> None:
         """Create the folder for a new run, replacing a finished one.
@@ -201,10 +261,7 @@ class RunFolder:
     def _state(self) -> dict[str, Any]:
         metadata = read_metadata(self.path / CHECKPOINT, _KIND)
         with reading(self.path / CHECKPOINT):
-            try:
-                state = json.loads(metadata["state"])
-            except (KeyError, ValueError, RecursionError) as error:
-                raise FileFormatError(f"{self.path / CHECKPOINT} is damaged: its state is not JSON") from error
+            state = json.loads(metadata["state"])
             return state if isinstance(state, dict) else {}
 
     def log(self, event: str, data: Mapping[str, Any]) -> None:

@@ -1,4 +1,3 @@
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import Tensor
 from hiddenstate.errors import ArgumentError, FileFormatError
 from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.model_folder import (
-    CONFIG,
     FILES,
     WEIGHTS,
     load_any,
@@ -62,19 +60,12 @@ def test_a_folder_in_int8(tmp_path: Path) -> None:
         else:
             assert stored[name].dtype == torch.int8
             assert stored[scale_name(name)].shape == value.shape[:1]
-    assert json.loads((tmp_path / "first" / CONFIG).read_text())["version"] == 3
     again = load_tagger(tmp_path / "first")
     assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
     assert 0 < float((said_by(again) - said_by(tagger)).abs().max()) < 0.02
     save(again, tmp_path / "second")
     for name in FILES:
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
-
-
-def test_other_folders_are_still_of_the_version_that_earlier_programs_read(tmp_path: Path) -> None:
-    for dtype in ("float16", "float32"):
-        save(make(weights_dtype=dtype), tmp_path / dtype)
-        assert json.loads((tmp_path / dtype / CONFIG).read_text())["version"] == 2
 
 
 @pytest.mark.parametrize("name", ["model", "model.safetensors"])

@@ -307,19 +307,6 @@ def test_context_is_saved_and_stays_as_it_is(tmp_path: Path) -> None:
         Tagger.from_data(config, vocabulary)
 
 
-def test_a_description_of_format_version_1() -> None:
-    settings = {"column": "xpos", "hidden_size": 7, "word_size": 6}
-    vocabulary = {
-        "words": {"tokens": ["a"], "counts": [1]},
-        "chars": {"tokens": [], "counts": []},
-        "tags": ["DT", "NN"],
-    }
-    tagger = Tagger.from_data(settings, vocabulary)
-    assert (tagger.config.columns, tagger.config.hidden_size) == (("xpos",), 7)
-    assert (tagger.columns, tagger.temperatures) == ({"xpos": ("DT", "NN")}, {"xpos": 1.0})
-    assert not tagger.chains
-
-
 def test_one_layer_builds_without_a_warning() -> None:
     Tagger.build(TaggerConfig(num_layers=1), SENTENCES).read(["a"])
 

@@ -1,7 +1,6 @@
 """Exports LSTMs, GRUs, plain RNNs and models with them to ONNX files, which are checked before they are kept."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -19,7 +18,7 @@ from hiddenstate.interop.onnx.check import CheckedRun, ExampleCall, check_file, 
 from hiddenstate.interop.onnx.lstm import OPSET, Form, Signature, build_model
 from hiddenstate.interop.onnx.program import TORCH_LAYERS, Attempt, converted_copy, export_program, write_first
 from hiddenstate.interop.onnx.step import OneStep, StepExport
-from hiddenstate.interop.torch.conversion import float_copy, from_torch
+from hiddenstate.interop.torch.conversion import from_torch, int8_layers
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
@@ -125,12 +124,9 @@ def export_onnx(
         _refuse_layer(module, check)
         with evaluating(module):
             model = build_model(signature, module._weights(), OPSET if opset is None else opset)
-            like = module._like()
-
-            def runs(layer: nn.Module) -> Iterator[CheckedRun]:
-                return runs_of_lstm(layer, signature, like)
-
-            _write(path, model, _FileCheck(module, runs, tolerance, f"{kind.lower()}.dequantize()") if check else None)
+            runs, floats = runs_of_lstm(module, signature, module._like()), f"{kind.lower()}.dequantize()"
+            checked = partial(_check, module=module, runs=runs, tolerance=tolerance, floats=floats)
+            _write(path, model, checked if check else None)
         return
     del for_lstms["form"]
     _refuse_options(for_lstms, {"lengths": False, "states": True}, "only for an LSTM, GRU or RNN itself")
@@ -156,11 +152,9 @@ def export_onnx(
     def keep(model: Any) -> None:
         for name, text in metadata.items():
             model.metadata_props.add(key=name, value=text)
-
-        def runs(of: nn.Module) -> Iterator[CheckedRun]:
-            return runs_of_model(of, example, model)
-
-        _write(path, model, _FileCheck(module, runs, tolerance, "hs.convert_back(model)") if check else None)
+        runs = runs_of_model(module, example, model)
+        checked = partial(_check, module=module, runs=runs, tolerance=tolerance, floats="hs.convert_back(model)")
+        _write(path, model, checked if check else None)
 
     with evaluating(module):
         write_first(module, example, export, keep)
@@ -238,36 +232,17 @@ def _example(
     return ExampleCall(args, kwargs or {}, *more)
 
 
-@dataclass(frozen=True, eq=False)
-class _FileCheck:
-    """How to check a file: the module, its calls, the tolerance, and how to get the module with float weights."""
-
-    module: nn.Module
-    runs: Callable[[nn.Module], Iterator[CheckedRun]]
-    tolerance: float
-    floats: str
-
-    def __call__(self, file: Path) -> None:
-        """Compare a file with the module; if int8 weights alone explain a difference, say so."""
-        try:
-            check_file(file, self.runs(self.module), self.tolerance)
-        except ExportError as error:
-            if self._matches_floats(file):
-                raise ExportError(
-                    f"{error}. With float weights there is no such difference: the module computes in int8, and the "
-                    f"file in floats. Export {self.floats}, or allow the difference with tolerance="
-                ) from error
+def _check(file: Path, module: nn.Module, runs: Iterator[CheckedRun], tolerance: float, floats: str) -> None:
+    """Compare a file with the module; if that computes in int8, say how to get one that does not."""
+    try:
+        check_file(file, runs, tolerance)
+    except ExportError as error:
+        if not int8_layers(module):
             raise
-
-    def _matches_floats(self, file: Path) -> bool:
-        """Whether the file gives what the module would give if its int8 weights were floats."""
-        try:
-            floats = float_copy(self.module)
-            if floats is not None:
-                check_file(file, self.runs(floats), self.tolerance)
-        except (ExportError, ArgumentError):  # it differs as well, or there is no copy to compare with
-            return False
-        return floats is not None
+        raise ExportError(
+            f"{error}. The module computes in int8, and the file in floats, which may be why: export {floats}, or "
+            "allow the difference with tolerance="
+        ) from error
 
 
 def _write(path: str | Path, model: Any, check: Callable[[Path], None] | None) -> None:

@@ -1,8 +1,7 @@
 """Converts all of torch's recurrent layers and cells in a model to ours, and back; or copies one layer."""
 
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, overload
 
 import torch
@@ -80,32 +79,9 @@ class Roundings:
             keep(module, tensors)
 
 
-def float_copy(model: nn.Module) -> nn.Module | None:
-    """Return a copy whose int8 weights are floats, sharing all other tensors; None if it has no int8 weights."""
-    if not _int8_layers(model):
-        return None
-    copied = sharing_copy(model)
-    for module in _int8_layers(copied):
-        dequantise_module(module)
-    return copied
-
-
-def _int8_layers(model: nn.Module) -> list[Recurrent[Any, Any]]:
+def int8_layers(model: nn.Module) -> list[Recurrent[Any, Any]]:
+    """Return the layers of a model that have int8 weights."""
     return [part for part in model.modules() if isinstance(part, Recurrent) and part.weight_format == "int8"]
-
-
-@contextmanager
-def floats_for_conversion(model: nn.Module) -> Iterator[None]:
-    """Turn a model's int8 weights into floats for torch's layers; after an error, restore them."""
-    changed = _int8_layers(model)
-    for module in changed:
-        dequantise_module(module)
-    try:
-        yield
-    except BaseException:
-        for module in changed:
-            quantise_module(module)
-        raise
 
 
 @overload
@@ -225,8 +201,15 @@ def convert_back(model: nn.Module, *, inplace: bool = False, strict: bool = Fals
     """
     _check_module("convert", model)
     model = model if inplace else sharing_copy(model)
-    with floats_for_conversion(model):
+    changed = int8_layers(model)
+    for module in changed:
+        dequantise_module(module)
+    try:
         return _convert(model, TO_TORCH, True, strict, verbose)
+    except BaseException:
+        for module in changed:
+            quantise_module(module)
+        raise
 
 
 def _check_module(function: str, model: object) -> None:

@@ -20,10 +20,10 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, Exp
 from hiddenstate.models.graph.graph import MOST_SIZE
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.rnn import Layer
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.nn.torch_modules import sizes_of
 from hiddenstate.tracing.traceable import find_recordable
 
-TORCH_CELLS: dict[type[nn.Module], str] = {nn.LSTMCell: "LSTM", nn.GRUCell: "GRU", nn.RNNCell: "RNN_"}
+TORCH_CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
 TORCHS = nn.LSTM | nn.GRU | nn.RNN | nn.LSTMCell | nn.GRUCell | nn.RNNCell
 OURS = Layer | RecurrentCell  # type: ignore[type-arg]
@@ -62,7 +62,7 @@ class Recurrent(nn.Module):
         self.path, self.kind = path, type(layer).__name__
         self.is_cell = not isinstance(layer, (Layer, *TORCH_LAYERS))
         self.batch_first: bool = not self.is_cell and layer.batch_first
-        self.sizes: Sizes = layer.sizes if is_ours else _sizes_of_torchs(layer)
+        self.sizes = sizes_of(layer)
         if self.is_cell:
             weights = {f"{name}_l0": getattr(layer, name) for name in CELL_WEIGHTS if getattr(layer, name) is not None}
         else:
@@ -88,15 +88,6 @@ class Recurrent(nn.Module):
         y, h, c = torch.ops.hiddenstate_graph.recurrent(input, h, c, self.path, out, states)
         state = (h, c) if sizes.cell == "LSTM" else h
         return state if self.is_cell else (y, state)
-
-
-def _sizes_of_torchs(layer: Any) -> Sizes:
-    kind = next((kind for kind in TORCH_CELLS if isinstance(layer, kind)), None)
-    if kind is None:
-        names = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size")
-        return Sizes(**{name: getattr(layer, name) for name in names}, cell=layer.mode)
-    cell = TORCH_CELLS[kind] + (layer.nonlinearity.upper() if kind is nn.RNNCell else "")
-    return Sizes(layer.input_size, layer.hidden_size, bias=bool(layer.bias), cell=cell)
 
 
 @dataclass(frozen=True)

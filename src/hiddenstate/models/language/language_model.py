@@ -18,7 +18,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DeviceError, FileFormatError
 from hiddenstate.models.building import dropped, locked, made_if_it_fits, without_tokens
-from hiddenstate.models.cells import CELL_NAMES, VERSION_5
+from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.sampling import DEFAULT_SAMPLING, Array, Chosen, Sampling, chooser, head_scores
 from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
@@ -227,8 +227,7 @@ class LanguageModel(CheckedModule):
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs besides the weights: the config and the tokens, ready for JSON."""
-        config = {name: value for name, value in asdict(self.config).items() if VERSION_5.get(name) != value}
-        return config, self.tokens.to_data()
+        return asdict(self.config), self.tokens.to_data()
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:

@@ -1,10 +1,10 @@
 """Series models: modules that read numbers, with the names, dates and units of their columns.
 
 - `series_model.py`: `hs.series_model`, `SeriesModel`
-- `forecasts.py`: forecasts with dates, and their skill; `what_if.py`, `edits_by_date.py`: forecasts with edits
+- `forecasts.py`: forecasts with dates, and their skill; `what_if.py`: forecasts with edits
 - `frames.py`: frames, datasets and arrays as columns of numbers with dates; `dates.py`: dates, their gaps and names
 - `live.py`: streams, one step at a time
-- `stored.py`: a model in a folder or file; `exported.py`: as a module in the units of the data, for ONNX
+- `stored.py`: a model in a folder or file
 - `scale.py`: the scaling of columns
 - `tables.py`: files of series: CSV and Parquet
 - `training.py`: trains a forecaster on such a file, and compares it with simple ones; `config.py`: its settings

@@ -12,8 +12,8 @@ from hiddenstate.base.scoped import lasting
 from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.models.series.module_form import Kind, ModuleForm, call_module, is_same, random_numbers
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.recurrent_parameters import SIZES
 from hiddenstate.nn.rnn import new_layer
+from hiddenstate.nn.torch_modules import sizes_of
 from hiddenstate.structure.sizes import Sizes
 from hiddenstate.tracing.traceable import is_cell, is_layer
 
@@ -193,11 +193,10 @@ def _shape_of(calls: Sequence[_Call], x: Tensor, out: Tensor, form: ModuleForm) 
     if thens[0]:
         return f"{calls[0].name!r} reads {thens[0]} of the input"
     at = dense.index(None)
-    sizes = Sizes(**{name: getattr(stack, name) for name in SIZES}, cell=stack.mode)
     horizon = form.horizon if form.gives == "horizon" else 0
     is_last = is_last or last_links[0][1] != "as it is"
     layers = [layer for layer in dense if layer is not None]
-    return NetworkShape(tuple(layers[:at]), sizes, thens[at + 1], is_last, tuple(layers[at:]), horizon)
+    return NetworkShape(tuple(layers[:at]), sizes_of(stack), thens[at + 1], is_last, tuple(layers[at:]), horizon)
 
 
 def _link(call: _Call, value: Tensor, *, can_end: bool) -> tuple[str, Tensor, bool] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -14,19 +15,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.base.indexing import DatedSteps
 from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import shorten
 from hiddenstate.base.scalars import check_at_least, check_bool
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.edits.edit import Edit
+from hiddenstate.edits.resolve import check_is_edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, RankError, ShapeError
 from hiddenstate.models.series.dates import Array, Dates
-from hiddenstate.models.series.edits_by_date import shifted, with_steps
-from hiddenstate.models.series.exported import ExportedSeries, exported
 from hiddenstate.models.series.forecasts import SeriesReading, ahead_text, with_unit
 from hiddenstate.models.series.frames import SeriesInput, Wanted, read_columns
 from hiddenstate.models.series.live import SeriesStream
-from hiddenstate.models.series.module_form import ModuleForm, call_module, check_module, find_form, is_same, weight_of
+from hiddenstate.models.series.module_form import (
+    ModuleForm,
+    call_module,
+    check_module,
+    find_form,
+    forecast_in,
+    is_same,
+    random_numbers,
+    weight_of,
+)
 from hiddenstate.models.series.network import SeriesNetwork, find_network
 from hiddenstate.models.series.scale import Pairs, Scale, pairs_by_name, scale_of
 from hiddenstate.models.series.stored import StoredSeries, stored_scale
@@ -223,7 +233,7 @@ class SeriesModel:
             raise ArgumentError(f"forecasts can be made after the steps {possible}, got {origins}")
         if isinstance(edits, Edit):
             raise ArgumentTypeError("edits= must be a list of edits, got one: put it in brackets")
-        dated = [with_steps(edit, series) for edit in edits]
+        dated = [_with_steps(edit, series) for edit in edits]
         with torch.no_grad():
             values = self._values(series.x, origins, dated, windows_apart).double().cpu()
         record = partial(self._record, series, dated)
@@ -244,7 +254,7 @@ class SeriesModel:
 
     def _editing(self, edits: Sequence[Edit], begin: int, T: int) -> AbstractContextManager[object]:
         """Return a context manager in which edits apply to a run of T steps from step ``begin`` of the series on."""
-        here = [moved for edit in edits if (moved := shifted(edit, begin, T)) is not None]
+        here = [moved for edit in edits if (moved := _shifted(edit, begin, T)) is not None]
         if not here:
             return nullcontext()
         stack = ExitStack()
@@ -301,9 +311,24 @@ class SeriesModel:
         """
         return SeriesStream(self, gaps=gaps)
 
-    def _to_exported(self) -> ExportedSeries:
-        """Return the model as a module in the units of the data, for `hiddenstate.export_onnx`."""
-        return exported(self)
+    def _to_exported(self) -> tuple[Any, ...]:
+        """Return the model in the units of the data as arguments of `export_onnx`, and the metadata of its file."""
+        time, rows = (0, 1) if self.time_first else (1, 0)
+        x = random_numbers(self.module, self.window or 9, 3, len(self.features)).double().cpu()
+        series = self.scale.in_units(x).to(weight_of(self.module))
+        about = {
+            "features": self.features,
+            "targets": self.targets,
+            "units": dict(self.units),
+            "gives": self.gives,
+            "ahead": [*self.form.ahead],
+            "window": self.window,
+        }
+        axes = {rows: "N"} if self.window else {time: "T", rows: "N"}
+        args = (series if self.time_first else series.transpose(0, 1).contiguous(),)
+        metadata = {name: json.dumps(value, ensure_ascii=False) for name, value in about.items()}
+        shapes = ({axis: axes[axis] for axis in sorted(axes)},)
+        return _InUnits(self).eval(), args, shapes, ("series",), ("forecast",), metadata
 
     def _to_stored(self) -> StoredSeries:
         """Return the model as a model folder stores it, with copies of its weights."""
@@ -380,6 +405,50 @@ class SeriesModel:
             raise ArgumentError(f"this {type(self.module).__name__} carries no state: call it without state=")
         out, after = call_module(self.module, value, state, time_first=self.time_first)
         return self.target_scale.in_units(self.form.arranged(out)), after if self.carries_state else None
+
+
+class _InUnits(nn.Module):
+    """Calls a model's module, with its axes, in the units of the data."""
+
+    def __init__(self, model: SeriesModel) -> None:
+        super().__init__()
+        self.module, self.form = model.module, model.form
+        like = weight_of(model.module)
+        for name, scale in (("read", model.scale), ("given", model.target_scale)):
+            self.register_buffer(f"{name}_offset", scale.offset.to(like))
+            self.register_buffer(f"{name}_factor", scale.factor.to(like))
+
+    def forward(self, series: Tensor) -> Tensor:
+        """Return the forecasts in the form in which the module returns them."""
+        buffers: dict[str, Any] = dict(self.named_buffers(recurse=False))
+        out = forecast_in(self.module((series - buffers["read_offset"]) / buffers["read_factor"]))
+        size = [1] * out.dim()
+        if self.form.has_targets_axis:
+            size[self.form.axes[-1]] = -1
+        return buffers["given_offset"].view(size) + buffers["given_factor"].view(size) * out
+
+
+def _with_steps(edit: Edit, series: SeriesInput) -> Edit:
+    """Return an edit whose dates are the steps of a series, still marked as such."""
+    check_is_edit(edit)
+    if not isinstance(edit.t, DatedSteps):
+        return edit
+    if series.timeline is None:
+        raise ArgumentError(f"t={edit.t.value!r} is a date, but the series has none: give the number of the step")
+    return replace(edit, t=DatedSteps(tuple(series.timeline.steps_of(edit.t.value))))
+
+
+def _shifted(edit: Edit, begin: int, T: int) -> Edit | None:
+    """Return an edit with the steps of its dates in a run that begins at a step; None if they are not in it."""
+    if not isinstance(edit.t, DatedSteps):
+        return edit
+    steps = tuple(step - begin for step in edit.t.value if 0 <= step - begin < T)
+    if steps and len(steps) < len(edit.t.value) and isinstance(edit.value, Tensor) and edit.value.dim() == 3:
+        raise ArgumentError(
+            f"the edit of {edit.place!r} has a value for each of {len(edit.t.value)} dates, which are not all in one "
+            "window: give one edit for each date"
+        )
+    return replace(edit, t=steps) if steps else None
 
 
 def _dated(call: Trace, rows: tuple[tuple[str, ...], ...]) -> Trace:

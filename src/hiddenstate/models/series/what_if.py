@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from hiddenstate.base.indexing import DatedSteps
 from hiddenstate.base.validation import optional_package
 from hiddenstate.edits.edit import Edit
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.models.series.edits_by_date import text_of
 from hiddenstate.models.series.forecasts import SeriesReading, plot_readings
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.tracing.traceable import torchs_layers_recordable
@@ -118,4 +118,28 @@ def what_if(model: SeriesModel, frame: Any, *edits: Edit, every: int = 1, **opti
     series = model.prepare(frame, **options)
     with torchs_layers_recordable():  # both on the engine and in the same batches, so that their rounding is the same
         before, after = (model._reading(series, every, which, windows_apart=True) for which in ((), edits))
-    return WhatIf(before, after, tuple(map(text_of, edits)))
+    return WhatIf(before, after, tuple(map(_text_of, edits)))
+
+
+def _text_of(edit: Edit) -> str:
+    """Describe an edit."""
+    value = "a tensor" if isinstance(edit.value, Tensor) else f"{edit.value:g}"
+    does = {
+        "set": f"set to {value}",
+        "scale": f"times {value}",
+        "add": f"plus {value}",
+        "clamp": f"within {value} and {edit.upper}",
+    }
+    when = edit.t.value if isinstance(edit.t, DatedSteps) else edit.t
+    if isinstance(when, slice):
+        when = " to ".join(_text_of_date(end) for end in (when.start, when.stop) if end is not None)
+    elif isinstance(edit.t, DatedSteps):
+        when = _text_of_date(when)
+    parts = [f"{edit.place}{'' if edit.unit is None else f'[{edit.unit}]'} {does[edit.kind]}"]
+    parts += [f"at {when}"] if when is not None else []
+    parts += [f"in row {edit.row}"] if edit.row is not None else []
+    return " ".join([*parts, *([f"in call {edit.call}"] if edit.call is not None else [])])
+
+
+def _text_of_date(when: object) -> str:
+    return str(when).removesuffix(" 00:00:00")

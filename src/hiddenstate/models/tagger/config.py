@@ -2,15 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hiddenstate.errors import ArgumentError
 from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.text.conllu import TAG_COLUMNS
 from hiddenstate.training.settings import TrainConfig, choice, number
-
-# Settings that format versions before 4 lacked, with the values that they implied.
-VERSION_4 = {"bidirectional": True, "lower_case": True}
 
 
 @dataclass(frozen=True)
@@ -103,13 +99,3 @@ def check_tags(tags: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]
             if not name.strip() or any(mark in name for mark in "\t\n\r"):
                 raise ArgumentError(f"tag {name!r} of {column} is blank or contains a tab or line end")
     return tags
-
-
-def upgraded(config: Any, vocabulary: Any) -> tuple[Any, Any]:
-    """Turn the description of a tagger of format version 1, which had one column and no temperatures, into ours."""
-    if isinstance(config, dict) and isinstance(vocabulary, dict) and isinstance(vocabulary.get("tags"), list):
-        column = config.get("column", "upos")
-        others = {name: value for name, value in config.items() if name != "column"}
-        tags = {column: vocabulary["tags"]}
-        return {**others, "columns": [column]}, {**vocabulary, "tags": tags, "temperatures": {column: 1.0}}
-    return config, vocabulary

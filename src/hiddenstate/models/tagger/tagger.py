@@ -20,8 +20,8 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.base.scalars import check_at_least
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models.building import Dropout, dropout_odds, made_if_it_fits
-from hiddenstate.models.cells import CELL_NAMES, VERSION_5
-from hiddenstate.models.tagger.config import VERSION_4, TaggerConfig, check_columns, check_tags, upgraded
+from hiddenstate.models.cells import CELL_NAMES
+from hiddenstate.models.tagger.config import TaggerConfig, check_columns, check_tags
 from hiddenstate.models.tagger.context_vectors import ContextualVectors, compute_vectors
 from hiddenstate.models.tagger.decoding import Chain, best, find, tagging_loss
 from hiddenstate.models.tagger.tagging import (
@@ -395,19 +395,17 @@ class Tagger(CheckedModule):
 
     def to_data(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return what `from_data` needs besides the weights: the config and the vocabulary, ready for JSON."""
-        config, encoder, implied = asdict(self.config), self.encoder, {**VERSION_4, **VERSION_5}
+        encoder = self.encoder
         vocabulary: dict[str, Any] = {"words": encoder.words.to_data(), "chars": encoder.chars.to_data()}
         vocabulary["tags"] = {column: list(names) for column, names in encoder.tags.items()}
         vocabulary["temperatures"] = dict(self.temperatures)
         if self.context is not None:
             vocabulary["context"] = self.context.to_data()
-        # Settings that earlier formats imply are left out.
-        return {name: v for name, v in config.items() if name not in implied or v != implied[name]}, vocabulary
+        return asdict(self.config), vocabulary
 
     @classmethod
     def from_data(cls: type[T], config: Any, vocabulary: Any) -> T:
         """Make a tagger of what `to_data` returned, with fresh weights; FileFormatError if that is damaged."""
-        config, vocabulary = upgraded(config, vocabulary)
         try:
             words, chars = (Vocabulary.from_data(vocabulary[name]) for name in ("words", "chars"))
             context = ContextualVectors.from_data(vocabulary["context"]) if "context" in vocabulary else None

@@ -1,6 +1,5 @@
 """Runs one time step at a time and carries the state."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hiddenstate.base.messages import shorten
 from hiddenstate.base.modes import without_autocast
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.scoped import to_the_end
 from hiddenstate.base.validation import check_state, check_tensor
 from hiddenstate.edits.edit import Edit
@@ -27,7 +26,7 @@ from hiddenstate.nn.packed_weights import Packed, fingerprint, shared_weights, w
 from hiddenstate.nn.recurrent_parameters import RecurrentParameters
 from hiddenstate.nn.streams import stream_file
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState
+from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState, new_states
 from hiddenstate.structure.names import AxisOrder, from_time_first, to_time_first
 from hiddenstate.structure.sizes import Sizes
 
@@ -69,10 +68,7 @@ class Stream(RowStream):
     def _of(cls, lstm: RecurrentParameters, batch: int) -> "Stream":
         """Create a stream that runs a layer."""
         sizes = lstm.sizes
-        if isinstance(batch, bool) or not isinstance(batch, int):
-            raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
-        if batch < 1:
-            raise ArgumentError(f"batch must be at least 1, got {shorten(batch)}")
+        batch = check_at_least("batch", batch, 1)
         if sizes.bidirectional:
             raise ArgumentError(
                 f"a bidirectional {sizes.kind.label} can't be streamed: its reverse direction begins at the last step, "
@@ -434,17 +430,7 @@ class Stream(RowStream):
 
     def _zeros(self, batch: int) -> States:
         like = self._like()
-        kept = list(zip(self._state_shapes(batch), state_types(like), strict=False))
-        nbytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in kept)
-        try:
-            if nbytes >= 2**63:
-                raise MemoryError("no tensor can have that many bytes")
-            return tuple(like.new_zeros(shape, dtype=dtype) for shape, dtype in kept)
-        except (RuntimeError, MemoryError) as error:
-            raise ArgumentError(
-                f"the state of a stream with batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than the "
-                "available memory: use a smaller batch"
-            ) from error
+        return new_states(zip(self._state_shapes(batch), state_types(like), strict=False), like.device, batch)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: value for name, value in self.__dict__.items() if name not in ("_now", "_turn", "_packed")}

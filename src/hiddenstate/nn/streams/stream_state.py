@@ -1,5 +1,6 @@
 """The state of a stream, all in one object; rows that come and go, which all streams have; and their numbers."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -271,6 +272,21 @@ class RowStream(ABC):
     def _end_turn(self, mine: object) -> None:
         if self._turn.get("holder") is mine:
             self._turn.clear()
+
+
+def new_states(forms: Iterable[tuple[Sequence[int], torch.dtype]], device: torch.device, batch: int) -> States:
+    """Return zero states of these shapes and types; raise ArgumentError if there is no memory for them."""
+    forms = list(forms)
+    nbytes = sum(math.prod(shape) * dtype.itemsize for shape, dtype in forms)
+    try:
+        if nbytes >= 2**63:
+            raise MemoryError("no tensor can have that many bytes")
+        return tuple(torch.zeros(shape, dtype=dtype, device=device) for shape, dtype in forms)
+    except (RuntimeError, MemoryError) as error:
+        raise ArgumentError(
+            f"the state of a stream with batch={shorten(batch)} takes {shorten(nbytes)} bytes, more than the "
+            "available memory: use a smaller batch"
+        ) from error
 
 
 def list_rows(rows: Rows, batch: int) -> list[int]:

@@ -1,7 +1,7 @@
 """Bundles of layers and cells, ours or torch's, which may be inside another module, with numbers to read."""
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from hiddenstate.engine.inputs import Arguments, CallOptions, read
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownError, ShapeError
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import rnn_mode
+from hiddenstate.nn.torch_modules import sizes_of
 from hiddenstate.structure.names import LayerDirection
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_names, weight_shapes
 from hiddenstate.studio.bundles.bundle import Bundle, InputSteps, saved
@@ -52,7 +52,7 @@ def layer_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
 
 def bundle_layer(layer: Layer, name: str = "", numbers: Numbers | None = None) -> Bundle:
     """Bundle an LSTM, GRU or RNN, or a cell as one layer, with its weights in their own precision."""
-    sizes, tensors = _sizes(layer), state_dict_weights(layer)
+    sizes, tensors = sizes_of(layer), state_dict_weights(layer)
     reading = None
     if numbers is not None:
         more, reading = _bundle_input(layer, sizes, next(iter(tensors.values())), numbers)
@@ -72,7 +72,7 @@ def make_bundle(sizes: Sizes, tensors: dict[str, Tensor], name: str = "", readin
 def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
     """Return the weights, named as in the layer's state dict; computed (parametrized) ones are included."""
     if isinstance(layer, Recurrent | nn.RNNBase):
-        every = [name for stems in parameter_names(_sizes(layer)) for name in stems if name is not None]
+        every = [name for stems in parameter_names(sizes_of(layer)) for name in stems if name is not None]
         return {name: getattr(layer, name) for name in every}
     ends = LayerDirection(0, reverse=False).suffix
     return {f"{stem}{ends}": value for stem in PARAMETER_STEMS if (value := getattr(layer, stem, None)) is not None}
@@ -81,25 +81,6 @@ def state_dict_weights(layer: Layer) -> dict[str, Tensor]:
 def _config(sizes: Sizes) -> dict[str, Any]:
     """Return the sizes in the form that the page reads; the page gets the kind of cell separately."""
     return {name: value for name, value in asdict(sizes).items() if name != "cell"}
-
-
-def _sizes(layer: Layer) -> Sizes:
-    if isinstance(layer, Recurrent | RecurrentCell):
-        return layer.sizes
-    bias = bool(layer.bias)  # older versions of torch store it as a number
-    if isinstance(layer, nn.RNNBase):
-        options = {
-            field.name: getattr(layer, "mode" if field.name == "cell" else field.name) for field in fields(Sizes)
-        }
-        return Sizes(**options | {"bias": bias})
-    return Sizes(layer.input_size, layer.hidden_size, bias=bias, cell=_cell_name(layer))
-
-
-def _cell_name(cell: nn.RNNCellBase) -> str:
-    """Return the name of the cell that one of torch's modules computes."""
-    if isinstance(cell, nn.RNNCell):
-        return rnn_mode(cell.nonlinearity)
-    return "GRU" if isinstance(cell, nn.GRUCell) else "LSTM"
 
 
 def _bundle_input(layer: Layer, sizes: Sizes, like: Tensor, numbers: Numbers) -> tuple[dict[str, Tensor], InputSteps]:

@@ -24,7 +24,7 @@ from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.torch.accelerate.replacements import serve
 from hiddenstate.interop.torch.accelerate.stand_ins import TorchArguments
 from hiddenstate.nn.packed_weights import Packed, shared_weights
-from hiddenstate.structure.sizes import Sizes
+from hiddenstate.nn.torch_modules import cell_of, sizes_of
 from hiddenstate.tracing.traceable import is_cell, is_layer
 
 States = tuple[Tensor, ...]
@@ -39,8 +39,7 @@ class _TorchWeights:
 
     def __init__(self, layer: Any) -> None:
         self._layer, self._buffers = layer, layer._buffers
-        options = {name: getattr(layer, name) for name in ("num_layers", "bias", "bidirectional", "proj_size")}
-        self.sizes = Sizes(layer.input_size, layer.hidden_size, **options, cell=layer.mode)
+        self.sizes = sizes_of(layer)
 
     def _stored(self) -> Any:
         return self._layer._parameters
@@ -69,15 +68,7 @@ class Carrier:
     @cached_property
     def kind(self) -> Cell | None:
         """The kind of cell of a layer or cell; None for a convolution."""
-        module = self.module
-        if isinstance(module, nn.Conv1d):
-            return None
-        if not self.is_torchs:
-            return module._kind if self.is_cell else module.sizes.kind
-        if isinstance(module, nn.RNNCell):
-            return CELLS[f"RNN_{module.nonlinearity.upper()}"]
-        name = next(kind.__name__ for kind in type(module).__mro__ if kind.__module__ == nn.RNNBase.__module__)
-        return CELLS[name.removesuffix("Cell") if self.is_cell else module.mode]
+        return None if isinstance(self.module, nn.Conv1d) else CELLS[cell_of(self.module)]
 
     @cached_property
     def _weights(self) -> Any:

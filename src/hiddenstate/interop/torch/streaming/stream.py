@@ -1,6 +1,5 @@
 """`stream`: runs a whole module one step or chunk at a time, with the states of all its layers."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from hiddenstate.base import scoped
 from hiddenstate.base.memory import MOST_BYTES, check_memory_of, check_module_memory
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.base.modes import without_autocast
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.scoped import lasting, to_the_end
 from hiddenstate.base.validation import check_tensor
 from hiddenstate.edits.resolve import edits_in_force
@@ -39,7 +39,7 @@ from hiddenstate.interop.torch.streaming.verifying import refuse_unsteady, verif
 from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.streams import stream_file
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
-from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState
+from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState, new_states
 from hiddenstate.tracing.traceable import find_recordable
 from hiddenstate.tracing.watch import Snapshot
 
@@ -136,11 +136,9 @@ class ModelStream(RowStream):
 
     @classmethod
     def _of(cls, form: ModelForm, batch: int) -> "ModelStream":
-        if isinstance(batch, bool) or not isinstance(batch, int):
-            raise ArgumentTypeError(f"batch must be an int, got {type(batch).__name__}")
-        if batch < 1 or (batch > 1 and form.example.axes[0] is None):
-            most = "1, since the module's input has no axis of rows" if batch > 1 else "at least 1"
-            raise ArgumentError(f"batch must be {most}, got {shorten(batch)}")
+        batch = check_at_least("batch", batch, 1)
+        if batch > 1 and form.example.axes[0] is None:
+            raise ArgumentError(f"batch must be 1, since the module's input has no axis of rows, got {shorten(batch)}")
         stream = cls.__new__(cls)
         stream._form, stream._turn, stream._full = form, {}, None
         stream._keep(*stream._zeros(batch), t=0, free=())
@@ -425,18 +423,8 @@ class ModelStream(RowStream):
         self._now = StreamState(state, self.t if t is None else t, self._now.free if free is None else free)
 
     def _zeros(self, batch: int) -> States:
-        device, forms = self._like().device, self._form.forms
-        nbytes = sum(math.prod(form.sizes(batch)) * form.dtype.itemsize for form in forms)
-        try:
-            if nbytes >= 2**63:
-                raise MemoryError("no tensor can have that many bytes")
-            zeros = [torch.zeros(form.stored_sizes(batch), dtype=form.dtype, device=device) for form in forms]
-            return (*zeros, torch.zeros(1, batch, dtype=torch.bool, device=device))
-        except (RuntimeError, MemoryError) as error:
-            raise ArgumentError(
-                f"the states of a stream with batch={shorten(batch)} take {shorten(nbytes)} bytes, more than the "
-                "available memory: use a smaller batch"
-            ) from error
+        forms = [(form.stored_sizes(batch), form.dtype) for form in self._form.forms]
+        return new_states([*forms, ((1, batch), torch.bool)], self._like().device, batch)
 
     def _widen(self, batch: int) -> None:
         if self._form.example.axes[0] is None:
