@@ -353,6 +353,34 @@ def test_a_cell_that_begins_from_one_state_at_every_step(above: bool) -> None:
     assert "steps-apart" not in kinds(hs.check(Decoder(above, wrong=False), X, layout="NTC"))
 
 
+@pytest.mark.parametrize("wrong", [True, False])
+def test_a_memory_that_is_lost_in_the_first_of_two_loops(wrong: bool) -> None:
+    class Loops(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = nn.LSTMCell(4, 5), nn.Linear(5, 4)
+
+        def forward(self, x: Tensor) -> Any:
+            h = c = zeros = torch.zeros(len(x), 5)
+            for t in range(x.shape[1]):
+                h, c = self.cell(x[:, t], (h, zeros if wrong else c))
+            for _ in range(3):
+                h, c = self.cell(self.head(h), (h, c))
+            return self.head(h)
+
+    found = [(finding.kind, finding.module) for finding in hs.check(Loops(), X, layout="NTC").mistakes]
+    assert found == [("cell-state-lost", "cell")] * wrong
+
+
+def test_a_layer_that_reads_the_whole_and_then_each_step_alone() -> None:
+    class Alone(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            steps = [self.lstm(x[:, t : t + 1])[0] for t in range(x.shape[1])]
+            return self.head(torch.cat(steps, 1)), self.head(self.lstm(x)[0][:, -1])
+
+    assert kinds(hs.check(Alone(), X, layout="NTC")) == ["steps-apart"]
+
+
 class Pair(nn.Module):
     """Reads two sequences with one layer and compares them; or tags one and judges all of it."""
 

@@ -317,8 +317,9 @@ def future_read(seen: Observations) -> Iterator[Sign]:
 
 def steps_apart(seen: Observations) -> Iterator[Sign]:
     """A cell, or a layer that is called step by step, starts from an initial state at every step."""
-    for path, calls in seen.by_layer.items():
-        if len(calls) < 3 or calls[0].rows is not None or any(seen.base.steps_of(call) != 1 for call in calls):
+    for path, all_calls in seen.by_layer.items():
+        calls = [call for call in all_calls if call.rows is None and seen.base.steps_of(call) == 1]
+        if len(calls) < 3:
             continue
         steps = [call for call in calls if seen.depends_on_steps(call.x)]
         read = {name for call in steps for name in seen.step_runs if seen.depends(name, call.x)}

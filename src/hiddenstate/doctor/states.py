@@ -242,14 +242,20 @@ def cell_state_lost(seen: Observations) -> Iterator[Sign]:
             for _, final, states in pairs
         ]
         for own, other, name in ((1, 0, "c"), (0, 1, "h")):
-            carried = [torch.equal(before[own], after[own]) for before, after in data]
-            if any(carried) or not any(seen.depends_on_steps(k) for _, _, states in pairs for k in states):
+            # where one of the two is carried, as after a step, and not where another sequence begins
+            lost = [
+                (pair, before, after)
+                for pair, (before, after) in zip(pairs, data, strict=True)
+                if not torch.equal(before[own], after[own])
+                and (torch.equal(before[other], after[other]) or torch.equal(before[other], after[own]))
+            ]
+            if len(lost) < 2 or not any(seen.depends_on_steps(k) for (_, _, states), *_ in lost for k in states):
                 continue
-            wrong = [torch.equal(before[other], after[own]) for before, after in data]
+            wrong = [torch.equal(before[other], after[own]) for _, before, after in lost]
             instead = "hc"[other == 1]
             if all(wrong):
                 shows = f"Its {name} at every step is the {instead} of the step before it"
-            elif not any(seen.depends_on_steps(states[own]) for _, _, states in pairs):
+            elif not any(seen.depends_on_steps(states[own]) for (_, _, states), *_ in lost):
                 shows = f"Its {name} at every step is one that no step has changed, though its {instead} is carried"
             else:
                 continue
