@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, ViewportSize
 
 from coursebook import book
 from hiddenstate.course import opening
-from studio.browsing import Watch, browser
+from studio.browsing import Watch, browser, watched
+
+WINDOW: ViewportSize = {"width": 1280, "height": 800}
 
 
 def build(folder: Path) -> Path:
@@ -21,16 +23,11 @@ def build(folder: Path) -> Path:
 
 
 @contextmanager
-def opened(site: Path, page: str, *, query: str = "", **options: Any) -> Iterator[Watch]:
+def opened(site: Path, page: str, *, size: ViewportSize = WINDOW, own: dict[str, Any] | None = None) -> Iterator[Watch]:
     """Open a page of the site from disk, in a browser without a network."""
-    with browser() as running:
-        context = running.new_context(offline=True, **{"viewport": {"width": 1280, "height": 800}, **options})
-        try:
-            watch = Watch(context.new_page())
-            watch.page.goto(f"{(site / 'course' / f'{page}.html').as_uri()}{query}")
-            yield watch
-        finally:
-            context.close()
+    with browser() as running, watched(running, size, offline=True, own=own) as watch:
+        watch.page.goto((site / "course" / f"{page}.html").as_uri())
+        yield watch
 
 
 def numbers(page: Page, figure: str, state: dict[str, Any] | None = None) -> list[float]:

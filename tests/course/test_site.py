@@ -18,6 +18,7 @@ from hiddenstate.course.figures.numeric_answers import computed
 from hiddenstate.doctor.misconceptions import idea_behind
 from pages import DOCS
 from studio.browsing import NEEDS_CHROMIUM
+from studio.whole_page import PHONE
 from support import needs
 
 pytestmark = [needs("sphinx", "furo", "myst_parser"), NEEDS_CHROMIUM, pytest.mark.usefixtures("chromium")]
@@ -55,7 +56,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 def test_each_figure_shows_what_python_computes_from_the_disk_on_a_phone_and_wider(site: Path, page: Path) -> None:
     """Its first frame, which is its still, and its states; in both colour schemes; and nothing scrolls sideways."""
     source = (site / "course" / f"{page.stem}.html").read_text(encoding="utf-8")
-    with opened(site, page.stem, viewport={"width": 390, "height": 844}) as watch:
+    with opened(site, page.stem, size=PHONE) as watch:
         for name in (made.argument for made in directives(page, "live")):
             _, expected, states = FIGURES[name]
             for state in (None, *states):  # the first frame is in the first of the states
@@ -76,7 +77,7 @@ def test_each_figure_shows_what_python_computes_from_the_disk_on_a_phone_and_wid
 
 
 def test_a_phone_shows_the_map_of_lags_whole(site: Path) -> None:
-    with opened(site, "09-numbers", viewport={"width": 390, "height": 844}) as watch:
+    with opened(site, "09-numbers", size=PHONE) as watch:
         watch.page.evaluate("document.querySelectorAll('details').forEach((each) => (each.open = true))")
         numbers(watch.page, "lags")
         for picture in (".signal-picture", ".patch-map"):
@@ -225,7 +226,7 @@ def test_typed_answers_and_lines_in_order_are_there_after_a_reload(site: Path) -
 
 
 def test_a_browser_that_stores_nothing_is_told_of_and_the_page_works(site: Path) -> None:
-    with opened(site, FIRST) as watch:
+    with opened(site, FIRST, own={}) as watch:
         page = watch.page
         page.add_init_script("Storage.prototype.setItem = () => { throw new Error('full'); }")
         page.reload()
@@ -361,7 +362,7 @@ def test_each_wrong_choice_of_the_final_check_leads_to_what_is_said_of_its_idea(
     ],
 )
 def test_a_page_is_whole_without_a_script(site: Path, page: Path) -> None:
-    with opened(site, page.stem, java_script_enabled=False) as watch:
+    with opened(site, page.stem, own={"java_script_enabled": False}) as watch:
         for made in directives(page, "live"):
             expect(watch.page.locator(f"#live-{made.argument} .course-stage svg")).to_be_visible()
         for made in directives(page, "predict"):

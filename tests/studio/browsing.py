@@ -51,16 +51,15 @@ class Watch:
 
 
 @contextmanager
-def watched(opened: Browser, size: ViewportSize = WIDE, *, offline: bool = False) -> Iterator[Watch]:
-    """Open a page, in a context of its own without a network if requested."""
-    if offline:
-        context = opened.new_context(offline=True, viewport=size)
-        try:
+def watched(
+    opened: Browser, size: ViewportSize = WIDE, *, offline: bool = False, own: dict[str, Any] | None = None
+) -> Iterator[Watch]:
+    """Open a page, ``offline`` or not: a shared one, or one in its ``own`` context with these options."""
+    if own is not None:
+        with opened.new_context(offline=offline, viewport=size, **own) as context:
             yield Watch(context.new_page())
-        finally:
-            context.close()
         return
-    with blank(opened) as page:
+    with blank(opened, offline=offline) as page:
         page.set_viewport_size(size)
         watch = Watch(page)
         yield watch

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import studio_page
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 from studio.browsers import CHROMIUM, chosen, launch
 
@@ -73,8 +73,9 @@ class _Shared:
         self.users = 0
         self.stack = ExitStack()
         self.browser: Browser | None = None
-        self.blank: dict[Browser, list[Page]] = {}  # the pages that nobody uses
-        self.used: list[Page] = []  # the last in front: others draw about a frame a second
+        self.blank: dict[bool, list[Page]] = {}  # the pages that nobody uses, those without a network apart
+        self.contexts: dict[bool, BrowserContext] = {}
+        self.used: list[Page] = []  # the last in front: others draw a frame a second
 
     def enter(self) -> Browser:
         if self.browser is None:
@@ -88,9 +89,9 @@ class _Shared:
         self.users -= 1
 
     @contextmanager
-    def in_front(self, page: Page) -> Iterator[None]:
-        self.used.append(page)
-        page.bring_to_front()
+    def in_front(self, page: Page, *, behind: bool) -> Iterator[None]:
+        self.used.insert(0 if behind else len(self.used), page)
+        self.used[-1].bring_to_front()
         try:
             yield
         finally:
@@ -102,6 +103,7 @@ class _Shared:
         if self.users == 0:
             self.browser = None
             self.blank.clear()
+            self.contexts.clear()
             self.used.clear()
             self.stack.close()
 
@@ -139,16 +141,24 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def blank(opened: Browser) -> Iterator[Page]:
-    """Open a blank page; all share a context, where each server, at its own port, is an origin of its own."""
-    kept = _SHARED.blank.setdefault(opened, [])
-    page = kept.pop() if kept else (opened.contexts or [opened.new_context()])[0].new_page()
-    with _SHARED.in_front(page), ExitStack() as failed:
+def blank(opened: Browser, *, offline: bool = False, behind: bool = False) -> Iterator[Page]:
+    """Open a blank page, ``offline`` or not, in front of others or ``behind`` them.
+
+    Those with a network share a context, where each server, at its own port, is an origin of its own; so do the others,
+    whose storage is emptied.
+    """
+    kept, contexts = _SHARED.blank.setdefault(offline, []), _SHARED.contexts
+    if offline not in contexts:
+        contexts[offline] = opened.new_context(offline=offline)
+    page = kept.pop() if kept else contexts[offline].new_page()
+    with _SHARED.in_front(page, behind=behind), ExitStack() as failed:
         failed.callback(page.close)
         yield page
         page.unroute_all()
         page.emulate_media(media="null", color_scheme="null", reduced_motion="null")
         page.mouse.move(0, 0)
+        if offline:
+            page.evaluate("localStorage.clear(), sessionStorage.clear()")
         page.goto("about:blank")
         failed.pop_all()
     kept.append(page)
@@ -156,7 +166,7 @@ def blank(opened: Browser) -> Iterator[Page]:
 
 @contextmanager
 def modules() -> Iterator[Modules]:
-    """Open such a page."""
+    """Open such a page behind others: it draws nothing."""
     built_modules()
-    with browser() as opened, blank(opened) as page:
+    with browser() as opened, blank(opened, behind=True) as page:
         yield Modules(page)

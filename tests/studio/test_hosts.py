@@ -178,7 +178,7 @@ def test_the_widget_in_a_notebook(chromium: Browser, tmp_path: Path, monkeypatch
     assert studio.stream is not None
     widget = studio.widget()
     (tmp_path / "notebook.html").write_text("<!doctype html><div id=cell style='color: #ddd'></div>")
-    with watched(chromium, offline=True) as watch:
+    with watched(chromium, offline=True, own={}) as watch:
         page = watch.page
         page.expose_function("toPython", lambda content: to_python(widget, content))
         waiting: list[Any] = []
