@@ -131,6 +131,7 @@ def test_a_start_from_neighbours_knows_which_words_are_alike(tmp_path: Path) -> 
 @pytest.mark.skipif(
     not torch.distributed.is_available() or not torch.distributed.is_gloo_available(), reason="this torch has no gloo"
 )
+@pytest.mark.slow
 def test_training_in_two_processes_brings_the_loss_down() -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*torchrun, str(EXAMPLES / "data_parallel.py")]

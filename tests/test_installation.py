@@ -149,6 +149,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source
 
 
+@pytest.mark.slow
 def test_without_a_compiler_the_package_installs_and_says_what_is_missing(installed: Path) -> None:
     code = (
         "import torch, hiddenstate as hs; from hiddenstate.cli import main; import sys; x = torch.ones(2, 4)\n"

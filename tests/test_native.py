@@ -37,6 +37,7 @@ def output(source: str, tmp_path: Path) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_scans_in_cpp(tmp_path: Path) -> None:
     assert " 0 failed" in output("test_scan.cpp", tmp_path)
 

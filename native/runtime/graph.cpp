@@ -26,7 +26,7 @@ void need(bool fits, const std::string& message) {
     if (!fits) throw Misfit(message);
 }
 
-double product(const Shape& shape) {  // of the sizes that are no symbols; no integer could hold that of a hostile file
+double known_product(const Shape& shape) {  // of the sizes that are no symbols; no integer could hold that of a hostile file
     double result = 1;
     for (const std::int64_t size : shape) result *= size > 0 ? static_cast<double>(size) : 1;
     return result;
@@ -408,7 +408,7 @@ void Graph::check(const ModelFile& file) {
     double weights = 0;
     for (const Argument& input : inputs) {
         shapes.push_back(input.shape), ints.push_back(input.ints);
-        work_ += 4 * product(input.shape);
+        work_ += 4 * known_product(input.shape);
     }
     for (const Node& node : nodes_) {
         for (const std::string& name : node.tensors) {
@@ -432,12 +432,12 @@ void Graph::check(const ModelFile& file) {
             firsts_.push_back(static_cast<std::int64_t>(shapes.size()));
             for (Shape& shape : inferred(node, x, stored)) {
                 check_shape(shape);
-                work_ += 4 * product(shape);
+                work_ += 4 * known_product(shape);
                 shapes.push_back(std::move(shape)), ints.push_back(reads && node.op->kind != Op::embedding);
             }
             if (node.op->kind == Op::conv1d) {
                 const Shape& padding = node.list("padding");
-                work_ += 4 * product({x[0][0], x[0][1]}) * (product({x[0][2]}) + static_cast<double>(padding[0] + padding[1]));
+                work_ += 4 * known_product({x[0][0], x[0][1]}) * (known_product({x[0][2]}) + static_cast<double>(padding[0] + padding[1]));
             }
             need(work_ <= kWork + kWorkPerByte * weights, "up to here a row and step take more working memory than its weights allow");
         } catch (const Misfit& error) {

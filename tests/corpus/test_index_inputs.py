@@ -296,6 +296,7 @@ def test_labels_of_two_functions_are_never_mixed(
         assert list(item.labels) == halves(item.tokens)
 
 
+@pytest.mark.slow
 def test_worker_processes_give_the_labels_of_this_process(
     tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def check(numbers: list[str], folder: Path, tolerance: float) -> None:
         )
 
 
+@pytest.mark.slow
 @needs_c
 def test_linking_without_cmake(tmp_path: Path) -> None:
     (tmp_path / "lib").mkdir()

@@ -132,6 +132,7 @@ def test_a_student_of_untagged_text_is_better_than_one_of_few_tags(tmp_path: Pat
     assert str(tmp_path) not in card
 
 
+@pytest.mark.slow
 def test_a_taught_run_is_resumed_to_the_very_same_model(tmp_path: Path, teachers: list[Path]) -> None:
     config = replace(SHORT, epochs=3, tagged_epochs=1, untagged_words=100, checkpoint_steps=1)
 
