@@ -36,8 +36,8 @@ class Edit:
         place: what to change, such as ``"l0.f"``, ``"l1r.c"`` or, before the activation, ``"l0.f_pre"``; for an LSTM
             inside a model, with its module path, ``"encoder.l0.f"``. An address such as ``"l1.c[125]@7,n=2"`` is split
             into ``place``, ``unit``, ``t`` and ``row``.
-        kind: the new value is ``value`` (set), ``old * value`` (scale), ``old + value`` (add), or the nearest to the
-            old one between ``value`` and ``upper`` (clamp).
+        kind: how the new value is computed: ``value`` (set), ``old * value`` (scale), ``old + value`` (add), or ``old``
+            limited to the range from ``value`` to ``upper`` (clamp).
         value: a number, or a tensor that broadcasts against the chosen ``[steps, rows, units]``.
         unit: the units to change; all if None.
         t: the time steps to change, in the order of the input even for the reverse direction; all if None. For

@@ -21,7 +21,7 @@ class SearchMatch(NamedTuple):
     """A span of a sequence, or a step.
 
     Attributes:
-        context: where it is.
+        context: its place in the corpus.
         before: the tokens before it; for a series, the name of the row, or an empty text.
         tokens: its tokens.
         after: the tokens after it; for a series, there are none.

@@ -184,8 +184,8 @@ class Attribution(PlayerParts):
         """
         if self.interaction is None:
             raise ArgumentError(
-                "interactions were not computed: they need spans= and the method occlusion, cd, or shapley if it is "
-                "exact for at most 16 spans (the other methods are sums over steps)"
+                "interactions were not computed: they need spans= and the method occlusion or cd, or shapley "
+                "with at most 16 spans (the other methods are sums over steps)"
             )
         p, q = (resolve_one(player, len(self.players), "player") for player in (first, second))
         return float(self.interaction[0, p, q])

@@ -36,7 +36,7 @@ class NumberProbe(Measured):
 
     Attributes:
         place: the place.
-        target: what the number is.
+        target: the name of the number, such as a column.
         unit: its unit, or empty.
         lag: how many steps before each step the number is.
         scores: R² on held-out steps with 95 % intervals: ``probe``, ``untrained`` (the same model with new weights),

@@ -36,7 +36,7 @@ class SeriesReading:
     """The forecasts of a module for a frame. Created by `SeriesModel.read`; ``print`` it to see the last ones.
 
     Attributes:
-        series: what the module read.
+        series: the frame as the module read it.
         values: the forecasts, in the units of the data, ``[O, A, R, K]``: for O origins (the last step that was read
             for a forecast), A steps ahead, R rows and K targets; detached, float64.
         origins: the step of each origin, ``[O]``.

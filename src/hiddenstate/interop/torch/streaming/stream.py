@@ -54,9 +54,10 @@ def stream(
     shared; torch's layers run on the engine. Initial states and padding that the module makes itself apply to the first
     step of a row.
 
-    On the example, cut to 128 steps and 3 rows (or repeated up to 15 steps), chunks of 1, 2 and 7 steps, the whole,
-    and single rows must give the module's own results for the whole sequence; otherwise the module is refused, and the
-    error names the part and the reason. The example is run about a hundred times.
+    The module is first tested on at most 128 steps and 3 rows of the example; one of fewer than 15 steps is repeated.
+    Chunks of 1, 2 and 7 steps, the whole sequence, and single rows must all give the module's own results for the whole
+    sequence. Otherwise the module is refused, and the error names the part and the reason. The example is run about a
+    hundred times.
 
     Args:
         model: any module.
