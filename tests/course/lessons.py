@@ -79,5 +79,6 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("02", "((1.0, True), (0.0, False))", "((0.5, True), (0.0, False))"),
     ("02", "shifted.bias_ih_l0 += shifted.bias_hh_l0\n    shifted.bias_hh_l0.zero_()", "pass"),
     ("10", "1 - keep, True", "once, True"),
+    ("10", "second = slice(0, 32), slice(32, 64)", "second = slice(0, 32), slice(64, 96)"),
     ("10", "scores.weight = table.weight", "pass"),
 )
