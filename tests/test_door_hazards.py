@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from hiddenstate.cli import app
 from interrupts import Interrupter, interrupted_everywhere
 from language_models import make
 from nn.test_repack import by_data, by_dlpack, by_numpy, by_storage
-from test_doors import OF, doors_with_tests, public_doors
+from test_doors import OF, TOOLS, doors_with_tests, public_doors
 from test_interrupts import LSTM, X, is_same, is_untouched
 
 TESTS = Path(__file__).parent
@@ -80,10 +81,8 @@ DOORS: dict[tuple[str, str], str] = {
         Probe.erase Probe.steer NumberProbe.erase NumberProbe.steer
     """,
     ("tool", HOLDS_NONE): "Graph.check* LearnedAutomaton.run",
-    ("tool", ""): """
-        attribute automaton check compare dynamics graph importance ledger limits response selfcheck stream subject
-        sweep probe
-        Dynamics.* Comparison.check*
+    ("tool", ""): f"""
+        {" ".join(TOOLS)} automaton check dynamics probe selfcheck stream subject Dynamics.* Comparison.check*
     """,
     ("values", ABSTRACT): "Explanation.*",
     ("values", HOLDS_NONE): """
@@ -275,15 +274,8 @@ def test_a_link_stays_and_the_file_that_it_leads_to_is_replaced(door: str, tmp_p
 
 
 SYMBOLS = {"a": torch.zeros(4), "b": torch.ones(4)}
-TOOLS: dict[str, Callable[[], Any]] = {
-    "attribute": lambda: explain.attribute(LSTM, X[:, :1], of=OF),
-    "graph": lambda: explain.graph(LSTM, X[:, :1], of=OF),
-    "response": lambda: explain.response(nn.Sequential(LSTM), X, of=0, feature=0, values=[0.0, 1.0]),
-    "limits": lambda: explain.limits(nn.Sequential(LSTM), X, of="l0.h[0]@1"),
-    "importance": lambda: explain.importance(nn.Sequential(LSTM), X, of=0, spans=5),
-    "ledger": lambda: explain.ledger(LSTM, X[:, :1], place="l0.c[0]@4"),
-    "sweep": lambda: explain.sweep(LSTM, X[:, :1], -X[:, :1], of=OF),
-    "compare": lambda: hs.compare(LSTM, hs.LSTM(4, 3, num_layers=2), X[:, :1]),
+CALLS_OF_TOOLS: dict[str, Callable[[], Any]] = {
+    **{name: partial(call, LSTM, X[:, :1]) for name, (_, call) in TOOLS.items()},
     "dynamics": lambda: explain.dynamics(LSTM, X[:, :1]).timescales(),
     "automaton": lambda: explain.automaton(LSTM, SYMBOLS, output=lambda out: [0] * len(out)),
     "check": lambda: hs.check(nn.Sequential(LSTM), X, layout="TN"),
@@ -293,15 +285,15 @@ TOOLS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("tool", CALLS_OF_TOOLS)
 def test_an_interrupted_tool_leaves_nothing_in_force(tool: str) -> None:
     """At lines drawn with a fixed seed."""
-    TOOLS[tool]()
+    CALLS_OF_TOOLS[tool]()
     whole = Interrupter(10**9)
-    assert whole.run(TOOLS[tool]) is None
+    assert whole.run(CALLS_OF_TOOLS[tool]) is None
     for k in random.Random(tool).sample(range(whole.count), 8):
         interrupter = Interrupter(k)
-        error = interrupter.run(TOOLS[tool])
+        error = interrupter.run(CALLS_OF_TOOLS[tool])
         # An interrupted sweep may return the finished cells.
         assert isinstance(error, KeyboardInterrupt) or tool == "sweep" or not interrupter.is_raised, error
         is_untouched()

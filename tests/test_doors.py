@@ -114,6 +114,21 @@ def small_plant() -> plant.Plant:
 
 
 ONE, OTHER = torch.zeros(64), torch.ones(64)
+# An explanation tool has one row: its result's class, or "" if that holds no tensors, and a call with a layer and an
+# input. The row is tested with freed weights, a freed and a huge input, interrupts, and a result whose memory is freed.
+TOOLS: dict[str, tuple[str, Callable[[Any, Tensor], Any]]] = {
+    "attribute": ("Attribution", lambda layer, x: explain.attribute(layer, x, of=OF)),
+    "compare": ("Comparison", lambda layer, x: hs.compare(layer, layer, x)),
+    "graph": ("", lambda layer, x: explain.graph(layer, x, of=OF)),
+    "importance": ("Importance", lambda layer, x: explain.importance(nn.Sequential(layer), x, of=0, spans=5)),
+    "ledger": ("Ledger", lambda layer, x: explain.ledger(layer, x, place="l0.c[0]@4")),
+    "limits": ("Limits", lambda layer, x: explain.limits(nn.Sequential(layer), x, of=OF)),
+    "response": (
+        "Response",
+        lambda layer, x: explain.response(nn.Sequential(layer), x, of=0, feature=0, values=[0.0, 1.0]),
+    ),
+    "sweep": ("Sweep", lambda layer, x: explain.sweep(layer, x, x, of=OF)),
+}
 SYMBOLS = {"a": ONE, "b": OTHER}
 ROWS, ROW_LABELS = [torch.randn(5, 64) for _ in range(4)], [list("ababa")] * 4
 MODULE_DOORS: dict[str, Callable[[Any], Any]] = {
@@ -138,11 +153,7 @@ LSTM_DOORS: dict[str, Callable[[Any], Any]] = {
     "hs.trace": lambda module: hs.trace(nn.Sequential(module), X),
     "deepcopy, of a model": lambda module: copy.deepcopy(nn.Sequential(module)),
     "subject": lambda module: explain.subject(module, X),
-    "attribute": lambda module: explain.attribute(module, X, of=OF),
-    "ledger": lambda module: explain.ledger(module, X, place="l0.c[0]@4"),
-    "graph": lambda module: explain.graph(module, X, of=OF),
-    "sweep": lambda module: explain.sweep(module, X, -X, of=OF),
-    "compare": lambda module: hs.compare(module, whole(), X),
+    **{name: partial(lambda call, module: call(module, X), call) for name, (_, call) in TOOLS.items()},
     "Dynamics.timescales": lambda module: explain.dynamics(module, X).timescales(),
     "Dynamics.saturation": lambda module: explain.dynamics(module, X).saturation(),
     "Dynamics.fixed_points": lambda module: explain.dynamics(module).fixed_points(),
@@ -163,6 +174,10 @@ DOORS_OF_ALL_CELLS = (
     "deepcopy, of a model",
 )
 OTHER_DOORS: dict[str, Callable[[], Any]] = {
+    **{
+        f"{name}, the input": partial(lambda call: call(whole(), freed(5, 1, 64)), call)
+        for name, (_, call) in TOOLS.items()
+    },
     "quantize": lambda: lstm().quantize(),
     "ledger, of a GRU": lambda: explain.ledger(gru(), X, place="l0.h[0]@4"),
     "dequantize": lambda: int8().dequantize(),
@@ -184,13 +199,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "probe, numbers of an input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, torch.randn(4, 5)),
     "probe, the numbers": lambda: explain.probe(whole(), ROWS, freed(4, 5)),
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
-    "attribute, the input": lambda: explain.attribute(whole(), freed(5, 1, 64), of=OF),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
-    "importance": lambda: explain.importance(nn.Sequential(whole()), freed(5, 1, 64), of=0),
-    "response": lambda: explain.response(nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0),
     "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
-    "limits": lambda: explain.limits(nn.Sequential(whole()), freed(5, 1, 64), of=0),
     "check": lambda: hs.check(nn.Sequential(whole()), freed(5, 1, 64)),
     "attribute, a baseline of features": lambda: explain.attribute(
         whole(), X, of=OF, features=True, baseline=freed(64)
@@ -245,21 +256,15 @@ TRACE_DOORS: dict[str, Callable[[hs.Trace], Any]] = {
     "resample_ablation": lambda trace: hs.resample_ablation("l0.c", source=trace, seed=0),
 }
 RESULTS: dict[str, Callable[[], Any]] = {
-    "Attribution": lambda: explain.attribute(whole(), X, of=OF),
+    **{kind: partial(lambda call: call(whole(), X), call) for kind, call in TOOLS.values() if kind},
     "FeatureAttribution": lambda: explain.attribute(whole(), X, of=OF, features=True, spans=5, method="occlusion"),
-    "Ledger": lambda: explain.ledger(whole(), X, place="l0.c[0]@4"),
-    "Comparison": lambda: hs.compare(whole(), whole(), X),
     "Timescales": lambda: explain.dynamics(whole(), X).timescales(),
     "Saturation": lambda: explain.dynamics(whole(), X).saturation(),
     "FixedPoints": lambda: explain.dynamics(hs.LSTM(4, 3)).fixed_points(starts=4),
     "Spectrum": lambda: explain.dynamics(whole(), X).spectrum(),
-    "Sweep": lambda: explain.sweep(whole(), X, -X, of=OF),
     "ReadoutLedger": lambda: explain.ledger(whole(), X, place=explain.logit(0), head=nn.Linear(64, 3)),
     "Probe": lambda: explain.probe(whole(), ROWS, ROW_LABELS),
-    "Response": lambda: explain.response(nn.Sequential(whole()), X, of=0, feature=0),
-    "Limits": lambda: explain.limits(whole(), X, of=OF),
     "NumberProbe": lambda: explain.probe(whole(), ROWS, torch.randn(4, 5)),
-    "Importance": lambda: explain.importance(whole(), X, of=OF, spans=5, method="occlusion"),
 }
 # The arguments of methods of traces and results, by method, or by class and method if those of one name differ.
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
@@ -375,19 +380,12 @@ HUGE = torch.zeros(1, 4).expand(10**9, 4)  # 16 bytes of memory
 LONG = torch.zeros(1, 1, 4).expand(20_000, 1, 4)
 FIVE = torch.zeros(5, 1, 4)
 HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
-    "attribute": lambda x: explain.attribute(small(), x, of=OF),
+    **{name: partial(lambda call, x: call(small(), x), call) for name, (_, call) in TOOLS.items()},
     "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
-    "importance": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
-    "response": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
-    "limits": lambda x: explain.limits(nn.Sequential(small()), x, of=0),
     "check": lambda x: hs.check(nn.Sequential(small()), x),
     "stream": lambda x: hs.stream(nn.Sequential(small()), x),
-    "graph": lambda x: explain.graph(small(), x, of=OF),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
-    "ledger": lambda x: explain.ledger(small(), x, place="l0.c[0]@4"),
-    "sweep": lambda x: explain.sweep(small(), x, x, of=OF),
     "dynamics": lambda x: explain.dynamics(small(), x),
-    "compare": lambda x: hs.compare(small(), small(), x),
     "index": lambda x: hs.index(small(), [x[0] if x.dim() == 3 else x], "never.index"),
     "probe, of numbers": lambda x: explain.probe(small(), x[0] if x.dim() == 3 else x, x[..., 0]),
     "probe": lambda x: explain.probe(small(), [x[0] if x.dim() == 3 else x] * 4, ROW_LABELS),

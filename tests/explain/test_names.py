@@ -14,11 +14,3 @@ def test_every_name_is_there_and_is_itself() -> None:
 def test_a_name_that_is_not_there_fails() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'explanation'"):
         getattr(hs.explain, "explanation")  # noqa: B009
-
-
-def test_no_file_hides_a_name() -> None:
-    """A file that is imported becomes an attribute of its package, under its own name."""
-    from pathlib import Path
-
-    files = {path.stem for path in Path(str(hs.explain.__file__)).parent.glob("*.py")}
-    assert not files & set(hs.explain.__all__)

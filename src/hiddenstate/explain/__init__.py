@@ -1,7 +1,7 @@
 """Explains the values of a run: what wrote a memory, which word was decisive, which value makes a difference.
 
-Nothing here changes a model. Each tool has a folder: `run.py` holds the function that users call; the class that it
-returns is there or in `result.py`:
+Nothing here changes a model. Each tool is a file of its name, or a folder: its `run.py` holds the function that users
+call; the class that it returns is there or in `result.py`:
 
 - `subject/`: the subject of an explanation: an LSTM, its input, the head that reads its output, and the target
 - `result/`: `Explanation`, the base class of results; terminal text and pictures
@@ -14,16 +14,17 @@ returns is there or in `result.py`:
 - `dynamics/`: `dynamics`, an LSTM as a dynamical system: time scales, saturation, fixed points, spectra
 - `comparison/`: `compare`, where two models differ
 - `probe/`: `probe`, whether a label or number can be read from a place, and whether the model uses it
-- `automaton/`: `automaton`, a finite automaton learned from an LSTM by queries
+- `automaton.py`: `automaton`, a finite automaton learned from an LSTM by queries
 
-A function may share its folder's name (`sweep`), because names are bound here after the folders have been loaded.
+A function may share the name of its file or folder (`sweep`), because names are bound here after those have been
+loaded.
 """
 
 from hiddenstate.explain.attribution.feature_result import FeatureAttribution, Window
 from hiddenstate.explain.attribution.result import Attribution
 from hiddenstate.explain.attribution.run import attribute
 from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
-from hiddenstate.explain.automaton.run import LearnedAutomaton, automaton
+from hiddenstate.explain.automaton import LearnedAutomaton, automaton
 from hiddenstate.explain.comparison.result import Comparison
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints
 from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales

@@ -1,4 +1,0 @@
-"""A finite automaton learned from an LSTM by queries: `automaton`.
-
-- `run.py`: `automaton`, and its result, `LearnedAutomaton`
-"""
