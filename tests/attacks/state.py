@@ -229,7 +229,7 @@ def check_interrupts(number: int) -> int:
 
 def check_injected(number: int) -> int:
     """Interrupt one kind of work at each of its lines; return the number of lines."""
-    works = [work for work, _ in test_interrupts.WORK.values()] + list(doors.TOOLS.values())
+    works = [work for work, _ in test_interrupts.WORK.values()] + list(doors.CALLS_OF_TOOLS.values())
     work = works[number % len(works)]
     work()
 
@@ -237,7 +237,7 @@ def check_injected(number: int) -> int:
         torch.set_grad_enabled(True)
         test_interrupts.is_untouched()
 
-    return interrupted_everywhere(work, check, 5, may_return=work is doors.TOOLS["sweep"])
+    return interrupted_everywhere(work, check, 5, may_return=work is doors.CALLS_OF_TOOLS["sweep"])
 
 
 def check_threads(number: int) -> int:
@@ -336,7 +336,7 @@ def saved(save: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
 LOOPS: dict[str, Callable[[], object]] = {
     **{work.__name__: work for work in stress.WORK},
     **{name: work for name, (work, _) in test_interrupts.WORK.items()},
-    **doors.TOOLS,
+    **doors.CALLS_OF_TOOLS,
     "refused": refused,
     "in a thread": in_a_thread,
     "rows of a stream": joined_and_left,

@@ -123,5 +123,5 @@ def test_names_rows_and_meanings() -> None:
 
 def test_a_cell_is_found_by_torchs_name() -> None:
     assert cell_named("GRU") is GRU
-    with pytest.raises(ArgumentError, match="expected one of LSTM GRU RNN_TANH RNN_RELU"):
+    with pytest.raises(ArgumentError, match=f"expected one of {' '.join(CELLS)}"):
         cell_named("gru")
