@@ -18,7 +18,7 @@ import hiddenstate as hs
 import machine
 from contestants import Contestant, itself
 from hiddenstate.explain.subject.target import resolve_target
-from hiddenstate.explain.sweep.effects import slopes
+from hiddenstate.explain.sweep.run import slopes
 from hiddenstate.models.model_folder import load_tagger, shipped
 from measure import Pace, medians
 from report import print_figures

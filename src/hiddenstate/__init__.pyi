@@ -32,11 +32,11 @@ from hiddenstate.interop.state_dict import from_state_dict as from_state_dict
 from hiddenstate.interop.torch.accelerate.acceleration import Acceleration as Acceleration
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate as accelerate
 from hiddenstate.interop.torch.accelerate.counts import AccelerationReport as AccelerationReport
+from hiddenstate.interop.torch.conversion import ConversionReport as ConversionReport
 from hiddenstate.interop.torch.conversion import conversion_report as conversion_report
 from hiddenstate.interop.torch.conversion import convert as convert
 from hiddenstate.interop.torch.conversion import convert_back as convert_back
 from hiddenstate.interop.torch.conversion import from_torch as from_torch
-from hiddenstate.interop.torch.report import ConversionReport as ConversionReport
 from hiddenstate.interop.torch.streaming.stream import ModelStream as ModelStream
 from hiddenstate.interop.torch.streaming.stream import stream as stream
 from hiddenstate.models.from_modules import language_model as language_model

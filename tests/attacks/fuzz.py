@@ -44,12 +44,12 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate import GRU, LSTM, RNN, HiddenStateError, Trace
     from hiddenstate.base.files import read_tensors
     from hiddenstate.base.reading import reading
-    from hiddenstate.interop.keras.config import recurrent_layers
+    from hiddenstate.interop.keras.importer import recurrent_layers
     from hiddenstate.interop.state_dict import in_state_dict
     from hiddenstate.models.building import make_meta_model
     from hiddenstate.models.language.language_model import LanguageModel
+    from hiddenstate.models.model_folder import WeightsFile
     from hiddenstate.models.tagger.tagger import Tagger
-    from hiddenstate.models.weights_file import WeightsFile
     from hiddenstate.nn.streams import stream_file
     from hiddenstate.structure.addresses import parse_address
     from hiddenstate.studio.messages import decode

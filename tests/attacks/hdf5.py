@@ -8,8 +8,8 @@ from typing import Any
 from unittest import mock
 
 from hiddenstate.errors import FileFormatError
-from hiddenstate.interop.keras import hdf5
-from hiddenstate.interop.keras.hdf5 import Hdf5
+from hiddenstate.interop.keras import file as hdf5
+from hiddenstate.interop.keras.file import Hdf5
 from hiddenstate.interop.keras.hdf5_process import answer
 
 FORMATS = ("model.keras", "model.h5", "old.h5")

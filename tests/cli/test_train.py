@@ -129,7 +129,7 @@ def test_interruption_while_it_tells_what_came_of_it(tmp_path: Path, monkeypatch
     def interrupt(*, exact: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hiddenstate.cli.run_options.standard_output", interrupt)
+    monkeypatch.setattr("hiddenstate.cli.train.standard_output", interrupt)
     result = run(*FILES, *SMALL, "--out", str(tmp_path / "model"))
     assert result.exit_code == 130
     assert f"resume with: hiddenstate train tagger --resume {tmp_path / 'model.run'}" in result.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import programs
-from hiddenstate.cli.run_options import TrainOptions, run_file
+from hiddenstate.cli.train import TrainOptions, run_file
 from hiddenstate.models.tagger.training import TAGGER_RUN, resume_tagger, run_tagger
 
 DATA = Path(__file__).parents[1] / "data"

@@ -13,7 +13,7 @@ from torch import nn
 import hiddenstate as hs
 from corpus.corpora import arrays, lstm_of, make, words_of
 from hiddenstate.corpus.index.sequences import half_of
-from hiddenstate.corpus.units.permutation import SIGNIFICANT, chance, flip_p, groups_of, shift_p
+from hiddenstate.corpus.units.evidence import SIGNIFICANT, chance, flip_p, groups_of, shift_p
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.explain.result.explanation import FORMAT
 from hiddenstate.nn.rnn import new_layer

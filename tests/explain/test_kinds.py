@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError
-from hiddenstate.explain.dynamics.state_map import make_state_map
+from hiddenstate.explain.dynamics.fixed_points import make_state_map
 from hiddenstate.explain.subject.target import resolve_target
-from hiddenstate.explain.sweep import effects
+from hiddenstate.explain.sweep import run as sweeps
 
 T = 5
 KINDS: dict[str, Any] = {
@@ -122,7 +122,7 @@ def test_slopes_are_those_of_edits(kind: str, bidirectional: bool) -> None:
     reset = torch.tensor([[False], [False], [True], [False], [False]])
     one = hs.explain.subject(layer, x, head=head, labels="ab", reset=reset)
     target = resolve_target(OF, one)
-    slopes = effects.slopes(one, target)
+    slopes = sweeps.slopes(one, target)
     assert set(slopes) == {str(place) for place in one.trace()}
     eps = 1e-6
     for k, (place, slope) in enumerate(slopes.items()):

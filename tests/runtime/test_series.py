@@ -69,8 +69,7 @@ def test_a_step_is_read_by_name(tmp_path: Path) -> None:
 def test_int8(tmp_path: Path) -> None:
     """A file whose matrices are int8 gives what their products with their scales give."""
     from hiddenstate.models import model_file
-    from hiddenstate.models.model_folder import float_weights
-    from hiddenstate.models.weights_file import as_stored
+    from hiddenstate.models.model_folder import as_stored, float_weights
 
     model, frame = model_of(PerStep(3, 2)), frame_of()
     network = model._to_stored()

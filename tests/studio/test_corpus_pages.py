@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 import hiddenstate as hs
 from hiddenstate.corpus.answers import MOST_PASSAGES, IndexAnswers
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, HiddenStateError, MessageError
-from hiddenstate.studio.server.corpus_routes import CorpusRoutes
+from hiddenstate.studio.server.site import CorpusRoutes
 from studio.browsing import NEEDS_CHROMIUM, watched
 from studio.whole_page import PHONE, Shown, shown
 

@@ -7,7 +7,7 @@ A command imports torch, and whatever needs it, only when it runs, so help and c
 - `series.py`: files of numbers: the options of `read` and `explain` for a series model, and what they show
 - `tag.py`: tags files, and scores a tagger; `tag_stream.py`: batches of sentences in threads or processes
 - `language.py`: generates and scores text with a language model
-- `train.py`: trains models; `run_options.py`: the options and the progress of training
+- `train.py`: trains models: the options, the run, and its progress
 - `explain.py`: the explanation tools; `explain_command.py`: what their commands share
 - `corpus.py`: corpora by name, indexes and their searches, corpora in shards
 - `structure.py`: weights by gate, a model as one file, versions

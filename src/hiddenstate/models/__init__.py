@@ -2,7 +2,7 @@
 
 - `tagger/`, `language/`: the two models: architecture, predictions and training; `cells.py`: their kinds of cells
 - `series/`: any trained module that reads numbers, with the names, dates and units of its columns; a forecaster
-- `model_folder.py`, `weights_file.py`: a model as a folder, and its weights; `shipped/`: the models inside
+- `model_folder.py`: a model as a folder, and its file of weights; `shipped/`: the models inside
 - `model_file.py`: a model or a layer as one file, which can be read without torch
 - `graph/`: any module around recurrent layers, as a graph of operations in such a file
 - `building.py`: creates a model if it fits into memory; kinds of dropout

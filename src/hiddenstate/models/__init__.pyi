@@ -1,12 +1,12 @@
 from hiddenstate.models.language.config import LanguageConfig as LanguageConfig
 from hiddenstate.models.language.config import defaults_for as defaults_for
+from hiddenstate.models.language.language_model import AdaptiveSoftmax as AdaptiveSoftmax
 from hiddenstate.models.language.language_model import LanguageModel as LanguageModel
 from hiddenstate.models.language.sampling import Sampling as Sampling
 from hiddenstate.models.language.scoring import Scored as Scored
 from hiddenstate.models.language.scoring import Tally as Tally
 from hiddenstate.models.language.scoring import measure as measure
 from hiddenstate.models.language.scoring import score as score
-from hiddenstate.models.language.softmax import AdaptiveSoftmax as AdaptiveSoftmax
 from hiddenstate.models.language.training import LanguageTraining as LanguageTraining
 from hiddenstate.models.language.training import resume_language_model as resume_language_model
 from hiddenstate.models.language.training import train_language_model as train_language_model

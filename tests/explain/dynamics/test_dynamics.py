@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, ShapeError
 from hiddenstate.explain.dynamics import fixed_points
-from hiddenstate.explain.dynamics.state_map import make_state_map
+from hiddenstate.explain.dynamics.fixed_points import make_state_map
 from support import SIZES
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError, NameUnknownError, ShapeError
 from hiddenstate.explain.subject.target import resolve_target
-from hiddenstate.explain.sweep.effects import slopes
+from hiddenstate.explain.sweep.run import slopes
 from support import layer_options, pair, random_input, random_state
 
 

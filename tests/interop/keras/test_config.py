@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.keras.config import recurrent_layers
-from hiddenstate.interop.keras.importer import from_keras, in_keras
+from hiddenstate.interop.keras.importer import from_keras, in_keras, recurrent_layers
 from interop.keras.keras_models import archive_of, keras, layers, lstm, model_of, output_of, saved
 from support import assert_close
 

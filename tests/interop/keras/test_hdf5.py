@@ -10,8 +10,8 @@ import pytest
 
 import hiddenstate as hs
 from hiddenstate.errors import FileFormatError, MissingDependencyError
-from hiddenstate.interop.keras import hdf5
-from hiddenstate.interop.keras.hdf5 import Hdf5, Hdf5Item
+from hiddenstate.interop.keras import file as hdf5
+from hiddenstate.interop.keras.file import Hdf5, Hdf5Item
 
 BEGUN = "import os, sys, time; print('begun', flush=True); "
 ARRAYS = {

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ExportError
-from hiddenstate.interop.onnx.program import _warn_of_fixed
+from hiddenstate.interop.onnx.export import _warn_of_fixed
 from support import TORCH, assert_close
 
 # torch's exporter warns about what torch's own layer does meanwhile

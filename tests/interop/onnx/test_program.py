@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import hiddenstate as hs
 from hiddenstate.errors import ExportError, MissingDependencyError
 from hiddenstate.interop.onnx.check import ExampleCall
-from hiddenstate.interop.onnx.program import export_program
+from hiddenstate.interop.onnx.export import export_program
 
 
 class Model(nn.Module):

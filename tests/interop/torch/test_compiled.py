@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.interop.torch.module_tree import quantised_kind, scripted_layers
+from hiddenstate.interop.torch.conversion import quantised_kind, scripted_layers
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning"),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.torch.module_tree import modules_by_path, sharing_copy
+from hiddenstate.interop.torch.conversion import modules_by_path, sharing_copy
 from hiddenstate.tracing.watch import hidden_modules
 
 

@@ -1,7 +1,7 @@
 """The table of a conversion."""
 
 import hiddenstate as hs
-from hiddenstate.interop.torch.report import ConversionReport, Converted, Left
+from hiddenstate.interop.torch.conversion import ConversionReport, Converted, Left
 
 ONE = Converted(("", "a.b"), "torch.nn.LSTM", "hs.LSTM", "4, 3", 1108, ("out.weight",))
 TWO = Converted(("encoder.lstm",), "torch.nn.LSTMCell", "hs.LSTMCell", "4, 3, bias=False", 84, ())

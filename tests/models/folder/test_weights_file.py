@@ -13,12 +13,16 @@ from hiddenstate.interop.torch.conversion import convert
 from hiddenstate.models.model_folder import (
     FILES,
     WEIGHTS,
+    WeightsFile,
     load_any,
     load_language_model,
     load_tagger,
+    quantised,
+    restored,
     save,
+    scale_name,
+    written,
 )
-from hiddenstate.models.weights_file import WeightsFile, quantised, restored, scale_name, written
 from language_models import make as make_language_model
 from models.folder.test_model_folder import make, said_by
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.models.language.softmax import AdaptiveSoftmax, Softmax
+from hiddenstate.models.language.language_model import AdaptiveSoftmax, Softmax
 
 FEATURES, TOKENS = 16, 50
 

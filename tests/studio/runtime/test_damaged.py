@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from hiddenstate.models.weights_file import quantised, restored
+from hiddenstate.models.model_folder import quantised, restored
 from language_models import make as make_language_model
 from studio.bundles import Bundle, bundle_of
 from studio.runtime.driver import Runtime

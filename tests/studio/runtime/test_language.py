@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.softmax import Softmax
+from hiddenstate.models.language.language_model import LanguageModel, Softmax
 from hiddenstate.text.tokens import split
 from language_models import KINDS, TEXT, make
 from studio.bundles import bundle_of

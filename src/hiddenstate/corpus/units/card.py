@@ -11,8 +11,16 @@ from hiddenstate.base.messages import plain
 from hiddenstate.corpus.index.folder import IndexFolder
 from hiddenstate.corpus.index.sequences import NO_LABEL, Context, scramble
 from hiddenstate.corpus.search.result import text_of, words_around
-from hiddenstate.corpus.units.evidence import MOST_STEPS, NATS, UnitEffect, effects_of, held_out, label_chance
-from hiddenstate.corpus.units.permutation import LEAST_STEPS, SIGNIFICANT
+from hiddenstate.corpus.units.evidence import (
+    LEAST_STEPS,
+    MOST_STEPS,
+    NATS,
+    SIGNIFICANT,
+    UnitEffect,
+    effects_of,
+    held_out,
+    label_chance,
+)
 from hiddenstate.corpus.units.table import known_number, time_constants
 from hiddenstate.errors import ArgumentError
 from hiddenstate.explain.result.explanation import Measured, Row

@@ -4,7 +4,6 @@
 - `chapter_*.py`: the checks of each chapter's exercises
 - `cell_errors.py`: typical errors in the equations of a cell
 - `language_models.py`: small language models with known predictions
-- `look_ahead.py`: models that look ahead, which a learner's test should find
 - `losses.py`: properties of the losses of a text or a series
 - `training_loops.py`: the right training loop, and those with a typical error
 """

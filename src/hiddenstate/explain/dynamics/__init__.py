@@ -2,6 +2,5 @@
 
 - `run.py`: `dynamics`, and `Dynamics`, whose methods give the views below; how changes of the state grow along a run
 - `gate_statistics.py`: how long units remember, how often gates are shut
-- `fixed_points.py`: the states that do not change under a constant input
-- `state_map.py`: one step as a map from state to state in float64, with its Jacobian
+- `fixed_points.py`: one step as a map from state to state in float64, and the states that it does not change
 """

@@ -10,9 +10,15 @@ from torch import Tensor
 from hiddenstate.base.scalars import check_at_least, check_seed
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, ShapeError
-from hiddenstate.explain.dynamics.fixed_points import FixedPoints, find_fixed_points, side_by_side
+from hiddenstate.explain.dynamics.fixed_points import (
+    FixedPoints,
+    StateMap,
+    find_fixed_points,
+    make_state_map,
+    side_by_side,
+    sorted_eigenvalues,
+)
 from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales, compute_saturation, compute_timescales
-from hiddenstate.explain.dynamics.state_map import StateMap, make_state_map, sorted_eigenvalues
 from hiddenstate.explain.result.explanation import Explanation, Row
 from hiddenstate.explain.result.terminal import sentence, share, shortened
 from hiddenstate.explain.subject.progress_bar import Progress, check_progress, reporting

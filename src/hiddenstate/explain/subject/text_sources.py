@@ -10,8 +10,7 @@ from hiddenstate.engine.call import zero_state
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.subject.head import Head, softmax_head
 from hiddenstate.explain.subject.subject import Subject
-from hiddenstate.models.language.language_model import LanguageModel
-from hiddenstate.models.language.softmax import Softmax
+from hiddenstate.models.language.language_model import LanguageModel, Softmax
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.text.batches import Batch
 from hiddenstate.text.tokenise import sentences, tokenise

@@ -1,7 +1,10 @@
 """Converts all of torch's recurrent layers and cells in a model to ours, and back; or copies one layer."""
 
+import copy
+import re
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 import torch
@@ -9,13 +12,6 @@ from torch import Tensor, nn
 
 from hiddenstate.base.messages import readable_name, shorten
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.interop.torch.module_tree import (
-    modules_by_path,
-    quantised_kind,
-    scripted_layers,
-    sharing_copy,
-)
-from hiddenstate.interop.torch.report import ConversionReport, Converted, Left, named
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
@@ -23,7 +19,79 @@ from hiddenstate.nn.quantised import WeightType, dequantise_module, keep, quanti
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
 from hiddenstate.nn.torch_modules import Recast, Route, apply_all, class_name, copied_as, plan
+from hiddenstate.structure.tables import table
 from hiddenstate.tracing.watch import hidden_modules
+
+
+@dataclass(frozen=True)
+class Converted:
+    """One module that was converted.
+
+    Attributes:
+        paths: its paths in the model; the model itself is ``""``.
+        was: its previous class. became: its class now.
+        sizes: its options, as torch prints them.
+        parameters: its number of parameters, counting those from which parametrized weights are computed.
+        tied: names of parameters elsewhere in the model that are shared with it.
+    """
+
+    paths: tuple[str, ...]
+    was: str
+    became: str
+    sizes: str
+    parameters: int
+    tied: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Left:
+    """One module that was left unchanged, or keeps float weights: its paths, its class and the reason."""
+
+    paths: tuple[str, ...]
+    was: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConversionReport:
+    """The report of `hiddenstate.convert` or `hiddenstate.convert_back`; ``print`` shows it as a table.
+
+    Attributes:
+        converted: the modules that were converted.
+        left: recurrent layers and cells that were left unchanged.
+        kept_float: with ``weights="int8"``, those whose class is now ours, but whose weights stay floats.
+    """
+
+    converted: tuple[Converted, ...]
+    left: tuple[Left, ...]
+    kept_float: tuple[Left, ...] = ()
+
+    def __str__(self) -> str:
+        total = len(self.converted) + len(self.left)
+        if not total and not self.kept_float:
+            return "Nothing to convert: the model holds no LSTM, GRU or RNN that is not already of the requested kind."
+        lines = [f"{len(self.converted)} of {total} modules converted"]
+        if self.converted:
+            lines += ["", table(_HEAD, [_row(module) for module in self.converted], "llllrl")]
+        for title, modules in (("left as they are", self.left), ("kept in floats", self.kept_float)):
+            if modules:
+                rows = [(named(module.paths[0]), module.was, module.reason) for module in modules]
+                lines += ["", title, table(("path", "what", "why"), rows, "lll")]
+        return "\n".join(lines)
+
+
+_HEAD = ("path", "was", "is now", "sizes", "parameters", "shared with")
+
+
+def _row(layer: Converted) -> tuple[str, ...]:
+    shared = ", ".join([*map(named, layer.paths[1:]), *layer.tied])
+    return named(layer.paths[0]), layer.was, layer.became, layer.sizes, f"{layer.parameters:,}", shared
+
+
+def named(path: str) -> str:
+    """Format a module's path for display."""
+    return path or "(the model)"
+
 
 TO_OURS = tuple(
     Route(ours._torch.kind, ours, ours._torch.options) for ours in (LSTM, LSTMCell, GRU, GRUCell, RNN, RNNCell)
@@ -310,3 +378,91 @@ def _converted(model: nn.Module, paths: tuple[str, ...], recast: Recast, roundin
         parameters=sum(parameter.numel() for parameter in recast.module.parameters()),
         tied=tuple(name for name in others if not name.startswith(inside)),
     )
+
+
+# A call of a recurrent operator in a graph, such as aten::lstm(, aten::rnn_tanh_cell( or, of a quantised model,
+# quantized::quantized_gru_cell_dynamic(.
+_CALL = re.compile(r"::(?:quantized_)?(lstm|gru|rnn)(?:_tanh|_relu)?(_cell)?(?:_dynamic)?\(")
+_TORCHS = "torch.nn.modules.rnn."
+_NAMES = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+_QUANTISED = "torch.ao.nn.quantiz"  # quantized, quantizable
+# They compute in floats, by the same functions as torch's other layers.
+_IMITATIONS = "torch.ao.nn.quantized.reference"
+
+
+def modules_by_path(model: nn.Module) -> list[tuple[tuple[str, ...], nn.Module]]:
+    """Return every module once, with all its paths."""
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        paths.setdefault(module, []).append(path)
+    return [(tuple(own), module) for module, own in paths.items()]
+
+
+def sharing_copy(model: nn.Module) -> nn.Module:
+    """Copy a model's modules, but share its parameters, buffers and other tensors."""
+    kind, cure = type(model).__name__, "convert it in place, with inplace=True"
+    memo = {id(tensor): tensor for tensor in _tensors_in(model)}
+    try:
+        copied = copy.deepcopy(model, memo)
+    except Exception as error:  # the model's contents may raise anything
+        raise ArgumentError(f"this {kind} can't be copied ({type(error).__name__}: {error}): {cure}") from error
+    copies = dict(_named_tensors(copied))
+    for name, tensor in _named_tensors(model):
+        if copies.get(name) is not tensor:
+            raise ArgumentError(f"a copy of this {kind} would not share {name!r}: {cure}")
+    for module in copied.modules():
+        vars(module).pop("_compiled_call_impl", None)  # it would run the original; torch's own copies also drop it
+    return copied
+
+
+def _named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def _tensors_in(model: nn.Module) -> Iterator[Tensor]:
+    """Yield every tensor of the modules, including those in lists and dicts."""
+    ahead: list[object] = [model]
+    seen: set[int] = set()
+    while ahead:
+        part = ahead.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, Tensor):
+            yield part
+        elif isinstance(part, nn.Module):
+            ahead.append(vars(part))
+        elif isinstance(part, dict):
+            ahead.extend(part.values())
+        elif isinstance(part, (list, tuple, set)):
+            ahead.extend(part)
+
+
+def scripted_layers(module: torch.jit.ScriptModule) -> tuple[str, ...]:
+    """Return the kinds of recurrent layers and cells that a TorchScript module computes, without its submodules.
+
+    >>> scripted_layers(torch.jit.script(nn.GRU(4, 3)))
+    ('GRU',)
+    """
+    try:
+        compiled = module._c
+    except (AttributeError, RuntimeError):  # not initialised yet
+        return ()
+    graphs = "".join(str(compiled._get_method(name).graph) for name in compiled._method_names())
+    kinds = {kind.upper() + ("Cell" if cell else "") for kind, cell in _CALL.findall(graphs)}
+    if _TORCHS in compiled._type().qualified_name():  # traced cells call no operator of their own
+        kinds |= {module.original_name} & set(_NAMES)
+    return tuple(sorted(kinds))
+
+
+def quantised_kind(module: nn.Module) -> str | None:
+    """Return the name of the class if a module is one of torch's quantised layers or cells; otherwise None.
+
+    >>> quantised_kind(torch.ao.nn.quantizable.LSTM(4, 3))
+    'LSTM'
+    """
+    for kind in type(module).__mro__:
+        if kind.__name__ in _NAMES and kind.__module__.startswith(_QUANTISED):
+            return None if kind.__module__.startswith(_IMITATIONS) else kind.__name__
+    return None

@@ -14,11 +14,22 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SUFFIX, is_model_file
-from hiddenstate.models.model_folder import CONFIG, VOCABULARY, WEIGHTS, find_folder, load, load_any, read_kind, shipped
+from hiddenstate.models.model_folder import (
+    CONFIG,
+    VOCABULARY,
+    WEIGHTS,
+    find_folder,
+    load,
+    load_any,
+    quantised,
+    read_kind,
+    restored,
+    scale_name,
+    shipped,
+)
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.models.weights_file import quantised, restored, scale_name
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio.bundles.bundle import Bundle, bundle_trace
 from hiddenstate.studio.bundles.modules import KINDS, Numbers, bundle_layer, capture_input, layer_in, make_bundle
