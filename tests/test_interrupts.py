@@ -22,7 +22,7 @@ import hiddenstate as hs
 from hiddenstate.base import scoped
 from hiddenstate.base.modes import evaluating
 from hiddenstate.models import model_folder as folder
-from hiddenstate.nn import constant_weights
+from hiddenstate.nn import calls
 from interrupts import interrupted_by_a_timer, interrupted_everywhere
 from language_models import make
 
@@ -53,8 +53,8 @@ def _grad_mode() -> Iterator[None]:
 def is_untouched() -> None:
     """Nothing is in force, and a plain call gives the same bits."""
     assert not scoped.any_open
-    assert not constant_weights.any_open
-    assert not constant_weights._blocks
+    assert not calls.any_open
+    assert not calls._blocks
     assert LSTM.path(X).name == PATH
     assert torch.equal(LSTM(X)[0], PLAIN)
     assert all(map(torch.equal, [GRU(X)[0], *(cell(X[0])[0] for cell in CELLS)], OTHERS))

@@ -31,7 +31,7 @@ from hiddenstate.interop.onnx.importer import from_onnx as from_onnx
 from hiddenstate.interop.state_dict import from_state_dict as from_state_dict
 from hiddenstate.interop.torch.accelerate.acceleration import Acceleration as Acceleration
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate as accelerate
-from hiddenstate.interop.torch.accelerate.counts import AccelerationReport as AccelerationReport
+from hiddenstate.interop.torch.accelerate.replacements import AccelerationReport as AccelerationReport
 from hiddenstate.interop.torch.conversion import ConversionReport as ConversionReport
 from hiddenstate.interop.torch.conversion import conversion_report as conversion_report
 from hiddenstate.interop.torch.conversion import convert as convert
@@ -46,10 +46,10 @@ from hiddenstate.models.model_folder import load as load
 from hiddenstate.models.model_folder import save as save
 from hiddenstate.models.series.series_model import series_model as series_model
 from hiddenstate.models.series.what_if import what_if as what_if
+from hiddenstate.nn.calls import constant_weights as constant_weights
 from hiddenstate.nn.cell import GRUCell as GRUCell
 from hiddenstate.nn.cell import LSTMCell as LSTMCell
 from hiddenstate.nn.cell import RNNCell as RNNCell
-from hiddenstate.nn.constant_weights import constant_weights as constant_weights
 from hiddenstate.nn.gru import GRU as GRU
 from hiddenstate.nn.lstm import LSTM as LSTM
 from hiddenstate.nn.model_edits import edit as edit

@@ -17,7 +17,7 @@ import hiddenstate as hs
 from hiddenstate.engine import kernels, native
 from hiddenstate.engine.paths.packed import PackedLSTM
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError
-from hiddenstate.nn import constant_weights as block
+from hiddenstate.nn import calls as block
 from hiddenstate.nn import packed_weights
 from support import layer_options
 

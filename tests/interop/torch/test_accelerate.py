@@ -25,7 +25,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_sequence
 import hiddenstate as hs
 import programs
 from hiddenstate.engine import kernels
-from hiddenstate.interop.torch.accelerate.program import main
+from hiddenstate.run import main
 from support import TORCH, draws
 
 VF: Any = torch._VF

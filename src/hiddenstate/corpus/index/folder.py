@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hiddenstate.base.modes import eval_twin, types_of_the_weights
 from hiddenstate.base.reading import check_zip, reading
-from hiddenstate.base.validation import AnyState, optional_package
+from hiddenstate.base.validation import AnyState
 from hiddenstate.corpus.index.build import (
     ABOVE,
     COLUMNS,
@@ -41,6 +41,7 @@ from hiddenstate.corpus.index.sequences import (
     cut_part,
 )
 from hiddenstate.corpus.index.statistics import BINS, CONTEXTS, Statistics, bin_edges
+from hiddenstate.corpus.shards.plan import open_parquet
 from hiddenstate.corpus.shards.workers import CallsInOrder
 from hiddenstate.errors import FileFormatError, NameUnknownError
 from hiddenstate.structure.addresses import parse_address
@@ -480,17 +481,10 @@ def _are_finite(values: Sequence[Any]) -> bool:
 
 def read_text(folder: Path) -> ShardText:
     """Return the tokens and labels of a shard, from its folder."""
-    parquet = optional_package("pyarrow.parquet", "corpus", "reading an index")
     starts = np.array(_mapped(folder / "starts.npy", np.int64, 1))
     path = folder / "tokens.parquet"
     with reading(path):
-        opened = parquet.ParquetFile(
-            path,
-            thrift_string_size_limit=1 << 26,
-            thrift_container_size_limit=1 << 20,
-            read_dictionary=["token", "label"],
-        )
-        with opened as file:
+        with open_parquet(path, read_dictionary=["token", "label"]) as file:
             if file.metadata.num_rows > MOST_PARQUET_STEPS or file.metadata.num_rows != starts[-1]:
                 raise FileFormatError(f"{file.metadata.num_rows:,} steps do not match starts.npy")
             table = file.read(columns=["token", "label"])

@@ -119,10 +119,11 @@ def describe_files(files: Sequence[Path], shards: Sequence[Shard]) -> list[dict[
     ]
 
 
-def open_parquet(path: str) -> Any:
+def open_parquet(path: str | Path, **options: Any) -> Any:
     """Open a Parquet file whose metadata can't be trusted. Call it inside `reading`."""
     parquet = optional_package("pyarrow.parquet", "corpus", "reading Parquet")
-    return parquet.ParquetFile(path, thrift_string_size_limit=1 << 26, thrift_container_size_limit=1 << 20)
+    limits = {"thrift_string_size_limit": 1 << 26, "thrift_container_size_limit": 1 << 20}
+    return parquet.ParquetFile(path, **limits, **options)
 
 
 def _detected(path: Path) -> str:
@@ -133,7 +134,7 @@ def _detected(path: Path) -> str:
 
 def _row_groups(path: Path, column: str) -> list[list[tuple[int, int]]]:
     """Return the parts of a Parquet file that each row group's column occupies."""
-    with reading(path), open_parquet(str(path)) as file:
+    with reading(path), open_parquet(path) as file:
         if column not in file.schema_arrow.names:
             raise FileFormatError(
                 f"there is no column {column!r}; the columns are {', '.join(file.schema_arrow.names[:20])}"

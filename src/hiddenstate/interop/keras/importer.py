@@ -239,7 +239,7 @@ def from_keras(
     rnn_mode(nonlinearity)
     layer = layer_class(kind)
     if isinstance(source, Sequence) and not isinstance(source, str):
-        built = _built(_KerasLayer("", None, _split(source)), _KerasOptions(layer, nonlinearity=nonlinearity))
+        built = _build(_KerasLayer("", None, _split(source)), _KerasOptions(layer, nonlinearity=nonlinearity))
     else:
         options: Any = {"recurrent_activation": recurrent_activation, "flipped": flipped, "nonlinearity": nonlinearity}
         built = in_keras(source, kind=layer, **options).one(name)
@@ -412,11 +412,7 @@ def _build(layer: _KerasLayer, options: _KerasOptions) -> Any:
             f"or may have been, hard_sigmoid, which an hs.{cell} lacks. If it is sigmoid, pass "
             "recurrent_activation='sigmoid'"
         )
-    return _built(layer, options)
-
-
-def _built(layer: _KerasLayer, options: _KerasOptions) -> Any:
-    weights = [to_weights(arrays, _layout(arrays, layer.entry, options.kind.__name__)) for arrays in layer.cells]
+    weights = [to_weights(arrays, _layout(arrays, layer.entry, cell)) for arrays in layer.cells]
     return build_layer(
         weights,
         options.kind,

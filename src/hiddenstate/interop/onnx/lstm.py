@@ -270,13 +270,6 @@ def _finish(graph: _OnnxGraph, signature: Signature, out: str, finals: Sequence[
     graph.rename(names)
 
 
-class _OperatorOutputs(NamedTuple):
-    """The operator's outputs: ``y [T, D, N, H]``, and the final states ``[D, N, H]``."""
-
-    y: Tensor
-    states: tuple[Tensor, ...]
-
-
 def export_call(call: Call) -> CallResult:
     """Write a call into the graph being exported. Sizes T and N stay dynamic."""
     _refuse(call)
@@ -284,25 +277,24 @@ def export_call(call: Call) -> CallResult:
     x, states = call.x, []
     for layer in range(call.sizes.num_layers):
         here = slice(layer * D, (layer + 1) * D)
-        outputs = _operator_call(call, here, x)
-        x = _side_by_side(outputs.y, D)
-        states.append(outputs.states)
+        y, *finals = _operator_call(call, here, x)
+        x = _side_by_side(y, D)
+        states.append(finals)
     h_n, c_n, *_ = (*map(partial(_final, call), call.initial, zip(*states, strict=True)), None)
     return CallResult(x, h_n, c_n)
 
 
-def _operator_call(call: Call, here: slice, x: Tensor) -> _OperatorOutputs:
+def _operator_call(call: Call, here: slice, x: Tensor) -> Sequence[Tensor]:
+    """Return the operator's outputs: ``y [T, D, N, H]``, and the final states ``[D, N, H]``."""
     arrays = stacked(call.weights[here], call.sizes)
     lengths = None if call.lengths is None else call.lengths.to(torch.int32)  # ONNX's type
     inputs = [x, arrays["W"], arrays["R"], arrays.get("B"), lengths, *(state[here] for state in call.initial)]
     kind, attributes = call.sizes.kind.label, operator_attributes(call.sizes)
     if not torch.compiler.is_compiling():
-        y, *states = apply(_Symbol, kind, attributes, *inputs)
-        return _OperatorOutputs(y, tuple(states))
+        return apply(_Symbol, kind, attributes, *inputs)
     shapes = _shapes(x, arrays["R"], len(call.initial))
     dtypes = [x.dtype] * len(shapes)
-    y, *states = torch.onnx.ops.symbolic_multi_out(kind, inputs, attributes, dtypes=dtypes, shapes=shapes)
-    return _OperatorOutputs(y, tuple(states))
+    return torch.onnx.ops.symbolic_multi_out(kind, inputs, attributes, dtypes=dtypes, shapes=shapes)
 
 
 def _side_by_side(y: Tensor, D: int) -> Tensor:

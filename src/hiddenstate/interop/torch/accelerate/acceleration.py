@@ -13,7 +13,7 @@ from hiddenstate.base.native_module import Switch
 from hiddenstate.base.scoped import Block
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.interop.torch.accelerate import keras_layers, replacements, stand_ins
-from hiddenstate.interop.torch.accelerate.counts import AccelerationReport, CallTally, Counts
+from hiddenstate.interop.torch.accelerate.replacements import AccelerationReport, Counts
 from hiddenstate.tracing.traceable import Traceable
 
 _VF: Any = torch._VF
@@ -77,11 +77,11 @@ def _begin(mark: object) -> None:
     _reach_keras()
 
 
-def _end(mark: object, tally: CallTally, report: bool) -> None:
+def _end(mark: object, counted: AccelerationReport, report: bool) -> None:
     _open.discard(mark)
     _reach_keras()
     if report:
-        print(tally.report(), file=sys.stderr)
+        print(counted, file=sys.stderr)
 
 
 def _renew() -> None:
@@ -101,14 +101,13 @@ class Acceleration(Block):
             with _beginning.lock:
                 if not _are_active(_switches):
                     _renew()
-                tally = _counts.now
-                mark = object()
-                begin, end = partial(_begin, mark), partial(_end, mark, tally, report)
+                counted, mark = _counts.now, object()
+                begin, end = partial(_begin, mark), partial(_end, mark, counted, report)
                 super().__init__(switches=tuple(_switches), before=begin, after=end)
-                self._tally = tally
+                self._counted = counted
                 self.open_for_good()
         except BaseException:  # such as KeyboardInterrupt, after which nobody would have this object to undo the change
-            if hasattr(self, "_tally"):
+            if hasattr(self, "_counted"):
                 self.close()
             raise
 
@@ -121,7 +120,8 @@ class Acceleration(Block):
 
         Counts all calls in the process since the outermost block was opened.
         """
-        return self._tally.report()
+        counted = self._counted
+        return AccelerationReport(dict(counted.served), dict(counted.left), dict(counted.reference))
 
 
 def accelerate(*, report: bool = False) -> Acceleration:

@@ -21,8 +21,7 @@ from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine.dispatch import ComputedBy
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.layouts import KERAS, layout_for
-from hiddenstate.interop.torch.accelerate.counts import Counts
-from hiddenstate.interop.torch.accelerate.replacements import serve
+from hiddenstate.interop.torch.accelerate.replacements import Counts, serve
 from hiddenstate.interop.torch.accelerate.stand_ins import StandIn, TorchArguments, classes_of, register
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
