@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from hiddenstate.errors import FileFormatError
-from hiddenstate.interop.checkpoint import check_pickle
-from hiddenstate.interop.state_dict import from_state_dict
+from hiddenstate.interop.state_dict import check_pickle, from_state_dict
 
 TEXT = b"X\x01\x00\x00\x00a"
 

@@ -7,5 +7,4 @@
 - `units/`: descriptions of units: a table of all units, and a card for one
 - `opened.py`: `index` and `open_index`, which return an `Index`
 - `answers.py`: an index's answers to pages of the studio
-- `tables.py`: our Parquet files
 """

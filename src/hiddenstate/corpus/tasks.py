@@ -14,9 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hiddenstate.base.modes import eval_twin
 from hiddenstate.base.validation import AnyState
-from hiddenstate.corpus.shards.contents import Piece, read_pieces, read_sentences
+from hiddenstate.corpus.shards.contents import Piece, list_column, read_about, read_pieces, read_sentences, write_table
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import list_column, read_about, write_table
 from hiddenstate.engine import kernels
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.language.scoring import Tally, tally

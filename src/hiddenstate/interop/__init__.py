@@ -7,7 +7,7 @@ Optional packages are imported when a function needs them.
 - `onnx/`: writes ONNX files, checking each before it is kept, and reads them
 - `keras/`: reads Keras files, without Keras
 - `layouts.py`: how each framework stores each kind of cell, as a table; any framework's arrays as tensors
-- `state_dict.py`, `checkpoint.py`, `jax_arrays.py`: weights from state dicts, checkpoint files, Flax and Equinox
+- `state_dict.py`, `jax_arrays.py`: weights from state dicts, checkpoint files, Flax and Equinox
 - `find.py`, `found.py`: the layers in a file; `build.py`: builds a layer from weights
 - `export_arrays.py`: weights for other frameworks
 """

@@ -27,8 +27,8 @@ from hiddenstate.corpus.index.sequences import (
     scramble,
 )
 from hiddenstate.corpus.index.statistics import CONTEXTS, EVERY, Accumulator, Chunk, Ints
+from hiddenstate.corpus.shards.contents import write_table
 from hiddenstate.corpus.shards.plan import Shard
-from hiddenstate.corpus.tables import write_table
 from hiddenstate.errors import ArgumentError
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.names import parse_place
