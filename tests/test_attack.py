@@ -51,7 +51,7 @@ WRITERS = {
     "nn/streams/stream_file.py": "stream",
     "studio/page.py": "page",
     "text/corpora.py": "cache",
-    "tracing/files.py": "trace",
+    "tracing/trace.py": "trace",
     "training/checkpoint.py": "log",
 }
 

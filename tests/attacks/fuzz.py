@@ -57,7 +57,7 @@ with atheris.instrument_imports(include=["hiddenstate", "conllu"], enable_loader
     from hiddenstate.text.passages import read_untagged
     from hiddenstate.text.tokenise import sentences, tokenise
     from hiddenstate.text.tokens import learn
-    from hiddenstate.tracing import files as trace_files
+    from hiddenstate.tracing import trace as trace_files
     from hiddenstate.training.settings import read_run_file
 
 SECONDS = 10  # CPU seconds for one input

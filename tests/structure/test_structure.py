@@ -14,8 +14,7 @@ from hiddenstate.cells.cell import SIGMA
 from hiddenstate.errors import ArgumentError, NameUnknownError
 from hiddenstate.structure.names import GATES
 from hiddenstate.structure.sizes import Sizes
-from hiddenstate.structure.structure import TIMES, Structure, structure_of
-from hiddenstate.structure.weights import equations
+from hiddenstate.structure.structure import TIMES, Structure, equations, structure_of
 
 GOLDEN = Path(__file__).parent / "golden" / "structure_4_3.txt"
 

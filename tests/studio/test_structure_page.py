@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 import hiddenstate as hs
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.structure.names import GATES
-from hiddenstate.structure.weights import equations
+from hiddenstate.structure.structure import equations
 from studio.browsers import retype, saved_by
 from studio.browsing import NEEDS_CHROMIUM
 from studio.chromium import Modules

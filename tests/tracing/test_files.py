@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 import hiddenstate as hs
 from hiddenstate.base.files import read_tensors, write_tensors
 from hiddenstate.errors import FileFormatError
-from hiddenstate.tracing.files import KIND
+from hiddenstate.tracing.trace import KIND
 
 
 def same(a: hs.Trace, b: hs.Trace) -> bool:

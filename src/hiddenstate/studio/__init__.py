@@ -4,9 +4,8 @@ Only the command line imports the studio, which registers with `tracing` how not
 
 - `view.py`: `Studio` and `hs.studio`, also in a notebook
 - `bundles/`: the data that a page receives; `live.py`: the live view of a stream
-- `page.py`: the page as one file; `assets.py`: its own files
+- `page.py`: the page as one file, and the index behind its pages Units and Search; `assets.py`: its own files
 - `server/`: serves it
-- `corpus.py`: the index behind the pages Units and Search
 - `messages.py`: the messages between open pages and Python
 - `dist/`: the page's own code, which runs the models in the browser; built from the TypeScript in the repository's web
   folder

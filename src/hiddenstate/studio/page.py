@@ -11,6 +11,7 @@ import json
 import secrets
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,18 @@ def script_element(identifier: str, text: str) -> str:
     """Return an element with text for a script; the text must contain no ``<``."""
     assert "<" not in text
     return f'<script type="application/json" id="{escaping.escape(identifier)}">{text}</script>'
+
+
+@dataclass(frozen=True, eq=False)
+class CorpusPages:
+    """The pages Units and Search."""
+
+    answers: Any  # the `hiddenstate.corpus.answers.IndexAnswers` of the index that they query
+    model: str  # the id of the indexed model in the studio
+
+    def about(self) -> dict[str, Any]:
+        """Return the data that the page has from the start; see `Boot` in web/types.ts."""
+        return {**self.answers.about(), "model": self.model}
 
 
 def boot_data(

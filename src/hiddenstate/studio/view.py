@@ -10,15 +10,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hiddenstate.base.later import index_openers
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.nn.streams.stream import Stream
 from hiddenstate.studio import assets
 from hiddenstate.studio.bundles.bundle import Bundle, assign_ids, bundle_trace
-from hiddenstate.studio.corpus import CorpusPages, open_answers
 from hiddenstate.studio.live import LiveStream
 from hiddenstate.studio.messages import Audience, Subscriber, ViewMessage, check_view, encode, read
-from hiddenstate.studio.page import offline_page, write_page
+from hiddenstate.studio.page import CorpusPages, offline_page, write_page
 from hiddenstate.tracing.trace import Trace
 
 if TYPE_CHECKING:
@@ -196,6 +196,7 @@ def studio(
 
     answers = None
     if index is not None:
+        (open_answers,) = index_openers
         answers = open_answers(index)
         models = models or ({answers.about()["name"]: answers.model()},)
     chosen = named(models)

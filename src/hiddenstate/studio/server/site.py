@@ -19,9 +19,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from hiddenstate.errors import HiddenStateError, MessageError
 from hiddenstate.studio.bundles.bundle import Bundle, as_json
-from hiddenstate.studio.corpus import CorpusPages
 from hiddenstate.studio.messages import Audience, Subscriber, ViewMessage, decode, frame
-from hiddenstate.studio.page import boot_data, new_nonce, page, policy, prepare
+from hiddenstate.studio.page import CorpusPages, boot_data, new_nonce, page, policy, prepare
 from hiddenstate.studio.server.guard import Guard, server_names
 
 
