@@ -28,8 +28,8 @@ from hiddenstate.cli.series import DEFAULT, MOST_EXACT, USUAL_STEPS, SeriesRead
 from hiddenstate.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from hiddenstate.explain.comparison.result import Comparison
-    from hiddenstate.explain.graph.result import Graph
+    from hiddenstate.explain.comparison.run import Comparison
+    from hiddenstate.explain.graph.run import Graph
     from hiddenstate.explain.result.explanation import Explanation
     from hiddenstate.explain.subject.subject import Subject
     from hiddenstate.explain.subject.target import TargetLike

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
-from hiddenstate.explain.comparison.result import Check
+from hiddenstate.explain.comparison.run import Check
 from hiddenstate.models.model_folder import load_tagger, shipped
 
 

@@ -1,5 +1,4 @@
 """Where two models differ, and which units correspond: `compare`, available as `hs.compare`.
 
-- `run.py`: `compare`
-- `result.py`: its result, `Comparison`; how much the outputs of two runs differ, step by step
+- `run.py`: `compare`, and its result, `Comparison`: how much the outputs of two runs differ, step by step
 """

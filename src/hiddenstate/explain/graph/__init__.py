@@ -1,5 +1,4 @@
 """The paths from words through units to a target: `graph`.
 
-- `run.py`: `graph`, from the contributions that flow into each node
-- `result.py`: its result, `Graph`: nodes, edges and a picture
+- `run.py`: `graph`, from the contributions that flow into each node; its result, `Graph`: nodes, edges and a picture
 """
