@@ -17,8 +17,8 @@ from hiddenstate.base.files import (
     folder_beside,
     replace_bytes,
     write_bytes,
+    writing,
 )
-from hiddenstate.base.writing import writing
 from hiddenstate.course.files import copy
 from hiddenstate.errors import FileFormatError, FileWriteError
 from hiddenstate.training.checkpoint import METRICS, Checkpoint, Position, RunFolder

@@ -4,8 +4,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from hiddenstate.base.files import copy_new, drop_empty, refuse_link
-from hiddenstate.base.writing import writing
+from hiddenstate.base.files import copy_new, drop_empty, refuse_link, writing
 from hiddenstate.errors import ArgumentError, NameUnknownError
 
 _HERE = Path(__file__).parent

@@ -8,8 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from hiddenstate.base.files import folder_beside, mend_folder, put_folder, write_bytes
-from hiddenstate.base.writing import writing
+from hiddenstate.base.files import folder_beside, mend_folder, put_folder, write_bytes, writing
 from hiddenstate.errors import MissingDependencyError
 
 PAGES = Path(__file__).parent / "pages"  # built at installation; git ignores them

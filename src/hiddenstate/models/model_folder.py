@@ -12,11 +12,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes
+from hiddenstate.base.files import folder_beside, left_beside, put_folder, sync, write_bytes, writing
 from hiddenstate.base.memory import check_memory_of
 from hiddenstate.base.messages import readable_name, with_article
 from hiddenstate.base.reading import check_safetensors, reading
-from hiddenstate.base.writing import writing
 from hiddenstate.engine.weights import dequantise, quantise
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.models import model_file

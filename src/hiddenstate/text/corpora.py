@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from hiddenstate.base.files import refuse_link, written_beside
+from hiddenstate.base.files import refuse_link, writing, written_beside
 from hiddenstate.base.validation import optional_package
-from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, DownloadError, FileFormatError
 from hiddenstate.text.source import read_text
 

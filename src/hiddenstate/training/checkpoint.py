@@ -30,11 +30,11 @@ from hiddenstate.base.files import (
     replace_bytes,
     sync,
     write_tensors,
+    writing,
 )
 from hiddenstate.base.messages import plain, shorten
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scoped import Block, lasting
-from hiddenstate.base.writing import writing
 from hiddenstate.errors import ArgumentError, FileFormatError, RunInUseError
 from hiddenstate.training.settings import MAY_CHANGE
 from hiddenstate.training.task import Epoch, Score, Step

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from hiddenstate.base.files import free_name, refuse_link, sync
+from hiddenstate.base.files import free_name, refuse_link, sync, writing
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.scoped import lasting
-from hiddenstate.base.writing import writing
 from hiddenstate.corpus.index.build import run_chunks, to_float32
 from hiddenstate.corpus.index.folder import SEARCHED, IndexFolder, ShardText
 from hiddenstate.corpus.index.sequences import NO_LABEL, Context, CorpusItem, scramble

@@ -13,13 +13,12 @@ from typing import Any, Protocol
 import torch
 from filelock import FileLock, Timeout
 
-from hiddenstate.base.files import check_folder_place, drop_empty, free_name, left_beside, replace_bytes, sync
+from hiddenstate.base.files import check_folder_place, drop_empty, free_name, left_beside, replace_bytes, sync, writing
 from hiddenstate.base.modes import types_of_the_weights
 from hiddenstate.base.reading import reading
 from hiddenstate.base.scalars import check_int
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import optional_package
-from hiddenstate.base.writing import writing
 from hiddenstate.corpus.shards.plan import Shard
 from hiddenstate.corpus.shards.workers import CallsInOrder, WorkerProcesses, work
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, RunInUseError

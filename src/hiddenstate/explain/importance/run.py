@@ -11,11 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors
+from hiddenstate.base.files import check_folder_place, read_tensors, write_tensors, writing
 from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.validation import optional_package
-from hiddenstate.base.writing import writing
 from hiddenstate.edits.resolve import edits_in_force
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.explain.attribution.features import (
