@@ -19,7 +19,7 @@ from hiddenstate.corpus.answers import MOST_PASSAGE_STEPS, MOST_PASSAGES
 from hiddenstate.edits.edit import Kind, Scope
 from hiddenstate.engine.weights import FEWEST_UNITS, MOST, MOST_COLUMNS
 from hiddenstate.explain.attribution.result import LARGE, NOTHING, OPPOSED
-from hiddenstate.explain.dynamics.gate_statistics import OPEN, SHUT
+from hiddenstate.explain.dynamics.run import OPEN, SHUT
 from hiddenstate.explain.ledger.cell import HELD
 from hiddenstate.models import model_file
 from hiddenstate.models.cells import CELL_NAMES

@@ -63,7 +63,7 @@ from hiddenstate.studio.view import Studio as Studio
 from hiddenstate.studio.view import studio as studio
 from hiddenstate.tracing.models import ModelTrace as ModelTrace
 from hiddenstate.tracing.models import trace as trace
+from hiddenstate.tracing.record import Moment as Moment
 from hiddenstate.tracing.trace import Trace as Trace
-from hiddenstate.tracing.unit_step import Moment as Moment
 
 __version__: str

@@ -8,8 +8,8 @@
 - `memory.py`: checks that tensors still have their memory; a base class for modules that check their own tensors
 - `messages.py`: formats values for messages, shortened
 - `validation.py`: checks shared by all public classes; optional packages
-- `files.py`: writes to a temporary file, then renames it, so that no file is half-written; `writing`, inside which every
-  file is written: turns system errors into ours, with the file's name
+- `files.py`: writes to a temporary file, then renames it, so that no file is half-written; `writing`, inside which
+  every file is written: turns system errors into ours, with the file's name
 - `reading.py`: `reading`, inside which every file is read: turns parsers' errors into ours, with the file's name
 - `modes.py`: puts a module in eval mode for a block, or makes a twin in eval mode that shares its weights
 - `later.py`: names and functions that are imported on first use; functions that higher packages register

@@ -15,7 +15,7 @@ from hiddenstate.explain.result.terminal import share
 from hiddenstate.models.tagger.tagger import Reading, Tagger
 from hiddenstate.structure.names import GATES, MEANINGS, STATES, LayerDirection
 from hiddenstate.structure.tables import csv_text
-from hiddenstate.tracing.unit_step import Moment
+from hiddenstate.tracing.record import Moment
 from hiddenstate.tracing.views import StepSummary, summaries_of
 
 CHANGED = 3

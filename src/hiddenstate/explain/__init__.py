@@ -27,8 +27,7 @@ from hiddenstate.explain.attribution.selfcheck import SelfCheck, selfcheck
 from hiddenstate.explain.automaton import LearnedAutomaton, automaton
 from hiddenstate.explain.comparison.run import Comparison
 from hiddenstate.explain.dynamics.fixed_points import FixedPoints
-from hiddenstate.explain.dynamics.gate_statistics import Saturation, Timescales
-from hiddenstate.explain.dynamics.run import Dynamics, Spectrum, dynamics
+from hiddenstate.explain.dynamics.run import Dynamics, Saturation, Spectrum, Timescales, dynamics
 from hiddenstate.explain.graph.run import Graph, graph
 from hiddenstate.explain.importance.result import Importance
 from hiddenstate.explain.importance.run import importance
