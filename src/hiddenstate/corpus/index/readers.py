@@ -35,7 +35,7 @@ from hiddenstate.corpus.shards.contents import cut_text, read_pieces, read_sente
 from hiddenstate.corpus.shards.plan import Shard, hash_bytes
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, ShapeError
 from hiddenstate.explain.subject.head import Head, make_head
-from hiddenstate.explain.subject.text_sources import _language_head, _tagger_head
+from hiddenstate.explain.subject.sources import _language_head, _tagger_head
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.model_file import SIZES, make_layer
 from hiddenstate.models.model_folder import float_weights, load_any, load_as, read_kind, save

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from hiddenstate.base.files import check_is_file
 from hiddenstate.base.reading import reading
-from hiddenstate.base.scalars import check_int
+from hiddenstate.base.scalars import check_at_least
 from hiddenstate.base.validation import optional_package
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError
 from hiddenstate.text.conllu import looks_like_conllu
@@ -82,9 +82,7 @@ def plan(
     files: Sequence[Path], *, shard_bytes: int = SHARD_BYTES, kind: str | None = None, column: str = "text"
 ) -> list[Shard]:
     """Cut files into shards of at least ``shard_bytes``, or of Parquet row groups, and hash their content."""
-    size = check_int("shard_bytes", shard_bytes)
-    if size < 1:
-        raise ArgumentError(f"shard_bytes must be at least 1, got {shard_bytes}")
+    size = check_at_least("shard_bytes", shard_bytes, 1)
     total = sum(path.stat().st_size for path in files)
     if total // size > MOST_SHARDS:
         raise ArgumentError(

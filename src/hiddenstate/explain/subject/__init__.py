@@ -1,6 +1,6 @@
 """The subject of an explanation: `subject` turns an LSTM, a module or a shipped model with a text into a `Subject`.
 
-- `sources.py`: `subject`, of layers and modules; `text_sources.py`: subjects of taggers and language models
+- `sources.py`: `subject`, of layers, modules, taggers and language models
 - `subject.py`: `Subject`: the LSTM, its input, its words and its head; runs it on many rows, which gives `Outputs`;
   `WholeModule`: runs a module as a whole on many rows of its own input
 - `head.py`: `Head`: computes logits and log-probabilities from outputs, with labels
