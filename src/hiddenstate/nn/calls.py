@@ -1,4 +1,4 @@
-"""Runs the calls of a layer: on the fast path if possible, otherwise on the general one; traced if requested."""
+"""Runs the calls of a layer: on the fast path if possible, or on the general one; packs constant weights once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

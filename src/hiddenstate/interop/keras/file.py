@@ -1,4 +1,7 @@
-"""Weights and configuration in Keras's files, read without Keras: ``.keras``, and both kinds of ``.h5``."""
+"""Weights and configuration in Keras's files, read without Keras: ``.keras``, and both kinds of ``.h5``.
+
+HDF5 is read in separate processes, so that a file that crashes its library or keeps it busy is rejected.
+"""
 
 import json
 import os

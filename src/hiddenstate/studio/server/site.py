@@ -25,7 +25,7 @@ from hiddenstate.studio.server.guard import Guard, server_names
 
 
 class CorpusRoutes:
-    """The routes below ``index/``."""
+    """The routes below ``index/``; one card and one search run at a time, in threads."""
 
     def __init__(self, answers: Any) -> None:
         self._answers = answers
