@@ -27,7 +27,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-MARKS = dict.fromkeys(("cells", "line_unit"), pytest.mark.slow) | {"compile": [NEEDS_INDUCTOR, pytest.mark.slow]}
+SLOW = ("cells", "line_unit", "04-next-character-next-word", "08-a-model-of-your-own")
+MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"compile": [NEEDS_INDUCTOR, pytest.mark.slow]}
 # Pages that train; those of course.test_subjects are run there in full.
 TRAIN = [
     page

@@ -190,6 +190,7 @@ OPEN = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['course', 
 PAGE = "from hiddenstate.cli import main; import sys; sys.argv[1:] = ['page', 'A field', '-o', 'page.html']; main()"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="where folders have no permissions")
 def test_the_course_is_built_without_torch_in_a_read_only_checkout_and_opens(installed: Path, tmp_path: Path) -> None:
     opened = run_installed(OPEN, installed, XDG_CACHE_HOME=str(tmp_path / "cache"))

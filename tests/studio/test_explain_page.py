@@ -297,7 +297,10 @@ def test_edits_rest(studio: Shown, tagger: Tagger) -> None:
     near([row["occlusion"] for row in studio.saved("attribution")], wanted.scores)
 
 
-@pytest.mark.parametrize("first", ["structure", "compare", "explain"])
+@pytest.mark.parametrize(
+    "first",
+    [pytest.param("structure", marks=pytest.mark.slow), "compare", pytest.param("explain", marks=pytest.mark.slow)],
+)
 def test_a_page_that_is_turned_to_later_has_what_is_read(studio: Shown, first: str) -> None:
     studio.look("#structure svg, .compare-drawing, .word-chart", page=first, text=TEXT)
     studio.page.get_by_role("group", name="Page").get_by_role("button", name="Read").click()

@@ -16,7 +16,9 @@ from studio.runtime.test_series import frame_of, model_of
 onnxruntime = pytest.importorskip("onnxruntime")
 
 
-@pytest.mark.parametrize("name", ["a horizon", "windows", "an encoder and a decoder"])
+@pytest.mark.parametrize(
+    "name", ["a horizon", "windows", pytest.param("an encoder and a decoder", marks=pytest.mark.slow)]
+)
 def test_forecasts(name: str, tmp_path: Path) -> None:
     frame = frame_of()
     if name == "windows":
