@@ -225,7 +225,7 @@ def _is_at_rows(seen: Observations, call: LayerCall, rows: list[int]) -> bool:
 
 
 def row_squeezed(seen: Observations) -> Iterator[Sign]:
-    """With one row, an operation drops the axis of the rows."""
+    """With one row, an operation drops the batch axis."""
     single = seen.single
     if single is None:
         return

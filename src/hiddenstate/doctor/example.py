@@ -198,7 +198,7 @@ def _scaled(lengths: Tensor, steps: int, of: int) -> Tensor:
 
 
 def _other_values(values: Tensor, mask: Tensor, generator: torch.Generator, size: float) -> Tensor:
-    """Return a tensor with other values where a mask is True: noise, or other whole numbers that occur in it."""
+    """Return a tensor with the masked values changed: floats by noise, integers to others that occur in it."""
     if values.dtype == torch.bool:
         return values
     if values.is_floating_point():

@@ -205,7 +205,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path, monkeypatch:
     with torch.no_grad():
         other.head.bias.add_(1)
     for model, data, more in ((module, changed, {}), (other, x, {}), (module, x, {"seed": 1})):
-        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+        with pytest.raises(ArgumentError, match="a different model, data or settings"):
             hs.explain.importance(model, data, folder=tmp_path / "parts", **options | more)
     assert len(list((tmp_path / "parts").iterdir())) == 7
 
@@ -223,7 +223,7 @@ def test_a_folder_tells_apart_models_whose_layer_is_called_lstm(tmp_path: Path) 
     hs.explain.importance(module, x, of=0, folder=tmp_path)
     with torch.no_grad():
         module.head.weight.mul_(2)
-    with pytest.raises(ArgumentError, match="another model, data set or setting"):
+    with pytest.raises(ArgumentError, match="a different model, data or settings"):
         hs.explain.importance(module, x, of=0, folder=tmp_path)
 
 
@@ -234,7 +234,7 @@ def test_a_folder_tells_apart_scales_that_are_nearly_equal(tmp_path: Path) -> No
         if k == 0:
             hs.explain.importance(model, part, of="flow", folder=tmp_path)
             continue
-        with pytest.raises(ArgumentError, match="another model, data set or setting"):
+        with pytest.raises(ArgumentError, match="a different model, data or settings"):
             hs.explain.importance(model, part, of="flow", folder=tmp_path)
 
 

@@ -163,7 +163,7 @@ def importance(
         The `Importance`.
 
     Raises:
-        ArgumentError: an option is out of range, or the folder has parts of another model, data set or setting.
+        ArgumentError: an option is out of range, or the folder was made with a different model, data or settings.
         ShapeError: rows have different numbers of steps.
         HiddenStateError: any error of `attribute`.
     """
@@ -303,7 +303,7 @@ class BlockFolder:
         tensors, metadata = read_tensors(path, FORMAT)
         if metadata.get("key") != key:
             raise ArgumentError(
-                f"{path} has parts of another model, data set or setting: choose another folder, or delete this one"
+                f"{path} was made with a different model, data or settings: choose another folder, or delete this one"
             )
         return tensors
 

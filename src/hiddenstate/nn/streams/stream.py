@@ -60,8 +60,8 @@ class Stream(RowStream):
             ArgumentTypeError: always.
         """
         raise ArgumentTypeError(
-            "hs.Stream is not called: create a stream with layer.stream(batch=1), where layer is a hiddenstate.LSTM, "
-            "GRU or RNN"
+            "hs.Stream can't be created directly: create a stream with layer.stream(batch=1), where layer is a "
+            "hiddenstate.LSTM, GRU or RNN"
         )
 
     @classmethod

@@ -133,7 +133,7 @@ class ModelStream(RowStream):
 
     def __init__(self, *_arguments: object, **_options: object) -> None:
         """Refuse: streams of modules are created by `stream`."""
-        raise ArgumentTypeError("hs.ModelStream is not called: create it with hs.stream(model, example)")
+        raise ArgumentTypeError("hs.ModelStream can't be created directly: use hs.stream(model, example)")
 
     @classmethod
     def _of(cls, form: ModelForm, batch: int) -> "ModelStream":
