@@ -140,10 +140,15 @@ def packages() -> list[Path]:
     return sorted(path.parent for path in PACKAGE.rglob("__init__.py") if path.parent != PACKAGE)
 
 
+def has_files(folder: Path) -> bool:
+    """Whether there is anything but bytecode, which a room that is gone leaves."""
+    return any(path.name != "__pycache__" for path in folder.iterdir())
+
+
 def contents_of(folder: Path) -> set[str]:
     built = PACKAGE / "course" / "pages"  # by `make pages`
     inside = [path for path in folder.iterdir() if not path.name.startswith("__") and path != built]
-    rooms = {f"{path.name}/" for path in inside if any(path.glob("*.py"))}  # a room that is gone leaves its bytecode
+    rooms = {f"{path.name}/" for path in inside if path.is_dir() and has_files(path)}
     return rooms | {path.name for path in inside if path.suffix == ".py"}
 
 
