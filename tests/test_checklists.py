@@ -68,8 +68,10 @@ def test_every_tool_has_its_places(name: str) -> None:
 
 
 def test_nothing_is_left_out_but_what_is_said() -> None:
-    folders = (ROOT / "src" / "hiddenstate" / "explain").glob("*/run.py")
-    assert {f"explain.{path.parent.name}.run" for path in folders} <= set(TOOLS.values())
+    explain = ROOT / "src" / "hiddenstate" / "explain"
+    tools = {f"explain.{path.parent.name}.run" for path in explain.glob("*/run.py")}
+    tools |= {f"explain.{path.stem}" for path in explain.glob("*.py") if path.stem != "__init__"}
+    assert tools <= set(TOOLS.values())
     for name, path in LEFT_OUT:
         assert name in {*NAMES, *TOOLS, *PANELS}
         assert not (ROOT / path).exists() or not re.search(rf"\b{name}\b", (ROOT / path).read_text(encoding="utf-8"))

@@ -113,12 +113,23 @@ def small_plant() -> plant.Plant:
     return found
 
 
+@cache
+def another(input_size: int, hidden_size: int) -> hs.LSTM:
+    torch.manual_seed(1)
+    return hs.LSTM(input_size, hidden_size)
+
+
+def negative(x: Tensor) -> Tensor:
+    """``-x``, or an input that is freed or huge as it is."""
+    return -x if x.untyped_storage().nbytes() >= x.nbytes else x
+
+
 ONE, OTHER = torch.zeros(64), torch.ones(64)
 # An explanation tool has one row: its result's class, or "" if that holds no tensors, and a call with a layer and an
 # input. The row is tested with freed weights, a freed and a huge input, interrupts, and a result whose memory is freed.
 TOOLS: dict[str, tuple[str, Callable[[Any, Tensor], Any]]] = {
     "attribute": ("Attribution", lambda layer, x: explain.attribute(layer, x, of=OF)),
-    "compare": ("Comparison", lambda layer, x: hs.compare(layer, layer, x)),
+    "compare": ("Comparison", lambda layer, x: hs.compare(layer, another(layer.input_size, layer.hidden_size), x)),
     "graph": ("", lambda layer, x: explain.graph(layer, x, of=OF)),
     "importance": ("Importance", lambda layer, x: explain.importance(nn.Sequential(layer), x, of=0, spans=5)),
     "ledger": ("Ledger", lambda layer, x: explain.ledger(layer, x, place="l0.c[0]@4")),
@@ -127,7 +138,7 @@ TOOLS: dict[str, tuple[str, Callable[[Any, Tensor], Any]]] = {
         "Response",
         lambda layer, x: explain.response(nn.Sequential(layer), x, of=0, feature=0, values=[0.0, 1.0]),
     ),
-    "sweep": ("Sweep", lambda layer, x: explain.sweep(layer, x, x, of=OF)),
+    "sweep": ("Sweep", lambda layer, x: explain.sweep(layer, x, negative(x), of=OF)),
 }
 SYMBOLS = {"a": ONE, "b": OTHER}
 ROWS, ROW_LABELS = [torch.randn(5, 64) for _ in range(4)], [list("ababa")] * 4
@@ -201,6 +212,9 @@ OTHER_DOORS: dict[str, Callable[[], Any]] = {
     "probe, the input": lambda: explain.probe(whole(), [freed(5, 64)] * 4, ROW_LABELS),
     "attribute, the baseline": lambda: explain.attribute(whole(), X, of=OF, baseline=freed(64)),
     "attribute, features": lambda: explain.attribute(nn.Sequential(whole()), freed(5, 1, 64), of=0, features=True),
+    "response, values from the data": lambda: explain.response(
+        nn.Sequential(whole()), freed(5, 1, 64), of=0, feature=0
+    ),
     "response, the values": lambda: explain.response(whole(), X, of=0, feature=0, values=freed(64)),
     "check": lambda: hs.check(nn.Sequential(whole()), freed(5, 1, 64)),
     "attribute, a baseline of features": lambda: explain.attribute(
@@ -383,6 +397,8 @@ HUGE_DOORS: dict[str, Callable[[Tensor], Any]] = {
     **{name: partial(lambda call, x: call(small(), x), call) for name, (_, call) in TOOLS.items()},
     "attribute, features": lambda x: explain.attribute(nn.Sequential(small()), x, of=0, features=True),
     "check": lambda x: hs.check(nn.Sequential(small()), x),
+    "response, values from the data": lambda x: explain.response(nn.Sequential(small()), x, of=0, feature=0),
+    "importance, of single steps": lambda x: explain.importance(nn.Sequential(small()), x, of=0),
     "stream": lambda x: hs.stream(nn.Sequential(small()), x),
     "graph, of a module": lambda x: explain.graph(nn.Sequential(small()), x, of=OF),
     "dynamics": lambda x: explain.dynamics(small(), x),

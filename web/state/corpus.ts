@@ -6,7 +6,7 @@ import type { Boot, Model, View } from "studio/types.js";
 
 type IndexAbout = NonNullable<Boot["index"]>;
 
-/** All units of an index, by column, in which entry k belongs to the same unit; see CorpusPages.units. */
+/** All units of an index, by column, in which entry k belongs to the same unit; see IndexAnswers.units. */
 export interface UnitTable {
   columns: UnitColumns;
   thresholds: Record<string, number[]>; // the thresholds whose bits are stored, by place

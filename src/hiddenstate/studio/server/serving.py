@@ -11,6 +11,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 import webbrowser
 from collections.abc import Iterator, MutableSet
 from functools import partial
@@ -126,31 +127,26 @@ class Running:
         self._server = make_server(site, host)
         self._socket = listen(host, port)
         self.url = page_url(site, host, self._socket.getsockname()[1])
-        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="hiddenstate studio", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop the server, and wait until it has stopped."""
         self._server.should_exit = True
-        self._stopped.wait()
         self._thread.join()
         self._socket.close()
 
     def wait(self) -> None:
         """Wait until the server stops; Ctrl-C stops it."""
         with contextlib.suppress(KeyboardInterrupt):
-            # Until Python 3.13, Ctrl-C during a thread's join() can mark the thread as ended while it runs.
-            while not self._stopped.wait(0.5):
-                pass
+            # No join(): until Python 3.13, Ctrl-C during it can mark a thread as ended while it runs.
+            while self._thread.is_alive():
+                time.sleep(0.1)
         self.stop()
 
     def _run(self) -> None:
         # Uses asyncio's own loop, because at shutdown uvloop would wait for clients that read nothing.
-        try:
-            asyncio.run(self._serve())
-        finally:
-            self._stopped.set()
+        asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         asyncio.get_running_loop().set_exception_handler(_report)

@@ -81,7 +81,11 @@ def _end(mark: object, counted: AccelerationReport, report: bool) -> None:
     _open.discard(mark)
     _reach_keras()
     if report:
-        print(counted, file=sys.stderr)
+        print(_copy(counted), file=sys.stderr)
+
+
+def _copy(counted: AccelerationReport) -> AccelerationReport:
+    return AccelerationReport(dict(counted.served), dict(counted.left), dict(counted.reference))
 
 
 def _renew() -> None:
@@ -120,8 +124,7 @@ class Acceleration(Block):
 
         Counts all calls in the process since the outermost block was opened.
         """
-        counted = self._counted
-        return AccelerationReport(dict(counted.served), dict(counted.left), dict(counted.reference))
+        return _copy(self._counted)
 
 
 def accelerate(*, report: bool = False) -> Acceleration:
