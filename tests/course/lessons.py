@@ -82,6 +82,6 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", "second = slice(0, 32), slice(32, 64)", "second = slice(0, 32), slice(64, 96)"),
     ("10", "scores.weight = table.weight", "pass"),
     ("10", "truth, held = x[..., 0] + x[..., 1]", "truth, held = x[..., 0]"),
-    ("10", "attend(each, each, each, key_padding_mask=is_padding)", "attend(each, each, each)"),
+    ("10", "attend(x, x, x, key_padding_mask=is_padding)", "attend(x, x, x)"),
     ("10", "torch.tensor([3, 5, 2]), enforce_sorted", "torch.tensor([5, 5, 5]), enforce_sorted"),
 )

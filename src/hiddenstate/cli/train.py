@@ -269,8 +269,7 @@ def displayed(epochs: int, unit: str) -> "Iterator[Callable[[Step | Epoch], None
         nonlocal score
         if isinstance(progress, Step):
             text = f"{line(progress)}{score}  {_clock(progress.seconds_left)} left"
-            done, total = progress.units, progress.units_total
-            bar.update(task, completed=done, total=total, epoch=progress.epoch, text=text)
+            bar.update(task, completed=progress.units, total=progress.units_total, epoch=progress.epoch, text=text)
             return
         score = f"  dev {progress.score.text}"
         text = f"epoch {progress.last.epoch}/{epochs}  {line(progress.last)}{score}"
