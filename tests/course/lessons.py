@@ -84,4 +84,9 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", "truth, held = x[..., 0] + x[..., 1]", "truth, held = x[..., 0]"),
     ("10", "attend(x, x, x, key_padding_mask=is_padding)", "attend(x, x, x)"),
     ("10", "torch.tensor([3, 5, 2]), enforce_sorted", "torch.tensor([5, 5, 5]), enforce_sorted"),
+    ("10", "alarm[:, 200:300].any(1)", "alarm[:, 200:300]"),
+    ("10", "elsewhere.diff(dim=0)", "elsewhere.cumsum(0)"),
+    ("10", "(h[:, parents], c[:, parents])", "(h, c)"),
+    ("10", "blanks.append((scores.argmax(-1) == 0)", "blanks.append((scores.argmax(-1) > 0)"),
+    ("10", "weight[4:8] *= -1", "weight[:4] *= -1"),
 )
