@@ -333,6 +333,7 @@ MORE: Sequence[Lesson] = (
     ("16", "{name: (w + same[name]) / 2", "{name: same[name]"),
     ("16", "mixed = photos[torch.randperm(9)]", "mixed = photos"),
     ("16", "layer(photos[5:], state)", "layer(photos[5:])"),
+    ("16", "large.half().isinf()", "large.bfloat16().isinf()"),
 )
 SUBJECTS: Sequence[Lesson] = (
     *TAGGING,
