@@ -1,5 +1,6 @@
 """The native scan compared with the reference, each instruction set in turn; and running without it."""
 
+import math
 import os
 import subprocess
 import sys
@@ -275,13 +276,13 @@ def test_second_derivatives_are_the_references(case: Case, recorded: bool) -> No
 
 
 # bfloat16 has 8 significant bits: half a unit in the last place is 2e-3 of a value. Largest differences measured, as
-# shares of the largest value: 3.9e-3 in values, 1.4e-2 in gradients; with sums in bfloat16 they were three times as
-# large.
-BFLOAT16_VALUES, BFLOAT16_GRADIENTS = 6e-3, 2.5e-2
+# shares of the largest value: 3.9e-3 in values, 1.6e-2 in gradients. A gradient that sums over steps and rows may be
+# near 0 while rounding errors add up: as a share of the root of their number, at most 9.1e-3 in 1,500 calls.
+BFLOAT16_VALUES, BFLOAT16_GRADIENTS, BFLOAT16_SUMS = 6e-3, 2.5e-2, 1.5e-2
 
 
-def assert_shares(got: Sequence[Tensor], want: Sequence[Tensor], most: float, what: str) -> None:
-    gaps = [share(a, b) for a, b in zip(got, want, strict=True)]
+def assert_shares(got: Sequence[Tensor], want: Sequence[Tensor], most: float, what: str, least: float = 1.0) -> None:
+    gaps = [share(a, b, least) for a, b in zip(got, want, strict=True)]
     assert max(gaps) <= most, f"{what} differ by {gaps}"
 
 
@@ -291,7 +292,8 @@ def test_bfloat16_differs_from_float64_by_its_rounding(call: Call) -> None:
     got, want = told(call, torch.bfloat16), told(call, torch.float64)
     assert {value.dtype for value in (*got.values, *got.gradients)} == {torch.bfloat16}
     assert_shares(got.values, want.values, BFLOAT16_VALUES, "values")
-    assert_shares(got.gradients, want.gradients, BFLOAT16_GRADIENTS, "gradients")
+    least = math.sqrt(max(1, call.T * call.N))
+    assert_shares(got.gradients, want.gradients, BFLOAT16_SUMS, "gradients", least=least)
 
 
 @settings(max_examples=draws(20))
