@@ -583,7 +583,7 @@ def test_a_model_that_returns_no_tensor_is_refused() -> None:
         def forward(self, x: Tensor) -> Any:
             return super().forward(x).detach().numpy()
 
-    with pytest.raises(ArgumentTypeError, match="the model returned ndarray, in which there is no tensor"):
+    with pytest.raises(ArgumentTypeError, match="the model returned ndarray, which contains no tensor"):
         hs.check(Array(), X)
 
 

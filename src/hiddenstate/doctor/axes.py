@@ -46,8 +46,8 @@ def axes_exchanged(seen: Observations) -> Iterator[Sign]:
                 option = getattr(call.layer, "batch_first", False)
                 axis = 1 - call.row_axis
                 shows = (
-                    f"It is given {sizes}, of which axis {axis} is the rows; with batch_first={option} it reads that "
-                    f"axis as time. A change in row 0 changes the outputs of the rows after it"
+                    f"It is given {sizes}, whose axis {axis} is the batch axis; with batch_first={option} it reads "
+                    "that axis as time. A change in row 0 changes the outputs of the rows after it"
                 )
                 change = f"set batch_first={not option}, or exchange the two axes before the call"
             yield Sign(call.path, f"its input, from {seen.operation(call.x)}", shows, change)
@@ -55,13 +55,13 @@ def axes_exchanged(seen: Observations) -> Iterator[Sign]:
             axis, axes = (0 if call.is_cell else 1), seen.row_axes(k)
             if axes and axis not in axes and not call.is_cell and 0 in axes:
                 sizes = [*seen.base.values[k].data.shape]
-                shows = f"Its initial state is {sizes}, of which axis 0 is the rows; the rows of a state are on axis 1"
+                shows = f"Its initial state is {sizes}, whose axis 0 is the batch axis; it must be axis 1 of a state"
                 change = "make the state [layers, rows, units], whatever batch_first is"
                 yield Sign(call.path, f"its state, from {seen.operation(k)}", shows, change, "M7")
 
 
 def _breaker(seen: Observations, value: int) -> int | None:
-    """Return the operation, going back from a value, after which no axis is the rows; None if there is none."""
+    """Return the operation, going back from a value, after which there is no batch axis; None if there is none."""
     visited = set()
     while value not in visited:
         visited.add(value)
@@ -141,12 +141,12 @@ def _is_scattered(seen: Observations, name: str, value: int) -> bool:
 
 def _shapes_around(seen: Observations, value: int) -> str:
     """Describe the shapes before and after an operation whose result has no axis of rows."""
-    after = f"{[*seen.base.values[value].data.shape]}, in which no axis is the rows"
+    after = f"{[*seen.base.values[value].data.shape]}, which has no batch axis"
     before = next((k for k in seen.base.values[value].inputs if seen.row_axes(k)), None)
     if before is None:
         return after
     axis = next(iter(seen.row_axes(before)))
-    return f"{[*seen.base.values[before].data.shape]}, whose axis {axis} is the rows, becomes {after}"
+    return f"{[*seen.base.values[before].data.shape]}, whose axis {axis} is the batch axis, becomes {after}"
 
 
 def rows_mixed(seen: Observations) -> Iterator[Sign]:
@@ -159,7 +159,7 @@ def rows_mixed(seen: Observations) -> Iterator[Sign]:
     if value.op in _PAIRS and [*value.data.shape].count(rows) > 1:
         return  # every row is compared with every other, as a contrastive loss does
     owners = [i for i in value.inputs if seen.has_rows(i)]
-    axis = next((f", whose axis {axis} is the rows," for i in owners for axis in seen.row_axes(i)), "")
+    axis = next((f", whose axis {axis} is the batch axis," for i in owners for axis in seen.row_axes(i)), "")
     shows = f"Its input{axis} keeps rows apart, and its result does not: one row's input changes the results of others"
     yield Sign(value.module, seen.operation(k), shows)
 

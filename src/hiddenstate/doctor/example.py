@@ -237,7 +237,7 @@ def read_example(
     ragged = next((arg for arg in (*args, *kwargs.values()) if _is_ragged(arg)), None)
     if ragged is not None and (primary is None or leaves[primary] is ragged[0]):
         raise ArgumentTypeError(
-            f"the example is a list of {len(ragged)} sequences of different lengths, in which no axis is the rows: "
+            f"the example is a list of {len(ragged)} sequences of different lengths, without a batch axis: "
             "wrap the model in one that takes a padded batch, pad_sequence(batch, batch_first=True), and lengths"
         )
     if primary is None:

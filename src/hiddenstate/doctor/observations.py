@@ -333,7 +333,7 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
                 layers = ", ".join(f"`{path}`" for path in seen.by_layer)
                 other.assumptions.append(
                     f"The example is read as time first, since {layers} reads it so (batch_first=False). If its first "
-                    'axis is the rows, this is a mistake: pass layout="NT" to see it.'
+                    'axis is the batch axis, this is a mistake: pass layout="NT" to see it.'
                 )
                 seen = other
     if not seen.base.error:
@@ -348,7 +348,7 @@ def _is_channels_first(seen: Observations) -> bool:
 
 
 def _may_be_time_first(seen: Observations) -> bool:
-    """Whether the first layer takes the example's first axis for time, and nothing shows that it is the rows."""
+    """Whether the first layer takes the example's first axis for time, and nothing shows that it is the batch axis."""
     if not seen.base.calls or seen.example.lengths is not None or seen.example.sequence.dim() < 2:
         return False
     call = seen.base.calls[0]
@@ -369,7 +369,7 @@ def _may_be_time_first(seen: Observations) -> bool:
 
 
 def _begin(question: Question, snapshot: Snapshot, layout: str | None) -> Observations:
-    """Run the module as often as it takes to tell which axis is the rows."""
+    """Run the module as often as it takes to tell which axis is the batch axis."""
     runner = Runner(question, snapshot)
     embeddings = [part for part in question.model.modules() if isinstance(part, nn.Embedding)]
     padding = embeddings[0].padding_idx if embeddings else None
@@ -381,7 +381,7 @@ def _begin(question: Question, snapshot: Snapshot, layout: str | None) -> Observ
         return seen
     if not base.results:
         raise ArgumentTypeError(
-            f"the model returned {type(base.out).__name__}, in which there is no tensor: wrap it in one that returns "
+            f"the model returned {type(base.out).__name__}, which contains no tensor: wrap it in one that returns "
             "tensors, or tuples, lists or dicts of them"
         )
     seen.take_gradients()

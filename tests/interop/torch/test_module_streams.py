@@ -815,5 +815,5 @@ class Silent(nn.Module):
 
 
 def test_a_result_without_tensors_is_refused_by_its_type() -> None:
-    with pytest.raises(ArgumentTypeError, match="the module returned NoneType, in which there is no tensor"):
+    with pytest.raises(ArgumentTypeError, match="the module returned NoneType, which contains no tensor"):
         hs.stream(Silent().eval(), torch.randn(9, 2, 4))

@@ -264,8 +264,13 @@ def test_modules_that_can_not_be_streamed() -> None:
         ([1.0, 2.0], None, ArgumentError, "a step must be 3 numbers, in the order rain, temperature, flow"),
         ([1.0, 2.0, 3.0], "2015-01-01", ArgumentError, "must be after the last of row '0', 2015-01-01, got 2015-01-01"),
         ([1.0, 2.0, 3.0], "2015-01-04", ArgumentError, "after 2015-01-01 is 2015-01-02, got 2015-01-04"),
-        ([1.0, 2.0, 3.0], 7.0, ArgumentError, "are of another kind"),
-        ([1.0, 2.0, 3.0], pd.Timestamp("2015-01-02", tz="UTC"), ArgumentError, "are of another kind"),
+        ([1.0, 2.0, 3.0], 7.0, ArgumentError, "must have the type and time zone of row '0'"),
+        (
+            [1.0, 2.0, 3.0],
+            pd.Timestamp("2015-01-02", tz="UTC"),
+            ArgumentError,
+            "must have the type and time zone of row '0'",
+        ),
         ([1.0, 2.0, 3.0], "soon", ArgumentTypeError, "must be dates"),
     ],
 )

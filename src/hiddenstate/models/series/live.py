@@ -203,7 +203,10 @@ class SeriesStream:
         if date is None:
             return row.dates.then(row.dates.after(1))
         if date.values.dtype != row.dates.values.dtype or (date.zone is None) != (row.dates.zone is None):
-            raise ArgumentError(f"the dates of row {name!r} are of another kind: {row.dates.names[-1]}")
+            raise ArgumentError(
+                f"the date of a step must have the type and time zone of row {name!r}'s earlier ones, such as "
+                f"{row.dates.names[-1]}, got {date.names[0]}"
+            )
         last, (new,) = row.dates.values[-1], date.values
         if not new > last:
             raise ArgumentError(

@@ -347,7 +347,7 @@ def find_form(model: nn.Module, example: StreamedArguments, layout: str | None) 
     ]
     if not any(outputs):
         kind = readable_name(type(pytree.tree_unflatten(leaves, spec)))
-        raise ArgumentTypeError(f"the module returned {kind}, in which there is no tensor")
+        raise ArgumentTypeError(f"the module returned {kind}, which contains no tensor")
     templates = []
     for leaf, of in zip(leaves, outputs, strict=True):
         for axis in of or ():
