@@ -55,7 +55,7 @@ def axes_exchanged(seen: Observations) -> Iterator[Sign]:
             axis, axes = (0 if call.is_cell else 1), seen.row_axes(k)
             if axes and axis not in axes and not call.is_cell and 0 in axes:
                 sizes = [*seen.base.values[k].data.shape]
-                shows = f"Its initial state is {sizes}, whose axis 0 is the batch axis; it must be axis 1 of a state"
+                shows = f"Its initial state is {sizes}, whose axis 0 is the batch axis; a state's batch axis is axis 1"
                 change = "make the state [layers, rows, units], whatever batch_first is"
                 yield Sign(call.path, f"its state, from {seen.operation(k)}", shows, change, "M7")
 
