@@ -160,7 +160,7 @@ def rows_mixed(seen: Observations) -> Iterator[Sign]:
         return  # every row is compared with every other, as a contrastive loss does
     owners = [i for i in value.inputs if seen.has_rows(i)]
     axis = next((f", whose axis {axis} is the batch axis," for i in owners for axis in seen.row_axes(i)), "")
-    shows = f"Its input{axis} keeps rows apart, and its result does not: one row's input changes the results of others"
+    shows = f"Its input{axis} keeps rows apart, but its result does not: one row's input changes the results of others"
     yield Sign(value.module, seen.operation(k), shows)
 
 

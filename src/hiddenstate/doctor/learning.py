@@ -190,7 +190,7 @@ def dropout_never(seen: Observations) -> Iterator[Sign]:
         layer = calls[0].layer
         dropout = float(getattr(layer, "dropout", 0) or 0)
         if dropout and getattr(layer, "num_layers", 0) == 1:
-            yield Sign(path, f"dropout={dropout:g}", f"dropout={dropout:g} acts between layers, and it has one layer")
+            yield Sign(path, f"dropout={dropout:g}", f"dropout={dropout:g} acts between layers, but there is only one")
 
 
 def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
@@ -212,7 +212,7 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
         if source is not None:
             wants = "logarithms of probabilities" if value.op == "nll_loss" else "scores"
             limits = f"{float(scores.min()):.3g} to {float(scores.max()):.3g}"
-            shows = f"`{value.op}` is given values from {limits}, and takes {wants}"
+            shows = f"`{value.op}` is given values from {limits}, but takes {wants}"
             yield Sign(seen.module_of(source), seen.operation(source), shows)
             return
 
@@ -235,7 +235,7 @@ def loss_axes(seen: Observations) -> Iterator[Sign]:
         rows, steps = seen.result_axes(value.inputs[0])
         if len(shape) > 2 and 1 in (rows, steps):
             what = "time steps" if steps == 1 else "rows"
-            shows = f"cross_entropy is given {[*shape]}, and takes axis 1, the {what}, for the classes"
+            shows = f"cross_entropy is given {[*shape]}, but takes axis 1, the {what}, for the classes"
             yield Sign("", seen.operation(k), shows)
 
 
@@ -377,7 +377,7 @@ def unused(seen: Observations) -> Iterator[Sign]:
         outputs = {k for call in calls for k in call.outputs}
         if not outputs & seen.used and not seen.is_read(path):
             yield Sign(
-                path, "its outputs", "It is called, and nothing of what it computes reaches a result", is_note=False
+                path, "its outputs", "It is called, but nothing that it computes reaches a result", is_note=False
             )
     names = [
         path

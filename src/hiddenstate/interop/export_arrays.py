@@ -59,7 +59,7 @@ def flax_weights(layer: Source, kind: Literal["linen", "nnx", "nnx_optimized"] =
     Args:
         layer: the layer or cell; a cell's parameters are those under ``"cell"``.
         kind: the kind of cell: linen's (both of its LSTM cells), nnx's ``LSTMCell``, or nnx's ``OptimizedLSTMCell``;
-            for a GRU or RNN linen's or nnx's.
+            for a GRU or RNN, linen's or nnx's cell.
 
     Raises:
         ArgumentError: there is a projection, or with nnx a nonzero ``b_hn``, which Flax does not support; the kind of

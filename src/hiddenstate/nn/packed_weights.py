@@ -166,8 +166,8 @@ def repack(module: nn.Module) -> None:
     Streams, calls inside `constant_weights` and all calls of int8 layers use packed copies of the weights, which are
     updated when torch's version counter or a weight's address changes. Call this after a write that changes neither,
     such as one through ``.data``, NumPy, DLPack, ``torch.distributed.broadcast`` or shared memory. The documentation
-    lists them in the section "Undetected writes to weights". It takes effect for everything that uses these weights, in
-    all threads, at the next call or step; the states of streams do not change.
+    lists them in the section "Undetected writes to weights". The call takes effect for everything that uses these
+    weights, in all threads, at the next call or step; the states of streams do not change.
 
     Args:
         module: a layer, or a module with layers inside.

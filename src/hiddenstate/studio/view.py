@@ -162,8 +162,8 @@ def studio(
     as one file.
 
     Args:
-        models: a model's folder, a tagger, a language model, a series model, an LSTM, GRU or RNN of hiddenstate's or
-            torch's, a cell, a module with one in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a
+        models: a model's folder, a tagger, a language model, a series model, an LSTM, GRU or RNN from hiddenstate or
+            torch, a cell, a module with one in it, a `hiddenstate.Trace`, the result of `hiddenstate.trace`, or a
             stream; or mappings from names to any of these. Default: the shipped tagger.
         x: a layer's input: ``[T, C]``, or any form that it accepts. For a layer inside a module, the module's input:
             the page then shows the layer with the input that it receives in that call. For a series model, the frame

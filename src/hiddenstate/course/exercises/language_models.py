@@ -95,9 +95,9 @@ def typical_texts(count: int, model: nn.Module, prompt: Tensor) -> Iterator[Typi
         "M1",
     )
     late = greedy(model, prompt[-1:], count)
-    yield Typical("It reads only the last character of the prompt, and should read all of them.", late)
+    yield Typical("It reads only the last character of the prompt, but should read all of them.", late)
     yield Typical(
-        "It reads only the first character of the prompt, and should read all of them.",
+        "It reads only the first character of the prompt, but should read all of them.",
         greedy(model, prompt[:1], count),
     )
     forgets = greedy(model, prompt[-1:], count, carry=False)

@@ -87,7 +87,7 @@ LOOPS = (
     TrainingLoop("There was one step after the last batch. Step after each.", zero=False, only_last=True),
     TrainingLoop("Each batch has two steps of the optimizer. Take one.", steps=2),
     TrainingLoop(
-        "nll_loss takes log probabilities, and is given scores: use cross_entropy.",
+        "nll_loss takes log probabilities, but is given scores: use cross_entropy.",
         loss=lambda s, g: nll_loss(s.flatten(0, 1), g.flatten()),
     ),
     TrainingLoop("A sigmoid is applied before cross_entropy.", loss=lambda s, g: _over_words(s.sigmoid(), g)),
@@ -164,7 +164,7 @@ def _other_loss(batch: Batch, given: Tensor | None, scores: Tensor, gradient: Te
     _, gold, *lengths = batch
     if lengths and given is not None and torch.as_tensor(given).tolist() != lengths[0].tolist():
         read = torch.as_tensor(given).tolist()
-        return f"The model was given the lengths {read}, and those of the batch are {lengths[0].tolist()}."
+        return f"The model was given the lengths {read}, but those of the batch are {lengths[0].tolist()}."
     (right,) = torch.autograd.grad(_over_words(scores.requires_grad_(), gold), scores)
     if near(gradient, right):
         return ""
@@ -184,7 +184,7 @@ def _other_loss(batch: Batch, given: Tensor | None, scores: Tensor, gradient: Te
     places = (favoured != gold) & is_word
     if places.any():
         step, sentence = places.nonzero()[0].tolist()
-        tags = f"the loss favours {int(favoured[step, sentence])}, and the target is {int(gold[step, sentence])}"
+        tags = f"the loss favours {int(favoured[step, sentence])}, but the target is {int(gold[step, sentence])}"
         return f"At step {step} of sentence {sentence} {tags}."
     return "The loss favours the targets, but it is not the cross_entropy of scores and targets, with its defaults."
 

@@ -122,7 +122,7 @@ def attribute(
       ``"previous"``, the value one step before; ``"climatology"``, the mean of the same day and time of other years;
       or, for a `SeriesModel`, a frame.
     - Shapley values are exact up to 16 players if one linear layer reads the target from a unidirectional layer that
-      reads the input itself, and for more if that forgets soon; otherwise up to 12. ``frozen`` needs such a
+      reads the input itself, and for more if that layer forgets quickly; otherwise up to 12. ``frozen`` needs such a
       layer; others take any module.
 
     Returns:

@@ -182,7 +182,7 @@ class Graph(Explanation):
         return sorted((edge for edge in self.edges if edge.target == end), key=lambda edge: -abs(edge.flow))
 
     def ablation(self, count: int = 10) -> list[Edit]:
-        """Return edits that zero the cell states with the largest parts of the target's own sign.
+        """Return edits that zero the cell states with the largest parts of the same sign as the target.
 
         Raises:
             ArgumentTypeError: the count is not an int.

@@ -150,7 +150,7 @@ def importance(
         seed: the seed of the draws.
         occlusion: whether to also compute occlusion.
         level: the share of resamples between the bounds of an interval.
-        block: the number of neighbouring rows that are resampled together, because they are alike; by default as many
+        block: the number of neighbouring rows that are resampled together, because they are similar; by default as many
             as share steps, or 1 if the rows are not cut from a long series.
         folder: a folder that keeps the parts of finished rows, in whole files, so that a run that was killed resumes
             there, with the same numbers.
