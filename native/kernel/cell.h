@@ -1,18 +1,11 @@
-// The equations of the kind of cell that this scan is compiled for, and the code that all kinds share.
+// The code that all kinds of cells share, on the equations of the one that this scan is compiled for.
 #pragma once
 
-#include "kernel/gru.h"
-#include "kernel/lstm.h"
-#include "kernel/rnn.h"
+#include "kernel/this_cell.h"
 #include "kernel/tile.h"
 
 namespace hiddenstate {
 namespace {
-
-using HIDDENSTATE_CELL::Cells;
-using HIDDENSTATE_CELL::EditedGates;
-using HIDDENSTATE_CELL::Gates;
-using HIDDENSTATE_CELL::State;
 
 constexpr int kBlockSums = kAcross * kSums;
 static_assert(kAcross == 1 || kSums == 1);

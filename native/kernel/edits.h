@@ -6,13 +6,9 @@
 #include <utility>
 #include <vector>
 
-namespace hiddenstate {
+#include "kernel/kinds.h"
 
-// A value of a step that can be edited, as numbered by its kind of cell: a pre-activation, a gate or a state.
-using Place = int;
-enum LstmPlace : Place { kIPre, kFPre, kGPre, kOPre, kI, kF, kG, kO, kC, kH };
-enum GruPlace : Place { kRPre, kZPre, kNPre, kNH, kNRH, kR, kZ, kN, kGruH };
-enum RnnPlace : Place { kHPre, kRnnH };
+namespace hiddenstate {
 
 enum class Kind : int { set, scale, add };
 

@@ -2,13 +2,23 @@
 #pragma once
 
 #include "kernel/edited_row.h"
-#include "kernel/kinds.h"
 #include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {
 namespace gru {
+
+constexpr int kGates = 3;         // r, z, n
+constexpr int kAcross = 1;
+constexpr bool kApart = true;     // n = tanh(n_x + r n_h)
+constexpr int kSums = kGates + kApart;
+constexpr int kRecord = 4;        // r, z, n, n_h
+constexpr int kSlopes = 6;        // for r, z, n_x and for r, z, n_h
+constexpr int kRecurrent = 3;
+constexpr bool kMemory = false;
+constexpr bool kDirect = true;
+constexpr Place kOutput = kGruH;
 
 // The gates after sigmoid and tanh, and the state's part of n before r.
 struct Gates {

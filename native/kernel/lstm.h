@@ -2,12 +2,22 @@
 #pragma once
 
 #include "kernel/edited_row.h"
-#include "kernel/kinds.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {
 namespace lstm {
+
+constexpr int kGates = 4;         // rows per unit in W_ih and W_hh
+constexpr int kAcross = 1;        // vectors of units in a packed block: enough to fill the registers of a tile with sums
+constexpr bool kApart = false;    // whether the last gate's recurrent part and input part are summed separately
+constexpr int kSums = kGates + kApart;
+constexpr int kRecord = 4;        // values per unit in a record; they are called gates
+constexpr int kSlopes = 4;        // gradients of pre-activations per unit; those for W_ih x come first
+constexpr int kRecurrent = 0;     // the index of the first gradient for W_hh h
+constexpr bool kMemory = true;    // whether there is a cell state besides the hidden state
+constexpr bool kDirect = false;   // whether the hidden state also affects the next one directly, without W_hh
+constexpr Place kOutput = kH;
 
 // The four gates, after sigmoid and tanh.
 struct Gates {

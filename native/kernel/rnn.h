@@ -2,13 +2,23 @@
 #pragma once
 
 #include "kernel/edited_row.h"
-#include "kernel/kinds.h"
 #include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {
 namespace {
 namespace rnn {
+
+constexpr int kGates = 1;         // h itself
+constexpr int kAcross = 4;
+constexpr bool kApart = false;
+constexpr int kSums = kGates + kApart;
+constexpr int kRecord = 1;        // h before edits
+constexpr int kSlopes = 1;
+constexpr int kRecurrent = 0;
+constexpr bool kMemory = false;
+constexpr bool kDirect = false;
+constexpr Place kOutput = kRnnH;
 
 // The single gate, which is the new hidden state.
 struct Gates {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel/edits.h"
+#include "kernel/kinds.h"
 #include "kernel/precision.h"
 #include "threads/plan.h"
 
@@ -186,8 +187,6 @@ struct Scan {
 };
 
 // The compiled scans of a kind of cell that this CPU can run, narrowest vectors first.
-enum class CellKind { lstm, gru };
-
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
 

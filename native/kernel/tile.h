@@ -13,8 +13,8 @@
 #include <array>
 #include <utility>
 
-#include "kernel/kinds.h"
 #include "kernel/matrix.h"
+#include "kernel/this_cell.h"
 #include "kernel/vec.h"
 
 namespace hiddenstate {

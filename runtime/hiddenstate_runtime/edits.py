@@ -10,7 +10,7 @@ from hiddenstate_runtime.arrays import as_floats
 from hiddenstate_runtime.shared.addresses import Chosen, parse_address
 from hiddenstate_runtime.shared.errors import ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 
-# The places that edits can change in a step, by kind of cell, in the order of native/kernel/edits.h.
+# The places that edits can change in a step, by kind of cell, in the order of native/kernel/kinds.h.
 PLACES = {
     "LSTM": ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h"),
     "GRU": ("r_pre", "z_pre", "n_pre", "n_h", "n_rh", "r", "z", "n", "h"),

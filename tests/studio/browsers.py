@@ -12,7 +12,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserType, Error, Locator, Page, Playwright, sync_playwright
 
 FIREFOX = os.environ.get("HIDDENSTATE_BROWSER", "chromium") == "firefox"
-NAMES = ("firefox-esr", "firefox") if FIREFOX else ("chromium", "chromium-browser", "google-chrome")
+NAMES = (
+    ("firefox-esr", "firefox")
+    if FIREFOX
+    else ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+)
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 ABORTED = ("net::ERR_ABORTED", "NS_BINDING_ABORTED")

@@ -18,7 +18,7 @@ from hiddenstate.engine.kernels import Kernel, RefusedError
 from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import LayerDirection
 
-# The codes of the places in native/kernel/edits.h, by kind of cell.
+# The codes of the places in native/kernel/kinds.h, by kind of cell.
 _PLACES = {
     name: {quantity: number for number, quantity in enumerate(cell.pre_activations + cell.quantities)}
     for name, cell in CELLS.items()

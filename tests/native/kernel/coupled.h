@@ -1,5 +1,5 @@
 // A fourth kind of cell, as a stranger would write it: an LSTM whose input and forget gates are coupled, i = 1 - f
-// (Greff et al. (2017), "LSTM: A Search Space Odyssey"). It is included before kernel/cell.h, in place of an entry in kernel/kinds.h.
+// (Greff et al. (2017), "LSTM: A Search Space Odyssey"). The scans include it in place of native/kernel/lstm.h.
 #pragma once
 
 #include "kernel/edited_row.h"
