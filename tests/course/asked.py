@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course.chapters import PAGES
+from pages import DOCS
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question, readers' comments on an earlier version of the course, and chapters with the relevant passages."""
+    """A question, readers' comments on an earlier version of the course, and the relevant passages: a chapter's number,
+    or the name of another page of the documentation, and the words there."""
 
     about: str
     before: tuple[str, ...]
@@ -411,7 +413,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         ("partly",),
         (
             ("01", "Ids have an order and distances that mean nothing"),
-            ("13", "a 1 at the word's id, times a table gives that word's row"),
+            ("13", "A one-hot vector times a table gives that word's row"),
             ("13", "a forecast of numbers needs no softmax"),
         ),
     ),
@@ -473,7 +475,8 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
 
 def _asked(line: str) -> Asked:
     before, about, address, *places = line.split(" :: ")
-    return Asked(f"{about} ({address})", (before,), tuple((place[:2], place[3:]) for place in places))
+    parts = [place.partition(" ") for place in places]
+    return Asked(f"{about} ({address})", (before,), tuple((page, words) for page, _, words in parts))
 
 
 # The rest of what was collected, a question a line, with its address
@@ -482,7 +485,7 @@ ASKED_WIDELY = tuple(map(_asked, (Path(__file__).parent / "asked.txt").read_text
 
 def line_of(chapter: str, said: str) -> int:
     """The line (from 1) on which a text is on a page; fails if it is not there."""
-    page = next(page for page in PAGES if page.stem.startswith(chapter))
+    page = next((page for page in PAGES if page.stem.startswith(chapter)), DOCS / f"{chapter}.md")
     text = page.read_text(encoding="utf-8")
     found = re.search(r"\s+".join(map(re.escape, said.split())), text)
     assert found is not None, f"{page.name} no longer says: {said}"
