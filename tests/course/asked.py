@@ -253,13 +253,13 @@ ASKED_IN_FORUMS = (
         ("no",),
         (
             ("11", "A ReLU has no upper limit, and f = 1.1 multiplies c by 13,780"),
-            ("11", "For g it is possible, but then nothing is ever subtracted"),
+            ("11", "For g a ReLU is possible, but then nothing is ever subtracted"),
         ),
     ),
     Asked(
         "an error about the size of `hidden[0]` at the last, smaller batch",
         ("partly",),
-        (("11", "make zeros for x's own number of sequences, or pass none"),),
+        (("11", "make zeros for as many sequences as x has, or pass none"),),
     ),
     Asked(
         "how many units and how many layers to take",
@@ -335,12 +335,12 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "has a dense layer after an LSTM weights of its own for each step?",  # datascience.stackexchange.com/q/85199
         ("partly",),
-        (("11", "It acts on each step by itself, with the same weights"),),
+        (("11", "It is applied to each step separately, with the same weights"),),
     ),
     Asked(
         "the loss becomes NaN",  # taourl.com/read-1885623.html
         ("no",),
-        (("12", "One NaN in the data makes every weight NaN in one update, with clipping or without"),),
+        (("12", "One NaN in the data makes every weight NaN in one update, with or without clipping"),),
     ),
     Asked(
         "what a GRU's reset gate is for, as the update gate keeps already",  # stats.stackexchange.com/questions/586668
@@ -350,7 +350,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "results that differ from run to run",  # github.com/tensorflow/tensorflow/issues/18323
         ("partly",),
-        (("12", "On the same CPU and number of threads, `torch.manual_seed(0)` before them makes a run repeatable"),),
+        (("12", "calling `torch.manual_seed(0)` first makes a run repeatable"),),
     ),
     Asked(
         "how to forecast several steps ahead",  # discuss.pytorch.org/t/41670, stats.stackexchange.com/questions/275643
@@ -373,12 +373,12 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "an LSTM that is slower on a GPU than on a CPU",  # ai.stackexchange.com/questions/7090
         ("no",),
-        (("12", "so a layer's steps can't run in parallel, only its units and sequences"),),
+        (("12", "so only a layer's units and sequences can run in parallel, not its steps"),),
     ),
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
         ("partly",),
-        (("11", "That is the same sum, W_ih·x + W_hh·h: by its weights a gate learns what to keep"),),
+        (("11", "That is the same sum, W_ih·x + W_hh·h: with these weights, a gate learns what to keep"),),
     ),
     Asked(
         "a feature that is no series",  # datascience.stackexchange.com/questions/17099
