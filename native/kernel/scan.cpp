@@ -13,8 +13,6 @@
 
 #define HIDDENSTATE_JOIN_(a, b, c) scan_##a##_##b##_##c
 #define HIDDENSTATE_JOIN(a, b, c) HIDDENSTATE_JOIN_(a, b, c)
-#define HIDDENSTATE_TEXT_(a) #a
-#define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
 
 namespace hiddenstate {
 namespace {

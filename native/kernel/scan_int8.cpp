@@ -10,8 +10,6 @@
 
 #define HIDDENSTATE_JOIN_(a, b) scan_##a##_##b##_int8
 #define HIDDENSTATE_JOIN(a, b) HIDDENSTATE_JOIN_(a, b)
-#define HIDDENSTATE_TEXT_(a) #a
-#define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
 
 namespace hiddenstate {
 

@@ -4,9 +4,9 @@
 #ifndef HIDDENSTATE_CELL
 #define HIDDENSTATE_CELL lstm
 #endif
-#define HIDDENSTATE_HEADER_(path) #path
-#define HIDDENSTATE_HEADER(path) HIDDENSTATE_HEADER_(path)
-#include HIDDENSTATE_HEADER(kernel/HIDDENSTATE_CELL.h)
+#define HIDDENSTATE_TEXT_(a) #a
+#define HIDDENSTATE_TEXT(a) HIDDENSTATE_TEXT_(a)
+#include HIDDENSTATE_TEXT(kernel/HIDDENSTATE_CELL.h)
 
 namespace hiddenstate {
 namespace {
