@@ -100,7 +100,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether there is no mistake; there may be notes."""
+        """Whether no mistake was found; there may be notes."""
         return not self.mistakes
 
     @property
