@@ -119,7 +119,7 @@ ASKED = (
             ("01", "If you pass on the returned state"),
             ("03", "each value on its way from layer 0 to layer 1 becomes 0"),
             ("03", "`torch.no_grad()` does not turn dropout off"),
-            ("06", "However you cut the sequence, the results equal those for the whole."),
+            ("06", "However you cut the sequence, the results equal those for the whole sequence."),
         ),
     ),
     Asked(
@@ -232,7 +232,7 @@ ASKED_AGAIN = (
         ("yes",),
         (
             ("06", "whose size never changes: pass them on"),
-            ("06", "However you cut the sequence, the results equal those for the whole."),
+            ("06", "However you cut the sequence, the results equal those for the whole sequence."),
             ("06", "computes no gradients, so its memory does not grow"),
         ),
     ),
