@@ -101,8 +101,8 @@ def test_the_table_of_the_guide_is_what_is_measured() -> None:
         ),
         f"| **all** | | **{total.total()}** | **{total.total() - missed.total()}** |",
         "",
-        f"Of {len(SOUND) + len(ARCHITECTURES)} sound models ({sum(bool(model.library) for model in SOUND)} follow models "
-        f"of other libraries), {len(false)} were wrongly reported to have a mistake.",
+        f"Of {len(SOUND) + len(ARCHITECTURES)} sound models ({sum(bool(model.library) for model in SOUND)} follow "
+        f"models of other libraries), {len(false)} were wrongly reported to have a mistake.",
     ]
     table = "\n".join(lines) + "\n"
     if REFRESH:
