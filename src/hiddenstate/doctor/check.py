@@ -122,7 +122,7 @@ def check(
             an argument of that name. If None, they are taken from the arguments: lengths, a mask, packed sequences, or
             the embedding's padding index.
         causal: whether results at a step may depend only on that step and earlier ones, as in a forecast, a language
-            model or a stream. If None, reading the future is a note; if False, it is not looked for.
+            model or a stream. If None, reading the future is reported as a note; if False, not at all.
         kwargs: keyword arguments of the model.
 
     Returns:

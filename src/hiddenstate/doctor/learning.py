@@ -272,7 +272,7 @@ def loss_over_padding(seen: Observations) -> Iterator[Sign]:
         count = int(((by_row != 0) & past).sum())
         if count:
             share = float(by_row[past].sum() / by_row.sum())
-            shows = f"{count} of {int(past.sum())} padded results have a gradient, {100 * share:.0f} % of all of it"
+            shows = f"{count} of {int(past.sum())} padded results have a gradient, {100 * share:.0f} % of the gradient"
             yield Sign("", "the loss", shows)
 
 

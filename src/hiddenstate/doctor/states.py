@@ -201,8 +201,8 @@ def unregistered(seen: Observations) -> Iterator[Sign]:
             counts[path] = seen.base.values[k].data.numel()
     for path, count in counts.items():
         if count:
-            shows = f"It uses {count:,} weights that model.parameters() does not have"
-            yield Sign(path, "", f"{shows}: no optimizer trains them and no file keeps them")
+            shows = f"It uses {count:,} weights that model.parameters() does not return"
+            yield Sign(path, "", f"{shows}: no optimizer trains them and no checkpoint contains them")
 
 
 def state_ignored(seen: Observations) -> Iterator[Sign]:
@@ -220,7 +220,7 @@ def state_ignored(seen: Observations) -> Iterator[Sign]:
         return
     path = next(iter(seen.by_layer), "")
     ignored = torch.equal(chunked.chunks, chunked.fresh)
-    shows = f"Two chunks that carry the state differ from the whole by up to {difference:.3g}"
+    shows = f"Two chunks that carry the state differ from the whole sequence by up to {difference:.3g}"
     if ignored:
         shows += f"; the second chunk is as if `{chunked.argument}` had not been passed in"
     yield Sign(path, f"`{chunked.argument}`", shows, is_note=None if ignored else True)
