@@ -335,6 +335,31 @@ MORE: Sequence[Lesson] = (
     ("16", "layer(photos[5:], state)", "layer(photos[5:])"),
     ("16", "large.half().isinf()", "large.bfloat16().isinf()"),
 )
+APPLICATIONS: Sequence[Lesson] = (
+    ("17", "backward(x.flip(0))[0].flip(0)]", "backward(x.flip(0))[0]]"),
+    ("17", "(pre.sign() + 1) / 2", "pre.tanh()"),
+    ("17", "0.9**6", "0.8**6"),
+    ("17", "cells[1](states[0][0], states[1])", "cells[1](states[0][1], states[1])"),
+    ("17", "table(caption[:-1])", "table(caption)"),
+    ("17", "distance(place.flip(0))", "distance(place)"),
+    ("17", "[A, CAT, 0, 0, 0, 0]", "[A, CAT, END, 0, 0, 0]"),
+    ("17", "n = int((lengths > t).sum())", "n = 3"),
+    ("17", ".transpose(1, 2).flatten(2)", ".flatten(2)"),
+    ("17", "ids_of(old), ids_of(new)", "ids_of(old), ids_of(old)"),
+    ("17", "larger.weight[:60] = table.weight", "larger.weight[3:] = table.weight"),
+    ("17", "inputs.roll(-1, dims=1)", "inputs.flatten().roll(-1).view_as(inputs)"),
+    ("17", "0.5 if update < 200 else 0.05", "0.5"),
+    ("17", "values.unfold(0, 60, 1)[:-1]", "values.unfold(0, 60, 1)[1:]"),
+    ("17", "scaled[-12:] * std + mean", "scaled[-12:] * std"),
+    ("17", "errors.T.cov().inverse()", "torch.eye(2)"),
+    ("17", "(1 - 0.99**20)", "20 * 0.01"),
+    ("17", "gather(-1, asked[..., None])", "gather(-1, asked.roll(1, 0)[..., None])"),
+    ("17", "tracer(answers[:, 5:6])", "tracer(answers[:, 4:5])"),
+    ("17", "right.repeat_interleave(2)", "right.repeat(2)"),
+    ("17", "policy(seen[16:], begin)", "policy(seen[16:])"),
+    ("17", "with torch.no_grad():\n    _, begin", "if True:\n    _, begin"),
+    ("17", "one_hot(actions, 2).float()]", "torch.zeros(10, 2, 2)]"),
+)
 SUBJECTS: Sequence[Lesson] = (
     *TAGGING,
     *CHARACTERS,
@@ -348,4 +373,5 @@ SUBJECTS: Sequence[Lesson] = (
     *MODELS,
     *PRACTICE,
     *MORE,
+    *APPLICATIONS,
 )
