@@ -259,7 +259,7 @@ ASKED_IN_FORUMS = (
     Asked(
         "an error about the size of `hidden[0]` at the last, smaller batch",
         ("partly",),
-        (("11", "make zeros for as many sequences as x has, or pass none"),),
+        (("11", "make zeros for as many sequences as x has, or pass no state"),),
     ),
     Asked(
         "how many units and how many layers to take",
