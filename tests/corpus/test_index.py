@@ -111,7 +111,10 @@ def values_with(means: Sequence[float], spread: float, count: int) -> NDArray[np
 
 
 def counted(parts: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.bool_]]) -> list[Statistics]:
-    """The statistics of values ``[M, U]`` in shards: the first half of each, and the steps with a label, in groups."""
+    """The statistics of values ``[M, U]`` in shards, in groups: the first half of each, and the steps with a label.
+
+    These steps also have the only token.
+    """
     shards = []
     for values, has_label in zip(parts, labels, strict=True):
         M, U = values.shape
@@ -130,15 +133,15 @@ def counted(parts: Sequence[NDArray[np.float32]], labels: Sequence[NDArray[np.bo
                     rows=torch.arange(len(rows)),
                     first=bounds[2],
                     groups=[(k, a, b) for k, (a, b) in enumerate(pairwise(bounds)) if a < b],
-                    sample=torch.arange(0),
-                    tokens=torch.zeros(1, 0),
+                    sample=torch.arange(len(rows)),
+                    tokens=torch.from_numpy(has_label[order[rows]])[None].float(),
                     windows=[],
                     memory=torch.empty(0),
                 ),
             )
         count = np.array([first, M - first])
         label_count = np.array([[has_label[:first].sum()], [has_label[first:].sum()]])
-        shards.append(accumulator.finish(np.zeros(1, np.int64), ("on",), count, label_count, np.zeros(1, np.int64)))
+        shards.append(accumulator.finish(np.zeros(1, np.int64), ("on",), count, label_count, label_count.sum(0)))
     return shards
 
 
@@ -155,6 +158,8 @@ def test_units_that_vary_little_beside_their_means(means: Sequence[float], sprea
     np.testing.assert_allclose(known.deviation, exact.std(0), rtol=1e-5)
     np.testing.assert_allclose(known.correlations()[0], np.corrcoef(has_label, exact.T)[0, 1:], atol=1e-4)
     assert (known.correlations()[0] > 0.3).all()
+    means = [known.token_means(unit)[0] for unit in range(2)]
+    np.testing.assert_allclose(means, exact[has_label].mean(0), rtol=1e-12, atol=1e-4 * spread)
 
 
 def test_correlations_stay_within_their_bounds_and_unknown_ones_are_nan() -> None:

@@ -285,6 +285,13 @@ def test_a_bidirectional_language_model_is_a_mistake_if_it_should_be_causal() ->
     assert not hs.check(model, X, causal=False).findings
 
 
+@pytest.mark.parametrize(("lengths", "ahead"), [([9] * 6, 8), ([4, 2, 6, 3, 1, 5], 5)])
+def test_how_far_ahead_is_read_is_counted_from_the_end_of_a_row(lengths: list[int], ahead: int) -> None:
+    layer = hs.LSTM(4, 5, batch_first=True, bidirectional=True)
+    (finding,) = hs.check(layer, X, lengths=torch.tensor(lengths), causal=True).mistakes
+    assert f"up to {ahead} steps before it" in finding.shows
+
+
 def test_an_operation_without_a_derivative_leaves_the_rest_tested() -> None:
     class NoDerivative(torch.autograd.Function):
         @staticmethod

@@ -11,6 +11,7 @@ import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, IndexRangeError
 from models.series.modules import EncoderDecoder, LastStep, PerStep
 from studio.browsing import NEEDS_CHROMIUM
+from studio.chromium import Modules
 from studio.runtime.test_series import frame_of, model_of
 from studio.whole_page import PHONE, Shown, shown
 
@@ -51,6 +52,17 @@ def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFra
     names = ["flow [m³/s]", "depth", "rain [mm]", "snow", "flow [m³/s]"]
     assert panel.locator(".series-name").all_text_contents() == names
     expect(panel.locator(".series-tools")).to_contain_text("2012-02-20 – 2020-05-07: 3000 of 3000 steps")  # noqa: RUF001
+
+
+@NEEDS_CHROMIUM
+def test_each_target_and_step_ahead_has_its_forecast(page: Modules) -> None:
+    script = """async ([series, part]) => (await import("studio/state/series.js"))
+      .forecastsAt({ series }, { series: part }, 2).map((made) => [made.name, made.ahead, made.value, made.truth])"""
+    names, ahead = ["flow", "depth"], [1, 2, 4]
+    series = {"targets": [{"name": name, "unit": ""} for name in names], "ahead": ahead, "truth": [*range(40)]}
+    part = {"from": 5, "forecast": [100 * t + 10 * steps + k for t in range(3) for steps in ahead for k in range(2)]}
+    want = [[names[k], steps, 200 + 10 * steps + k, 2 * (7 + steps) + k] for steps in ahead for k in range(2)]
+    assert page.run(script, [series, part]) == want
 
 
 @NEEDS_CHROMIUM

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
+from support import seeds
 
 METHODS = ("shapley", "integrated_gradients", "frozen", "cd", "occlusion", "gradient")
 
@@ -596,8 +597,7 @@ def test_the_picture_shows_windows_and_sums(steps: int, tmp_path: Path) -> None:
     assert "m³/s" in title
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", seeds(200, quick=3))
 def test_the_sums_of_random_modules_and_groupings(seed: int) -> None:
     """Totals, sums by window and by feature, for modules and groupings drawn at random."""
     draw = torch.Generator().manual_seed(seed)
