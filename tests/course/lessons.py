@@ -90,4 +90,5 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", "blanks.append((scores.argmax(-1) == 0)", "blanks.append((scores.argmax(-1) > 0)"),
     ("10", "weight[4:8] *= -1", "weight[:4] *= -1"),
     ("10", "right[real].float()", "right.float()"),
+    ("10", "narrow(wide(table(torch.arange(5)))[0])", "wide(table(torch.arange(5)))[0]"),
 )
