@@ -327,6 +327,25 @@ def test_no_motion_where_it_is_unwelcome(studio: Shown) -> None:
     expect(flow).to_have_css("transition-duration", "0s")
 
 
+def test_no_motion_while_steps_follow_fast(studio: Shown) -> None:
+    look(studio, track="l1", unit=127, step=2, anew=True)
+    at_once = studio.page.evaluate("""async () => {
+      const durations = [];
+      for (let k = 0; k < 60; k++) {
+        const key = k % 2 === 0 ? "ArrowRight" : "ArrowLeft";
+        document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        await new Promise(requestAnimationFrame);
+        await new Promise(requestAnimationFrame);
+        durations.push(getComputedStyle(document.querySelector(".hs-flow")).transitionDuration);
+      }
+      return durations.includes("0s");
+    }""")
+    assert at_once
+    studio.page.wait_for_timeout(200)
+    studio.page.keyboard.press("ArrowRight")
+    expect(studio.panel("microscope").locator(".hs-flow").first).to_have_css("transition-duration", "0.16s")
+
+
 def test_a_value_asks_to_be_edited(studio: Shown, trace: hs.Trace) -> None:
     look(studio, track="l1r", unit=27, step=4)
     studio.page.evaluate("document.addEventListener('hs-edit', (event) => (window.asked = event.detail))")

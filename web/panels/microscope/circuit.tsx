@@ -1,6 +1,6 @@
 // One unit at one step as a circuit: the gates, the line of the memory, and the numbers that flow through them.
 
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { GateBox, PartBox, StateBox } from "studio/panels/microscope/boxes.js";
 import { circuitFor, type Spans } from "studio/panels/microscope/cells.js";
 import { layoutOf } from "studio/panels/microscope/layouts.js";
@@ -14,6 +14,8 @@ import { format, tick } from "studio/ui/draw.js";
 import { destination, initialState, sizeText, source, spokenMoment, equationLines } from "studio/ui/moment-words.js";
 import { ANCHORS, Text } from "studio/ui/stage.js";
 
+const MOVING = 160; // milliseconds that a flow takes to its new width; steps that follow sooner are drawn at once
+
 export function UnitLevel({ scene }: { scene: Scene }) {
   const { view } = useApp();
   const { model, run, info, width, go } = scene;
@@ -26,12 +28,16 @@ export function UnitLevel({ scene }: { scene: Scene }) {
   const layout = useMemo(() => layoutOf(operations, places, width, info.reverse), [circuit, width, info.reverse]);
   const height = layout.height + barsHeight(moment, width) + 30;
   const open = (gate: string) => go({ zoom: "gate", gate });
+  const drawn = useRef(-Infinity);
+  const isQuick = performance.now() - drawn.current < MOVING;
+  drawn.current = performance.now();
   const replaced = Object.entries(moment.computed).map(
     ([name, value]) => `${name} edited: the equation gives ${format(value)}`,
   );
   return (
     <svg
-      {...{ class: "hs-circuit", width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }}
+      {...{ width, height, viewBox: `-1 -1 ${width + 2} ${height + 2}`, role: "group" }}
+      class={isQuick ? "hs-circuit is-quick" : "hs-circuit"}
       aria-label={spokenMoment(moment, run)}
     >
       <Pipes layout={layout} numbers={numbers} />

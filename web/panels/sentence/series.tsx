@@ -173,13 +173,12 @@ function Strip({ series }: { series: Series }) {
     if (event.buttons === 1) read(at - size / 2, size);
   };
   const by = window === null ? Math.max(1, Math.round(size / 2)) : 1;
-  const around = span.from + view.step - size / 4;
-  const tools: [string, string, number, number][] = [
-    ["\u25c2", "Earlier", span.from - by, size],
-    ["\u25b8", "Later", span.from + by, size],
-    ["+", "Fewer steps, around the cursor", around, size / 2],
-    ["\u2212", "More steps", span.from - size / 2, size * 2],
-    ["All", "The whole series", 0, steps],
+  const tools: [string, string, () => void][] = [
+    ["\u25c2", "Earlier", () => read(span.from - by, size)],
+    ["\u25b8", "Later", () => read(span.from + by, size)],
+    ["+", "Fewer steps, around the cursor", () => read(span.from + store.get().step - size / 4, size / 2)],
+    ["\u2212", "More steps", () => read(span.from - size / 2, size * 2)],
+    ["All", "The whole series", () => read(0, steps)],
   ];
   const [all, count] = truth ? [truth, targets.length] : [values as Float64Array, features.length];
   const at = (t: number) => all[t * count];
@@ -200,8 +199,8 @@ function Strip({ series }: { series: Series }) {
         }}
       </Stage>
       <div class="series-tools" role="group" aria-label="Part of the series">
-        {tools.slice(0, window === null ? 5 : 2).map(([text, label, from, wanted]) => (
-          <Button {...{ text, kind: "small", title: label, press: () => read(from, wanted) }} aria-label={label} />
+        {tools.slice(0, window === null ? 5 : 2).map(([text, label, press]) => (
+          <Button {...{ text, kind: "small", title: label, press }} aria-label={label} />
         ))}
         <span class="soft number">
           {tokens[span.from]} – {tokens[span.to - 1]}: {size} of {steps} steps
