@@ -45,6 +45,7 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
         "memory": cell.memory,
         "candidate": cell.candidate,
         "activations": {gate.name: gate.activation for gate in cell.gates},
+        "scales": {gate.name: gate.scale for gate in cell.gates if gate.scale},
         "parts": {part.name: part.gate for part in cell.parts},
         "isAdditive": cell.is_additive,
         "meanings": cell.meanings,

@@ -80,6 +80,7 @@ export const CELLS = {
     memory: "c",
     candidate: "g",
     activations: { i: "sigmoid", f: "sigmoid", g: "tanh", o: "sigmoid" },
+    scales: {},
     parts: {},
     isAdditive: true,
     meanings: {
@@ -100,6 +101,7 @@ export const CELLS = {
     memory: "h",
     candidate: "n",
     activations: { r: "sigmoid", z: "sigmoid", n: "tanh" },
+    scales: { n: "r" },
     parts: { n_h: "n", n_rh: "n" },
     isAdditive: true,
     meanings: {
@@ -120,6 +122,7 @@ export const CELLS = {
     memory: "h",
     candidate: "h",
     activations: { h: "tanh" },
+    scales: {},
     parts: {},
     isAdditive: false,
     meanings: { h: "hidden state" },
@@ -133,6 +136,7 @@ export const CELLS = {
     memory: "h",
     candidate: "h",
     activations: { h: "relu" },
+    scales: {},
     parts: {},
     isAdditive: false,
     meanings: { h: "hidden state" },

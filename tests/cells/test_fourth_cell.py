@@ -100,6 +100,8 @@ def test_what_has_no_law_for_it_says_so() -> None:
         hs.explain.ledger(layer, x, place="l0.c[1]")
     assert "native code does not support this cell yet: NORMALISED_LSTM" in str(layer.path(x))
     assert "torch has no NORMALISED" in str(layer.path(x))
+    with pytest.raises(ArgumentError, match="torch has no NormalisedLSTM"):
+        layer.to_torch()
 
 
 def test_a_kind_that_torch_lacks_does_not_stop_acceleration(monkeypatch: pytest.MonkeyPatch) -> None:

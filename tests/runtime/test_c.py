@@ -259,7 +259,7 @@ def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     hs.save(hs.LSTM(2, 3, bidirectional=True), tmp_path / "both.safetensors")
     head = dict.fromkeys(("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "proj_size"), "1")
-    head |= {"format": FORMAT, "kind": "layer", "cell": "MGU", "gates": "f"}
+    head |= {"format": FORMAT, "kind": "layer", "cell": "NO_CELL", "gates": "f"}
     save_file({"weight_ih_l0": torch.zeros(1, 1)}, tmp_path / "mgu.safetensors", head)
     for path, message in (
         (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH and RNN_RELU"),

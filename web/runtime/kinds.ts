@@ -13,6 +13,7 @@ export interface CellKind {
   memory: string; // the state that carries information from step to step
   candidate: string; // the gate whose value may be written to memory
   activations: Record<string, "sigmoid" | "tanh" | "relu">; // by gate
+  scales: Record<string, string>; // by gate: the gate that multiplies the recurrent part of its pre-activation
   parts: Record<string, string>; // parts of pre-activations that can be edited, and their gates
   isAdditive: boolean; // whether memory is kept by addition
   /** how a step treats a unit's memory: memory = keep·memory_prev + written, and the output is show·memory */

@@ -110,5 +110,5 @@ function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): Scann
   return { track: { info, values, input: x, initial: state, carried: null }, state: after };
 }
 
-/** The number of values per unit and step in a record; a GRU's record also has n_h. */
-const recordSize = ({ name, gates }: CellKind) => (name === "GRU" ? 4 : gates.length);
+/** The number of values per unit and step in a record, which also has n_h, the part of n that r multiplies. */
+const recordSize = ({ gates, scales }: CellKind) => gates.length + Object.keys(scales).length;

@@ -32,7 +32,7 @@ Tensors = Sequence[Tensor | None]
 
 def recorded_gates(cell: Cell) -> tuple[str, ...]:
     """Return the quantities in a native record of a cell's gates, in order; a GRU's record includes n_h."""
-    return (*cell.gate_names, "n_h") if cell.name == "GRU" else cell.gate_names
+    return (*cell.gate_names, *(part.name for part in cell.parts[:1]))
 
 
 class NativeRun(NamedTuple):

@@ -105,7 +105,9 @@ class Route(NamedTuple):
     @staticmethod
     def to_torch(module: Any) -> "Route":
         """Return the route of one of our layers or cells, which may be of a subclass, to torch's class."""
-        ours = next(base for base in type(module).__mro__ if "_torch" in vars(base))
+        ours = next((base for base in type(module).__mro__ if "_torch" in vars(base)), None)
+        if ours is None:
+            raise ArgumentError(f"torch has no {readable_name(type(module))}")
         return Route(ours, *module._torch)
 
 

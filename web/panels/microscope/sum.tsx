@@ -128,7 +128,8 @@ function side(dot: DotProduct, kind: "input" | "hidden", name: (index: number) =
 /** `shown`: terms of each side; returns terms that add up to dot.sum */
 export function gateTerms(model: Model, track: TrackInfo, unit: number, dot: DotProduct, shown = Infinity): Term[] {
   const { gate, scale, biasInput, biasHidden } = dot;
-  const r = model.cell.parts.n_rh === gate ? "r·" : ""; // the reset gate of a GRU, which multiplies the recurrent terms
+  const by = model.cell.scales[gate]; // the reset gate of a GRU, which multiplies the recurrent terms
+  const r = by === undefined ? "" : `${by}·`;
   const bias = (name: string, value: number): Term => {
     return { kind: "bias", name: `${name}${gate}[${unit}]`, index: -1, weight: null, factor: null, value };
   };

@@ -107,7 +107,8 @@ export function equations(sizes: Sizes, gates: readonly string[], layer: number)
     return String(shapes[text] ?? (text.startsWith("W_h") ? `${H}×${P}` : /^[a-z](_\w+)?$/.test(text) ? H : ""));
   };
   const gate = (letter: string) => {
-    const [reset, end] = cell.parts.n_rh === letter ? ["r|∘ (|", "))"] : ["", ")"];
+    const by = cell.scales[letter];
+    const [reset, end] = by === undefined ? ["", ")"] : [`${by}|∘ (|`, "))"];
     const [input, hidden] = bias ? [`+|b_i${letter}|`, `+|b_h${letter}|`] : ["", ""];
     return `${letter}|= ${squashName(cell, letter)}(|W_i${letter}|·|x|${input}+|${reset}W_h${letter}|·|h_prev|${hidden}${end}`;
   };
@@ -173,12 +174,12 @@ export function weightRows(model: Model, track: TrackInfo): string[][] {
 function gateRows([input, hidden, ...biases]: Weight[], gate: string, { cell, meanings }: Model): string[][] {
   const ordered = biases.length ? [input, biases[0], hidden, biases[1]] : [input, hidden];
   const opening = `${gate} = ${squashName(cell, gate)}(`;
-  const isReset = cell.parts.n_rh === gate;
+  const by = cell.scales[gate]; // the reset gate of a GRU
   return ordered.map((weight, k) => {
     const factor = weight === input ? "·x" : weight === hidden ? "·h_prev" : "";
     const left = k ? "+ ".padStart(opening.length) : opening,
-      right = k < ordered.length - 1 ? "" : isReset ? "))" : ")";
-    const before = isReset && weight === hidden ? "r∘(" : "";
+      right = k < ordered.length - 1 ? "" : by ? "))" : ")";
+    const before = by && weight === hidden ? `${by}∘(` : "";
     return [k ? "" : meanings[gate], left + before + weight.name + factor + right, ...cells(weight)];
   });
 }
