@@ -196,7 +196,7 @@ ASKED_AGAIN = (
         "windows of 50 steps with `detach`, and something that depends on 200: what is learnt, what is read?",
         ("yes",),
         (
-            ("04", "But no gradient crosses a short window's border"),
+            ("04", "But no gradient crosses a short window's boundary"),
             ("04", "the carried state still brings older information"),
         ),
     ),
@@ -299,7 +299,7 @@ ASKED_IN_FORUMS = (
         ("yes",),
         (
             ("01", "Three units read 1, 7 or 5,000 steps"),
-            ("04", "no gradient crosses a short window's border to teach earlier steps what to keep"),
+            ("04", "no gradient crosses a short window's boundary to teach earlier steps what to keep"),
         ),
     ),
     Asked(
@@ -444,7 +444,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
         ("yes",),
         (
             ("04", "they make 15.6 times as many updates, and the carried state still brings older information"),
-            ("04", "no gradient crosses a short window's border to teach earlier steps what to keep"),
+            ("04", "no gradient crosses a short window's boundary to teach earlier steps what to keep"),
         ),
     ),
     Asked(
