@@ -14,7 +14,6 @@ import { Player } from "studio/state/player.js";
 import { Session } from "studio/state/session.js";
 import { createStore } from "studio/state/store.js";
 import { firstView, unsaid } from "studio/state/view.js";
-import type { View } from "studio/types.js";
 import { AppContext } from "studio/ui/app.js";
 import { listenForKeys } from "studio/ui/keys.js";
 import { applyTheme, isCalm } from "studio/ui/theme.js";
@@ -22,9 +21,7 @@ import { applyTheme, isCalm } from "studio/ui/theme.js";
 export async function start(root: HTMLElement): Promise<void> {
   const boot = host.boot();
   const { view, broken } = fromHash(location.hash);
-  const keep = (now: View) => keepInAddress(now, unsaid(boot));
-  const store = createStore(firstView(boot, view), keep);
-  addEventListener("pagehide", () => keep(store.get()));
+  const store = createStore(firstView(boot, view), (now) => keepInAddress(now, unsaid(boot)));
   const session = new Session(store, host);
   const player = new Player(store, session, isCalm);
   const app = { store, session, player, host, corpus: new Corpus(host), question: createQuestion(store, session) };

@@ -75,38 +75,6 @@ def test_store_undoes_fails(page: Modules) -> None:
     assert run(page, STORE + nothing + "return [store.canUndo, store.get().step];") == [False, 0]
 
 
-def test_views_are_kept_when_changes_pause_or_last(page: Modules) -> None:
-    kept = run(
-        page,
-        STORE
-        + """
-        const { performance: clock, setTimeout, clearTimeout } = window;
-        let [time, timer] = [0, null];
-        const at = (fn, delay) => (timer = { fn, time: time + delay });
-        Object.assign(window, { setTimeout: at, clearTimeout: () => (timer = null) });
-        clock.now = () => time;
-        const pass = (duration) => {
-          for (const end = time + duration; time < end; ) {
-            time += 1;
-            const due = timer;
-            if (due !== null && due.time <= time) (timer = null, due.fn());
-          }
-        };
-        const kept = [];
-        const store = createStore(first, ({ step }) => kept.push([time, step]));
-        const set = (step, duration) => (store.set({ step }), pass(duration));
-        set(1, 150);
-        set(2, 850);
-        for (let step = 3; step <= 302; step++) set(step, 10);
-        pass(1000);
-        Object.assign(window, { setTimeout, clearTimeout });
-        delete clock.now;
-        return kept;
-        """,
-    )
-    assert kept == [[120, 1], [450, 2], [3000, 202], [4110, 302]]
-
-
 VIEWS: list[dict[str, Any]] = [
     {"text": "She said: “no”, 50 % & more #1 + é戦\n", "step": 3, "unit": 203, "track": "l1r", "quantity": "f"},
     {"pinned": [12, 203], "sort": "tag:NOUN", "head": "upos", "zoom": "gate", "gate": "o", "page": "structure"},

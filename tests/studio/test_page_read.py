@@ -400,15 +400,6 @@ def test_address_round_trip(studio: Shown, page: Page) -> None:
     expect(page.locator(".word[aria-current]")).to_contain_text("barks")
 
 
-def test_address_is_written_when_the_page_is_left(studio: Shown) -> None:
-    studio.look(text=SENTENCE, step=2, unit=5, anew=True)
-    arrows = "document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowRight', bubbles: true }));"
-    studio.page.evaluate(f"() => {{ {arrows * 3} location.href = 'about:blank'; }}")
-    studio.page.wait_for_url("about:blank")
-    studio.page.go_back()
-    expect_view(studio.page, step="5")
-
-
 def test_address_fails(studio: Shown) -> None:
     studio.look(
         anew=True, step="many", unit=999999, track="l7", head="nope", sort="tag:NONE", text="A dog", pin="3,4000"

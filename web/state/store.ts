@@ -15,7 +15,6 @@ interface Change {
 const MOST_CHANGES = 200;
 const SOON = 120; // milliseconds
 const APART = 330;
-const LATEST = 2000; // if changes don't pause
 
 /** Holds one immutable View. Components follow the fields of `view`; listeners are notified once per batch. */
 export class Store {
@@ -126,20 +125,16 @@ const picked = (view: View, patch: Partial<View>): Partial<View> =>
 
 const viewKeys = (patch: Partial<View>): (keyof View)[] => Object.keys(patch) as (keyof View)[];
 
-/** Calls `fn` when changes pause, but no more often than browsers allow an address to change; some allow 100 changes in 30 s. */
+/** Calls `fn` soon, but no more often than browsers allow an address to change; some allow 100 changes in 30 s. */
 function seldom(fn: () => void) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let last = -APART;
-  let latest = 0;
   const call = () => {
     timer = undefined;
     last = performance.now();
     fn();
   };
   return () => {
-    const now = performance.now();
-    if (timer === undefined) latest = now + LATEST;
-    clearTimeout(timer);
-    timer = setTimeout(call, Math.min(Math.max(SOON, last + APART - now), latest - now));
+    timer ??= setTimeout(call, Math.max(SOON, last + APART - performance.now()));
   };
 }

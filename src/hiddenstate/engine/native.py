@@ -32,7 +32,7 @@ Tensors = Sequence[Tensor | None]
 
 def recorded_gates(cell: Cell) -> tuple[str, ...]:
     """Return the quantities in a native record of a cell's gates, in order; a GRU's record includes n_h."""
-    return (*cell.gate_names, *(part.name for part in cell.parts[:1]))
+    return (*cell.gate_names, *(f"{gate.name}_h" for gate in cell.gates if gate.scale))
 
 
 class NativeRun(NamedTuple):
