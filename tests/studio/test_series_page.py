@@ -57,7 +57,8 @@ def test_forecasts_beside_the_truth(studio: Shown, model: Any, frame: pd.DataFra
 @NEEDS_CHROMIUM
 def test_each_target_and_step_ahead_has_its_forecast(page: Modules) -> None:
     script = """async ([series, part]) => (await import("studio/state/series.js"))
-      .forecastsAt({ series }, { series: part }, 2).map((made) => [made.name, made.ahead, made.value, made.truth])"""
+      .forecastsAt({ series }, { series: part }, 2)
+      .map(({ name, ahead, value, truth }) => [name, ahead, value, truth])"""
     names, ahead = ["flow", "depth"], [1, 2, 4]
     series = {"targets": [{"name": name, "unit": ""} for name in names], "ahead": ahead, "truth": [*range(40)]}
     part = {"from": 5, "forecast": [100 * t + 10 * steps + k for t in range(3) for steps in ahead for k in range(2)]}

@@ -27,7 +27,8 @@ export function dotProduct(track: Track, { weights, kind }: Cell, gate: string, 
   const hidden = stateBefore(track, "h", t);
   const biasInput = weights.bias_ih === null ? 0 : weights.bias_ih[row];
   const biasHidden = weights.bias_hh === null ? 0 : weights.bias_hh[row];
-  const scale = kind.scales[gate] === undefined ? 1 : track.values[kind.scales[gate]][t * units + unit];
+  const by = kind.scales[gate];
+  const scale = by === undefined ? 1 : track.values[by][t * units + unit];
   const fromInput = biasInput + dot(inputWeights, input);
   const fromHidden = biasHidden + dot(hiddenWeights, hidden);
   const sum = fromInput + scale * fromHidden;
