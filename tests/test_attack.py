@@ -59,8 +59,8 @@ WRITERS = {
 ALWAYS = ("server", "writes", "indexes", *FORMATS)
 # The first number of what is tried, its count, and the kinds.
 PARTS: dict[str, tuple[int, int, Sequence[str]]] = {
-    "first": (0, 15, ("bombs", "read-only", *ALWAYS)),
-    "more": (15, 25, (*ALWAYS, "index-kills", *(f"{kind}-runs" for kind in KINDS))),
+    "first": (0, 10, ("bombs", "read-only", *ALWAYS)),
+    "more": (10, 30, (*ALWAYS, "index-kills", *(f"{kind}-runs" for kind in KINDS))),
 }
 each_part = pytest.mark.parametrize("part", ["first", pytest.param("more", marks=pytest.mark.slow)])
 

@@ -171,6 +171,7 @@ def test_where_the_native_module_is_required_its_absence_is_an_error(copy: Path)
     assert not list(copy.glob("dist/*.whl"))
 
 
+@pytest.mark.slow
 @NEEDS_CMAKE
 def test_metadata_are_written_without_building_anything(copy: Path) -> None:
     pytest.importorskip("scikit_build_core")

@@ -82,7 +82,7 @@ def test_a_question_can_be_answered_before_its_cell_is_seen(site: Path, page: Pa
         for name in answered_below(page):
             fold = watch.page.locator(f'.course-after[data-after="{name}"]').first
             expect(fold.locator("pre").first).to_be_hidden()
-            watch.page.locator(f"#predict-{name}").get_by_role("button").first.click()
+            press(watch.page, watch.page.locator(f"#predict-{name}").get_by_role("button").first)
             expect(fold.locator("pre").first).to_be_visible()
         stays_at_home(watch)
 

@@ -16,7 +16,7 @@ from hiddenstate.interop.export_arrays import equinox_weights, flax_weights, ker
 from interop.frameworks import equinox, jax, jnp, linen, nnx
 from interop.keras.keras_models import keras, layers, output_of, randomise, saved
 from interop.onnx.onnx_models import model_of, run
-from support import assert_close
+from support import assert_close, thinned
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*__array__:DeprecationWarning")
 
@@ -141,10 +141,9 @@ def test_an_onnx_gru_that_resets_first_fails() -> None:
         hs.from_onnx(model)
 
 
-@kinds
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("D", [1, 2])
-def test_keras(kind: Any, options: dict[str, Any], bias: bool, D: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cell", "bias", "D"), thinned(KINDS, [True, False], [1, 2]))
+def test_keras(cell: tuple[Any, dict[str, Any]], bias: bool, D: int, tmp_path: Path) -> None:
+    kind, options = cell
     activation = options.get("nonlinearity", "tanh")
     make = layers.GRU if kind is hs.GRU else layers.SimpleRNN
     theirs = make(3, activation=activation, return_sequences=True, use_bias=bias, name="r")

@@ -1,6 +1,7 @@
 """Compiles programs in C and C++ against the C library, and that against the engine that the package was built from."""
 
 import functools
+import hashlib
 import os
 import resource
 import shutil
@@ -45,11 +46,23 @@ def objects(folder: Path, *sources: Path, options: tuple[str, ...] = ()) -> list
 
 @functools.cache
 def library(options: tuple[str, ...] = ()) -> list[Path]:
-    """Compile the library's own sources as one file, which is faster, once for each set of options."""
-    folder = Path(tempfile.mkdtemp(dir=FOLDER))
-    whole = folder / "library.cpp"
-    whole.write_text("".join(f'#include "runtime/{source.name}"\n' for source in LIBRARY), encoding="utf-8")
-    return objects(folder, whole, options=options)
+    """Compile the library's own sources as one file, which is faster, once for each state and set of options."""
+    version = subprocess.check_output([str(COMPILER), "--version"])
+    states = [version, *(path.read_bytes() for path in sorted(NATIVE.rglob("*.*")))]
+    state = ROOT / "build" / "test-library" / hashlib.sha256(b"\0".join(states)).hexdigest()[:16]
+    kept = state / f"{' '.join(options) or 'plain'}.o"
+    if not kept.exists():
+        folder = Path(tempfile.mkdtemp(dir=FOLDER))
+        whole = folder / "library.cpp"
+        whole.write_text("".join(f'#include "runtime/{source.name}"\n' for source in LIBRARY), encoding="utf-8")
+        [compiled] = objects(folder, whole, options=options)
+        for other in state.parent.glob("*"):
+            if other != state:
+                shutil.rmtree(other, ignore_errors=True)
+        state.mkdir(parents=True, exist_ok=True)
+        shutil.copy(compiled, beside := state / f"{os.getpid()}.part")
+        beside.rename(kept)
+    return [kept]
 
 
 def linked(target: Path, parts: list[Path], options: tuple[str, ...] = ()) -> Path:

@@ -94,6 +94,7 @@ def test_a_model_that_was_not_converted_takes_any_batch_and_time(tmp_path: Path,
             assert_close(run(path, x), model(x))
 
 
+@pytest.mark.slow
 def test_sizes_with_names_are_declared_as_they_are(tmp_path: Path) -> None:
     model, path = Scores(batch_first=False), tmp_path / "model.onnx"
     hs.export_onnx(model, path, (torch.randn(7, 3, 4),), dynamic_shapes=({0: "T", 1: "N"},))
@@ -130,6 +131,7 @@ def test_what_can_not_be_converted_is_written_for_the_examples_sizes_and_said(tm
         hs.export_onnx(model, path, (x,), dynamic_shapes=({0: "N", 1: "T"},))
 
 
+@pytest.mark.slow
 def test_a_model_of_one_length_is_written_for_it_and_said(tmp_path: Path) -> None:
     model, path = SevenSteps(), tmp_path / "model.onnx"
     # torch 2.8 fixes the length by itself and says nothing.

@@ -102,7 +102,7 @@ def refusal(model: nn.Module, given: tuple[Tensor, ...], *, dynamo: bool) -> str
     return str(raised.value)
 
 
-@EXPORTERS
+@pytest.mark.parametrize("dynamo", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_what_has_no_operator_is_refused_by_name(dynamo: bool) -> None:
     given, model = call(5, 2, 1, ragged=False), Model().eval()
     starts = torch.zeros(5, 2, dtype=torch.bool)
