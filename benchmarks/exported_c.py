@@ -36,7 +36,7 @@ class Layer(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """The recurrent part of RNNoise's shape."""
+    """The recurrent part of RNNoise's shape: three GRUs of 24, after one dense layer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,15 +47,15 @@ class Denoiser(nn.Module):
         return torch.sigmoid(self.gains(self.gru(torch.tanh(self.dense(x)))[0]))
 
 
-def models() -> dict[str, tuple[nn.Module, int, int]]:
-    """Return modules by name, each with the sizes of its input and output."""
+def models() -> dict[str, tuple[nn.Module, tuple[int, int]]]:
+    """Return modules by name, with the sizes of their inputs and outputs."""
     torch.manual_seed(0)
     alone = {size: Layer(hs.LSTM(size, size, batch_first=True)) for size in (64, 128)}
     return {
-        "Linear, GRU(24) × 3, Linear": (Denoiser(), 42, 22),
-        "GRU(128)": (Layer(hs.GRU(128, 128, batch_first=True)), 128, 128),
-        **{f"LSTM({size})": (model, size, size) for size, model in alone.items()},
-        "LSTM(128), int8": (hs.convert(alone[128], weights="int8"), 128, 128),
+        "Linear, GRU(24) × 3, Linear": (Denoiser(), (42, 22)),
+        "GRU(128)": (Layer(hs.GRU(128, 128, batch_first=True)), (128, 128)),
+        **{f"LSTM({size})": (model, (size, size)) for size, model in alone.items()},
+        "LSTM(128), int8": (hs.convert(alone[128], weights="int8"), (128, 128)),
     }
 
 
@@ -82,14 +82,14 @@ def main() -> None:
     parser.add_argument("--library", type=Path, default=HERE.parent / "build" / "c", help="where `make c` installed it")
     library = parser.parse_args().library.resolve()
     print("| model | compiler | library, µs | file, µs | ratio | apart |\n|---|---|---:|---:|---:|---:|")
-    for name, (model, *sizes) in models().items():
+    for name, (model, sizes) in models().items():
         with tempfile.TemporaryDirectory() as temporary:
             folder, example = Path(temporary), (torch.randn(1, 5, sizes[0]),)
             hs.export_c(model.eval(), folder / "model.c", args=example)
             hs.save(model, folder / "model.safetensors", args=example)
             for compiler in filter(shutil.which, COMPILERS):
                 for flags in FLAGS:
-                    ours, exported, apart = times(folder, library, compiler, flags, (sizes[0], sizes[1]))
+                    ours, exported, apart = times(folder, library, compiler, flags, sizes)
                     ratio = f"{ours:.1f} | {exported:.1f} | {exported / ours:.2f} | {apart:.0e}"
                     print(f"| {name} | {compiler} {flags} | {ratio} |", flush=True)
 

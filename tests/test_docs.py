@@ -27,13 +27,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-CHAPTERS = (
-    "03-part-of-speech-tagging",
-    "04-next-character-next-word",
-    "05-looking-inside",
-    "08-a-model-of-your-own",
+SLOW = (
+    *("03-part-of-speech-tagging", "04-next-character-next-word", "05-looking-inside", "08-a-model-of-your-own"),
+    *("cells", "line_unit", "onnx"),
 )
-SLOW = (*CHAPTERS, "cells", "line_unit", "onnx")
 MARKS = dict.fromkeys(SLOW, pytest.mark.slow) | {"compile": [NEEDS_INDUCTOR, pytest.mark.slow]}
 # Pages that train; those of course.test_subjects are run there in full.
 TRAIN = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runtime.built import FOLDER, ROOT, SCANS
+from runtime.built import ROOT, SCANS
 
 ENGINE = SCANS[-1] if SCANS else None
 COMPILER = shutil.which(os.environ.get("CXX", "g++"))
@@ -52,16 +52,15 @@ def library(options: tuple[str, ...] = ()) -> list[Path]:
     state = ROOT / "build" / "test-library" / hashlib.sha256(b"\0".join(states)).hexdigest()[:16]
     kept = state / f"{' '.join(options) or 'plain'}.o"
     if not kept.exists():
-        folder = Path(tempfile.mkdtemp(dir=FOLDER))
-        whole = folder / "library.cpp"
-        whole.write_text("".join(f'#include "runtime/{source.name}"\n' for source in LIBRARY), encoding="utf-8")
-        [compiled] = objects(folder, whole, options=options)
         for other in state.parent.glob("*"):
             if other != state:
                 shutil.rmtree(other, ignore_errors=True)
         state.mkdir(parents=True, exist_ok=True)
-        shutil.copy(compiled, beside := state / f"{os.getpid()}.part")
-        beside.rename(kept)
+        with tempfile.TemporaryDirectory(dir=state) as folder:
+            whole = Path(folder, "library.cpp")
+            whole.write_text("".join(f'#include "runtime/{source.name}"\n' for source in LIBRARY), encoding="utf-8")
+            [compiled] = objects(Path(folder), whole, options=options)
+            compiled.rename(kept)
     return [kept]
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import hiddenstate as hs
-from models.graph.test_c_file import WARNINGS, Denoiser
+from exported_c import Denoiser
+from models.graph.test_c_file import WARNINGS
 
 COMPILER, EMULATOR = "arm-none-eabi-gcc", "qemu-system-arm"
 missing = [tool for tool in (COMPILER, EMULATOR) if shutil.which(tool) is None]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import hiddenstate as hs
+from exported_c import Denoiser
 from hiddenstate.engine import kernels
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.models.graph.c_file import _identifier
@@ -75,17 +76,6 @@ def test_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
 @needs_gcc
 def test_many_random_modules_compile_and_pass_their_tests(tmp_path: Path) -> None:
     sweep(range(8, 8 + draws(10)), tmp_path)
-
-
-class Denoiser(nn.Module):
-    """The recurrent part of RNNoise's shape: three GRUs of 24, after one dense layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense, self.gru, self.gains = nn.Linear(42, 24), nn.GRU(24, 24, 3, batch_first=True), nn.Linear(24, 22)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(self.gains(self.gru(torch.tanh(self.dense(x)))[0]))
 
 
 @needs_gcc
