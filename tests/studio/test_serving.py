@@ -441,7 +441,7 @@ def test_serving_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) ->
     seen: list[Any] = []
     monkeypatch.setattr(Running, "wait", lambda self: seen.append(signal.getsignal(signal.SIGTERM)))
     serve(Site({}), browser=False)
-    assert seen == [signal.default_int_handler]
+    assert seen != [before]
     assert signal.getsignal(signal.SIGTERM) == before
     beside = threading.Thread(target=serve, args=(Site({}),), kwargs={"browser": False})
     beside.start()
@@ -483,6 +483,25 @@ os.rename("{told}.part", "{told}")
     assert f"url={url}" in said["text"]
     assert said["mode"] == 0o600
     assert not list(tmp_path.glob("*.html"))  # it is deleted with the server
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_destructor_ends_it_too(monkeypatch: pytest.MonkeyPatch, sent: signal.Signals) -> None:
+    """Python ignores an exception in `__del__`: that of the process that opened a browser may be running."""
+
+    class Process:
+        def __del__(self) -> None:
+            signal.raise_signal(sent)
+
+    def waits(running: Running) -> None:
+        raise AssertionError("the signal was lost")
+
+    monkeypatch.setattr(serving, "open_browser", lambda url, cleanup: Process() is not None)
+    monkeypatch.setattr(Running, "wait", waits)
+    before = signal.getsignal(sent)
+    serve(Site({}))
+    assert signal.getsignal(sent) is before
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])

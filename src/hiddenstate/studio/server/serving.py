@@ -14,9 +14,8 @@ import threading
 import time
 import webbrowser
 from collections.abc import Iterator, MutableSet
-from functools import partial
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from hiddenstate.base.scoped import Block, lasting
@@ -241,21 +240,31 @@ def is_local(host: str) -> bool:
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
     """Serve until Ctrl-C or SIGTERM; print the address and who can reach it."""
-    with contextlib.suppress(KeyboardInterrupt), _sigterm_is_ctrl_c(), Running(site, host, port) as running:
+    interrupted = threading.Event()
+    with contextlib.suppress(KeyboardInterrupt), _interrupts(interrupted), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         with contextlib.ExitStack() as cleanup:
             if browser and not open_browser(running.url, cleanup):
                 print("No browser could be opened here. Open the address yourself.", flush=True)
-            running.wait()
+            if not interrupted.is_set():  # Python ignores what a signal raises in a destructor, such as Popen's
+                running.wait()
 
 
-def _sigterm_is_ctrl_c() -> Block:
-    """Make SIGTERM, which stops containers, act like Ctrl-C; only the main thread can set this."""
+def _interrupts(interrupted: threading.Event) -> Block:
+    """Make SIGTERM, which stops containers, act like Ctrl-C, and note both; only the main thread can set this."""
     if threading.current_thread() is not threading.main_thread():
         return Block()
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL
-    change = partial(signal.signal, signal.SIGTERM)
-    return lasting(partial(change, signal.default_int_handler), partial(change, before))
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.default_int_handler(number, frame)
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in numbers}
+    return lasting(
+        lambda: [signal.signal(number, interrupt) for number in numbers],
+        lambda: [signal.signal(*handler) for handler in before.items()],
+    )
 
 
 def _reach(host: str) -> str:
