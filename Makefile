@@ -27,7 +27,7 @@ studio: $(VENV)/installed-studio $(PAGE)
 # the dearest files first.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-## test: the suite without its slow tests, with docstring examples: some fifteen minutes on two cores
+## test: the suite without its slow tests, with docstring examples: ten to fifteen minutes on two cores
 test: $(VENV)/installed-test $(PAGE)
 	$(PYTEST) -m "not slow" --hypothesis-profile $(DRAWS)
 DRAWS := quick
