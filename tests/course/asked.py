@@ -378,7 +378,7 @@ ASKED_ONLINE = (  # before: whether the course answered it before it was asked
     Asked(
         "how x and h, joined, tell a gate what to forget",  # cs.stackexchange.com/questions/118865
         ("partly",),
-        (("11", "That is the same sum, W_ih·x + W_hh·h: with these weights, a gate learns what to keep"),),
+        (("11", "That is the same sum, W_ih·x + W_hh·h. Training sets these weights, so f learns what to keep"),),
     ),
     Asked(
         "a feature that is no series",  # datascience.stackexchange.com/questions/17099
