@@ -12,6 +12,7 @@ from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
+from hiddenstate.tracing.traceable import is_keras_layer
 from hiddenstate.tracing.watch import Snapshot, tensors_in
 
 
@@ -131,7 +132,8 @@ def check(
 
     Raises:
         ArgumentTypeError: the model is not a module, or there is no sequence among the arguments.
-        ArgumentError: the layout or the lengths do not fit the example, or a tensor would take more than 8 GiB.
+        ArgumentError: the layout or the lengths do not fit the example, a tensor would take more than 8 GiB, or a layer
+            of Keras is not built.
         DtypeError: a tensor's memory was freed.
 
     >>> import torch, hiddenstate as hs
@@ -143,6 +145,11 @@ def check(
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    if any(is_keras_layer(part) and not part.built for part in ([model] if is_keras_layer(model) else model.modules())):
+        raise ArgumentError(
+            "a layer of Keras in the model has no weights yet, and they could not be removed after the check: "
+            "call the model once first"
+        )
     check_module_memory(model)
     examples = {
         **{f"argument {k}": value for k, value in enumerate(args)},

@@ -10,6 +10,7 @@ from torch import Tensor
 from hiddenstate.doctor.axes import are_the_padded, earlier_changed, lost_rows, where_lost
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
+from hiddenstate.tracing.traceable import is_keras_layer, keras_states
 from hiddenstate.tracing.watch import LayerCall, Run, Value, hidden_modules, is_other
 
 _RANDOM_MASKS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d")
@@ -150,7 +151,11 @@ def state_kept(seen: Observations) -> Iterator[Sign]:
 
 def _resets(seen: Observations) -> list[str]:
     """Return the names of the methods that reset or detach a model's own state."""
-    names = {name for part in seen.model.modules() for name in {*dir(type(part))} - {*dir(torch.nn.Module)}}
+    parts = [*seen.model.modules(), *(module for _, module in hidden_modules(seen.model))]
+    if any(True for part in parts for _ in keras_states(part)):
+        return ["reset_state"]
+    classes = {type(part) for part in parts if not is_keras_layer(part)}
+    names = {name for kind in classes for name in {*dir(kind)} - {*dir(torch.nn.Module)}}
     return sorted(name for name in names if _RESET.search(name) and not name.endswith("reset_parameters"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, TypeGuard
 
-from torch import nn
+from torch import Tensor, nn
 
 from hiddenstate.base import later
 from hiddenstate.structure.names import Layers
@@ -57,6 +57,21 @@ def is_keras_layer(module: nn.Module) -> bool:
     """Whether a module is a layer or model of Keras, whose call runs none of torch's hooks."""
     layer = getattr(sys.modules.get("keras.src.layers.layer"), "Layer", None)
     return layer is not None and isinstance(module, layer)
+
+
+def has_keras_layers(model: nn.Module) -> bool:
+    """Whether a module is, or contains, a layer of Keras."""
+    return any(is_keras_layer(part) for part in model.modules())
+
+
+def keras_states(module: nn.Module) -> Iterator[Tensor]:
+    """Yield what a stateful layer of Keras keeps between calls, which is not among its parameters."""
+    held = [getattr(module, "states", None)] if is_keras_layer(module) else []
+    for part in held:
+        if isinstance(part, (list, tuple)):
+            held += part
+        elif isinstance(value := getattr(part, "value", None), Tensor):
+            yield value
 
 
 def modules_of(model: nn.Module) -> list[tuple[str, nn.Module]]:

@@ -3,7 +3,7 @@
 import linecache
 import random
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
@@ -16,11 +16,12 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import TorchFunctionMode, _get_current_function_mode
 
 from hiddenstate.base.scoped import Block, lasting
-from hiddenstate.tracing.traceable import Traceable, is_cell
+from hiddenstate.tracing.traceable import Traceable, is_cell, keras_states, modules_of
 
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase, Traceable)
 _PACKAGE = Path(__file__).parents[1]
 _NOT_USERS = (str(Path(torch.__file__).parent), *(str(_PACKAGE / room) for room in ("tracing", "doctor", "interop")))
+_CONTAINERS = (list, deque, set, OrderedDict, dict)
 
 
 class Value(NamedTuple):
@@ -183,6 +184,7 @@ def differs(new: Tensor, old: Tensor, tolerance: float = 0.0) -> Tensor | None:
 def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the modules that parts of a model hold in plain lists, tuples and dicts, where torch does not see them."""
     seen = set(model.modules())
+    by_keras = {module: path for path, module in modules_of(model)}  # its layers are in such lists, too
     for path, part in list(model.named_modules()):
         for name, held in vars(part).items():
             if name in ("_parameters", "_buffers", "_modules") or "hooks" in name:
@@ -191,7 +193,7 @@ def hidden_modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
                 for below, module in hidden.named_modules():
                     if module not in seen:
                         seen.add(module)
-                        yield f"{where}.{below}".rstrip("."), module
+                        yield by_keras.get(module) or f"{where}.{below}".rstrip("."), module
 
 
 def _modules_in(held: object, where: str, above: set[int]) -> Iterator[tuple[str, nn.Module]]:
@@ -218,16 +220,17 @@ class Watch(TorchFunctionMode):
         self._index: dict[int, int] = {}
         self._paths: list[str] = []
         self._inside = 0  # how many recurrent modules are being run
+        self._modules = [*model.named_modules(), *hidden_modules(model)]
         self._parameters = {id(parameter) for parameter in model.parameters()}
+        self._parameters |= {id(state) for _, module in self._modules for state in keras_states(module)}
         self._handles: list[Any] = []
-        self._model = model
 
     def watching(self) -> Block:
         """Return a context manager in which a run is recorded."""
         return lasting(self._start, self._stop)
 
     def _start(self) -> None:
-        for path, module in [*self._model.named_modules(), *hidden_modules(self._model)]:
+        for path, module in self._modules:
             self._handles += [
                 module.register_forward_pre_hook(self._begin(path, module), with_kwargs=True),
                 module.register_forward_hook(self._end(path, module), with_kwargs=True, always_call=True),
@@ -371,6 +374,7 @@ class Snapshot:
         self._modules = [*model.named_modules(), *hidden_modules(model)]
         for _, module in self._modules:
             self._keep(vars(module))
+            self._keep([*keras_states(module)])
         self._random = torch.get_rng_state(), random.getstate()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
         numpy = sys.modules.get("numpy")
@@ -395,8 +399,10 @@ class Snapshot:
     def put_back(self) -> None:
         """Put everything back."""
         for container, before in self._containers:
-            container.clear()
-            (container.extend if isinstance(container, (list, deque)) else container.update)(before)
+            # Not by methods of a subclass: Keras' lists refuse layers once the model is built.
+            kind: Any = next(base for base in _CONTAINERS if isinstance(container, base))
+            kind.clear(container)
+            (kind.extend if kind in (list, deque) else kind.update)(container, before)
         with torch.no_grad():
             for tensor, before, version in self._tensors.values():
                 # Normalisation changes its buffers without counting it; a copy counts, so it is made only if needed.
