@@ -1,6 +1,7 @@
-"""Writes ``web/facts.ts``, what the studio's page repeats of Python: ``python build_backend/page_facts.py``.
+"""Writes what the studio's page and code without torch repeat of Python: ``python build_backend/page_facts.py``.
 
-The package is built where torch is not installed, so the file is kept with the sources; a test compares it.
+The package is built where torch is not installed, so ``web/facts.ts`` and ``models/cells.json`` are kept with the
+sources; a test compares them.
 """
 
 import inspect
@@ -22,12 +23,12 @@ from hiddenstate.explain.attribution.result import LARGE, NOTHING, OPPOSED
 from hiddenstate.explain.dynamics.run import OPEN, SHUT
 from hiddenstate.explain.ledger.cell import HELD
 from hiddenstate.models import model_file
-from hiddenstate.models.cells import CELL_NAMES
 from hiddenstate.models.graph import graph
 from hiddenstate.studio.bundles import bundle
 from hiddenstate.studio.messages import MOST_CHARACTERS, MOST_ITEMS, TYPES, VIEW
 
 FACTS = Path(__file__).resolve().parents[1] / "web" / "facts.ts"
+KINDS = Path(model_file.__file__).with_name("cells.json")
 WIDTH = 120
 HEAD = "// Facts that Python owns; written by build_backend/page_facts.py (make facts).\n"
 # The kinds of edits that the page has.
@@ -54,7 +55,10 @@ def cell_facts(cell: Cell) -> dict[str, Any]:
 
 CONSTANTS: dict[str, tuple[object, str]] = {
     "CELLS": ({name: cell_facts(cell) for name, cell in CELLS.items()}, "The kinds of cells."),
-    "CELL_SETTINGS": (CELL_NAMES, "The kinds of cells by the setting in models' configs; the first is the default."),
+    "CELL_SETTINGS": (
+        {cell.setting: name for name, cell in CELLS.items()},
+        "The kinds of cells by the setting in models' configs; the first is the default.",
+    ),
     "MODEL_FILE": (
         {
             "format": model_file.FORMAT,
@@ -190,5 +194,13 @@ def facts() -> str:
     return "\n".join([HEAD, edit_type(), view_type(), *messages, "".join(constants()).lstrip("\n")])
 
 
+def kinds() -> str:
+    """Return the text of ``cells.json``."""
+    names = ("setting", "gate_names", "recorded_gates", "carried", "places")
+    known = {kind: {name: getattr(cell, name) for name in names} for kind, cell in CELLS.items()}
+    return "{\n" + ",\n".join(f'"{kind}": {json.dumps(facts)}' for kind, facts in known.items()) + "\n}\n"
+
+
 if __name__ == "__main__":
     FACTS.write_text(facts(), encoding="utf-8")
+    KINDS.write_text(kinds(), encoding="utf-8")

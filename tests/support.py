@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import hiddenstate as hs
+from hiddenstate.nn import rnn
 
 # Largest difference allowed, as a share of the largest value compared (at least 1). float32: sums of up to a few
 # hundred products, each path in its own order. float64: the same, with nine more digits.
@@ -112,6 +113,9 @@ def pair(options: dict[str, Any], seed: int) -> tuple[hs.LSTM, nn.LSTM]:
     """Our LSTM and torch's, made from the same seed."""
     ours, theirs = pair_of("LSTM", options, seed)
     return ours, theirs
+
+
+LAYERS = [*dict.fromkeys(rnn.LAYERS.values())]  # the class of every kind of cell
 
 
 def pair_of(kind: str, options: dict[str, Any], seed: int, suffix: str = "") -> tuple[Any, Any]:

@@ -268,7 +268,7 @@ PARSERS = re.compile(
 # The package's own files; messages, checked there; a folder that was loaded; a separate process and its answers, whose
 # errors are passed to the code inside the door.
 NEED_NO_DOOR = {
-    *("studio.assets", "studio.messages", "text.tokenise", "text.corpora", "studio.bundles.opening"),
+    *("studio.assets", "studio.messages", "text.tokenise", "text.corpora", "studio.bundles.opening", "models.cells"),
     "interop.keras.hdf5_process",
     "course.figures.numeric_answers",  # reads the package's own pages
     "models.model_file",  # reads through `base.files`

@@ -24,4 +24,4 @@ foreach(module errors structure/addresses text/source text/tokenise text/tokens 
     file(WRITE ${SHARED_DIR}/${name}.py "${text}")
 endforeach()
 install(DIRECTORY ${SHARED_DIR} DESTINATION hiddenstate_runtime COMPONENT runtime)
-install(FILES src/hiddenstate/text/tokenise.json DESTINATION hiddenstate_runtime/shared COMPONENT runtime)
+install(FILES src/hiddenstate/text/tokenise.json src/hiddenstate/models/cells.json DESTINATION hiddenstate_runtime/shared COMPONENT runtime)

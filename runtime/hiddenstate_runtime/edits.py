@@ -10,13 +10,6 @@ from hiddenstate_runtime.arrays import as_floats
 from hiddenstate_runtime.shared.addresses import Chosen, parse_address
 from hiddenstate_runtime.shared.errors import ArgumentTypeError, IndexRangeError, NameUnknownError, ShapeError
 
-# The places that edits can change in a step, by kind of cell, in the order of native/kernel/kinds.h.
-PLACES = {
-    "LSTM": ("i_pre", "f_pre", "g_pre", "o_pre", "i", "f", "g", "o", "c", "h"),
-    "GRU": ("r_pre", "z_pre", "n_pre", "n_h", "n_rh", "r", "z", "n", "h"),
-    "RNN_TANH": ("h_pre", "h"),
-    "RNN_RELU": ("h_pre", "h"),
-}
 KINDS = ("set", "scale", "add")
 
 NativeEdit = tuple[int, int, NDArray[np.float32], list[int], list[int], list[int]]
@@ -62,7 +55,7 @@ def resolve(
     Args:
         edits: the edits, applied in this order.
         names: the layers and directions, such as ``l0`` and ``l0r``.
-        units: the number of units of each place, in the order of `PLACES`.
+        units: the number of units of each place, in the order of native/kernel/kinds.h.
         T: the number of time steps.
         N: the number of rows.
 

@@ -9,14 +9,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hiddenstate_runtime import edits
 from hiddenstate_runtime.arrays import Array, as_floats, as_pair
-from hiddenstate_runtime.shared.cells import CELL_NAMES
+from hiddenstate_runtime.shared.cells import CELL_NAMES, CELLS
 from hiddenstate_runtime.shared.errors import ArgumentError, FileFormatError, NameUnknownError, RankError, ShapeError
 from hiddenstate_runtime.stream import THREADS, Stream
 
 State = Array | tuple[Array, Array]  # (h, c) for an LSTM, otherwise h
 
 # The gates in the order in which they are recorded; a plain RNN's only gate is its state.
-GATES = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n", "n_h"), "RNN_TANH": ("h",), "RNN_RELU": ("h",)}
+GATES = {name: cell["recorded_gates"] for name, cell in CELLS.items()}
 
 
 def cell_of(config: Mapping[str, Any]) -> str:
@@ -49,9 +49,14 @@ class Sizes:
         return [f"l{layer}{suffix}" for layer in range(self.num_layers) for suffix in ("", "r")[: self.directions]]
 
     @property
+    def has_memory(self) -> bool:
+        """Whether there is a cell state besides the hidden state, as in an LSTM."""
+        return "c" in CELLS[self.cell]["carried"]
+
+    @property
     def units(self) -> dict[str, int]:
         """The number of units of each place."""
-        return {place: self.output_size if place == "h" else self.hidden_size for place in edits.PLACES[self.cell]}
+        return {place: self.output_size if place == "h" else self.hidden_size for place in CELLS[self.cell]["places"]}
 
 
 class Trace(Mapping[str, Array]):
@@ -76,7 +81,7 @@ class Trace(Mapping[str, Array]):
         for k, name in enumerate(sizes.names):
             self._values.update({f"{name}.{gate}": gates[k, :, :, j] for j, gate in enumerate(GATES[sizes.cell])})
             direction = k % sizes.directions
-            if sizes.cell == "LSTM":
+            if sizes.has_memory:
                 self._values[f"{name}.c"] = cells[k]
             self._values[f"{name}.h"] = hidden[k // sizes.directions][..., direction * P : (direction + 1) * P]
 
@@ -198,15 +203,15 @@ class Layer:
     def _state(self, state: State | None, count: int, N: int, batched: bool) -> tuple[Array | None, Array | None]:
         if state is None:
             return None, None
-        is_lstm = self.sizes.cell == "LSTM"
-        if not is_lstm and isinstance(state, tuple | list):
+        has_memory = self.sizes.has_memory
+        if not has_memory and isinstance(state, tuple | list):
             raise ArgumentError("only an LSTM has two states: give h, one array")
-        parts = [*as_pair(state, "the state")] if is_lstm else [as_floats(state, "the state")]
+        parts = [*as_pair(state, "the state")] if has_memory else [as_floats(state, "the state")]
         for name, part, units in zip("hc", parts, (self.sizes.output_size, self.sizes.hidden_size), strict=False):
             want = (count, N, units) if batched else (count, units)
             if part.shape != want:
                 raise ShapeError(f"{name} of the state has shape {list(part.shape)}, expected {list(want)}")
-        return parts[0], parts[1] if is_lstm else None
+        return parts[0], parts[1] if has_memory else None
 
 
 class _Run:
@@ -217,7 +222,7 @@ class _Run:
         self.batched = True
         self.out = np.empty((T, N, width), np.float32)
         self.h = np.empty((count, N, sizes.output_size), np.float32)
-        self.c = np.empty((count, N, H), np.float32) if sizes.cell == "LSTM" else None
+        self.c = np.empty((count, N, H), np.float32) if sizes.has_memory else None
         self.records: tuple[Array, ...] = ()
         if records:
             shapes = (count, T, N, len(GATES[sizes.cell]), H), (count, T, N, H), (sizes.num_layers, T, N, width)

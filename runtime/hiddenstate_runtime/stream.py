@@ -172,7 +172,7 @@ class Stream(RowStream):
     def _parts(self) -> tuple[Array, Array | None]:
         sizes = self.layer.sizes
         h = np.empty((sizes.num_layers, self._rows, sizes.output_size), np.float32)
-        c = np.empty((sizes.num_layers, self._rows, sizes.hidden_size), np.float32) if sizes.cell == "LSTM" else None
+        c = np.empty((sizes.num_layers, self._rows, sizes.hidden_size), np.float32) if sizes.has_memory else None
         self._native.read_state(h, c)
         return h, c
 

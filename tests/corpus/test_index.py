@@ -18,6 +18,7 @@ from corpus.corpora import arrays, lstm_of, make, plain_values, words_of
 from hiddenstate.corpus.index.sequences import Context, scramble
 from hiddenstate.corpus.index.statistics import EVERY, Accumulator, Chunk, Statistics
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError, ShapeError
+from support import LAYERS
 
 pytest.importorskip("pyarrow")
 
@@ -313,7 +314,7 @@ def test_wrong_arguments_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("make_layer", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("make_layer", LAYERS)
 @pytest.mark.parametrize("kind", ["int8", "bfloat16", "float64"])
 def test_layers_of_every_type_are_opened_again(make_layer: Any, kind: str, tmp_path: Path) -> None:
     lstm, xs = make_layer(3, 40), arrays(4, 1)

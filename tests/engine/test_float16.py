@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 
 import hiddenstate as hs
-from support import Call, calls, gradients, pair, share
+from support import LAYERS, Call, calls, gradients, pair, share
 
 RESULTS = 1.01 * 2**-11  # they are rounded once, to 11 significant bits
 GRADIENTS = 2**-10  # so are they, and what reaches them
@@ -31,7 +31,7 @@ def test_results_and_gradients_are_rounded_once(call: Call) -> None:
     assert max(share(a, b) for a, b in zip(of_narrow, of_wide, strict=True)) <= (GRADIENTS if is_native else 0.02)
 
 
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_traces_edits_and_autocast(kind: Any) -> None:
     narrow, wide, full = kind(7, 65, 2).half(), kind(7, 65, 2).double(), kind(7, 65, 2)
     wide.load_state_dict(narrow.state_dict())

@@ -12,14 +12,14 @@ import hiddenstate as hs
 from attacks.calls import Case
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import kernels
-from support import draws, share
+from support import LAYERS, draws, share
 
 TOLERANCE = {
     torch.float32: 3e-5,
     torch.float64: 1e-12,
     torch.bfloat16: 0.2,
 }  # the reference rounds each sum
-KINDS: dict[str, Any] = {"GRU": hs.GRU, "RNN": hs.RNN}
+KINDS: dict[str, Any] = {layer.__name__: layer for layer in LAYERS if layer is not hs.LSTM}
 
 
 def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype: torch.dtype, what: object) -> None:

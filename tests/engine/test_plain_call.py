@@ -29,7 +29,7 @@ from hiddenstate.errors import (
 from hiddenstate.nn import calls
 from hiddenstate.nn.recurrent import _FORWARD
 from hiddenstate.tracing.record_spec import TraceOptions
-from support import assert_close, layer_options, random_input, random_state
+from support import LAYERS, assert_close, layer_options, random_input, random_state
 
 pytestmark = pytest.mark.skipif(
     kernels.isa() is None or not hasattr(torch.Tensor, "__dlpack_c_exchange_api__"),
@@ -736,7 +736,7 @@ def test_nothing_is_held_after_it() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize("H", [1, 17, 65])
 def test_in_half_precision_it_is_the_long_way_to_the_last_bit(kind: Any, dtype: torch.dtype, H: int) -> None:
     lstm, x = kind(3, H, 2, bidirectional=True, batch_first=True).to(dtype), torch.randn(3, 17, 3).to(dtype)

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import hiddenstate as hs
 from hiddenstate.cells.cell import Weights, ignore
 from hiddenstate.cells.lstm import step
-from support import random_input, random_state
+from support import LAYERS, random_input, random_state
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -101,7 +101,7 @@ def test_derivatives_under_edits(edits: list[hs.Edit]) -> None:
     _checked({}, {}, edits)
 
 
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_final_states_may_be_changed_in_place(kind: Any) -> None:
     layer = kind(4, 3)
     with hs.backend("reference"):

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 import hiddenstate as hs
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, FileFormatError, NameUnknownError
-from support import draws, share
+from support import LAYERS, draws, share
 
 KINDS: dict[str, tuple[Any, Any, dict[str, str]]] = {
     "GRU": (hs.GRU, nn.GRU, {}),
@@ -387,7 +387,7 @@ def test_compiled_and_exported_layers_are_torchs(kind: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_a_batch_without_rows_may_have_any_strides(kind: Any, dtype: torch.dtype) -> None:
     layer = kind(3, 5, dtype=dtype)
     x = torch.zeros(4, 0, 3, 2, dtype=dtype)[..., 0].requires_grad_()

@@ -20,7 +20,7 @@ from torch.nn.utils import parametrize, prune
 import hiddenstate as hs
 from hiddenstate.engine import kernels
 from hiddenstate.errors import ArgumentError, DtypeError, ShapeError
-from support import NEEDS_INDUCTOR
+from support import LAYERS, NEEDS_INDUCTOR
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -249,7 +249,7 @@ def test_whole_models_are_converted_and_back(inplace: bool) -> None:
             assert torch.equal(converted(x), got)
 
 
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_quantised_layers_are_converted_back_to_floats(kind: Any) -> None:
     small, x = kind(20, 40).quantize(), torch.randn(5, 2, 20)
     (back,) = hs.convert_back(nn.ModuleList([small])).children()

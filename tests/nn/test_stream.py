@@ -42,7 +42,7 @@ from hiddenstate.errors import (
 from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.quantised import WeightType
 from hiddenstate.nn.streams.stream_file import KIND
-from support import assert_all_close, assert_close, layer_options, random_state, share
+from support import LAYERS, assert_all_close, assert_close, layer_options, random_state, share
 
 
 @given(layer_options(), st.integers(1, 3), st.lists(st.integers(0, 4), max_size=5), st.booleans())
@@ -233,7 +233,7 @@ def test_autocast_changes_nothing(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("kind", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_steps_in_half_precision_are_packed(kind: Any, dtype: torch.dtype) -> None:
     """They are those of a call, bit for bit: c stays in float32, and in float16 h as well."""
     lstm, x = kind(4, 17, 2).to(dtype), torch.randn(19, 3, 4).to(dtype)

@@ -31,7 +31,8 @@ def _assemble(native: Path, package: Path) -> None:
     shutil.copytree(ROOT / "runtime" / "hiddenstate_runtime", package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(native, package)
     _share(package / "shared")
-    shutil.copy(ROOT / "src" / "hiddenstate" / "text" / "tokenise.json", package / "shared")
+    for name in ("text/tokenise.json", "models/cells.json"):
+        shutil.copy(ROOT / "src" / "hiddenstate" / name, package / "shared")
 
 
 def _share(folder: Path) -> None:

@@ -22,6 +22,7 @@ from hiddenstate.text.conllu import read_conllu
 from runtime.built import ROOT
 from runtime.c_programs import CHECKS, EXAMPLES, HERE, needs_c, program, run
 from runtime.graph_files import First
+from support import LAYERS
 
 pytestmark = needs_c
 
@@ -41,7 +42,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {**built, "hostile_files": program(folder, HERE / "hostile_files.cpp", CHECKS)}
 
 
-@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("layer", LAYERS)
 @torch.no_grad()
 def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Path) -> None:
     lstm, x = layer(3, 17, num_layers=2), torch.randn(20, 3)
@@ -58,7 +59,7 @@ def test_numbers_in_and_out(layer: Any, programs: dict[str, Path], tmp_path: Pat
     assert np.array_equal(got.astype(np.float32), np.stack([stream.step(row).numpy() for row in x]))
 
 
-@pytest.mark.parametrize("layer", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("rows", [(2, 0), (1,), ()], ids=["two rows", "one row", "all rows"])
 @torch.no_grad()
 def test_rows_begin_again(layer: Any, rows: tuple[int, ...], programs: dict[str, Path], tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 import hiddenstate as hs
+from hiddenstate.cells.kinds import CELLS
 from runtime.built import IS_BUILT, needs_runtime
+from support import LAYERS
 
 if IS_BUILT:
     import hiddenstate_runtime as hr
@@ -91,7 +93,7 @@ def test_a_trace_names_every_gate_and_state(seed: int, tmp_path: Path) -> None:
         assert same(trace[place], wanted[place]), place
 
 
-@pytest.mark.parametrize("cell", [hs.LSTM, hs.GRU, hs.RNN])
+@pytest.mark.parametrize("cell", LAYERS)
 @torch.no_grad()
 def test_a_layer_whose_batch_comes_first(cell: Any, tmp_path: Path) -> None:
     layer, x = cell(4, 6, num_layers=2, batch_first=True), torch.randn(3, 5, 4)
@@ -225,13 +227,14 @@ def test_a_stream_writes_into_out_and_takes_a_vector(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("cell", ["GRU", "RNN_TANH", "RNN_RELU"])
+@pytest.mark.parametrize("cell", [kind for kind in CELLS if kind != "LSTM"])
 @torch.no_grad()
 def test_other_cells(cell: str, seed: int, kind: str, tmp_path: Path) -> None:
     options: dict[str, Any] = [{}, {"bidirectional": True}, {"bias": False}][seed % 3]
-    if cell != "GRU":
-        options["nonlinearity"] = cell[4:].lower()
-    gru = random_layer(seed, kind, cell[:3], **options)
+    label, _, nonlinearity = cell.partition("_")
+    if nonlinearity:
+        options["nonlinearity"] = nonlinearity.lower()
+    gru = random_layer(seed, kind, label, **options)
     model = carried(gru, tmp_path)
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
     T, N = (1, 7, 20)[seed % 3], (2, 5)[seed % 2]
@@ -240,7 +243,7 @@ def test_other_cells(cell: str, seed: int, kind: str, tmp_path: Path) -> None:
     lengths = torch.randint(0, T + 1, (N,))
     out, h = gru(x, h0, lengths=lengths)
     got, got_h = model(numbers(x), numbers(h0), lengths=lengths.numpy())
-    if kind == "int8" and cell != "GRU":  # with floats, in packed or other order
+    if kind == "int8" and not CELLS[cell].is_additive:  # with floats, in packed or other order
         assert np.allclose(got, numbers(out), atol=1e-6)
     else:
         assert same(got, out)

@@ -9,6 +9,7 @@ from hiddenstate.studio.messages import VIEW
 
 def test_the_pages_facts_are_those_of_python() -> None:
     assert page_facts.FACTS.read_text(encoding="utf-8") == page_facts.facts(), "write them again: make facts"
+    assert page_facts.KINDS.read_text(encoding="utf-8") == page_facts.kinds(), "write them again: make facts"
 
 
 def test_the_facts_of_cells_and_views() -> None:

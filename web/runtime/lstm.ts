@@ -119,6 +119,6 @@ function trackWeights(info: TrackInfo, sizes: Sizes, weights: Weights, prefix: s
   const taken = shapes.map(([stem, shape]) => [stem, weights.take(named(stem), shape)]);
   const columns = Math.max(sizes.inputSize, (sizes.bidirectional ? 2 : 1) * info.units);
   const canRound = info.units >= INT8.units && columns <= INT8.columns && !sizes.projSize;
-  const rounds = canRound && weights.isInt8(named("weight_ih")) && ["LSTM", "GRU"].includes(kind.name);
+  const rounds = canRound && weights.isInt8(named("weight_ih")) && kind.isAdditive;
   return { rounds, bias_ih: null, bias_hh: null, weight_hr: null, ...Object.fromEntries(taken) };
 }

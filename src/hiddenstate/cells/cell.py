@@ -107,6 +107,7 @@ class Cell:
     writer: str = ""  # the gate that prevents a step from writing if it is set to zero
     # whether memory is kept by addition, so that what was written can be followed from step to step
     is_additive: bool = True
+    is_bounded: bool = False  # whether h, which is the memory, stays between -1 and 1
     # a short description of what the values of each gate and state mean
     hints: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -114,6 +115,11 @@ class Cell:
     def label(self) -> str:
         """The name without the nonlinearity: ``"LSTM"``, ``"GRU"``, ``"RNN"``."""
         return self.name.partition("_")[0]
+
+    @property
+    def setting(self) -> str:
+        """The name in the settings of models: ``"lstm"``, ``"gru"``, ``"rnn"``, ``"rnn_relu"``."""
+        return self.name.lower().removesuffix("_tanh")
 
     @cached_property
     def gate_names(self) -> tuple[str, ...]:
@@ -134,6 +140,16 @@ class Cell:
     def pre_activations(self) -> tuple[str, ...]:
         """The values that a trace records only on request: the pre-activations, then their parts."""
         return (*(f"{gate}_pre" for gate in self.gate_names), *(part.name for part in self.parts))
+
+    @cached_property
+    def recorded_gates(self) -> tuple[str, ...]:
+        """The quantities in a native record of the gates, in order; a GRU's record includes n_h."""
+        return (*self.gate_names, *(f"{gate.name}_h" for gate in self.gates if gate.scale))
+
+    @cached_property
+    def places(self) -> tuple[str, ...]:
+        """Everything in a step that edits can change, in the order of native/kernel/kinds.h."""
+        return self.pre_activations + self.quantities
 
     @property
     def gate_by_name(self) -> dict[str, Gate]:

@@ -46,6 +46,7 @@ GRU = Cell(
     split=_split,
     keeper="z",
     writer="n",
+    is_bounded=True,
     parts=(
         GatePart("n_h", "the state's part of n, before the reset gate", "n"),
         GatePart("n_rh", "the state's part of n, after the reset gate", "n"),

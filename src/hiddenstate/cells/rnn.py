@@ -30,6 +30,7 @@ def _cell(gate: Gate, name: str) -> Cell:
         step=partial(step, gate),
         split=_split,
         is_additive=False,
+        is_bounded=gate.bounds is not None,
         hints={"h": "memory and output"},
     )
 

@@ -209,7 +209,7 @@ def run_reference(call: Call, *, shown: bool = False) -> tuple[Tensor, ...]:
     if not shown:
         return _present(reference.run(call)[:3])
     kind = call.sizes.kind
-    recorded = (*native.recorded_gates(kind), *kind.carried[1:])
+    recorded = (*kind.recorded_gates, *kind.carried[1:])
     places = [Place(*call.layer_directions[0], quantity) for quantity in recorded]
     result = reference.run(replace(call, record=RecordSpec(places, range(len(call.x)))))
     gates = [result.values[str(place)] for place in places]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hiddenstate.base.torch_internals import is_plain
 from hiddenstate.base.validation import check_memory
-from hiddenstate.cells.cell import Cell, Weights
+from hiddenstate.cells.cell import Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.edits.resolve import ResolvedEdit, values_of_numbers
 from hiddenstate.engine import kernels
@@ -19,20 +19,12 @@ from hiddenstate.errors import DtypeError, ShapeError
 from hiddenstate.structure.names import LayerDirection
 
 # The codes of the places in native/kernel/kinds.h, by kind of cell.
-_PLACES = {
-    name: {quantity: number for number, quantity in enumerate(cell.pre_activations + cell.quantities)}
-    for name, cell in CELLS.items()
-}
+_PLACES = {name: {place: number for number, place in enumerate(cell.places)} for name, cell in CELLS.items()}
 _KINDS = {"set": 0, "scale": 1, "add": 2}
 
 HANDED = "a tensor that the native scan was handed"
 
 Tensors = Sequence[Tensor | None]
-
-
-def recorded_gates(cell: Cell) -> tuple[str, ...]:
-    """Return the quantities in a native record of a cell's gates, in order; a GRU's record includes n_h."""
-    return (*cell.gate_names, *(f"{gate.name}_h" for gate in cell.gates if gate.scale))
 
 
 class NativeRun(NamedTuple):
@@ -41,8 +33,8 @@ class NativeRun(NamedTuple):
     out: Tensor  # [T, N, D*P]
     h_n: Tensor  # [L*D, N, P]
     c_n: Tensor | None  # [L*D, N, H]; None without a cell state
-    # [T, N, 4H], or [T, N, H] for a plain RNN, in the order of `recorded_gates`; None if not recorded. Values are after
-    # edits, except for a plain RNN's h, which is before edits because `out` has it after them.
+    # [T, N, 4H], or [T, N, H] for a plain RNN, in the order of `Cell.recorded_gates`; None if not recorded. Values are
+    # after edits, except for a plain RNN's h, which is before edits because `out` has it after them.
     gates: Tensors | None
     raw_gates: Tensors | None  # the gates before edits; None for layers and directions without edits
     c: Tensors | None  # [T, N, H]; None without a cell state

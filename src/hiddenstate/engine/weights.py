@@ -138,7 +138,7 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
 
 def why_not_int8(sizes: Sizes) -> str | None:
     """Return why layers of these sizes multiply floats by int8 weights on every machine, or None."""
-    if sizes.cell not in ("LSTM", "GRU"):
+    if not sizes.kind.is_additive:
         return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
     if sizes.proj_size:
         return "there is a projection"

@@ -12,8 +12,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.cells.cell import Weights
 from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.nn.cell import GRUCell, LSTMCell, RecurrentCell, RNNCell
-from hiddenstate.nn.gru import GRU
+from hiddenstate.nn.cell import CELL_CLASSES, GRUCell, LSTMCell, RecurrentCell, RNNCell
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer, new_layer, rnn_mode
@@ -24,15 +23,13 @@ from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_shapes
 K = TypeVar("K", bound=Recurrent[Any, Any] | RecurrentCell[Any, Any], default=LSTM)
 L = TypeVar("L", bound=Recurrent[Any, Any], default=LSTM)
 
-_CELLS: dict[type[Layer], type[RecurrentCell[Any, Any]]] = {LSTM: LSTMCell, GRU: GRUCell, RNN: RNNCell}
-
 
 def layer_class(kind: object) -> type[Any]:
     """Return the layer class that belongs to a class of layers or cells; raise ArgumentTypeError for others."""
-    for layer, cell in _CELLS.items():
+    for layer, cell in CELL_CLASSES.items():
         if kind is layer or kind is cell:
             return layer
-    names = ", ".join(f"hs.{cls.__name__}" for pair in _CELLS.items() for cls in pair)
+    names = ", ".join(f"hs.{cls.__name__}" for pair in CELL_CLASSES.items() for cls in pair)
     raise ArgumentTypeError(f"kind must be one of {names}, got {kind!r:.100}")
 
 
@@ -61,14 +58,14 @@ def build_layer(
 
 def build_kind(layer: Any, kind: type[K]) -> K:
     """Return the layer, or the cell that shares its parameters if ``kind`` is a class of cells."""
-    if kind not in _CELLS:
+    if kind not in CELL_CLASSES:
         layer = build_cell(layer.dequantize() if layer.weight_format == "int8" else layer)
     return layer
 
 
 def build_cell(layer: Any) -> Any:
     """Make a cell that shares the parameters of a one-layer LSTM, GRU or RNN."""
-    as_cell = _CELLS[type(layer)]
+    as_cell = CELL_CLASSES[type(layer)]
     if len(layer.sizes.layer_directions) > 1 or layer.sizes.proj_size:
         raise ArgumentError(
             f"{with_article(as_cell.__name__)} has one layer, one direction and no projection, but this is {layer}"
@@ -82,7 +79,7 @@ def build_cell(layer: Any) -> Any:
 
 def weights_by_direction(module: Layer | LSTMCell | GRUCell | RNNCell) -> list[list[Weights]]:
     """Return the current weights of each layer and direction, or of a cell, parametrized ones as in eval mode."""
-    if not isinstance(module, (*_CELLS, *_CELLS.values())):
+    if not isinstance(module, (*CELL_CLASSES, *CELL_CLASSES.values())):
         raise ArgumentTypeError(
             "expected an hs.LSTM, hs.GRU, hs.RNN or a cell of these (hs.from_torch makes one), got "
             f"{readable_name(type(module))}"

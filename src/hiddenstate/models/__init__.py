@@ -1,6 +1,7 @@
 """The tagger, the language model, and series models. They use the public parts: `hiddenstate.LSTM`, traces, streams.
 
-- `tagger/`, `language/`: the two models: architecture, predictions and training; `cells.py`: their kinds of cells
+- `tagger/`, `language/`: the two models: architecture, predictions and training
+- `cells.py`, `cells.json`: what is known of kinds of cells without torch
 - `series/`: any trained module that reads numbers, with the names, dates and units of its columns; a forecaster
 - `model_folder.py`: a model as a folder, and its file of weights; `shipped/`: the models inside
 - `model_file.py`: a model or a layer as one file, which can be read without torch

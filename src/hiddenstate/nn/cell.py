@@ -25,7 +25,7 @@ from hiddenstate.engine.reference import make_observer
 from hiddenstate.engine.weights import check_weight
 from hiddenstate.errors import ArgumentError, RankError, ShapeError
 from hiddenstate.nn.quantised import missing
-from hiddenstate.nn.rnn import rnn_mode
+from hiddenstate.nn.rnn import LAYERS, Layer, rnn_mode
 from hiddenstate.nn.torch_modules import (
     FX_LEAF,
     TORCH_GRU_CELL_CLASS,
@@ -373,6 +373,11 @@ class RNNCell(RecurrentCell[Tensor, nn.RNNCell]):
         """The arguments that differ from their defaults, in torch's format."""
         text = super().extra_repr()
         return text if self.nonlinearity == "tanh" else f"{text}, nonlinearity={self.nonlinearity}"
+
+
+# By the class of the layer.
+CELL_CLASSES: dict[type[Layer], type[RecurrentCell[Any, Any]]]
+CELL_CLASSES = {LAYERS["LSTM"]: LSTMCell, LAYERS["GRU"]: GRUCell, LAYERS["RNN_TANH"]: RNNCell}
 
 
 def _of_step(edit: Edit, kind: Cell) -> Edit:

@@ -18,8 +18,7 @@ from hiddenstate.structure.names import LayerDirection, Layers, Place, layer_dir
 class Sizes:
     """The sizes and options that determine the shapes of a layer's parameters, under torch's argument names.
 
-    ``cell`` is the kind of cell, by the name that torch's layers have as ``mode``: ``"LSTM"``, ``"GRU"``,
-    ``"RNN_TANH"`` or ``"RNN_RELU"``.
+    ``cell`` is the kind of cell, a name in `cells.kinds.CELLS`: what torch's layers have as ``mode``.
 
     Raises:
         ArgumentTypeError: a size is not an int, or an option is not a bool.

@@ -9,6 +9,7 @@ import hiddenstate as hs
 from hiddenstate.cells.kinds import CELLS
 from studio.bundles import bundle_of
 from studio.runtime.driver import Runtime, close, values_of
+from support import LAYERS
 
 LSTMS: dict[str, dict[str, Any]] = {
     "one unit": {"input_size": 1, "hidden_size": 1},
@@ -19,10 +20,11 @@ LSTMS: dict[str, dict[str, Any]] = {
     "batch first": {"input_size": 2, "hidden_size": 6, "batch_first": True},
     "large": {"input_size": 17, "hidden_size": 65, "num_layers": 2},
 }
+OTHER_LAYERS = {layer.__name__.lower(): layer for layer in LAYERS if layer is not hs.LSTM}
+SIZES = {"input_size": 5, "hidden_size": 7, "num_layers": 2, "bidirectional": True}
 OTHERS: dict[str, dict[str, Any]] = {
-    "gru": {"cell": hs.GRU, "input_size": 5, "hidden_size": 7, "num_layers": 2, "bidirectional": True},
+    **{name: {"cell": layer, **SIZES} for name, layer in OTHER_LAYERS.items()},
     "gru without bias": {"cell": hs.GRU, "input_size": 3, "hidden_size": 17, "bias": False},
-    "rnn": {"cell": hs.RNN, "input_size": 4, "hidden_size": 5, "num_layers": 2, "bidirectional": True},
     "relu": {"cell": hs.RNN, "input_size": 2, "hidden_size": 3, "nonlinearity": "relu"},
 }
 
@@ -110,7 +112,7 @@ def test_weights_and_dot_products(runtime: Runtime) -> None:
             assert found["sum"] == pytest.approx(float(parts) + found["biasInput"] + found["biasHidden"], abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["gru", "rnn"])
+@pytest.mark.parametrize("name", OTHER_LAYERS)
 def test_dot_products_of_other_cells(runtime: Runtime, name: str) -> None:
     layer, x = make(**OTHERS[name]), torch.randn(4, OTHERS[name]["input_size"])
     h0 = torch.randn(4, layer.hidden_size)

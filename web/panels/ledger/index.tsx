@@ -15,14 +15,14 @@ import { Stage } from "studio/ui/stage.js";
 import { type ChartProps, type ChartRow, signed, WordChart } from "studio/ui/word-chart.js";
 
 const HELP =
-  "A memory is a sum over steps: what each one wrote (input gate times candidate; in a GRU 1-z times candidate), times all forget gates (z of a GRU) since. This is " +
+  "A memory is a sum over steps: what each one wrote (the candidate times the gate that admits it: i of an LSTM, 1-z of a GRU), times all the gates that kept it since (f, or z). This is " +
   "exact. Point at a word, or use Tab and the arrow keys, to follow what it wrote; press it to keep it selected. If the target is a sum " +
   "of memories, each part adds a known amount to it. What a step wrote depends on its gates, which other " +
   "words influenced: without one word, the others would have written something else.";
 
 const NO_LAW =
   "A plain RNN has no ledger: it keeps nothing by addition. All of its state goes through the activation function at " +
-  "each step, so no part of it can be followed. An LSTM and a GRU have one.";
+  "each step, so no part of it can be followed.";
 
 export function LedgerPanel() {
   const { store, view, question } = useApp();

@@ -263,7 +263,7 @@ def _recorded_values(
 ) -> dict[str, Tensor]:
     """Return the recorded values of one layer and direction; ``apart`` copies h, whose memory is shared."""
     assert call.record is not None
-    names = native.recorded_gates(call.sizes.kind)
+    names = call.sizes.kind.recorded_gates
     every = dict(zip(names, gates.chunk(len(names), dim=-1), strict=True)) | {"h": h}
     if c is not None:
         every["c"] = c

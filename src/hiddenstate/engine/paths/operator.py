@@ -129,7 +129,7 @@ def _shapes(*arguments: Any) -> list[Tensor]:
     (T, N), sizes, x = call.x.shape[:2], call.sizes, call.x
     H, K, real = sizes.hidden_size, len(sizes.layer_directions), kernels.real_type(x.dtype)
     out = (T, N, sizes.directions * sizes.output_size)
-    shapes = [(T, N, len(native.recorded_gates(sizes.kind)) * H)] * (0 if recompute else K)
+    shapes = [(T, N, len(sizes.kind.recorded_gates) * H)] * (0 if recompute else K)
     shapes += [(T, N, H)] * (0 if call.c0 is None else K)
     records = [x.new_empty(shape, dtype=real) for shape in shapes] + [
         x.new_empty(out) for _ in range(sizes.num_layers - 1)

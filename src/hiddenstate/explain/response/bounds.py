@@ -18,7 +18,6 @@ from hiddenstate.structure.names import Place
 from hiddenstate.structure.tables import table
 
 MOST_UNITS = 10
-BOUNDED = ("GRU", "RNN_TANH")  # kinds whose h stays between -1 and 1
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -164,6 +163,6 @@ def _bound(layer: Subject, place: Place, t: int) -> Tensor:
             return c
         projection = weights_of_gates(layer, place.layer, place.reverse).projection
         return c.tanh() if projection is None else projection.abs() @ c.tanh()
-    if kind.name in BOUNDED:
+    if kind.is_bounded:
         return begins["h"].clamp(min=1)
     raise ArgumentError(f"states of {kind.name} cells are not bounded, so there are no limits")

@@ -19,6 +19,7 @@ from math import prod
 from typing import Any
 
 from hiddenstate.errors import FileFormatError
+from hiddenstate.models.cells import CELLS
 
 Shape = tuple[int | str, ...]
 
@@ -29,8 +30,8 @@ MOST_SIZE = 1 << 31
 WORK, WORK_PER_BYTE = 1 << 26, 16
 STATE_FORMAT = "hiddenstate.graph-stream/1"  # of a file with what a stream carries
 SYMBOLS = ("N", "T", "N*T", "T*N")
-STATES = {"LSTM": 2, "GRU": 1, "RNN_TANH": 1, "RNN_RELU": 1}
-GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
+STATES = {name: len(cell["carried"]) for name, cell in CELLS.items()}
+GATES = {name: len(cell["gate_names"]) for name, cell in CELLS.items()}
 
 
 class GraphError(ValueError):
@@ -279,7 +280,7 @@ def _check_weights(node: Node, tensors: Callable[[str], Sequence[int] | None]) -
     P = (node.proj_size if is_layer else 0) or H
     if not (1 <= L <= MOST_NODES and 1 <= H < MOST_SIZE and 1 <= node.input_size < MOST_SIZE and P <= H):
         raise GraphError(f"its sizes are input {node.input_size}, hidden {H}, projection {P} and {L} layers")
-    if P != H and node.cell != "LSTM":
+    if P != H and STATES[node.cell] == 1:
         raise GraphError("only an LSTM has a projection")
     for layer in range(L):
         for suffix in ("", "_reverse")[:D]:
