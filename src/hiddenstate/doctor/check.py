@@ -12,7 +12,7 @@ from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
 from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
-from hiddenstate.tracing.traceable import is_keras_layer
+from hiddenstate.tracing.traceable import has_keras_layers, is_keras_layer
 from hiddenstate.tracing.watch import Snapshot, tensors_in
 
 
@@ -57,7 +57,7 @@ KINDS = (
         "smaller recurrent weights (orthogonal ones), an LSTM or GRU instead of an RNN, clipped gradients",
         "M20",
     ),
-    Kind(learning.gates, "recurrence", "initialise the weights as torch does"),
+    Kind(learning.gates, "gates", "initialise the weights as torch does"),
     Kind(
         learning.forget_bias,
         "recurrence",
@@ -79,15 +79,14 @@ KINDS = (
     Kind(learning.unused, "", "call it, or remove it", is_note=True),
     Kind(learning.slow, "recurrence", "see the reason", is_note=True),
 )
+_NONE_CALLED = "no recurrent layer or cell was called"
 _NEEDS: dict[str, tuple[Callable[[Observations], bool], str]] = {
     "rows": (lambda seen: len(seen.row_runs) > 1, "the example has one row"),
     "steps": (lambda seen: bool(seen.step_runs), "the example has one time step"),
     "padding": (lambda seen: (seen.padded or seen.lengthened) is not None, "the model did not run with other padding"),
-    "recurrence": (lambda seen: bool(seen.base.calls), "no recurrent layer or cell was called"),
-    "gradients": (
-        lambda seen: bool(seen.base.calls) and "gradients" not in seen.untested,
-        "no recurrent layer or cell was called",
-    ),
+    "recurrence": (lambda seen: bool(seen.base.calls), _NONE_CALLED),
+    "gates": (lambda seen: bool(seen.base.calls) or has_keras_layers(seen.model), _NONE_CALLED),
+    "gradients": (lambda seen: bool(seen.base.calls) and "gradients" not in seen.untested, _NONE_CALLED),
     "loss": (lambda seen: seen.base.loss is not None, "no loss was given: pass loss= and targets="),
     "targets": (lambda seen: seen.example.targets is not None, "no targets were given: pass targets="),
 }
@@ -189,6 +188,9 @@ def _report(seen: Observations) -> CheckReport:
         else:
             findings += [finding_of(kind, sign) for sign in kind.look(seen)]
             tested.append(kind.name)
+    if not seen.by_layer and any(finding.kind == "gates" for finding in findings):
+        # a saturated layer of Keras loses rows
+        findings = [finding for finding in findings if finding.kind != "rows-lost"]
     findings.sort(key=lambda finding: not finding.is_mistake)
     return CheckReport(
         type(seen.model).__name__, _described(seen), tuple(findings), tuple(tested), untested, tuple(seen.assumptions)
@@ -198,7 +200,8 @@ def _report(seen: Observations) -> CheckReport:
 def _described(seen: Observations) -> str:
     example = seen.example
     size = f"{example.rows} rows of {example.steps} steps"
-    layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer) or "none"
+    layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer)
+    layers = layers or ("Keras', seen from outside" if has_keras_layers(seen.model) else "none")
     others = len(seen.example_shape) - len(example.layout)
     layout = example.layout + ("C" if others == 1 else "..." * (others > 1))
     return f"on {list(seen.example_shape)} read as {layout!r}, run on {size}; recurrent: {layers}"

@@ -126,7 +126,7 @@ def gates(seen: Observations) -> Iterator[Sign]:
             run = trace(seen.model.eval(), *seen.example.args, **seen.example.kwargs)
     except Exception:  # a forward of its own may raise anything
         return
-    for path in seen.by_layer:
+    for path in seen.by_layer or run.by_path:  # Keras' layers are only traced
         for record in run.by_path.get(path, ())[:1]:
             yield from _gates_of(seen, path, record)
 

@@ -16,6 +16,7 @@ from hiddenstate.doctor.example import Example, Part, read_example
 from hiddenstate.errors import ArgumentTypeError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import as_written
+from hiddenstate.tracing.traceable import has_keras_layers
 from hiddenstate.tracing.watch import (
     LayerCall,
     Run,
@@ -338,6 +339,8 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
                 seen = other
     if not seen.base.error:
         _finish(seen)
+    if not seen.base.calls and has_keras_layers(question.model):
+        seen.untested |= dict.fromkeys(("recurrence", "gradients"), "Keras' layers are seen from outside")
     return seen
 
 

@@ -10,12 +10,13 @@ from torch import Tensor
 from hiddenstate.doctor.axes import are_the_padded, earlier_changed, lost_rows, where_lost
 from hiddenstate.doctor.observations import Observations, by_row_and_step
 from hiddenstate.doctor.report import Sign
-from hiddenstate.tracing.traceable import is_keras_layer, keras_states
+from hiddenstate.tracing.traceable import has_keras_layers, is_keras_layer, keras_states
 from hiddenstate.tracing.watch import LayerCall, Run, Value, hidden_modules, is_other
 
 _RANDOM_MASKS = ("dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d")
 _RESET = re.compile("reset|detach|init_(hidden|state)")
 _SAME = 1e-5
+_MASK = "mask the padding, with mask_zero=True or Masking, and use no layer after it that drops the mask"
 
 
 def _at_true_steps(seen: Observations, value: int, changed: Tensor) -> Tensor:
@@ -89,7 +90,8 @@ def padding_read(seen: Observations) -> Iterator[Sign]:
     idea = "M30" if call is not None and call.directions == 2 else ""
     path = value.module if call is None else call.path
     by_window = "conv" in value.op  # only at the end of a row, which most published models accept
-    yield Sign(path, seen.operation(first), shows, idea=idea, is_note=longer is None or by_window)
+    change = _MASK if has_keras_layers(seen.model) else ""
+    yield Sign(path, seen.operation(first), shows, change, idea, is_note=longer is None or by_window)
 
 
 def _changed_with_padding(seen: Observations, run: Run) -> list[int]:

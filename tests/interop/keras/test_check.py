@@ -42,3 +42,21 @@ def test_a_model_without_weights_is_refused_and_can_be_built_afterwards() -> Non
             hs.check(model, x)
         out: Any = model(x)
         assert out.shape == (3, 3)
+
+
+def test_a_saturated_layer_is_found_by_its_gates_and_loses_no_rows() -> None:
+    model, x = model_of(layers.LSTM(3), layers.Dense(2)), torch.randn(3, 7, 4)
+    report = hs.check(model, x * 3000)
+    assert [finding.kind for finding in report.mistakes] == ["gates"]
+    assert "recurrent: Keras', seen from outside" in str(report)
+    assert report.untested["cell-state-lost"] == "Keras' layers are seen from outside"
+    assert hs.check(model, x).ok
+
+
+def test_padding_that_is_read_is_to_be_masked() -> None:
+    words, lengths = torch.tensor([[3, 1, 2, 4], [2, 3, 0, 0], [1, 0, 0, 0]]), torch.tensor([4, 2, 1])
+    stacks = [[layers.Embedding(5, 4, mask_zero=masks), layers.LSTM(3)] for masks in (False, True)]
+    wrong, right = (keras.Sequential([keras.Input((None,)), *stack]) for stack in stacks)
+    (mistake,) = hs.check(wrong, words, lengths=lengths).mistakes
+    assert "mask_zero=True" in mistake.change
+    assert hs.check(right, words, lengths=lengths).ok
