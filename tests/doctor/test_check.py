@@ -173,6 +173,38 @@ def test_time_first_is_assumed_and_said_where_nothing_tells() -> None:
     assert kinds(hs.check(layer, X, lengths=[9, 8, 7, 9, 1, 2])) == ["axes-exchanged"]
 
 
+class Policy(nn.Module):
+    """A loop over steps that resets the rows whose episode begins, time first; some of its units are 0 at the start."""
+
+    def __init__(self, cell: bool) -> None:
+        super().__init__()
+        self.encoder, self.head = nn.Linear(4, 12), nn.Linear(5, 2)
+        self.memory: Any = nn.GRUCell(12, 5) if cell else nn.GRU(12, 5)
+
+    def forward(self, x: Tensor, starts: Tensor, state: Tensor) -> Any:
+        outputs = []
+        for step, start in zip(torch.relu(self.encoder(x)), starts, strict=True):
+            state = state * ~start[:, None]
+            if isinstance(self.memory, nn.GRU):
+                _, after = self.memory(step[None], state[None])
+                state = after[0]
+            else:
+                state = self.memory(step, state)
+            outputs.append(state)
+        return self.head(torch.stack(outputs)), state
+
+
+@pytest.mark.parametrize("cell", [False, True])
+def test_a_loop_over_steps_is_read_as_time_first(cell: bool) -> None:
+    report = hs.check(Policy(cell), torch.randn(9, 5, 4), torch.rand(9, 5) < 0.2, torch.randn(5, 5))
+    assert report.ok
+    assert "time first" in report.assumptions[0]
+    detached = Policy(cell)
+    detached.memory.register_forward_pre_hook(lambda _, args: (args[0], args[1].detach()))
+    example = torch.randn(9, 5, 4), torch.rand(9, 5) < 0.2, torch.randn(5, 5)
+    assert kinds(hs.check(detached, *example)) == ["gradient-cut"]
+
+
 def test_a_model_that_fails_is_said_to_fail_and_where() -> None:
     report = hs.check(Classifier(), torch.randn(6, 9, 5))
     assert kinds(report) == ["fails"]

@@ -356,9 +356,14 @@ def _may_be_time_first(seen: Observations) -> bool:
         return False
     call = seen.base.calls[0]
     axes = seen.row_axes(call.x)
+    owners = seen.owners(call.x)
+    # An element that depends on no row, such as that of a unit that is 0, doesn't count.
+    is_slice = owners is not None and len(owners.unique()[owners.unique() != -1]) == 1 and int(owners.max()) >= 0
     if call.is_cell:
-        owners = seen.owners(call.x)
-        exchanged = owners is not None and len(owners.unique()) == 1 and int(owners.max()) >= 0
+        exchanged = is_slice
+    elif is_slice:  # a loop over steps: each call reads one step of several rows
+        shape = seen.base.values[call.x].data.shape
+        exchanged = len(shape) == 3 and shape[call.row_axis] > shape[1 - call.row_axis] == 1
     else:
         exchanged = bool(axes) and call.row_axis not in axes and 1 - call.row_axis in axes
     if not exchanged:
