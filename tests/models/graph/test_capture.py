@@ -19,6 +19,30 @@ from support import draws
 X = torch.randn(2, 5, 4)
 
 
+class Acts(nn.Module):
+    """A policy that acts for one step a call, from zeros or from a state."""
+
+    def __init__(self, cell: bool) -> None:
+        super().__init__()
+        self.cell, self.rnn = cell, nn.GRUCell(4, 3) if cell else nn.GRU(4, 3)
+
+    def forward(self, x: Tensor, h: Tensor | None = None) -> Any:  # [N, C]
+        if self.cell:
+            return self.rnn(x, h)
+        return self.rnn(x[None], x.new_zeros(1, x.shape[0], 3) if h is None else 2 * h)
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "h"), [(hs.save, "a.safetensors", X[:, 0, :3]), (hs.export_c, "a.c", X[None, :, 0, :3])]
+)
+def test_a_file_that_remembers_nothing_is_warned_about(write: Any, name: str, h: Tensor, tmp_path: Path) -> None:
+    model, x = Acts(cell=h.dim() == 2), X[:, 0]
+    with pytest.warns(UserWarning, match="remembers nothing: a call runs one step of `rnn`") as caught:
+        write(model, tmp_path / name, args=(x,))
+    assert caught[0].filename == __file__
+    write(model, tmp_path / name, args=(x, h))  # a warning is an error
+
+
 def in_file(model: nn.Module, *args: Any) -> Any:
     """The graph, after its numbers have been compared with the module's at two numbers of steps and rows."""
     graph, tensors, example = graph_of(model, args)

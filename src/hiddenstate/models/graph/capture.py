@@ -30,6 +30,7 @@ OURS = Layer | RecurrentCell  # type: ignore[type-arg]
 CELL_WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 _SIZE = re.compile(r"L((?:\['?\w+'?\])+)\.size\(\)\[(\d+)\]")  # of an argument, in a condition that torch.export found
+_CONSTANT = re.compile(r"aten\.(new_)?(zeros|ones|full|empty)(_like)?\.")  # reads no more of a tensor than its sizes
 _MOST_TRIED = 130
 _SCHEMA = "(Tensor x, Tensor? h, Tensor? c, str path, SymInt[] out, SymInt[] states) -> (Tensor, Tensor, Tensor)"
 _LIBRARY = torch.library.Library("hiddenstate_graph", "DEF")
@@ -289,6 +290,38 @@ def _symbols(program: Any, layers: Mapping[str, Recurrent]) -> tuple[dict[Any, s
             else:
                 rest.add((k, axis))
     return symbols, rest
+
+
+def warn_if_memoryless(captured: Captured, stacklevel: int) -> None:
+    """Warn about a module whose calls all read one step, from a state that no argument changes."""
+    nodes = [*_leaves(captured.program)]
+    steps = [_time(node.args[0].meta["val"].shape, captured.layers[node.args[3]]) for node in nodes]
+    if not nodes or any(_symbol(count) is not None or count not in (None, 1) for count in steps):
+        return
+    arguments = {*_arguments(captured.program)}
+    if not any(_depends(node.args[1:3], arguments) for node in nodes):
+        names = ", ".join(dict.fromkeys(f"`{node.args[3]}`" for node in nodes))
+        warnings.warn(
+            f"the file remembers nothing: a call runs one step of {names}, always from the same state. To carry the "
+            "state, let forward take a sequence, [N, T, C] or [T, N, C], or take the state and return it",
+            stacklevel=stacklevel,
+        )
+
+
+def _depends(values: Sequence[Any], arguments: set[Any]) -> bool:
+    """Whether any of these nodes' values depends on an argument, other than through its sizes."""
+    todo, reached = [*values], set()
+    while todo:
+        node = todo.pop()
+        if node is None or node in reached or _CONSTANT.match(str(node.target)):
+            continue
+        if isinstance(node.meta.get("val"), int | torch.SymInt):
+            continue
+        if node in arguments:
+            return True
+        reached.add(node)
+        todo += node.all_input_nodes
+    return False
 
 
 def check_conditions(captured: Captured) -> None:

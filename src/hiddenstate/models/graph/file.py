@@ -17,7 +17,7 @@ from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ExportError
 from hiddenstate.models.graph import arithmetic
 from hiddenstate.models.graph.arithmetic import Array
-from hiddenstate.models.graph.capture import capture, check_conditions
+from hiddenstate.models.graph.capture import capture, check_conditions, warn_if_memoryless
 from hiddenstate.models.graph.graph import Graph, Node, parse
 from hiddenstate.models.graph.int8 import is_rounded, run_rounded, sizes_of
 from hiddenstate.models.graph.translation import Translator
@@ -32,7 +32,7 @@ GROWTH = ((0, 0), (3, 1), None)  # by how many steps and rows the example grows 
 def write_graph(model: nn.Module, args: tuple[Any, ...], path: str | os.PathLike[str], file_format: str) -> None:
     """Write a module as a graph file of this format, if its numbers are torch's."""
     check_place(Path(path))
-    graph, tensors, example = graph_of(model, args)
+    graph, tensors, example = graph_of(model, args, stacklevel=5)
     with written_beside(Path(path)) as beside:
         write_tensors(beside, file_format, tensors, {"kind": KIND, "graph": graph.to_json()})
         stored, metadata = read_tensors(beside, file_format)
@@ -40,11 +40,12 @@ def write_graph(model: nn.Module, args: tuple[Any, ...], path: str | os.PathLike
         check_numbers(model, example, again, stored)
 
 
-def graph_of(model: nn.Module, args: Any) -> tuple[Graph, dict[str, Tensor], tuple[Any, ...]]:
+def graph_of(model: nn.Module, args: Any, stacklevel: int = 4) -> tuple[Graph, dict[str, Tensor], tuple[Any, ...]]:
     """Return a module's graph, its tensors, and the example call, in which axes of size 1 are wider."""
     captured = capture(model, args)
     graph, tensors = Translator(captured).graph()
     check_conditions(captured)
+    warn_if_memoryless(captured, stacklevel)
     return graph, tensors, captured.example
 
 
