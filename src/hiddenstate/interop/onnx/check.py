@@ -50,6 +50,12 @@ class CheckedRun:
     what: str
 
 
+def result_names(spec: pytree.TreeSpec) -> list[str]:
+    """Return the names of a model's results: ``out``, or for several ``out.0`` or by the names of a dict."""
+    leaves = pytree.tree_leaves_with_path(pytree.tree_unflatten([0] * spec.num_leaves, spec))
+    return [".".join(["out", *(pytree.keystr((part,)).strip("[].'") for part in path)]) for path, _ in leaves]
+
+
 def runtime() -> Any:
     """Import onnxruntime; raise MissingDependencyError if it is not installed."""
     return optional_package("onnxruntime", "onnx", "checking an ONNX file (leave it out with check=False)")

@@ -23,6 +23,7 @@ from hiddenstate.interop.onnx.check import (
     FixedAxis,
     check_file,
     fixed_axes,
+    result_names,
     runs_of_lstm,
     runs_of_model,
     runtime,
@@ -75,9 +76,11 @@ def export_onnx(
 
     With ``form="step"``, a model is exported as its stream runs it (see `stream`, which also refuses what can't be
     streamed): ``x`` is one step, the example's input without its axis of steps; the states are inputs, such as
-    ``lstm.h``, which start at zero, and outputs for the next step, such as ``lstm.h_next``; the results are
-    ``out``, or ``out.0``, ``out.1`` and so on, or by the names of a dict. The file is run over several steps, each from
-    the states that it returned, and compared with the stream.
+    ``lstm.h``, which start at zero, and outputs for the next step, such as ``lstm.h_next``. The file is run over
+    several steps, each from the states that it returned, and compared with the stream.
+
+    In both forms, a model's results are named ``out``, or ``out.0`` and ``out.1``, or by the keys of a dict, such as
+    ``out.action``; torch chooses other names if one of them is None or does not depend on the inputs.
 
     A series model becomes a file with the input ``series``, in the module's own order of axes, and the output
     ``forecast``, both in the units of the data; its metadata has ``features``, ``targets``, ``units``, ``gives``,
@@ -94,7 +97,7 @@ def export_onnx(
         dynamic_shapes: for a model, the dynamic sizes, as for ``torch.export.export``, with names; None for batch and
             time, ``{}`` for none.
         input_names: for a model, names of the file's inputs.
-        output_names: for a model, names of the file's outputs.
+        output_names: for a model, other names of the file's outputs.
         opset: version of ONNX's operators: 14 or later, by default 17; for a model, any that torch accepts, by default
             torch's own.
         check: whether to run the file; use False if onnxruntime is not installed or does not support it.
@@ -301,6 +304,8 @@ def export_program(module: nn.Module, example: ExampleCall, opset: int | None) -
         raise ExportError(f"torch.onnx.export can't export the module: {error.__cause__ or error}") from error
     assert program is not None
     _fold_weights(program.model)
+    if example.output_names is None:
+        _name_results(program)
     model = program.model_proto
     got = next(imported.version for imported in model.opset_import if not imported.domain)
     if opset not in (None, got):
@@ -310,6 +315,14 @@ def export_program(module: nn.Module, example: ExampleCall, opset: int | None) -
     for node in model.graph.node:
         _forget_sources(node)
     return model
+
+
+def _name_results(program: Any) -> None:
+    """Name the file's outputs like the model's results, if they are as many values, which nodes compute."""
+    outputs, names = program.model.graph.outputs, result_names(program.exported_program.call_spec.out_spec)
+    if len({id(value) for value in outputs if value.producer()}) == len(outputs) == len(names):
+        for value, name in zip(outputs, names, strict=True):
+            value.name = name
 
 
 def _forget_sources(node: Any) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from hiddenstate.errors import ArgumentError
-from hiddenstate.interop.onnx.check import ExampleCall, compare, outputs_of, session_of
+from hiddenstate.interop.onnx.check import ExampleCall, compare, outputs_of, result_names, session_of
 from hiddenstate.interop.torch.streaming.carrying import carriers_of
 from hiddenstate.interop.torch.streaming.finding import ModelForm, resized
 from hiddenstate.interop.torch.streaming.stream import ModelStream, stream
@@ -68,13 +68,8 @@ class StepExport:
         self._refuse_initial_states(begun)
 
     def _results(self) -> list[str]:
-        """The names of the results: ``out``, or for several ``out.0`` or by the names of a dict."""
-        tree = pytree.tree_unflatten(list(range(len(self.form.outputs))), self.form.spec)
-        names = [
-            ".".join(["out", *(pytree.keystr((part,)).strip("[].'") for part in path)])
-            for path, _ in pytree.tree_leaves_with_path(tree)
-        ]
-        return [name for name, axes in zip(names, self.form.outputs, strict=True) if axes is not None]
+        names = zip(result_names(self.form.spec), self.form.outputs, strict=True)
+        return [name for name, axes in names if axes is not None]
 
     def _step(self, t: int) -> Tensor:
         steps = self.form.example.axes[1]
