@@ -73,7 +73,8 @@ class RowStream(ABC):
         if chosen.size == 0:
             chosen = np.array([], dtype=np.int64)
         if chosen.ndim != 1 or chosen.dtype.kind not in "iu" or len({*chosen.tolist()}) != len(chosen):
-            raise ArgumentError(f"rows must be integers, each once, got {rows!r:.60}")
+            cure = ": give np.flatnonzero(mask)" if chosen.dtype.kind == "b" else ""
+            raise ArgumentError(f"rows must be integers, each once, got {rows!r:.60}{cure}")
         for row in chosen.tolist():
             if not 0 <= row < self._rows or row in self._free:
                 raise ArgumentError(f"row {row} is not in use: this stream has {list(self.rows)}")

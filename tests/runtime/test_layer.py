@@ -317,6 +317,7 @@ def test_a_plain_rnns_trace_and_edits(tmp_path: Path) -> None:
         (lambda m: m.stream(2).step(np.zeros((2, 4)), out=np.zeros((2, 8), int)), "a writable float32 array"),
         (lambda m: m.stream(2).step(np.zeros((3, 4))), "x has shape"),
         (lambda m: m.stream(2).step(np.zeros((2, 4)), rows=[1, 1]), "each once"),
+        (lambda m: m.stream(2).reset(np.array([True, False])), r"each once, got .*: give np\.flatnonzero\(mask\)"),
         (lambda m: m.stream(2).step(np.zeros((1, 4)), rows=[2]), "row 2 is not in use"),
         (lambda m: m.stream(2).feed(np.zeros((3, 4))), "a chunk must be"),
         (lambda m: m.trace(np.zeros((2, 2, 4)))["l0.q"], "no place 'l0.q'"),

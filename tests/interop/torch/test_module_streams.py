@@ -566,7 +566,7 @@ def test_a_state_of_other_weights_or_of_another_shape_is_not_loaded(tmp_path: Pa
     stream.save(path)
     with pytest.raises(FileFormatError, match="batch=3"):
         hs.stream(model, x, batch=3).load(path)
-    with pytest.raises(FileFormatError, match="other weights"):
+    with pytest.raises(FileFormatError, match="other weights than those of this module"):
         hs.stream(tagger(), x).load(path)
     layer = hs.LSTM(4, 8)
     layer.stream(batch=2).save(path)

@@ -56,7 +56,12 @@ def check_out(out: Array, x: Array, shape: tuple[int, ...], like: Tensor) -> Non
 def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
     """Reject a mask that is not a bool tensor ``[N]`` with values that can be read on the device of ``like``."""
     if not isinstance(mask, Tensor) or mask.dtype is not torch.bool:
-        raise ArgumentTypeError("mask must be a bool tensor [N]: True for the rows to reset")
+        got, cure = type(mask).__name__, "torch.as_tensor(mask, dtype=torch.bool)"
+        if isinstance(mask, Tensor):
+            got, cure = str(mask.dtype), ".bool()"
+        raise ArgumentTypeError(
+            f"mask must be a bool tensor [N], True for the rows to reset, got {got}: convert it with {cure}"
+        )
     check_dense(mask, "mask")
     if mask.shape != (rows,):
         raise ShapeError(f"mask has shape {list(mask.shape)}, expected [N] = [{rows}]")

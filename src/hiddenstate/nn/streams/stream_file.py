@@ -62,12 +62,12 @@ def load(path: str | Path, cell: str, carried: Sequence[str] | None) -> SavedStr
     return SavedStream(state, t, cell, weights)
 
 
-def check_weights(path: str | Path, saved: SavedStream, weights: str) -> None:
+def check_weights(path: str | Path, saved: SavedStream, weights: str, part: str = "layer") -> None:
     """Raise FileFormatError if the state was not computed with the weights of this fingerprint."""
     if saved.weights != weights:
         raise FileFormatError(
-            f"the state in {path} was computed with other weights than those of this layer: load it into a stream of "
-            f"the layer that computed it. {_ASSIGN}"
+            f"the state in {path} was computed with other weights than those of this {part}: load it into a stream of "
+            f"the {part} that computed it. {_ASSIGN}"
         )
 
 

@@ -394,7 +394,7 @@ class ModelStream(RowStream):
                 was computed with other weights.
         """
         saved = stream_file.load(path, self._file_kind, None)
-        stream_file.check_weights(path, saved, self._fingerprint())
+        stream_file.check_weights(path, saved, self._fingerprint(), "module")
         wanted = {name: (part.dtype, part.shape) for name, part in self._named().items()}
         if {name: (part.dtype, part.shape) for name, part in saved.state.items()} != wanted:
             raise FileFormatError(
