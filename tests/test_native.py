@@ -26,7 +26,7 @@ def output(source: str, tmp_path: Path) -> str:
     """Build a program of tests/native on the compiled scans, and run it."""
     program = tmp_path / "program"
     folders = "-I", str(ROOT / "native"), "-I", str(ROOT / "tests" / "native")
-    options = "-std=c++17", "-O1", "-Wno-psabi", "-pthread", "-fopenmp", *folders
+    options = "-std=c++17", "-O1", "-Wno-psabi", "-Werror=switch", "-pthread", "-fopenmp", *folders
     said = ""
     for command in (
         [str(COMPILER), *options, str(ROOT / "tests" / "native" / source), str(SCANS[-1]), "-o", str(program)],

@@ -5,6 +5,8 @@
 #include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
+#define HIDDENSTATE_NONLINEARITIES(X) X(gru, false)
+
 namespace hiddenstate {
 namespace {
 namespace gru {

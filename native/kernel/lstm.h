@@ -4,6 +4,8 @@
 #include "kernel/edited_row.h"
 #include "kernel/vec.h"
 
+#define HIDDENSTATE_NONLINEARITIES(X) X(lstm, false)  // the scans to define, and whether each is that of relu
+
 namespace hiddenstate {
 namespace {
 namespace lstm {

@@ -5,6 +5,8 @@
 #include "kernel/memoryless.h"
 #include "kernel/vec.h"
 
+#define HIDDENSTATE_NONLINEARITIES(X) X(rnn_tanh, false) X(rnn_relu, true)
+
 namespace hiddenstate {
 namespace {
 namespace rnn {

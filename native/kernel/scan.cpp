@@ -1,5 +1,5 @@
 // The scan for one instruction set, precision and kind of cell. Compiled once for each combination, with HIDDENSTATE_ISA (a name),
-// HIDDENSTATE_BYTES (the size of a vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, gru, rnn) set.
+// HIDDENSTATE_BYTES (the size of a vector), HIDDENSTATE_PRECISION (F32, F64, BF16) and HIDDENSTATE_CELL (lstm, say) set.
 #include "kernel/scan.h"
 
 #include "kernel/pack.h"
@@ -52,11 +52,6 @@ void narrow(const real* from, void* to, std::int64_t n) {
         packed_bytes, bias_size, pack_for_steps, plan, forward, backward, cell_step, kSlopes, cell_gradients, \
         nonlinearity, kConverts ? widen : nullptr, kConverts ? narrow : nullptr,                                      \
     };
-#define HIDDENSTATE_DEFINE_lstm HIDDENSTATE_DEFINE(lstm, false)
-#define HIDDENSTATE_DEFINE_gru HIDDENSTATE_DEFINE(gru, false)
-#define HIDDENSTATE_DEFINE_rnn HIDDENSTATE_DEFINE(rnn_tanh, false) HIDDENSTATE_DEFINE(rnn_relu, true)
-#define HIDDENSTATE_DEFINE_ALL_(kind) HIDDENSTATE_DEFINE_##kind
-#define HIDDENSTATE_DEFINE_ALL(kind) HIDDENSTATE_DEFINE_ALL_(kind)
-HIDDENSTATE_DEFINE_ALL(HIDDENSTATE_CELL)
+HIDDENSTATE_NONLINEARITIES(HIDDENSTATE_DEFINE)
 
 }  // namespace hiddenstate

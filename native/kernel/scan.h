@@ -190,11 +190,7 @@ struct Scan {
 template <class Precision>
 const std::vector<const Scan<Precision>*>& scans(CellKind kind = CellKind::lstm);
 
-// The scans of the plain RNN. They are separate so that a library that does not use them is linked without them.
-template <class Precision>
-const std::vector<const Scan<Precision>*>& rnn_scans(bool relu);
-
-// The scans with int8 weights. Their functions for backward passes, cells and nonlinearities are null.
+// The scans with int8 weights; none for some kinds. Their functions for backward passes, cells and nonlinearities are null.
 const std::vector<const Scan<F32>*>& scans_int8(CellKind kind = CellKind::lstm);
 
 }  // namespace hiddenstate

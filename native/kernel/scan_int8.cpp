@@ -1,5 +1,5 @@
 // The scan with int8 weights for one instruction set, forward only. Compiled once for each, with HIDDENSTATE_ISA (a name),
-// HIDDENSTATE_BYTES (the size of a vector) and HIDDENSTATE_CELL (lstm, gru) set. Callers use it like a float32 scan: inputs, outputs,
+// HIDDENSTATE_BYTES (the size of a vector) and HIDDENSTATE_CELL (lstm, say) set. Callers use it like a float32 scan: inputs, outputs,
 // states and records are float32.
 #define HIDDENSTATE_PRECISION F32
 #define HIDDENSTATE_INT8

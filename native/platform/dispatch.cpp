@@ -1,5 +1,6 @@
 // Finds the compiled scans that this CPU can run.
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -10,33 +11,24 @@ namespace hiddenstate {
 
 #define HIDDENSTATE_NAME_(cell, isa, precision) scan_##cell##_##isa##_##precision
 #define HIDDENSTATE_NAME(cell, isa, precision) HIDDENSTATE_NAME_(cell, isa, precision)
-#define HIDDENSTATE_DECLARE(isa, precision) \
-    extern const Scan<precision> HIDDENSTATE_NAME(lstm, isa, precision), HIDDENSTATE_NAME(gru, isa, precision);
-#define HIDDENSTATE_DECLARE_RNN(isa, precision) \
-    extern const Scan<precision> HIDDENSTATE_NAME(rnn_tanh, isa, precision), HIDDENSTATE_NAME(rnn_relu, isa, precision);
-#define HIDDENSTATE_DECLARE_ALL(declare, isa) declare(isa, F32) declare(isa, F64) declare(isa, BF16)
-
-// HIDDENSTATE_BASELINE names the instruction set that every CPU of the architecture has.
-HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, HIDDENSTATE_BASELINE)
-HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, HIDDENSTATE_BASELINE)
-#ifdef HIDDENSTATE_WITH_X86
-HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx2)
-HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE_RNN, avx2)
-HIDDENSTATE_DECLARE_ALL(HIDDENSTATE_DECLARE, avx512)
-HIDDENSTATE_DECLARE_RNN(avx512, F32)
-// For float32 and float64, this would be the same as avx512.
-HIDDENSTATE_DECLARE(avx512_bf16, BF16)
-HIDDENSTATE_DECLARE_RNN(avx512_bf16, BF16)
-HIDDENSTATE_DECLARE(amx, BF16)
-#define HIDDENSTATE_DECLARE_INT8(isa) extern const Scan<F32> scan_lstm_##isa##_int8, scan_gru_##isa##_int8;
-HIDDENSTATE_DECLARE_INT8(avx2)
-HIDDENSTATE_DECLARE_INT8(avx_vnni)
-HIDDENSTATE_DECLARE_INT8(avx512_vnni)
-HIDDENSTATE_DECLARE_INT8(amx)
+// HIDDENSTATE_BASELINE names the instruction set that every CPU of the architecture has. Scans of sets that a kind is not compiled for are
+// declared, too, and not used.
+#define HIDDENSTATE_DECLARE(kind, isa, precision) extern const Scan<precision> HIDDENSTATE_NAME(kind, isa, precision);
+#define HIDDENSTATE_DECLARE_ALL(kind, isa) \
+    HIDDENSTATE_DECLARE(kind, isa, F32) HIDDENSTATE_DECLARE(kind, isa, F64) HIDDENSTATE_DECLARE(kind, isa, BF16)
+#define HIDDENSTATE_DECLARE_INT8(kind, isa) extern const Scan<F32> HIDDENSTATE_NAME(kind, isa, int8);
+#if defined(HIDDENSTATE_WITH_X86)  // for float32 and float64, avx512_bf16 would be the same as avx512
+#define HIDDENSTATE_DECLARE_KIND(name, kind, ...)                                                                           \
+    HIDDENSTATE_DECLARE_ALL(kind, HIDDENSTATE_BASELINE) HIDDENSTATE_DECLARE_ALL(kind, avx2) HIDDENSTATE_DECLARE_ALL(kind, avx512) \
+    HIDDENSTATE_DECLARE(kind, avx512_bf16, BF16) HIDDENSTATE_DECLARE(kind, amx, BF16) HIDDENSTATE_DECLARE_INT8(kind, avx2)  \
+    HIDDENSTATE_DECLARE_INT8(kind, avx_vnni) HIDDENSTATE_DECLARE_INT8(kind, avx512_vnni) HIDDENSTATE_DECLARE_INT8(kind, amx)
+#elif defined(HIDDENSTATE_WITH_DOTPROD)
+#define HIDDENSTATE_DECLARE_KIND(name, kind, ...) \
+    HIDDENSTATE_DECLARE_ALL(kind, HIDDENSTATE_BASELINE) HIDDENSTATE_DECLARE_INT8(kind, neon_dotprod)
+#else
+#define HIDDENSTATE_DECLARE_KIND(name, kind, ...) HIDDENSTATE_DECLARE_ALL(kind, HIDDENSTATE_BASELINE)
 #endif
-#ifdef HIDDENSTATE_WITH_DOTPROD
-extern const Scan<F32> scan_lstm_neon_dotprod_int8, scan_gru_neon_dotprod_int8;
-#endif
+HIDDENSTATE_KINDS(HIDDENSTATE_DECLARE_KIND)
 
 namespace {
 
@@ -72,62 +64,62 @@ std::vector<const Scan<Precision>*> usable(const std::vector<Compiled<Precision>
 
 }  // namespace
 
-// The scans of a kind of cell and a number type: first the baseline ones, which all CPUs can run, then the others.
+// The scans of each kind of cell and number type: first the baseline ones, which all CPUs can run, then the others.
 #ifdef HIDDENSTATE_WITH_X86
-#define HIDDENSTATE_COMPILED(cell, precision) \
-    {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}}, {&HIDDENSTATE_NAME(cell, avx2, precision), kAvx2},
-#define HIDDENSTATE_COMPILED_F32(cell) HIDDENSTATE_COMPILED(cell, F32){&HIDDENSTATE_NAME(cell, avx512, F32), kAvx512},
-#define HIDDENSTATE_COMPILED_F64(cell) HIDDENSTATE_COMPILED(cell, F64){&HIDDENSTATE_NAME(cell, avx512, F64), kAvx512},
-#define HIDDENSTATE_COMPILED_BF16(cell)                                                                              \
-    HIDDENSTATE_COMPILED(cell, BF16){&HIDDENSTATE_NAME(cell, avx512, BF16), kAvx512},                                \
-        {&HIDDENSTATE_NAME(cell, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},                                   \
-        {&HIDDENSTATE_NAME(cell, amx, BF16), avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
-#define HIDDENSTATE_COMPILED_RNN_F32(cell) HIDDENSTATE_COMPILED_F32(cell)
-#define HIDDENSTATE_COMPILED_RNN_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
-#define HIDDENSTATE_COMPILED_RNN_BF16(cell) \
-    HIDDENSTATE_COMPILED(cell, BF16){&HIDDENSTATE_NAME(cell, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},
+#define HIDDENSTATE_COMPILED(kind, precision) \
+    {&HIDDENSTATE_NAME(kind, HIDDENSTATE_BASELINE, precision), {}}, {&HIDDENSTATE_NAME(kind, avx2, precision), kAvx2},
+#define HIDDENSTATE_few_F32(kind) HIDDENSTATE_COMPILED(kind, F32){&HIDDENSTATE_NAME(kind, avx512, F32), kAvx512},
+#define HIDDENSTATE_few_F64(kind) HIDDENSTATE_COMPILED(kind, F64)
+#define HIDDENSTATE_few_BF16(kind) \
+    HIDDENSTATE_COMPILED(kind, BF16){&HIDDENSTATE_NAME(kind, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},
+#define HIDDENSTATE_every_F32(kind) HIDDENSTATE_few_F32(kind)
+#define HIDDENSTATE_every_F64(kind) HIDDENSTATE_COMPILED(kind, F64){&HIDDENSTATE_NAME(kind, avx512, F64), kAvx512},
+#define HIDDENSTATE_every_BF16(kind)                                                                                 \
+    HIDDENSTATE_COMPILED(kind, BF16){&HIDDENSTATE_NAME(kind, avx512, BF16), kAvx512},                                \
+        {&HIDDENSTATE_NAME(kind, avx512_bf16, BF16), avx512_and({"avx512_bf16"})},                                   \
+        {&HIDDENSTATE_NAME(kind, amx, BF16), avx512_and({"avx512_bf16", "amx_tile", "amx_bf16"})},
+#define HIDDENSTATE_every_int8(kind)                                                                                 \
+    {&HIDDENSTATE_NAME(kind, avx2, int8), kAvx2}, {&HIDDENSTATE_NAME(kind, avx_vnni, int8), {"avx2", "fma", "f16c", "avx_vnni"}}, \
+        {&HIDDENSTATE_NAME(kind, avx512_vnni, int8), avx512_and({"avx512_vnni"})},                                   \
+        {&HIDDENSTATE_NAME(kind, amx, int8), avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
 #else
-#define HIDDENSTATE_COMPILED(cell, precision) {&HIDDENSTATE_NAME(cell, HIDDENSTATE_BASELINE, precision), {}},
-#define HIDDENSTATE_COMPILED_F32(cell) HIDDENSTATE_COMPILED(cell, F32)
-#define HIDDENSTATE_COMPILED_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
-#define HIDDENSTATE_COMPILED_BF16(cell) HIDDENSTATE_COMPILED(cell, BF16)
-#define HIDDENSTATE_COMPILED_RNN_F32(cell) HIDDENSTATE_COMPILED(cell, F32)
-#define HIDDENSTATE_COMPILED_RNN_F64(cell) HIDDENSTATE_COMPILED(cell, F64)
-#define HIDDENSTATE_COMPILED_RNN_BF16(cell) HIDDENSTATE_COMPILED(cell, BF16)
+#define HIDDENSTATE_COMPILED(kind, precision) {&HIDDENSTATE_NAME(kind, HIDDENSTATE_BASELINE, precision), {}},
+#define HIDDENSTATE_few_F32(kind) HIDDENSTATE_COMPILED(kind, F32)
+#define HIDDENSTATE_few_F64(kind) HIDDENSTATE_COMPILED(kind, F64)
+#define HIDDENSTATE_few_BF16(kind) HIDDENSTATE_COMPILED(kind, BF16)
+#define HIDDENSTATE_every_F32(kind) HIDDENSTATE_COMPILED(kind, F32)
+#define HIDDENSTATE_every_F64(kind) HIDDENSTATE_COMPILED(kind, F64)
+#define HIDDENSTATE_every_BF16(kind) HIDDENSTATE_COMPILED(kind, BF16)
+#ifdef HIDDENSTATE_WITH_DOTPROD
+#define HIDDENSTATE_every_int8(kind) {&HIDDENSTATE_NAME(kind, neon_dotprod, int8), {"neon_dotprod"}},
+#else
+#define HIDDENSTATE_every_int8(kind)
 #endif
+#endif
+#define HIDDENSTATE_few_int8(kind)
 
-#define HIDDENSTATE_SCANS(precision)                                                                                  \
-    template <>                                                                                                       \
-    const std::vector<const Scan<precision>*>& scans<precision>(CellKind kind) {                                      \
-        static const auto lstm = usable<precision>({HIDDENSTATE_COMPILED_##precision(lstm)});                         \
-        static const auto gru = usable<precision>({HIDDENSTATE_COMPILED_##precision(gru)});                           \
-        return kind == CellKind::lstm ? lstm : gru;                                                                   \
-    }                                                                                                                 \
-    template <>                                                                                                       \
-    const std::vector<const Scan<precision>*>& rnn_scans<precision>(bool relu) {                                      \
-        static const auto of_tanh = usable<precision>({HIDDENSTATE_COMPILED_RNN_##precision(rnn_tanh)});                  \
-        static const auto of_relu = usable<precision>({HIDDENSTATE_COMPILED_RNN_##precision(rnn_relu)});                  \
-        return relu ? of_relu : of_tanh;                                                                              \
+// Tables with a row for every kind.
+template <class Precision>
+using Table = const std::vector<const Scan<Precision>*>[std::size(kCells)];
+#define HIDDENSTATE_ROW_F32(name, kind, header, sets, ...) usable<F32>({HIDDENSTATE_##sets##_F32(kind)}),
+#define HIDDENSTATE_ROW_F64(name, kind, header, sets, ...) usable<F64>({HIDDENSTATE_##sets##_F64(kind)}),
+#define HIDDENSTATE_ROW_BF16(name, kind, header, sets, ...) usable<BF16>({HIDDENSTATE_##sets##_BF16(kind)}),
+#define HIDDENSTATE_ROW_INT8(name, kind, header, sets, ...) usable<F32>({HIDDENSTATE_##sets##_int8(kind)}),
+
+#define HIDDENSTATE_SCANS(precision)                                                                 \
+    template <>                                                                                      \
+    const std::vector<const Scan<precision>*>& scans<precision>(CellKind kind) {                     \
+        static Table<precision> table = {HIDDENSTATE_KINDS(HIDDENSTATE_ROW_##precision)};            \
+        return table[static_cast<int>(kind)];                                                        \
     }
 
 HIDDENSTATE_SCANS(F32)
 HIDDENSTATE_SCANS(F64)
 HIDDENSTATE_SCANS(BF16)
 
-#if defined(HIDDENSTATE_WITH_X86)
-#define HIDDENSTATE_COMPILED_INT8(cell)                                                                              \
-    {&HIDDENSTATE_NAME(cell, avx2, int8), kAvx2}, {&HIDDENSTATE_NAME(cell, avx_vnni, int8), {"avx2", "fma", "f16c", "avx_vnni"}}, \
-        {&HIDDENSTATE_NAME(cell, avx512_vnni, int8), avx512_and({"avx512_vnni"})},                                   \
-        {&HIDDENSTATE_NAME(cell, amx, int8), avx512_and({"avx512vbmi", "avx512_vnni", "amx_tile", "amx_int8"})},
-#elif defined(HIDDENSTATE_WITH_DOTPROD)
-#define HIDDENSTATE_COMPILED_INT8(cell) {&HIDDENSTATE_NAME(cell, neon_dotprod, int8), {"neon_dotprod"}},
-#else
-#define HIDDENSTATE_COMPILED_INT8(cell)
-#endif
-
 const std::vector<const Scan<F32>*>& scans_int8(CellKind kind) {
-    static const auto lstm = usable<F32>({HIDDENSTATE_COMPILED_INT8(lstm)}), gru = usable<F32>({HIDDENSTATE_COMPILED_INT8(gru)});
-    return kind == CellKind::lstm ? lstm : gru;
+    static Table<F32> table = {HIDDENSTATE_KINDS(HIDDENSTATE_ROW_INT8)};
+    return table[static_cast<int>(kind)];
 }
 
 }  // namespace hiddenstate

@@ -134,9 +134,9 @@ void bind(nb::module_& m) {
     }
     m.def(named("kernels").c_str(), [](const std::string& cell) {
         nb::list found;
-        const bool relu = cell == "RNN_RELU";
-        const auto& compiled = relu || cell == "RNN_TANH" ? rnn_scans<P>(relu) : scans<P>(cell == "GRU" ? CellKind::gru : CellKind::lstm);
-        for (const S* scan : compiled) found.append(nb::cast(scan, nb::rv_policy::reference));
+        if (const Cell* known = cell_named(cell)) {
+            for (const S* scan : scans<P>(known->kind)) found.append(nb::cast(scan, nb::rv_policy::reference));
+        }
         return found;
     }, nb::arg("cell") = "LSTM", "Kernels of a kind of cell that were compiled in and that this CPU runs, narrowest first.");
 }
@@ -177,7 +177,9 @@ NB_MODULE(_native, m) {
     bind_stream_step(m);
     m.def("kernels_int8", [](const std::string& cell) {
         nb::list found;
-        for (const Scan<F32>* scan : scans_int8(cell == "GRU" ? CellKind::gru : CellKind::lstm)) found.append(nb::cast(scan, nb::rv_policy::reference));
+        if (const Cell* known = cell_named(cell)) {
+            for (const Scan<F32>* scan : scans_int8(known->kind)) found.append(nb::cast(scan, nb::rv_policy::reference));
+        }
         return found;
     }, nb::arg("cell") = "LSTM", "Like kernels_float32, for the kernels that pack int8 weights and compute only forward.");
     bind<F32>(m);

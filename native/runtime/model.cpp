@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <iterator>
 #include <limits>
 #include <new>
 #include <optional>
@@ -76,15 +75,6 @@ Floats read_weights(const ModelFile& file, const std::string& prefix, const Size
     return found;
 }
 
-bool is_plain(const Cell& cell) { return &cell != kLstm && &cell != kGru; }
-
-CellKind kind_of(const Cell& cell) { return &cell == kGru ? CellKind::gru : CellKind::lstm; }
-
-template <class P>
-const Scan<P>& scan_for(const Cell& cell) {
-    return *(is_plain(cell) ? rnn_scans<P>(&cell == kRelu) : scans<P>(kind_of(cell))).back();
-}
-
 // Whether the int8 scan of one instruction set is faster than the float scan of another; see engine/kernels.py.
 bool is_faster(const std::string& int8, const std::string& floats) {
     if (int8 == "avx2" || int8 == "avx_vnni") return floats == "avx2";
@@ -94,11 +84,11 @@ bool is_faster(const std::string& int8, const std::string& floats) {
 
 // The scan for int8 weights, or the float scan if that is as fast or the only one available.
 const Scan<F32>& scan_for_int8(const Sizes& sizes) {
-    const Scan<F32>& floats = scan_for<F32>(*sizes.cell);
+    const Scan<F32>& floats = *scans<F32>(sizes.cell->kind).back();
     const std::int64_t columns = std::max(sizes.C, sizes.D * sizes.H);
-    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns || is_plain(*sizes.cell)) return floats;
+    if (sizes.P != sizes.H || sizes.H < kFewestInt8Units || columns > kMostInt8Columns) return floats;
     const Scan<F32>* found = &floats;
-    for (const Scan<F32>* scan : scans_int8(kind_of(*sizes.cell))) {
+    for (const Scan<F32>* scan : scans_int8(sizes.cell->kind)) {
         if (is_faster(scan->isa, floats.isa)) found = scan;
     }
     return *found;
@@ -413,15 +403,10 @@ void require_within(const char* name, std::int64_t value, std::int64_t least, st
 
 }  // namespace
 
-const Cell* cell_named(const std::string& name) {
-    const auto* const found = std::find_if(std::begin(kCells), std::end(kCells), [&name](const Cell& cell) { return name == cell.name; });
-    return found == std::end(kCells) ? nullptr : found;
-}
-
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
                     std::int64_t proj_size, const Cell& cell) {
     require_within("input_size", input_size, 1, kLargestSize), require_within("hidden_size", hidden_size, 1, kLargestSize);
-    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, &cell == kLstm ? hidden_size - 1 : 0);
+    require_within("num_layers", num_layers, 1, kMostLayers), require_within("proj_size", proj_size, 0, cell.has_memory ? hidden_size - 1 : 0);
     Sizes sizes;
     sizes.cell = &cell;
     sizes.C = input_size, sizes.H = hidden_size, sizes.P = proj_size ? proj_size : hidden_size;
@@ -456,7 +441,11 @@ Sizes read_sizes(const ModelFile& file) {
     require_kind(file, "layer");
     const std::string& cell = file.entry("cell");
     const Cell* const found = cell_named(cell);
-    if (!found) throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs LSTM, GRU, RNN_TANH and RNN_RELU");
+    if (!found) {
+        std::string known;
+        for (const Cell& one : kCells) known += (known.empty() ? "" : ", ") + std::string(one.name);
+        throw FileError("the model file holds a cell '" + cell.substr(0, 20) + "', and this version runs " + known);
+    }
     if (file.entry("gates") != found->order) throw FileError(std::string("the model file stacks its gates in an order other than ") + found->order);
     const auto number = [&file](const char* name) { return number_named(file, name); };
     const auto flag = [&file](const char* name) { return flag_named(file, name); };
@@ -483,8 +472,8 @@ std::shared_ptr<const Layer> Layer::read(const ModelFile& file, const std::strin
     const bool int8 = type == Type::I8 && file.tensors.count(first + "_scale") > 0;
     std::vector<Floats> weights;
     for (std::int64_t k = 0; k < sizes.count(); ++k) weights.push_back(read_weights(file, prefix, sizes, k));
-    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(scan_for<BF16>(*sizes.cell), sizes, weights, "bfloat16");
-    const Scan<F32>& scan = int8 ? scan_for_int8(sizes) : scan_for<F32>(*sizes.cell);
+    if (type == Type::BF16) return std::make_shared<LayerOf<BF16>>(*scans<BF16>(sizes.cell->kind).back(), sizes, weights, "bfloat16");
+    const Scan<F32>& scan = int8 ? scan_for_int8(sizes) : *scans<F32>(sizes.cell->kind).back();
     return std::make_shared<LayerOf<F32>>(scan, sizes, weights, int8 ? "int8" : "float32");
 }
 

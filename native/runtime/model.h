@@ -8,32 +8,16 @@
 #include <vector>
 
 #include "kernel/edits.h"
+#include "kernel/kinds.h"
 #include "runtime/model_file.h"
 
 namespace hiddenstate::runtime {
-
-// A kind of cell, with its names in model files (for layers, and in models' settings), the order of its gates, the number of weight rows
-// per unit, and the number of recorded values per unit.
-struct Cell {
-    const char *name, *setting, *order;
-    std::int64_t gates, record;
-    bool has_memory;  // whether it has a cell state besides the hidden state
-};
-inline constexpr Cell kCells[] = {  // inline, so that there is only one array and cells can be compared by address
-    {"LSTM", "lstm", "i f g o", 4, 4, true},
-    {"GRU", "gru", "r z n", 3, 4, false},
-    {"RNN_TANH", "rnn", "h", 1, 1, false},
-    {"RNN_RELU", "rnn_relu", "h", 1, 1, false}};
-constexpr const Cell *kLstm = kCells, *kGru = kCells + 1, *kRelu = kCells + 3;
-
-// Null if there is no such cell.
-const Cell* cell_named(const std::string& name);
 
 // C input features, H units, a hidden state of size P (H without a projection), L layers with D directions.
 struct Sizes {
     std::int64_t C = 0, H = 0, P = 0, L = 0, D = 0;
     bool bias = false;
-    const Cell* cell = kLstm;
+    const Cell* cell = kCells;
 
     std::int64_t count() const { return L * D; }  // layers times directions
     std::int64_t features(std::int64_t layer) const { return layer == 0 ? C : D * P; }
@@ -113,7 +97,7 @@ protected:
 
 // Sizes from torch's arguments, limited so that no product of two of them is large. Throws FileError.
 Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int64_t num_layers, bool bias, bool bidirectional,
-                    std::int64_t proj_size, const Cell& cell = *kLstm);
+                    std::int64_t proj_size, const Cell& cell = *kCells);
 
 // Throws FileError if a file has another format or kind.
 void require_kind(const ModelFile& file, const char* expected);

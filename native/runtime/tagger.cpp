@@ -16,7 +16,7 @@ constexpr std::int64_t kLargest = 1 << 20;         // the limit for sizes, so th
 struct Config {
     std::int64_t word_size = 0, char_size = 0, char_hidden_size = 0, hidden_size = 0, num_layers = 0, max_chars = 0;
     bool crf = false, bidirectional = true, lower_case = true;
-    const Cell* cell = kLstm;
+    const Cell* cell = kCells;
 };
 
 Json json_of(const ModelFile& file, const std::string& entry) {

@@ -25,7 +25,9 @@ OPTIONS = (
     *("--target=wasm32-wasi", "-std=c++17", "-O3", "-msimd128", "-fno-exceptions", "-ffp-contract=fast"),
     *(f"-I{NATIVE / 'runtime/wasm'}", f"-I{NATIVE}"),
 )
-SCANS = (*(("scan", cell) for cell in ("lstm", "gru", "rnn")), ("scan_int8", "lstm"), ("scan_int8", "gru"))
+# The headers of the kinds of cells, and how many scans each has: every, or few, without int8.
+KINDS = dict(re.findall(r" (\w+), (every|few),", (NATIVE / "kernel/kinds.h").read_text(encoding="utf-8")))
+SCANS = [("scan", cell) for cell in KINDS] + [("scan_int8", cell) for cell, sets in KINDS.items() if sets == "every"]
 DEFINED = ("INFERENCE", "ISA=generic", "BYTES=16")
 LINKING = ("-mexec-model=reactor", "-Wl,--gc-sections", "-Wl,-s", "-Wl,-z,stack-size=1048576")
 _MODULE = re.compile(r'"studio/([^"]+)"')

@@ -1,7 +1,9 @@
 """The native GRU and plain RNN: their records and streams; extremes. (`attacks.calls` compares random calls.)"""
 
+import re
 import statistics
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,16 @@ TOLERANCE = {
     torch.bfloat16: 0.2,
 }  # the reference rounds each sum
 KINDS: dict[str, Any] = {layer.__name__: layer for layer in LAYERS if layer is not hs.LSTM}
+
+
+def test_the_native_table_is_that_of_python() -> None:
+    path = Path(__file__).parents[2] / "native" / "kernel" / "kinds.h"
+    rows = re.findall(r"^    X\((.*?)\)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    for row, cell in zip((re.split(r", ", row) for row in rows), CELLS.values(), strict=False):
+        name, kind, header, sets, setting, order, recorded, has_memory = row
+        assert (name, kind, header, setting) == (cell.name, name.lower(), cell.label.lower(), f'"{cell.setting}"')
+        assert (sets == "every", has_memory == "true") == (cell.is_additive, cell.memory == "c")
+        assert (order, int(recorded)) == (f'"{" ".join(cell.gate_names)}"', len(cell.recorded_gates))
 
 
 def assert_close(found: list[Tensor | None], wanted: list[Tensor | None], dtype: torch.dtype, what: object) -> None:

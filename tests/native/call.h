@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,17 +13,17 @@
 namespace hiddenstate::test {
 
 template <class P>
-reference::Cell cell_of(const Scan<P>& scan) {
-    using reference::Cell;
-    const std::string name = scan.cell;
-    return name == "lstm" ? Cell::lstm : name == "gru" ? Cell::gru : scan.relu ? Cell::rnn_relu : Cell::rnn_tanh;
+CellKind cell_of(const Scan<P>& scan) {
+    for (const Cell& cell : kCells) {
+        if (std::string(scan.cell) == cell.id) return cell.kind;
+    }
+    throw std::invalid_argument(scan.cell);
 }
 
 // How many of the problems of an LSTM are enough for another kind of cell, which has fewer places to edit and shares the scans.
 template <class P>
 Size enough(const Scan<P>& scan, Size problems) {
-    const reference::Cell cell = cell_of(scan);
-    return cell == reference::Cell::lstm ? problems : cell == reference::Cell::gru ? problems / 2 : problems / 6;
+    return scan.memory ? problems : problems * scan.gates / 6;
 }
 
 // The memory layout of the rows of [T, N, width].
@@ -145,7 +146,7 @@ Call<P> call_of(const Inputs<P>& in, int threads) {
     call.lengths = in.lengths_or_null(), call.reset = in.reset_or_null();
     call.reset_h = in.borders_h(), call.reset_c = in.borders_c();
     call.layers.push_back({in.weights(), in.edits.get(), nullptr, nullptr, nullptr});
-    call.threads = threads, call.relu = k.cell == reference::Cell::rnn_relu;
+    call.threads = threads, call.relu = k.cell == CellKind::rnn_relu;
     return call;
 }
 
@@ -195,7 +196,7 @@ struct Found {
 
     Found(const Track& k, bool shifted)
         : x(k.T * k.N * k.C, shifted), w_ih(k.G() * k.H * k.C, shifted), w_hh(k.G() * k.H * k.H, shifted), b(k.G() * k.H, shifted),
-          b_hh(k.cell == reference::Cell::gru ? k.G() * k.H : 0, shifted), h0(k.N * k.H, shifted), c0(k.N * k.M(), shifted), reset_h(static_cast<Size>(k.reset_h.size()), shifted),
+          b_hh(k.apart() ? k.G() * k.H : 0, shifted), h0(k.N * k.H, shifted), c0(k.N * k.M(), shifted), reset_h(static_cast<Size>(k.reset_h.size()), shifted),
           reset_c(static_cast<Size>(k.reset_c.size()), shifted) {
         x.fill(kUntouched), w_ih.fill(kUntouched), w_hh.fill(kUntouched), b.fill(kUntouched), b_hh.fill(kUntouched);
         h0.fill(kUntouched), c0.fill(kUntouched), reset_h.fill(0), reset_c.fill(0);

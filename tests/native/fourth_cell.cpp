@@ -1,4 +1,4 @@
-// A fourth kind of cell from the scans as they are: one header, kernel/coupled.h, and the names below. It is compared with the LSTM whose
+// A fourth kind of cell from the scans as they are: one header, kernel/coupled.h. It is compared with the LSTM whose
 // input gate has the negated weights of the forget gate, which computes the same numbers: sigmoid(-z) = 1 - sigmoid(z).
 #define HIDDENSTATE_ISA test
 #ifndef HIDDENSTATE_BYTES
@@ -6,7 +6,6 @@
 #endif
 #define HIDDENSTATE_PRECISION F64
 #define HIDDENSTATE_CELL coupled
-#define HIDDENSTATE_DEFINE_coupled HIDDENSTATE_DEFINE(coupled, false)
 #include "kernel/scan.cpp"
 
 #include <cmath>

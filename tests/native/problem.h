@@ -107,7 +107,7 @@ inline Track random_track(Random& random, const Shape& s, const With& with, Size
     add_weights(random, with, track);
     track.h0 = random.numbers(s.N * s.H, with.states), track.c0 = random.numbers(s.N * track.M(), with.states);
     add_borders(random, with, track);
-    const Size places = s.cell == reference::Cell::lstm ? 10 : s.cell == reference::Cell::gru ? 9 : 2;
+    const Size places = reference::output(s.cell) + 1;
     if (with.edits && s.T > 0) {
         track.edits.push_back(random_edit(random, s, static_cast<int>(k % places), static_cast<int>(k % 3)));
         for (Size more = random.below(4); more > 0; --more) {

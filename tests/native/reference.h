@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernel/edits.h"
+#include "kernel/kinds.h"
 
 namespace reference {
 
@@ -52,7 +53,7 @@ inline double product(const double* w, const double* a, Size n) {
     return sum;
 }
 
-enum class Cell { lstm, gru, rnn_tanh, rnn_relu };
+using Cell = hiddenstate::CellKind;
 
 // One layer and direction over a sequence. Its cell has G gates, records R numbers of a unit, and has M = H cell states or, without
 // any, M = 0.
@@ -72,9 +73,11 @@ struct Track {
     double (*multiplied)(const double* w, const double* a, Size n) = product;  // a row of weights times an input or hidden state
     double (*rounded)(double) = [](double v) { return v; };  // the rounding of hidden states and gradients of gates when stored
 
-    Size G() const { return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1; }
-    Size R() const { return cell == Cell::lstm || cell == Cell::gru ? 4 : 1; }
-    Size M() const { return cell == Cell::lstm ? H : 0; }
+    const hiddenstate::Cell& facts() const { return hiddenstate::kCells[static_cast<int>(cell)]; }
+    Size G() const { return facts().gates; }
+    Size R() const { return facts().record; }
+    Size M() const { return facts().has_memory ? H : 0; }
+    bool apart() const { return R() > G(); }  // whether a gate multiplies the recurrent part of another, which is recorded
 
     Size length(Size n) const { return lengths[static_cast<std::size_t>(n)]; }
 
@@ -154,6 +157,16 @@ struct Unit {
     }
 };
 
+// Where h is edited, the last of a cell's places.
+inline Place output(Cell cell) {
+    switch (cell) {
+        case Cell::lstm: return hiddenstate::kH;
+        case Cell::gru: return hiddenstate::kGruH;
+        case Cell::rnn_tanh: case Cell::rnn_relu: return hiddenstate::kRnnH;
+    }
+    return 0;
+}
+
 // The new h of a unit, before its own edits.
 inline double lstm_unit(const Unit& one, const Numbers& before, Numbers& c, Scanned& s) {
     double gate[4];
@@ -185,13 +198,15 @@ inline double rnn_unit(const Unit& one, const Numbers& before, Scanned& s) {
 // Runs one step of one row; changes the states h and c in place.
 inline void step(const Track& k, Size t, Size n, Numbers& h, Numbers& c, Scanned& s) {
     const Numbers before = h;
-    const int output = k.cell == Cell::lstm ? hiddenstate::kH : k.cell == Cell::gru ? int{hiddenstate::kGruH} : int{hiddenstate::kRnnH};
     for (Size u = 0; u < k.H; ++u) {
         const Unit one{k, t, n, u};
-        const double v = k.cell == Cell::lstm  ? lstm_unit(one, before, c, s)
-                         : k.cell == Cell::gru ? gru_unit(one, before, s)
-                                               : rnn_unit(one, before, s);
-        at(s.out, one.row()) = at(h, u) = k.rounded(one.edited(output, v));
+        double v = 0;
+        switch (k.cell) {
+            case Cell::lstm: v = lstm_unit(one, before, c, s); break;
+            case Cell::gru: v = gru_unit(one, before, s); break;
+            case Cell::rnn_tanh: case Cell::rnn_relu: v = rnn_unit(one, before, s); break;
+        }
+        at(s.out, one.row()) = at(h, u) = k.rounded(one.edited(output(k.cell), v));
     }
 }
 
@@ -278,13 +293,14 @@ inline Slopes slopes(const Track& k, const Scanned& s, const Given& given, Size 
     Slopes to{zeros(k.G() * k.H), zeros(k.G() * k.H), zeros(k.H)};
     for (Size u = 0; u < k.H; ++u) {
         const Unit one{k, t, n, u};
-        const int output = k.cell == Cell::lstm ? hiddenstate::kH : k.cell == Cell::gru ? int{hiddenstate::kGruH} : int{hiddenstate::kRnnH};
-        const double d_h = one.edited_gradient(output, at(dh, u) + at(given.out, one.row()));
-        if (k.cell == Cell::lstm) lstm_slopes(one, s, given, before, d_h, dc, to);
-        else if (k.cell == Cell::gru) gru_slopes(one, s, given, before, d_h, to);
-        else rnn_slopes(one, s, given, d_h, to);
+        const double d_h = one.edited_gradient(output(k.cell), at(dh, u) + at(given.out, one.row()));
+        switch (k.cell) {
+            case Cell::lstm: lstm_slopes(one, s, given, before, d_h, dc, to); break;
+            case Cell::gru: gru_slopes(one, s, given, before, d_h, to); break;
+            case Cell::rnn_tanh: case Cell::rnn_relu: rnn_slopes(one, s, given, d_h, to); break;
+        }
     }
-    if (k.cell != Cell::gru) to.state = to.input;
+    if (!k.apart()) to.state = to.input;
     for (Numbers* one : {&to.input, &to.state}) {
         for (double& v : *one) v = k.rounded(v);
     }

@@ -51,7 +51,7 @@ template <class P>
 void check_scans(const std::vector<const Scan<P>*>& compiled) {
     for (const Scan<P>* scan : compiled) {
         checks::context = std::string(P::name) + " " + scan->cell + " " + scan->isa;
-        if (cell_of(*scan) == reference::Cell::lstm) check_nonlinearities(*scan);  // all kinds have the same
+        if (cell_of(*scan) == CellKind::lstm) check_nonlinearities(*scan);  // all kinds have the same
         check_stored(*scan), check_tracks(*scan), check_stacks(*scan), check_cells(*scan);
         check_nan_stays(*scan), check_nan_stays_in_steps(*scan);
         check_subnormals(*scan), check_subnormals_in_steps(*scan);
@@ -59,21 +59,16 @@ void check_scans(const std::vector<const Scan<P>*>& compiled) {
     }
 }
 
-template <class P>
-void check_cells_of_all_kinds() {
-    check_scans(scans<P>()), check_scans(scans<P>(CellKind::gru)), check_scans(rnn_scans<P>(false)), check_scans(rnn_scans<P>(true));
-}
-
 }  // namespace
 
 int main() {
-    using reference::Cell;
-    for (const Cell cell : {Cell::lstm, Cell::gru, Cell::rnn_tanh, Cell::rnn_relu}) check_reference(cell);
+    for (const Cell& cell : kCells) check_reference(cell.kind);
     check_thread_tuners();
     check_plans(), check_plan_tuners();
     check_helpers();
     check_allocator();
-    check_cells_of_all_kinds<F32>(), check_cells_of_all_kinds<F64>(), check_cells_of_all_kinds<BF16>();
-    check_int8_scans(CellKind::lstm), check_int8_scans(CellKind::gru);
+    for (const Cell& cell : kCells) {
+        check_scans(scans<F32>(cell.kind)), check_scans(scans<F64>(cell.kind)), check_scans(scans<BF16>(cell.kind)), check_int8_scans(cell.kind);
+    }
     return checks::report();
 }

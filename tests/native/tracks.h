@@ -132,8 +132,7 @@ template <class P>
 void check_stored(const Scan<P>& scan) {
     Random random(7);
     Track k = plain_track<P>(random, {1, 1, 1, 65, cell_of(scan)});
-    const Place place = k.cell == reference::Cell::lstm ? Place{kH} : k.cell == reference::Cell::gru ? Place{kGruH} : Place{kRnnH};
-    reference::Edit edit{place, Kind::set, {0}, {0}, {}, {}, 0, 0, 1};
+    reference::Edit edit{reference::output(k.cell), Kind::set, {0}, {0}, {}, {}, 0, 0, 1};
     for (Size u = 0; u < k.H; ++u) {
         edit.units.push_back(static_cast<std::int32_t>(u));
         // Odd units: 9 binary digits, halfway between two bfloat16. Even units: as many as a float has.

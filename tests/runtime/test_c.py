@@ -263,7 +263,7 @@ def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
     head |= {"format": FORMAT, "kind": "layer", "cell": "NO_CELL", "gates": "f"}
     save_file({"weight_ih_l0": torch.zeros(1, 1)}, tmp_path / "mgu.safetensors", head)
     for path, message in (
-        (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH and RNN_RELU"),
+        (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH, RNN_RELU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
         (tmp_path / "both.safetensors", "can't be streamed"),

@@ -9,6 +9,7 @@ interface Engine {
   memory: WebAssembly.Memory;
   take: (count: number) => number;
   give_back: (array: number) => void;
+  kinds: () => number;
   make: (kind: number, C: number, H: number, ih: number, hh: number, bIh: number, bHh: number) => number;
   release: (layer: number) => void;
   run: (
@@ -24,7 +25,7 @@ interface Engine {
   ) => void;
 }
 
-const NUMBERED = ["LSTM", "GRU", "RNN_TANH", "RNN_RELU"]; // as in native/runtime/wasm/layer.cpp
+const NUMBERED = Object.keys(KINDS); // as in native/kernel/kinds.h
 const MOST = 2 ** 26; // maximum number of values of a run; larger runs stay in JavaScript
 
 let engine: Engine | null = null;
@@ -59,7 +60,7 @@ class NativeLayer {
       new Float32Array(native.memory.buffer, at, numbers.length).set(numbers);
       return at;
     });
-    const number = NUMBERED.indexOf(kind.name) + (weights.rounds ? NUMBERED.length : 0);
+    const number = 2 * NUMBERED.indexOf(kind.name) + Number(weights.rounds);
     this.layer = native.make(number, info.inputSize, info.units, ih, hh, bIh, bHh);
     [ih, hh, bIh, bHh].forEach((at) => native.give_back(at));
     released.register(this, { native, layer: this.layer });
@@ -70,8 +71,8 @@ class NativeLayer {
     const { native, info, kind } = this;
     const H = info.units;
     const record = recordSize(kind);
-    const isLstm = kind.name === "LSTM";
-    const sizes = [T * info.inputSize, H, isLstm ? H : 0, T * H, T * record * H, isLstm ? T * H : 0];
+    const hasMemory = kind.carried.includes("c");
+    const sizes = [T * info.inputSize, H, hasMemory ? H : 0, T * H, T * record * H, hasMemory ? T * H : 0];
     const whole = native.take(sizes.reduce((sum, size) => sum + size, 0));
     let next = whole;
     const places = sizes.map((size) => (next += 4 * size) - 4 * size);
@@ -80,11 +81,11 @@ class NativeLayer {
     const view = (k: number) => new Float32Array(native.memory.buffer, places[k], sizes[k]);
     view(0).set(x);
     view(1).set(state.h);
-    if (isLstm) view(2).set(state.c);
+    if (hasMemory) view(2).set(state.c);
     native.run(this.layer, T, info.reverse ? 1 : 0, atX, atH, atC, atOut, atGates, atCells);
     const gates = view(4);
     values.h.set(view(3));
-    if (isLstm) values.c.set(view(5));
+    if (hasMemory) values.c.set(view(5));
     kind.gates.forEach((gate, k) => {
       if (gate === "h") return; // a plain RNN's gate is its state
       const to = values[gate];
@@ -100,7 +101,8 @@ const layers: WeakMap<Cell, NativeLayer> = new WeakMap();
 function scanLayer(cell: Cell, x: Float32Array, T: number, state: Values): Scanned | null {
   const { info, weights, kind } = cell;
   const inOrder = kind.gates.join() === KINDS[kind.name].gates.join();
-  if (engine === null || T === 0 || weights.weight_hr !== null || !inOrder) return null;
+  if (engine === null || NUMBERED.indexOf(kind.name) >= engine.kinds()) return null;
+  if (T === 0 || weights.weight_hr !== null || !inOrder) return null;
   if (T * (info.inputSize + (recordSize(kind) + 2) * info.units) > MOST) return null;
   const layer = layers.get(cell) ?? new NativeLayer(engine, info, weights, kind);
   layers.set(cell, layer);

@@ -1,6 +1,7 @@
 // One layer and direction in WebAssembly, for the JavaScript package. runtime/js/build.py compiles it together with the scans.
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <vector>
 
 #include "kernel/scan.h"
@@ -10,8 +11,8 @@
 
 namespace hiddenstate {
 
-extern const Scan<F32> scan_lstm_generic_F32, scan_gru_generic_F32, scan_rnn_tanh_generic_F32, scan_rnn_relu_generic_F32;
-extern const Scan<F32> scan_lstm_generic_int8, scan_gru_generic_int8;
+#define HIDDENSTATE_DECLARE(name, kind, ...) extern const Scan<F32> scan_##kind##_generic_F32, scan_##kind##_generic_int8;
+HIDDENSTATE_KINDS(HIDDENSTATE_DECLARE)
 
 // WebAssembly has no other threads, and the JavaScript engine decides the page size.
 bool run_on_threads(int threads, bool together, void (*body)(const void* context, int k), const void* context) {
@@ -32,9 +33,10 @@ void expect_writes(void*, std::size_t) {}
 
 namespace {
 
-// In the same order as NUMBERED in runtime/native.js; then those that multiply int8.
-const Scan<F32>* const kScans[] = {&scan_lstm_generic_F32,     &scan_gru_generic_F32,   &scan_rnn_tanh_generic_F32,
-                                   &scan_rnn_relu_generic_F32, &scan_lstm_generic_int8, &scan_gru_generic_int8};
+#define HIDDENSTATE_every(kind) &scan_##kind##_generic_int8
+#define HIDDENSTATE_few(kind) nullptr
+#define HIDDENSTATE_ROW(name, kind, header, sets, ...) {&scan_##kind##_generic_F32, HIDDENSTATE_##sets(kind)},
+const Scan<F32>* const kScans[][2] = {HIDDENSTATE_KINDS(HIDDENSTATE_ROW)};  // of floats, and of int8 if there is one
 
 struct Layer {
     const Scan<F32>* scan;
@@ -60,11 +62,15 @@ extern "C" int __cxa_thread_atexit(void (*)(void*), void*, void*) { return 0; }
 EXPORTED(take) float* take(std::int32_t count) { return hiddenstate::floats(count); }
 EXPORTED(give_back) void give_back(float* array) { std::free(array); }
 
-// The weights have torch's shapes; a bias may be null. They are packed, and not read again.
+// How many kinds of cells there are, in the order of kernel/kinds.h.
+EXPORTED(kinds) std::int32_t kinds() { return std::size(hiddenstate::kCells); }
+
+// `kind`: twice its number, and one more to multiply int8. The weights have torch's shapes; a bias may be null. They are packed, and not
+// read again.
 EXPORTED(make) hiddenstate::Layer* make(std::int32_t kind, std::int32_t C, std::int32_t H, const float* ih, const float* hh, const float* b_ih,
                                         const float* b_hh) {
     using namespace hiddenstate;
-    const Scan<F32>& scan = *kScans[kind];
+    const Scan<F32>& scan = *kScans[kind / 2][kind % 2];
     auto* const layer = new Layer{&scan, {}, take_large(static_cast<std::size_t>(scan.packed_bytes(C, H))), floats(scan.packed_bias_size(H)), {}};
     Weights<F32> weights{ih, hh, b_ih, b_hh, nullptr};
     scan.pack(weights, C, H, 1, layer->packed, layer->bias);

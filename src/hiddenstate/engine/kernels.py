@@ -14,6 +14,7 @@ from hiddenstate.base import forks
 from hiddenstate.base.native_module import _native
 from hiddenstate.base.native_module import absence as absence
 from hiddenstate.base.torch_internals import FORWARD_LEVEL, INTERCEPTORS
+from hiddenstate.cells import kinds
 from hiddenstate.errors import ArgumentError
 
 NOT_LOADED = f"the native module {absence}"  # the reason if there is none
@@ -70,7 +71,7 @@ class Kernel:
 
 
 # The kinds of cells that native code computes.
-CELLS = ("LSTM", "GRU", "RNN_TANH", "RNN_RELU")
+CELLS = tuple(cell for cell in kinds.CELLS if _native is None or _native.kernels_float32(cell))
 
 
 def _kernels() -> dict[str, dict[torch.dtype, list[Kernel]]]:
@@ -101,7 +102,7 @@ cell_steps: dict[str, Any] = {}
 _FASTER_THAN = {"avx2": "avx2", "avx_vnni": "avx2", "avx512_vnni": "avx512", "amx": "avx512", "neon_dotprod": "neon"}
 _every_int8 = {
     cell: [Kernel(native, torch.float32, torch.float32) for native in _native.kernels_int8(cell)]
-    for cell in ("LSTM", "GRU")
+    for cell in CELLS
     if _native is not None
 }
 _chosen_int8: dict[str, Kernel | None] = {}

@@ -5,6 +5,8 @@
 #include "kernel/edited_row.h"
 #include "kernel/vec.h"
 
+#define HIDDENSTATE_NONLINEARITIES(X) X(coupled, false)
+
 namespace hiddenstate {
 namespace {
 namespace coupled {
