@@ -56,6 +56,7 @@ class Arguments(NamedTuple):
     lengths: Lengths = None
     reset: Tensor | None = None
     reset_to: Any = None
+    order: Tensor | None = None  # [N, T], which word belongs to each step, if steps were moved before the call
 
 
 class CallOptions(NamedTuple):

@@ -133,7 +133,7 @@ def _read(
     recordings: list[Recording] = []
     if requests:
         itemsize = lstm._like().element_size()
-        recordings = [prepare(request.asked, call, edits, itemsize) for request in requests]
+        recordings = [prepare(request.asked, call, edits, itemsize, arguments.order) for request in requests]
         call.record = union([recording.record for recording in recordings])
     if edits:
         T, N = call.x.shape[:2]

@@ -57,7 +57,7 @@ def edit(model: nn.Module, *edits: Edit) -> Block:
         else:
             module = every[next(name for name, part in modules.items() if part is lstm)]
             if is_keras_layer(module):
-                raise ArgumentError(f"call= needs torch's hooks, which a {type(module).__name__} of Keras does not run")
+                raise ArgumentError("call= needs torch's hooks, which Keras does not always run")
             counters.append(_CallCounter(module, edit.call, block))
     whole = joined(blocks)
     return _counting(whole, counters) if counters else whole

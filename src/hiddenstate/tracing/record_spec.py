@@ -50,12 +50,23 @@ class Recording:
     words: tuple[tuple[str, ...], ...] | None
 
 
-def prepare(asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int) -> Recording:
-    """Check the options of a trace against a call."""
+def prepare(
+    asked: TraceOptions, call: Call, edits: Sequence[Edit], itemsize: int, order: Tensor | None = None
+) -> Recording:
+    """Check the options of a trace against a call, whose steps were read in an ``order [N, T]``."""
     T, N = call.x.shape[:2]
     wanted = check_wanted(asked, call.sizes, (T, N), edits, itemsize)
     with naming(asked.name):
-        return Recording(wanted, resolve_tokens(asked.tokens, T, N, call.lengths))
+        words = resolve_tokens(asked.tokens, T, N, call.lengths)
+        if words is not None and order is not None:
+            words = tuple(map(_reordered, words, order.tolist()))
+        return Recording(wanted, words)
+
+
+def _reordered(words: tuple[str, ...], order: Sequence[int]) -> tuple[str, ...]:
+    """Return a row's words in the order in which its steps are read; a short list has those of its first steps read."""
+    read = order[: len(words)]
+    return tuple(words[k] for k in (read if len(words) == len(order) else map(sorted(read).index, read)))
 
 
 def check_wanted(

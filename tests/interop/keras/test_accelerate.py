@@ -364,6 +364,20 @@ def test_a_trace_shows_the_steps_in_the_order_in_which_they_are_read() -> None:
     assert torch.allclose(trace.out[1, :3], want[0], atol=1e-6)
 
 
+def test_tokens_are_those_of_the_steps_that_a_layer_reads() -> None:
+    layer, x = layers.Bidirectional(built("LSTM")), torch.randn(2, 3, 4)
+    mask = torch.tensor([[True] * 3, [False, True, True]])
+    with hs.accelerate():
+        layer(x)
+        for second in (["-", "a", "b"], ["a", "b"]):
+            run = hs.trace(layer, x, call=lambda value: layer(value, mask=mask), tokens=[["a", "b", "c"], second])
+            forward, backward = (run[f"{name}_layer"].tokens for name in ("forward", "backward"))
+            assert (forward, backward) == (
+                (("a", "b", "c"), ("a", "b", "-")[: len(second)]),
+                (("c", "b", "a"), ("b", "a", "-")[: len(second)]),
+            )
+
+
 def test_copies_and_pickles_of_a_layer_hold_nothing_of_ours() -> None:
     layer, x = built("LSTM"), torch.randn(2, 5, 4)
     layer(x)

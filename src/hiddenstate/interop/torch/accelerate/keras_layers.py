@@ -63,6 +63,7 @@ class KerasCall(NamedTuple):
     returns_all: bool
     zeroes_masked: bool  # whether the output of a masked step is zero, not the previous step's
     layer: Any = None  # if it is known
+    is_backwards: bool = False
 
 
 def _function(keras_function: Callable[..., Any], read: Callable[..., "KerasCall | str | None"], counts: Counts) -> Any:
@@ -201,7 +202,7 @@ def _checked(call: KerasCall, backwards: bool) -> KerasCall | str:
         return _left(call.name, why, call.layer)
     mask = None if call.mask is None else call.mask.bool()
     if backwards:
-        return call._replace(x=call.x.flip(1), mask=None if mask is None else mask.flip(1))
+        return call._replace(x=call.x.flip(1), mask=None if mask is None else mask.flip(1), is_backwards=True)
     return call._replace(mask=mask)
 
 
@@ -223,14 +224,18 @@ def _compute(call: KerasCall) -> tuple[Any, ComputedBy]:
         mask = None
     lengths = None if mask is None else mask.sum(1)
     if mask is not None and (mask[:, 1:] > mask[:, :-1]).any():  # not only at the end: masked steps are moved there
-        x = x.take_along_dim(mask.byte().argsort(dim=1, descending=True, stable=True)[..., None], dim=1)
+        x = x.take_along_dim(_unmasked_first(mask)[..., None], dim=1)
     dtype = x.dtype
     flat = flat_weights(call.kind, call.arrays)
     # Copies, because a stateful layer overwrites its states, which the backward pass reads.
     states = [state.to(dtype, copy=True)[None] for state in call.states]
     training = torch.is_grad_enabled()
     arguments = TorchArguments(call.kind, x, None, states, flat, len(flat) > 2, 1, 0.0, training, False, True, lengths)
-    results, by = serve(arguments, _known.get(id(call.layer)) if scoped.any_open else None)
+    stand_in = _known.get(id(call.layer)) if scoped.any_open else None
+    if stand_in is not None:
+        order = torch.arange(x.shape[1]).expand(len(x), -1) if mask is None else _unmasked_first(mask)
+        arguments = arguments._replace(order=x.shape[1] - 1 - order if call.is_backwards else order)
+    results, by = serve(arguments, stand_in)
     if results is None:
         return None, ComputedBy("torch", _left(call.name, by.detail, call.layer))
     out, *after = results
@@ -240,6 +245,10 @@ def _compute(call: KerasCall) -> tuple[Any, ComputedBy]:
     else:
         last, every = _last_and_all(call, out, after[0], mask)
     return (last, every if call.returns_all else last[:, None], after), by
+
+
+def _unmasked_first(mask: Tensor) -> Tensor:
+    return mask.byte().argsort(dim=1, descending=True, stable=True)
 
 
 def _last_and_all(call: KerasCall, out: Tensor, h: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

@@ -248,7 +248,7 @@ def _serve_generally(args: TorchArguments, sizes: Sizes) -> tuple[Results | None
 
 def _arguments(args: TorchArguments) -> Arguments:
     if args.batch_sizes is None:
-        return Arguments(args.x, _state(args), args.lengths)
+        return Arguments(args.x, _state(args), args.lengths, order=args.order)
     return Arguments(PackedSequence(args.x, args.batch_sizes), _state(args))
 
 

@@ -49,6 +49,7 @@ class TorchArguments(NamedTuple):
     bidirectional: bool
     batch_first: bool
     lengths: Tensor | None = None  # of the rows, which torch's functions do not have
+    order: Tensor | None = None  # [N, T], of the steps of Keras' input
 
     @property
     def options(self) -> CallOptions:
