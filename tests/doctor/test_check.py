@@ -194,14 +194,14 @@ class Policy(nn.Module):
         return self.head(torch.stack(outputs)), state
 
 
-@pytest.mark.parametrize("cell", [False, True])
-def test_a_loop_over_steps_is_read_as_time_first(cell: bool) -> None:
-    report = hs.check(Policy(cell), torch.randn(9, 5, 4), torch.rand(9, 5) < 0.2, torch.randn(5, 5))
+@pytest.mark.parametrize(("cell", "rows"), [(False, 5), (True, 5), (False, 1)])
+def test_a_loop_over_steps_is_read_as_time_first(cell: bool, rows: int) -> None:
+    example = torch.randn(9, rows, 4), torch.rand(9, rows) < 0.2, torch.randn(rows, 5)
+    report = hs.check(Policy(cell), *example)
     assert report.ok
     assert "time first" in report.assumptions[0]
     detached = Policy(cell)
     detached.memory.register_forward_pre_hook(lambda _, args: (args[0], args[1].detach()))
-    example = torch.randn(9, 5, 4), torch.rand(9, 5) < 0.2, torch.randn(5, 5)
     assert kinds(hs.check(detached, *example)) == ["gradient-cut"]
 
 

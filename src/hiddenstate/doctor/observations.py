@@ -363,7 +363,7 @@ def _may_be_time_first(seen: Observations) -> bool:
         exchanged = is_slice
     elif is_slice:  # a loop over steps: each call reads one step of several rows
         shape = seen.base.values[call.x].data.shape
-        exchanged = len(shape) == 3 and shape[call.row_axis] > shape[1 - call.row_axis] == 1
+        exchanged = len(shape) == 3 and shape[1 - call.row_axis] == 1
     else:
         exchanged = bool(axes) and call.row_axis not in axes and 1 - call.row_axis in axes
     if not exchanged:
