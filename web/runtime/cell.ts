@@ -1,7 +1,7 @@
 // Computes one layer in one direction: the equations of its cell, step by step.
 
 import { type BoundEdit, apply } from "studio/runtime/edits.js";
-import type { CellKind } from "studio/runtime/kinds.js";
+import type { CellKind, CellName } from "studio/runtime/kinds.js";
 import { affine, product, rounded } from "studio/runtime/linear.js";
 import type { Track, TrackInfo, TrackWeights } from "studio/types.js";
 
@@ -215,4 +215,4 @@ function rnn(cell: Cell, x: Float64Array, _before: Values, now: Values, see: See
   cell.squash("h", cell.hidden, now, see);
 }
 
-const STEPS: Record<string, Step> = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };
+const STEPS: Record<CellName, Step> = { LSTM: lstm, GRU: gru, RNN_TANH: rnn, RNN_RELU: rnn };

@@ -3,10 +3,14 @@
 import { CELLS, CELL_SETTINGS, TINY } from "studio/facts.js";
 import { damaged } from "studio/runtime/errors.js";
 
+export type CellName = keyof typeof CELLS;
+/** Tables by name or label must have every kind, or they do not compile. */
+export type CellLabel = (typeof CELLS)[CellName]["label"];
+
 /** A kind of cell, like hiddenstate.cells.cell.Cell, from which all of it but `split` comes. */
 export interface CellKind {
-  name: string; // "LSTM", "GRU", "RNN_TANH" or "RNN_RELU"
-  label: string; // "LSTM", "GRU" or "RNN"
+  name: CellName;
+  label: CellLabel; // the name without the nonlinearity
   gates: readonly string[]; // in the order of the stacked weights
   states: readonly string[]; // in the order in which a step computes them; the last is the output
   carried: readonly string[]; // the states that go on to the next step
@@ -24,7 +28,7 @@ export interface CellKind {
 export type Letters = Record<string, { gates: readonly string[]; states: readonly string[] }>;
 
 const secant = (c: number) => (Math.abs(c) < TINY ? 1 : Math.tanh(c) / c);
-const SPLITS: Record<string, CellKind["split"]> = {
+const SPLITS: Record<CellLabel, CellKind["split"]> = {
   LSTM: ({ i, f, g, o, c }, at) => ({ keep: f[at], written: i[at] * g[at], show: o[at] * secant(c[at]) }),
   GRU: ({ z, n }, at) => ({ keep: z[at], written: (1 - z[at]) * n[at], show: 1 }),
   RNN: () => ({ keep: 0, written: NaN, show: 1 }),

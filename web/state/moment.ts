@@ -1,6 +1,6 @@
 // One unit at one step, with the numbers in the cell's equations, as in Python's Moment.
 
-import { type CellKind, activated } from "studio/runtime/kinds.js";
+import { type CellKind, type CellLabel, activated } from "studio/runtime/kinds.js";
 import { stateBefore } from "studio/runtime/states.js";
 import { placeParts } from "studio/state/edits.js";
 import { nextRound } from "studio/state/ranges.js";
@@ -76,7 +76,7 @@ const rnnValues: Values = ({ cell }, track, unit, t, sums) => {
   return { h_prev: stateBefore(track, "h", t)[unit], from_x: fromInput, from_h: fromHidden, sum, h };
 };
 
-const VALUES: Record<string, Values> = { LSTM: lstmShown, GRU: gruValues, RNN: rnnValues };
+const VALUES: Record<CellLabel, Values> = { LSTM: lstmShown, GRU: gruValues, RNN: rnnValues };
 
 /** The pre-activation that gives a gate this value; NaN if there are several. */
 export function unsquash({ activations }: CellKind, gate: string, value: number): number {

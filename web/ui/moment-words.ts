@@ -1,6 +1,6 @@
 // The meaning of the cell's numbers in words, and its equations with numbers filled in, as Python prints them.
 
-import { type CellKind, gatesApart } from "studio/runtime/kinds.js";
+import { type CellKind, type CellLabel, gatesApart } from "studio/runtime/kinds.js";
 import { type Moment, memoryBefore, squashName } from "studio/state/moment.js";
 import { stepName, wordAt } from "studio/state/run.js";
 import type { Model, Run, Track } from "studio/types.js";
@@ -77,7 +77,7 @@ function rnnLines(moment: Moment): Line[] {
   ];
 }
 
-const LINES: Record<string, (moment: Moment) => Line[]> = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
+const LINES: Record<CellLabel, (moment: Moment) => Line[]> = { LSTM: lstmLines, GRU: gruLines, RNN: rnnLines };
 
 function line(name: string, formula: string, numbers: string, value: number): Line {
   return { name, formula, numbers, value: format(value), edited: false };

@@ -1,5 +1,6 @@
 // Things to try: whole gates, and context-dependent sentences.
 
+import type { CellLabel } from "studio/runtime/kinds.js";
 import type { Edit, Model } from "studio/types.js";
 import { useApp } from "studio/ui/app.js";
 import { Button } from "studio/ui/form.js";
@@ -128,7 +129,7 @@ const GRU: readonly Preset[] = [
   SILENCE,
 ];
 
-const PRESETS: Record<string, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
+const PRESETS: Record<CellLabel, readonly Preset[]> = { LSTM, GRU, RNN: [SILENCE] };
 
 /** The edits of a preset, in all units at all steps of one layer and direction. */
 const presetEdits = (preset: Preset, track: string): Edit[] =>

@@ -2,7 +2,7 @@
 
 import { type Places, GRU_PLACES, LSTM_PLACES, RNN_PLACES } from "studio/panels/microscope/layouts.js";
 import type { Numbers, Operation } from "studio/panels/microscope/types.js";
-import type { CellKind } from "studio/runtime/kinds.js";
+import type { CellKind, CellLabel } from "studio/runtime/kinds.js";
 
 /** a bar, from and to */
 export type Spans = { filled: [number, number]; outlined?: [number, number] };
@@ -67,6 +67,6 @@ const RNN: Circuit = {
   },
 };
 
-const CIRCUITS: Record<string, Circuit> = { LSTM, GRU, RNN };
+const CIRCUITS: Record<CellLabel, Circuit> = { LSTM, GRU, RNN };
 
 export const circuitFor = ({ label }: CellKind): Circuit => CIRCUITS[label];
