@@ -23,6 +23,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("00", "h = squash(w * h)", "h = squash(h)"),
     ("00", "after_ten(1.5, 0.9, torch.tanh)", "after_ten(1.5, 0.9, lambda z: z)"),
     ("00", 'hs.set("l0.f", to=f), ', ""),
+    ("00", 'torch.randn(10, 1, 1))["l0.f"]', 'torch.randn(1, 1, 1))["l0.f"]'),
     ("10", "return torch.cat(outs)", "return outs[-1]"),
     ("01", "state = after if carry else (h0, c0)", "state = (h0, c0)"),
     ("01", "state = after if carry else (h0, c0)", "state = after"),

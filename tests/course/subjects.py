@@ -179,6 +179,7 @@ LAYER: Sequence[Lesson] = (
     ("11", "lstm(packed)[0].data", "whole"),
     ("11", "module(lstm(packed)[0])", "module(lstm(packed)[0].data)"),
     ("11", "torch.allclose(out[-1], c_n[0]", "torch.allclose(out[-1], h_n[0]"),
+    ("11", "h = squash(c)", "h = c.tanh()"),
     ("11", "total_length=8", "total_length=5"),
     ("11", "lengths, enforce_sorted=False)", "lengths.flip(0), enforce_sorted=False)"),
     ("11", "whole.sum(0) / lengths[:, None]", "whole.mean(0)"),
@@ -227,6 +228,7 @@ TRAINING: Sequence[Lesson] = (
     ("12", "model.lstm.requires_grad_(False)", "pass"),
 )
 DATA: Sequence[Lesson] = (
+    ("13", "encoder(few)[1]))", "[part.detach() for part in encoder(few)[1]]))"),
     ("13", "series.T.unsqueeze(-1)", "series.unsqueeze(-1)"),
     (
         "13",
@@ -360,6 +362,7 @@ APPLICATIONS: Sequence[Lesson] = (
     ("17", "gather(-1, asked[..., None])", "gather(-1, asked.roll(1, 0)[..., None])"),
     ("17", "tracer(answers[:, 5:6])", "tracer(answers[:, 4:5])"),
     ("17", "torch.tensor(1e8)", "torch.tensor(1e3)"),
+    ("17", "[cells[1]] * 2", "[cells[1], torch.nn.LSTMCell(3, 3)]"),
     ("17", "policy(seen[16:], begin)", "policy(seen[16:])"),
     ("17", "with torch.no_grad():\n    _, begin", "if True:\n    _, begin"),
     ("17", "one_hot(actions, 2).float()]", "torch.zeros(10, 2, 2)]"),
