@@ -441,9 +441,9 @@ hs_status hs_graph_stream_fork(const hs_graph_stream* stream, hs_graph_stream** 
 hs_status hs_graph_stream_step(hs_graph_stream* stream, const int64_t* rows, int64_t count, const void* const* inputs, float* const* outputs,
                                hs_error* error) {
     if (!stream || !inputs || !outputs) return fail(HS_ARGUMENT, "hs_graph_stream_step: stream, inputs and outputs must not be NULL", error);
-    if (!rows) return hs_graph_stream_feed(stream, 1, inputs, outputs, error);
     const Turn turn(stream);
-    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_step: another thread is using this stream", error);
+    if (!turn.is_alone) return fail(HS_ARGUMENT, "hs_graph_stream_step: another thread is using this stream: use one stream per thread", error);
+    if (!rows) return advance(stream, 1, nullptr, static_cast<int64_t>(stream->taken.size()), inputs, outputs, error);
     if (count < 1 || !are_rows(stream, rows, count)) return fail(HS_ARGUMENT, "hs_graph_stream_step: rows must be distinct rows of it", error);
     return advance(stream, 1, rows, count, inputs, outputs, error);
 }

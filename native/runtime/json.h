@@ -13,7 +13,7 @@
 
 namespace hiddenstate::runtime {
 
-[[noreturn]] inline void damaged(const std::string& what) { throw FileError("the model file is damaged: " + what); }
+[[noreturn]] inline void damaged(const std::string& what) { throw FileError("the file is damaged: " + what); }
 
 // Reads JSON from left to right. Each call requires the input to have the matching value.
 class Json {

@@ -417,7 +417,10 @@ Sizes checked_sizes(std::int64_t input_size, std::int64_t hidden_size, std::int6
 void require_kind(const ModelFile& file, const char* expected) {
     const std::string &format = file.entry("format"), &kind = file.entry("kind");
     if (format != "hiddenstate.model/1") throw FileError("the model file has the format '" + format.substr(0, 40) + "', expected 'hiddenstate.model/1'");
-    if (kind != expected) throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a " + expected);
+    if (kind == expected) return;
+    const char* const reader = kind == "layer" ? ": hs_model_load reads it" : kind == "tagger" ? ": hs_tagger_load reads it"
+                               : kind == "graph" ? ": hs_graph_load reads it" : "";
+    throw FileError("the model file holds a " + kind.substr(0, 20) + ", expected a " + expected + reader);
 }
 
 std::vector<float> restored(const ModelFile& file, const std::string& name) {

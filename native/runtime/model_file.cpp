@@ -108,7 +108,7 @@ std::uint64_t header_length(const unsigned char* bytes, std::size_t size) {
     if (size < kLengthBytes) damaged("it has fewer than 8 bytes");
     std::uint64_t length = 0;
     for (std::size_t k = 0; k < kLengthBytes; ++k) length |= static_cast<std::uint64_t>(bytes[k]) << 8 * k;
-    if (length == 0 || length > kLargestHeader) damaged("its header is empty, or longer than 100 MB");
+    if (length == 0 || length > kLargestHeader) damaged("its header is empty or longer than 100 MB: is it a safetensors file?");
     return length;
 }
 

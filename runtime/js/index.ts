@@ -41,7 +41,8 @@ export function loadGraph(bytes: ArrayBuffer | Uint8Array): GraphModel {
 /** The bytes and description of a model file. */
 function opened(bytes: ArrayBuffer | Uint8Array) {
   if (!(bytes instanceof ArrayBuffer || bytes instanceof Uint8Array)) {
-    throw damaged(`a file given as ${bytes === null ? "null" : typeof bytes}`, "an ArrayBuffer or a Uint8Array");
+    const got = `a file given as ${bytes === null ? "null" : typeof bytes}`;
+    throw damaged(got, "an ArrayBuffer or a Uint8Array", "Read it first, with readFile or fetch.");
   }
   const whole = bytes instanceof ArrayBuffer ? bytes : Uint8Array.from(bytes).buffer;
   const { metadata, places } = describe(whole);

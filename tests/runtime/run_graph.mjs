@@ -1,4 +1,4 @@
-// Runs whole models: node run_graph.mjs JOB..., each JSON {path, args: [{shape, data}], bigints, chunks}. Prints the results of a run, or of
+// Runs whole models: node run_graph.mjs JOB..., each JSON {path or text, args: [{shape, data}], bigints, chunks}. Prints the results of a run, or of
 // each chunk of a stream, as JSON; or why the file was refused.
 import { readFile } from "node:fs/promises";
 import { loadGraph, ModelError } from "./package/index.js";
@@ -27,7 +27,7 @@ function outcome({ args: given, bigints, chunks }, model) {
 for (const path of process.argv.slice(2)) {
   const job = JSON.parse(await readFile(path));
   try {
-    console.log(JSON.stringify(outcome(job, loadGraph(await readFile(job.path)))));
+    console.log(JSON.stringify(outcome(job, loadGraph(job.text ?? (await readFile(job.path))))));
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     console.log(JSON.stringify({ refused: error.message }));

@@ -221,7 +221,7 @@ def test_files_of_another_kind_are_refused(programs: dict[str, Path], tmp_path: 
     hs.save(hs.LSTM(2, 3), tmp_path / "l.safetensors")
     for reader, path, message in (
         ("numbers", "t", "holds a tagger, expected a layer"),
-        ("tag", "l", "holds a layer, expected a tagger"),
+        ("tag", "l", "holds a layer, expected a tagger: hs_model_load reads it"),
     ):
         done = subprocess.run(
             [programs[reader], tmp_path / f"{path}.safetensors"], input=b"", capture_output=True, check=False
@@ -266,6 +266,7 @@ def test_files_that_are_none(programs: dict[str, Path], tmp_path: Path) -> None:
         (tmp_path / "mgu.safetensors", "this version runs LSTM, GRU, RNN_TANH, RNN_RELU"),
         (tmp_path / "nowhere", "cannot read"),
         (tmp_path / "empty", "damaged"),
+        (__file__, "is it a safetensors file?"),
         (tmp_path / "both.safetensors", "can't be streamed"),
     ):
         done = subprocess.run([programs["numbers"], path], input=b"", capture_output=True, check=False)

@@ -121,7 +121,7 @@ def test_what_does_not_fit_fails(folder: Path, tmp_path: Path) -> None:
         ("words", [], "1 `words` (embedding) has 4 rows, but is asked for 4"),
         ("words", [2], "1 `words` (embedding) has 4 rows, but is asked for 4"),
         ("both", [1], "4 this model can't run step by step: "),
-        ("layer", [], "2 the model file holds a layer, expected a graph"),
+        ("layer", [], "2 the model file holds a layer, expected a graph: hs_model_load reads it"),
     ):
         got = run(
             folder / "run_graph", tmp_path / f"{name}.safetensors", 1 if name == "both" else 2, 1, *chunks, data=data

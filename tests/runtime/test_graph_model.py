@@ -203,6 +203,8 @@ def test_what_does_not_fit_fails(tmp_path: Path) -> None:
     for call in bad:
         with pytest.raises(hr.HiddenStateError):
             call()
+    with pytest.raises(hr.HiddenStateError, match="N and T are at least 1"):
+        loaded(x[:, :0])
     width = x.shape[-1]
     for frame in (x, x[0, 0]):  # the shape that was given, and that of a step
         with pytest.raises(hr.HiddenStateError) as caught:

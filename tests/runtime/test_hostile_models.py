@@ -113,7 +113,7 @@ def test_a_long_header_takes_little_memory_in_c(long_file: tuple[str, Path], tmp
     kind, path = long_file
     most = 3 * path.stat().st_size + (32 << 20)  # with the program itself
     (outcome,) = run(program(tmp_path, HERE / "read_files.c"), kind, path, memory=most).decode().splitlines()
-    assert outcome.startswith("the model file is damaged")
+    assert outcome.startswith("the file is damaged")
 
 
 @needs_node

@@ -76,11 +76,12 @@ def test_what_a_stream_cannot_do_fails(folder: Path, tmp_path: Path) -> None:
     rows = {**job(one), "args": [{"shape": [3, 9], "data": [0] * 27}]}
     hs.save(nn.GRU(2, 3, bidirectional=True), tmp_path / "both.safetensors", args=(torch.zeros(4, 1, 2),))
     both = {"path": str(tmp_path / "both.safetensors"), "args": [{"shape": [1, 1, 2], "data": [0, 0]}], "chunks": [1]}
-    refused = [result["refused"] for result in outcomes(folder, [rows, {**job(one), "args": []}, both])]
+    refused = [result["refused"] for result in outcomes(folder, [rows, {**job(one), "args": []}, both, {"text": "m"}])]
     width = one.graph.inputs[0].shape[-1]
-    assert f"of shape [3,9]: expected [N,T,{width}]" in refused[0]
+    assert f"of shape [3,9]: expected [N,T,{width}]. Give it in that shape; N and T are at least 1." in refused[0]
     assert "0 arguments" in refused[1]
     assert "bidirectional" in refused[2]
+    assert "a file given as string: expected an ArrayBuffer or a Uint8Array. Read it first" in refused[3]
 
 
 def test_integers_may_be_bigints(folder: Path, tmp_path: Path) -> None:

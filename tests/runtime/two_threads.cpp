@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -59,8 +60,11 @@ Stream graph_stream(const char* path) {
         Numbers out = numbers(hs_array_size(&output, 2, kRows));
         const void* const from[] = {x.data()};
         float* const to[] = {out.data()};
-        return way == 2 ? hs_graph_stream_feed(stream.get(), 2, from, to, nullptr)
-                        : hs_graph_stream_step(stream.get(), way == 1 ? kOrder : nullptr, kRows, from, to, nullptr);
+        hs_error error;
+        const hs_status status = way == 2 ? hs_graph_stream_feed(stream.get(), 2, from, to, &error)
+                                          : hs_graph_stream_step(stream.get(), way == 1 ? kOrder : nullptr, kRows, from, to, &error);
+        const std::string call = way == 2 ? "hs_graph_stream_feed: " : "hs_graph_stream_step: ";
+        return status == HS_ARGUMENT && std::string(error.message).rfind(call, 0) != 0 ? HS_MEMORY : status;
     };
     const auto read = [stream](Numbers* states) {
         const std::int64_t size = hs_graph_stream_state_size(stream.get());

@@ -68,7 +68,7 @@ export class GraphProgram {
       const fits = (want: number | string, axis: number) =>
         typeof want === "number" ? got[axis] === want : Number.isSafeInteger(got[axis]) && got[axis] >= 1;
       if (!Array.isArray(got) || got.length !== wanted.length || !wanted.every(fits)) {
-        refuse(`${name} of shape [${got}]`, `[${wanted}]`, "Give it in that shape.");
+        refuse(`${name} of shape [${got}]`, `[${wanted}]`, "Give it in that shape; N and T are at least 1.");
       }
       const count = got.reduce((product, size) => product * size, 1);
       if (data?.length !== count)

@@ -36,7 +36,8 @@ def read_arguments(graph: Graph, arguments: Sequence[Any]) -> tuple[list[Array],
             size >= 1 if isinstance(want, str) else size == want for want, size in zip(wanted, value.shape, strict=True)
         )
         if not fits:
-            raise ShapeError(f"{declared.name} has shape {list(value.shape)}, expected {wanted}".replace("'", ""))
+            expected = f"{wanted}; N and T are at least 1" if 0 in value.shape else f"{wanted}"
+            raise ShapeError(f"{declared.name} has shape {list(value.shape)}, expected {expected}".replace("'", ""))
         sizes |= {want: size for want, size in zip(wanted, value.shape, strict=True) if isinstance(want, str)}
         arrays.append(np.ascontiguousarray(value, np.int64 if declared.ints else np.float32))
     return arrays, sizes
