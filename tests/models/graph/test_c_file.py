@@ -99,12 +99,17 @@ def test_what_a_file_needs_is_told_and_true(tmp_path: Path) -> None:
 
 
 @needs_gcc
-def test_frames_and_cells_are_single_steps(tmp_path: Path) -> None:
+def test_a_file_of_one_number_of_steps_has_calls_and_no_steps(tmp_path: Path) -> None:
     frame = (torch.randn(1, 80), (torch.randn(1, 12), torch.randn(1, 12)))
     hs.export_c(Silero().eval(), tmp_path / "vad.c", args=frame)
     passes(tmp_path / "vad.c", *SANITIZED)
-    hs.export_c(Loop().eval(), tmp_path / "loop.c", args=(torch.randn(2, 5, 4),))
+    described = hs.export_c(Loop().eval(), tmp_path / "loop.c", args=(torch.randn(2, 5, 4),))
     passes(tmp_path / "loop.c", *SANITIZED)
+    assert not described.is_step
+    assert "a call, which takes all of x [1, 5, 4] and carries nothing" in repr(described)
+    text = (tmp_path / "loop.c").read_text()
+    assert "loop_call(" in text
+    assert "loop_step" not in text
 
 
 @needs_gcc
@@ -185,6 +190,10 @@ def test_one_program_has_several_files_and_cpp_reads_them_as_headers(tmp_path: P
             ["g++", "-Wall", "-Wextra", "-Werror", main, tmp_path / "one.o", "-lm", "-o", program], check=True
         )
         subprocess.run([program], check=True)
+        command = ["g++", "-c", tmp_path / "one.c", "-o", os.devnull]
+        errors = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        assert "compile this file as C" in errors
+        assert errors.count("error:") == 1
 
 
 @needs_gcc
@@ -217,13 +226,15 @@ def test_int8_layers_round_as_converted_ones_do(kind: type[nn.LSTM | nn.GRU], tm
 
 
 def test_what_a_step_cannot_compute_fails(tmp_path: Path) -> None:
-    path = tmp_path / "model.c"
-    for model, message in (
-        (nn.Sequential(Words(), Mean()), "mean.* needs all time steps"),
-        (Both(), "bidirectional"),
-    ):
+    path, ids, x = tmp_path / "model.c", torch.tensor([[1, 2], [3, 4]]), torch.randn(3, 2, 4)
+    cases: tuple[tuple[nn.Module, Any, str], ...] = (
+        (nn.Sequential(Words(), Mean()), (ids,), "mean.* needs all time steps at once: return what it is taken of"),
+        (Both(), (ids,), "bidirectional, .*: hiddenstate.save writes it for whole"),
+        (nn.GRU(4, 3), (x, torch.zeros(1, 2, 3)), "takes its state from an argument: a cell may"),
+    )
+    for model, args, message in cases:
         with pytest.raises(ArgumentError, match=message):
-            hs.export_c(model.eval(), path, args=(torch.tensor([[1, 2], [3, 4]]),))
+            hs.export_c(model.eval(), path, args=args)
     for bad in (None, 3):
         with pytest.raises(ArgumentTypeError):
             hs.export_c(Words(), bad, args=(torch.tensor([[1, 2]]),))  # type: ignore[arg-type]

@@ -185,9 +185,17 @@ REFUSED: dict[str, tuple[Callable[..., Any] | None, Callable[..., Any] | None, s
     "a sum over steps": (None, lambda m, x: x.sum(1), "a sum over rows or steps is not in the list: their mean"),
     "a mask of features": (None, lambda m, x: x[..., MASK], "mask of True and False is .*: a product with"),
     "a list of features": (None, lambda m, x: x[..., [0, 2]], "by a list or tensor is not in the list: slices"),
-    "what is greater": (None, lambda m, x: x[x > 0], "gt is not in the list: a product with a mask"),
+    "what is greater": (None, lambda m, x: x > 0, "gt is not in the list: return what is compared, and compare"),
+    "a logarithm": (
+        lambda m, x: (x * x + 1).log1p(),
+        None,
+        "log1p .*: take it outside: of an argument before the call",
+    ),
+    "differences": (lambda m, x: x - functional.pad(x, (0, 0, 1, 0))[:, :-1], None, "a causal Conv1d reads earlier"),
+    "earlier steps": (lambda m, x: torch.cat([x[:, :1], x[:, :-1]], 1), None, "the last is: .*; a causal Conv1d reads"),
+    "a hard sigmoid": (None, lambda m, x: functional.hardsigmoid(x), r"hardsigmoid .*: relu\(x / 6"),
     "a mask for numbers": (None, lambda m, x: x.masked_fill(MASK, 0), "masked_fill .*: a product with a mask"),
-    "the best": (None, lambda m, x: x.topk(2)[0], "topk is not in the list: return what it is taken of"),
+    "the best": (None, lambda m, x: x.topk(2)[0], "topk is not in the list: take it outside"),
     "a running sum": (None, lambda m, x: x.cumsum(1), "cumsum .*: a recurrent layer, or a causal Conv1d"),
     "the other way": (None, lambda m, x: x.flip(2), r"flip .*: slices of features \(x"),
     "a spread": (None, lambda m, x: x.std(2), "std .*: the mean of x"),
@@ -260,6 +268,8 @@ def test_arguments_that_do_not_fit_fail(tmp_path: Path) -> None:
     for args, error in bad:
         with pytest.raises(error):
             hs.save(model, path, args=args)
+    with pytest.raises(ArgumentTypeError, match="got a tuple with ndarray"):
+        hs.save(model, path, args=(X.numpy(),))
     with pytest.raises(ArgumentTypeError, match="safetensors"):
         hs.save(model, tmp_path / "folder", args=(X,))
     with pytest.raises(ArgumentError, match="without it"):
@@ -271,6 +281,19 @@ def test_arguments_that_do_not_fit_fail(tmp_path: Path) -> None:
     hs.save(model, path, args=(X,))
     with pytest.raises(FileFormatError, match="hiddenstate_runtime"):
         hs.load(path)
+
+
+@pytest.mark.filterwarnings("ignore")  # of what torch deprecates
+def test_what_torch_made_of_a_module_is_refused_by_its_maker() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), First(nn.GRU(4, 4))).eval()
+    made: tuple[tuple[Callable[[], nn.Module], str], ...] = (
+        (lambda: nn.Sequential(torch.compile(model)), "`0` was compiled by torch.compile"),  # type: ignore[arg-type]
+        (lambda: torch.jit.trace(model, X), "this module was made by torch.jit"),
+        (lambda: torch.ao.quantization.quantize_dynamic(model, {nn.Linear}), "`0` was quantized by torch"),
+    )
+    for make, message in made:
+        with pytest.raises(ArgumentError, match=message):
+            in_file(make(), X)
 
 
 def test_a_graph_with_other_numbers_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

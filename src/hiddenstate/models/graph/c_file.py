@@ -44,7 +44,11 @@ BINARY = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/"}
 
 @dataclass(frozen=True)
 class CFile:
-    """What `export_c` wrote: sizes in bytes, and the products of matrices and convolutions in a step."""
+    """What `export_c` wrote: sizes in bytes, and the products of matrices and convolutions in a step.
+
+    ``is_step`` is False if the model has no time axis of any length: a call takes the inputs whole, and carries nothing
+    to the next.
+    """
 
     path: str
     ram: int
@@ -52,16 +56,23 @@ class CFile:
     multiplications: int
     inputs: Mapping[str, tuple[int, ...]]
     outputs: Sequence[tuple[int, ...]]
+    is_step: bool
 
     def __repr__(self) -> str:
+        inputs = ", ".join(f"{name} {list(shape)}" for name, shape in self.inputs.items())
+        whole = f"call, which takes all of {inputs} and carries nothing to the next"
         return (
             f"{self.path}: {self.ram:,} bytes of RAM, {self.flash:,} bytes of constants, "
-            f"{self.multiplications:,} multiplications a step"
+            f"{self.multiplications:,} multiplications a {'step' if self.is_step else whole}"
         )
 
 
 def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ...]) -> CFile:
     """Export a module as one C99 file, which computes one time step of one row.
+
+    If the module takes one number of steps only (because it loops over a cell, or has a convolution over time that is
+    not causal) or none (a cell whose state is an argument), the file has ``vad_call`` in place of ``vad_step``, which
+    takes the arguments whole and carries nothing to the next call.
 
     The file allocates nothing, has no variables outside of functions, and needs only ``sqrtf``, ``erff`` and ``fmaf``
     of the standard library. Its functions are named after the file: ``vad.c`` has ``vad_init(vad_state *)`` and
@@ -91,7 +102,11 @@ def export_c(model: nn.Module, path: str | os.PathLike[str], args: tuple[Any, ..
     check_numbers(model, example, graph, tensors)
     reason = graph.why_no_stream() if graph.has_steps else None
     if reason:
-        raise ArgumentError(f"this model can't run step by step: {reason}")
+        why, _, advice = reason.partition(": ")
+        if why.endswith("from an argument"):
+            advice = "a cell may"
+        advice = advice or "hiddenstate.save writes it for whole sequences"
+        raise ArgumentError(f"this model can't run step by step: {why}: {advice}")
     name = re.sub(r"\W", "_", Path(path).stem, flags=re.ASCII)
     source = _Source(graph, tensors, name if not name[:1].isdigit() else f"_{name}")
     vectors = [*_vectors(graph, tensors, example)]
@@ -171,6 +186,7 @@ class _Source:
 
     def __init__(self, graph: Graph, tensors: Mapping[str, Tensor], name: str) -> None:
         self.graph, self.tensors, self.name = graph, tensors, name
+        self.function = f"{name}_step" if graph.has_steps else f"{name}_call"
         self.tables: dict[str, tuple[str, str]] = {}  # name and text, by what is stored
         self.flash = self.products = self.states = 0
         self.memory = _Memory()
@@ -198,7 +214,7 @@ class _Source:
         inputs = {declared.name: self.shapes[k] for k, declared in enumerate(graph.inputs)}
         outputs = [self.shapes[value] for value in graph.outputs]
         ram = 4 * (max(self.states, 1) + max(self.memory.most, 1))
-        described = CFile(path, ram, self.flash, self.products, inputs, outputs)
+        described = CFile(path, ram, self.flash, self.products, inputs, outputs, graph.has_steps)
         arguments = [
             f"const {'int32_t' if declared.ints else 'float'} *{own}"
             for declared, own in zip(graph.inputs, names, strict=True)
@@ -213,33 +229,39 @@ class _Source:
             f"}} {name}_state;\n",
             '#ifdef __cplusplus\nextern "C" {\n#endif',
             f"void {name}_init({name}_state *s);\n/* Returns 0, or -1 if an index is out of range (nothing is done)."
-            f" */\nint32_t {name}_step({head});\n#ifdef __cplusplus\n}}\n#endif\n",
-            f"#ifndef {upper}_DECLARATIONS\n",
+            f" */\nint32_t {self.function}({head});\n#ifdef __cplusplus\n}}\n#endif\n",
+            f"#ifndef {upper}_DECLARATIONS\n#ifdef __cplusplus\n"
+            f'#error "compile this file as C; C++ includes it with {upper}_DECLARATIONS defined"\n#else\n',
             *(text for _, text in self.tables.values()),
             *(_with_prefix(part, name) for part in _parts_of(own)),
             f"void {name}_init({name}_state *s)\n{{\n    memset(s, 0, sizeof *s);",
             *self.initial,
-            f"}}\n\nint32_t {name}_step({head})\n{{",
+            f"}}\n\nint32_t {self.function}({head})\n{{",
             *self._guards(names),
             _with_prefix(own, name),
             "    return 0;\n}\n",
             self._selftest(vectors, rounded),
-            "#endif\n#endif\n",
+            "#endif\n#endif\n#endif\n",
         ]
         return "\n".join(lines), described
 
     def _comment(self, described: CFile, names: Sequence[str]) -> str:
         arguments = [f" *   {own} {list(shape)}" for own, shape in zip(names, described.inputs.values(), strict=True)]
         results = [f" *   out{k} {list(shape)}" for k, shape in enumerate(described.outputs)]
+        what, unit, sizes = (
+            ("one time step of one row", "step", "rows and time steps have size 1")
+            if described.is_step
+            else ("one row, whole; nothing is carried to the next call", "call", "rows have size 1")
+        )
         return "\n".join(
             [
-                f"/* {self.name}: one time step of one row. Written by hiddenstate.export_c.",
+                f"/* {self.name}: {what}. Written by hiddenstate.export_c.",
                 " *",
                 f" * RAM: {described.ram} bytes ({self.name}_state)",
                 f" * Constants: {described.flash} bytes",
-                f" * Multiplications a step: {described.multiplications}",
+                f" * Multiplications a {unit}: {described.multiplications}",
                 " *",
-                " * Arguments and results; rows and time steps have size 1:",
+                f" * Arguments and results; {sizes}:",
                 *arguments,
                 *results,
                 " *",
@@ -267,7 +289,7 @@ class _Source:
                     tables.append(_table(typed, f"{name}_{letter}{t}_{k}", array))
             arguments_of = [f"{name}_x{t}_{k}" for k in range(len(arguments))]
             outs = [f"out{k}" for k in range(len(results))]
-            calls.append(f"    if ({name}_step(&s, {', '.join(arguments_of + outs)})) return 2;")
+            calls.append(f"    if ({self.function}(&s, {', '.join(arguments_of + outs)})) return 2;")
             calls += [
                 f"    worst = {name}_compare(out{k}, {name}_y{t}_{k}, {array.size}, {_number(rounded[k])}, "
                 f"{_number(TOLERANCE)}, {_number(least_size(array))}, worst);"

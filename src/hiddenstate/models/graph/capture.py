@@ -110,9 +110,7 @@ def capture(model: nn.Module, args: Any) -> Captured:
         _check_repeats(model, args)
         copied, layers = _with_leaves(model)
         if not layers:
-            raise ArgumentError(
-                f"this {type(model).__name__} has no recurrent layer or cell, so there is no state to carry"
-            )
+            raise ArgumentError(f"this {type(model).__name__} has no recurrent layer or cell, and a file needs one")
         wider = _opened(model, args)
         captured = _captured(copied, layers, wider)
         sizes = [node.meta["val"].shape for node in _arguments(captured.program)]
@@ -151,8 +149,11 @@ def _check(model: object, args: object) -> None:
     if not isinstance(args, tuple) or not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
         raise ArgumentTypeError(
             f"args must be a tuple of tensors, an example of the arguments of a call of this {type(model).__name__}, "
-            f"got {type(args).__name__}"
+            f"got {_kinds(args)}"
         )
+    for path, part in model.named_modules():
+        if advice := _made_by_torch(part):
+            raise ArgumentError(f"{f'`{path}`' if path else 'this module'} was {advice}")
     for k, leaf in enumerate(leaves):
         check_memory(leaf, f"argument {k}")
     for name, value in [*model.named_parameters(), *((f"argument {k}", leaf) for k, leaf in enumerate(leaves))]:
@@ -160,6 +161,29 @@ def _check(model: object, args: object) -> None:
             raise DtypeError(f"{name} is {value.dtype}, expected float32: convert it first, with .float()")
     if any(edits_in_force(part) for part in map(find_recordable, model.modules()) if isinstance(part, OURS)):
         raise ArgumentError("edits are active, but the file can't contain them: exit their block first")
+
+
+def _kinds(args: object) -> str:
+    if not isinstance(args, tuple):
+        return type(args).__name__
+    wrong = [type(leaf).__name__ for leaf in pytree.tree_leaves(args) if not isinstance(leaf, Tensor)]
+    return f"a tuple with {wrong[0]}" if wrong else "an empty one"
+
+
+def _made_by_torch(part: nn.Module) -> str:
+    """Say what made a module that can't be captured any more, and what to export instead."""
+    if type(part).__module__.startswith("torch.ao.nn.quantized"):
+        return "quantized by torch: export the float module, or hiddenstate.convert(model, weights='int8')"
+    names = [kind.__name__ for kind in (*TORCH_LAYERS, *TORCH_CELLS)]
+    if not any(
+        isinstance(inner, OURS | TORCHS) or getattr(inner, "original_name", "") in names for inner in part.modules()
+    ):
+        return ""
+    if hasattr(part, "_orig_mod"):
+        return "compiled by torch.compile: export the module itself, which is its _orig_mod"
+    if isinstance(part, torch.jit.ScriptModule):
+        return "made by torch.jit: export the module that it was made from"
+    return ""
 
 
 def _opened(model: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:

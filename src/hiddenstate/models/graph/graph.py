@@ -146,7 +146,7 @@ class Graph:
         x = self.shapes[node.inputs[0]] if node.inputs else ()
         axes = [node.axis] if node.op == "softmax" else node.axes if node.op in ("mean", "maximum") else []
         if any(x[axis] == "T" for axis in axes):
-            return "needs all time steps at once"
+            return "needs all time steps at once: return what it is taken of, and take it outside"
         if not self.is_over_time(node):
             return None
         if node.op == "layer" and node.bidirectional:

@@ -32,8 +32,10 @@ _POOL = "a mean or maximum over an axis would work, or a Conv1d with a stride"
 _PRODUCT = "only products with constant weights are (Linear)"
 _GREATER = "relu(a - b) + b would work"
 _MASK = "a product with a mask of 0 and 1, which is given as an argument, would work"
-_OUTSIDE = "return what it is taken of, such as scores, and take it outside"
+_OUTSIDE = "take it outside: of an argument before the call, or of a result, such as scores, after it"
+_COMPARED = f"return what is compared, and compare outside; or {_MASK}"
 _PARTS = "slices of features (x[..., a:b]) that torch.cat joins would work; rows and steps keep their order"
+_EARLIER = "a causal Conv1d reads earlier steps (those of one feature alone with groups=channels)"
 SERVES = {
     name: serves
     for names, serves in (
@@ -43,16 +45,19 @@ SERVES = {
         ("matmul bmm mm einsum scaled_dot_product_attention", _PRODUCT),
         ("leaky_relu prelu hardswish hardtanh relu6 mish", "ReLU, ELU, GELU or SiLU would work"),
         ("conv2d conv3d conv_transpose1d", "Conv1d over a fixed frame, or causal over time, would work"),
-        ("log_softmax log exp argmax topk sort argsort", _OUTSIDE),
-        ("gt lt ge le eq ne where masked_fill logical_not one_hot", _MASK),
+        ("log_softmax log log1p log2 log10 exp expm1 sin cos round floor sign argmax topk sort argsort", _OUTSIDE),
+        ("gt lt ge le eq ne", _COMPARED),
+        ("where masked_fill logical_not one_hot", _MASK),
         ("masked_select nonzero gather index_put index_fill scatter", _MASK),
-        ("flip roll repeat_interleave repeat index_select", _PARTS),
+        ("roll", f"{_PARTS}; {_EARLIER}"),
+        ("flip repeat_interleave repeat index_select", _PARTS),
         ("cumsum cumprod", "a recurrent layer, or a causal Conv1d over a fixed number of steps, would work"),
         ("std var", "the mean of x * x, minus the square of the mean, would work, with torch.sqrt"),
         ("min amin", "-torch.amax(-x, axis) would work"),
         ("linalg_vector_norm", "torch.sqrt(torch.sum(x * x, axis)) over features would work"),
         ("glu", "the product of one half and the sigmoid of the other would work: a, b = x.chunk(2, -1)"),
         ("clamp", "relu(x - low) + low, and high - relu(high - x), would work"),
+        ("hardsigmoid", "relu(x / 6 + 0.5) - relu(x / 6 - 0.5) would work"),
         ("softplus", "ELU would work"),
     )
     for name in names.split()
@@ -482,6 +487,8 @@ def _pad(t: Translator, x: Any, amounts: Sequence[int], mode: str = "constant", 
             and not value
         ):
             return Padded(x, *amount)
+        if t.shapes[x][axis] == "T":
+            t.refuse("padding over time before anything but a convolution", _EARLIER)
         x = t.emit("pad", [x], axis=axis, amount=amount, mode=mode, value=float(value or 0))
     return x
 
@@ -555,7 +562,7 @@ def _slices(t: Translator, x: Any, dim: int = 0, start: Any = None, end: Any = N
     if size == "T" and step == 1 and is_to_end and start == -1:
         return t.emit("reshape", [t.emit("last", [x], axis=axis)], shape=_with(t.shapes[x], axis, 1))
     if not isinstance(size, int):
-        t.refuse("a slice of rows, or of steps other than all or the last,", "the last step is: out[:, -1]")
+        t.refuse("a slice of rows, or of steps other than all or the last,", f"the last is: out[:, -1]; {_EARLIER}")
     start, stop, step = slice(start, None if is_to_end else end, step).indices(size)
     return t.emit("slice", [x], axis=axis, start=start, stop=stop, step=step)
 
