@@ -537,6 +537,9 @@ def test_named_lengths_are_passed_to_the_model() -> None:
         ((X,), {"layout": "NNC"}, ArgumentError, "layout"),
         ((X,), {"layout": "NC"}, ArgumentError, "layout"),
         ((X,), {"layout": "NTCDE"}, ArgumentError, "3 axes"),
+        ((X,), {"layout": "BTC"}, ArgumentError, "N for rows"),
+        ((X,), {"layout": ("N", "T", "C")}, ArgumentTypeError, "layout must be a str such as 'NTC', got tuple"),
+        ((X,), {"loss": nn.MSELoss}, ArgumentTypeError, "pass MSELoss\\(\\)"),
         ((X,), {"lengths": [1, 2]}, ArgumentError, "each of the 6 rows"),
         ((X,), {"lengths": [10, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
         ((X,), {"lengths": [0, 1, 1, 1, 1, 1]}, ArgumentError, "from 1 to 9"),
@@ -556,6 +559,8 @@ def test_bad_arguments_fail(
 def test_something_else_than_a_module_fails() -> None:
     with pytest.raises(ArgumentTypeError, match="torch.nn.Module"):
         hs.check(lambda x: x, X)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentTypeError, match="the class Classifier: pass an instance"):
+        hs.check(Classifier, X)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 17, 65])
@@ -661,3 +666,130 @@ class Alone(nn.Module):
 
     def forward(self, x: Tensor) -> Any:
         return self.layer(x)[0]
+
+
+class Words(nn.Module):
+    """Reads padded rows of words; ``read`` says how."""
+
+    def __init__(self, read: Callable[["Words", Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.embedding, self.lstm, self.head = nn.Embedding(20, 6), nn.LSTM(6, 5, batch_first=True), nn.Linear(5, 7)
+        self.read = read
+
+    def forward(self, words: Tensor, lengths: Tensor) -> Tensor:
+        return self.read(self, words, lengths)
+
+
+WORDS = torch.randint(1, 20, (6, 9), generator=torch.Generator().manual_seed(0))
+LENGTHS = torch.tensor([9, 5, 7, 3, 2, 8])
+pack = nn.utils.rnn.pack_padded_sequence
+
+
+def last_of(model: Words, x: Tensor, lengths: Tensor) -> Tensor:
+    return model.lstm(x)[0][torch.arange(len(x)), lengths - 1]  # type: ignore[no-any-return]
+
+
+def only_lengths_sorted(model: Words, words: Tensor, lengths: Tensor) -> Tensor:
+    lengths = lengths.sort(descending=True).values
+    return model.head(model.lstm(pack(model.embedding(words), lengths, batch_first=True))[1][0][-1])  # type: ignore[no-any-return]
+
+
+def embedding_without_gradient(model: Words, words: Tensor, lengths: Tensor) -> Tensor:
+    with torch.no_grad():
+        x = model.embedding(words)
+    return model.head(last_of(model, x, lengths))  # type: ignore[no-any-return]
+
+
+def test_rows_that_are_packed_with_the_lengths_of_others() -> None:
+    (finding,) = hs.check(Words(only_lengths_sorted), WORDS, LENGTHS).mistakes
+    assert (finding.kind, finding.module) == ("rows-out-of-order", "lstm")
+    assert "pack_padded_sequence" in finding.operation
+    assert "same order" in finding.change
+
+
+def test_an_embedding_that_no_gradient_reaches_is_a_note() -> None:
+    report = hs.check(Words(embedding_without_gradient), WORDS, LENGTHS)
+    assert report.ok
+    (note,) = [note for note in report.notes if note.kind == "gradient-cut"]
+    assert note.module == "embedding"
+    frozen = Words(embedding_without_gradient)
+    frozen.embedding.requires_grad_(False)
+    assert not [note for note in hs.check(frozen, WORDS, LENGTHS).notes if note.kind == "gradient-cut"]
+
+
+def test_dropout_that_always_acts_reads_no_padding() -> None:
+    def dropped(model: Words, words: Tensor, lengths: Tensor) -> Tensor:
+        x = nn.functional.dropout(model.embedding(words), 0.5)
+        return model.head(last_of(model, x, lengths))  # type: ignore[no-any-return]
+
+    assert kinds(hs.check(Words(dropped), WORDS, LENGTHS)) == ["random-result"]
+
+
+def test_a_class_that_does_not_change_loses_no_rows() -> None:
+    def chosen(model: Words, words: Tensor, lengths: Tensor) -> Tensor:
+        return model.head(last_of(model, model.embedding(words), lengths)).argmax(1).float().requires_grad_()  # type: ignore[no-any-return]
+
+    assert kinds(hs.check(Words(chosen), WORDS, LENGTHS)) == ["gradient-cut"]
+
+
+class EveryStep(Classifier):
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.lstm(x)[0])
+
+
+GOALS = torch.randint(3, (6, 9), generator=torch.Generator().manual_seed(0))
+
+
+def test_classes_moved_to_axis_1_by_a_view() -> None:
+    class Viewed(EveryStep):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x).view(len(x), 3, -1)
+
+    cases: list[dict[str, Any]] = [{}, {"targets": GOALS, "loss": nn.CrossEntropyLoss()}]
+    for options in cases:
+        (finding,) = hs.check(Viewed(), X, **options).mistakes
+        assert (finding.kind, "view" in finding.operation) == ("view-for-transpose", True)
+
+    class Transposed(EveryStep):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x).transpose(1, 2)
+
+    assert hs.check(Transposed(), X, targets=GOALS, loss=nn.CrossEntropyLoss()).ok
+
+
+def test_a_loss_that_fails_leaves_the_model_tested() -> None:
+    loss = nn.CrossEntropyLoss()
+    report = hs.check(EveryStep(), X, targets=GOALS, loss=loss)
+    assert kinds(report) == ["loss-axes"]
+    assert report.untested["loss-over-padding"] == "the loss fails"
+
+    class LastRow(Classifier):
+        def forward(self, x: Tensor) -> Any:
+            return self.head(self.lstm(x)[0][-1])
+
+    report = hs.check(LastRow(), X, targets=GOALS[:, 0], loss=loss)
+    assert kinds(report) == ["fails", "rows-lost"]
+    assert "The loss fails on results [9, 3] and targets [6]: ValueError" in report.mistakes[0].shows
+    report = hs.check(Classifier(), X, targets=GOALS[:, 0] + 9, loss=loss)
+    assert "IndexError: Target" in report.mistakes[0].shows
+    assert "loss(model(x), targets)" in report.mistakes[0].change
+    (finding,) = hs.check(
+        EveryStep(), X, targets=GOALS + 9, loss=lambda y, goals: loss(y.flatten(0, 1), goals.flatten())
+    ).mistakes
+    assert finding.kind == "fails"
+
+
+def test_scores_without_their_logarithms() -> None:
+    (finding,) = hs.check(Classifier(), X, targets=GOALS[:, 0], loss=nn.NLLLoss()).mistakes
+    assert (finding.kind, finding.module) == ("loss-of-probabilities", "head")
+    assert hs.check(nn.Sequential(Classifier(), nn.LogSoftmax(1)), X, targets=GOALS[:, 0], loss=nn.NLLLoss()).ok
+
+
+def test_a_failure_names_the_line_and_a_loss_without_targets_is_said_to_lack_them() -> None:
+    report = hs.check(Classifier(), torch.randn(6, 9, 5))
+    assert "forward (test_check.py:" in report.mistakes[0].operation
+    assert "correct that line" in report.mistakes[0].change
+    assert hs.check(nn.Module(), X).mistakes[0].change == "name the method forward"
+    report = hs.check(Classifier(), X, loss=nn.CrossEntropyLoss())
+    assert "no targets were given" in report.untested["loss-axes"]
+    assert "training loop" in str(report)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 
 from hiddenstate.doctor.observations import Observations, by_row_and_step
-from hiddenstate.doctor.report import Sign
+from hiddenstate.doctor.report import Sign, counted
 from hiddenstate.tracing.watch import LayerCall, Run, is_other
 
 _PAIRS = ("matmul", "mm", "bmm", "einsum", "cdist", "cosine_similarity", "sub", "tensordot")
@@ -113,10 +113,11 @@ def _steps_scattered(seen: Observations) -> Iterator[Sign]:
         if value.op not in ("view", "reshape") or not any(_is_scattered(seen, name, k) for name in ("first", "last")):
             continue
         call = next((call for call in seen.base.calls if k in seen.base.ancestors([call.x])), None)
-        if call is not None and input_of_layer(seen, call) == RIGHT:
+        is_after = any(seen.base.ancestors([k]) & {*other.outputs} for other in seen.base.calls)
+        if input_of_layer(seen, call) == RIGHT if call is not None else is_after:
             sizes = [[*seen.base.values[i].data.shape] for i in (value.inputs[0], k)]
             shows = f"{sizes[0]} becomes {sizes[1]}: one step's values are spread over several steps"
-            yield Sign(call.path, seen.operation(k), shows)
+            yield Sign(seen.module_of(k) if call is None else call.path, seen.operation(k), shows)
             return
 
 
@@ -179,6 +180,7 @@ def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
     if mixing is not None and _is_other_order(seen, mixing):
         shows = "Rows in one order are combined with the same rows in another: one row's input changes others' results"
         yield Sign(seen.module_of(mixing), seen.operation(mixing), shows)
+    yield from _lengths_out_of_order(seen)
     for k in seen.base.results:
         for axis, order in seen.row_axes(k).items():
             if len(order) == seen.example.rows and order != sorted(order) and -1 not in order:
@@ -187,6 +189,23 @@ def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
                 shows = f"Along axis {axis} of the result, the rows are {order}: results go to the wrong sequences"
                 yield Sign(path, seen.operation(k), shows)
                 return
+
+
+def _lengths_out_of_order(seen: Observations) -> Iterator[Sign]:
+    """Rows are packed with the lengths of other rows."""
+    lengths = seen.example.lengths
+    for call, *_ in seen.by_layer.values():
+        owners = seen.owners(call.x)
+        if lengths is None or call.rows is None or owners is None:
+            continue
+        if seen.padded is None or not seen.padded.is_changed(call.x):
+            continue  # it reads another sequence, or no padding
+        by_element = owners.flatten(1).amax(1)
+        read = [int((by_element == row).sum()) for row in range(seen.example.rows)]
+        if read != lengths.tolist() and sorted(read) == sorted(lengths.tolist()):
+            shows = f"Rows that are {lengths.tolist()} steps long are packed as if they were {read} steps long"
+            change = "put rows and lengths in the same order: x[order] with lengths[order], or both as they come"
+            yield Sign(call.path, f"its input, from {seen.operation(call.x)}", shows, change)
 
 
 def lost_rows(seen: Observations) -> list[int]:
@@ -206,10 +225,17 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
     lost = lost_rows(seen)
     if lost and not are_the_padded(seen, lost) and not any(not_finite(seen)):
         k = where_lost(seen, seen.row_runs[lost[0]])
-        if any(_is_at_rows(seen, call, lost) for call in seen.base.calls):
-            return  # the layer is saturated, which `gates` reports
+        if _is_rounded(seen, k) or any(_is_at_rows(seen, call, lost) for call in seen.base.calls):
+            return  # the change is too small for another class, or the layer is saturated, which `gates` reports
         shows = f"The inputs of rows {lost} of {len(seen.row_runs)} change no result"
         yield Sign(_reader(seen, k), seen.operation(k), shows)
+
+
+def _is_rounded(seen: Observations, value: int) -> bool:
+    """Whether an operation makes whole numbers of fractions, such as argmax, which hides small changes."""
+    known = seen.base.values[value]
+    are_fractions = [seen.base.values[k].data.is_floating_point() for k in known.inputs]
+    return not known.data.is_floating_point() and any(are_fractions)
 
 
 def _is_at_rows(seen: Observations, call: LayerCall, rows: list[int]) -> bool:
@@ -302,7 +328,7 @@ def future_read(seen: Observations) -> Iterator[Sign]:
         )
         both = call is not None and call.directions == 2
         path = seen.module_of(first) if call is None else call.path
-        shows = f"A change at the last step changes results up to {ahead} steps before it"
+        shows = f"A change at the last step changes results up to {counted(ahead, 'step')} before it"
         if both:
             shows += ", since the layer is bidirectional"
         note = not seen.question.causal
@@ -378,6 +404,8 @@ def last_step_unread(seen: Observations) -> Iterator[Sign]:
             continue  # its influence is lost in rounding, beside values that explode
         shortened = any(seen.base.values[i].op in _SHORTENS for i in used)
         lost = where_lost(seen, seen.step_runs["last"])
+        if _is_rounded(seen, lost):
+            continue
         read = "the steps before it do" if seen.depends("before the last", k) else "only step 0 does"
         shows = f"Of {seen.example.steps} steps, the last one of each row changes no result; {read}"
         path = _reader(seen, lost) if reaches else layers[0].path if layers else seen.module_of(lost)
@@ -397,6 +425,8 @@ def constant_result(seen: Observations) -> Iterator[Sign]:
     if not masks or any(not_finite(seen)) or any(mask is None or bool(mask.any()) for mask in masks):
         return
     k = where_lost(seen, runs[0])
+    if _is_rounded(seen, k):
+        return
     shows = "Changes of whole rows and of single steps of the example change no result"
     weights = [seen.base.values[i] for i in seen.base.values[k].inputs]
     is_new = any(value.op == "parameter" and not bool(value.data.any()) for value in weights)

@@ -10,20 +10,30 @@ from hiddenstate.base.memory import MOST_BYTES, check_memory_of, check_module_me
 from hiddenstate.base.scoped import lasting
 from hiddenstate.doctor import axes, learning, states
 from hiddenstate.doctor.observations import Observations, Question, observe
-from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, finding_of
+from hiddenstate.doctor.report import CheckReport, Finding, Kind, Sign, counted, finding_of
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.tracing.traceable import has_keras_layers, is_keras_layer
 from hiddenstate.tracing.watch import Snapshot, tensors_in
 
+_CALL = "pass what the model is called with: check(model, x, ...)"
+_NO_LOSS = "no loss was given: pass loss= and targets="
+
 
 def fails(seen: Observations) -> Iterator[Sign]:
-    """The model fails on the example."""
+    """The model fails on the example, or the loss on its results."""
     if seen.base.error:
-        yield Sign("", "forward", f"It fails on the example: {seen.base.error}")
+        at = f" ({seen.base.line})" if seen.base.line else ""
+        change = f"correct that line, or {_CALL}" if at else ""
+        if type(seen.model).forward is nn.Module.forward:
+            change = "name the method forward"
+        yield Sign("", f"forward{at}", f"It fails on the example: {seen.base.error}", change)
+    elif seen.base.loss_error and not any(learning.loss_axes(seen)):
+        change = "make them fit: the loss is called as loss(model(x), targets)"
+        yield Sign("", "the loss", f"The loss fails on {seen.base.loss_error}", change)
 
 
 KINDS = (
-    Kind(fails, "", "pass what the model is called with: check(model, x, ...)"),
+    Kind(fails, "", _CALL),
     Kind(axes.not_finite, "", "look at that operation: a division by 0, a logarithm of 0, exploding values"),
     Kind(axes.axes_exchanged, "rows", "give the layer's layout with batch_first", "M8"),
     Kind(axes.view_for_transpose, "rows", "use transpose or permute, and reshape after it", "M9"),
@@ -50,7 +60,7 @@ KINDS = (
     Kind(states.state_ignored, "recurrence", "pass the state on to the layer", "M1"),
     Kind(states.cell_state_lost, "recurrence", "pass on both: h, c = cell(x, (h, c))", "M3"),
     Kind(states.wrong_state, "gradients", "read h_n[-1] of one direction, or h_n[-2] and h_n[-1] of two"),
-    Kind(learning.gradient_cut, "gradients", "keep tensors in the graph: no detach, .data, no_grad or numpy"),
+    Kind(learning.gradient_cut, "gradients", learning.GRADIENT_KEPT),
     Kind(
         learning.gradient_by_lag,
         "gradients",
@@ -67,7 +77,7 @@ KINDS = (
     ),
     Kind(learning.dropout_never, "recurrence", "put nn.Dropout after it, or add a layer", "M23"),
     Kind(learning.loss_of_probabilities, "loss", "return the scores, without that operation"),
-    Kind(learning.loss_axes, "loss", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),
+    Kind(learning.loss_axes, "loss or its error", "scores.transpose(1, 2), or flatten both to rows × steps", "M31"),
     Kind(learning.loss_over_padding, "loss", "ignore_index= in the loss, or a mask", "M31"),
     Kind(learning.target_read, "targets", "shift the targets by one step, or leave them out of the input"),
     Kind(
@@ -87,7 +97,8 @@ _NEEDS: dict[str, tuple[Callable[[Observations], bool], str]] = {
     "recurrence": (lambda seen: bool(seen.base.calls), _NONE_CALLED),
     "gates": (lambda seen: bool(seen.base.calls) or has_keras_layers(seen.model), _NONE_CALLED),
     "gradients": (lambda seen: bool(seen.base.calls) and "gradients" not in seen.untested, _NONE_CALLED),
-    "loss": (lambda seen: seen.base.loss is not None, "no loss was given: pass loss= and targets="),
+    "loss": (lambda seen: seen.base.loss is not None, _NO_LOSS),
+    "loss or its error": (lambda seen: seen.base.loss is not None or bool(seen.base.loss_error), _NO_LOSS),
     "targets": (lambda seen: seen.example.targets is not None, "no targets were given: pass targets="),
 }
 
@@ -116,8 +127,9 @@ def check(
         args: what the model is called with: a batch, preferably a real one of three or more rows.
         targets: the targets of the batch, as the loss takes them, with rows first.
         loss: the loss function, called as ``loss(model(*args), targets)``.
-        layout: a letter for each axis of the first sequence, N for rows and T for time steps, such as "NTC", "TN" or
-            "NCT". If None, rows first, unless the layers read it as time first and nothing contradicts.
+        layout: letters for the axes of the first sequence, N for rows and T for time steps, such as "NTC", "TN" or
+            "NCT"; the last ones may be left out. If None, rows first, unless the layers read it as time first and
+            nothing contradicts.
         lengths: the true length of each row, if rows are padded. It is also passed to the model if its ``forward`` has
             an argument of that name. If None, they are taken from the arguments: lengths, a mask, packed sequences, or
             the embedding's padding index.
@@ -143,12 +155,15 @@ def check(
     'set batch_first=True, or exchange the two axes before the call'
     """
     if not isinstance(model, nn.Module):
-        raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+        got = f"the class {model.__name__}: pass an instance" if isinstance(model, type) else type(model).__name__
+        raise ArgumentTypeError(f"expected a torch.nn.Module, got {got}")
     if any(is_keras_layer(part) and not part.built for part in ([model] if is_keras_layer(model) else model.modules())):
         raise ArgumentError(
             "a layer of Keras in the model has no weights yet, and they could not be removed after the check: "
             "call the model once first"
         )
+    if isinstance(loss, type):
+        raise ArgumentTypeError(f"loss must be a function of results and targets, got a class: pass {loss.__name__}()")
     check_module_memory(model)
     examples = {
         **{f"argument {k}": value for k, value in enumerate(args)},
@@ -199,7 +214,7 @@ def _report(seen: Observations) -> CheckReport:
 
 def _described(seen: Observations) -> str:
     example = seen.example
-    size = f"{example.rows} rows of {example.steps} steps"
+    size = f"{counted(example.rows, 'row')} of {counted(example.steps, 'step')}"
     layers = ", ".join(f"`{path}`" if path else "itself" for path in seen.by_layer)
     layers = layers or ("Keras', seen from outside" if has_keras_layers(seen.model) else "none")
     others = len(seen.example_shape) - len(example.layout)

@@ -288,7 +288,10 @@ def _is_sequence(leaf: Any) -> bool:
 def _read_layout(layout: str | None, x: Tensor) -> str:
     if layout is None:
         layout = "NT"
-    if not layout.isalpha() or len({*layout}) != len(layout) or "T" not in layout or len(layout) > x.dim():
+    if not isinstance(layout, str):
+        raise ArgumentTypeError(f"layout must be a str such as 'NTC', got {type(layout).__name__}")
+    is_foreign = not layout.isalpha() or ("B" in layout and "N" not in layout)  # B for batch, as others write
+    if is_foreign or len({*layout}) != len(layout) or "T" not in layout or len(layout) > x.dim():
         raise ArgumentError(
             f"layout must have a letter for each axis of the example, N for rows and T for time steps, such as 'NTC', "
             f"'TNC' or 'NCT', got {layout!r} for an example of {x.dim()} axes"

@@ -6,13 +6,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from hiddenstate.doctor.axes import view_for_transpose
 from hiddenstate.doctor.observations import Observations, by_row_and_step
-from hiddenstate.doctor.report import Sign
+from hiddenstate.doctor.report import Sign, counted
 from hiddenstate.errors import HiddenStateError
 from hiddenstate.interop.torch.accelerate.acceleration import accelerate
 from hiddenstate.tracing.models import trace
 from hiddenstate.tracing.trace import Trace
 
+GRADIENT_KEPT = "keep tensors in the graph: no detach, .data, no_grad, numpy or argmax"
 _CUTS = ("detach", "detach_", "data", "item", "tolist", "numpy", "tensor", "as_tensor", "from_numpy")
 _BY_ELEMENT = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "rsub", "__rsub__")
 _EXPLODES, _VANISHES = 1e3, 1e-4  # times the gradient at the last step
@@ -32,6 +34,7 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
             k = cuts[0] if cuts else seen.base.results[0]
             yield Sign(seen.module_of(k), seen.operation(k), "No result has a gradient", is_note=seen.base.loss is None)
         return
+    reached = dict(_without_gradient(seen))
     for path in sorted(trained):
         calls = seen.by_layer[path]
         outputs = {k for call in calls for k in call.outputs}
@@ -46,14 +49,35 @@ def gradient_cut(seen: Observations) -> Iterator[Sign]:
             k = next((k for k in cuts if seen.base.ancestors([k]) & outputs), _last_of(seen, outputs))
             shows = f"The results depend on it, but no gradient reaches its {len(own)} parameters"
             yield Sign(path, seen.operation(k), shows)
+            reached = {}  # which is also why none reaches what it reads
             continue
         states = [k for call in calls[1:] for k in call.states if seen.depends_on_steps(k) and k in seen.used]
         stopped = [k for k in states if not seen.base.values[k].tensor.requires_grad]
         if stopped and len(stopped) == len(states):
             k = next((k for k in cuts if k in seen.base.ancestors(stopped)), stopped[0])
-            shows = f"Its state is passed on {len(calls) - 1} times, never with its gradient: it learns within a call"
+            times = counted(len(calls) - 1, "time")
+            shows = f"Its state is passed on {times}, never with its gradient: it learns within a call"
             is_burn_in = any(seen.base.steps_of(call) > 1 for call in calls)
             yield Sign(path, seen.operation(k), shows, is_note=True if is_burn_in else None)
+    for name, k in reached.items():
+        shows = f"The results depend on its `{name.rpartition('.')[2]}`, which no gradient reaches: it is never trained"
+        change = f"nothing, if that is intended; else {GRADIENT_KEPT}"
+        yield Sign(name.rpartition(".")[0], seen.operation(k), shows, change, is_note=True)
+
+
+def _without_gradient(seen: Observations) -> Iterator[tuple[str, int]]:
+    """Yield the parameters outside of recurrent modules that no gradient reaches, and the value that reads each."""
+    layers = tuple(f"{path}." for path in seen.by_layer if path)
+    unreached = {
+        id(weight): name
+        for name, weight in seen.model.named_parameters()
+        if seen.parameter_gradients.get(name, weight) is None
+    }
+    for k in sorted(seen.used):
+        for i in seen.base.values[k].inputs:
+            name = unreached.pop(id(seen.base.values[i].tensor), "")
+            if name and not name.startswith(layers):
+                yield name, k
 
 
 def _last_of(seen: Observations, outputs: set[int]) -> int:
@@ -101,7 +125,7 @@ def gradient_by_lag(seen: Observations) -> Iterator[Sign]:
         small = [k for k, norm in enumerate(norms) if norm < _VANISHES * max(norms)]
         if small and norms[0] <= _VANISHES * max(norms):
             lag = len(norms) - 1 - small[-1]
-            shows = f"After {lag} steps back, less than {_VANISHES:g} of the gradient is left"
+            shows = f"After {counted(lag, 'step')} back, less than {_VANISHES:g} of the gradient is left"
             change = "nothing, if no more context is needed; else a forget bias of 1 or more, or shorter sequences"
             yield Sign(path, "its gradient", shows, change, is_note=True)
 
@@ -144,7 +168,8 @@ def _gates_of(seen: Observations, path: str, record: Trace) -> Iterator[Sign]:
             calls = seen.by_layer.get(path)
             scale = f"; its inputs have a standard deviation of {_spread(seen, calls[0].x):.3g}" if calls else ""
             shows = f"In layer {layer}, {100 * share:.0f} % of all gates are within {_FLAT} of a limit{scale}"
-            change = "scale its inputs to a standard deviation of about 1, or its weights to torch's initial ones"
+            change = "scale its inputs to a standard deviation of about 1, or its weights to torch's initial ones; "
+            change += "if training made the weights large, use a lower learning rate"
             yield Sign(path, f"`{layer}`", shows, change)
         elif "f" in own and "c" in own and float(own["f"].mean()) < 0.05:
             shows = (
@@ -194,7 +219,7 @@ def dropout_never(seen: Observations) -> Iterator[Sign]:
 
 
 def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
-    """A loss that takes scores is given probabilities."""
+    """A loss that takes scores is given probabilities, or one that takes their logarithms is given scores."""
     for k in range(seen.base.loss_from, len(seen.base.values)):
         value = seen.base.values[k]
         if not value.inputs:
@@ -209,11 +234,18 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
             wrong = "sigmoid"
         ancestors = sorted(seen.base.ancestors([value.inputs[0]]), reverse=True)
         source = next((i for i in ancestors if seen.base.values[i].op == wrong), None) if wrong else None
+        change = ""
+        if (
+            source is None
+            and value.op == "nll_loss"
+            and bool((scores.exp().sum(min(1, scores.dim() - 1)) > 1.01).all())
+        ):
+            source, change = value.inputs[0], "return log_softmax of the scores, or use cross_entropy"
         if source is not None:
             wants = "logarithms of probabilities" if value.op == "nll_loss" else "scores"
             limits = f"{float(scores.min()):.3g} to {float(scores.max()):.3g}"
             shows = f"`{value.op}` is given values from {limits}, but takes {wants}"
-            yield Sign(seen.module_of(source), seen.operation(source), shows)
+            yield Sign(seen.module_of(source), seen.operation(source), shows, change)
             return
 
 
@@ -226,6 +258,10 @@ def _are_probabilities(scores: Tensor) -> bool:
 
 def loss_axes(seen: Observations) -> Iterator[Sign]:
     """Cross-entropy is given the classes on the last axis of three; or results are broadcast against targets."""
+    targets = seen.example.targets
+    shape = seen.base.values[seen.base.results[0]].data.shape
+    if "Expected target size" in seen.base.loss_error and isinstance(targets, Tensor) and shape[:-1] == targets.shape:
+        yield Sign("", "the loss", f"The loss takes axis 1 for the classes, and fails on {seen.base.loss_error}")
     for k in range(seen.base.loss_from, len(seen.base.values)):
         value = seen.base.values[k]
         yield from _broadcast(seen, k)
@@ -289,6 +325,8 @@ def target_read(seen: Observations) -> Iterator[Sign]:
     rows = seen.example.rows
     if not isinstance(targets, Tensor) or targets.shape[:1] != (rows,) or targets.numel() < 3:
         return
+    if any(view_for_transpose(seen)):  # results are at other steps than their own
+        return
     for part, sequence in _sequences(seen):
         for shift, what in _places_of_target(sequence, targets):
             if _reads_target(seen, part, shift, per_step=targets.dim() > 1 and targets.shape[1] > 1):
@@ -312,7 +350,9 @@ def _places_of_target(sequence: Tensor, targets: Tensor) -> Iterator[tuple[int |
             for k in torch.nonzero(same.flatten(0, 1).all(0)).flatten().tolist():
                 yield (
                     shift,
-                    f"feature {k} of the input {shift} steps later" if shift else f"feature {k} of its own input",
+                    f"feature {k} of the input {counted(shift, 'step')} later"
+                    if shift
+                    else f"feature {k} of its own input",
                 )
     elif wanted.shape[1] == 1 and targets.is_floating_point() and len(wanted.unique()) > 2:
         for step, k in torch.nonzero((features == wanted[:, :, None]).all(0)).tolist():

@@ -22,6 +22,7 @@ from hiddenstate.tracing.watch import (
     Run,
     Snapshot,
     Watch,
+    failing_line,
     hidden_modules,
     is_other,
     leaves_in,
@@ -291,6 +292,7 @@ class Runner:
         except Exception as error:
             where = watch.where()
             watch.run.error = f"{type(error).__name__} in {f'`{where}`' if where else 'its forward'}: {error}"
+            watch.run.line = failing_line(error)
         return watch.run
 
     def _call(self, watch: Watch, model: nn.Module, example: Example) -> None:
@@ -304,8 +306,14 @@ class Runner:
         run.results = [*dict.fromkeys(plain or results)]
         run.loss_from = len(run.values)
         if self._question.loss is not None and example.targets is not None:
-            loss = self._question.loss(run.out, differentiable.targets)
-            run.loss = loss if isinstance(loss, Tensor) else None
+            try:
+                loss = self._question.loss(run.out, differentiable.targets)
+            except Exception as error:  # the model itself can still be tested
+                pair = run.out, differentiable.targets
+                sizes = [", ".join(str([*tensor.shape]) for tensor in tensors_in(tree)) for tree in pair]
+                run.loss_error = f"results {sizes[0]} and targets {sizes[1]}: {type(error).__name__}: {error}"
+            else:
+                run.loss = loss if isinstance(loss, Tensor) else None
 
     def _prepared(self, leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or not leaf.is_floating_point() or not self.with_gradient:
@@ -341,6 +349,10 @@ def observe(question: Question, snapshot: Snapshot) -> Observations:
         _finish(seen)
     if not seen.base.calls and has_keras_layers(question.model):
         seen.untested |= dict.fromkeys(("recurrence", "gradients"), "Keras' layers are seen from outside")
+    if question.loss is not None and seen.base.loss is None:
+        why = "the loss fails" if seen.base.loss_error else "the loss returned no tensor"
+        why = "no targets were given: pass targets=" if question.targets is None else why
+        seen.untested["loss"] = seen.untested["loss or its error"] = why
     return seen
 
 
@@ -432,13 +444,21 @@ def _first_run(runner: Runner, whole: Example) -> tuple[Example, Run, dict[str, 
     if whole.rows > 1 or small.steps < whole.steps:
         examples += [whole.cut(small.rows, whole.steps), whole.cut(whole.rows, small.steps)]
     runs: list[Run] = []
+    without_loss: list[tuple[Example, Run, bool]] = []
     for example in [*examples, whole]:
         for runner.with_gradient in (True, False):
             runs.append(runner.run(example))
             if not runs[-1].error and not (example.steps < whole.steps and _has_one_step(runs[-1])):
+                if runs[-1].loss_error:
+                    without_loss.append((example, runs[-1], runner.with_gradient))
+                    continue
                 is_alone = example is whole and whole.rows < 2
                 why = f"the example has one row, and the module does not run on {small.rows} ({runs[0].error})"
                 return example, runs[-1], {"rows": why} if is_alone else {}
+    if without_loss:
+        example, run, runner.with_gradient = without_loss[0]
+        run.loss_error = without_loss[-1][1].loss_error  # on the whole example, if it runs on that
+        return example, run, {}
     return whole, runs[-2], {}
 
 
@@ -471,7 +491,8 @@ def _try_padding(seen: Observations) -> None:
         seen.untested["padding"] = "no row is padded"
     else:
         seen.padded = seen.rerun(example.with_padding_changed(seen.noise))
-        if isinstance(example.leaves[example.primary], Tensor):
+        is_random = not seen.reseeded.is_as(seen.base)  # more steps would draw other numbers
+        if isinstance(example.leaves[example.primary], Tensor) and not is_random:
             longer = seen.runner.run(example.lengthened(_EXTRA_PADDING))
             seen.lengthened = None if longer.error else longer
 

@@ -10,6 +10,9 @@ from hiddenstate.errors import BrokenModelError
 
 _WIDTH = 110
 DOCS = "docs/howto/check.md"
+_UNSEEN = (
+    "Not seen: the rest of the data, and the training loop: optimizer, learning rate, zero_grad(), train() and eval()."
+)
 
 
 class Sign(NamedTuple):
@@ -129,16 +132,18 @@ class CheckReport:
             reasons.setdefault(why, []).append(kind)
         lines = [f"Looked for: {', '.join(self.tested)}."] if self.tested else []
         lines += [f"Not tested, since {why}: {', '.join(kinds)}." for why, kinds in reasons.items()]
+        lines.append(_UNSEEN)
         return "\n\n".join([*parts, "\n".join(textwrap.fill(line, _WIDTH) for line in lines)])
 
     __repr__ = __str__
 
     def _head(self) -> str:
-        count = f"{_counted(len(self.mistakes), 'mistake')}, {_counted(len(self.notes), 'note')}"
+        count = f"{counted(len(self.mistakes), 'mistake')}, {counted(len(self.notes), 'note')}"
         return f"check of {self.model}: {count} ({self.example})"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as "no mistakes" or "1 step"."""
     return f"{count or 'no'} {noun}{'' if count == 1 else 's'}"
 
 

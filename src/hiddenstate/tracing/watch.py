@@ -7,6 +7,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
+from traceback import walk_tb
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -92,6 +93,8 @@ class Run:
     loss_from: int = sys.maxsize  # the values from here on belong to the loss
     loss: Tensor | None = None
     error: str = ""  # why it failed, and where
+    line: str = ""  # of the user's code, where it failed
+    loss_error: str = ""  # why the loss failed
     changed: list[Tensor | None] = field(default_factory=list)  # where each value differs from that of another run
 
     def ancestors(self, of: Sequence[int]) -> set[int]:
@@ -353,6 +356,13 @@ def _users_frame() -> FrameType | None:
     while frame is not None and frame.f_code.co_filename.startswith(_NOT_USERS):
         frame = frame.f_back
     return frame
+
+
+def failing_line(error: BaseException) -> str:
+    """Return the last line of the user's code that an error came through; "" if there is none."""
+    places = [(Path(frame.f_code.co_filename), line) for frame, line in walk_tb(error.__traceback__)]
+    lines = [f"{file.name}:{line}" for file, line in places if not str(file).startswith((_NOT_USERS[0], str(_PACKAGE)))]
+    return lines[-1] if lines else ""
 
 
 def _users_line() -> str:
