@@ -12,14 +12,12 @@ from hiddenstate.interop.found import Found
 from hiddenstate.interop.jax_arrays import in_flax
 from hiddenstate.interop.keras.importer import in_keras
 from hiddenstate.interop.onnx.importer import in_onnx
-from hiddenstate.interop.state_dict import in_state_dict
+from hiddenstate.interop.state_dict import KERAS_ENDINGS, in_state_dict
 from hiddenstate.nn.lstm import LSTM
-
-_KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 
 
 def find_lstms(source: Any, *, kind: type[L] = LSTM, **options: Any) -> Found[L]:  # type: ignore[assignment]
-    """List the LSTMs in a file, an ONNX model, a torch state dict, Flax parameters, or a Keras layer.
+    """List the LSTMs in a file, an ONNX model, a torch state dict, Flax parameters, or a Keras model or layer.
 
     With ``kind``, it lists the GRUs or plain RNNs instead.
 
@@ -46,7 +44,7 @@ def find_lstms(source: Any, *, kind: type[L] = LSTM, **options: Any) -> Found[L]
     """
     if isinstance(source, (str, Path)):
         ending = Path(source).suffix
-        read: Any = in_onnx if ending == ".onnx" else in_keras if ending in _KERAS_ENDINGS else in_state_dict
+        read: Any = in_onnx if ending == ".onnx" else in_keras if ending in KERAS_ENDINGS else in_state_dict
     elif isinstance(source, Mapping):
         read = in_state_dict if any(isinstance(leaf, Tensor) for leaf in _leaves(source)) else in_flax
     elif hasattr(source, "graph"):

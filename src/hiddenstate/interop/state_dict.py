@@ -39,6 +39,7 @@ from hiddenstate.structure.names import LayerDirection, layer_directions
 from hiddenstate.structure.sizes import PARAMETER_STEMS
 
 # How torch's error names a class that loading the file would have run.
+KERAS_ENDINGS = (".keras", ".h5", ".hdf5")
 _REFUSED_CLASS = re.compile(r"GLOBAL (\S+) was not an allowed global")
 _LONGEST = 500  # maximum number of characters in a class name
 _ZIP = b"PK\x03\x04"
@@ -84,7 +85,8 @@ def _load(path: str | Path) -> object:
                 f"{path} holds {holds}, not just tensors; reading it would run code from the file. If you trust it, "
                 "load it with torch, save its state_dict(), and read that"
             ) from error
-        raise FileFormatError(f"{path} was not written by torch.save, or is damaged") from error
+        cure = ": hs.from_keras reads it" if Path(path).suffix in KERAS_ENDINGS else ""
+        raise FileFormatError(f"{path} was not written by torch.save, or is damaged{cure}") from error
     return loaded
 
 

@@ -152,6 +152,14 @@ def test_a_layer_and_its_arrays() -> None:
         assert from_keras(layer).bias == (len(layer.get_weights()) in (3, 6))
 
 
+def test_every_layer_of_a_model_in_memory() -> None:
+    layers_of = in_keras(big_model())
+    assert set(layers_of) == set(BIG)
+    for name, at in BIG.items():
+        assert_same_numbers(layers_of[name], at(big_model()))
+    assert_same_numbers(from_keras(big_model(), "inner/deep"), BIG["inner/deep"](big_model()))
+
+
 def test_values_are_copied_bit_for_bit_and_the_bias_is_b_ih() -> None:
     layer = randomise(model_of(lstm())).layers[0]
     kernel, recurrent, bias = map(torch.from_numpy, layer.get_weights())

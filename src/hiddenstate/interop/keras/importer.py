@@ -118,10 +118,10 @@ def recurrent_layers(model: Mapping[str, Any]) -> list[Entry]:
     return list(_walk(model, (), ()))
 
 
-def read_layer(class_name: str, config: Mapping[str, Any]) -> Entry | None:
-    """Parse one layer's configuration; return None if it is not a recurrent layer."""
+def read_layer(class_name: str, config: Mapping[str, Any]) -> list[Entry]:
+    """Parse one layer's configuration; return several for an RNN of several cells, none for other layers."""
     layer = {"class_name": class_name, "config": config}
-    return next(_walk(layer, (str(config.get("name", class_name)),), ("",)), None)
+    return [*_walk(layer, (str(config.get("name", class_name)),), ("",))]
 
 
 def _walk(layer: Mapping[str, Any], names: Names, places: Names) -> Iterator[Entry]:
@@ -212,8 +212,8 @@ def from_keras(
     that only affect training (``dropout``, ``recurrent_dropout``) are ignored.
 
     Args:
-        source: the path of a ``.keras`` or ``.h5`` file, of a whole model or of its weights; or a layer; or the list
-            of arrays that its ``get_weights()`` gives (kernel, recurrent kernel, maybe a bias; both directions').
+        source: the path of a ``.keras`` or ``.h5`` file, of a whole model or of its weights; or a model; or a layer, or
+            the arrays that its ``get_weights()`` gives (kernel, recurrent kernel, maybe a bias; both directions').
         name: the layer, if there are several: its name, with the names of the models around it (``"encoder/lstm"``).
         kind: the class to make: `LSTM`, `GRU`, `RNN`, or a cell of these.
         recurrent_activation: ``"sigmoid"`` asserts that the layer uses it, for files with only weights. It is assumed
@@ -274,13 +274,40 @@ def in_keras(
         raise ArgumentTypeError(
             f"expected the path of a file, a Keras layer or a list of its arrays, got {type(source).__name__}"
         )
-    called, where = type(source).__name__, f"this {type(source).__name__}"
-    entry = read_layer(called, source.get_config())
-    if entry is None or entry.cell != kind.__name__:
-        what = entry.what if entry else f"it is a {called}"
-        return Found(where, {}, {getattr(source, "name", called): what}, kind=kind)
-    builders = {entry.name: lambda: _build(_KerasLayer(entry.name, entry, _split(source.get_weights())), options)}
-    return Found(where, builders, kind=kind)
+    builders: dict[str, Any] = {}
+    others: dict[str, str] = {}
+    for path, layer in _layers_of(source, ""):
+        called = type(layer).__name__
+        try:
+            entries = read_layer(called, layer.get_config())
+        except NotImplementedError:  # a layer of the user's
+            entries = []
+        cells = {cell.name: cell for cell in getattr(getattr(layer, "cell", None), "cells", ())}
+        for entry in entries:
+            if entry.cell == kind.__name__:
+                part = cells.get(entry.names[-1], layer)
+                builders[path + entry.name] = partial(_build_layer, part, entry, options)
+            else:
+                others[path + entry.name] = entry.what
+        if not entries and layer is source:
+            others[getattr(source, "name", called)] = f"it is a {called}"
+    return Found(f"this {type(source).__name__}", builders, others, kind=kind)
+
+
+def _layers_of(source: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield a layer, or the layers of a model of Keras, with the path of the model in which it is."""
+    if not hasattr(source, "get_layer"):
+        yield path, source
+        return
+    for layer in source.layers:
+        yield from _layers_of(layer, f"{path}{layer.name}/" if hasattr(layer, "get_layer") else path)
+
+
+def _build_layer(layer: Any, entry: Entry, options: _KerasOptions) -> Any:
+    arrays = layer.get_weights()
+    if not arrays:
+        raise ArgumentError(f"the layer {entry.name!r} has no weights yet: call it, or its model, once")
+    return _build(_KerasLayer(entry.name, entry, _split(arrays)), options)
 
 
 def _in_file(path: str | Path, recurrent_activation: str | None, options: _KerasOptions) -> Found[Any]:
