@@ -22,6 +22,7 @@ from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN, Layer
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary
+from hiddenstate.tracing.traceable import refuse_keras
 
 Names = Sequence[str] | Mapping[str, int]
 M = TypeVar("M", bound=nn.Module)
@@ -293,6 +294,7 @@ def find_parts(model: object, example: Any = None) -> ModelParts:
         raise ArgumentTypeError(
             f"expected a module, or its layers as a tuple (embedding, lstm, linear); got {type(model).__name__}"
         )
+    refuse_keras(model)
     _check_present(model)
     check_module_memory(model)
     calls = _called(model, _random_ids(model) if example is None else example)

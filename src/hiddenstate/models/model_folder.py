@@ -28,6 +28,7 @@ from hiddenstate.models.series.stored import StoredSeries
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.quantised import SCALE
 from hiddenstate.nn.rnn import Layer
+from hiddenstate.tracing.traceable import refuse_keras
 
 FORMAT = "hiddenstate-model"
 VERSION = 6
@@ -118,6 +119,7 @@ def save(
         write_graph(model, args, folder, model_file.FORMAT)
         return
     if not isinstance(model, Tagger | LanguageModel | SeriesModel | StoredSeries | Layer):
+        refuse_keras(model)
         raise ArgumentTypeError(
             "save takes a series model, a tagger, a language model, or a hiddenstate.LSTM, GRU or RNN, got "
             f"{readable_name(type(model))}; for another module give args=, an example of its arguments, which writes "

@@ -41,6 +41,7 @@ from hiddenstate.tracing.record_spec import (
 )
 from hiddenstate.tracing.recorders import Requested, SingleCallRecorder, requested, requesting, would_be_requested
 from hiddenstate.tracing.trace import Trace
+from hiddenstate.tracing.traceable import refuse_keras
 
 MANY_ROW_STEPS = 2**24  # smaller calls have no large initial states
 # The original functions, kept to detect monkey-patching.
@@ -302,6 +303,7 @@ def constant_weights(module: nn.Module) -> Block:
         raise ArgumentTypeError(f"constant_weights takes a torch.nn.Module, got {type(module).__name__}")
     layers = [part for part in module.modules() if isinstance(part, RecurrentParameters)]
     if not layers:
+        refuse_keras(module)
         kinds = sorted({readable_name(type(part)) for part in module.modules()})
         raise ArgumentError(
             f"there is no hiddenstate.LSTM, GRU or RNN in the module, which has {shorten(kinds)}: "

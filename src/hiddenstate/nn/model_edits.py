@@ -17,7 +17,14 @@ from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.structure.names import at_path, has_place, list_places, split_path
 from hiddenstate.tracing.model_recorder import THEIRS, list_paths
-from hiddenstate.tracing.traceable import Traceable, find_recordable, is_keras_layer, modules_of
+from hiddenstate.tracing.traceable import (
+    Traceable,
+    find_recordable,
+    has_keras_layers,
+    is_keras_layer,
+    keras_needs,
+    modules_of,
+)
 
 EDITABLE = (Recurrent, RecurrentCell)
 
@@ -124,6 +131,8 @@ def _unknown(path: str, place: str, modules: Mapping[str, Traceable], model: nn.
     hint = (
         f"torch's own ({list_paths(theirs)}) can be edited inside hs.accelerate() or converted with hs.convert(model)"
     )
+    if not editable and not theirs and has_keras_layers(model):
+        return keras_needs(model)
     if not editable:
         return f"this {kind} contains no hiddenstate layer or cell that can be edited" + (f": {hint}" if theirs else "")
     listed = list_places({path: module._traced_layers() for path, module in editable.items()}, path)

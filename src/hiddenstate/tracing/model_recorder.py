@@ -17,7 +17,7 @@ from hiddenstate.errors import ArgumentError, ArgumentTypeError, NameUnknownErro
 from hiddenstate.structure.names import has_place, list_places, parse_place, split_path
 from hiddenstate.tracing.record_spec import Tokens, TraceOptions, check_names, naming, resolve_tokens
 from hiddenstate.tracing.trace import Trace
-from hiddenstate.tracing.traceable import Traceable, find_recordable, is_keras_layer, modules_of
+from hiddenstate.tracing.traceable import Traceable, find_recordable, has_keras_layers, keras_needs, modules_of
 
 
 def chained(calls: Sequence[Trace]) -> list[Trace]:
@@ -145,12 +145,8 @@ def chosen_modules(model: nn.Module, paths: Sequence[str] | None) -> Chosen:
 
 def _none_of_ours(model: nn.Module, theirs: Sequence[str]) -> str:
     kind = type(model).__name__
-    if not theirs and is_keras_layer(model):
-        return (
-            f"there is no layer in this {kind} of Keras that can be recorded: a built LSTM, GRU or SimpleRNN with "
-            "Keras' default activations (or relu in a SimpleRNN), in a block with hs.accelerate(), on Keras' torch "
-            "backend"
-        )
+    if not theirs and has_keras_layers(model):
+        return keras_needs(model)
     if not theirs:
         return f"there is no hiddenstate layer or cell in this {kind} (modules in plain Python lists are not found)"
     return (

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeGuard
 from torch import Tensor, nn
 
 from hiddenstate.base import later
+from hiddenstate.errors import ArgumentError
 from hiddenstate.structure.names import Layers
 
 
@@ -62,6 +63,27 @@ def is_keras_layer(module: nn.Module) -> bool:
 def has_keras_layers(model: nn.Module) -> bool:
     """Whether a module is, or contains, a layer of Keras."""
     return any(is_keras_layer(part) for part in model.modules())
+
+
+def refuse_keras(model: object) -> None:
+    """Reject a model that has layers of Keras and no other recurrent ones, for functions that do not work on Keras'."""
+    if not isinstance(model, nn.Module) or not has_keras_layers(model):
+        return
+    if not any(is_layer(part) or is_cell(part) for part in model.modules()):
+        raise ArgumentError(
+            f"the layers of this {type(model).__name__} are Keras': hs.check works on them, hs.accelerate() runs them, "
+            "and hs.trace and hs.edit work in its block. Other functions need a copy of a layer: "
+            "hs.from_keras(model, name)"
+        )
+
+
+def keras_needs(model: nn.Module) -> str:
+    """Say what the layers of a model of Keras need in order to be recorded and edited."""
+    return (
+        f"this {type(model).__name__} of Keras has no layer that can be recorded and edited: that takes a block with "
+        "hs.accelerate(), Keras' torch backend, and a built LSTM, GRU or SimpleRNN with Keras' default activations (or "
+        "relu in a SimpleRNN)"
+    )
 
 
 def keras_states(module: nn.Module) -> Iterator[Tensor]:

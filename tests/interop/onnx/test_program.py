@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -67,6 +68,16 @@ def test_an_opset_that_the_exporter_does_not_reach_is_refused() -> None:
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingDependencyError, match=r"needs onnxscript: pip install 'hiddenstate\[onnx\]'"):
+        export_program(nn.Identity(), given(torch.zeros(1)), None)
+
+
+def test_a_reason_that_torch_cuts_off_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = ValueError("\n\nThe error above occurred when calling torch.export.export.")
+    cut.__context__ = ValueError("the reason\n\nand how to find more")
+    error = torch.onnx.OnnxExporterError()
+    error.__cause__ = cut
+    monkeypatch.setattr(torch.onnx, "export", mock.Mock(side_effect=error))
+    with pytest.raises(ExportError, match="can't export the module: the reason$"):
         export_program(nn.Identity(), given(torch.zeros(1)), None)
 
 

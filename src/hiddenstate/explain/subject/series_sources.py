@@ -35,7 +35,7 @@ from hiddenstate.models.series.module_form import (
 from hiddenstate.models.series.series_model import SeriesModel
 from hiddenstate.models.tagger.tagger import Tagger
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.tracing.traceable import find_recordable
+from hiddenstate.tracing.traceable import find_recordable, refuse_keras
 
 FRAME_OPTIONS = ("dates", "rows", "gaps", "missing")  # of SeriesModel.prepare
 
@@ -195,6 +195,7 @@ def whole_module(model: nn.Module, x: Any, hx: Any = None, time_first: bool | No
     check_module_memory(model)
     layers = [*recurrent_parts(model).values()]
     if not layers:
+        refuse_keras(model)
         raise ArgumentError(f"this {type(model).__name__} contains no LSTM, GRU or RNN: give a module with one")
     if isinstance(x, np.ndarray) and x.dtype.kind in "fiub":
         x = torch.from_numpy(np.ascontiguousarray(x)).to(weight_of(model))

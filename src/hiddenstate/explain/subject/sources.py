@@ -31,7 +31,7 @@ from hiddenstate.text.tokens import UNKNOWN_ID
 from hiddenstate.text.vocabulary import UNKNOWN
 from hiddenstate.tracing.model_recorder import list_paths
 from hiddenstate.tracing.models import as_written
-from hiddenstate.tracing.traceable import find_recordable
+from hiddenstate.tracing.traceable import find_recordable, refuse_keras
 
 SPELT_TOGETHER = 4096  # words per batch; larger batches are no faster
 
@@ -287,6 +287,7 @@ def _module_at(model: nn.Module, path: str | None) -> tuple[str, nn.Module]:
     if path is not None and not isinstance(path, str):
         raise ArgumentTypeError(f"path= must be the name of a module, got {type(path).__name__}")
     if not layers:
+        refuse_keras(model)
         theirs = any(isinstance(part, nn.LSTM | nn.GRU | nn.RNN) for part in model.modules())
         cure = "convert it first, hs.convert(model), or open hs.accelerate()" if theirs else "give a model with one"
         raise ArgumentError(f"this {kind} contains no hiddenstate.LSTM, GRU or RNN; {cure}")

@@ -301,7 +301,10 @@ def export_program(module: nn.Module, example: ExampleCall, opset: int | None) -
     except torch.onnx.OnnxExporterError as error:
         if isinstance(error.__cause__, HiddenStateError):
             raise error.__cause__ from None
-        raise ExportError(f"torch.onnx.export can't export the module: {error.__cause__ or error}") from error
+        why = str(error.__cause__ or error)
+        if why.lstrip().startswith("The error above") and error.__cause__ is not None:
+            why = str(error.__cause__.__context__).partition("\n\n")[0]
+        raise ExportError(f"torch.onnx.export can't export the module: {why}") from error
     assert program is not None
     _fold_weights(program.model)
     if example.output_names is None:

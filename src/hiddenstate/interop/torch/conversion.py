@@ -20,6 +20,7 @@ from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import RNN
 from hiddenstate.nn.torch_modules import Recast, Route, apply_all, class_name, copied_as, plan
 from hiddenstate.structure.tables import table
+from hiddenstate.tracing.traceable import refuse_keras
 from hiddenstate.tracing.watch import hidden_modules
 
 
@@ -178,6 +179,7 @@ def from_torch(module: nn.Module) -> nn.Module:
         if isinstance(module, route.old):
             ours: nn.Module = copied_as(module, route)
             return ours
+    refuse_keras(module)
     known = ", ".join(readable_name(route.old) for route in TO_OURS)
     raise ArgumentTypeError(f"from_torch takes one of {known}, got {readable_name(type(module))}")
 
@@ -245,6 +247,7 @@ def convert(
     if weights not in ("float", "int8"):
         raise ArgumentError(f"weights must be 'float' or 'int8', got {shorten(weights)}")
     _check_module("convert", model)
+    refuse_keras(model)
     return _convert(model, TO_OURS, inplace, strict, verbose, weights)
 
 

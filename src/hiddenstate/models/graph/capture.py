@@ -21,7 +21,7 @@ from hiddenstate.models.graph.graph import MOST_SIZE
 from hiddenstate.nn.cell import RecurrentCell
 from hiddenstate.nn.rnn import Layer
 from hiddenstate.nn.torch_modules import sizes_of
-from hiddenstate.tracing.traceable import find_recordable
+from hiddenstate.tracing.traceable import find_recordable, refuse_keras
 
 TORCH_CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell)
 TORCH_LAYERS = (nn.LSTM, nn.GRU, nn.RNN)
@@ -145,6 +145,7 @@ def _captured(model: nn.Module, layers: Mapping[str, Recurrent], example: tuple[
 def _check(model: object, args: object) -> None:
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"expected a torch.nn.Module, got {type(model).__name__}")
+    refuse_keras(model)
     leaves = pytree.tree_leaves(args)
     if not isinstance(args, tuple) or not leaves or not all(isinstance(leaf, Tensor) for leaf in leaves):
         raise ArgumentTypeError(

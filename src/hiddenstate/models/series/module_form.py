@@ -12,7 +12,7 @@ from hiddenstate.base.memory import check_module_memory
 from hiddenstate.base.messages import readable_name
 from hiddenstate.base.modes import evaluating
 from hiddenstate.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from hiddenstate.tracing.traceable import is_cell, is_layer
+from hiddenstate.tracing.traceable import is_cell, is_layer, refuse_keras
 
 _STEPS, _ROWS = 32, 3  # of the calls that find the form
 _ROUNDING, _ROUNDING_OF_HALF = 2**10, 2**2  # in units of the type's precision, relative to the largest value
@@ -113,6 +113,7 @@ def check_module(module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ArgumentTypeError(f"series_model takes a torch.nn.Module, got {readable_name(type(module))}")
     if not recurrent_parts(module):
+        refuse_keras(module)
         raise ArgumentError(
             f"this {type(module).__name__} contains no LSTM, GRU or RNN, and no cell of these: give the module that "
             "was trained, with the recurrent layer inside"

@@ -19,6 +19,7 @@ from hiddenstate.nn.torch_modules import sizes_of
 from hiddenstate.structure.names import LayerDirection
 from hiddenstate.structure.sizes import PARAMETER_STEMS, Sizes, parameter_names, weight_shapes
 from hiddenstate.studio.bundles.bundle import Bundle, InputSteps, saved
+from hiddenstate.tracing.traceable import refuse_keras
 
 Layer = Recurrent[Any, Any] | RecurrentCell[Any, Any] | nn.RNNBase | nn.RNNCellBase
 KINDS = (Recurrent, RecurrentCell, nn.LSTM, nn.GRU, nn.RNN, nn.LSTMCell, nn.GRUCell, nn.RNNCell)
@@ -40,6 +41,7 @@ def layer_in(model: nn.Module, path: str | None) -> tuple[str, Layer]:
     layers = {name: part for name, part in model.named_modules() if isinstance(part, KINDS)}
     listed, kind = ", ".join(map(repr, layers)), type(model).__name__
     if not layers:
+        refuse_keras(model)
         raise ArgumentError(f"this {kind} contains no LSTM, GRU or RNN for the studio to show; give a model with one")
     if path is None:
         if len(layers) > 1:

@@ -30,8 +30,8 @@ from hiddenstate.structure.sizes import ParameterNames, Sizes, parameter_names
 MOST_REASONS = 50  # maximum number of distinct reasons, so that a long-running program does not fill memory with them
 _NO_CALLS = (
     "None of torch's recurrent layers and cells was called in this process. (Processes that it spawned count for "
-    "themselves. TorchScript modules, and those that torch has quantised, call other operators: use the model from "
-    "before that.)"
+    "themselves. Keras models compiled with jit_compile=True run Keras' code and are not counted. TorchScript modules, "
+    "and those that torch has quantised, call other operators: use the model from before that.)"
 )
 
 

@@ -40,7 +40,7 @@ from hiddenstate.nn.packed_weights import fingerprint
 from hiddenstate.nn.streams import stream_file
 from hiddenstate.nn.streams.stream_arrays import Array, as_tensor, check_out
 from hiddenstate.nn.streams.stream_state import Rows, RowStream, States, StreamState, new_states
-from hiddenstate.tracing.traceable import find_recordable
+from hiddenstate.tracing.traceable import find_recordable, refuse_keras
 from hiddenstate.tracing.watch import Snapshot
 
 
@@ -89,6 +89,7 @@ def stream(
     """
     if not isinstance(model, nn.Module):
         raise ArgumentTypeError(f"stream takes a torch.nn.Module, got {readable_name(type(model))}")
+    refuse_keras(model)
     check_module_memory(model)
     named = {**{f"argument {k}": value for k, value in enumerate(args)}, **kwargs}
     check_memory_of(named.items())
