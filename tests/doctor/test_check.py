@@ -707,6 +707,23 @@ def test_rows_that_are_packed_with_the_lengths_of_others() -> None:
     assert "same order" in finding.change
 
 
+def test_two_sequences_with_the_same_lengths_in_another_order() -> None:
+    class Two(Words):
+        other: Any
+
+        def forward(self, words: Tensor, lengths: Tensor, *others: Tensor) -> Any:
+            parts = []
+            for layer, x, sizes in ((self.lstm, words, lengths), (self.other, *others)):
+                parts.append(layer(pack(self.embedding(x), sizes, True, enforce_sorted=False))[1][0][-1])
+            return self.head(parts[0] * parts[1])
+
+    model = Two(last_of)
+    model.other = nn.LSTM(6, 5, batch_first=True)
+    sizes = LENGTHS[[1, 0, 2, 3, 5, 4]]
+    words, others = (WORDS * (torch.arange(9) < lengths[:, None]) for lengths in (LENGTHS, sizes))
+    assert hs.check(model, words, LENGTHS, others, sizes).ok
+
+
 def test_an_embedding_that_no_gradient_reaches_is_a_note() -> None:
     report = hs.check(Words(embedding_without_gradient), WORDS, LENGTHS)
     assert report.ok
@@ -715,6 +732,10 @@ def test_an_embedding_that_no_gradient_reaches_is_a_note() -> None:
     frozen = Words(embedding_without_gradient)
     frozen.embedding.requires_grad_(False)
     assert not [note for note in hs.check(frozen, WORDS, LENGTHS).notes if note.kind == "gradient-cut"]
+    report = hs.check(
+        Words(lambda *call: last_of(call[0], call[0].embedding(call[1]), call[2]).detach()), WORDS, LENGTHS
+    )
+    assert [note.kind for note in report.notes] == ["gradient-cut", "unused"]
 
 
 def test_dropout_that_always_acts_reads_no_padding() -> None:
@@ -725,11 +746,14 @@ def test_dropout_that_always_acts_reads_no_padding() -> None:
     assert kinds(hs.check(Words(dropped), WORDS, LENGTHS)) == ["random-result"]
 
 
-def test_a_class_that_does_not_change_loses_no_rows() -> None:
-    def chosen(model: Words, words: Tensor, lengths: Tensor) -> Tensor:
-        return model.head(last_of(model, model.embedding(words), lengths)).argmax(1).float().requires_grad_()  # type: ignore[no-any-return]
+@pytest.mark.parametrize(("by_row", "first"), [([0.0] * 6, 0.0), ([99, 0, 0, 0, 0, 0], 0.0), ([0.0] * 6, 99)])
+def test_changes_that_are_rounded_away_lose_no_rows_or_steps(by_row: list[float], first: float) -> None:
+    def chosen(model: Words, words: Tensor, lengths: Tensor) -> Any:
+        out = model.lstm(model.embedding(words))[0]
+        last = out[torch.arange(len(words)), lengths - 1]
+        return (last * (torch.tensor(by_row[: len(words)])[:, None] + 1) + out[:, 0] * first).long()
 
-    assert kinds(hs.check(Words(chosen), WORDS, LENGTHS)) == ["gradient-cut"]
+    assert hs.check(Words(chosen), WORDS, LENGTHS).ok
 
 
 class EveryStep(Classifier):
@@ -755,6 +779,9 @@ def test_classes_moved_to_axis_1_by_a_view() -> None:
             return super().forward(x).transpose(1, 2)
 
     assert hs.check(Transposed(), X, targets=GOALS, loss=nn.CrossEntropyLoss()).ok
+    model = Words(lambda model, x, _: model.head(model.lstm(model.embedding(x))[0]).view(len(x), 7, -1))
+    report = hs.check(model, WORDS[:, :-1], LENGTHS, targets=WORDS[:, 1:])
+    assert kinds(report) == ["view-for-transpose"]
 
 
 def test_a_loss_that_fails_leaves_the_model_tested() -> None:

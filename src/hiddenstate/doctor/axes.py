@@ -193,13 +193,12 @@ def rows_out_of_order(seen: Observations) -> Iterator[Sign]:
 
 def _lengths_out_of_order(seen: Observations) -> Iterator[Sign]:
     """Rows are packed with the lengths of other rows."""
-    lengths = seen.example.lengths
+    lengths, shape = seen.example.lengths, seen.example.sequence.shape
+    sequence = next((k for k in seen.base.inputs if seen.base.values[k].data.shape == shape), None)
     for call, *_ in seen.by_layer.values():
         owners = seen.owners(call.x)
-        if lengths is None or call.rows is None or owners is None:
-            continue
-        if seen.padded is None or not seen.padded.is_changed(call.x):
-            continue  # it reads another sequence, or no padding
+        if lengths is None or call.rows is None or owners is None or sequence not in seen.base.ancestors([call.x]):
+            continue  # or it reads another sequence, with its own lengths
         by_element = owners.flatten(1).amax(1)
         read = [int((by_element == row).sum()) for row in range(seen.example.rows)]
         if read != lengths.tolist() and sorted(read) == sorted(lengths.tolist()):
@@ -217,7 +216,8 @@ def lost_rows(seen: Observations) -> list[int]:
         # Compared exactly: rows are told apart only from what is more than rounding, but may have less influence.
         pairs = [(run.values[k].tensor.detach(), seen.base.values[k].data) for k in seen.base.results]
         read.append(any(is_other(new, old) for new, old in pairs))
-    return [row for row, is_read in enumerate(read) if not is_read] if any(read) else []
+    lost = [row for row, is_read in enumerate(read) if not is_read] if any(read) else []
+    return [] if lost and _is_rounded(seen, where_lost(seen, seen.row_runs[lost[0]])) else lost
 
 
 def rows_lost(seen: Observations) -> Iterator[Sign]:
@@ -225,8 +225,8 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
     lost = lost_rows(seen)
     if lost and not are_the_padded(seen, lost) and not any(not_finite(seen)):
         k = where_lost(seen, seen.row_runs[lost[0]])
-        if _is_rounded(seen, k) or any(_is_at_rows(seen, call, lost) for call in seen.base.calls):
-            return  # the change is too small for another class, or the layer is saturated, which `gates` reports
+        if any(_is_at_rows(seen, call, lost) for call in seen.base.calls):
+            return  # the layer is saturated, which `gates` reports
         shows = f"The inputs of rows {lost} of {len(seen.row_runs)} change no result"
         yield Sign(_reader(seen, k), seen.operation(k), shows)
 
