@@ -199,6 +199,9 @@ std::vector<double> runs(const Shape& shape) {
     return result;
 }
 
+// Whether its weights are kept by columns.
+bool has_columns(const Node& node) { return node.op->kind == Op::linear || node.op->kind == Op::conv1d; }
+
 Shape convolved_shape(const Node& node, const Shape& x, const Shapes& stored) {
     const Shape& weight = stored[0];
     need(x.size() == 3 && weight.size() == 3, "x has shape " + text_of(x) + ", and the weight " + text_of(weight));
@@ -463,9 +466,9 @@ void Graph::load(const ModelFile& file) {
             const std::vector<float> numbers = restored(file, name);
             tensors_[name] = {Shape(shape.begin(), shape.end()), List<float>(numbers.begin(), numbers.end()), {}, false};
         }
-        if (node.op->kind == Op::linear && !columns_.count(node.tensors[0])) {
+        if (has_columns(node) && !columns_.count(node.tensors[0])) {
             const Array& weight = tensors_[node.tensors[0]];
-            const auto rows = static_cast<std::size_t>(weight.shape[0]), width = static_cast<std::size_t>(weight.shape[1]);
+            const auto rows = static_cast<std::size_t>(weight.shape[0]), width = weight.floats.size() / std::max<std::size_t>(rows, 1);
             std::vector<float>& columns = columns_[node.tensors[0]];
             columns.resize(weight.floats.size());
             for (std::size_t k = 0; k < columns.size(); ++k) columns[k % width * rows + k / width] = weight.floats[k];
@@ -494,7 +497,7 @@ void Graph::load(const ModelFile& file) {
     }
     const auto reads = [this](const std::string& name) {
         return std::any_of(nodes_.begin(), nodes_.end(), [&name](const Node& node) {
-            return node.op->kind != Op::linear && std::count(node.tensors.begin(), node.tensors.end(), name) > 0;
+            return !has_columns(node) && std::count(node.tensors.begin(), node.tensors.end(), name) > 0;
         });
     };
     for (const auto& [name, columns] : columns_) {

@@ -116,7 +116,7 @@ private:
     std::vector<std::int64_t> firsts_, carries_;       // of each node: its first result; where its part of a state begins
     std::vector<std::vector<std::int64_t>> ends_;      // of each node: the values that nothing needs after it
     std::map<std::string, Array> tensors_;
-    std::map<std::string, std::vector<float>> columns_;  // matrices of linear layers by columns, so that loops are over neighbours
+    std::map<std::string, std::vector<float>> columns_;  // linear layers' and convolutions' weights: loops are over neighbours
     std::map<std::string, std::shared_ptr<const Layer>> layers_;
     std::string fingerprint_;  // of the file
     std::int64_t state_size_ = 0;

@@ -234,21 +234,34 @@ Array embedded(const Array& ids, const Array& weight, const Node& node) {
     return y;
 }
 
-// x [N, groups * each, length], padded, to [N, out, steps].
-Array convolution(const Array& x, const Node& node, const List<const Array*>& stored) {
-    const Array& weight = *stored[0];
+// x [N, groups * each, length], padded, to [N, out, steps]. The inner loop is over steps or, where there are fewer of them, as in a
+// stream, over outputs; each sum has the same order in both.
+Array convolution(const Array& x, const Node& node, const std::vector<float>& columns, const List<const Array*>& stored) {
+    const Shape& weight = stored[0]->shape;
     const Index stride = node.integer("stride"), dilation = node.integer("dilation"), groups = node.integer("groups");
-    const Index out = weight.shape[0], each = weight.shape[1], taps = weight.shape[2], length = x.shape[2];
+    const Index out = weight[0], each = weight[1], taps = weight[2], length = x.shape[2], outputs = out / groups;
     const Index steps = (length - (taps - 1) * dilation - 1) / stride + 1;
     Array y = zeros({x.shape[0], out, steps});
-    for (Index k = 0; k < x.shape[0] * out; ++k) {
-        float* const to = y.floats.data() + k * steps;
-        const Index o = k % out, first = k / out * groups * each + o / (out / groups) * each;
-        if (stored.size() > 1) std::fill_n(to, steps, stored[1]->floats[at(o)]);
-        for (Index tap = 0; tap < each * taps; ++tap) {
-            const float* const from = x.floats.data() + (first + tap / taps) * length + tap % taps * dilation;
-            const float w = weight.floats[at(o * each * taps + tap)];
-            for (Index t = 0; t < steps; ++t) to[t] += w * from[t * stride];
+    List<float> sums(at(outputs));
+    for (Index k = 0; k < x.shape[0] * groups; ++k) {
+        const float* const from = x.floats.data() + k * each * length;
+        float* const to = y.floats.data() + k * outputs * steps;
+        const Index first = k % groups * outputs;
+        const auto each_input = [&](const auto& add) {
+            for (Index j = 0; j < each * taps; ++j) add(from + j / taps * length + j % taps * dilation, columns.data() + j * out + first);
+        };
+        for (Index o = 0; stored.size() > 1 && o < outputs; ++o) std::fill_n(to + o * steps, steps, stored[1]->floats[at(first + o)]);
+        for (Index t = 0; steps < outputs && t < steps; ++t) {
+            for (Index o = 0; o < outputs; ++o) sums[at(o)] = to[o * steps + t];
+            each_input([&](const float* input, const float* column) {
+                for (Index o = 0; o < outputs; ++o) sums[at(o)] += column[o] * input[t * stride];
+            });
+            for (Index o = 0; o < outputs; ++o) to[o * steps + t] = sums[at(o)];
+        }
+        for (Index o = 0; steps >= outputs && o < outputs; ++o) {
+            each_input([&](const float* input, const float* column) {
+                for (Index t = 0; t < steps; ++t) to[o * steps + t] += column[o] * input[t * stride];
+            });
         }
     }
     return y;
@@ -350,7 +363,7 @@ Array Graph::convolved(std::size_t place, const Array& x, float* carried) const 
         std::copy_n(past, reach, row);
         std::copy_n(row + length - reach, reach, past);
     }
-    return convolution(wide, node, stored(node));
+    return convolution(wide, node, columns_.at(node.tensors[0]), stored(node));
 }
 
 Array Graph::compute(std::size_t place, const List<const Array*>& inputs, Index T, Index N, float* carried) const {

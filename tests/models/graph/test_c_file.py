@@ -190,7 +190,7 @@ def test_one_program_has_several_files_and_cpp_reads_them_as_headers(tmp_path: P
             ["g++", "-Wall", "-Wextra", "-Werror", main, tmp_path / "one.o", "-lm", "-o", program], check=True
         )
         subprocess.run([program], check=True)
-        command = ["g++", "-c", tmp_path / "one.c", "-o", os.devnull]
+        command = ["g++", "-c", str(tmp_path / "one.c"), "-o", os.devnull]
         errors = subprocess.run(command, capture_output=True, text=True, check=False).stderr
         assert "compile this file as C" in errors
         assert errors.count("error:") == 1

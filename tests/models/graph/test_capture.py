@@ -286,8 +286,9 @@ def test_arguments_that_do_not_fit_fail(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore")  # of what torch deprecates
 def test_what_torch_made_of_a_module_is_refused_by_its_maker() -> None:
     model = nn.Sequential(nn.Linear(4, 4), First(nn.GRU(4, 4))).eval()
+    compiled: nn.Module = torch.compile(model)  # type: ignore[assignment]
     made: tuple[tuple[Callable[[], nn.Module], str], ...] = (
-        (lambda: nn.Sequential(torch.compile(model)), "`0` was compiled by torch.compile"),  # type: ignore[arg-type]
+        (lambda: nn.Sequential(compiled), "`0` was compiled by torch.compile"),
         (lambda: torch.jit.trace(model, X), "this module was made by torch.jit"),
         (lambda: torch.ao.quantization.quantize_dynamic(model, {nn.Linear}), "`0` was quantized by torch"),
     )
