@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import hiddenstate as hs
+from support import LAYERS
 
 C, H = 3, 5
-LAYERS = (hs.LSTM, hs.GRU, hs.RNN)
 UNCHANGED = ("all", "last step", "last real step", "final state", "wrong axis")  # outputs of the layer, as they are
 READ = (*2 * UNCHANGED, "mean", "max", "mean of outputs")
 SOFTMAXES = ("softmax", "log-softmax")

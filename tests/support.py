@@ -119,13 +119,16 @@ LAYERS = [*dict.fromkeys(rnn.LAYERS.values())]  # the class of every kind of cel
 
 
 def pair_of(kind: str, options: dict[str, Any], seed: int, suffix: str = "") -> tuple[Any, Any]:
-    """Our layer of a kind (its cell if the suffix is ``Cell``) and torch's, made from the same seed."""
+    """Our layer of a kind (its cell if the suffix is ``Cell``) and torch's, made from the same seed.
+
+    Of a kind that torch lacks, the second is a copy of ours.
+    """
     label, _, nonlinearity = kind.partition("_")
     more = {"nonlinearity": nonlinearity.lower()} if nonlinearity else {}
     made: list[Any] = []
     for module in (hs, nn):
         torch.default_generator.manual_seed(seed)
-        made.append(getattr(module, label + suffix)(**options, **more))
+        made.append(getattr(module, label + suffix, getattr(hs, label + suffix))(**options, **more))
     return made[0], made[1]
 
 

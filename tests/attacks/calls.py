@@ -64,7 +64,7 @@ class Case:
         self.is_int8 = not self.is_cell and rng.random() < 0.1
         if self.is_int8:
             self.ours = self.ours.quantize()
-            self.theirs = self.ours.to_torch()
+            self.theirs = self.ours.to_torch() if hasattr(self.ours, "_torch") else self.ours.dequantize()
         self.theirs.train(self.ours.train(rng.random() < 0.7).training)
         self.ours.recompute_gates = self.often()
         self.x = self.strided((self.T, options["input_size"]) if self.single else self.form(options["input_size"]))

@@ -183,7 +183,8 @@ def check_write_between_steps(cell: Any, x: Tensor, at: int, name: str, writes: 
     first, later = ({key: p.detach().clone().requires_grad_() for key, p in cell.named_parameters()} for _ in range(2))
     with torch.no_grad():
         writes(later[name])
-    outs = steps_of(cell.to_torch(), x, lambda t: first if t < at else later)
+    theirs = cell.to_torch() if hasattr(cell, "_torch") else copy.deepcopy(cell)
+    outs = steps_of(theirs, x, lambda t: first if t < at else later)
     by_x, *by_weights = gradients(outs, [x, *first.values(), *later.values()])
     count = len(first)
     want = [by_x, *map(torch.add, by_weights[:count], by_weights[count:])]

@@ -18,6 +18,7 @@ from hiddenstate.cells.lstm import LSTM
 from hiddenstate.errors import ArgumentError
 from hiddenstate.interop.torch.accelerate import acceleration
 from hiddenstate.nn.recurrent import Recurrent
+from hiddenstate.nn.rnn import LAYERS
 from hiddenstate.structure.sizes import Sizes
 
 
@@ -102,6 +103,11 @@ def test_what_has_no_law_for_it_says_so() -> None:
     assert "torch has no NORMALISED" in str(layer.path(x))
     with pytest.raises(ArgumentError, match="torch has no NormalisedLSTM"):
         layer.to_torch()
+
+
+def test_a_kind_that_torch_lacks_is_not_that_of_a_state_dict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LAYERS, CELL.name, NormalisedLSTM)
+    assert repr(hs.from_state_dict(nn.LSTM(4, 3).state_dict())) == "LSTM(4, 3)"
 
 
 def test_a_kind_that_torch_lacks_does_not_stop_acceleration(monkeypatch: pytest.MonkeyPatch) -> None:

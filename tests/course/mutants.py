@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 import hiddenstate as hs
-from hiddenstate.cells.cell import ValueHook, Weights
-from hiddenstate.cells.lstm import LSTM, project
+from hiddenstate.cells.cell import ValueHook, Weights, project
+from hiddenstate.cells.lstm import LSTM
 from hiddenstate.engine import reference
 
 Patch = Callable[[pytest.MonkeyPatch], None]

@@ -1,10 +1,12 @@
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations, prune
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import hiddenstate as hs
@@ -185,6 +187,23 @@ def test_weights_of_8_bits_are_copied_as_floats() -> None:
     rounded = layers[1].quantize()
     tagger = hs.tagger((layers[0], rounded, layers[2]), WORDS, TAGS)
     for name, value in rounded.dequantize().named_parameters():
+        assert torch.equal(tagger.lstm.get_parameter(name), value)
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, hs.LSTM])
+@pytest.mark.parametrize("change", [parametrizations.weight_norm, partial(prune.random_unstructured, amount=0.5)])
+def test_weights_that_are_computed_are_copied_as_they_are(change: Any, kind: type[Any]) -> None:
+    net = Net(len(WORDS), len(TAGS), kind=kind)
+    change(net.lstm, "weight_hh_l0")
+    tagger = hs.tagger(net.layers, WORDS, TAGS)
+    assert torch.equal(tagger.lstm.get_parameter("weight_hh_l0"), net.lstm.weight_hh_l0)
+
+
+def test_layers_that_torch_lacks_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(hs.GRU, "_torch")
+    net = Net(len(WORDS), len(TAGS), kind=hs.GRU)
+    tagger = hs.tagger(net.layers, WORDS, TAGS)
+    for name, value in net.lstm.named_parameters():
         assert torch.equal(tagger.lstm.get_parameter(name), value)
 
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <limits>
+#include <string>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -36,7 +37,8 @@ Track decaying_track(Random& random, const Shape& shape) {
     Track k = plain_track<P>(random, shape);
     std::fill(k.x.begin(), k.x.end(), 0.0), std::fill(k.w_hh.begin(), k.w_hh.end(), 0.0);
     std::fill(k.b_ih.begin(), k.b_ih.end(), 0.0), std::fill(k.b_hh.begin(), k.b_hh.end(), 0.0);
-    if (k.G() > 1) std::fill_n(k.b_ih.begin() + k.H, k.H, -20.0);
+    const std::size_t keeper = std::string(k.facts().order).find_first_of("fz") / 2;
+    if (k.G() > 1) std::fill_n(k.b_ih.begin() + static_cast<Size>(keeper) * k.H, k.H, -20.0);
     return k;
 }
 

@@ -2,7 +2,7 @@
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,12 +33,22 @@ def shorten(value: object) -> str:
 
 
 def with_article(name: str) -> str:
-    """Return the name of a kind of cell with its article.
+    """Return an abbreviation, such as the name of a kind of cell, with the article of its first letter.
 
-    >>> with_article("LSTM"), with_article("GRU")
-    ('an LSTM', 'a GRU')
+    >>> with_article("LSTM"), with_article("GRUCell")
+    ('an LSTM', 'a GRUCell')
     """
-    return f"{'a' if name == 'GRU' else 'an'} {name}"
+    return f"{'an' if name[0] in 'AEFHILMNORSX' else 'a'} {name}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a list in a sentence.
+
+    >>> listed(["LSTM", "GRU"]), listed(["LSTM", "GRU", "RNN"])
+    ('LSTM and GRU', 'LSTM, GRU and RNN')
+    """
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def readable_name(kind: type) -> str:

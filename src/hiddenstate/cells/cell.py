@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 ValueHook = Callable[[str, Tensor], Tensor]
 SIGMA = "\N{GREEK SMALL LETTER SIGMA}"
@@ -180,6 +181,11 @@ class Cell:
     def parts_of(self, state: Any) -> tuple[Tensor, ...]:
         """Return the tensors of a state that `as_given` returned."""
         return tuple(state) if len(self.carried) > 1 else (state,)
+
+
+def project(m: Tensor, w: Weights) -> Tensor:
+    """Map the cell's output ``[N, H]`` to the hidden state ``[N, P]``: the identity without a projection."""
+    return m if w.hr is None else linear(m, w.hr)
 
 
 def secant(c: Tensor) -> Tensor:

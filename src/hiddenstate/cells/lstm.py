@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, Weights, secant
+from hiddenstate.cells.cell import Cell, Gate, MemorySplit, State, ValueHook, Weights, project, secant
 
 
 def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> tuple[Tensor, ...]:
@@ -28,11 +28,6 @@ def step(xg: Tensor, states: tuple[Tensor, ...], w: Weights, see: ValueHook) -> 
     c = see("c", f * c + i * g)
     h = see("h", project(o * torch.tanh(c), w))
     return h, c
-
-
-def project(m: Tensor, w: Weights) -> Tensor:
-    """Map the cell's output ``[N, H]`` to the hidden state ``[N, P]``: the identity without a projection."""
-    return m if w.hr is None else linear(m, w.hr)
 
 
 def _split(v: Mapping[str, Tensor]) -> MemorySplit:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from hiddenstate.base.messages import listed
 from hiddenstate.base.validation import autocasts, check_dense, check_memory
 from hiddenstate.cells.cell import Weights
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.engine import kernels
 from hiddenstate.engine.kernels import Kernel
 from hiddenstate.errors import ArgumentError, DeviceError, DtypeError, ShapeError
@@ -139,7 +141,8 @@ def why_not_kernel(sizes: Sizes, dtype: torch.dtype) -> str | None:
 def why_not_int8(sizes: Sizes) -> str | None:
     """Return why layers of these sizes multiply floats by int8 weights on every machine, or None."""
     if not sizes.kind.is_additive:
-        return f"int8 kernels compute LSTMs and GRUs, not {sizes.kind.label}s"
+        rounded = listed(f"{cell.label}s" for cell in CELLS.values() if cell.is_additive)
+        return f"int8 kernels compute {rounded}, not {sizes.kind.label}s"
     if sizes.proj_size:
         return "there is a projection"
     if max(sizes.input_size, sizes.directions * sizes.hidden_size) > MOST_COLUMNS:

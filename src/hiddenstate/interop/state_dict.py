@@ -34,7 +34,7 @@ from hiddenstate.interop.found import Found
 from hiddenstate.interop.layouts import TORCH, layout_for, to_weights
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import SCALE, is_matrix, keep, stored_names
-from hiddenstate.nn.rnn import rnn_mode
+from hiddenstate.nn.rnn import LAYERS, rnn_mode
 from hiddenstate.structure.names import LayerDirection, layer_directions
 from hiddenstate.structure.sizes import PARAMETER_STEMS
 
@@ -205,7 +205,8 @@ class Group:
         if hidden is None or any("weight_hr" in stems for stems in self.by_suffix.values()):
             return "LSTM"
         rows, columns = hidden.shape
-        return {len(cell.gates) * columns: cell.label for cell in CELLS.values()}.get(rows, "LSTM")
+        names = sorted(LAYERS, key=lambda name: hasattr(LAYERS[name], "_torch"))  # of as many gates, torch's counts
+        return {len(CELLS[name].gates) * columns: CELLS[name].label for name in names}.get(rows, "LSTM")
 
     @property
     def what(self) -> str:

@@ -16,10 +16,9 @@ from hiddenstate.models.language.config import LanguageConfig
 from hiddenstate.models.language.language_model import LanguageModel
 from hiddenstate.models.tagger.config import TaggerConfig, check_tags
 from hiddenstate.models.tagger.tagger import Tagger
-from hiddenstate.nn.gru import GRU
-from hiddenstate.nn.lstm import LSTM
+from hiddenstate.nn.quantised import current_weights
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN, Layer
+from hiddenstate.nn.rnn import Layer
 from hiddenstate.text.tokens import END_TOKEN, UNKNOWN_TOKEN, Tokens
 from hiddenstate.text.vocabulary import Vocabulary
 from hiddenstate.tracing.traceable import refuse_keras
@@ -247,7 +246,7 @@ def _bias(layer: nn.Linear) -> Tensor:
 
 def _filled(model: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.RNN | Layer) -> M:
     """Load weights into a new model; biases that the layer lacks are zero."""
-    theirs = dict((lstm.to_torch() if isinstance(lstm, Recurrent) else lstm).named_parameters())
+    theirs = current_weights(lstm)
     empty = model.state_dict()
     weights = {
         name: _float(theirs[name[5:]]) if name[5:] in theirs else torch.zeros_like(empty[name])
@@ -258,7 +257,7 @@ def _filled(model: M, stored: Mapping[str, Tensor], lstm: nn.LSTM | nn.GRU | nn.
     return model.eval()
 
 
-_KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, LSTM, GRU, RNN), (nn.Linear,))
+_KINDS = ((nn.Embedding,), (nn.LSTM, nn.GRU, nn.RNN, Recurrent), (nn.Linear,))
 _NAMES = ("embedding", "LSTM", "linear layer")
 _EXAMPLE = (2, 5)  # rows and steps, in either order
 _OTHERWISE = (

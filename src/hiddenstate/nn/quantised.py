@@ -1,6 +1,7 @@
 """The int8 weights of an LSTM: quantising, dequantising, and reading float or int8 state dicts."""
 
 from collections.abc import Iterator, MutableMapping
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -100,6 +101,12 @@ def _kept(lstm: Any, name: str) -> Tensor:
     if value is None:
         raise missing(name)
     return value
+
+
+def current_weights(layer: Any) -> dict[str, Tensor]:
+    """Return a layer's weights by name, ours or torch's: int8 weights as floats, parametrized ones as computed."""
+    read = getattr(layer, "_parameter", partial(getattr, layer))
+    return {name: read(name) for name in layer._flat_weights_names}
 
 
 def missing(name: str) -> ArgumentError:

@@ -7,10 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import hiddenstate as hs
+import support
+from hiddenstate.nn.cell import CELL_CLASSES
+from hiddenstate.nn.torch_modules import sizes_of
 
-LAYERS = (nn.LSTM, nn.GRU, nn.RNN, hs.LSTM, hs.GRU, hs.RNN)
-CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell, hs.LSTMCell, hs.GRUCell, hs.RNNCell)
+LAYERS = (nn.LSTM, nn.GRU, nn.RNN, *support.LAYERS)
+CELLS = (nn.LSTMCell, nn.GRUCell, nn.RNNCell, *CELL_CLASSES.values())
 
 
 class VoiceActivity(nn.Module):
@@ -211,7 +213,7 @@ class RandomStreamable(nn.Module):
         L, H = getattr(part, "num_layers", 1), part.hidden_size
         state = self.learned[:L, :, :H].expand(L, N, H).contiguous()
         state = state if hasattr(part, "num_layers") else state[0]
-        return (state, state.tanh()) if "LSTM" in type(part).__name__ else state
+        return (state, state.tanh()) if len(sizes_of(part).kind.carried) > 1 else state
 
     def layer(self, part: Any, x: Tensor) -> Tensor:
         """Run a layer."""

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 import hiddenstate as hs
 from models.series import modules
@@ -64,6 +65,22 @@ def test_networks_of_the_simple_shape(how: str, kind: Any) -> None:
         assert_close(network(x)[0], model.forecast(x), model.understood)
         again = hs.series_model(network, NAMES, targets(2))
         assert again.form == network.form
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, hs.GRU])
+def test_a_layer_with_weight_norm(kind: Any) -> None:
+    model = hs.series_model(parametrizations.weight_norm(kind(3, 6), "weight_hh_l0"), NAMES, targets(6))
+    assert model.network is not None
+    x = torch.randn(5, 2, 3)
+    assert_close(model.network(x)[0], model.forecast(x))
+
+
+def test_a_layer_that_torch_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(hs.GRU, "_torch")
+    model = hs.series_model(hs.GRU(3, 6), NAMES, targets(6))
+    assert model.network is not None
+    x = torch.randn(5, 2, 3)
+    assert_close(model.network(x)[0], model.forecast(x))
 
 
 def test_the_layers_are_named() -> None:

@@ -115,10 +115,11 @@ def test_weights_and_dot_products(runtime: Runtime) -> None:
 @pytest.mark.parametrize("name", OTHER_LAYERS)
 def test_dot_products_of_other_cells(runtime: Runtime, name: str) -> None:
     layer, x = make(**OTHERS[name]), torch.randn(4, OTHERS[name]["input_size"])
-    h0 = torch.randn(4, layer.hidden_size)
-    runtime.load(bundle_of(layer, {"input": x, "h0": h0}))
-    trace = layer.trace(x, h0, pre=True)
-    for track, gate, t in itertools.product(("l0", "l1r"), layer.sizes.kind.gate_names, (0, 3)):
+    kind = layer.sizes.kind
+    before = {f"{name}0": torch.randn(4, layer.hidden_size) for name in kind.carried}
+    runtime.load(bundle_of(layer, {"input": x, **before}))
+    trace = layer.trace(x, kind.as_given([*before.values()]), pre=True)
+    for track, gate, t in itertools.product(("l0", "l1r"), kind.gate_names, (0, 3)):
         found = runtime.ask(f"model.dotProduct(model.given, '{track}', '{gate}', 2, {t})")
         assert found["sum"] == pytest.approx(trace[f"{track}.{gate}_pre"][t, 2].item(), abs=1e-5)
         state = found["scale"] * (found["hiddenWeights"] @ found["hidden"] + found["biasHidden"])

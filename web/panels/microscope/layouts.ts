@@ -73,9 +73,9 @@ const statesAcross = (width: number, past: string, memory: string): Pick<Places,
   into: { [memory]: [width - STATE.width, LINE] },
 });
 
-/** Four boxes in a row, with their middles and half their width. */
+/** Boxes in a row, with their middles and half their width. */
 function gatesAcross(width: number, names: string[]) {
-  const size = { width: (width - 3 * GAP) / 4, height: GATE };
+  const size = { width: (width - (names.length - 1) * GAP) / names.length, height: GATE };
   const side = size.width / 2;
   const middles = names.map((_, k) => side + k * (size.width + GAP));
   const boxes = names.map((name, k) => [name, around(middles[k], TOP + GATE / 2, size)]);

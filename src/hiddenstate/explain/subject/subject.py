@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hiddenstate.base.indexing import resolve_one
 from hiddenstate.base.memory import MOST_BYTES
+from hiddenstate.base.messages import listed
 from hiddenstate.base.validation import AnyState, map_state
 from hiddenstate.cells.kinds import cell_named
 from hiddenstate.edits.resolve import edits_in_force, share_edits
@@ -376,7 +377,7 @@ def check_cell(subject: Subject, function: str, cells: Sequence[str], why: str) 
         known = dict.fromkeys(cell_named(name).label for name in cells)
         names = cells if kind.label in known else known  # some functions support only one nonlinearity of plain RNNs
         got = kind.name if kind.label in known else kind.label
-        raise ArgumentError(f"{function} supports only {' and '.join(names)}, got {got}: {why}")
+        raise ArgumentError(f"{function} supports only {listed(names)}, got {got}: {why}")
 
 
 @dataclass(frozen=True, eq=False)

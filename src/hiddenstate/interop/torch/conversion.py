@@ -10,14 +10,15 @@ from typing import Any, overload
 import torch
 from torch import Tensor, nn
 
-from hiddenstate.base.messages import readable_name, shorten
+from hiddenstate.base.messages import listed, readable_name, shorten
+from hiddenstate.cells.kinds import CELLS
 from hiddenstate.errors import ArgumentError, ArgumentTypeError
 from hiddenstate.nn.cell import GRUCell, LSTMCell, RNNCell
 from hiddenstate.nn.gru import GRU
 from hiddenstate.nn.lstm import LSTM
 from hiddenstate.nn.quantised import WeightType, dequantise_module, keep, quantise_module, rounded
 from hiddenstate.nn.recurrent import Recurrent
-from hiddenstate.nn.rnn import RNN
+from hiddenstate.nn.rnn import LAYERS, RNN
 from hiddenstate.nn.torch_modules import Recast, Route, apply_all, class_name, copied_as, plan
 from hiddenstate.structure.tables import table
 from hiddenstate.tracing.traceable import refuse_keras
@@ -99,9 +100,9 @@ TO_OURS = tuple(
 )
 TO_TORCH = tuple(Route(route.new, route.old, route.options) for route in TO_OURS)
 INT8 = ", int8"  # added to the class name in a report
-ROUNDED = LSTM, GRU  # those that int8 kernels compute
+ROUNDED = tuple(layer for name, layer in LAYERS.items() if CELLS[name].is_additive)  # those that int8 kernels compute
 _FLOAT = tuple(route.new for route in TO_OURS if route.new not in ROUNDED)
-_WHY_FLOAT = "only LSTMs and GRUs have int8 kernels"
+_WHY_FLOAT = f"only {listed(f'{layer.__name__}s' for layer in ROUNDED)} have int8 kernels"
 # Reports of converted models; they are dropped with their models.
 _reports: "weakref.WeakKeyDictionary[nn.Module, ConversionReport]" = weakref.WeakKeyDictionary()
 

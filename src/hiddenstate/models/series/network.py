@@ -11,6 +11,7 @@ from torch.nn import functional
 from hiddenstate.base.scoped import lasting
 from hiddenstate.base.torch_internals import remove_hooks
 from hiddenstate.models.series.module_form import Kind, ModuleForm, call_module, is_same, random_numbers
+from hiddenstate.nn.quantised import current_weights
 from hiddenstate.nn.recurrent import Recurrent
 from hiddenstate.nn.rnn import new_layer
 from hiddenstate.nn.torch_modules import sizes_of
@@ -241,6 +242,5 @@ def _filled(network: SeriesNetwork, calls: Sequence[_Call]) -> SeriesNetwork:
         if isinstance(call.layer, nn.Linear):
             next(linear).load_state_dict(call.layer.state_dict())
         else:
-            stack = call.layer.to_torch() if isinstance(call.layer, Recurrent) else call.layer
-            network.rnn.load_state_dict(dict(stack.named_parameters()))
+            network.rnn.load_state_dict(current_weights(call.layer))
     return network
