@@ -104,7 +104,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "one layer is used at all steps, with the same weights",
-        (("01", "reading element by element gives the numbers of one call"),),
+        (("01", "reading element by element gives the same numbers as one call"),),
     ),
     Statement(
         "a loop over the steps is slow for long sequences; one call can read them all",
@@ -116,7 +116,7 @@ FIRST_LESSON = (
     ),
     Statement(
         "the two ways give equal outputs if they start from the same state (the lesson's do not)",
-        (("01", "reading element by element gives the numbers of one call"),),
+        (("01", "reading element by element gives the same numbers as one call"),),
     ),
     Statement(
         "a tagger puts a linear layer on an LSTM, for a score for each class and word",

@@ -77,6 +77,7 @@ LESSONS: Sequence[tuple[str, str, str]] = (
     ("10", "(small.weight_ih_l0 @ sample[0].T).T", "(small.weight_ih_l0 @ sample[1].T).T"),
     ("10", "dh * c.tanh() * o * (1 - o)]", "dh * c.tanh()]"),
     ("02", 'patient.weight("l0.b_if").fill_(4.0)', 'patient.weight("l0.b_if").fill_(0.0)'),
+    ("02", 'keeper.weight("l0.W_hi")[1, 0] = -60.0', 'keeper.weight("l0.W_hi")[1, 1] = -60.0'),
     ("02", "((1.0, True), (0.0, False))", "((0.5, True), (0.0, False))"),
     ("02", "shifted.bias_ih_l0 += shifted.bias_hh_l0\n    shifted.bias_hh_l0.zero_()", "pass"),
     ("10", "1 - keep, True", "once, True"),

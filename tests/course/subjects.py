@@ -79,6 +79,7 @@ CHARACTERS: Sequence[Lesson] = (
     ("04", "clip_grad_norm_(weights, 1.0)", "clip_grad_value_(weights, 1.0)"),
     ("04", "(weights, 1.0)\n", "(weights[:1], 1.0)\n"),
     ("04", "abs(1.4442 / math.log(2)", "abs(1.4442 * math.log(2)"),
+    ("04", '(re.findall(r"\\w+", read), read)', "(read, read)"),
     (
         "04",
         "loss.backward()\n            torch",
@@ -120,6 +121,7 @@ PRODUCTION: Sequence[Lesson] = (
     ("06", "reset[12, 1] = True", "reset[13, 1] = True"),
     ("06", "stream.reset(reset[t])", "stream.reset()"),
     ("06", "reset=reset, reset_to=anew", "reset=reset"),
+    ("06", "lstm(x, begin)[0] - lstm(x)[0]", "lstm(x)[0] - lstm(x)[0]"),
     ("06", "lstm(spoilt, lengths=lengths)", "lstm(spoilt)"),
     ("06", "changes = series.diff(dim=0)[:-1, :, None]", "changes = series.diff(dim=0)[1:, :, None]"),
     ("06", "rival = ((test[1:-1] - test[2:]) ** 2)", "rival = ((test[2:].mean(0) - test[2:]) ** 2)"),
@@ -194,6 +196,8 @@ LAYER: Sequence[Lesson] = (
     ("11", "torch.nn.init.orthogonal_(torch.empty(64, 64))", "torch.randn(64, 64) / 16"),
     ("11", "torch.ones(20, 100_000)", "torch.ones(2, 100_000)"),
     ("11", "torch.nn.LayerNorm(3), True", "torch.nn.BatchNorm1d(3), True"),
+    ("11", "torch.nn.BatchNorm1d(3), torch.arange", "torch.nn.LayerNorm(3), torch.arange"),
+    ("11", "for _ in range(300):", "for _ in range(3):"),
     ("11", "+ around * y", "+ y"),
     ("11", "for z in x @ W_ih.T + bias:", "for z in x @ W_ih.T:"),
     ("11", '"l0.b_if", "l0.b_io"', '"l0.b_io", "l0.b_io"'),
@@ -307,7 +311,7 @@ PRACTICE: Sequence[Lesson] = (
     ("15", "layer(piece, summary)[1]", "layer(piece)[1]"),
     ("15", "300 * 0.02**0.5", "300 * 0.02"),
     ("15", "lengths=torch.tensor([8, 5])", "lengths=torch.tensor([8, 8])"),
-    ("15", "x.permute(1, 2, 0), 0.5).permute(2, 0, 1)", "x, 0.5)"),
+    ("15", "shared = drop(x.permute(1, 2, 0)).permute(2, 0, 1)", "shared = drop(x)"),
     ("15", "(torch.optim.SGD, torch.optim.Adam)", "(torch.optim.SGD, torch.optim.SGD)"),
 )
 MORE: Sequence[Lesson] = (
