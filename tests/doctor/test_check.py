@@ -724,6 +724,23 @@ def test_two_sequences_with_the_same_lengths_in_another_order() -> None:
     assert hs.check(model, words, LENGTHS, others, sizes).ok
 
 
+def test_a_layer_that_reads_a_pair_with_the_lengths_of_the_second() -> None:
+    class Pair(Words):
+        compose: Any
+
+        def forward(self, words: Tensor, lengths: Tensor, *others: Tensor) -> Any:
+            other, sizes = others
+            keys, queries = self.embedding(words), self.embedding(other)
+            seen = (torch.arange(9) < lengths[:, None])[:, None]
+            found = (queries @ keys.mT).masked_fill(~seen, -1e9).softmax(-1) @ keys
+            x = pack(torch.cat([queries, found], -1), sizes, True, enforce_sorted=False)
+            return self.head(self.compose(x)[1][0][-1])
+
+    model = Pair(last_of)
+    model.compose = nn.LSTM(12, 5, batch_first=True)
+    assert hs.check(model, WORDS, LENGTHS, WORDS.flip(0), LENGTHS.flip(0)).ok
+
+
 def test_an_embedding_that_no_gradient_reaches_is_a_note() -> None:
     report = hs.check(Words(embedding_without_gradient), WORDS, LENGTHS)
     assert report.ok
@@ -756,6 +773,22 @@ def test_changes_that_are_rounded_away_lose_no_rows_or_steps(by_row: list[float]
     assert hs.check(Words(chosen), WORDS, LENGTHS).ok
 
 
+def test_the_best_path_through_tags_is_rounded() -> None:
+    class Decoder(Words):
+        def forward(self, words: Tensor, lengths: Tensor) -> Any:
+            scores = self.head(self.lstm(self.embedding(words))[0])
+            best, pointers = scores[:, 0], []
+            for t in range(1, words.shape[1]):
+                top = (best[:, :, None] + torch.eye(7)).max(1)
+                best, pointers = top.values + scores[:, t], [top.indices, *pointers]
+            path = [best.argmax(-1)]
+            for back in pointers:
+                path.insert(0, back.gather(1, path[0][:, None])[:, 0])
+            return torch.stack(path, 1)
+
+    assert hs.check(Decoder(last_of), WORDS, torch.full((6,), 9)).ok
+
+
 class EveryStep(Classifier):
     def forward(self, x: Tensor) -> Any:
         return self.head(self.lstm(x)[0])
@@ -784,6 +817,79 @@ def test_classes_moved_to_axis_1_by_a_view() -> None:
     assert kinds(report) == ["view-for-transpose"]
 
 
+@pytest.mark.parametrize("steps", [8, 16, 50])
+def test_steps_that_are_joined_or_divided_are_not_scattered(steps: int) -> None:
+    class Regrouped(nn.Module):
+        """Joins two steps, as a pyramid does, or makes two of each; the axes have equal sizes in another order."""
+
+        def __init__(self, units: int, joins: bool) -> None:
+            super().__init__()
+            self.first = nn.GRU(4, units, batch_first=True)
+            width = 2 * units if joins else units // 2
+            self.rest = nn.GRU(width, 5, batch_first=True) if joins else nn.Linear(width, 1)
+            self.joins = joins
+
+        def forward(self, x: Tensor) -> Any:
+            out = self.first(x)[0]
+            steps = x.shape[1] // 2 if self.joins else 2 * x.shape[1]
+            rest = self.rest(out.reshape(len(x), steps, -1))
+            return rest[0] if self.joins else rest
+
+    seen = min(steps, 32)
+    assert hs.check(Regrouped(seen // 2, joins=True), torch.randn(6, steps, 4)).ok
+    assert hs.check(Regrouped(2 * seen, joins=False), torch.randn(6, steps, 4)).ok
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("steps", [9, 50])
+def test_as_many_classes_as_steps(both: bool, steps: int) -> None:
+    classes = min(steps, 32)
+
+    class Scores(nn.Module):
+        def __init__(self, transposed: bool) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(4, 5, batch_first=True, bidirectional=both)
+            self.head = nn.Linear(10 if both else 5, classes)
+            self.transposed = transposed
+
+        def forward(self, x: Tensor) -> Any:
+            scores = self.head(self.lstm(x)[0])
+            return scores.transpose(1, 2) if self.transposed else scores
+
+    x, goals = torch.randn(6, steps, 4), torch.randint(classes, (6, steps))
+    loss = nn.CrossEntropyLoss()
+    assert kinds(hs.check(Scores(False), x[:, :classes], targets=goals[:, :classes], loss=loss)) == ["loss-axes"]
+    assert hs.check(Scores(False), x, targets=goals, loss=lambda y, goal: loss(y.transpose(1, 2), goal)).ok
+    assert hs.check(Scores(True), x, targets=goals, loss=loss).ok
+    assert kinds(hs.check(Scores(True), x, causal=True)) == ["future-read"] * both
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_the_next_word_of_padded_rows(both: bool) -> None:
+    class Next(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(20, 6, padding_idx=0)
+            self.lstm = nn.LSTM(6, 5, batch_first=True, bidirectional=both)
+            self.head = nn.Linear(10 if both else 5, 20)
+
+        def forward(self, words: Tensor) -> Any:
+            return self.head(self.lstm(self.embedding(words))[0])
+
+    words = WORDS * (torch.arange(9) < LENGTHS[:, None])
+    loss = nn.CrossEntropyLoss(ignore_index=0)
+    for x, goals in ((words[:, :-1], words[:, 1:]), (WORDS[:, :-1], WORDS[:, 1:])):
+        report = hs.check(Next(), x, targets=goals, loss=lambda y, goal: loss(y.transpose(1, 2), goal))
+        assert ("target-read" in kinds(report)) == both
+
+
+@pytest.mark.parametrize("loss", [nn.functional.nll_loss, nn.functional.cross_entropy])
+def test_a_loss_of_no_result_at_all(loss: Any) -> None:
+    model = nn.Sequential(EveryStep(), nn.LogSoftmax(2))
+    none = torch.zeros(6, 9).long()  # the rows that are tested have no labelled step
+    assert hs.check(model, X, targets=none, loss=lambda y, goal: loss(y[goal > 0], goal[goal > 0], reduction="sum")).ok
+
+
 def test_a_loss_that_fails_leaves_the_model_tested() -> None:
     loss = nn.CrossEntropyLoss()
     report = hs.check(EveryStep(), X, targets=GOALS, loss=loss)
@@ -799,6 +905,8 @@ def test_a_loss_that_fails_leaves_the_model_tested() -> None:
     assert "The loss fails on results [9, 3] and targets [6]: ValueError" in report.mistakes[0].shows
     report = hs.check(Classifier(), X, targets=GOALS[:, 0] + 9, loss=loss)
     assert "IndexError: Target" in report.mistakes[0].shows
+    report = hs.check(Classifier(), X, targets=GOALS[:, 0].numpy(), loss=loss)
+    assert "results [6, 3] and targets of type ndarray: TypeError" in report.mistakes[0].shows
     assert "loss(model(x), targets)" in report.mistakes[0].change
     (finding,) = hs.check(
         EveryStep(), X, targets=GOALS + 9, loss=lambda y, goals: loss(y.flatten(0, 1), goals.flatten())
@@ -807,8 +915,10 @@ def test_a_loss_that_fails_leaves_the_model_tested() -> None:
 
 
 def test_scores_without_their_logarithms() -> None:
-    (finding,) = hs.check(Classifier(), X, targets=GOALS[:, 0], loss=nn.NLLLoss()).mistakes
-    assert (finding.kind, finding.module) == ("loss-of-probabilities", "head")
+    for model, module in ((Classifier(), "head"), (nn.Sequential(Classifier(), nn.Softmax(1)), "1")):
+        (finding,) = hs.check(model, X, targets=GOALS[:, 0], loss=nn.NLLLoss()).mistakes
+        assert (finding.kind, finding.module) == ("loss-of-probabilities", module)
+        assert "return log_softmax" in finding.change
     assert hs.check(nn.Sequential(Classifier(), nn.LogSoftmax(1)), X, targets=GOALS[:, 0], loss=nn.NLLLoss()).ok
 
 

@@ -110,24 +110,41 @@ def _steps_scattered(seen: Observations) -> Iterator[Sign]:
     """A reshape of [rows, features, steps] to [rows, steps, features], which leaves rows apart."""
     for k in sorted(seen.used):
         value = seen.base.values[k]
-        if value.op not in ("view", "reshape") or not any(_is_scattered(seen, name, k) for name in ("first", "last")):
+        if value.op not in ("view", "reshape"):
+            continue
+        size = next(filter(None, (_scattered_size(seen, name, k) for name in ("first", "last"))), 0)
+        if not size:
             continue
         call = next((call for call in seen.base.calls if k in seen.base.ancestors([call.x])), None)
-        is_after = any(seen.base.ancestors([k]) & {*other.outputs} for other in seen.base.calls)
-        if input_of_layer(seen, call) == RIGHT if call is not None else is_after:
+        if call is not None:
+            steps = seen.base.steps_of(call) if call.rows is None and not call.is_cell else size
+            is_wrong = steps == size and input_of_layer(seen, call) == RIGHT
+        else:
+            is_after = any(seen.base.ancestors([k]) & {*other.outputs} for other in seen.base.calls)
+            is_wrong = is_after and not _is_regrouped(seen, k)
+        if is_wrong:
             sizes = [[*seen.base.values[i].data.shape] for i in (value.inputs[0], k)]
             shows = f"{sizes[0]} becomes {sizes[1]}: one step's values are spread over several steps"
             yield Sign(seen.module_of(k) if call is None else call.path, seen.operation(k), shows)
             return
 
 
-def _is_scattered(seen: Observations, name: str, value: int) -> bool:
-    """Whether a change at a step is, after a reshape, at other places of the axis that is as long as that of time."""
+def _is_regrouped(seen: Observations, value: int) -> bool:
+    """Whether a reshape may make one step of several, or several of one, whose features a linear layer reads."""
+    before, after = (seen.base.values[k].data.shape for k in (seen.base.values[value].inputs[0], value))
+    if len(before) != 3 or len(after) != 3 or max(after[1:]) % min(after[1:]):
+        return False
+    linear = [k for k in seen.used if seen.base.values[k].op == "linear"]
+    return any(value in seen.base.ancestors([k]) for k in linear)
+
+
+def _scattered_size(seen: Observations, name: str, value: int) -> int:
+    """Return the size of the time axis if a reshape leaves a step's change at other places of an axis so long; or 0."""
     places = []
     for k in (seen.base.values[value].inputs[0], value):
         changed, owners = seen.changed(name, k), seen.owners(k)
         if changed is None or owners is None:
-            return False
+            return 0
         where = (changed.cpu() & (owners == 0)).nonzero()  # of one row
         axes = [axis for axis in range(changed.dim()) if axis not in seen.row_axes(k)]
         places.append({axis: (changed.shape[axis], {*where[:, axis].tolist()}) for axis in axes if len(where)})
@@ -136,8 +153,8 @@ def _is_scattered(seen: Observations, name: str, value: int) -> bool:
     for size, at in before.values():
         is_time = at == ({*range(len(at))} if name == "first" else {*range(size - len(at), size)}) and len(at) < size
         if is_time and sizes[0].count(size) == sizes[1].count(size) == 1 and (size, at) not in after.values():
-            return True
-    return False
+            return size
+    return 0
 
 
 def _shapes_around(seen: Observations, value: int) -> str:
@@ -195,13 +212,16 @@ def _lengths_out_of_order(seen: Observations) -> Iterator[Sign]:
     """Rows are packed with the lengths of other rows."""
     lengths, shape = seen.example.lengths, seen.example.sequence.shape
     sequence = next((k for k in seen.base.inputs if seen.base.values[k].data.shape == shape), None)
+    passed = zip(seen.example.leaves, seen.example.parts, strict=True)
+    given = [torch.as_tensor(leaf).tolist() for leaf, part in passed if part.kind == "lengths"]  # of any sequence
+    given += [] if lengths is None else [lengths.tolist()]
     for call, *_ in seen.by_layer.values():
         owners = seen.owners(call.x)
         if lengths is None or call.rows is None or owners is None or sequence not in seen.base.ancestors([call.x]):
             continue  # or it reads another sequence, with its own lengths
         by_element = owners.flatten(1).amax(1)
         read = [int((by_element == row).sum()) for row in range(seen.example.rows)]
-        if read != lengths.tolist() and sorted(read) == sorted(lengths.tolist()):
+        if read not in given and sorted(read) == sorted(lengths.tolist()):
             shows = f"Rows that are {lengths.tolist()} steps long are packed as if they were {read} steps long"
             change = "put rows and lengths in the same order: x[order] with lengths[order], or both as they come"
             yield Sign(call.path, f"its input, from {seen.operation(call.x)}", shows, change)
@@ -234,7 +254,9 @@ def rows_lost(seen: Observations) -> Iterator[Sign]:
 def _is_rounded(seen: Observations, value: int) -> bool:
     """Whether an operation makes whole numbers of fractions, such as argmax, which hides small changes."""
     known = seen.base.values[value]
-    are_fractions = [seen.base.values[k].data.is_floating_point() for k in known.inputs]
+    # An index that is rounded hides them as well: that of gather, or x[index].
+    read = known.inputs if len(known.inputs) == 1 else seen.base.ancestors(known.inputs)
+    are_fractions = [seen.base.values[k].data.is_floating_point() for k in read]
     return not known.data.is_floating_point() and any(are_fractions)
 
 

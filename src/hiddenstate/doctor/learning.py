@@ -17,6 +17,7 @@ from hiddenstate.tracing.trace import Trace
 GRADIENT_KEPT = "keep tensors in the graph: no detach, .data, no_grad, numpy or argmax"
 _CUTS = ("detach", "detach_", "data", "item", "tolist", "numpy", "tensor", "as_tensor", "from_numpy")
 _BY_ELEMENT = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "sub", "rsub", "__rsub__")
+_TRANSPOSES = ("transpose", "permute", "swapaxes", "swapdims", "movedim", "moveaxis", "mT", "einsum")
 _EXPLODES, _VANISHES = 1e3, 1e-4  # times the gradient at the last step
 _SATURATED, _FLAT = 0.9, 0.01
 
@@ -222,9 +223,9 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
     """A loss that takes scores is given probabilities, or one that takes their logarithms is given scores."""
     for k in range(seen.base.loss_from, len(seen.base.values)):
         value = seen.base.values[k]
-        if not value.inputs:
+        scores = seen.base.values[value.inputs[0]].data if value.inputs else torch.zeros(0)
+        if not scores.numel():
             continue
-        scores = seen.base.values[value.inputs[0]].data
         wrong = ""
         if (value.op == "cross_entropy" and _are_probabilities(scores)) or (
             value.op == "nll_loss" and scores.is_floating_point() and bool((scores >= 0).all())
@@ -234,13 +235,9 @@ def loss_of_probabilities(seen: Observations) -> Iterator[Sign]:
             wrong = "sigmoid"
         ancestors = sorted(seen.base.ancestors([value.inputs[0]]), reverse=True)
         source = next((i for i in ancestors if seen.base.values[i].op == wrong), None) if wrong else None
-        change = ""
-        if (
-            source is None
-            and value.op == "nll_loss"
-            and bool((scores.exp().sum(min(1, scores.dim() - 1)) > 1.01).all())
-        ):
-            source, change = value.inputs[0], "return log_softmax of the scores, or use cross_entropy"
+        change = "return log_softmax of the scores, or use cross_entropy" if value.op == "nll_loss" else ""
+        if source is None and change and bool((scores.exp().sum(min(1, scores.dim() - 1)) > 1.01).all()):
+            source = value.inputs[0]
         if source is not None:
             wants = "logarithms of probabilities" if value.op == "nll_loss" else "scores"
             limits = f"{float(scores.min()):.3g} to {float(scores.max()):.3g}"
@@ -269,10 +266,19 @@ def loss_axes(seen: Observations) -> Iterator[Sign]:
             continue
         shape = seen.base.values[value.inputs[0]].data.shape
         rows, steps = seen.result_axes(value.inputs[0])
-        if len(shape) > 2 and 1 in (rows, steps):
+        if len(shape) > 2 and 1 in (rows, steps) and not _is_transposed(seen, value.inputs[0], rows):
             what = "time steps" if steps == 1 else "rows"
             shows = f"cross_entropy is given {[*shape]}, but takes axis 1, the {what}, for the classes"
             yield Sign("", seen.operation(k), shows)
+
+
+def _is_transposed(seen: Observations, scores: int, rows: int | None) -> bool:
+    """Whether scores have as many classes as steps, and something was transposed after a layer: no axis tells."""
+    if len(seen.step_axes(scores, rows)) < 2:
+        return False
+    outputs = {k for call in seen.base.calls for k in call.outputs}
+    moved = [k for k in seen.base.ancestors([scores]) if seen.base.values[k].op in _TRANSPOSES]
+    return any(outputs & seen.base.ancestors([k]) for k in moved)
 
 
 def _broadcast(seen: Observations, k: int) -> Iterator[Sign]:
@@ -366,13 +372,14 @@ def _reads_target(seen: Observations, part: int, shift: int | None, *, per_step:
     leaves = iter(changed[k] if k == part else leaf for k, leaf in enumerate(seen.example.leaves))
     run = seen.rerun(seen.example.mapped(lambda *_: next(leaves)))
     for k in seen.base.results:
-        _, steps = seen.result_axes(k)
+        rows, steps = seen.result_axes(k)
         mask = run.change_of(k)
-        if mask is None or steps is None:
+        if mask is None or rows is None or steps is None:
             continue
-        at = mask.select(steps, seen.base.values[k].data.shape[steps] - 1 - shift)
-        is_earlier = shift == 0 and bool(mask.narrow(steps, 0, mask.shape[steps] - 1).any())
-        if bool(at.any()) and not is_earlier:
+        by_row, place = by_row_and_step(mask, rows, steps).any(2).cpu(), torch.arange(seen.example.steps)
+        last = seen.lengths_along(k, rows)[:, None] - 1  # of each row, which is the step that was changed
+        is_earlier = shift == 0 and bool((by_row & (place < last)).any())
+        if bool((by_row & (place == last - shift)).any()) and not is_earlier:
             return True
     return False
 

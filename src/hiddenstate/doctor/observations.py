@@ -175,8 +175,18 @@ class Observations:
         rows = next(iter(self.row_axes(value)), None)
         if rows is None and self.example.rows in shape and len(self.row_runs) < 2:
             rows = [*shape].index(self.example.rows)
-        steps = [axis for axis, size in enumerate(shape) if size == self.example.steps and axis != rows]
-        return rows, steps[0] if steps else None
+        return rows, next(iter(self.step_axes(value, rows)), None)
+
+    def step_axes(self, value: int, rows: int | None) -> list[int]:
+        """Return the axes that are as long as the example, and only that of time if changes of the last step tell."""
+        shape = self.base.values[value].data.shape
+        axes = [axis for axis, size in enumerate(shape) if size == self.example.steps and axis != rows]
+        mask = self.changed("last", value) if len(axes) > 1 else None
+        if mask is None or not bool(mask.any()):
+            return axes
+        start = self.example.steps - 1 if self.example.lengths is None else int(self.example.lengths.min()) - 1
+        told = [axis for axis in axes if start and not bool(mask.narrow(axis, 0, start).any())]
+        return told if len(told) == 1 else axes
 
     def gradients(self, of: Tensor, to: Mapping[Any, Tensor]) -> dict[Any, Tensor | None]:
         """Return the gradient of a number with respect to each tensor; None if there is none."""
@@ -246,7 +256,7 @@ def by_row_and_step(tensor: Tensor, rows: int, steps: int) -> Tensor:
 def axes_of_rows(owners: Tensor, rows: int) -> dict[int, list[int]]:
     """Return the axes along which each slice belongs to one row, and the row of each slice."""
     axes: dict[int, list[int]] = {}
-    if bool((owners == -2).any()):
+    if not owners.numel() or bool((owners == -2).any()):
         return axes
     for axis in range(owners.dim()):
         lines = owners.movedim(axis, 0).reshape(owners.shape[axis], -1)
@@ -310,7 +320,10 @@ class Runner:
                 loss = self._question.loss(run.out, differentiable.targets)
             except Exception as error:  # the model itself can still be tested
                 pair = run.out, differentiable.targets
-                sizes = [", ".join(str([*tensor.shape]) for tensor in tensors_in(tree)) for tree in pair]
+                sizes = [
+                    ", ".join(str([*tensor.shape]) for tensor in tensors_in(tree)) or f"of type {type(tree).__name__}"
+                    for tree in pair
+                ]
                 run.loss_error = f"results {sizes[0]} and targets {sizes[1]}: {type(error).__name__}: {error}"
             else:
                 run.loss = loss if isinstance(loss, Tensor) else None
