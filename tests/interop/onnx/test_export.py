@@ -409,6 +409,30 @@ def test_a_forecaster_is_exported_with_its_state(path: Path) -> None:
     assert [*shapes(path)] == [*names, "out.next", "out.state.0", "out.state.1"]
 
 
+class Named(nn.Module):
+    """Has a weight or an input called out, or results whose names are the same."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.lstm, self.what = hs.LSTM(4, 3), what
+        self.out = nn.Parameter(torch.ones(3)) if what == "weight" else 1
+
+    def forward(self, x: Tensor) -> Any:
+        out = self.lstm(x)[0] * self.out
+        results = {"same": {"a": {"b": out}, "a.b": out + 1}, "brackets": {"a[0]": out, "it's": out + 1}}
+        return results.get(self.what, out)
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [("weight", None), ("input", None), ("same", None), ("brackets", ["out.a[0]", "out.it's"]), ("", ["out"])],
+)
+def test_results_whose_names_are_taken_are_exported(what: str, names: list[str] | None, path: Path) -> None:
+    x = torch.randn(5, 2, 4)
+    hs.export_onnx(Named(what), path, (x,), input_names=["out"] if what == "input" else None)
+    assert names is None or [*shapes(path)][1:] == names
+
+
 def test_a_cell_is_exported(path: Path) -> None:
     model = Cell()
     hs.export_onnx(

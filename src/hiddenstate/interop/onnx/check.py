@@ -53,7 +53,12 @@ class CheckedRun:
 def result_names(spec: pytree.TreeSpec) -> list[str]:
     """Return the names of a model's results: ``out``, or for several ``out.0`` or by the names of a dict."""
     leaves = pytree.tree_leaves_with_path(pytree.tree_unflatten([0] * spec.num_leaves, spec))
-    return [".".join(["out", *(pytree.keystr((part,)).strip("[].'") for part in path)]) for path, _ in leaves]
+    return [".".join(["out", *map(_key_of, path)]) for path, _ in leaves]
+
+
+def _key_of(part: Any) -> str:
+    """Return a key of a dict, an index or a field's name."""
+    return str(next(getattr(part, name) for name in ("key", "idx", "name") if hasattr(part, name)))
 
 
 def runtime() -> Any:

@@ -80,7 +80,8 @@ def export_onnx(
     several steps, each from the states that it returned, and compared with the stream.
 
     In both forms, a model's results are named ``out``, or ``out.0`` and ``out.1``, or by the keys of a dict, such as
-    ``out.action``; torch chooses other names if one of them is None or does not depend on the inputs.
+    ``out.action``; torch chooses other names if one of them is None or does not depend on the inputs, or
+    if an input, a weight or another result has such a name.
 
     A series model becomes a file with the input ``series``, in the module's own order of axes, and the output
     ``forecast``, both in the units of the data; its metadata has ``features``, ``targets``, ``units``, ``gives``,
@@ -322,8 +323,12 @@ def export_program(module: nn.Module, example: ExampleCall, opset: int | None) -
 
 def _name_results(program: Any) -> None:
     """Name the file's outputs like the model's results, if they are as many values, which nodes compute."""
-    outputs, names = program.model.graph.outputs, result_names(program.exported_program.call_spec.out_spec)
-    if len({id(value) for value in outputs if value.producer()}) == len(outputs) == len(names):
+    graph, names = program.model.graph, result_names(program.exported_program.call_spec.out_spec)
+    outputs = graph.outputs
+    others = [*graph.inputs, *graph.initializers.values(), *(value for node in graph for value in node.outputs)]
+    taken = {value.name for value in others if not value.is_graph_output()}
+    is_free = len({*names} - taken) == len(names)
+    if is_free and len({id(value) for value in outputs if value.producer()}) == len(outputs) == len(names):
         for value, name in zip(outputs, names, strict=True):
             value.name = name
 
