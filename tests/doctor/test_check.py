@@ -777,7 +777,7 @@ def test_the_best_path_through_tags_is_rounded() -> None:
     class Decoder(Words):
         def forward(self, words: Tensor, lengths: Tensor) -> Any:
             scores = self.head(self.lstm(self.embedding(words))[0])
-            best, pointers = scores[:, 0], []
+            best, pointers = scores[:, 0], list[Tensor]()
             for t in range(1, words.shape[1]):
                 top = (best[:, :, None] + torch.eye(7)).max(1)
                 best, pointers = top.values + scores[:, t], [top.indices, *pointers]

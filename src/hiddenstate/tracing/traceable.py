@@ -65,10 +65,17 @@ def has_keras_layers(model: nn.Module) -> bool:
     return any(is_keras_layer(part) for part in model.modules())
 
 
+def _is_keras_recurrent(module: nn.Module) -> bool:
+    names = [kind.__name__ for kind in type(module).__mro__]
+    return is_keras_layer(module) and any("RNN" in name or name == "Bidirectional" for name in names)
+
+
 def refuse_keras(model: object) -> None:
-    """Reject a model that has layers of Keras and no other recurrent ones, for functions that do not work on Keras'."""
+    """Reject a model whose recurrent layers are all Keras', or that is Keras', for functions that do not work on it."""
     if not isinstance(model, nn.Module) or not has_keras_layers(model):
         return
+    if not is_keras_layer(model) and not any(_is_keras_recurrent(part) for _, part in modules_of(model)):
+        return  # a torch module with a head of Keras, say
     if not any(is_layer(part) or is_cell(part) for part in model.modules()):
         raise ArgumentError(
             f"the layers of this {type(model).__name__} are Keras': hs.check works on them, hs.accelerate() runs them, "

@@ -64,3 +64,12 @@ def test_a_file_of_keras_is_for_from_keras(name: str, tmp_path: Path) -> None:
 def test_a_layer_without_weights() -> None:
     with pytest.raises(ArgumentError, match="'early' has no weights yet"):
         hs.from_keras(layers.LSTM(3, name="early"))
+
+
+def test_a_head_of_keras_is_no_reason_to_refuse_a_model_of_torch() -> None:
+    head = layers.Dense(2)
+    head.build((None, None, 4))
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), head)
+    assert hs.convert(model, inplace=True) is model
+    with pytest.raises(ArgumentError, match="calls no recurrent layer"):
+        hs.stream(model, X)
