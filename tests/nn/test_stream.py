@@ -674,6 +674,8 @@ def test_bad_chunks_states_and_masks_fail() -> None:
         stream.state = (Z(1, 2, 3), Z(1, 2, 4))
     with pytest.raises(ArgumentTypeError, match=r"mask must be a bool tensor .* got torch.int64: .* with \.bool\(\)"):
         stream.reset(Z(2, dtype=torch.long))
+    with pytest.raises(ArgumentTypeError, match=r"numbers of rows with torch\.isin"):
+        stream.reset([0, 1])  # type: ignore[arg-type]
     with pytest.raises(ArgumentTypeError, match=r"got ndarray: convert it with torch\.as_tensor\(mask, dtype"):
         stream.reset(np.zeros(2, bool))  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"mask has shape \[3\], expected \[N\] = \[2\]"):

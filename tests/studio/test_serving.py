@@ -504,6 +504,25 @@ def test_a_signal_in_a_destructor_ends_it_too(monkeypatch: pytest.MonkeyPatch, s
     assert signal.getsignal(sent) is before
 
 
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])
+def test_ctrl_c_that_is_ignored_or_handled_by_the_program_does_not_end_it(
+    monkeypatch: pytest.MonkeyPatch, handler: Any
+) -> None:
+    seen: list[Any] = []
+
+    def waits(running: Running) -> None:
+        signal.raise_signal(signal.SIGINT)
+        seen.append(signal.getsignal(signal.SIGINT))
+
+    monkeypatch.setattr(Running, "wait", waits)
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        serve(Site({}), browser=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [handler]
+
+
 @pytest.mark.parametrize("sent", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_it_quietly_and_so_does_sigterm(sent: signal.Signals) -> None:
     command = [sys.executable, "-m", "hiddenstate", "studio", "--no-browser"]

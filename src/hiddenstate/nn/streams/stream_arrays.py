@@ -60,7 +60,8 @@ def check_mask(mask: Tensor, rows: int, like: Tensor) -> None:
         if isinstance(mask, Tensor):
             got, cure = str(mask.dtype), ".bool()"
         raise ArgumentTypeError(
-            f"mask must be a bool tensor [N], True for the rows to reset, got {got}: convert it with {cure}"
+            f"mask must be a bool tensor [N], True for the rows to reset, got {got}: convert it with {cure}, or "
+            "numbers of rows with torch.isin(torch.arange(N), numbers)"
         )
     check_dense(mask, "mask")
     if mask.shape != (rows,):

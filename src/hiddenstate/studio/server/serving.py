@@ -251,7 +251,10 @@ def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True)
 
 
 def _interrupts(interrupted: threading.Event) -> Block:
-    """Make SIGTERM, which stops containers, act like Ctrl-C, and note both; only the main thread can set this."""
+    """Make SIGTERM, which stops containers, act like Ctrl-C, and note both; only the main thread can set this.
+
+    Ctrl-C stays as it is where it is ignored, as in the background of a script, or has a handler of the program's own.
+    """
     if threading.current_thread() is not threading.main_thread():
         return Block()
 
@@ -259,10 +262,11 @@ def _interrupts(interrupted: threading.Event) -> Block:
         interrupted.set()
         signal.default_int_handler(number, frame)
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) or signal.SIG_DFL for number in numbers}
+    before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM) or signal.SIG_DFL}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before[signal.SIGINT] = signal.default_int_handler
     return lasting(
-        lambda: [signal.signal(number, interrupt) for number in numbers],
+        lambda: [signal.signal(number, interrupt) for number in before],
         lambda: [signal.signal(*handler) for handler in before.items()],
     )
 
