@@ -240,17 +240,17 @@ def is_local(host: str) -> bool:
 
 def serve(site: Site, host: str = LOCAL, port: int = 0, *, browser: bool = True) -> None:
     """Serve until Ctrl-C or SIGTERM; print the address and who can reach it."""
-    interrupted = threading.Event()
+    interrupted: list[int] = []  # signals
     with contextlib.suppress(KeyboardInterrupt), _interrupts(interrupted), Running(site, host, port) as running:
         print(f"The studio is at {running.url}\n{_reach(host)}. Ctrl-C ends it.", flush=True)
         with contextlib.ExitStack() as cleanup:
             if browser and not open_browser(running.url, cleanup):
                 print("No browser could be opened here. Open the address yourself.", flush=True)
-            if not interrupted.is_set():  # Python ignores what a signal raises in a destructor, such as Popen's
+            if not interrupted:  # Python ignores what a signal raises in a destructor, such as Popen's
                 running.wait()
 
 
-def _interrupts(interrupted: threading.Event) -> Block:
+def _interrupts(interrupted: list[int]) -> Block:
     """Make SIGTERM, which stops containers, act like Ctrl-C, and note both; only the main thread can set this.
 
     Ctrl-C stays as it is where it is ignored, as in the background of a script, or has a handler of the program's own.
@@ -259,7 +259,7 @@ def _interrupts(interrupted: threading.Event) -> Block:
         return Block()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        interrupted.set()
+        interrupted.append(number)
         signal.default_int_handler(number, frame)
 
     before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM) or signal.SIG_DFL}
